@@ -1,0 +1,54 @@
+# Two commands are enough: `make run` and `make test`. Each makes .venv from the lock files first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements/dev.txt
+CHANNELS ?= 100000
+PROGRAMMES ?= 1000000
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-long lint format bench demo-data lock
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/complete  ## Make .venv from the lock file (done by the other targets)
+
+.venv/complete: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	touch $@
+
+run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
+	@$(BIN)/python manage.py up
+
+test: lint  ## Lint, types, contracts and all tests but the long ones
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
+
+test-long: setup  ## The long fault and soak tests
+	$(BIN)/python -m pytest -m long
+
+lint: setup  ## Formatting, lint, types, import contracts, templates
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files -z --cached --others --exclude-standard 'templates/*.html' | xargs -0 -r $(BIN)/djade --check --target-version 5.2
+	$(BIN)/djlint --lint --quiet templates
+
+format: setup  ## Bring the code into the one form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## Speed and memory, as ratios against a floor of the same run
+	$(BIN)/python -m benchmarks
+
+demo-data: setup  ## Fill the database with fictional channels and programmes (CHANNELS=, PROGRAMMES=)
+	$(BIN)/python manage.py prepare
+	$(BIN)/python manage.py demo_data --channels $(CHANNELS) --programmes $(PROGRAMMES)
+
+lock: setup  ## Renew the lock files from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --group dev pyproject.toml --output-file requirements/dev.txt

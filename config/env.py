@@ -1,0 +1,143 @@
+"""Reads settings from the environment; nonsense stops with the variable, its value and what is allowed."""
+
+import os
+import re
+import zoneinfo
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+_HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def refuse(name: str, value: str, allowed: str) -> ImproperlyConfigured:
+    """The error for a variable that cannot be used, with all that is needed to mend it."""
+    return ImproperlyConfigured(f"{name} is {value!r}; allowed is {allowed}.")
+
+
+def text(name: str, default: str) -> str:
+    """The variable's text without surrounding blanks; unset or blank gives `default`."""
+    return os.environ.get(name, "").strip() or default
+
+
+def word(name: str, default: str, allowed: Collection[str]) -> str:
+    """One of `allowed`, in any letter case; given back in lower case."""
+    value = text(name, default)
+    if value.lower() not in allowed:
+        raise refuse(name, value, "one of " + ", ".join(allowed))
+    return value.lower()
+
+
+def integer(name: str, default: int, low: int, high: int) -> int:
+    """A whole number from `low` to `high`."""
+    value = text(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+        raise refuse(name, value, f"a whole number from {low} to {high}")
+    return int(value)
+
+
+def path(name: str, default: str) -> Path:
+    """An absolute path; a relative one counts from the working directory."""
+    value = text(name, default)
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:  # ~somebody
+        raise refuse(name, value, "a path, with ~ only for a user who exists") from None
+
+
+def host(name: str, default: str) -> str:
+    """A host name or an address to listen on, an IPv6 address without its brackets."""
+    value = text(name, default)
+    bare = value.removeprefix("[").removesuffix("]")
+    if bare == "*" or not (_HOST.fullmatch(bare) or (":" in bare and _HOST.fullmatch(f"[{bare}]"))):
+        raise refuse(name, value, "one host name or address, without scheme, port or path")
+    return bare
+
+
+def hosts(name: str, default: list[str]) -> list[str]:
+    """Host names for `ALLOWED_HOSTS`, separated by commas; `default`, what the machine says of itself, is not judged."""
+    values = _list(name)
+    for value in values:
+        if not _HOST.fullmatch(value):
+            raise refuse(name, value, "host names or addresses separated by commas, without scheme, port or path")
+    return values or default
+
+
+def origins(name: str) -> list[str]:
+    """Origins for `CSRF_TRUSTED_ORIGINS`, separated by commas."""
+    values = _list(name)
+    for value in values:
+        if not _ORIGIN.fullmatch(value):
+            raise refuse(name, value, "origins such as https://backup.example, separated by commas")
+    return values
+
+
+def time_zone(name: str, default: str) -> str:
+    """The name of a zone of the IANA database."""
+    value = text(name, default).removeprefix(":")
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):  # the last two: a folder's name, a path
+        raise refuse(name, value, "a zone name such as UTC or Europe/Berlin") from None
+    return value
+
+
+def secret_key(file: Path) -> str | None:
+    """`SECRET_KEY`, else the text of `SECRET_KEY_FILE`, else that of `file`; `None` where there is none yet."""
+    given = text("SECRET_KEY", "")
+    if given:
+        return given
+    named = text("SECRET_KEY_FILE", "")
+    source = Path(named) if named else file
+    try:
+        value = source.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        if named:
+            raise refuse("SECRET_KEY_FILE", named, "a readable file; there is none at this path") from None
+        return None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise refuse("SECRET_KEY_FILE", str(source), f"a readable text file ({problem})") from problem
+    if not value:
+        raise refuse("SECRET_KEY_FILE", str(source), "a file that is not empty")
+    return value
+
+
+def database(name: str, default: Path) -> dict[str, Any]:
+    """A Django database entry from a path, or a `file:` or `sqlite:` URI.
+
+    It has the absolute path of the file in `NAME` and no options; a relative path counts from the working directory.
+    """
+    value = text(name, str(default))
+    scheme = value.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else ""
+    allowed = "the path of an SQLite file, file:PATH or sqlite:///PATH"
+    file = _path_in(value, scheme) if scheme else value
+    if not file or "\0" in file or file == ":memory:":
+        raise refuse(name, value, allowed)
+    try:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(file).expanduser().absolute())}
+    except RuntimeError:  # ~somebody
+        raise refuse(name, value, allowed) from None
+
+
+def existing_file_uri(file: str) -> str:
+    """An SQLite URI that opens `file` for reading and writing and never creates it."""
+    return f"file:{quote(file)}?mode=rw"
+
+
+def _path_in(uri: str, scheme: str) -> str:
+    """The path in a URI of ours; empty where there is none, or where a host stands before it (`sqlite://app.db`)."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return ""
+    if scheme == "file" and parts.netloc in ("", "localhost"):
+        return unquote(parts.path)
+    return unquote(parts.path.removeprefix("/")) if scheme == "sqlite" and not parts.netloc else ""
+
+
+def _list(name: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
