@@ -1,0 +1,70 @@
+"""Fixtures for every test: two real SQLite files, and tvarr's own database when it is wanted."""
+
+import os
+import tempfile
+
+# Before Django reads its settings: tests write into a folder of their own, whatever the machine's environment says.
+for _name in [name for name in os.environ if name.startswith("TVARR_")] + ["DATABASE_URL", "SECRET_KEY_FILE", "TZ"]:
+    os.environ.pop(_name, None)
+_folder = tempfile.TemporaryDirectory(prefix="tvarr-backup-tests-")
+os.environ["TVARR_STORAGE_BASE_DIR"] = _folder.name
+os.environ["SECRET_KEY"] = "only-for-tests-" * 5
+
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+from django.db import connections  # noqa: E402
+
+from tests.installation import Installation  # noqa: E402
+from tests.tvarr_own import build_tvarr_database  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that uses one database may use both."""
+    for item in items:
+        for marker in item.iter_markers("django_db"):
+            if "databases" not in marker.kwargs:
+                item.add_marker(
+                    pytest.mark.django_db(**{**marker.kwargs, "databases": ["default", "tvarr"]}), append=False
+                )
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Test databases are files, as in real life, not memory; the driver's URI for `tvarr` must not forbid creating."""
+    folder = tmp_path_factory.mktemp("databases")
+    for alias in connections:
+        connections[alias].settings_dict["TEST"]["NAME"] = str(folder / f"{alias}.db")
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """An installation of its own, driven through `manage.py` in real processes; not prepared yet."""
+    return Installation(tmp_path / "data")
+
+
+@pytest.fixture
+def tvarr_own(tmp_path: Path) -> Path:
+    """A database as tvarr itself makes it, with a few rows."""
+    return build_tvarr_database(tmp_path / "tvarr-own.db")
+
+
+@pytest.fixture
+def attached(tvarr_own: Path, db: None) -> Iterator[Path]:
+    """`tvarr` is tvarr's own database for this test, inside this process, through a connection of its own."""
+    usual = connections["tvarr"]
+    connection = connections.create_connection("tvarr")
+    connection.settings_dict = usual.settings_dict | {"NAME": f"file:{tvarr_own}?mode=rw"}
+    connections["tvarr"] = connection
+    try:
+        yield tvarr_own
+    finally:
+        connection.close()
+        connections["tvarr"] = usual

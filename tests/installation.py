@@ -1,0 +1,60 @@
+"""An installation in a folder of its own, used the way people use it: through `manage.py`."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Installation:
+    """Runs commands with a clean environment that points at `data`."""
+
+    data: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `manage.py` to its end, whatever its exit status."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            cwd=self.data.parent,
+            env=self.variables() | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def variables(self) -> dict[str, str]:
+        """The whole environment of a command."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        coverage = {name: value for name, value in os.environ.items() if name.startswith("COV")}
+        return kept | coverage | {"TVARR_STORAGE_BASE_DIR": str(self.data)} | self.environment
+
+    def ok(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run a command that must succeed, and give its standard output."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str, stdin: str | None = None) -> Any:
+        """Run a command that must succeed and print one JSON value."""
+        return json.loads(self.ok(*arguments, stdin=stdin))
+
+    def refused(self, *arguments: str, stdin: str | None = None, **environment: str) -> str:
+        """Run a command that must fail in words, and give those words."""
+        done = self.run(*arguments, stdin=stdin, **environment)
+        assert done.returncode != 0, done.stdout
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stderr
+
+    def prepared(self) -> "Installation":
+        """Run `prepare` first."""
+        self.ok("prepare")
+        return self

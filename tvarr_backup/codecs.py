@@ -1,0 +1,94 @@
+"""The codec, container and hardware words that tvarr knows, with their aliases."""
+
+from django.db.models import TextChoices
+
+VIDEO_CODECS: dict[str, tuple[str, ...]] = {
+    "h264": (
+        "avc", "avc1", "h.264", "libx264", "h264_nvenc", "h264_qsv", "h264_vaapi", "h264_videotoolbox", "h264_amf",
+        "h264_mf", "h264_omx", "h264_v4l2m2m",
+    ),
+    "h265": (
+        "hevc", "hev1", "hvc1", "h.265", "libx265", "hevc_nvenc", "hevc_qsv", "hevc_vaapi", "hevc_videotoolbox",
+        "hevc_amf", "hevc_mf", "hevc_v4l2m2m",
+    ),
+    "vp8": ("libvpx",),
+    "vp9": ("vp09", "libvpx-vp9", "vp9_qsv", "vp9_vaapi"),
+    "av1": ("av01", "libaom-av1", "libsvtav1", "librav1e", "av1_nvenc", "av1_qsv", "av1_vaapi", "av1_amf"),
+    "mpeg1": ("mpeg1video",),
+    "mpeg2": ("mpeg2video",),
+    "mpeg4": (),
+    "vc1": ("wmv3",),
+    "prores": ("prores_ks",),
+    "dnxhd": ("dnxhr",),
+    "theora": ("libtheora",),
+}  # fmt: skip
+"""Canonical video codecs with their aliases (tvarr's runtime registry; its shorter lists are used by no code)."""
+
+AUDIO_CODECS: dict[str, tuple[str, ...]] = {
+    "aac": ("mp4a", "libfdk_aac", "aac_at"),
+    "mp3": ("mp3float", "libmp3lame"),
+    "ac3": ("ac-3", "a52", "ac3_fixed"),
+    "eac3": ("ec-3",),
+    "opus": ("libopus",),
+    "vorbis": ("libvorbis",),
+    "flac": ("libflac",),
+    "dts": ("dca",),
+    "truehd": ("mlp",),
+    "pcm": ("pcm_s16le", "pcm_s24le", "pcm_s32le"),
+}
+
+PREFERRED_FORMATS: dict[str, tuple[str, ...]] = {
+    "hls-fmp4": ("fmp4",),
+    "hls-ts": ("ts",),
+    "dash": (),
+    "mpegts": (),
+}
+
+
+class TargetVideoCodec(TextChoices):
+    """What a profile may encode video to."""
+
+    H264 = "h264", "H.264"
+    H265 = "h265", "H.265"
+    VP9 = "vp9", "VP9"
+    AV1 = "av1", "AV1"
+
+
+class TargetAudioCodec(TextChoices):
+    """What a profile may encode audio to."""
+
+    AAC = "aac", "AAC"
+    OPUS = "opus", "Opus"
+    AC3 = "ac3", "AC-3"
+    EAC3 = "eac3", "E-AC-3"
+    MP3 = "mp3", "MP3"
+
+
+class QualityPreset(TextChoices):
+    """How much a profile spends on quality."""
+
+    LOW = "low", "Low"
+    MEDIUM = "medium", "Medium"
+    HIGH = "high", "High"
+    ULTRA = "ultra", "Ultra"
+
+
+class HardwareAcceleration(TextChoices):
+    """Where a profile encodes."""
+
+    AUTO = "auto", "Automatic"
+    NONE = "none", "None"
+    CUDA = "cuda", "CUDA"
+    QSV = "qsv", "Quick Sync"
+    VAAPI = "vaapi", "VA-API"
+    VIDEOTOOLBOX = "videotoolbox", "VideoToolbox"
+
+
+def known_names(registry: dict[str, tuple[str, ...]]) -> frozenset[str]:
+    """Every name of a registry, canonical ones and aliases."""
+    return frozenset(registry).union(*registry.values())
+
+
+def is_known(name: str, registry: dict[str, tuple[str, ...]]) -> bool:
+    """Whether tvarr's runtime would recognise the name: it trims and folds to lower case first."""
+    return name.strip().lower() in known_names(registry)

@@ -1,0 +1,54 @@
+"""The settings that this package reads, at the moment of the call."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.migrations.executor import MigrationExecutor
+
+from tvarr_backup import models
+from tvarr_backup.errors import DatabaseMissing, DatabaseNotPrepared
+from tvarr_backup.tvarr_database import APP_LABEL, State, inspect, is_attached
+
+
+def tvarr_alias() -> str:
+    """The alias of the database that holds tvarr's tables."""
+    return router.db_for_write(models.Filter)
+
+
+def storage_folder() -> Path:
+    """Where everything that we write lives."""
+    return Path(settings.STORAGE_BASE_DIR)
+
+
+def database_path(alias: str) -> Path:
+    """The file behind an SQLite alias."""
+    name = str(connections[alias].settings_dict["NAME"])
+    return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
+
+
+def tvarr_state() -> State:
+    """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
+    return inspect(database_path(tvarr_alias()))
+
+
+def require_prepared() -> None:
+    """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
+    if tvarr_state() in (State.MISSING, State.EMPTY):
+        raise DatabaseMissing(
+            f"There is no database at {database_path(tvarr_alias())} yet; run `manage.py prepare` first."
+        )
+    for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
+        if alias == tvarr_alias() and is_attached(alias):
+            continue
+        if not database_path(alias).exists() or _unapplied(alias):
+            raise DatabaseNotPrepared(
+                f"{database_path(alias)} is not up to date with this version; run `manage.py prepare` first."
+            )
+
+
+def _unapplied(alias: str) -> bool:
+    executor = MigrationExecutor(connections[alias])
+    wanted = [node for node in executor.loader.graph.leaf_nodes() if (node[0] == APP_LABEL) == (alias == tvarr_alias())]
+    return bool(executor.migration_plan(wanted))

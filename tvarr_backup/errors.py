@@ -1,0 +1,165 @@
+"""Every failure a user can meet: one class per cause, each with a stable code."""
+
+
+class TvarrBackupError(Exception):
+    """A failure with a sentence for the person; each subclass fixes one stable `code`."""
+
+    code = "error"
+
+
+class SystemRowReadOnly(TvarrBackupError):
+    """One of tvarr's own rows was to be changed or deleted."""
+
+    code = "system_row"
+
+
+class ItemInUse(TvarrBackupError):
+    """A row was to be deleted that another one needs."""
+
+    code = "in_use"
+
+
+class DatabaseUnusable(TvarrBackupError):
+    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands."""
+
+    code = "database_unusable"
+
+
+class DatabaseMissing(DatabaseUnusable):
+    """There is no file."""
+
+    code = "database_missing"
+
+
+class DatabaseForeign(DatabaseUnusable):
+    """The file is not SQLite, or is the database of another program."""
+
+    code = "database_foreign"
+
+
+class DatabaseIncomplete(DatabaseUnusable):
+    """A table or a column that we need is not there."""
+
+    code = "database_incomplete"
+
+
+class DatabaseNewer(DatabaseUnusable):
+    """A newer version of this program has migrated the file."""
+
+    code = "database_newer"
+
+
+class DatabaseNotPrepared(DatabaseUnusable):
+    """`manage.py prepare` has not been run since this version was installed."""
+
+    code = "database_not_prepared"
+
+
+class DatabaseBusy(TvarrBackupError):
+    """Another process held the database for longer than we wait."""
+
+    code = "database_busy"
+
+
+class KindUnknown(TvarrBackupError):
+    """A word that names none of the kinds."""
+
+    code = "kind_unknown"
+
+
+class SelectionEmpty(TvarrBackupError):
+    """An export of nothing."""
+
+    code = "selection_empty"
+
+
+class ItemNotFound(TvarrBackupError):
+    """An id that no live row of the kind has."""
+
+    code = "item_not_found"
+
+
+class SystemRowSelected(TvarrBackupError):
+    """One of tvarr's own rows was to be exported; every tvarr has it already."""
+
+    code = "system_row_selected"
+
+
+class RowUnreadable(TvarrBackupError):
+    """A stored row cannot be exported without changing its meaning."""
+
+    code = "row_unreadable"
+
+
+class FileRefused(TvarrBackupError):
+    """A file cannot be read as an export."""
+
+    code = "file_refused"
+
+
+class FileTooLarge(FileRefused):
+    """The file, its number of items or its depth is over a limit."""
+
+    code = "file_too_large"
+
+
+class NotJson(FileRefused):
+    """The file breaks off or breaks the rules of JSON; the sentence has line and column."""
+
+    code = "not_json"
+
+
+class NotAnEnvelope(FileRefused):
+    """JSON, but not an export."""
+
+    code = "not_an_export"
+
+
+class BackupNotExport(FileRefused):
+    """A backup, or another program's file, where an export is wanted."""
+
+    code = "backup_not_export"
+
+
+class WrongKind(FileRefused):
+    """An export of another kind."""
+
+    code = "wrong_kind"
+
+
+class VersionUnsupported(FileRefused):
+    """An export in a format that this program does not know."""
+
+    code = "version_unsupported"
+
+
+class MemberInvalid(FileRefused):
+    """Members of the wrong type; the sentences have JSON pointers."""
+
+    code = "member_invalid"
+
+
+class AnswerInvalid(TvarrBackupError):
+    """An answer that fits no item, or a word that is none of the allowed ones."""
+
+    code = "answer_invalid"
+
+
+class ImportRefused(TvarrBackupError):
+    """An import was not done and nothing was written; `plan` says what stands item by item."""
+
+    def __init__(self, message: str, plan: object) -> None:
+        super().__init__(message)
+        self.plan = plan
+
+
+class ImportBlocked(ImportRefused):
+    """Items of the file cannot be stored."""
+
+    code = "import_blocked"
+
+
+class PlanStale(ImportRefused):
+    """What a preview showed has changed since."""
+
+    code = "plan_stale"

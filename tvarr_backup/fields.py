@@ -1,0 +1,278 @@
+"""Columns in the form in which tvarr stores them, read with the meaning that tvarr gives them."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.lookups import Exact
+from django.forms import CharField as CharFormField
+from django.forms import Field as FormField
+from django.utils.text import capfirst
+from ulid import ULIDGenerator
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ZERO_ULID = "0" * 26
+
+
+class _MonotonicUlids:
+    """Makes ULIDs that sort in the order in which they were made, also while the clock steps back."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last_ms = 0
+        self._generator = ULIDGenerator(clock=self._never_back)
+
+    def _never_back(self) -> int:
+        self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
+        return self._last_ms
+
+    def next(self) -> str:
+        with self._lock:
+            return str(self._generator.generate())
+
+
+_ulids = _MonotonicUlids()
+
+
+def new_ulid() -> str:
+    """A new key: 26 upper-case Crockford base-32 characters, greater than every one this process made before."""
+    return _ulids.next()
+
+
+def parse_ulid(value: object) -> str:
+    """The key in its one stored form (upper case).
+
+    Stricter than tvarr, which decodes characters outside the alphabet to some other id, and turns the zero key into
+    NULL. Raises `ValidationError` (code `invalid_ulid`) naming the value.
+    """
+    text = value.upper() if isinstance(value, str) else ""
+    if not _ULID.fullmatch(text) or text == _ZERO_ULID:
+        raise ValidationError(
+            "“%(value)s” is not an id; allowed are 26 characters of 0-9 and A-Z without I, L, O and U, the first at "
+            "most 7, not all zero.",
+            code="invalid_ulid",
+            params={"value": str(value)[:80]},
+        )
+    return text
+
+
+class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """A key as tvarr declares it (`varchar(26)`); input is checked, what is stored is read as it stands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_length"] = 26
+        super().__init__(*args, **kwargs)
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "varchar(26)"
+
+    def to_python(self, value: Any) -> Any:
+        return value if value in self.empty_values else parse_ulid(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = models.Field.get_prep_value(self, value)  # not CharField's, which calls to_python unconditionally
+        return None if value in self.empty_values else parse_ulid(value)
+
+    def from_db_value(self, value: str | None, *_: object) -> str | None:
+        return value or None  # tvarr reads '' as no key
+
+
+def validate_well_formed(value: str) -> None:
+    """Refuse what no UTF-8 text file and no SQLite text can hold: NUL characters and lone surrogates."""
+    for position, character in enumerate(value, start=1):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            raise ValidationError(
+                "Character %(position)s is U+%(point)s; allowed is any text without NUL and without lone surrogates.",
+                code="malformed_text",
+                params={"position": position, "point": f"{ord(character):04X}"},
+            )
+
+
+class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """A `text` column in which NULL and the empty text mean the same, as they do to tvarr; written as ''.
+
+    SQLite has no length limit; `max_length` is what tvarr's own forms allow, and validation refuses more.
+    """
+
+    default_validators = [validate_well_formed]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.max_length is not None:
+            self.validators.append(
+                MaxLengthValidator(
+                    self.max_length,
+                    message="%(show_value)s characters are too many; allowed are at most %(limit_value)s.",
+                )
+            )
+
+    def from_db_value(self, value: Any, *_: object) -> str:
+        return "" if value is None else str(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return "" if value is None else value
+
+
+class TextChoiceColumn(TextColumn):
+    """A `text` column with fixed words; the refusal lists them."""
+
+    def validate(self, value: Any, model_instance: models.Model | None) -> None:
+        words = [str(word) for word, _label in self.flatchoices]
+        if value in self.empty_values or value in words:
+            models.TextField.validate(self, None if value in self.empty_values else value, model_instance)
+            return
+        raise ValidationError(
+            "“%(value)s” is not allowed here; allowed are %(allowed)s.",
+            code="invalid_choice",
+            params={"value": str(value)[:80], "allowed": ", ".join(filter(None, words))},
+        )
+
+
+class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """A boolean that tvarr stores as 0, 1 or NULL in a `numeric` column.
+
+    NULL means what the column's default says: true for what tvarr declares as an optional boolean, false elsewhere.
+    Comparisons with `=` in queries follow the same reading.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["null"] = True
+        kwargs.setdefault("default", False)
+        super().__init__(*args, **kwargs)
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "boolean" if connection.vendor == "postgresql" else "numeric"
+
+    def from_db_value(self, value: Any, *_: object) -> bool:
+        return bool(self.default) if value is None else bool(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        return bool(self.default) if value is None else super().get_prep_value(value)
+
+    def formfield(self, *args: Any, **kwargs: Any) -> FormField | None:
+        self.null = False  # a check box, not the three-state list that Django offers for NULL
+        try:
+            return super().formfield(*args, **kwargs)
+        finally:
+            self.null = True
+
+
+@FlagColumn.register_lookup
+class _FlagExact(Exact):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """`flag = value` where NULL stands for the column's default."""
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        left, left_params = self.process_lhs(compiler, connection)
+        default = bool(self.lhs.output_field.default)
+        right, right_params = self.process_rhs(compiler, connection)
+        return f"COALESCE({left}, %s) = {right}", [*left_params, default, *right_params]
+
+
+class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """A point in time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
+
+    Reads every form that tvarr writes (a local offset or none, which is UTC; up to nine fraction digits, cut to six; a
+    `T`; `Z`; minutes only; a date only; Go's long form) as aware UTC, and anything else as None. Writes UTC. Never
+    compare or sort by the stored text: two offsets sort wrongly.
+    """
+
+    def get_internal_type(self) -> str:
+        return "TimestampColumn"  # keeps the backend's own converters away from tvarr's text
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "timestamp with time zone" if connection.vendor == "postgresql" else "datetime"
+
+    def from_db_value(self, value: Any, *_: object) -> datetime | None:
+        return value.astimezone(UTC) if isinstance(value, datetime) else read_timestamp(value)
+
+    def get_db_prep_value(  # Django passes `prepared` by place
+        self,
+        value: Any,
+        connection: BaseDatabaseWrapper,
+        prepared: bool = False,  # noqa: FBT001, FBT002
+    ) -> Any:
+        if not prepared:
+            value = self.get_prep_value(value)
+        if not isinstance(value, datetime) or connection.vendor == "postgresql":
+            return value
+        return write_timestamp(value)
+
+
+_GO_LONG_FORM = re.compile(r"(.+ [+-]\d{4}) [A-Z+-][A-Za-z0-9+-]*( m=[+-][\d.]+)?")
+
+
+def read_timestamp(text: object) -> datetime | None:
+    """Aware UTC from one of tvarr's textual forms; `None` for NULL and for what is none of them."""
+    if not isinstance(text, str):
+        return None
+    long_form = _GO_LONG_FORM.fullmatch(text)
+    plain = long_form[1].replace(" +", "+").replace(" -", "-") if long_form else text
+    try:
+        moment = datetime.fromisoformat(plain)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the last: in UTC it would lie before the year 1 or after 9999
+        return None
+
+
+def write_timestamp(moment: datetime) -> str:
+    """tvarr's form in UTC: no trailing zeros in the fraction, and none at all where it is zero."""
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    text = utc.isoformat(" ")  # not strftime, which writes the year 1 of Go's zero time as “1”
+    return f"{text.rstrip('0') if utc.microsecond else text}+00:00"
+
+
+class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """Codec names as JSON text (`["h264","h265"]`); the empty text means that everything is accepted.
+
+    The value is a list of names, or the stored text itself where that is not a JSON list of texts: tvarr reads such a
+    row as "everything accepted", and whoever exports or edits it must say so first.
+    """
+
+    def from_db_value(self, value: Any, *_: object) -> list[str] | str:
+        return read_codec_list(value)
+
+    def to_python(self, value: Any) -> Any:
+        return value if isinstance(value, list) else read_codec_list(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False) if value else ""
+        return "" if value is None else value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)))
+
+    def formfield(self, *args: Any, **kwargs: Any) -> FormField | None:
+        return _CodecListFormField(required=not self.blank, label=capfirst(self.verbose_name), help_text=self.help_text)
+
+
+class _CodecListFormField(CharFormField):
+    """Codec names separated by commas; a stored text that is no list is shown as it stands."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [name.strip() for name in (value or "").split(",") if name.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(initial != self.to_python(data))
+
+
+def read_codec_list(text: object) -> list[str] | str:
+    """The names in a stored list; the text itself where it is not a JSON list of texts."""
+    if text is None or text == "":
+        return []
+    try:
+        value = json.loads(str(text))
+    except (ValueError, RecursionError):
+        return str(text)
+    return value if isinstance(value, list) and all(isinstance(name, str) for name in value) else str(text)

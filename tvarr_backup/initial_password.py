@@ -1,0 +1,26 @@
+"""The file with the one-time password of the first administrator, and when it goes."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+
+
+class InitialPasswordFile:
+    """A password validator that refuses nothing: Django tells validators when a password has been changed."""
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        """Accept every password."""
+
+    def get_help_text(self) -> str:
+        return "The file with the one-time password is deleted as soon as a password of your own is stored."
+
+    def password_changed(self, password: str, user: Any = None) -> None:
+        """Delete the file, unless the password that was stored is the one it holds."""
+        path = settings.INITIAL_PASSWORD_PATH
+        try:
+            kept = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return
+        if kept != password and user is not None and user.get_username() == settings.ADMIN_USERNAME:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""`prepare`: bring both databases up to date and make the first administrator; can be run at any time."""
+
+import contextlib
+import os
+import secrets
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from tvarr_backup import conf
+from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.tvarr_database import APP_LABEL, State, create_empty
+
+
+class Command(BaseCommand):
+    """Idempotent, for people, images and scripts alike."""
+
+    help = "Bring both databases up to date and make the first administrator. Can be run at any time."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--create", action="store_true", help="create the database that TVARR_DATABASE_DSN names if it is missing"
+        )
+
+    def handle(self, *_args: Any, create: bool = False, **options: Any) -> None:
+        """Look first, then write: a file that is not tvarr's stops everything before anything is created."""
+        state = self._look(allow_missing=create or not settings.TVARR_DATABASE_NAMED)
+        folder = conf.storage_folder()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep_secret_key()
+        except OSError as problem:
+            raise CommandError(
+                f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}"
+            ) from problem
+        self.check(display_num_errors=True)
+        verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
+        call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
+        self._prepare_tvarr(state, verbosity)
+        self._make_first_administrator()
+
+    def _look(self, *, allow_missing: bool) -> State:
+        path = conf.database_path(conf.tvarr_alias())
+        if path.resolve() == conf.database_path(DEFAULT_DB_ALIAS).resolve():
+            raise CommandError(f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.")
+        try:
+            state = conf.tvarr_state()
+        except DatabaseUnusable as problem:
+            raise CommandError(f"TVARR_DATABASE_DSN: {problem}") from problem
+        if state in (State.MISSING, State.EMPTY) and not allow_missing:
+            raise CommandError(
+                f"TVARR_DATABASE_DSN names {path}, which {'does not exist' if state is State.MISSING else 'is empty'}. "
+                "Name tvarr's database, leave the variable unset to start with a new one, or create one there with "
+                "`prepare --create`."
+            )
+        return state
+
+    def _prepare_tvarr(self, state: State, verbosity: int) -> None:
+        alias = conf.tvarr_alias()
+        path = conf.database_path(alias)
+        if state is State.ATTACHED:
+            self.stderr.write(f"tvarr's own database is attached: {path}")
+            return
+        if state in (State.MISSING, State.EMPTY):
+            create_empty(path)
+            self.stderr.write(f"Created a database of our own: {path}")
+        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
+
+    def _make_first_administrator(self) -> None:
+        users = get_user_model()
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            if users.objects.filter(is_superuser=True).exists():
+                return
+            name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
+            chosen = bool(password)
+            if chosen:
+                _require_good_password(password)
+            else:
+                password = secrets.token_urlsafe(12)
+                _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
+            users.objects.create_superuser(username=name, password=password)
+        self.stderr.write(f"Administrator: {name}")
+        if not chosen:
+            self.stderr.write(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
+
+
+def _require_good_password(password: str) -> None:
+    try:
+        validate_password(password)
+    except ValidationError as problem:
+        raise CommandError("TVARR_ADMIN_PASSWORD is not strong enough: " + " ".join(problem.messages)) from problem
+
+
+def _keep_secret_key() -> None:
+    """Write the key of this process where the next ones will find it, unless one was given or is kept already."""
+    if settings.SECRET_KEY_IS_NEW:
+        with contextlib.suppress(FileExistsError):  # another `prepare` was quicker; its key is the one that stays
+            _write_private(settings.SECRET_KEY_PATH, settings.SECRET_KEY + "\n", replace=False)
+
+
+def _write_private(path: Path, text: str, *, replace: bool = True) -> None:
+    """A whole file, readable by its owner alone."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            new.replace(path)
+        else:
+            os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)

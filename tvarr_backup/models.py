@@ -1,0 +1,467 @@
+"""tvarr's own tables in the database `tvarr`: the four kinds that travel, and the catalogue they live among.
+
+Table and column names, nullability and defaults are those of tvarr's schema after its 29th migration, so that the
+same models serve a database of ours and one that tvarr made. Columns are always addressed by name: their order
+differs between tvarr's releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Self
+
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import models
+from django.utils import timezone
+
+from tvarr_backup import codecs, validation
+from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
+from tvarr_backup.expressions import Domain
+from tvarr_backup.fields import (
+    CodecListColumn,
+    FlagColumn,
+    TextChoiceColumn,
+    TextColumn,
+    TimestampColumn,
+    ULIDField,
+    new_ulid,
+)
+
+
+class LiveRows(models.Manager[Any]):
+    """Rows that tvarr has not marked as deleted."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().filter(deleted_at__isnull=True)
+
+
+class TvarrRow(models.Model):
+    """What every table of tvarr with a ULID key has.
+
+    `objects` gives live rows, `all_rows` also those that tvarr has marked as deleted.
+    """
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    created_at = TimestampColumn(null=True, auto_now_add=True)
+    updated_at = TimestampColumn(null=True, auto_now=True)
+    deleted_at = TimestampColumn(null=True, blank=True, editable=False, db_index=True)
+
+    objects = LiveRows()
+    all_rows: ClassVar[models.Manager[Self]] = models.Manager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "all_rows"
+
+    def mark_deleted(self) -> None:
+        """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""
+        self.deleted_at = timezone.now()
+        self.save(update_fields=["deleted_at"])
+
+
+class SourceType(models.TextChoices):
+    """What a filter or a mapping rule looks at."""
+
+    STREAM = "stream", "Streams"
+    EPG = "epg", "Programme guide"
+
+
+class PortableRow(TvarrRow):
+    """A row of a kind that travels: it has a name, and may be one of those that tvarr brings along."""
+
+    name = TextColumn(max_length=255, validators=[validation.validate_name])
+    description = TextColumn(max_length=1024, blank=True, null=True, default="")
+    is_system = FlagColumn(editable=False)
+
+    class Meta(TvarrRow.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+    def users(self) -> Iterable[models.QuerySet[Any]]:
+        """The rows that keep this one from being deleted."""
+        return ()
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete as tvarr does: mark as deleted. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""
+        self.refuse_to_delete()
+        self.mark_deleted()
+        return 1, {self._meta.label: 1}
+
+    def refuse_to_delete(self) -> None:
+        """Raise `SystemRowReadOnly` for a row that tvarr brings along, `ItemInUse` for one that is used."""
+        if self.is_system:
+            raise SystemRowReadOnly(
+                f"“{self.name}” is one of tvarr's own {self._meta.verbose_name_plural} and cannot be deleted."
+            )
+        for queryset in self.users():
+            if user := queryset.first():
+                raise ItemInUse(f"“{self.name}” cannot be deleted: the {user._meta.verbose_name} “{user}” uses it.")
+
+
+class Filter(PortableRow):
+    """Keeps or drops channels or programmes of a proxy (table `filters`)."""
+
+    class Action(models.TextChoices):
+        INCLUDE = "include", "Include"
+        EXCLUDE = "exclude", "Exclude"
+
+    source_type = TextChoiceColumn(choices=SourceType.choices, default=SourceType.STREAM, db_index=True)
+    action = TextChoiceColumn(choices=Action.choices, default=Action.INCLUDE)
+    expression = TextColumn()
+    source_id = ULIDField(
+        null=True, blank=True, db_index=True, help_text="Id of a stream or guide source; any if empty"
+    )
+
+    class Meta(PortableRow.Meta):
+        db_table = "filters"
+
+    @property
+    def domain(self) -> Domain:
+        """The dialect of the expression."""
+        return Domain.EPG_FILTER if self.source_type == SourceType.EPG else Domain.STREAM_FILTER
+
+    def clean(self) -> None:
+        """Raise `ValidationError` for an expression that tvarr could not run."""
+        _Problems().expression(self).raise_any()
+
+    def users(self) -> Iterable[models.QuerySet[Any]]:
+        return (StreamProxy.objects.filter(proxyfilter__filter=self, proxyfilter__deleted_at__isnull=True),)
+
+
+class DataMappingRule(PortableRow):
+    """Rewrites fields of channels or programmes (table `data_mapping_rules`)."""
+
+    source_type = TextChoiceColumn(choices=SourceType.choices, default=SourceType.STREAM, db_index=True)
+    expression = TextColumn()
+    priority = models.IntegerField(null=True, default=0, db_index=True, validators=validation.INT64)
+    stop_on_match = FlagColumn()
+    is_enabled = FlagColumn(default=True)
+    source_id = ULIDField(
+        null=True, blank=True, db_index=True, help_text="Id of a stream or guide source; any if empty"
+    )
+
+    class Meta(PortableRow.Meta):
+        db_table = "data_mapping_rules"
+
+    @property
+    def domain(self) -> Domain:
+        """The dialect of the expression."""
+        return Domain.EPG_MAPPING if self.source_type == SourceType.EPG else Domain.STREAM_MAPPING
+
+    def clean(self) -> None:
+        """Raise `ValidationError` for an expression that tvarr could not run."""
+        _Problems().expression(self).raise_any()
+
+
+class EncodingProfile(PortableRow):
+    """How a proxy or a client rule has streams encoded (table `encoding_profiles`)."""
+
+    name = TextColumn(max_length=100, unique=True, validators=[validation.validate_name])
+    description = TextColumn(max_length=500, blank=True, null=True, default="")
+    target_video_codec = TextColumn(null=True, default=codecs.TargetVideoCodec.H264)
+    target_audio_codec = TextColumn(null=True, default=codecs.TargetAudioCodec.AAC)
+    quality_preset = TextColumn(null=True, default=codecs.QualityPreset.MEDIUM)
+    hw_accel = TextColumn("hardware acceleration", null=True, blank=True, default=codecs.HardwareAcceleration.AUTO)
+    global_flags = TextColumn(max_length=500, blank=True, null=True, default="")
+    input_flags = TextColumn(max_length=500, blank=True, null=True, default="")
+    output_flags = TextColumn(max_length=1000, blank=True, null=True, default="")
+    is_default = FlagColumn(editable=False)
+    enabled = FlagColumn(default=True)
+
+    class Meta(PortableRow.Meta):
+        db_table = "encoding_profiles"
+
+    def clean(self) -> None:
+        """Raise `ValidationError` for words that ffmpeg would not be given; own flags switch the check off, as in tvarr.
+
+        Own output flags stand for codecs and preset, own input flags for the hardware acceleration.
+        """
+        problems = _Problems()
+        if not self.output_flags:
+            problems.one_of("target_video_codec", self.target_video_codec, codecs.TargetVideoCodec.values)
+            problems.one_of("target_audio_codec", self.target_audio_codec, codecs.TargetAudioCodec.values)
+            problems.one_of("quality_preset", self.quality_preset, codecs.QualityPreset.values)
+        if not self.input_flags and self.hw_accel:
+            problems.one_of("hw_accel", self.hw_accel, codecs.HardwareAcceleration.values)
+        problems.raise_any()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete for good, as tvarr does. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""
+        self.refuse_to_delete()
+        return models.Model.delete(self, *args, **kwargs)
+
+    def users(self) -> Iterable[models.QuerySet[Any]]:
+        """Rules that are marked as deleted count as well: tvarr's foreign key still holds them."""
+        return (
+            StreamProxy.all_rows.filter(encoding_profile=self),
+            ClientDetectionRule.all_rows.filter(encoding_profile=self),
+        )
+
+
+class ClientDetectionRule(PortableRow):
+    """Recognises a player and says what it can play (table `client_detection_rules`)."""
+
+    expression = TextColumn()
+    priority = models.IntegerField(null=True, default=0, validators=validation.INT64)
+    is_enabled = FlagColumn(default=True)
+    accepted_video_codecs = CodecListColumn(
+        null=True, blank=True, default=list, validators=[validation.validate_video_codecs]
+    )
+    accepted_audio_codecs = CodecListColumn(
+        null=True, blank=True, default=list, validators=[validation.validate_audio_codecs]
+    )
+    preferred_video_codec = TextColumn(blank=True, null=True, default="", validators=[validation.validate_video_codec])
+    preferred_audio_codec = TextColumn(blank=True, null=True, default="", validators=[validation.validate_audio_codec])
+    supports_fmp4 = FlagColumn("supports fMP4", default=True)
+    supports_mpegts = FlagColumn("supports MPEG-TS", default=True)
+    preferred_format = TextColumn(blank=True, null=True, default="", validators=[validation.validate_preferred_format])
+    encoding_profile = models.ForeignKey(EncodingProfile, on_delete=models.PROTECT, null=True, blank=True)
+
+    class Meta(PortableRow.Meta):
+        db_table = "client_detection_rules"
+
+    @property
+    def domain(self) -> Domain:
+        """The dialect of the expression."""
+        return Domain.CLIENT_DETECTION
+
+    def clean(self) -> None:
+        """Raise `ValidationError` for an expression that tvarr could not run, or when no container is left."""
+        problems = _Problems().expression(self)
+        if not self.supports_fmp4 and not self.supports_mpegts:
+            problems.add(
+                "supports_mpegts",
+                ValidationError(
+                    "Neither fMP4 nor MPEG-TS is supported; at least one of the two is needed.", code="no_container"
+                ),
+            )
+        problems.raise_any()
+
+
+class SourceStatus(models.TextChoices):
+    """What became of the last ingestion of a source."""
+
+    PENDING = "pending", "Pending"
+    INGESTING = "ingesting", "Ingesting"
+    SUCCESS = "success", "Success"
+    FAILED = "failed", "Failed"
+
+
+class Source(TvarrRow):
+    """What stream and guide sources share."""
+
+    name = TextColumn(max_length=255, unique=True)
+    url = TextColumn()
+    username = TextColumn(blank=True, null=True, default="")
+    password = TextColumn(blank=True, null=True, default="")
+    user_agent = TextColumn(blank=True, null=True, default="")
+    enabled = FlagColumn(default=True)
+    priority = models.IntegerField(null=True, default=0)
+    status = TextChoiceColumn(choices=SourceStatus.choices, default=SourceStatus.PENDING)
+    last_ingestion_at = TimestampColumn(null=True, blank=True)
+    last_error = TextColumn(blank=True, null=True, default="")
+    cron_schedule = TextColumn(blank=True, null=True, default="")
+
+    class Meta(TvarrRow.Meta):
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class StreamSource(Source):
+    """Where channels come from (table `stream_sources`)."""
+
+    class Type(models.TextChoices):
+        M3U = "m3u", "M3U"
+        XTREAM = "xtream", "Xtream"
+        MANUAL = "manual", "Manual"
+
+    type = TextChoiceColumn(choices=Type.choices)
+    max_concurrent_streams = models.IntegerField(null=True, default=1)
+    channel_count = models.IntegerField(null=True, default=0)
+
+    class Meta(Source.Meta):
+        db_table = "stream_sources"
+
+
+class EpgSource(Source):
+    """Where programmes come from (table `epg_sources`)."""
+
+    class Type(models.TextChoices):
+        XMLTV = "xmltv", "XMLTV"
+        XTREAM = "xtream", "Xtream"
+
+    type = TextChoiceColumn(choices=Type.choices)
+    api_method = TextColumn(blank=True, null=True, default="stream_id")
+    detected_timezone = TextColumn(blank=True, null=True, default="")
+    epg_shift = models.IntegerField(null=True, default=0)
+    auto_shift_timezone = TextColumn(blank=True, null=True, default="")
+    program_count = models.IntegerField(null=True, default=0)
+    retention_days = models.IntegerField(null=True, default=1)
+
+    class Meta(Source.Meta):
+        db_table = "epg_sources"
+
+
+class Channel(TvarrRow):
+    """A channel of a stream source (table `channels`)."""
+
+    source = models.ForeignKey(StreamSource, on_delete=models.CASCADE)
+    ext_id = TextColumn(blank=True, null=True, default="")
+    tvg_id = TextColumn(blank=True, null=True, default="", db_index=True)
+    tvg_name = TextColumn(blank=True, null=True, default="")
+    tvg_logo = TextColumn(blank=True, null=True, default="")
+    group_title = TextColumn(blank=True, null=True, default="", db_index=True)
+    channel_name = TextColumn()
+    channel_number = models.IntegerField(null=True, default=0)
+    stream_url = TextColumn()
+    stream_type = TextColumn(blank=True, null=True, default="")
+    language = TextColumn(blank=True, null=True, default="")
+    country = TextColumn(blank=True, null=True, default="")
+    is_adult = FlagColumn()
+    extra = TextColumn(blank=True, null=True, default="")
+
+    class Meta(TvarrRow.Meta):
+        db_table = "channels"
+        constraints = [models.UniqueConstraint(fields=["source", "ext_id"], name="idx_source_ext_id")]
+
+    def __str__(self) -> str:
+        return str(self.channel_name)
+
+
+class EpgProgram(TvarrRow):
+    """A programme of a guide source (table `epg_programs`); `channel_id` is the guide's name for the channel."""
+
+    source = models.ForeignKey(EpgSource, on_delete=models.DO_NOTHING, db_index=False)
+    channel_id = TextColumn()
+    start = TimestampColumn()
+    stop = TimestampColumn(db_index=True)
+    title = TextColumn()
+    sub_title = TextColumn(blank=True, null=True, default="")
+    description = TextColumn(blank=True, null=True, default="")
+    category = TextColumn(blank=True, null=True, default="", db_index=True)
+    icon = TextColumn(blank=True, null=True, default="")
+    episode_num = TextColumn(blank=True, null=True, default="")
+    rating = TextColumn(blank=True, null=True, default="")
+    language = TextColumn(blank=True, null=True, default="")
+    is_new = FlagColumn()
+    is_premiere = FlagColumn()
+    is_live = FlagColumn()
+    previously_shown = FlagColumn()
+    date = TextColumn(blank=True, null=True, default="")
+    star_rating = TextColumn(blank=True, null=True, default="")
+    season_number = models.IntegerField(null=True, default=0)
+    episode_number = models.IntegerField(null=True, default=0)
+    program_id = TextColumn(blank=True, null=True, default="")
+    credits = TextColumn(blank=True, null=True, default="")
+
+    class Meta(TvarrRow.Meta):
+        db_table = "epg_programs"
+        constraints = [models.UniqueConstraint(fields=["source", "channel_id", "start"], name="idx_program_unique")]
+        indexes = [models.Index(fields=["channel_id", "start"], name="idx_channel_time")]
+        verbose_name = "EPG programme"
+
+    def __str__(self) -> str:
+        return str(self.title)
+
+
+class StreamProxy(TvarrRow):
+    """What tvarr serves: sources combined, filtered, mapped and numbered (table `stream_proxies`)."""
+
+    class Mode(models.TextChoices):
+        DIRECT = "direct", "Direct"
+        SMART = "smart", "Smart"
+
+    class NumberingMode(models.TextChoices):
+        SEQUENTIAL = "sequential", "Sequential"
+        PRESERVE = "preserve", "Preserve"
+        GROUP = "group", "By group"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        GENERATING = "generating", "Generating"
+        SUCCESS = "success", "Success"
+        FAILED = "failed", "Failed"
+
+    name = TextColumn(max_length=255, unique=True)
+    description = TextColumn(blank=True, null=True, default="")
+    proxy_mode = TextChoiceColumn(choices=Mode.choices, default=Mode.DIRECT)
+    is_active = FlagColumn(default=True)
+    auto_regenerate = FlagColumn()
+    starting_channel_number = models.IntegerField(null=True, default=1)
+    numbering_mode = TextChoiceColumn(choices=NumberingMode.choices, default=NumberingMode.PRESERVE)
+    group_numbering_size = models.IntegerField(null=True, default=100)
+    upstream_timeout = models.IntegerField(null=True, default=30)
+    buffer_size = models.IntegerField(null=True, default=8192)
+    max_concurrent_streams = models.IntegerField(null=True, default=0)
+    hls_collapse = FlagColumn()
+    cache_channel_logos = FlagColumn()
+    cache_program_logos = FlagColumn()
+    encoding_profile = models.ForeignKey(
+        EncodingProfile, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False, db_index=False
+    )
+    output_path = TextColumn(blank=True, null=True, default="")
+    status = TextChoiceColumn(choices=Status.choices, default=Status.PENDING)
+    last_generated_at = TimestampColumn(null=True, blank=True)
+    last_error = TextColumn(blank=True, null=True, default="")
+    channel_count = models.IntegerField(null=True, default=0)
+    program_count = models.IntegerField(null=True, default=0)
+    cron_schedule = TextColumn(blank=True, null=True, default="")
+
+    class Meta(TvarrRow.Meta):
+        db_table = "stream_proxies"
+        verbose_name_plural = "stream proxies"
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class ProxyFilter(TvarrRow):
+    """A filter that a proxy uses (table `proxy_filters`)."""
+
+    proxy = models.ForeignKey(StreamProxy, on_delete=models.CASCADE, db_index=False)
+    filter = models.ForeignKey(Filter, on_delete=models.PROTECT, db_index=False)
+    priority = models.IntegerField(null=True, default=0)
+    is_active = FlagColumn(default=True)
+
+    class Meta(TvarrRow.Meta):
+        db_table = "proxy_filters"
+        constraints = [models.UniqueConstraint(fields=["proxy", "filter"], name="idx_proxy_filter")]
+
+    def __str__(self) -> str:
+        """Both names; both ids where tvarr's database has lost one of the two rows."""
+        try:
+            return f"{self.proxy}: {self.filter}"
+        except ObjectDoesNotExist:
+            return f"{self.proxy_id}: {self.filter_id}"
+
+
+class _Problems:
+    """Gathers validation problems by field, so that a person sees all of them at once."""
+
+    def __init__(self) -> None:
+        self._by_field: dict[str, list[ValidationError]] = {}
+
+    def add(self, field: str, problem: ValidationError) -> None:
+        self._by_field.setdefault(field, []).append(problem)
+
+    def expression(self, row: Any) -> Self:
+        if row.expression:  # an empty one is missing, and the field says so itself
+            self._check("expression", validation.validate_expression, row.expression, row.domain)
+        return self
+
+    def one_of(self, field: str, value: str, allowed: list[str]) -> None:
+        self._check(field, validation.validate_one_of, value, allowed)
+
+    def _check(self, field: str, validate: Callable[..., None], *values: Any) -> None:
+        try:
+            validate(*values)
+        except ValidationError as problem:
+            self.add(field, problem)
+
+    def raise_any(self) -> None:
+        if self._by_field:
+            raise ValidationError(dict(self._by_field))

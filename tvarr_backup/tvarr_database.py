@@ -1,0 +1,121 @@
+"""Tells by looking what lies at the path of the `tvarr` database, and changes nothing there."""
+
+import sqlite3
+from contextlib import closing
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+from django.apps import apps
+from django.db import connections
+
+from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer, DatabaseUnusable
+from tvarr_backup.models import Filter
+
+APP_LABEL = Filter._meta.app_label
+TVARRS_OWN_TABLE = "schema_migrations"
+"""Written by tvarr's Go program; where it stands, no table is ever created or changed by us."""
+
+
+class State(StrEnum):
+    """The states of the file; `empty` is what a creation that was cut short leaves behind."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    OURS = "ours"
+    ATTACHED = "attached"
+
+
+def inspect(path: Path) -> State:
+    """Look at the file through a read-only SQLite connection.
+
+    Raises `DatabaseForeign` (no SQLite, or another program's tables), `DatabaseIncomplete` (naming the first table or
+    column that we need and do not find in a database of tvarr's), `DatabaseNewer` (migrated by a later version of this
+    program) or `DatabaseUnusable` (cannot be opened).
+    """
+    try:
+        if not path.exists():
+            return State.MISSING
+        if not path.is_file():
+            raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
+        with closing(sqlite3.connect(_reading_uri(path), uri=True, timeout=20)) as connection:
+            return _judge(path, connection)
+    except OSError as problem:
+        raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
+    except sqlite3.DatabaseError as problem:
+        if problem.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
+        raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
+
+
+def is_attached(alias: str) -> bool:
+    """Whether the database that Django is connected to is tvarr's own."""
+    return TVARRS_OWN_TABLE in connections[alias].introspection.table_names()
+
+
+def create_empty(path: Path) -> None:
+    """Create an empty database in WAL mode, readable by its owner alone (it will hold providers' passwords)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _reading_uri(path: Path) -> str:
+    """Reading a WAL database that nobody has open would leave a -wal and a -shm beside it; as immutable it does not."""
+    with path.open("rb") as file:
+        in_wal_mode = file.read(20)[18:] == b"\2\2"
+    at_rest = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
+    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
+
+
+def _judge(path: Path, connection: sqlite3.Connection) -> State:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return State.EMPTY
+    if TVARRS_OWN_TABLE in tables:
+        _require_columns(path, connection)
+        return State.ATTACHED
+    if tables <= {"django_migrations", "sqlite_sequence"} and _is_empty(connection, "django_migrations"):
+        return State.EMPTY
+    if "django_migrations" in tables:
+        _require_known_migrations(path, connection)
+        return State.OURS
+    found = ", ".join(sorted(tables)[:5])
+    raise DatabaseForeign(f"{path} is not tvarr's database: it has neither tvarr's nor our tables, but {found}.")
+
+
+def _is_empty(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute(f'SELECT 1 FROM "{table}"').fetchone() is None  # noqa: S608  # a name of ours
+
+
+def _require_columns(path: Path, connection: sqlite3.Connection) -> None:
+    """Every column that the models need; further ones, and any order, are fine."""
+    for model in apps.get_app_config(APP_LABEL).get_models():
+        table = model._meta.db_table
+        present = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        if not present:
+            raise DatabaseIncomplete(f"{path} is not a database of a tvarr that we know: the table {table} is missing.")
+        for field in model._meta.concrete_fields:
+            if field.column not in present:
+                raise DatabaseIncomplete(
+                    f"{path} is not a database of a tvarr that we know: the column {table}.{field.column} is missing. "
+                    "Start the current tvarr on it once, so that it brings its tables up to date."
+                )
+
+
+def _require_known_migrations(path: Path, connection: sqlite3.Connection) -> None:
+    applied = {name for (name,) in connection.execute("SELECT name FROM django_migrations WHERE app = ?", (APP_LABEL,))}
+    if not applied:
+        raise DatabaseForeign(f"{path} is the database of another Django program, not tvarr's and not ours.")
+    unknown = sorted(applied - known_migrations())
+    if unknown:
+        raise DatabaseNewer(
+            f"{path} was migrated by a newer version of this program (it has {unknown[0]}); update tvarr-backup first."
+        )
+
+
+def known_migrations() -> frozenset[str]:
+    """The names of the migrations of tvarr's tables that this program has."""
+    folder = Path(__file__).with_name("migrations")
+    return frozenset(file.stem for file in folder.glob("[0-9]*.py"))
