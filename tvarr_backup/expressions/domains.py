@@ -1,0 +1,54 @@
+"""The five domains of expressions, and every spelling of them that tvarr takes."""
+
+from enum import StrEnum
+
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.expressions.problems import printable
+
+
+class Domain(StrEnum):
+    STREAM_FILTER = "stream_filter"
+    EPG_FILTER = "epg_filter"
+    STREAM_MAPPING = "stream_mapping"
+    EPG_MAPPING = "epg_mapping"
+    CLIENT_DETECTION = "client_detection"
+
+    @property
+    def is_filter(self) -> bool:
+        return self in {Domain.STREAM_FILTER, Domain.EPG_FILTER}
+
+    @property
+    def is_mapping(self) -> bool:
+        return self in {Domain.STREAM_MAPPING, Domain.EPG_MAPPING}
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether tvarr rewrites the text before it parses it; client rules are parsed as written."""
+        return self is not Domain.CLIENT_DETECTION
+
+
+SPELLINGS: dict[str, Domain] = {
+    **{domain.value: domain for domain in Domain},
+    "stream": Domain.STREAM_FILTER,
+    "epg": Domain.EPG_FILTER,
+    "stream_data_mapping": Domain.STREAM_MAPPING,
+    "stream_datamapping": Domain.STREAM_MAPPING,
+    "epg_data_mapping": Domain.EPG_MAPPING,
+    "epg_datamapping": Domain.EPG_MAPPING,
+    "client": Domain.CLIENT_DETECTION,
+}
+
+
+class UnknownDomain(TvarrBackupError):
+    code = "unknown_domain"
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+        super().__init__(f"Unknown domain {printable(repr(value))}; use one of {', '.join(Domain)}.")
+
+
+def read_domain(value: object) -> Domain:
+    """The domain of a spelling, compared exactly; raises `UnknownDomain` for anything else."""
+    if isinstance(value, str) and value in SPELLINGS:
+        return SPELLINGS[value]
+    raise UnknownDomain(value)

@@ -1,0 +1,70 @@
+"""Regular expressions as RE2 sees them; without google-re2 nothing is known about any."""
+
+import re
+
+from tvarr_backup.expressions.problems import printable
+from tvarr_backup.expressions.tree import Always, Comparison, Condition, Connective, Group, Operator
+
+try:
+    import re2
+except ModuleNotFoundError:  # an optional package: everything but the warnings about regular expressions works without
+    re2 = None
+
+_MAX_MEMORY_BYTES = 1024 * 1024
+_NO_MATCH = -1
+_UNKNOWN = 10**18
+_GROUP = re.compile(r"\$([0-9]{1,18})")
+
+GroupCounts = frozenset[int]
+
+
+def why_refused(pattern: str) -> str | None:
+    """RE2's own words for a pattern that it does not take; None for one that it takes, or that is too large to try."""
+    reason = _compile(pattern)
+    return reason if isinstance(reason, str) else None
+
+
+def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
+    """The `$1` and the like in a text that no match can fill; `counts` are those of the condition."""
+    return [found[0] for found in _GROUP.finditer(text) if all(int(found[1]) > count for count in counts)]
+
+
+def group_counts(condition: Condition) -> GroupCounts:
+    """How many groups can be at hand when the condition holds; -1 where no regular expression took part.
+
+    tvarr keeps the groups of one regular expression: in an AND those of the last member that has any, in an OR those of
+    the first member that matches. A negative one has none.
+    """
+    match condition:
+        case Comparison(operator=Operator.MATCHES, value=value):
+            compiled = _compile(value.text)
+            return frozenset({compiled if isinstance(compiled, int) else _UNKNOWN})
+        case Group(connective=Connective.OR, members=members):
+            return frozenset().union(*map(group_counts, members))
+        case Group(members=members):
+            return _last_counts(members)
+        case Comparison() | Always():
+            return frozenset({_NO_MATCH})
+
+
+def _last_counts(members: tuple[Condition, ...]) -> GroupCounts:
+    counts: GroupCounts = frozenset({_NO_MATCH})
+    for member in members:
+        latest = group_counts(member)
+        counts = latest | counts if _NO_MATCH in latest else latest
+    return counts
+
+
+def _compile(pattern: str) -> int | str | None:
+    """The number of groups, or why RE2 refuses, or None where that cannot be told."""
+    if re2 is None:
+        return None
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MAX_MEMORY_BYTES
+    try:
+        return int(re2.compile(pattern, options).groups)
+    except re2.error as error:
+        reason = error.args[0]
+        reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        return None if "too large" in reason else printable(reason)

@@ -1,0 +1,134 @@
+"""`expression check`: whether tvarr could run an expression, for one text or for a stream of them."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tvarr_backup.expressions import Check, Domain, UnknownDomain, check_expression, findings_as_json, read_domain
+from tvarr_backup.expressions.problems import printable
+
+MAX_LINE_BYTES = 1024 * 1024
+NEIGHBOURHOOD = 50  # characters that are shown before and after a place
+
+
+class Command(BaseCommand):
+    """Needs no database."""
+
+    help = "Check expressions of filters, data mapping rules and client detection rules."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        check = actions.add_parser("check", help="say what is wrong with an expression, and what tvarr misunderstands")
+        check.add_argument("text", nargs="?", help="the expression; - reads it from standard input")
+        check.add_argument("--domain", help=f"one of {', '.join(Domain)}")
+        check.add_argument("--json", action="store_true", help="print one JSON object")
+        check.add_argument(
+            "--jsonl",
+            metavar="FILE",
+            help='check lines of {"expression", "domain"} and print a line of {"valid", "problems", "warnings"} for '
+            "each; - is standard input",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        text, domain, file = options["text"], options["domain"], options["jsonl"]
+        if file is not None and text is None and domain is None:
+            self._check_lines(file)
+        elif file is None and text is not None and domain is not None:
+            self._check_text(text, domain, as_json=options["json"])
+        else:
+            raise CommandError("Give either TEXT and --domain, or --jsonl FILE alone.")
+
+    def _check_text(self, text: str, domain: str, *, as_json: bool) -> None:
+        try:
+            known = read_domain(domain)
+        except UnknownDomain as error:
+            raise CommandError(f"--domain: {error}") from error
+        if text == "-":
+            text = sys.stdin.buffer.read().decode(errors="surrogateescape").removesuffix("\n")
+        check = check_expression(text, known)
+        if as_json:
+            self.stdout.write(json.dumps(findings_as_json(check)))
+        else:
+            self.stdout.write("\n".join(_report(text, check)))
+        if not check.valid:
+            raise CommandError("The expression is invalid.")
+
+    def _check_lines(self, name: str) -> None:
+        count = invalid = 0
+        with _opened(name) as file:
+            for number, line in enumerate(_lines(file), start=1):
+                check = _check_line(number, line)
+                self.stdout.write(json.dumps(findings_as_json(check)))
+                self.stdout.flush()
+                count, invalid = number, invalid + (not check.valid)
+        self.stderr.write(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
+
+
+def _opened(name: str) -> AbstractContextManager[BinaryIO]:
+    if name == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise CommandError(f"--jsonl: {name} cannot be read: {error.strerror}.") from error
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        yield line
+
+
+def _check_line(number: int, line: bytes) -> Check:
+    if len(line) > MAX_LINE_BYTES:
+        raise CommandError(f"Line {number} is longer than {MAX_LINE_BYTES:,} bytes.")
+    try:
+        members = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"Line {number} is not JSON: {printable(line.decode(errors='replace').strip())}") from error
+    if not isinstance(members, dict):
+        raise CommandError(
+            f'Line {number} is {printable(repr(members))}; allowed is an object with "expression" and "domain".'
+        )
+    text = members.get("expression")
+    if not isinstance(text, str):
+        found = printable(repr(text)) if "expression" in members else "missing"
+        raise CommandError(f'Line {number}: "expression" is {found}; allowed is a text.')
+    try:
+        return check_expression(text, read_domain(members.get("domain")))
+    except UnknownDomain as error:
+        missing = "" if "domain" in members else " is missing"
+        raise CommandError(f'Line {number}: "domain"{missing}: {error}') from error
+
+
+def _report(text: str, check: Check) -> Iterator[str]:
+    for kind, findings in (("Problem", check.problems), ("Warning", check.warnings)):
+        for finding in findings:
+            line, caret = _excerpt(text, finding.column)
+            yield line
+            yield " " * caret + "^"
+            yield f"{kind} ({finding.code.value}, column {finding.column}): {finding.message}"
+    count = len(check.warnings)
+    if check.valid:
+        yield "Valid." if not count else f"Valid, {count} warning{'' if count == 1 else 's'}."
+
+
+def _excerpt(text: str, column: int) -> tuple[str, int]:
+    """The part of the text around a column as a terminal can show it, one cell per character, and the place in it."""
+    place = column - 1
+    line_start = text.rfind("\n", 0, place) + 1
+    line_end = text.find("\n", place)
+    start = max(line_start, place - NEIGHBOURHOOD)
+    end = min(len(text) if line_end < 0 else line_end, place + NEIGHBOURHOOD)
+    shown = "".join(
+        character if character.isprintable() else " " if character.isspace() else "\ufffd"
+        for character in text[start:end]
+    )
+    return shown, place - start
