@@ -1,0 +1,8 @@
+"""Runs every benchmark, each in a process of its own so that none warms another."""
+
+import subprocess
+import sys
+
+for name in ("bench_expressions", "bench_portable"):
+    print(f"\n== {name}", flush=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -1,0 +1,162 @@
+"""Export and import: time against bare bulk writing, memory against the number of items, queries of a plan."""
+
+import gc
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS = 3
+
+
+def main() -> None:
+    """Print one line per figure: what, floor, ours, ratio or difference, goal."""
+    with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
+        os.environ |= {"TVARR_STORAGE_BASE_DIR": folder, "DJANGO_SETTINGS_MODULE": "config.settings"}
+        import django  # noqa: PLC0415  # the folder must be known first
+
+        django.setup()
+        from django.core.management import call_command  # noqa: PLC0415
+
+        call_command("prepare", stderr=io.StringIO())
+        bench_import()
+        bench_queries()
+        bench_export_memory()
+
+
+def bench_import() -> None:
+    """Plan and apply 10,000 new filters; floor: `bulk_create` of the same rows and parsing of their expressions."""
+    from tvarr_backup.expressions import parse, rewrite  # noqa: PLC0415
+    from tvarr_backup.models import Filter  # noqa: PLC0415
+    from tvarr_backup.portable.apply import apply_import  # noqa: PLC0415
+    from tvarr_backup.portable.plan import plan_import  # noqa: PLC0415
+    from tvarr_backup.validation import expression_findings  # noqa: PLC0415
+
+    items = _filters(10_000)
+    envelope = _envelope(items)
+
+    def floor() -> None:
+        for item in items:
+            parse(rewrite(item["expression"]))
+        Filter.objects.bulk_create(Filter(**item) for item in items)
+
+    def ours() -> None:
+        plan_import(envelope)
+        apply_import(envelope)
+
+    def clean() -> None:
+        Filter.all_rows.filter(is_system=False).delete()
+        expression_findings.cache_clear()
+
+    floor_seconds, our_seconds = _best(floor, clean), _best(ours, clean)
+    ratio = our_seconds / floor_seconds
+    print(f"plan + apply, 10,000 new filters: floor {floor_seconds:.2f} s, ours {our_seconds:.2f} s, "
+          f"ratio {ratio:.2f} (goal: at most 4)")  # fmt: skip
+
+
+def bench_queries() -> None:
+    """Queries of a plan of 10 and of 10,000 items."""
+    from django.db import connections  # noqa: PLC0415
+    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
+
+    from tvarr_backup.portable.plan import plan_import  # noqa: PLC0415
+
+    counts = []
+    for number in (10, 10_000):
+        envelope = _envelope(_filters(number))
+        with (
+            CaptureQueriesContext(connections["tvarr"]) as tvarr,
+            CaptureQueriesContext(connections["default"]) as ours,
+        ):
+            plan_import(envelope)
+        counts.append(len(tvarr) + len(ours))
+    print(f"queries of a plan: {counts[0]} for 10 items, {counts[1]} for 10,000 (goal: the same)")
+
+
+def bench_export_memory() -> None:
+    """Peak resident memory of an export of 1,000 and of 100,000 items, each in a process of its own."""
+    from tvarr_backup.models import Filter  # noqa: PLC0415
+
+    peaks = []
+    for number in (1_000, 100_000):
+        Filter.all_rows.filter(is_system=False).delete()
+        Filter.objects.bulk_create((Filter(**item) for item in _filters(number)), batch_size=5_000)
+        started = time.perf_counter()
+        peak, size = _export_peak()
+        print(f"export of {number:,} filters: {time.perf_counter() - started:.1f} s with start of the process, "
+              f"{size / 2**20:.1f} MiB written, peak {peak / 2**20:.1f} MiB")  # fmt: skip
+        peaks.append(peak)
+    print(f"growth of the peak: {(peaks[1] - peaks[0]) / 2**20:.1f} MiB (goal: at most 30)")
+
+
+_MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], "wb"))
+_pid, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def _export_peak() -> tuple[int, int]:
+    """Peak resident bytes of one `portable export`, and the bytes it wrote.
+
+    A small process starts it: a child's peak begins with the memory of the process that it was forked from.
+    """
+    with tempfile.NamedTemporaryFile() as output:
+        export = [sys.executable, str(ROOT / "manage.py"), "portable", "export", "filters", "--all"]
+        measure = [sys.executable, "-S", "-c", _MEASURE, output.name, *export]
+        done = subprocess.run(measure, capture_output=True, text=True, check=True)
+        return int(done.stdout), Path(output.name).stat().st_size
+
+
+def _filters(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"Filter {number}",
+            "description": f"Keeps what belongs to group {number}",
+            "expression": f'group_title == "Group {number}" AND (channel_name contains "HD" OR tvg_id starts_with "x{number}")',
+            "source_type": "stream",
+            "action": "include",
+        }
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def _envelope(items: list[dict[str, Any]]) -> Any:
+    from tvarr_backup.portable.envelope import read_envelope  # noqa: PLC0415
+    from tvarr_backup.portable.kinds import KINDS, Slug  # noqa: PLC0415
+
+    metadata = {
+        "version": "1.0.0",
+        "export_type": "filters",
+        "tvarr_version": "",
+        "exported_at": "",
+        "item_count": len(items),
+    }
+    text = json.dumps({"metadata": metadata, "items": items}).encode()
+    return read_envelope(io.BytesIO(text), KINDS[Slug.FILTERS], "")
+
+
+def _best(work: Callable[[], object], clean: Callable[[], object]) -> float:
+    """The shortest of several runs, in seconds."""
+    seconds = []
+    for _ in range(RUNS):
+        clean()
+        gc.collect()
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    clean()
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""`portable`: what a person or a script gets, in real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.installation import ROOT, Installation
+from tests.portable.files import CLIENTS, FILTERS, PROFILES, client_item, document, filter_item, profile_item
+from tests.tvarr_own import FILTER_ID, schema_of
+from tvarr_backup.portable.kinds import Kind
+
+
+@pytest.fixture
+def prepared(installation: Installation) -> Installation:
+    return installation.prepared()
+
+
+def write(folder: Path, kind: Kind, *items: Any, name: str = "export.json") -> str:
+    file = folder / name
+    file.write_text(json.dumps(document(kind, *items)))
+    return str(file)
+
+
+def test_export_writes_the_envelope_to_stdout_and_nothing_else(prepared: Installation, tmp_path: Path) -> None:
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item()))
+    done = prepared.run("portable", "export", "filters", "--all")
+    assert json.loads(done.stdout)["items"] == [filter_item()]
+    assert done.stderr == ""
+
+
+def test_export_writes_a_whole_file_and_says_so_on_stderr(prepared: Installation, tmp_path: Path) -> None:
+    target = tmp_path / "filters.json"
+    target.write_text("older")
+    done = prepared.run("portable", "export", "filters", "--all", "-o", str(target))
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (0, "", f"Wrote {target}")
+    assert json.loads(target.read_text())["items"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["filters.json"]
+
+
+def test_a_refused_export_leaves_the_older_file_as_it_was(prepared: Installation, tmp_path: Path) -> None:
+    target = tmp_path / "filters.json"
+    target.write_text("older")
+    words = prepared.refused("portable", "export", "filters", "--ids", FILTER_ID, "-o", str(target))
+    assert f"none of the filters with the id {FILTER_ID}" in words
+    assert target.read_text() == "older"
+
+
+def test_export_into_a_folder_that_is_not_there_is_refused(prepared: Installation, tmp_path: Path) -> None:
+    words = prepared.refused("portable", "export", "filters", "--all", "-o", str(tmp_path / "no" / "x.json"))
+    assert "cannot be written: No such file or directory." in words
+
+
+@pytest.mark.parametrize("slug", ["client_detection_rules", "client-detection-rules"])
+def test_kinds_may_be_written_with_hyphens_too(prepared: Installation, slug: str) -> None:
+    assert prepared.json("portable", "export", slug, "--all")["metadata"]["export_type"] == "client_detection_rules"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "proxies", "--all"), "“proxies” is not a kind; allowed are filters, data_mapping_rules"),
+        (("export", "filters", "--ids", ","), "No filters were chosen"),
+        (("plan", "filters", "/nowhere/at/all.json"), "/nowhere/at/all.json cannot be read: No such file"),
+        (("plan", "filters", "/"), "/ cannot be read: Is a directory"),
+        (("plan", "filters", "-", "--bulk", "merge"), "“merge”; allowed are skip, rename, overwrite"),
+        (("plan", "filters", "-", "--resolve", "News"), "--resolve is “News”; allowed is NAME=VALUE"),
+        (("plan", "filters", "-", "--new-name", "=News"), "--new-name is “=News”; allowed is NAME=VALUE"),
+        (("import", "filters", "-"), "The file is empty; an export is wanted."),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(
+    prepared: Installation, arguments: tuple[str, ...], words: str
+) -> None:
+    done = prepared.run("portable", *arguments, stdin="")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_prepare_the_commands_say_so_and_create_nothing(installation: Installation) -> None:
+    words = installation.refused("portable", "export", "filters", "--all")
+    assert "run `manage.py prepare` first" in words
+    assert not installation.data.exists()
+
+
+def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp_path: Path) -> None:
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("Old")))
+    file = write(
+        tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"), filter_item("Bad", action="x")
+    )
+    shown = prepared.ok("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
+    assert '#1 different: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
+    assert "#2 new: New -> add\n" in shown
+    assert (
+        "#3 invalid: Bad -> PROBLEM\n    problem: action: “x” is not allowed here; allowed are include, exclude."
+        in shown
+    )
+    assert "3 items: add 1, overwrite 1, PROBLEM 1\n" in shown
+
+
+def test_a_plan_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("Old")))
+    file = write(tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"))
+    plan = prepared.json("portable", "plan", "filters", file, "--json")
+    assert plan["total_items"] == 2
+    assert plan["new_items"] == [{"name": "New"}]
+    (conflict,) = plan["conflicts"]
+    assert (conflict["import_name"], conflict["existing_name"], conflict["resolution"]) == ("Old", "Old", "skip")
+    assert plan["errors"] == []
+    assert [item["state"] for item in plan["items"]] == ["different", "new"]
+    assert plan["items"][0]["diff"] == [{"field": "action", "now": "include", "in_file": "exclude"}]
+    assert plan["can_import"] is True
+    assert plan["fingerprint"].startswith("sha256:")
+
+
+def test_a_plan_writes_nothing(prepared: Installation, tmp_path: Path) -> None:
+    prepared.ok("portable", "plan", "filters", write(tmp_path, FILTERS, filter_item()))
+    assert prepared.json("portable", "export", "filters", "--all")["items"] == []
+
+
+def test_import_prints_what_became_of_every_item(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item("A"), filter_item("B"))
+    shown = prepared.ok("portable", "import", "filters", file, "--new-name", "B=Bee = two")
+    assert shown == (
+        "create: A\nrename: B -> Bee = two\n2 items: 1 created, 1 renamed, 0 overwritten, 0 unchanged, 0 skipped\n"
+    )
+
+
+def test_import_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:
+    result = prepared.json("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("A")), "--json")
+    assert {name: result[name] for name in ("total_items", "imported", "skipped", "overwritten", "renamed", "errors")} == {
+        "total_items": 1, "imported": 1, "skipped": 0, "overwritten": 0, "renamed": 0, "errors": 0,
+    }  # fmt: skip
+    (line,) = result["imported_items"]
+    assert (line["original_name"], line["final_name"], line["action"]) == ("A", "A", "created")
+    assert len(line["id"]) == 26
+    assert result["unchanged"] == 0
+
+
+def test_an_import_with_a_problem_stores_nothing_and_names_it(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression="AND"))
+    words = prepared.refused("portable", "import", "filters", file)
+    assert "#2 “Bad”, expression: column 1:" in words
+    assert prepared.json("portable", "export", "filters", "--all")["items"] == []
+    prepared.ok("portable", "import", "filters", file, "--resolve", "#2=skip")
+    assert len(prepared.json("portable", "export", "filters", "--all")["items"]) == 1
+
+
+def test_a_stale_fingerprint_is_refused_with_the_new_plan(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, filter_item())
+    mark = prepared.json("portable", "plan", "filters", file, "--json")["fingerprint"]
+    prepared.ok("portable", "import", "filters", file, "--fingerprint", mark)
+    done = prepared.run("portable", "import", "filters", file, "--fingerprint", mark, "--json")
+    assert done.returncode == 1
+    assert "has changed since; nothing was imported" in done.stderr
+    assert json.loads(done.stdout)["items"][0]["state"] == "identical"
+
+
+def test_references_can_be_mapped(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, CLIENTS, client_item(encoding_profile_name="HEVC high"))
+    prepared.ok("portable", "import", "client_detection_rules", file, "--map", "HEVC high=H.265/AAC (Modern)")
+    (item,) = prepared.json("portable", "export", "client_detection_rules", "--all")["items"]
+    assert item["encoding_profile_name"] == "H.265/AAC (Modern)"
+
+
+def test_a_file_goes_from_one_installation_to_another_through_a_pipe(tmp_path: Path) -> None:
+    one, two = (Installation(tmp_path / name / "data") for name in ("one", "two"))
+    for place in (one, two):
+        place.data.parent.mkdir()
+        place.prepared()
+    one.ok("portable", "import", "encoding_profiles", write(tmp_path, PROFILES, profile_item()))
+    text = one.ok("portable", "export", "encoding_profiles", "--all")
+    assert "1 created" in two.ok("portable", "import", "encoding_profiles", "-", stdin=text)
+
+
+def test_a_reader_that_goes_away_is_no_traceback(prepared: Installation, tmp_path: Path) -> None:
+    items = [filter_item(f"F{number}") for number in range(2_000)]
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, *items))
+    command = [sys.executable, str(ROOT / "manage.py"), "portable", "export", "filters", "--all"]
+    process = subprocess.Popen(
+        command, env=prepared.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait(timeout=30) != 0
+    process.stderr.close()
+
+
+def test_an_attached_database_is_exported_and_its_schema_left_alone(
+    installation: Installation, tvarr_own: Path
+) -> None:
+    installation.environment["TVARR_DATABASE_DSN"] = str(tvarr_own)
+    before = schema_of(tvarr_own)
+    installation.ok("prepare")
+    names = {
+        slug: [item["name"] for item in installation.json("portable", "export", slug, "--all")["items"]]
+        for slug in ("filters", "data_mapping_rules", "client_detection_rules", "encoding_profiles")
+    }
+    assert names == {
+        "filters": ["Harbour Sports"],
+        "data_mapping_rules": ["Tidy Harbour Names"],
+        "client_detection_rules": ["Kitchen Tablet"],
+        "encoding_profiles": ["Tablet HEVC"],
+    }
+    assert schema_of(tvarr_own) == before

@@ -1,0 +1,336 @@
+"""Import: all of it or nothing, ids kept, and nobody else's writing lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from tests.installation import ROOT, Installation
+from tests.portable.files import (
+    CLIENTS,
+    EXAMPLES,
+    FILTERS,
+    MAPPING,
+    PROFILES,
+    client_item,
+    document,
+    envelope,
+    filter_item,
+    mapping_item,
+    profile_item,
+)
+from tests.tvarr_own import FILTER_ID, PROFILE_ID, RULE_ID, schema_of
+from tvarr_backup import errors
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
+from tvarr_backup.portable.answers import read_answers
+from tvarr_backup.portable.apply import ImportResult, apply_import
+from tvarr_backup.portable.export import stream_export
+from tvarr_backup.portable.kinds import KINDS, Kind
+from tvarr_backup.portable.models import HeldReference
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.steps import Action, Plan, State
+
+pytestmark = pytest.mark.django_db
+
+
+def load(
+    kind: Kind, *items: Any, bulk: str | None = None, fingerprint: str | None = None, **answers: Any
+) -> ImportResult:
+    given = read_answers(answers.pop("resolutions", {}), bulk, **answers)
+    return apply_import(envelope(kind, *items), given, fingerprint)
+
+
+def exported(kind: Kind) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(b"".join(stream_export(kind)))["items"]
+    return items
+
+
+def everything() -> list[Any]:
+    return [list(kind.model.all_rows.order_by("id").values()) for kind in KINDS.values()]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_what_was_imported_is_exported_as_it_stood_in_the_file(kind: Kind) -> None:
+    item = EXAMPLES[kind.slug]()
+    load(kind, item)
+    assert exported(kind) == [item]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_importing_a_second_time_changes_nothing(kind: Kind) -> None:
+    load(kind, EXAMPLES[kind.slug]())
+    before = everything()
+    result = load(kind, EXAMPLES[kind.slug]())
+    assert (result.unchanged, result.skipped, result.count(Action.CREATE)) == (1, 0, 0)
+    assert everything() == before
+
+
+def test_every_optional_member_survives_the_way_in_and_out() -> None:
+    item = client_item(
+        description="In the kitchen",
+        accepted_video_codecs=["h264", "hevc"],
+        accepted_audio_codecs=["aac"],
+        preferred_video_codec="h265",
+        preferred_audio_codec="aac",
+        preferred_format="hls-fmp4",
+        is_enabled=False,
+        supports_mpegts=False,
+    )
+    load(CLIENTS, item)
+    assert exported(CLIENTS) == [item]
+
+
+def test_created_rows_are_ordinary_ones() -> None:
+    load(PROFILES, profile_item(is_default=True))
+    row = EncodingProfile.objects.get(name="Tablet HEVC")
+    assert (row.is_system, row.is_default, row.deleted_at) == (False, False, None)
+    assert abs(row.created_at - row.updated_at) < timedelta(seconds=1)
+
+
+def test_overwriting_keeps_id_time_of_creation_and_default_and_takes_the_rest() -> None:
+    row = EncodingProfile.objects.create(**profile_item(is_default=True, description="Old"))
+    EncodingProfile.objects.filter(pk=row.pk).update(created_at=datetime(2020, 1, 2, tzinfo=UTC), updated_at=None)
+    load(PROFILES, profile_item(quality_preset="high"), bulk="overwrite")
+    after = EncodingProfile.objects.get(pk=row.pk)
+    assert (after.created_at, after.is_default) == (datetime(2020, 1, 2, tzinfo=UTC), True)
+    assert (after.description, after.quality_preset) == ("", "high")
+    assert after.updated_at is not None
+
+
+def test_overwriting_leaves_tvarrs_own_text_of_the_time_of_creation(attached: Path) -> None:
+    load(FILTERS, filter_item("Harbour Sports"), bulk="overwrite")
+    with closing(sqlite3.connect(attached)) as connection:
+        found = connection.execute("SELECT created_at, updated_at, expression FROM filters WHERE id = ?", (FILTER_ID,))
+        created_at, updated_at, expression = found.fetchone()
+    assert created_at == "2026-03-01 10:00:00.123456789-05:00"
+    assert updated_at.endswith("+00:00")
+    assert expression == 'group_title == "News"'
+
+
+def test_renaming_leaves_the_row_that_was_here() -> None:
+    row = Filter.objects.create(**filter_item(action="exclude"))
+    result = load(FILTERS, filter_item(), bulk="rename")
+    assert Filter.objects.get(pk=row.pk).action == "exclude"
+    assert Filter.objects.get(name="Harbour News (1)").id == result.lines[0].row_id != row.id
+
+
+def test_a_deleted_row_gives_up_its_name_to_a_new_profile(attached: Path) -> None:
+    load(PROFILES, profile_item("Dead Profile"))
+    assert EncodingProfile.objects.get(name="Dead Profile").target_video_codec == "h265"
+    dead = EncodingProfile.all_rows.get(pk="01KAHVK8X608E15BJ4BWZNPJ41")
+    assert dead.name == "Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)"
+    assert dead.deleted_at is not None
+
+
+def test_the_result_counts_and_names_every_item() -> None:
+    for name in ("Same", "Other", "Copy", "Left"):
+        Filter.objects.create(**filter_item(name, action="include" if name == "Same" else "exclude"))
+    items = [filter_item(name) for name in ("New", "Same", "Other", "Copy", "Left", "Sports Only")]
+    result = load(FILTERS, *items, resolutions={"Other": "overwrite", "Copy": "rename"})
+    assert [(line.original_name, line.final_name, line.action, line.state) for line in result.lines] == [
+        ("New", "New", Action.CREATE, State.NEW),
+        ("Same", "Same", Action.SKIP, State.IDENTICAL),
+        ("Other", "Other", Action.OVERWRITE, State.DIFFERENT),
+        ("Copy", "Copy (1)", Action.RENAME, State.DIFFERENT),
+        ("Left", "Left", Action.SKIP, State.DIFFERENT),
+        ("Sports Only", "Sports Only", Action.SKIP, State.SYSTEM),
+    ]
+    assert (result.count(Action.CREATE), result.unchanged, result.skipped) == (1, 1, 2)
+    assert all(line.row_id for line in result.lines)
+
+
+def test_one_bad_expression_among_10000_items_stores_nothing_and_is_named() -> None:
+    items = [filter_item(f"Filter {number}") for number in range(10_000)]
+    items[5_000]["expression"] = 'group_title = "A" AND'
+    with pytest.raises(errors.ImportBlocked) as refused:
+        load(FILTERS, *items)
+    assert "#5001 “Filter 5000”, expression: column 22: " in str(refused.value)
+    assert Filter.objects.filter(is_system=False).count() == 0
+
+
+def test_a_refused_import_says_all_problems_up_to_twenty() -> None:
+    with pytest.raises(errors.ImportBlocked) as refused:
+        load(FILTERS, *[filter_item(f"F{number}", action="nuke") for number in range(23)])
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "Nothing was imported; these items cannot be stored:"
+    assert (len(lines), lines[-1]) == (22, "And 3 more.")
+    assert isinstance(refused.value.plan, Plan)
+
+
+def test_a_failure_of_the_database_half_way_leaves_nothing_behind(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON filters WHEN NEW.name = 'F900' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    before = everything()
+    items = [filter_item(f"F{number}", source_id="01KAEHXEGJ5GMS392SP1ZYMK59") for number in range(1_000)]
+    with pytest.raises(Exception, match="no"):
+        load(FILTERS, *items)
+    assert everything() == before
+    assert HeldReference.objects.count() == 0
+
+
+def test_a_stale_preview_writes_nothing_and_gives_the_new_plan() -> None:
+    preview = plan_import(envelope(FILTERS, filter_item()))
+    Filter.objects.create(**filter_item(action="exclude"))
+    before = everything()
+    with pytest.raises(errors.PlanStale) as refused:
+        load(FILTERS, filter_item(), fingerprint=preview.fingerprint)
+    assert isinstance(refused.value.plan, Plan)
+    assert refused.value.plan.steps[0].state is State.DIFFERENT
+    assert everything() == before
+
+
+def test_a_fresh_preview_lets_the_import_through_whatever_the_answers() -> None:
+    Filter.objects.create(**filter_item(action="exclude"))
+    preview = plan_import(envelope(FILTERS, filter_item()))
+    result = load(FILTERS, filter_item(), fingerprint=preview.fingerprint, bulk="overwrite")
+    assert result.count(Action.OVERWRITE) == 1
+
+
+@pytest.mark.parametrize("answer", [None, "overwrite"])
+def test_writing_takes_one_query_for_each_batch_of_rows(answer: str | None) -> None:
+    def queries(count: int) -> int:
+        items = [filter_item(f"F{count} {number}") for number in range(count)]
+        if answer:
+            Filter.objects.bulk_create(Filter(**item | {"action": "exclude"}) for item in items)
+        with CaptureQueriesContext(connections["tvarr"]) as captured:
+            load(FILTERS, *items, bulk=answer)
+        return len(captured)
+
+    few, many = queries(10), queries(1_000)
+    assert many - few <= 1_000 / 80
+
+
+class TestReferences:
+    """Rules and profiles may come in either order."""
+
+    def test_profiles_first(self) -> None:
+        load(PROFILES, profile_item())
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
+        assert rule.encoding_profile == EncodingProfile.objects.get(name="Tablet HEVC")
+
+    def test_rules_first_are_linked_when_their_profile_comes(self) -> None:
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        result = load(PROFILES, profile_item())
+        rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
+        assert rule.encoding_profile == EncodingProfile.objects.get(name="Tablet HEVC")
+        assert (
+            "“Kitchen Tablet” (client detection rules) now refers to “Tablet HEVC”, as its file said." in result.notes
+        )
+        assert HeldReference.objects.count() == 0
+
+    @pytest.mark.parametrize(
+        ("kind", "item"),
+        [
+            (CLIENTS, client_item(encoding_profile_name="Tablet HEVC")),
+            (FILTERS, filter_item(source_id="01KAEHXEGJ5GMS392SP1ZYMK59")),
+            (MAPPING, mapping_item(source_id="01KAEHXEGJ5GMS392SP1ZYMK59")),
+        ],
+    )
+    def test_a_reference_that_waits_is_exported_as_the_file_said(self, kind: Kind, item: Any) -> None:
+        load(kind, item)
+        assert exported(kind) == [item]
+        assert load(kind, item).unchanged == 1
+
+    def test_the_column_itself_stays_empty_while_it_waits(self) -> None:
+        load(FILTERS, filter_item(source_id="01KAEHXEGJ5GMS392SP1ZYMK59"))
+        assert Filter.objects.get(name="Harbour News").source_id is None
+
+    def test_a_row_that_was_edited_since_waits_no_longer(self) -> None:
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
+        rule.description = "edited"
+        rule.save()
+        load(PROFILES, profile_item())
+        rule.refresh_from_db()
+        assert rule.encoding_profile is None
+        assert "encoding_profile_name" not in exported(CLIENTS)[0]
+
+    def test_a_row_that_was_deleted_since_waits_no_longer(self) -> None:
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        ClientDetectionRule.objects.get(name="Kitchen Tablet").delete()
+        assert load(PROFILES, profile_item()).notes == ()
+        assert ClientDetectionRule.all_rows.get(name="Kitchen Tablet").encoding_profile is None
+
+    def test_overwriting_without_the_reference_forgets_it(self) -> None:
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        load(CLIENTS, client_item(), bulk="overwrite")
+        assert HeldReference.objects.count() == 0
+        assert exported(CLIENTS) == [client_item()]
+
+    def test_an_overwritten_row_keeps_its_link_and_holds_nothing(self) -> None:
+        load(PROFILES, profile_item())
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        load(CLIENTS, client_item(encoding_profile_name="Gone", priority=7), bulk="overwrite")
+        assert exported(CLIENTS) == [client_item(encoding_profile_name="Tablet HEVC", priority=7)]
+        assert HeldReference.objects.count() == 0
+
+
+def test_in_an_attached_database_client_rules_follow_after_tvarrs_next_start(attached: Path) -> None:
+    before = schema_of(attached)
+    result = load(CLIENTS, client_item("New Tablet"))
+    assert result.notes == (
+        "tvarr keeps client detection rules in memory: it will follow the imported ones after its next start.",
+    )
+    assert load(FILTERS, filter_item()).notes == ()
+    assert schema_of(attached) == before
+
+
+def test_rows_of_an_attached_database_are_overwritten_in_place(attached: Path) -> None:
+    load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"), bulk="overwrite")
+    with closing(sqlite3.connect(attached)) as connection:
+        (row,) = connection.execute(
+            "SELECT id, priority, is_enabled, accepted_video_codecs, encoding_profile_id FROM client_detection_rules"
+        ).fetchall()
+    assert row == (RULE_ID, 50, 1, "", PROFILE_ID)
+
+
+@pytest.mark.parametrize("model", [Filter, DataMappingRule, ClientDetectionRule, EncodingProfile])
+def test_no_new_row_is_a_system_row(model: type[PortableRow]) -> None:
+    kind = next(kind for kind in KINDS.values() if kind.model is model)
+    load(kind, EXAMPLES[kind.slug]("Imported"))
+    assert model.objects.get(name="Imported").is_system is False
+
+
+class TestTwoAtOnce:
+    """Real processes on one real database."""
+
+    def test_two_imports_of_one_file_make_no_duplicates(self, installation: Installation, tmp_path: Path) -> None:
+        file = tmp_path / "filters.json"
+        file.write_text(json.dumps(document(FILTERS, *[filter_item(f"F{number}") for number in range(300)])))
+        installation.prepared()
+        command = [sys.executable, str(ROOT / "manage.py"), "portable", "import", "filters", str(file), "--json"]
+        running = [
+            subprocess.Popen(command, env=installation.variables(), stdout=subprocess.PIPE, text=True) for _ in range(3)
+        ]
+        results = [json.loads(process.communicate(timeout=60)[0]) for process in running]
+        assert sorted((result["imported"], result["unchanged"]) for result in results) == [(0, 300), (0, 300), (300, 0)]
+        assert installation.json("portable", "export", "filters", "--all")["metadata"]["item_count"] == 300
+
+    def test_an_import_waits_for_a_writer(self, installation: Installation, tmp_path: Path) -> None:
+        file = tmp_path / "filters.json"
+        file.write_text(json.dumps(document(FILTERS, filter_item())))
+        installation.prepared()
+        writer = sqlite3.connect(installation.data / "tvarr.db", isolation_level=None, check_same_thread=False)
+        writer.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(2, writer.execute, ("COMMIT",))
+        release.start()
+        started = time.monotonic()
+        assert installation.json("portable", "import", "filters", str(file), "--json")["imported"] == 1
+        assert time.monotonic() - started >= 2
+        release.join()
+        writer.close()

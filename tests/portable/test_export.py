@@ -1,0 +1,244 @@
+"""Export: tvarr's exact members, a stable order, and refusals before the first byte."""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from tests.portable.files import CLIENTS, FILTERS, MAPPING, PROFILES
+from tests.tvarr_own import FILTER_ID, SOURCE_ID, WRITTEN, insert
+from tvarr_backup import errors
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.portable.export import export_file_name, stream_export
+from tvarr_backup.portable.kinds import KINDS, Kind
+
+pytestmark = pytest.mark.django_db
+
+
+def export(kind: Kind, ids: Collection[str] | None = None) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(b"".join(stream_export(kind, ids)))
+    return value
+
+
+def make_filter(name: str = "Harbour News", **values: Any) -> Filter:
+    row: Filter = Filter.objects.create(name=name, expression='group_title == "News"', **values)
+    return row
+
+
+def test_an_export_has_tvarrs_members_in_tvarrs_order() -> None:
+    make_filter(description="News", source_id=SOURCE_ID)
+    (item,) = export(FILTERS)["items"]
+    assert list(item) == ["name", "description", "expression", "source_type", "action", "source_id"]
+
+
+def test_empty_members_that_may_be_left_out_are_left_out() -> None:
+    make_filter()
+    (item,) = export(FILTERS)["items"]
+    assert list(item) == ["name", "expression", "source_type", "action"]
+
+
+def test_a_mapping_rule_has_all_its_members() -> None:
+    DataMappingRule.objects.create(name="Tidy", expression="true", priority=3)
+    assert export(MAPPING)["items"] == [
+        {
+            "name": "Tidy",
+            "expression": "true",
+            "source_type": "stream",
+            "priority": 3,
+            "stop_on_match": False,
+            "is_enabled": True,
+        }
+    ]
+
+
+def test_a_client_rule_names_its_profile() -> None:
+    profile = EncodingProfile.objects.create(name="Tablet")
+    ClientDetectionRule.objects.create(
+        name="Tablet", expression="true", accepted_video_codecs=["h264"], encoding_profile=profile
+    )
+    (item,) = export(CLIENTS)["items"]
+    assert item == {
+        "name": "Tablet",
+        "expression": "true",
+        "priority": 0,
+        "is_enabled": True,
+        "accepted_video_codecs": ["h264"],
+        "supports_fmp4": True,
+        "supports_mpegts": True,
+        "encoding_profile_name": "Tablet",
+    }
+
+
+def test_a_profile_has_all_its_members() -> None:
+    EncodingProfile.objects.create(name="Tablet", output_flags="-an", is_default=True)
+    (item,) = export(PROFILES)["items"]
+    assert list(item) == [
+        "name",
+        "target_video_codec",
+        "target_audio_codec",
+        "quality_preset",
+        "hw_accel",
+        "output_flags",
+        "is_default",
+        "enabled",
+    ]
+    assert item["is_default"] is True
+
+
+def test_the_metadata_are_those_that_tvarr_asks_for() -> None:
+    make_filter()
+    metadata = export(FILTERS)["metadata"]
+    assert list(metadata) == ["version", "tvarr_version", "export_type", "exported_at", "item_count"]
+    assert (metadata["version"], metadata["export_type"], metadata["item_count"]) == ("1.0.0", "filters", 1)
+    assert datetime.fromisoformat(metadata["exported_at"]).tzinfo == UTC
+
+
+def test_the_file_is_indented_utf8_with_a_final_newline() -> None:
+    make_filter("Häfen & <Boote>")
+    text = b"".join(stream_export(FILTERS)).decode()
+    assert '\n    {\n      "name": "Häfen & <Boote>",\n' in text
+    assert text.endswith("\n  ]\n}\n")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_a_new_database_exports_nothing_because_system_rows_stay(kind: Kind) -> None:
+    assert export(kind)["items"] == []
+    assert export(kind)["metadata"]["item_count"] == 0
+
+
+def test_rows_marked_as_deleted_stay_too() -> None:
+    make_filter().delete()
+    assert export(FILTERS)["items"] == []
+
+
+def test_rows_are_sorted_by_time_and_not_by_its_text(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        for name, created_at in (
+            ("Third", "2026-03-01 12:00:00.5+00:00"),
+            ("Second", "2026-03-01 13:59:59+02:00"),
+            ("First", "2026-03-01 06:00:00.25-05:00"),
+        ):
+            row_id = f"01KA0000000000000000000{name.upper()[:3].replace('I', '1')}"
+            insert(connection, "filters", id=row_id, name=name, source_type="stream", action="include",
+                   expression="true", created_at=created_at)  # fmt: skip
+    assert [item["name"] for item in export(FILTERS)["items"]] == ["First", "Second", "Third", "Harbour Sports"]
+
+
+def test_rules_are_sorted_by_priority_first() -> None:
+    for name, priority in (("Late", 30), ("Early", -1), ("Middle", 7)):
+        DataMappingRule.objects.create(name=name, expression="true", priority=priority)
+    assert [item["name"] for item in export(MAPPING)["items"]] == ["Early", "Middle", "Late"]
+
+
+def test_two_exports_of_the_same_data_differ_only_in_their_time() -> None:
+    for number in range(20):
+        make_filter(f"Filter {number}")
+    first, second = export(FILTERS), export(FILTERS)
+    del first["metadata"]["exported_at"], second["metadata"]["exported_at"]
+    assert first == second
+
+
+def test_chosen_ids_are_exported_once_each() -> None:
+    rows = [make_filter(name) for name in ("A", "B", "C")]
+    assert [item["name"] for item in export(FILTERS, [rows[2].id, rows[0].id, rows[0].id])["items"]] == ["A", "C"]
+
+
+def test_an_empty_choice_is_refused() -> None:
+    with pytest.raises(errors.SelectionEmpty, match="No filters were chosen"):
+        stream_export(FILTERS, [])
+
+
+def test_more_ids_than_one_query_takes_are_refused() -> None:
+    with pytest.raises(errors.SelectionEmpty, match="10001 ids were given; allowed are at most 10000"):
+        stream_export(FILTERS, [f"01KA{number:022}" for number in range(10_001)])
+
+
+def test_an_unknown_id_is_refused_by_name_before_the_first_byte() -> None:
+    with pytest.raises(errors.ItemNotFound, match=f"none of the filters with the id {SOURCE_ID}"):
+        stream_export(FILTERS, [make_filter().id, SOURCE_ID])
+
+
+def test_something_that_is_no_id_is_refused() -> None:
+    with pytest.raises(errors.ItemNotFound, match="the id rubbish"):
+        stream_export(FILTERS, ["rubbish"])
+
+
+def test_a_deleted_row_is_refused() -> None:
+    row = make_filter()
+    row.delete()
+    with pytest.raises(errors.ItemNotFound, match=row.id):
+        stream_export(FILTERS, [row.id])
+
+
+def test_a_system_row_is_refused_by_name() -> None:
+    row = Filter.objects.get(name="Sports Only")
+    with pytest.raises(errors.SystemRowSelected, match="“Sports Only”"):
+        stream_export(FILTERS, [row.id])
+
+
+def test_a_row_with_unreadable_codecs_is_refused_before_the_first_byte(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        connection.execute("UPDATE client_detection_rules SET accepted_video_codecs = '[h264'")
+    with pytest.raises(errors.RowUnreadable, match=r"“Kitchen Tablet” .* accepted_video_codecs is “\[h264”"):
+        stream_export(CLIENTS)
+
+
+def test_tvarrs_own_rows_are_exported_as_tvarr_exports_them(attached: Path) -> None:
+    assert export(FILTERS)["items"] == [
+        {
+            "name": "Harbour Sports",
+            "description": "Only the harbour's sports",
+            "expression": 'group_title == "Sports" AND channel_name contains "Harbour"',
+            "source_type": "stream",
+            "action": "include",
+            "source_id": SOURCE_ID,
+        }
+    ]
+    assert export(CLIENTS)["items"] == [
+        {
+            "name": "Kitchen Tablet",
+            "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
+            "priority": 50,
+            "is_enabled": True,
+            "accepted_video_codecs": ["h264", "h265"],
+            "accepted_audio_codecs": ["aac"],
+            "preferred_video_codec": "h265",
+            "preferred_audio_codec": "aac",
+            "supports_fmp4": True,
+            "supports_mpegts": True,
+            "preferred_format": "hls-fmp4",
+            "encoding_profile_name": "Tablet HEVC",
+        }
+    ]
+    assert export(MAPPING)["items"][0]["stop_on_match"] is False
+    assert export(MAPPING)["items"][0]["is_enabled"] is True
+
+
+def test_a_profile_that_is_marked_as_deleted_is_not_named(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        connection.execute("UPDATE encoding_profiles SET deleted_at = ?", (WRITTEN,))
+    assert "encoding_profile_name" not in export(CLIENTS)["items"][0]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_items(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for number in range(30):
+        make_filter(f"Filter {number}")
+    with django_assert_num_queries(3, using="tvarr"):
+        assert len(export(FILTERS)["items"]) == 30
+
+
+def test_the_file_name_has_the_kind_and_the_time_in_utc() -> None:
+    moment = datetime.fromisoformat("2025-12-14T11:30:00+01:00")
+    assert export_file_name(MAPPING, moment) == "tvarr-data-mapping-rules-2025-12-14T10-30-00.json"
+
+
+def test_the_one_live_filter_of_the_sample_can_be_chosen_by_id(attached: Path) -> None:
+    assert [item["name"] for item in export(FILTERS, [FILTER_ID])["items"]] == ["Harbour Sports"]

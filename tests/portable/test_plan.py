@@ -1,0 +1,504 @@
+"""Preview: the state of every item, what would become of it, and what stands in the way."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from tests.portable.files import (
+    CLIENTS,
+    EXAMPLES,
+    FILTERS,
+    MAPPING,
+    PROFILES,
+    client_item,
+    document,
+    envelope,
+    filter_item,
+    mapping_item,
+    profile_item,
+    read,
+)
+from tests.tvarr_own import SOURCE_ID, insert
+from tvarr_backup import errors
+from tvarr_backup.models import ClientDetectionRule, EncodingProfile, Filter, StreamSource
+from tvarr_backup.portable.answers import read_answers
+from tvarr_backup.portable.export import stream_export
+from tvarr_backup.portable.kinds import KINDS, Kind
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.steps import Action, Plan, State, Step
+
+pytestmark = pytest.mark.django_db
+
+
+def plan(kind: Kind, *items: Any, bulk: str | None = None, **answers: Any) -> Plan:
+    return plan_import(envelope(kind, *items), read_answers(answers.pop("resolutions", {}), bulk, **answers))
+
+
+def only(kind: Kind, item: Any, **answers: Any) -> Step:
+    (step,) = plan(kind, item, **answers).steps
+    return step
+
+
+def make_filter(name: str = "Harbour News", **values: Any) -> Filter:
+    row: Filter = Filter.objects.create(**(filter_item(name) | values))
+    return row
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_an_item_with_a_free_name_is_new_and_would_be_created(kind: Kind) -> None:
+    step = only(kind, EXAMPLES[kind.slug]())
+    assert (step.state, step.action, step.existing_id) == (State.NEW, Action.CREATE, None)
+    assert step.problems == ()
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_what_is_exported_is_identical_to_what_is_here(kind: Kind) -> None:
+    values = EXAMPLES[kind.slug]()
+    row = kind.model.objects.create(**values)
+    (step,) = plan_import(read(b"".join(stream_export(kind)), kind)).steps
+    assert (step.state, step.action, step.existing_id) == (State.IDENTICAL, Action.SKIP, row.id)
+
+
+def test_an_item_that_differs_lists_field_now_and_in_file() -> None:
+    row = make_filter(action="exclude")
+    step = only(FILTERS, filter_item(expression='group_title == "Harbour"'))
+    assert (step.state, step.action, step.existing_id) == (State.DIFFERENT, Action.SKIP, row.id)
+    assert [(diff.field, diff.now, diff.in_file) for diff in step.differences] == [
+        ("expression", 'group_title == "News"', 'group_title == "Harbour"'),
+        ("action", "exclude", "include"),
+    ]
+
+
+def test_the_name_of_a_system_row_is_a_state_of_its_own() -> None:
+    step = only(FILTERS, filter_item("Sports Only"))
+    assert (step.state, step.action) == (State.SYSTEM, Action.SKIP)
+
+
+def test_overwriting_a_system_row_is_refused() -> None:
+    step = only(FILTERS, filter_item("Sports Only"), resolutions={"Sports Only": "overwrite"})
+    assert (step.state, step.action) == (State.SYSTEM, Action.BLOCKED)
+    assert "never overwritten; allowed are skip and rename" in step.problems[0].message
+
+
+def test_overwriting_all_leaves_system_rows_alone() -> None:
+    assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is Action.SKIP
+
+
+def test_a_system_rows_name_may_be_renamed() -> None:
+    step = only(FILTERS, filter_item("Sports Only"), bulk="rename")
+    assert (step.action, step.final_name) == (Action.RENAME, "Sports Only (1)")
+
+
+@pytest.mark.parametrize(
+    ("answer", "action", "final_name"),
+    [
+        ("skip", Action.SKIP, "Harbour News"),
+        ("rename", Action.RENAME, "Harbour News (1)"),
+        ("overwrite", Action.OVERWRITE, "Harbour News"),
+    ],
+)
+@pytest.mark.parametrize("how", ["by name", "by place", "in bulk"])
+def test_each_answer_does_what_it_says(answer: str, action: Action, final_name: str, how: str) -> None:
+    make_filter(action="exclude")
+    key = {"by name": "Harbour News", "by place": "#1"}.get(how)
+    answers: dict[str, Any] = {"resolutions": {key: answer}} if key else {"bulk": answer}
+    step = only(FILTERS, filter_item(), **answers)
+    assert (step.state, step.action, step.final_name) == (State.DIFFERENT, action, final_name)
+
+
+def test_an_items_own_answer_beats_the_one_for_all() -> None:
+    make_filter(action="exclude")
+    step = only(FILTERS, filter_item(), bulk="overwrite", resolutions={"Harbour News": "skip"})
+    assert step.action is Action.SKIP
+
+
+def test_an_answer_for_all_does_not_touch_new_and_identical_items() -> None:
+    make_filter("Same")
+    steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="skip").steps
+    assert [step.action for step in steps] == [Action.SKIP, Action.CREATE]
+    steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="rename").steps
+    assert [step.final_name for step in steps] == ["Same", "New"]
+
+
+def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
+    assert only(FILTERS, filter_item(), resolutions={"Harbour News": "skip"}).action is Action.SKIP
+    step = only(FILTERS, filter_item(), new_names={"Harbour News": "Port News"})
+    assert (step.state, step.action, step.final_name) == (State.NEW, Action.RENAME, "Port News")
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ({"resolutions": {"Harbour News": "merge"}}, "“Harbour News” is “merge”; allowed are skip, rename, overwrite."),
+        ({"resolutions": {"Harbour News": ""}}, "is “”; allowed are skip, rename, overwrite."),
+        ({"resolutions": {"Harbour News": "SKIP"}}, "is “SKIP”; allowed are skip, rename, overwrite."),
+        ({"bulk": "keep"}, "The answer for all others is “keep”; allowed are skip, rename, overwrite."),
+        ({"resolutions": {"Habour News": "skip"}}, "There is no item “Habour News” in the file"),
+        ({"resolutions": {"#2": "skip"}}, "There is no item “#2” in the file"),
+        ({"new_names": {"Nobody": "X"}}, "There is no item “Nobody” in the file"),
+        (
+            {"resolutions": {"Harbour News": "skip"}, "new_names": {"Harbour News": "X"}},
+            "“Harbour News” has a new name, but its answer is skip; allowed is rename.",
+        ),
+        ({"references": {"Nobody": "X"}}, "No item of the file refers to “Nobody”."),
+    ],
+)
+def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(errors.AnswerInvalid) as refused:
+        plan(FILTERS, filter_item(), **answers)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "field", "code", "value", "allowed"),
+    [
+        (FILTERS, filter_item(""), "name", "required", "", "a text that is not empty"),
+        (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without blanks around"),
+        (FILTERS, filter_item("N" * 256), "name", "max_length", "N" * 256, "at most 255"),
+        (FILTERS, filter_item("N\0"), "name", "malformed_text", "N\0", "without NUL"),
+        (FILTERS, filter_item(description="d" * 1025), "description", "max_length", "d" * 1025, "at most 1024"),
+        (FILTERS, filter_item(source_type=""), "source_type", "required", "", "stream, epg"),
+        (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", "stream, epg"),
+        (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", "include, exclude"),
+        (FILTERS, filter_item(expression=""), "expression", "required", "", "a text that is not empty"),
+        (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "column 3"),
+        (FILTERS, filter_item(expression="  "), "expression", "invalid_expression", "  ", "column"),
+        (MAPPING, mapping_item(priority=2**63), "priority", "max_value", 2**63, "9223372036854775807"),
+        (MAPPING, mapping_item(priority=-(2**63) - 1), "priority", "min_value", -(2**63) - 1, "-9223372036854775808"),
+        (
+            CLIENTS,
+            client_item(accepted_video_codecs=["h264", "betamax"]),
+            "accepted_video_codecs",
+            "unknown_codec",
+            ["h264", "betamax"],
+            "h264, h265",
+        ),
+        (CLIENTS, client_item(preferred_audio_codec="cd"), "preferred_audio_codec", "unknown_codec", "cd", "aac, mp3"),
+        (CLIENTS, client_item(preferred_format="vhs"), "preferred_format", "unknown_format", "vhs", "hls-fmp4, hls-ts"),
+        (
+            CLIENTS,
+            client_item(supports_fmp4=False, supports_mpegts=False),
+            "supports_mpegts",
+            "no_container",
+            False,
+            "at least one of the two",
+        ),
+        (CLIENTS, client_item(expression='x =~ "y"'), "expression", "invalid_expression", 'x =~ "y"', "column 3"),
+        (PROFILES, profile_item("P" * 101), "name", "max_length", "P" * 101, "at most 100"),
+        (PROFILES, profile_item(description="d" * 501), "description", "max_length", "d" * 501, "at most 500"),
+        (PROFILES, profile_item(output_flags="f" * 1001), "output_flags", "max_length", "f" * 1001, "at most 1000"),
+        (
+            PROFILES,
+            profile_item(target_video_codec="hevc"),
+            "target_video_codec",
+            "invalid_choice",
+            "hevc",
+            "h264, h265, vp9, av1",
+        ),
+        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", "auto, none, cuda"),
+    ],
+)
+def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
+    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+) -> None:
+    step = only(kind, item)
+    assert (step.state, step.action) == (State.INVALID, Action.BLOCKED)
+    (problem,) = step.problems
+    assert (problem.field, problem.code, problem.value) == (field, code, value)
+    assert allowed in problem.message
+
+
+def test_all_problems_of_an_item_are_listed() -> None:
+    step = only(FILTERS, filter_item("", action="nuke", expression="AND"))
+    assert {problem.field for problem in step.problems} == {"name", "action", "expression"}
+
+
+def test_skipping_an_invalid_item_lets_the_others_through() -> None:
+    items = (filter_item("Good"), filter_item("Bad", expression="AND"))
+    assert len(plan(FILTERS, *items).blocked) == 1
+    assert plan(FILTERS, *items, bulk="skip").blocked[0].name == "Bad"
+    assert plan(FILTERS, *items, resolutions={"Bad": "skip"}).blocked == []
+
+
+def test_a_bad_name_can_be_mended_by_a_new_one() -> None:
+    step = only(FILTERS, filter_item("N" * 256), resolutions={"N" * 256: "rename"})
+    assert (step.action, step.final_name) == (Action.RENAME, "N" * 251 + " (1)")
+    step = only(FILTERS, filter_item(""), new_names={"#1": "Port"})
+    assert (step.action, step.final_name) == (Action.RENAME, "Port")
+
+
+def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        connection.execute("UPDATE filters SET expression = 'AND' WHERE name = 'Harbour Sports'")
+    (step,) = plan_import(read(b"".join(stream_export(FILTERS)))).steps
+    assert (step.state, step.problems) == (State.IDENTICAL, ())
+
+
+def test_equal_names_in_the_file_are_a_pair_of_problems() -> None:
+    steps = plan(FILTERS, filter_item("A"), filter_item("B"), filter_item("A", action="exclude")).steps
+    assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
+    assert (
+        steps[0].problems[0].message == "“A” stands at #1, #3 of the file; allowed is one. Rename or skip the others."
+    )
+
+
+def test_renaming_equal_names_keeps_the_first_and_numbers_the_others() -> None:
+    steps = plan(FILTERS, *[filter_item("A", description=str(n)) for n in range(3)], resolutions={"A": "rename"}).steps
+    assert [(step.action, step.final_name) for step in steps] == [
+        (Action.CREATE, "A"),
+        (Action.RENAME, "A (1)"),
+        (Action.RENAME, "A (2)"),
+    ]
+
+
+def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
+    make_filter("A", action="exclude")
+    steps = plan(FILTERS, filter_item("A"), filter_item("A", description="x"), bulk="rename").steps
+    assert [step.final_name for step in steps] == ["A (1)", "A (2)"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "actions"),
+    [
+        ({"#2": "skip"}, [Action.CREATE, Action.SKIP]),
+        ({"#1": "skip"}, [Action.SKIP, Action.CREATE]),
+        ({"#2": "rename"}, [Action.CREATE, Action.RENAME]),
+        ({"#1": "rename"}, [Action.RENAME, Action.CREATE]),
+        ({"A": "overwrite"}, [Action.BLOCKED, Action.BLOCKED]),
+        ({"A": "rename", "#2": "skip"}, [Action.CREATE, Action.SKIP]),
+    ],
+)
+def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[Action]) -> None:
+    steps = plan(FILTERS, filter_item("A"), filter_item("A", action="exclude"), resolutions=answers).steps
+    assert [step.action for step in steps] == actions
+
+
+def test_a_copys_name_is_free_here_and_in_the_file() -> None:
+    for name in ("A", "A (1)"):
+        make_filter(name, action="exclude")
+    items = (filter_item("A"), filter_item("A (2)"))
+    assert plan(FILTERS, *items, bulk="rename").steps[0].final_name == "A (3)"
+
+
+def test_the_name_of_a_deleted_filter_is_free() -> None:
+    make_filter("A", action="exclude")
+    make_filter("A (1)").delete()
+    assert only(FILTERS, filter_item("A"), bulk="rename").final_name == "A (1)"
+
+
+@pytest.mark.parametrize("taken", ["Here", "In File", "Sports Only"])
+def test_a_chosen_name_must_be_free(taken: str) -> None:
+    make_filter("Here")
+    step = plan(FILTERS, filter_item("A"), filter_item("In File"), new_names={"A": taken}).steps[0]
+    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "name_taken")
+    assert f"“{taken}” is taken" in step.problems[0].message
+
+
+def test_two_items_cannot_take_the_same_chosen_name() -> None:
+    steps = plan(FILTERS, filter_item("A"), filter_item("B"), new_names={"A": "C", "B": "C"}).steps
+    assert [step.action for step in steps] == [Action.RENAME, Action.BLOCKED]
+
+
+def test_a_chosen_name_is_checked_as_every_name_is() -> None:
+    step = only(FILTERS, filter_item("A"), new_names={"A": " B"})
+    assert step.problems[0].code == "blanks_around"
+
+
+def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
+    make_filter("Harbour News")
+    step = only(FILTERS, filter_item("harbour news"))
+    assert step.state is State.NEW
+    assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
+
+
+def test_of_several_rows_the_one_with_the_same_source_type_is_meant_then_the_oldest() -> None:
+    make_filter("A", source_type="epg", expression="true")
+    oldest = make_filter("A", source_type="stream", action="exclude")
+    make_filter("A", source_type="stream")
+    step = only(FILTERS, filter_item("A"))
+    assert step.existing_id == oldest.id
+    assert step.warnings[0].code == "name_not_unique"
+
+
+def test_a_profiles_default_mark_is_no_difference_and_said() -> None:
+    EncodingProfile.objects.create(**profile_item())
+    step = only(PROFILES, profile_item(is_default=True))
+    assert step.state is State.IDENTICAL
+    assert step.warnings[0].code == "not_imported"
+
+
+def test_a_new_profile_never_becomes_the_default() -> None:
+    step = only(PROFILES, profile_item(is_default=True))
+    assert isinstance(step.row, EncodingProfile)
+    assert step.row.is_default is False
+
+
+def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path) -> None:
+    step = only(PROFILES, profile_item("Dead Profile"))
+    assert (step.state, step.action) == (State.NEW, Action.CREATE)
+    assert step.warnings[0].message == (
+        "A deleted row still holds the name “Dead Profile”; it is renamed to "
+        "“Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)”."
+    )
+
+
+def test_a_copy_of_a_profile_avoids_names_that_deleted_rows_hold(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection, connection:
+        insert(connection, "encoding_profiles", id="01KAHVK8X608E15BJ4BWZNPJ42", name="Tablet HEVC (1)", deleted_at="x")
+    assert only(PROFILES, profile_item(quality_preset="high"), bulk="rename").final_name == "Tablet HEVC (2)"
+
+
+def test_unknown_members_are_warnings_of_their_item() -> None:
+    step = only(FILTERS, filter_item(colour="red"))
+    assert (step.warnings[0].code, step.warnings[0].field) == ("unknown_member", "colour")
+
+
+def test_what_tvarr_would_misunderstand_is_a_warning_of_the_item() -> None:
+    step = only(FILTERS, filter_item(expression='chanel_name contains "x"'))
+    assert step.state is State.NEW
+    assert (step.warnings[0].field, step.warnings[0].code) == ("expression", "unknown_field")
+
+
+def test_a_profile_that_is_here_is_linked() -> None:
+    profile = EncodingProfile.objects.create(name="Tablet HEVC")
+    step = only(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+    assert isinstance(step.row, ClientDetectionRule)
+    assert (step.row.encoding_profile_id, step.warnings) == (profile.id, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "sentence"),
+    [
+        (CLIENTS, client_item(encoding_profile_name="Gone"), "The encoding profile “Gone” is not here"),
+        (FILTERS, filter_item(source_id=SOURCE_ID), f"The source “{SOURCE_ID}” is not here"),
+        (MAPPING, mapping_item(source_id="rubbish"), "The source “rubbish” is not here"),
+    ],
+)
+def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, sentence: str) -> None:
+    step = only(kind, item)
+    assert step.action is Action.CREATE
+    assert step.warnings[0].message == f"{sentence}; the item is stored without it until it is here."
+    assert kind.reference is not None
+    assert getattr(step.row, kind.reference.column) is None
+
+
+def test_a_source_of_the_other_type_is_not_meant() -> None:
+    source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
+    assert only(FILTERS, filter_item(source_id=source.id)).warnings == ()
+    step = only(FILTERS, filter_item(source_type="epg", expression="true", source_id=source.id))
+    assert step.warnings[0].code == "reference_not_found"
+
+
+@pytest.mark.parametrize("kind", ["profile", "source"])
+def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> None:
+    profile = EncodingProfile.objects.get(name="H.265/AAC (Modern)")
+    source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
+    if kind == "profile":
+        item, name = client_item(encoding_profile_name="HEVC high"), {"HEVC high": "H.265/AAC (Modern)"}
+        step = only(CLIENTS, item, references=name)
+        assert getattr(step.row, "encoding_profile_id") == profile.id  # noqa: B009  # the row's type is a union
+    else:
+        step = only(FILTERS, filter_item(source_id=SOURCE_ID), references={SOURCE_ID: "Provider"})
+        assert getattr(step.row, "source_id") == source.id  # noqa: B009
+    assert step.warnings == ()
+
+
+def test_mapping_to_something_that_is_not_here_is_refused() -> None:
+    with pytest.raises(errors.AnswerInvalid, match="There is no encoding profile “Nobody” here to stand for “Gone”"):
+        plan(CLIENTS, client_item(encoding_profile_name="Gone"), references={"Gone": "Nobody"})
+
+
+def test_an_unresolved_reference_keeps_the_present_link() -> None:
+    profile = EncodingProfile.objects.create(name="Tablet HEVC")
+    ClientDetectionRule.objects.create(**client_item(), encoding_profile=profile)
+    step = only(CLIENTS, client_item(encoding_profile_name="Gone"))
+    assert step.state is State.IDENTICAL
+    step = only(CLIENTS, client_item(encoding_profile_name="Gone", priority=1), bulk="overwrite")
+    assert getattr(step.row, "encoding_profile_id") == profile.id  # noqa: B009
+    assert "the link that is there is kept" in step.warnings[0].message
+
+
+def test_a_file_without_the_reference_clears_the_link() -> None:
+    profile = EncodingProfile.objects.create(name="Tablet HEVC")
+    ClientDetectionRule.objects.create(**client_item(), encoding_profile=profile)
+    step = only(CLIENTS, client_item(), bulk="overwrite")
+    assert [(diff.field, diff.now, diff.in_file) for diff in step.differences] == [
+        ("encoding_profile_name", "Tablet HEVC", "")
+    ]
+    assert getattr(step.row, "encoding_profile_id") is None  # noqa: B009
+
+
+def test_warnings_about_the_file_are_part_of_the_plan() -> None:
+    result = plan_import(read(document(FILTERS, tvarr_version="0.0.25")))
+    assert result.warnings == ("The file was written by version 0.0.25; this is tvarr-backup test.",)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_a_plan_asks_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
+    def queries(count: int) -> int:
+        read_file = envelope(kind, *[EXAMPLES[kind.slug](f"Item {number}") for number in range(count)])
+        with (
+            CaptureQueriesContext(connections["tvarr"]) as tvarr,
+            CaptureQueriesContext(connections["default"]) as ours,
+        ):
+            plan_import(read_file)
+        return len(tvarr) + len(ours)
+
+    kind.model.objects.bulk_create(kind.model(**EXAMPLES[kind.slug](f"Item {number}")) for number in range(5))
+    assert queries(10) == queries(1_000) <= 4
+
+
+def test_planning_writes_nothing() -> None:
+    make_filter(action="exclude")
+    before = list(Filter.all_rows.values())
+    plan(FILTERS, filter_item(), filter_item("New"), bulk="overwrite")
+    assert list(Filter.all_rows.values()) == before
+
+
+class TestFingerprint:
+    """Two plans have one fingerprint when file and database are the same in what matters."""
+
+    def test_answers_do_not_change_it(self) -> None:
+        make_filter(action="exclude")
+        marks = {
+            plan(FILTERS, filter_item(), bulk=answer).fingerprint for answer in (None, "skip", "rename", "overwrite")
+        }
+        assert len(marks) == 1
+
+    def test_a_change_of_the_row_changes_it(self) -> None:
+        row = make_filter(action="exclude")
+        before = plan(FILTERS, filter_item()).fingerprint
+        Filter.objects.filter(pk=row.pk).update(description="edited")
+        assert plan(FILTERS, filter_item()).fingerprint != before
+
+    def test_a_new_row_with_the_name_changes_it(self) -> None:
+        before = plan(FILTERS, filter_item()).fingerprint
+        make_filter()
+        assert plan(FILTERS, filter_item()).fingerprint != before
+
+    def test_a_row_that_takes_the_name_of_the_copy_changes_it(self) -> None:
+        make_filter("A", action="exclude")
+        before = plan(FILTERS, filter_item("A")).fingerprint
+        make_filter("A (1)")
+        assert plan(FILTERS, filter_item("A")).fingerprint != before
+
+    def test_a_profile_that_appears_changes_it(self) -> None:
+        item = client_item(encoding_profile_name="Tablet")
+        before = plan(CLIENTS, item).fingerprint
+        EncodingProfile.objects.create(name="Tablet")
+        assert plan(CLIENTS, item).fingerprint != before
+
+    def test_another_file_changes_it(self) -> None:
+        assert plan(FILTERS, filter_item()).fingerprint != plan(FILTERS, filter_item(action="exclude")).fingerprint
+
+    def test_an_unrelated_row_does_not_change_it(self) -> None:
+        before = plan(FILTERS, filter_item()).fingerprint
+        make_filter("Something Else")
+        assert plan(FILTERS, filter_item()).fingerprint == before

@@ -1,0 +1,225 @@
+"""`portable`: export, plan and import configuration from the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tvarr_backup import conf
+from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
+from tvarr_backup.portable.answers import Answers, read_answers
+from tvarr_backup.portable.apply import ImportResult, apply_import
+from tvarr_backup.portable.envelope import Envelope, read_envelope
+from tvarr_backup.portable.export import WRITTEN_BY, stream_export
+from tvarr_backup.portable.kinds import KINDS, kind_named
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.report import plan_as_data, result_as_data
+from tvarr_backup.portable.steps import Action, Plan, State
+
+_PLANNED = {
+    Action.CREATE: "add",
+    Action.SKIP: "skip",
+    Action.RENAME: "add as",
+    Action.OVERWRITE: "overwrite",
+    Action.BLOCKED: "PROBLEM",
+}
+
+
+class Command(BaseCommand):
+    """Results on stdout, messages on stderr, exit 1 with a sentence on failure."""
+
+    help = "Export configuration as portable JSON, see what an import would do, and import."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        kinds = f"one of {', '.join(KINDS)}"
+        export = actions.add_parser("export", help="write user-created items as JSON")
+        export.add_argument("kind", help=kinds)
+        chosen = export.add_mutually_exclusive_group(required=True)
+        chosen.add_argument("--all", action="store_true", help="all user-created items")
+        chosen.add_argument("--ids", metavar="A,B", help="the items with these ids")
+        export.add_argument("-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout")
+        for name, words in (("plan", "show what an import would do"), ("import", "import: everything or nothing")):
+            command = actions.add_parser(name, help=words)
+            command.add_argument("kind", help=kinds)
+            command.add_argument("file", help="the export; - is stdin")
+            _add_answers(command)
+            command.add_argument("--json", action="store_true", help="print one JSON object")
+            if name == "import":
+                command.add_argument("--fingerprint", help="refuse if what this plan showed has changed since")
+
+    def handle(self, *_args: Any, action: str, **options: Any) -> None:
+        try:
+            conf.require_prepared()
+            if action == "export":
+                self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
+            elif action == "plan":
+                self._plan(*_read(options), as_json=options["json"])
+            else:
+                self._import(*_read(options), options["fingerprint"], as_json=options["json"])
+        except TvarrBackupError as problem:
+            raise CommandError(str(problem)) from problem
+
+    def _export(self, kind_name: str, ids: str | None, output: str) -> None:
+        kind = kind_named(kind_name)
+        chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
+        with contextlib.closing(stream_export(kind, chosen)) as blocks, _output(output) as file:
+            for block in blocks:
+                file.write(block)
+        if output != "-":
+            self.stderr.write(f"Wrote {output}")
+
+    def _plan(self, envelope: Envelope, answers: Answers, *, as_json: bool) -> None:
+        plan = plan_import(envelope, answers)
+        if as_json:
+            self._print_json(plan_as_data(plan))
+        else:
+            self._show_plan(plan)
+
+    def _import(self, envelope: Envelope, answers: Answers, fingerprint: str | None, *, as_json: bool) -> None:
+        try:
+            result = apply_import(envelope, answers, fingerprint)
+        except PlanStale as stale:
+            if isinstance(stale.plan, Plan):
+                self._print_json(plan_as_data(stale.plan)) if as_json else self._show_plan(stale.plan)
+            raise
+        if as_json:
+            self._print_json(result_as_data(result))
+        else:
+            self._show_result(result)
+
+    def _show_plan(self, plan: Plan) -> None:
+        for warning in plan.warnings:
+            self.stderr.write(f"warning: {warning}")
+        for step in plan.steps:
+            target = f" “{step.final_name}”" if step.action is Action.RENAME else ""
+            self.stdout.write(f"#{step.position} {step.state}: {step.name} -> {_PLANNED[step.action]}{target}")
+            for difference in step.differences:
+                self.stdout.write(
+                    f"    {difference.field}: now {_short(difference.now)}, in file {_short(difference.in_file)}"
+                )
+            for problem in step.problems:
+                self.stdout.write(f"    problem: {problem.field}: {problem.message}")
+            for finding in step.warnings:
+                self.stdout.write(f"    warning: {finding.field}: {finding.message}")
+        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in Action if plan.count(action))
+        self.stdout.write(f"{len(plan.steps)} items: {counts or 'nothing to do'}")
+        self.stdout.write(f"fingerprint {plan.fingerprint}")
+
+    def _show_result(self, result: ImportResult) -> None:
+        for note in result.notes:
+            self.stderr.write(note)
+        for line in result.lines:
+            same = line.state is State.IDENTICAL and line.action is Action.SKIP
+            what = "unchanged" if same else line.action.value
+            self.stdout.write(
+                f"{what}: {line.original_name}"
+                + (f" -> {line.final_name}" if line.final_name != line.original_name else "")
+            )
+            for finding in line.warnings:
+                self.stderr.write(f"warning: {line.original_name}: {finding.field}: {finding.message}")
+        self.stdout.write(
+            f"{len(result.lines)} items: {result.count(Action.CREATE)} created, {result.count(Action.RENAME)} renamed, "
+            f"{result.count(Action.OVERWRITE)} overwritten, {result.unchanged} unchanged, {result.skipped} skipped"
+        )
+
+    def _print_json(self, data: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def _add_answers(command: ArgumentParser) -> None:
+    command.add_argument("--bulk", metavar="R", help="for items that differ: skip, rename or overwrite")
+    command.add_argument(
+        "--resolve", metavar="NAME=R", action="append", default=[], help="for one item; #3 is the third"
+    )
+    command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
+    command.add_argument(
+        "--map", metavar="REF=NAME", action="append", default=[], help="what a reference stands for here"
+    )
+
+
+def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
+    kind = kind_named(options["kind"])
+    answers = read_answers(
+        _pairs("--resolve", options["resolve"], str.rpartition),  # answers hold no =, names may
+        options["bulk"],
+        _pairs("--new-name", options["new_name"], str.partition),  # an item whose name holds = can be given as #3
+        _pairs("--map", options["map"], str.partition),
+    )
+    with _input(options["file"]) as file:
+        return read_envelope(file, kind, WRITTEN_BY), answers
+
+
+def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple[str, str, str]]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, divider, value = divide(text, "=")
+        if not divider or not name:
+            raise AnswerInvalid(f"{option} is “{text[:80]}”; allowed is NAME=VALUE.")
+        pairs[name] = value
+    return pairs
+
+
+@contextlib.contextmanager
+def _input(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115  # closed below; only opening may fail in these words
+    except OSError as problem:
+        _fail(f"{name} cannot be read: {problem.strerror}.", problem)
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _output(name: str) -> Iterator[BinaryIO]:
+    """Where an export goes: a file appears whole or not at all."""
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(name)
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as problem:
+        _fail(f"{name} cannot be written: {problem.strerror}.", problem)
+    temporary = Path(path)
+    try:
+        with io.FileIO(descriptor, "w") as raw, io.BufferedWriter(raw) as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as problem:
+        _fail(f"{name} cannot be written: {problem.strerror}.", problem)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fail(sentence: str, cause: Exception) -> NoReturn:
+    raise CommandError(sentence) from cause
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else text[:99] + "…"

@@ -1,0 +1,1 @@
+"""Export, preview and import of configuration in tvarr's own file format."""

@@ -1,0 +1,136 @@
+"""Applies an import: all of it or nothing, in one transaction on tvarr's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, router, transaction
+
+from tvarr_backup.errors import DatabaseBusy, ImportBlocked, PlanStale
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.references import Settled, hold, settle
+from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.tvarr_database import is_attached
+
+_MAX_LINES = 20
+
+
+@dataclass(frozen=True)
+class ResultLine:
+    """What became of one item; `row_id` is the row that was written, or the one that has the item's name."""
+
+    position: int
+    original_name: str
+    final_name: str
+    action: Action
+    state: State
+    row_id: str | None
+    warnings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import did. `notes` are sentences about the import as a whole."""
+
+    kind: Kind
+    lines: tuple[ResultLine, ...]
+    notes: tuple[str, ...]
+
+    def count(self, action: Action) -> int:
+        """How many items were treated so."""
+        return sum(line.action is action for line in self.lines)
+
+    @property
+    def unchanged(self) -> int:
+        """How many items were here already, the same in every member."""
+        return sum(line.state is State.IDENTICAL and line.action is Action.SKIP for line in self.lines)
+
+    @property
+    def skipped(self) -> int:
+        """How many items were left out though something differed."""
+        return self.count(Action.SKIP) - self.unchanged
+
+
+def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
+    """Import a file: plan once more with the database locked, then write every step.
+
+    Raises `ImportBlocked` (with the plan) when an item cannot be stored, `PlanStale` (with the new plan) when a
+    fingerprint is given and is not that of the new plan, `DatabaseBusy` when another process keeps the database locked
+    for longer than 20 s, or `AnswerInvalid`. In each case nothing was written.
+    """
+    alias = router.db_for_write(envelope.kind.model)
+    try:
+        with transaction.atomic(using=alias):
+            plan = plan_import(envelope, answers)
+            if fingerprint is not None and fingerprint != plan.fingerprint:
+                raise PlanStale("What the preview showed has changed since; nothing was imported. Look again.", plan)
+            if plan.blocked:
+                raise ImportBlocked(_why_blocked(plan), plan)
+            _write(plan)
+            settled = settle()
+    except OperationalError as problem:
+        if "locked" in str(problem):
+            raise DatabaseBusy(
+                "Another process is writing to the database; nothing was imported. Try again."
+            ) from problem
+        raise
+    lines = tuple(_line(step) for step in plan.steps)
+    return ImportResult(plan.kind, lines, (*plan.warnings, *_notes(plan, settled)))
+
+
+def _write(plan: Plan) -> None:
+    model = plan.kind.model
+    for step in plan.steps:
+        if step.retires is not None:
+            step.retires.save(update_fields=["name"])
+    created = [step for step in plan.steps if step.action in (Action.CREATE, Action.RENAME)]
+    overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
+    model.objects.bulk_create(_rows(created))
+    # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
+    model.objects.bulk_create(
+        _rows(overwritten), update_conflicts=True, unique_fields=["id"], update_fields=_overwritten_columns(plan.kind)
+    )
+    unresolved = {
+        str(step.row.pk): step.unresolved for step in (*created, *overwritten) if step.row and step.unresolved
+    }
+    hold(plan.kind, _rows([*created, *overwritten]), unresolved)
+
+
+def _rows(steps: Iterable[Step]) -> list[Any]:
+    return [step.row for step in steps]
+
+
+def _overwritten_columns(kind: Kind) -> list[str]:
+    left_alone = {"name", *kind.not_imported}
+    columns = [member.name for member in kind.members if member.name not in left_alone]
+    if kind.reference is not None:
+        columns[columns.index(kind.reference.member)] = kind.reference.field
+    return [*columns, "updated_at"]
+
+
+def _line(step: Step) -> ResultLine:
+    written = step.row.pk if step.row is not None else step.existing_id
+    return ResultLine(step.position, step.name, step.final_name, step.action, step.state, written, step.warnings)
+
+
+def _notes(plan: Plan, settled: list[Settled]) -> Iterator[str]:
+    for done in settled:
+        yield f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
+    if plan.kind.kept_in_memory and plan.writes and is_attached(router.db_for_write(plan.kind.model)):
+        yield f"tvarr keeps {plan.kind.label} in memory: it will follow the imported ones after its next start."
+
+
+def _why_blocked(plan: Plan) -> str:
+    lines = [
+        f"#{step.position} “{step.name[:80]}”, {problem.field}: {problem.message}"
+        for step in plan.blocked
+        for problem in step.problems
+    ]
+    more = [f"And {len(lines) - _MAX_LINES} more."] if len(lines) > _MAX_LINES else []
+    return "\n".join(["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more])

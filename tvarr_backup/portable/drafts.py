@@ -1,0 +1,151 @@
+"""Compares each item of a file with what is here, before anything is decided."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tvarr_backup.models import PortableRow
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.envelope import Item
+from tvarr_backup.portable.items import item_values
+from tvarr_backup.portable.judge import Finding, expression_warnings, problems_of
+from tvarr_backup.portable.kinds import Kind, Reference
+from tvarr_backup.portable.present import Present
+from tvarr_backup.portable.references import References, Resolved
+from tvarr_backup.portable.steps import Difference, State
+
+
+@dataclass(frozen=True)
+class Here:
+    """What is in the database already."""
+
+    present: Present
+    references: References
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An item compared with what is here, before any answer is looked at (but for the mapping of references)."""
+
+    item: Item
+    state: State
+    row: PortableRow
+    """The item as a new row, or over the row that is here."""
+    existing: PortableRow | None
+    now: dict[str, Any]
+    differences: tuple[Difference, ...]
+    problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    resolved: Resolved
+    resolved_unmapped: Resolved
+    keeps_link: bool
+    """Whether the row that is here refers to something, and the item to nothing that can be found."""
+    suggested_name: str = ""
+
+    @property
+    def held_after_overwriting(self) -> str:
+        """The reference that the row that is here would hold for later: none where it keeps one that leads somewhere."""
+        return "" if self.keeps_link else self.resolved.unresolved
+
+
+def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
+    """Compare one item with the row that its name means; asks no query."""
+    existing = here.present.row_named(item.name, item.values.get("source_type"))
+    value = item.values[kind.reference.member] if kind.reference else ""
+    source_type = item.values.get("source_type", "")
+    unmapped = here.references.resolve(value, source_type)
+    mapped_to = answers.references.get(value)
+    resolved = unmapped if mapped_to is None else here.references.resolve(value, source_type, mapped_to)
+    row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
+    now = item_values(kind, existing, here.references.exported(existing)) if existing else {}
+    differences = tuple(_differences(kind, item, existing, now, resolved)) if existing else ()
+    keeps_link = bool(kind.reference and existing and getattr(existing, kind.reference.column) is not None)
+    state = State.NEW
+    if existing is not None:
+        state = State.SYSTEM if existing.is_system else State.DIFFERENT if differences else State.IDENTICAL
+    problems = problems_of(row) if state in (State.NEW, State.DIFFERENT) else ()
+    return Draft(
+        item=item,
+        state=state,
+        row=row,
+        existing=existing,
+        now=now,
+        differences=differences,
+        problems=problems,
+        warnings=(
+            *_member_warnings(item, kind),
+            *_name_warnings(item, kind, here.present),
+            *_reference_warnings(kind, resolved, keeps_link=keeps_link),
+            *expression_warnings(row),
+        ),
+        resolved=resolved,
+        resolved_unmapped=unmapped,
+        keeps_link=keeps_link,
+    )
+
+
+def fill(kind: Kind, row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
+    """The same row with the item's values; a reference that leads nowhere keeps the one that is there."""
+    for member in kind.members:
+        if kind.reference is not None and member.name == kind.reference.member:
+            if not resolved.unresolved:
+                setattr(row, kind.reference.column, resolved.row_id)
+        elif member.name not in kind.not_imported:
+            setattr(row, member.name, item.values[member.name])
+    return row
+
+
+def _differences(
+    kind: Kind, item: Item, existing: PortableRow, now: dict[str, Any], resolved: Resolved
+) -> Iterator[Difference]:
+    for member in kind.members:
+        in_file = item.values[member.name]
+        if kind.reference is not None and member.name == kind.reference.member:
+            if not _refers_to_the_same(kind.reference, existing, now[member.name], in_file, resolved):
+                linked = getattr(existing, kind.reference.column) is not None
+                yield Difference(member.name, now[member.name] if linked else "", in_file)
+        elif member.name not in kind.not_imported and now[member.name] != in_file:
+            yield Difference(member.name, now[member.name], in_file)
+
+
+def _refers_to_the_same(
+    reference: Reference, existing: PortableRow, now: str, in_file: str, resolved: Resolved
+) -> bool:
+    linked_to = getattr(existing, reference.column)
+    if resolved.unresolved:
+        return linked_to is not None or now == in_file  # a link that is there is kept
+    if resolved.row_id is not None:
+        return bool(linked_to == resolved.row_id)
+    return not now
+
+
+def _name_warnings(item: Item, kind: Kind, present: Present) -> Iterator[Finding]:
+    how_many = present.how_many_named(item.name)
+    if how_many > 1:
+        message = (
+            f"{how_many} {kind.label} here have this name; the one with the same source type, or the oldest, is meant."
+        )
+        yield Finding("name", "name_not_unique", message, item.name)
+    if (other := present.name_in_other_case(item.name)) is not None:
+        message = f"“{other}” is here already; it differs only in letter case."
+        yield Finding("name", "name_in_other_case", message, item.name)
+
+
+def _reference_warnings(kind: Kind, resolved: Resolved, *, keeps_link: bool) -> Iterator[Finding]:
+    if kind.reference is None or not resolved.unresolved:
+        return
+    outcome = "the link that is there is kept" if keeps_link else "the item is stored without it until it is here"
+    message = f"The {kind.reference.target} “{resolved.unresolved[:80]}” is not here; {outcome}."
+    yield Finding(kind.reference.member, "reference_not_found", message, resolved.unresolved)
+
+
+def _member_warnings(item: Item, kind: Kind) -> Iterator[Finding]:
+    for name in item.unknown:
+        yield Finding(name, "unknown_member", f"“{name[:80]}” is not known here and is ignored.")
+    for name in kind.not_imported:
+        if item.values[name]:
+            message = f"“{name}” is not taken over: an import does not change the default."
+            yield Finding(name, "not_imported", message, item.values[name])

@@ -1,0 +1,298 @@
+"""The file that configuration travels in: reading it, with every refusal in words and in its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from tvarr_backup.errors import (
+    BackupNotExport,
+    FileTooLarge,
+    KindUnknown,
+    MemberInvalid,
+    NotAnEnvelope,
+    VersionUnsupported,
+    WrongKind,
+)
+from tvarr_backup.fields import read_timestamp
+from tvarr_backup.portable.json_events import Event, read_events
+from tvarr_backup.portable.kinds import KINDS, JsonType, Kind, Member, kind_named
+
+FORMAT_VERSION = "1.0.0"
+MAX_ITEMS = 100_000
+_MAX_NAMES_PER_LIST = 1_000
+_MAX_TYPE_PROBLEMS = 20
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
+_ALL_MEMBERS = frozenset(name for kind in KINDS.values() for name in kind.by_name)
+_BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a file: its place (1 for the first), and a value for every member of its kind.
+
+    A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not.
+    """
+
+    position: int
+    values: Mapping[str, Any]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The item's name; empty where the file gives none."""
+        return str(self.values["name"])
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A file that was read and understood; `warnings` are sentences for the person."""
+
+    kind: Kind
+    version: str
+    tvarr_version: str
+    exported_at: str
+    items: tuple[Item, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Skipped:
+    """A value that was read past because nothing could be done with it."""
+
+    what: str
+
+
+@dataclass
+class _Parts:
+    metadata: Any = None
+    items: list[Any] | None = None
+    others: list[str] = field(default_factory=list)
+
+
+def read_envelope(source: BinaryIO, kind: Kind, own_version: str) -> Envelope:
+    """Read an export of `kind`; nothing is stored and no database is asked.
+
+    `own_version` is what this program writes as `tvarr_version`; another one is a warning. Raises a `FileRefused`
+    whose sentence has the place (line and column, or a JSON pointer), the value and what is allowed.
+    """
+    parts = _read_parts(read_events(source))
+    metadata = _require_metadata(parts)
+    warnings = [f"The member “{name[:80]}” of the file is not known and is ignored." for name in parts.others]
+    warnings += _check_metadata(metadata, kind, own_version)
+    items = tuple(_read_items(parts.items or [], kind))
+    if metadata["item_count"] not in (None, len(items)):
+        warnings.append(f"item_count says {metadata['item_count']}, but the file has {len(items)} items.")
+    return Envelope(
+        kind=kind,
+        version=metadata["version"],
+        tvarr_version=metadata["tvarr_version"] or "",
+        exported_at=metadata["exported_at"] or "",
+        items=items,
+        warnings=tuple(warnings),
+    )
+
+
+def _read_parts(events: Iterator[Event]) -> _Parts:
+    first = next(events)
+    if first.name != "start_map":
+        raise NotAnEnvelope(
+            f"The file is {_described(first)}, not an export; an object with metadata and items is wanted."
+        )
+    parts = _Parts()
+    for event in events:
+        if event.name == "end_map":
+            break
+        value = next(events)
+        if event.value == "metadata":
+            parts.metadata = _read_object(value, events, known=None)
+        elif event.value == "items" and value.name == "start_array":
+            parts.items = _read_list_of_items(events)
+        elif event.value == "items" and value.name == "null":
+            parts.items = []  # tvarr's clients may write null for none
+        elif event.value == "items":
+            raise MemberInvalid(f"/items is {_described(value)}; allowed is a list.")
+        else:
+            _skip(value, events)
+            if event.value != "$schema":  # tvarr's web framework adds it
+                parts.others.append(event.value)
+    for _rest in events:  # what follows the object is refused by the parser itself
+        pass
+    return parts
+
+
+def _read_list_of_items(events: Iterator[Event]) -> list[Any]:
+    items: list[Any] = []
+    for event in events:
+        if event.name == "end_array":
+            break
+        if len(items) == MAX_ITEMS:
+            raise FileTooLarge(f"The file has more than {MAX_ITEMS} items, which is the most that is read.")
+        items.append(_read_object(event, events, known=_ALL_MEMBERS))
+    return items
+
+
+def _read_object(start: Event, events: Iterator[Event], known: frozenset[str] | None) -> Any:
+    """A flat object as a dict; members outside `known` keep their name only. What is no object is given as skipped."""
+    if start.name != "start_map":
+        return _skip(start, events)
+    values: dict[str, Any] = {}
+    for event in events:
+        if event.name == "end_map":
+            break
+        value = next(events)
+        if known is not None and event.value not in known:
+            values[event.value] = _skip(value, events)
+        elif value.name == "start_array":
+            values[event.value] = _read_scalars(events)
+        else:
+            values[event.value] = _skip(value, events) if value.name == "start_map" else value.value
+    return values
+
+
+def _read_scalars(events: Iterator[Event]) -> Any:
+    values: list[Any] = []
+    for event in events:
+        if event.name == "end_array":
+            break
+        value = _skip(event, events) if event.name.startswith("start") else event.value
+        if len(values) <= _MAX_NAMES_PER_LIST:
+            values.append(value)
+    return values if len(values) <= _MAX_NAMES_PER_LIST else _Skipped(f"a list of more than {_MAX_NAMES_PER_LIST}")
+
+
+def _skip(start: Event, events: Iterator[Event]) -> _Skipped:
+    depth = int(start.name.startswith("start"))
+    while depth:
+        name = next(events).name
+        depth += name.startswith("start") - name.startswith("end")
+    return _Skipped(_described(start))
+
+
+def _described(event: Event) -> str:
+    words = {"start_map": "an object", "start_array": "a list", "null": "null", "boolean": "true or false"}
+    return words.get(event.name) or ("a number" if event.name == "number" else "a text")
+
+
+def _require_metadata(parts: _Parts) -> dict[str, Any]:
+    if parts.metadata is None or isinstance(parts.metadata, _Skipped):
+        if _BACKUP_MEMBERS.intersection(parts.others):
+            raise BackupNotExport("This is the description of a backup; an export is wanted.")
+        raise NotAnEnvelope("The file is JSON, but not an export: it has no object “metadata”.")
+    metadata = dict(parts.metadata)
+    for name in ("version", "export_type"):
+        if not isinstance(metadata.get(name), str):
+            raise NotAnEnvelope(
+                f"The file is not an export: /metadata/{name} is {_shown(metadata.get(name))}; allowed is a text."
+            )
+    for name in ("tvarr_version", "exported_at"):
+        if not isinstance(metadata.setdefault(name, None), str | None):
+            raise MemberInvalid(f"/metadata/{name} is {_shown(metadata[name])}; allowed is a text.")
+    count = metadata.setdefault("item_count", None)
+    if count is not None and not _is_integer(count):
+        raise MemberInvalid(f"/metadata/item_count is {_shown(count)}; allowed is a whole number.")
+    return metadata
+
+
+def _check_metadata(metadata: dict[str, Any], kind: Kind, own_version: str) -> Iterator[str]:
+    yield from _check_version(metadata["version"])
+    _require_kind(metadata["export_type"], kind)
+    if parts_missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
+        yield f"The metadata lack {' and '.join(parts_missing)}."
+    if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
+        yield f"/metadata/exported_at is “{metadata['exported_at'][:80]}”, which is no date and time."
+    made_by = metadata["tvarr_version"]
+    if made_by and made_by != own_version:
+        yield f"The file was written by version {made_by[:80]}; this is {own_version}."
+    known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
+    for name in metadata.keys() - known:
+        yield f"The member “{name[:80]}” of the metadata is not known and is ignored."
+
+
+def _check_version(version: str) -> Iterator[str]:
+    match = _VERSION.fullmatch(version)
+    if not match:
+        raise VersionUnsupported(f"/metadata/version is “{version[:80]}”; allowed is {FORMAT_VERSION}.")
+    own = [int(part) for part in FORMAT_VERSION.split(".")]
+    major, minor, _patch = (int(part) for part in match.groups())
+    if major > own[0]:
+        raise VersionUnsupported(f"The file has format {version}, this program reads {FORMAT_VERSION}: update first.")
+    if major < own[0]:
+        raise VersionUnsupported(
+            f"The file has format {version}, older than every one known; allowed is {FORMAT_VERSION}."
+        )
+    if minor > own[1]:
+        yield f"The file has the newer format {version}; what this program does not know of it is ignored."
+
+
+def _require_kind(export_type: str, kind: Kind) -> None:
+    if export_type == kind.slug:
+        return
+    try:
+        other = kind_named(export_type).label
+    except KindUnknown:
+        raise WrongKind(f"/metadata/export_type is “{export_type[:80]}”; allowed is {kind.slug}.") from None
+    raise WrongKind(f"This is an export of {other}, not of {kind.label}.")
+
+
+def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:
+    problems: list[str] = []
+    for index, raw in enumerate(raw_items):
+        if not isinstance(raw, dict):
+            problems.append(f"/items/{index} is {_shown(raw)}; allowed is an object.")
+            continue
+        problems += _type_problems(index, raw, kind)
+        if not problems:
+            yield _item(index + 1, raw, kind)
+    if problems:
+        more = len(problems) - _MAX_TYPE_PROBLEMS
+        shown = problems[:_MAX_TYPE_PROBLEMS] + ([f"And {more} more."] if more > 0 else [])
+        raise MemberInvalid("\n".join(shown))
+
+
+def _type_problems(index: int, raw: dict[str, Any], kind: Kind) -> Iterator[str]:
+    for name, value in raw.items():
+        member = kind.by_name.get(name)
+        if member is not None and value is not None and not _fits(member, value):
+            yield f"/items/{index}/{name} is {_shown(value)}; allowed is {member.type}."
+
+
+def _fits(member: Member, value: Any) -> bool:
+    match member.type:
+        case JsonType.TEXT:
+            return isinstance(value, str)
+        case JsonType.FLAG:
+            return isinstance(value, bool)
+        case JsonType.INTEGER:
+            return _is_integer(value)
+        case JsonType.TEXTS:
+            return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
+    values = {}
+    for member in kind.members:
+        value = raw.get(member.name)
+        values[member.name] = _default(member) if value is None or value == "" else value
+    unknown = raw.keys() - kind.by_name.keys() - kind.ignored_members
+    return Item(position, values, tuple(sorted(unknown)))
+
+
+def _default(member: Member) -> Any:
+    return list(member.default) if member.type is JsonType.TEXTS else member.default
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, _Skipped):
+        return value.what
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "a list"
+    return f"“{value[:80]}”" if isinstance(value, str) else "missing" if value is None else str(value)[:80]

@@ -1,0 +1,122 @@
+"""Writes envelopes: chosen rows of a kind as a stream of bytes whose memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from django.core.exceptions import ValidationError
+from django.db.models import Count, DateTimeField, F, Func, QuerySet, Subquery, Value
+from django.utils import timezone
+
+from tvarr_backup import __version__
+from tvarr_backup.errors import ItemNotFound, SelectionEmpty, SystemRowSelected
+from tvarr_backup.fields import parse_ulid
+from tvarr_backup.models import PortableRow
+from tvarr_backup.portable.envelope import FORMAT_VERSION
+from tvarr_backup.portable.items import exported_item, require_readable
+from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.references import References
+
+WRITTEN_BY = f"tvarr-backup {__version__}"
+"""What `tvarr_version` says in our files."""
+
+MAX_IDS = 10_000
+_BLOCK_ITEMS = 500
+
+
+def stream_export(kind: Kind, ids: Collection[str] | None = None) -> Generator[bytes]:
+    """The envelope of the rows with these ids, or of all user-created ones, as UTF-8 blocks.
+
+    Members and their order are tvarr's, so that tvarr imports the file. Rows are sorted as tvarr sorts them (priority or
+    name, then time of creation, then id): two exports of the same data differ only in `exported_at`. All rows come from
+    one query, hence from one state of the database.
+
+    Everything that can be refused is refused here, before the first block: raises `SelectionEmpty`, `ItemNotFound`
+    (unknown or deleted ids, named), `SystemRowSelected` or `RowUnreadable`.
+    """
+    rows = kind.model.objects.filter(is_system=False)
+    if ids is not None:
+        rows = rows.filter(pk__in=_exportable_ids(kind, ids))
+    require_readable(kind, rows)
+    rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*kind.order, _Instant(F("created_at")), "id")
+    return _stream(kind, rows, References(kind), timezone.now())
+
+
+def export_file_name(kind: Kind, moment: datetime) -> str:
+    """The name under which an export is offered, its time in UTC."""
+    return f"tvarr-{kind.slug.replace('_', '-')}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
+
+
+def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
+    """The number of rows as a column of each, so that one query gives both; a window function would hold all rows."""
+    return Subquery(rows.order_by().annotate(all=Value(1)).values("all").annotate(count=Count("pk")).values("count"))
+
+
+class _Instant(Func):
+    """A point in time that sorts by time: the stored texts do not, where offsets or lengths of fractions differ."""
+
+    output_field = DateTimeField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, function="julianday", **extra)
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
+        return super().as_sql(compiler, connection, template="%(expressions)s", **extra)
+
+
+def _exportable_ids(kind: Kind, texts: Collection[str]) -> set[str]:
+    if not texts:
+        raise SelectionEmpty(f"No {kind.label} were chosen; name at least one, or all.")
+    if len(texts) > MAX_IDS:
+        raise SelectionEmpty(f"{len(texts)} ids were given; allowed are at most {MAX_IDS}, or all.")
+    ids = {_read_id(kind, text) for text in texts}
+    found = {row.pk: row for row in kind.model.objects.filter(pk__in=ids).only("pk", "name", "is_system")}
+    for row_id in sorted(ids):
+        if row_id not in found:
+            raise ItemNotFound(f"There is none of the {kind.label} with the id {row_id}.")
+        if found[row_id].is_system:
+            raise SystemRowSelected(
+                f"“{found[row_id].name}” ({row_id}) is one of tvarr's own {kind.label}, which every tvarr has; "
+                "only user-created ones are exported."
+            )
+    return ids
+
+
+def _read_id(kind: Kind, text: str) -> str:
+    try:
+        return parse_ulid(text)
+    except ValidationError as problem:
+        raise ItemNotFound(f"There is none of the {kind.label} with the id {text[:80]}.") from problem
+
+
+def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
+    count = 0
+    block = b""
+    for number, row in enumerate(rows.iterator(chunk_size=_BLOCK_ITEMS)):
+        if number == 0:
+            count = row.exported_rows  # type: ignore[attr-defined]  # annotated
+            block = _head(kind, count, moment)
+        block += (b",\n" if number else b"\n") + _indented(exported_item(kind, row, references.exported(row)))
+        if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
+            yield block
+            block = b""
+    yield block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+
+
+def _head(kind: Kind, count: int, moment: datetime) -> bytes:
+    metadata = {
+        "version": FORMAT_VERSION,
+        "tvarr_version": WRITTEN_BY,
+        "export_type": kind.slug,
+        "exported_at": f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "item_count": count,
+    }
+    text = orjson.dumps({"metadata": metadata}, option=orjson.OPT_INDENT_2)
+    return text.removesuffix(b"\n}") + b',\n  "items": ['
+
+
+def _indented(item: dict[str, Any]) -> bytes:
+    return b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")

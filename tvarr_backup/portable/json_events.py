@@ -1,0 +1,146 @@
+"""Reads JSON as events, within limits, and says where it is wrong by line and column."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import ijson
+
+from tvarr_backup.errors import BackupNotExport, FileTooLarge, NotJson
+
+MAX_BYTES = 32 * 2**20
+MAX_DEPTH = 32
+MAX_MEMBERS = 1_000
+_BLOCK = 64 * 2**10
+_BOM = b"\xef\xbb\xbf"
+_ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
+# A number with more digits than Python converts makes the parser raise the last two, by where it is told to stop.
+_REFUSALS = (ijson.JSONError, ValueError, SystemError)
+_MAGIC = (
+    (b"\x1f\x8b", "a compressed file, perhaps a backup"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
+)
+
+
+class Event(NamedTuple):
+    """One step of a JSON text: ijson's event name, and the value or member name that belongs to it."""
+
+    name: str
+    value: Any
+
+
+def read_events(source: BinaryIO) -> Iterator[Event]:
+    """The events of one JSON text, a byte order mark before it allowed; depth and repeated members are checked.
+
+    Raises `FileTooLarge` (over 32 MiB, nested deeper than 32, over 1,000 members in one object), `BackupNotExport` (by its first bytes), or `NotJson`
+    with line and column: an empty file, what is no JSON or no UTF-8, NaN, a lone surrogate, a repeated member.
+    """
+    text = _read_bounded(source)
+    _refuse_other_formats(text)
+    _refuse_lone_surrogates(text)
+    return _checked(_parse(text))
+
+
+def _read_bounded(source: BinaryIO) -> bytes:
+    text = source.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise FileTooLarge(f"The file is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
+    return text.removeprefix(_BOM)
+
+
+def _refuse_other_formats(text: bytes) -> None:
+    if not text.strip():
+        raise NotJson("The file is empty; an export is wanted.")
+    for magic, what in _MAGIC:
+        if text.startswith(magic):
+            raise BackupNotExport(
+                f"This is {what}; an export (a JSON file) is wanted. Backups are restored, not imported."
+            )
+
+
+def _refuse_lone_surrogates(text: bytes) -> None:
+    """Half of a surrogate pair is no character; the parser would quietly put another one in its place."""
+    waiting: re.Match[bytes] | None = None
+    for escape in _ESCAPE.finditer(text) if rb"\u" in text else ():
+        point = int(escape[1], 16) if escape[1] else 0
+        follows = waiting is not None and waiting.end() == escape.start()
+        if 0xDC00 <= point <= 0xDFFF:
+            if not follows:
+                raise _wrong(text, escape.start(), "half of a surrogate pair stands alone")
+            waiting = None
+            continue
+        if waiting is not None:
+            break
+        waiting = escape if 0xD800 <= point <= 0xDBFF else None
+    if waiting is not None:
+        raise _wrong(text, waiting.start(), "half of a surrogate pair stands alone")
+
+
+def _parse(text: bytes) -> Iterator[Event]:
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events)
+    for start in range(0, len(text), _BLOCK):
+        try:
+            parser.send(text[start : start + _BLOCK])
+        except _REFUSALS as problem:
+            raise _wrong(text, _failing_byte(text, start), _reason(problem)) from problem
+        yield from (Event(*event) for event in events)
+        events.clear()
+    try:
+        parser.close()
+    except _REFUSALS as problem:
+        raise _wrong(text, len(text), "the text ends before the JSON does") from problem
+    yield from (Event(*event) for event in events)
+
+
+def _failing_byte(text: bytes, start: int) -> int:
+    """The byte within the block at `start` at which the parser gives up."""
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events)
+    for block in range(0, start, _BLOCK):
+        parser.send(text[block : block + _BLOCK])
+        events.clear()
+    for position in range(start, len(text)):
+        try:
+            parser.send(text[position : position + 1])
+        except _REFUSALS:
+            return position
+    return len(text)
+
+
+def _reason(problem: Exception) -> str:
+    words = str(problem).split("\n")[0].strip().lower()
+    if "utf8" in words or "utf-8" in words:
+        return "this is no UTF-8 text"
+    if "trailing garbage" in words:
+        return "there is something after the end of the JSON"
+    return "this is no JSON"
+
+
+def _wrong(text: bytes, position: int, reason: str) -> NotJson:
+    before = text[:position]
+    line = before.count(b"\n") + 1
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", errors="replace")) + 1
+    return NotJson(f"Line {line}, column {column}: {reason}.")
+
+
+def _checked(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events; raises for too much depth and for a member that stands twice in one object."""
+    objects: list[set[str]] = []
+    for event in events:
+        if event.name in ("start_map", "start_array"):
+            objects.append(set())
+            if len(objects) > MAX_DEPTH:
+                raise FileTooLarge(
+                    f"The JSON is nested deeper than {MAX_DEPTH} levels, which is the most that is read."
+                )
+        elif event.name in ("end_map", "end_array"):
+            objects.pop()
+        elif event.name == "map_key":
+            if event.value in objects[-1]:
+                raise NotJson(f"The member “{str(event.value)[:80]}” stands twice in one object; allowed is once.")
+            objects[-1].add(event.value)
+            if len(objects[-1]) > MAX_MEMBERS:
+                raise FileTooLarge(f"An object has more than {MAX_MEMBERS} members, which is the most that is read.")
+        yield event

@@ -1,0 +1,26 @@
+"""What imports must remember beside tvarr's own tables, in the database `default`."""
+
+from django.db import models
+
+from tvarr_backup.fields import TimestampColumn, ULIDField
+
+
+class HeldReference(models.Model):
+    """A reference of an imported item to something that is not here (yet), by the name or id that its file gave.
+
+    tvarr's columns hold only ids of what exists. Without this row, importing rules before their profiles would lose
+    the link for good. It counts as long as the row is as the import left it (`row_updated_at`) and its own reference
+    is empty; exports give it back, and the import that brings the missing thing completes the row.
+    """
+
+    kind = models.CharField(max_length=50)
+    row_id = ULIDField()
+    member = models.CharField(max_length=50)
+    value = models.TextField()
+    row_updated_at = TimestampColumn()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "row_id", "member"], name="one_held_per_member")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.row_id}: {self.member} {self.value}"

@@ -1,0 +1,200 @@
+"""Plans an import: what would become of each item, before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tvarr_backup.errors import AnswerInvalid
+from tvarr_backup.portable.answers import Answers, Resolution
+from tvarr_backup.portable.drafts import Draft, Here, draft_item, fill
+from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.judge import Finding, problems_of
+from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.names import free_name, retired_name
+from tvarr_backup.portable.present import Present
+from tvarr_backup.portable.references import References
+from tvarr_backup.portable.steps import Action, Plan, State, Step
+
+
+def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
+    """Plan the import of a file; only reads, with a number of queries that does not depend on the number of items.
+
+    Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here.
+    """
+    answers = answers or Answers()
+    here = Here(Present(envelope.kind, {item.name for item in envelope.items}), References(envelope.kind))
+    _require_answers_fit(envelope, answers, here.references)
+    drafts = [draft_item(item, envelope.kind, answers, here) for item in envelope.items]
+    drafts = _suggest_names(drafts, envelope, here)
+    steps = _Decider(envelope.kind, answers, here, drafts).steps()
+    return Plan(envelope.kind, tuple(steps), envelope.warnings, _fingerprint(envelope.kind, drafts))
+
+
+def _require_answers_fit(envelope: Envelope, answers: Answers, references: References) -> None:
+    reference = envelope.kind.reference
+    used = {item.values[reference.member]: item for item in envelope.items} if reference else {}
+    answers.require_known(envelope.items, used)
+    for value, name in answers.references.items():
+        if references.resolve(value, used[value].values.get("source_type", ""), name).row_id is None:
+            target = reference.target if reference else ""
+            raise AnswerInvalid(f"There is no {target} “{name[:80]}” here to stand for “{value[:80]}”.")
+
+
+def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[Draft]:
+    """A free name for every item that may be stored as a copy: free here, in the file, and among the suggestions."""
+    taken = here.present.names | here.present.retired.keys() | {item.name for item in envelope.items}
+    seen: set[str] = set()
+    suggested = []
+    for draft in drafts:
+        name = draft.item.name
+        free = ""
+        if draft.existing is not None or draft.problems or name in seen:
+            free = free_name(name.strip() or "Unnamed", taken, envelope.kind.name_limit)
+            taken.add(free)
+        seen.add(name)
+        suggested.append(replace(draft, suggested_name=free))
+    return suggested
+
+
+def _fingerprint(kind: Kind, drafts: list[Draft]) -> str:
+    facts = [
+        [
+            draft.item.position,
+            dict(draft.item.values),
+            draft.state,
+            draft.existing.id if draft.existing else None,
+            draft.now,
+            [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
+            draft.suggested_name,
+        ]
+        for draft in drafts
+    ]
+    text = json.dumps([kind.slug, facts], sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Decider:
+    """Turns drafts and answers into steps."""
+
+    def __init__(self, kind: Kind, answers: Answers, here: Here, drafts: list[Draft]) -> None:
+        self._kind = kind
+        self._answers = answers
+        self._here = here
+        self._drafts = drafts
+        self._taken = here.present.names | {draft.item.name for draft in drafts}
+        self._taken.update(draft.suggested_name for draft in drafts)
+        self._rivals = self._find_rivals()
+
+    def steps(self) -> Iterator[Step]:
+        for draft in self._drafts:
+            if self._answers.resolution_for(draft.item) is Resolution.SKIP:
+                yield _step(draft, Action.SKIP)
+            elif self._is_copied(draft):
+                yield self._copy(draft)
+            elif len(places := self._rivals[draft.item.name]) > 1:
+                yield _blocked(draft, [_duplicate(draft, places)])
+            else:
+                yield self._keep_name(draft)
+
+    def _answer(self, draft: Draft) -> Resolution | None:
+        """The item's own answer, else the one for all others; where nothing differs nothing need be answered."""
+        own = self._answers.resolution_for(draft.item)
+        return own or (None if draft.state is State.IDENTICAL else self._answers.bulk)
+
+    def _find_rivals(self) -> dict[str, list[int]]:
+        """By name, the places of the items that are to be stored under just that name; more than one cannot be."""
+        rivals: dict[str, list[int]] = defaultdict(list)
+        renamed: dict[str, Draft] = {}
+        for draft in self._drafts:
+            answer = self._answer(draft)
+            if answer is Resolution.RENAME and draft.state is State.NEW and not draft.problems:
+                renamed.setdefault(draft.item.name, draft)
+            if answer is not Resolution.RENAME and self._answers.resolution_for(draft.item) is not Resolution.SKIP:
+                rivals[draft.item.name].append(draft.item.position)
+        for name, draft in renamed.items():  # a free name need not be changed: the first one keeps it
+            if name not in rivals and self._answers.new_name_for(draft.item) is None:
+                rivals[name] = [draft.item.position]
+        return rivals
+
+    def _is_copied(self, draft: Draft) -> bool:
+        keeps = draft.item.position in self._rivals.get(draft.item.name, [])
+        return self._answer(draft) is Resolution.RENAME and not keeps
+
+    def _copy(self, draft: Draft) -> Step:
+        """Store the item as a new row under another name."""
+        chosen = self._answers.new_name_for(draft.item)
+        problems: list[Finding] = []
+        if chosen is not None and chosen in self._taken:
+            message = f"“{chosen[:80]}” is taken, here or in the file; allowed is a name that is free."
+            problems.append(Finding("name", "name_taken", message, chosen))
+        name = chosen
+        if name is None:
+            name = draft.suggested_name or free_name(draft.item.name, self._taken, self._kind.name_limit)
+        self._taken.add(name)
+        row = fill(self._kind, self._kind.model(), draft.item, draft.resolved)
+        row.name = name
+        problems += problems_of(row)
+        if problems:
+            return _blocked(draft, problems)
+        step = replace(_step(draft, Action.RENAME), final_name=name, row=row, unresolved=draft.resolved.unresolved)
+        return self._with_retired_row(step)
+
+    def _keep_name(self, draft: Draft) -> Step:
+        """Store the item under its own name, over the row that has it if that is the answer, or not at all."""
+        answer = self._answer(draft)
+        if draft.problems:
+            return _blocked(draft, draft.problems)
+        if draft.state is State.NEW:
+            step = replace(_step(draft, Action.CREATE), row=draft.row, unresolved=draft.resolved.unresolved)
+            return self._with_retired_row(step)
+        if draft.state is State.SYSTEM and self._answers.resolution_for(draft.item) is Resolution.OVERWRITE:
+            return _blocked(draft, [_system_row(draft, self._kind)])
+        if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
+            return replace(_step(draft, Action.OVERWRITE), row=draft.row, unresolved=draft.held_after_overwriting)
+        return _step(draft, Action.SKIP)
+
+    def _with_retired_row(self, step: Step) -> Step:
+        retired = self._here.present.retired.get(step.final_name)
+        if retired is None:
+            return step
+        renamed = copy.copy(retired)
+        renamed.name = retired_name(step.final_name, retired.id, self._kind.name_limit)
+        message = f"A deleted row still holds the name “{step.final_name}”; it is renamed to “{renamed.name}”."
+        freed = Finding("name", "name_freed", message, step.final_name)
+        return replace(step, retires=renamed, warnings=(*step.warnings, freed))
+
+
+def _step(draft: Draft, action: Action) -> Step:
+    return Step(
+        position=draft.item.position,
+        name=draft.item.name,
+        state=State.INVALID if draft.problems else draft.state,
+        action=action,
+        final_name=draft.item.name,
+        suggested_name=draft.suggested_name,
+        existing_id=draft.existing.id if draft.existing else None,
+        differences=draft.differences,
+        problems=draft.problems,
+        warnings=draft.warnings,
+    )
+
+
+def _blocked(draft: Draft, problems: Sequence[Finding]) -> Step:
+    state = draft.state if draft.state is State.SYSTEM else State.INVALID
+    return replace(_step(draft, Action.BLOCKED), state=state, problems=tuple(problems))
+
+
+def _duplicate(draft: Draft, places: list[int]) -> Finding:
+    listed = ", ".join(f"#{place}" for place in places)
+    message = f"“{draft.item.name}” stands at {listed} of the file; allowed is one. Rename or skip the others."
+    return Finding("name", "duplicate_name", message, draft.item.name)
+
+
+def _system_row(draft: Draft, kind: Kind) -> Finding:
+    message = f"“{draft.item.name}” is one of tvarr's own {kind.label}, which are never overwritten; allowed are skip and rename."
+    return Finding("name", "system_row", message, draft.item.name)

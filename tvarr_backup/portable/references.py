@@ -1,0 +1,139 @@
+"""References between rows: from the name or id that a file gives to the row that is meant, and back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, SourceType, StreamSource
+from tvarr_backup.portable.kinds import KINDS, Kind, Reference, ReferenceTarget
+from tvarr_backup.portable.models import HeldReference
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a reference of a file comes to: the id for the column, or nothing with the value to hold for later."""
+
+    row_id: str | None = None
+    unresolved: str = ""
+
+
+class References:
+    """Everything that the references of one kind are looked up in, read with at most three queries."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._reference = kind.reference
+        self._names_by_id: dict[str, dict[str, str]] = {}
+        self._held: dict[str, HeldReference] = {}
+        if kind.reference is None:
+            return
+        self._names_by_id = _names_by_id(kind.reference.target)
+        self._held = {held.row_id: held for held in HeldReference.objects.filter(kind=kind.slug)}
+
+    def exported(self, row: PortableRow) -> str:
+        """What an export says: the name or id of what the row refers to, else what its file once said; '' for none."""
+        if self._reference is None:
+            return ""
+        row_id = getattr(row, self._reference.column)
+        if row_id is None:
+            held = self._held.get(row.id)
+            return held.value if held is not None and held.row_updated_at == row.updated_at else ""
+        if self._reference.target is ReferenceTarget.SOURCE_ID:
+            return str(row_id)  # as tvarr does, also where no such source is left
+        return self._names_by_id[""].get(row_id, "")
+
+    def resolve(self, value: str, source_type: str, mapped_to: str | None = None) -> Resolved:
+        """Look up what a file says, or the name that the caller wants instead of it."""
+        if not value or self._reference is None:
+            return Resolved()
+        names = self._names_by_id.get(source_type if self._reference.target is ReferenceTarget.SOURCE_ID else "", {})
+        if mapped_to is None and self._reference.target is ReferenceTarget.SOURCE_ID:
+            return Resolved(row_id=value) if value in names else Resolved(unresolved=value)
+        wanted = value if mapped_to is None else mapped_to
+        found = next((row_id for row_id, name in names.items() if name == wanted), None)
+        return Resolved(row_id=found) if found else Resolved(unresolved=value)
+
+
+def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
+    """Names of live rows by id; sources by the type of what looks at them, profiles under the empty text."""
+    if target is ReferenceTarget.PROFILE_NAME:
+        return {"": dict(EncodingProfile.objects.values_list("id", "name"))}
+    return {
+        SourceType.STREAM: dict(StreamSource.objects.values_list("id", "name")),
+        SourceType.EPG: dict(EpgSource.objects.values_list("id", "name")),
+    }
+
+
+def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
+    """Remember what rows that were just written refer to in vain (`unresolved`, by row id); forget what they did before.
+
+    Writes to `default`, inside the caller's transaction on `tvarr`: if that one fails, what is left here names rows
+    that do not exist, and counts for nothing.
+    """
+    if kind.reference is None:
+        return
+    written = {row.id: row for row in rows}
+    holding = [
+        HeldReference(
+            kind=kind.slug,
+            row_id=row_id,
+            member=kind.reference.member,
+            value=value,
+            row_updated_at=written[row_id].updated_at,
+        )
+        for row_id, value in unresolved.items()
+    ]
+    with transaction.atomic(using=router.db_for_write(HeldReference)):
+        for ids in _batches(list(written)):
+            HeldReference.objects.filter(kind=kind.slug, row_id__in=ids).delete()
+        HeldReference.objects.bulk_create(holding)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A row whose held reference was completed because what it names is here now."""
+
+    kind: Kind
+    row: Any
+    value: str
+
+
+def settle() -> list[Settled]:
+    """Complete every row whose held reference can be resolved by now; call inside a transaction on `tvarr`."""
+    by_kind: dict[str, list[HeldReference]] = defaultdict(list)
+    for held in HeldReference.objects.all():
+        by_kind[held.kind].append(held)
+    return [settled for slug, waiting in by_kind.items() for settled in _settle_kind(KINDS[slug], waiting)]  # type: ignore[index]  # a slug is its text
+
+
+def _settle_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[Settled]:
+    references = References(kind)
+    reference = kind.reference
+    if reference is None:
+        return
+    for batch in _batches(waiting):
+        rows = kind.model.objects.in_bulk([held.row_id for held in batch])
+        for held in batch:
+            row = rows.get(held.row_id)
+            if row is None or references.exported(row) != held.value:
+                continue
+            resolved = references.resolve(held.value, getattr(row, "source_type", ""))
+            if resolved.row_id is not None:
+                _complete(row, reference, resolved.row_id)
+                held.delete()
+                yield Settled(kind, row, held.value)
+
+
+def _complete(row: PortableRow, reference: Reference, row_id: str) -> None:
+    setattr(row, reference.column, row_id)
+    row.updated_at = timezone.now()
+    row.save(update_fields=[reference.field, "updated_at"])
+
+
+def _batches(values: list[Any], size: int = 500) -> Iterable[list[Any]]:
+    return (values[start : start + size] for start in range(0, len(values), size))

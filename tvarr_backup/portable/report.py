@@ -1,0 +1,104 @@
+"""Plans and results as plain data, in the shape of tvarr's answers with our members added."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tvarr_backup.portable.apply import ImportResult
+from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.steps import Action, Plan, State, Step
+
+
+def plan_as_data(plan: Plan) -> dict[str, Any]:
+    """tvarr's preview (`total_items`, `new_items`, `conflicts`, `errors`, `version_warning`) and ours (the rest)."""
+    taken = (State.IDENTICAL, State.DIFFERENT, State.SYSTEM)
+    return {
+        "total_items": len(plan.steps),
+        "new_items": [{"name": step.name} for step in plan.steps if step.state is State.NEW],
+        "conflicts": [
+            {
+                "import_name": step.name,
+                "existing_id": step.existing_id,
+                "existing_name": step.name,
+                "resolution": step.action.value if step.action is not Action.BLOCKED else Action.SKIP.value,
+            }
+            for step in plan.steps
+            if step.state in taken
+        ],
+        "errors": [
+            {"item_name": step.name, "error": f"{problem.field}: {problem.message}"}
+            for step in plan.steps
+            for problem in step.problems
+        ],
+        "version_warning": "; ".join(plan.warnings) or None,
+        "kind": plan.kind.slug.value,
+        "items": [_step_as_data(step) for step in plan.steps],
+        "warnings": list(plan.warnings),
+        "counts": {action.value: plan.count(action) for action in Action},
+        "can_import": not plan.blocked,
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def result_as_data(result: ImportResult) -> dict[str, Any]:
+    """tvarr's answer to an import (up to `imported_items`), and ours."""
+    return {
+        "total_items": len(result.lines),
+        "imported": result.count(Action.CREATE),
+        "skipped": result.skipped,
+        "overwritten": result.count(Action.OVERWRITE),
+        "renamed": result.count(Action.RENAME),
+        "errors": 0,
+        "imported_items": [
+            {
+                "original_name": line.original_name,
+                "final_name": line.final_name,
+                "id": line.row_id,
+                "action": _TVARRS_WORDS[line.action],
+            }
+            for line in result.lines
+            if line.action is not Action.SKIP
+        ],
+        "kind": result.kind.slug.value,
+        "unchanged": result.unchanged,
+        "items": [
+            {
+                "position": line.position,
+                "original_name": line.original_name,
+                "final_name": line.final_name,
+                "id": line.row_id,
+                "state": line.state.value,
+                "action": line.action.value,
+                "warnings": _findings(line.warnings),
+            }
+            for line in result.lines
+        ],
+        "notes": list(result.notes),
+    }
+
+
+_TVARRS_WORDS = {Action.CREATE: "created", Action.OVERWRITE: "overwritten", Action.RENAME: "renamed"}
+
+
+def _step_as_data(step: Step) -> dict[str, Any]:
+    return {
+        "position": step.position,
+        "name": step.name,
+        "state": step.state.value,
+        "action": step.action.value,
+        "final_name": step.final_name,
+        "suggested_name": step.suggested_name or None,
+        "existing_id": step.existing_id,
+        "diff": [
+            {"field": difference.field, "now": difference.now, "in_file": difference.in_file}
+            for difference in step.differences
+        ],
+        "problems": _findings(step.problems),
+        "warnings": _findings(step.warnings),
+    }
+
+
+def _findings(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [
+        {"field": finding.field, "code": finding.code, "message": finding.message, "value": finding.value}
+        for finding in findings
+    ]
