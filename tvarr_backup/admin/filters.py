@@ -1,0 +1,28 @@
+"""Narrows lists in the side bar."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.contrib.admin import BooleanFieldListFilter
+from django.contrib.admin.views.main import ChangeList
+
+
+class FlagListFilter(BooleanFieldListFilter):
+    """All, yes or no; an unset flag is not a third answer, it means the default of its column."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        return islice(super().choices(changelist), 3)
+
+
+class OriginListFilter(FlagListFilter):
+    """tvarr's own rows, or those added here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "origin"
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            shown = choice["display"].replace("Yes", "tvarr's own").replace("No", "Added here")
+            yield choice | {"display": shown}

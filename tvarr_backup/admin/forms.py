@@ -1,0 +1,179 @@
+"""Forms of the four kinds; the rules are those of the models, here is only what a person sees."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django import forms
+
+from tvarr_backup import codecs
+from tvarr_backup.models import (
+    ClientDetectionRule,
+    DataMappingRule,
+    EncodingProfile,
+    EpgSource,
+    Filter,
+    PortableRow,
+    StreamSource,
+)
+
+Choice = tuple[str, str]
+
+_LINE = forms.TextInput(attrs={"class": "vTextField"})
+_PARAGRAPH = forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3})
+_EXPRESSION = forms.Textarea(attrs={"class": "vLargeTextField expression", "rows": 6, "spellcheck": "false"})
+_FLAGS = forms.Textarea(attrs={"class": "vLargeTextField expression", "rows": 2, "spellcheck": "false"})
+
+
+class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """Offers known words as a list; a stored word that is not among them stays selectable, and the model judges it."""
+
+    words: ClassVar[Mapping[str, Sequence[Choice]]] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, choices in self.words.items():
+            self.offer(name, choices)
+
+    def offer(self, name: str, choices: Iterable[Any]) -> None:
+        """Make the field a select box with these choices and the stored value."""
+        if name not in self.fields:  # shown read-only
+            return
+        stored = getattr(self.instance, name) or ""
+        offered = list(choices)
+        known = {word for choice in offered for word in _values(choice)}
+        if stored not in known:
+            offered.append((stored, f"{stored} (not known here)" if stored else "Not set"))
+        self.fields[name].widget = forms.Select(choices=offered)
+
+    def clean(self) -> dict[str, Any]:
+        """Line breaks as they were: browsers send each as two characters."""
+        return {
+            name: value.replace("\r\n", "\n") if isinstance(value, str) else value
+            for name, value in self.cleaned_data.items()
+        }
+
+
+class RuleForm(ItemForm):
+    """For filters and mapping rules, which may belong to one source."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "source_id" in self.fields:
+            streams, guides = (
+                list(model.objects.order_by("name").values_list("pk", "name")) for model in (StreamSource, EpgSource)
+            )
+            self.offer("source_id", [("", "Any source"), ("Stream sources", streams), ("Guide sources", guides)])
+            self.fields["source_id"].label = "Source"
+            self.fields["source_id"].help_text = ""
+
+
+class FilterForm(RuleForm):
+    class Meta:
+        model = Filter
+        fields = ("name", "description", "source_type", "action", "expression", "source_id")
+        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
+
+
+class DataMappingRuleForm(RuleForm):
+    class Meta:
+        model = DataMappingRule
+        fields = (
+            "name",
+            "description",
+            "source_type",
+            "expression",
+            "priority",
+            "stop_on_match",
+            "is_enabled",
+            "source_id",
+        )
+        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
+
+
+def _registry_choices(registry: Iterable[str]) -> list[Choice]:
+    return [("", "No preference"), *((name, name) for name in registry)]
+
+
+class ClientDetectionRuleForm(ItemForm):
+    words = {
+        "preferred_video_codec": _registry_choices(codecs.VIDEO_CODECS),
+        "preferred_audio_codec": _registry_choices(codecs.AUDIO_CODECS),
+        "preferred_format": _registry_choices(codecs.PREFERRED_FORMATS),
+    }
+
+    class Meta:
+        model = ClientDetectionRule
+        fields = (
+            "name",
+            "description",
+            "expression",
+            "priority",
+            "is_enabled",
+            "accepted_video_codecs",
+            "accepted_audio_codecs",
+            "preferred_video_codec",
+            "preferred_audio_codec",
+            "supports_fmp4",
+            "supports_mpegts",
+            "preferred_format",
+            "encoding_profile",
+        )
+        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, registry in (
+            ("accepted_video_codecs", codecs.VIDEO_CODECS),
+            ("accepted_audio_codecs", codecs.AUDIO_CODECS),
+        ):
+            if name in self.fields:
+                self.fields[name].widget = forms.TextInput(attrs={"class": "vTextField"})
+                self.fields[
+                    name
+                ].help_text = f"Separated by commas; empty accepts everything. Known: {', '.join(registry)}"
+        profile = self.fields.get("encoding_profile")
+        if isinstance(profile, forms.ModelChoiceField):
+            profile.queryset = _selectable_profiles(self.instance)
+
+
+def _selectable_profiles(rule: PortableRow) -> Any:
+    """Live profiles, and the one that the rule has: saving another field must not cut that link."""
+    live = EncodingProfile.all_rows.filter(deleted_at__isnull=True)
+    own = EncodingProfile.all_rows.filter(pk=getattr(rule, "encoding_profile_id", None))
+    return (live | own).order_by("name")
+
+
+class EncodingProfileForm(ItemForm):
+    words = {
+        "target_video_codec": codecs.TargetVideoCodec.choices,
+        "target_audio_codec": codecs.TargetAudioCodec.choices,
+        "quality_preset": codecs.QualityPreset.choices,
+        "hw_accel": codecs.HardwareAcceleration.choices,
+    }
+
+    class Meta:
+        model = EncodingProfile
+        fields = (
+            "name",
+            "description",
+            "target_video_codec",
+            "target_audio_codec",
+            "quality_preset",
+            "hw_accel",
+            "enabled",
+            "global_flags",
+            "input_flags",
+            "output_flags",
+        )
+        widgets = {
+            "name": _LINE,
+            "description": _PARAGRAPH,
+            "global_flags": _FLAGS,
+            "input_flags": _FLAGS,
+            "output_flags": _FLAGS,
+        }
+
+
+def _values(choice: tuple[str, Any]) -> Iterable[str]:
+    value, label = choice
+    return [value] if isinstance(label, str) else [inner for inner, _name in label]

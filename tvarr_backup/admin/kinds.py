@@ -1,0 +1,221 @@
+"""The four kinds in the admin: rules as in the models, deletion as in tvarr, and the export as an action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.contrib.admin.utils import quote
+from django.db import router, transaction
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import Truncator, capfirst
+
+from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter
+from tvarr_backup.admin.forms import (
+    ClientDetectionRuleForm,
+    DataMappingRuleForm,
+    EncodingProfileForm,
+    FilterForm,
+)
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
+from tvarr_backup.portable.export import export_file_name, stream_export
+from tvarr_backup.portable.kinds import kind_of_model
+from tvarr_backup.validation import expression_findings
+
+SEARCHED_CHARACTERS = 200
+"""A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
+
+_NAMED_ROWS = 5
+_RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "classes": ("collapse",)})
+
+
+class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """What the four have in common."""
+
+    readonly_fields = ("is_system", "created_at", "updated_at")
+    search_fields: ClassVar[tuple[str, ...]] = ("name", "description", "expression")
+    ordering: ClassVar[tuple[str, ...]] = ("name",)
+    actions = ("export_selected", "delete_selected")
+
+    @admin.display(description="expression", ordering="expression")
+    def short_expression(self, row: Any) -> str:
+        return Truncator(row.expression).chars(80)
+
+    @admin.display(description="origin", ordering="is_system")
+    def origin(self, row: PortableRow) -> str:
+        return "tvarr's own" if row.is_system else ""
+
+    def get_fieldsets(self, _request: HttpRequest, obj: Model | None = None) -> Any:
+        return [*(self.fieldsets or ()), _RECORD] if obj else self.fieldsets
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        return super().get_search_results(request, queryset, search_term[:SEARCHED_CHARACTERS])
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_system) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.is_system) and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001  # Django's signature
+        """Write only what the person changed: a running tvarr may write other columns of the row at the same time."""
+        if not change:
+            obj.save()
+        elif form.changed_data:
+            obj.save(update_fields=[*form.changed_data, "updated_at"])
+        for message in _warnings(obj):
+            self.message_user(request, message, messages.WARNING)
+
+    def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
+        """The rows themselves and what keeps them; nothing goes with them, as in tvarr."""
+        rows = list(objs)
+        users = [user for row in rows for queryset in row.users() for user in queryset]
+        count = {capfirst(self.opts.verbose_name_plural): len(rows)}
+        return [_linked(row) for row in rows], count, set(), [_linked(user) for user in users]
+
+    def delete_queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            row.delete()
+
+    @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        """Django's action, in one transaction, so that what it finds unused is unused when it is deleted."""
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS - 100  # the confirmation sends every id back
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            if self._refuse_system_rows(request, queryset, "cannot be deleted"):
+                return None
+            if (number := queryset.count()) > most:
+                refusal = (
+                    f"{number} {self.opts.verbose_name_plural} are chosen; at most {most} can be deleted at a time."
+                )
+                self.message_user(request, refusal, messages.ERROR)
+                return None
+            return delete_selected(self, request, queryset)
+
+    @admin.action(permissions=["view"], description="Export selected %(verbose_name_plural)s")
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        """Offer the rows as a file that tvarr imports."""
+        if self._refuse_system_rows(request, queryset, "are not exported: every tvarr has them"):
+            return None
+        kind = kind_of_model(self.model)
+        try:
+            blocks = stream_export(kind, list(queryset.values_list("pk", flat=True)))
+        except TvarrBackupError as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return None
+        name = export_file_name(kind, timezone.now())
+        headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(blocks, headers=headers)
+
+    def _refuse_system_rows(self, request: HttpRequest, queryset: QuerySet[Any], refusal: str) -> bool:
+        names = [f"“{row.name}”" for row in queryset.filter(is_system=True)]
+        if not names:
+            return False
+        more = f" and {len(names) - _NAMED_ROWS} more" if len(names) > _NAMED_ROWS else ""
+        named = ", ".join(names[:_NAMED_ROWS])
+        sentence = f"tvarr's own {self.opts.verbose_name_plural} {refusal}. Please leave out {named}{more}."
+        self.message_user(request, sentence, messages.ERROR)
+        return True
+
+
+@admin.register(Filter)
+class FilterAdmin(ItemAdmin):
+    form = FilterForm
+    list_display = ("name", "source_type", "action", "origin", "short_expression")
+    list_filter = ("source_type", "action", ("is_system", OriginListFilter))
+    fieldsets = ((None, {"fields": ("name", "description", "source_type", "action", "expression", "source_id")}),)
+
+
+@admin.register(DataMappingRule)
+class DataMappingRuleAdmin(ItemAdmin):
+    form = DataMappingRuleForm
+    list_display = ("name", "priority", "source_type", "is_enabled", "stop_on_match", "origin", "short_expression")
+    list_filter = (
+        "source_type",
+        ("is_enabled", FlagListFilter),
+        ("stop_on_match", FlagListFilter),
+        ("is_system", OriginListFilter),
+    )
+    ordering = ("priority", "name")
+    fieldsets = (
+        (None, {"fields": ("name", "description", "source_type", "expression")}),
+        ("When it runs", {"fields": ("is_enabled", "priority", "stop_on_match", "source_id")}),
+    )
+
+
+@admin.register(ClientDetectionRule)
+class ClientDetectionRuleAdmin(ItemAdmin):
+    form = ClientDetectionRuleForm
+    list_display = ("name", "priority", "is_enabled", "encoding_profile", "origin", "short_expression")
+    list_filter = (("is_enabled", FlagListFilter), ("supports_mpegts", FlagListFilter), ("is_system", OriginListFilter))
+    list_select_related = ("encoding_profile",)
+    ordering = ("priority", "name")
+    fieldsets = (
+        (None, {"fields": ("name", "description", "expression", "is_enabled", "priority")}),
+        ("What the player accepts", {"fields": ("accepted_video_codecs", "accepted_audio_codecs")}),
+        (
+            "What it is given",
+            {
+                "fields": (
+                    "preferred_video_codec",
+                    "preferred_audio_codec",
+                    "supports_fmp4",
+                    "supports_mpegts",
+                    "preferred_format",
+                    "encoding_profile",
+                )
+            },
+        ),
+    )
+
+
+@admin.register(EncodingProfile)
+class EncodingProfileAdmin(ItemAdmin):
+    form = EncodingProfileForm
+    list_display = (
+        "name",
+        "target_video_codec",
+        "target_audio_codec",
+        "quality_preset",
+        "hw_accel",
+        "enabled",
+        "is_default",
+        "origin",
+    )
+    list_filter = ("target_video_codec", ("enabled", FlagListFilter), ("is_system", OriginListFilter))
+    search_fields = ("name", "description")
+    fieldsets = (
+        (None, {"fields": ("name", "description", "enabled")}),
+        ("Encoding", {"fields": ("target_video_codec", "target_audio_codec", "quality_preset", "hw_accel")}),
+        (
+            "Own ffmpeg flags",
+            {
+                "fields": ("global_flags", "input_flags", "output_flags"),
+                "description": "Output flags of your own replace codecs and preset; input flags of your own replace the "
+                "hardware acceleration.",
+            },
+        ),
+    )
+
+
+def _warnings(row: Any) -> Iterable[str]:
+    """What tvarr will do with the expression that its writer may not expect; profiles have none."""
+    if isinstance(row, EncodingProfile):
+        return []
+    found = expression_findings(row.expression, row.domain).warnings
+    return [f"Expression, column {warned.column}: {warned.message}" for warned in found]
+
+
+def _linked(row: Model) -> str:
+    opts = row._meta
+    address = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=(quote(row.pk),))
+    return format_html('{}: <a href="{}">{}</a>', capfirst(opts.verbose_name), address, row)
