@@ -1,6 +1,7 @@
 """Fixtures for every test: two real SQLite files, and tvarr's own database when it is wanted."""
 
 import os
+import shutil
 import tempfile
 
 # Before Django reads its settings: tests write into a folder of their own, whatever the machine's environment says.
@@ -48,6 +49,18 @@ def _quick_passwords(settings: Any) -> None:
 def installation(tmp_path: Path) -> Installation:
     """An installation of its own, driven through `manage.py` in real processes; not prepared yet."""
     return Installation(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def _prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Installation(tmp_path_factory.mktemp("prepared") / "data").prepared().data
+
+
+@pytest.fixture
+def prepared(installation: Installation, _prepared_folder: Path) -> Installation:
+    """An installation on which `prepare` has been run: a copy of one that is prepared once."""
+    shutil.copytree(_prepared_folder, installation.data)
+    return installation
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_HEED_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""Put before a command, it takes from root the right to read and write what file modes forbid."""
+
 
 @dataclass
 class Installation:
@@ -17,11 +20,13 @@ class Installation:
 
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    heeds_modes: bool = False
+    """Whether commands are held to file modes also where the tests run as root."""
 
     def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` to its end, whatever its exit status."""
         return subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            self.command(*arguments),
             cwd=self.data.parent,
             env=self.variables() | environment,
             input=stdin,
@@ -30,6 +35,11 @@ class Installation:
             timeout=120,
             check=False,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        """The words that start `manage.py`."""
+        prefix = _HEED_MODES if self.heeds_modes and os.geteuid() == 0 else ()
+        return [*prefix, sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def variables(self) -> dict[str, str]:
         """The whole environment of a command."""
@@ -58,3 +68,12 @@ class Installation:
         """Run `prepare` first."""
         self.ok("prepare")
         return self
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything in a folder: modes, times of change and contents."""
+    found = {}
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        status = path.lstat()
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+    return found

@@ -5,11 +5,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.db import DEFAULT_DB_ALIAS
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
-from tvarr_backup.tvarr_database import State
 
 
 @register
@@ -29,34 +27,10 @@ def check_storage_folder(**_: Any) -> list[CheckMessage]:
 
 
 @register
-def check_databases_differ(**_: Any) -> list[CheckMessage]:
-    """E002: the two aliases are two files; one file would make a restore undo its own bookkeeping."""
-    paths = [conf.database_path(alias).resolve() for alias in (DEFAULT_DB_ALIAS, conf.tvarr_alias())]
-    if paths[0] != paths[1]:
-        return []
-    return [
-        Error(
-            f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {paths[0]}; allowed are two different ones.",
-            id="tvarr_backup.E002",
-        )
-    ]
-
-
-@register
 def check_tvarr_database(**_: Any) -> list[CheckMessage]:
-    """E003: the file behind the `tvarr` alias is tvarr's or ours; E004: one that was named exists."""
-    path = conf.database_path(conf.tvarr_alias())
+    """E002: the file behind the `tvarr` alias is tvarr's or ours, another one than `default`'s, and there if named."""
     try:
-        state = conf.tvarr_state()
+        conf.require_usable_tvarr(may_be_missing=not settings.TVARR_DATABASE_NAMED)
     except DatabaseUnusable as problem:
-        return [Error(f"TVARR_DATABASE_DSN: {problem}", id="tvarr_backup.E003")]
-    if settings.TVARR_DATABASE_NAMED and state in (State.MISSING, State.EMPTY):
-        return [
-            Error(
-                f"TVARR_DATABASE_DSN names {path}, which {'does not exist' if state is State.MISSING else 'is empty'}.",
-                hint="Name tvarr's database, or leave the variable unset to start with a new one; "
-                "`prepare --create` makes a new one at that path.",
-                id="tvarr_backup.E004",
-            )
-        ]
+        return [Error(str(problem), id="tvarr_backup.E002")]
     return []

@@ -8,7 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from tvarr_backup import models
-from tvarr_backup.errors import DatabaseMissing, DatabaseNotPrepared
+from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.tvarr_database import APP_LABEL, State, inspect, is_attached
 
 
@@ -31,6 +31,24 @@ def database_path(alias: str) -> Path:
 def tvarr_state() -> State:
     """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
     return inspect(database_path(tvarr_alias()))
+
+
+def require_usable_tvarr(*, may_be_missing: bool) -> State:
+    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+    path = database_path(tvarr_alias())
+    if path.resolve() == database_path(DEFAULT_DB_ALIAS).resolve():
+        raise DatabaseForeign(f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.")
+    try:
+        state = tvarr_state()
+    except DatabaseUnusable as problem:
+        raise type(problem)(f"TVARR_DATABASE_DSN: {problem}") from problem
+    if state in (State.MISSING, State.EMPTY) and not may_be_missing:
+        raise DatabaseMissing(
+            f"TVARR_DATABASE_DSN names {path}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
+            "tvarr's database, leave the variable unset to start with a new one, or create one there with "
+            "`prepare --create`."
+        )
+    return state
 
 
 def require_prepared() -> None:

@@ -16,11 +16,6 @@ from tests.tvarr_own import FILTER_ID, schema_of
 from tvarr_backup.portable.kinds import Kind
 
 
-@pytest.fixture
-def prepared(installation: Installation) -> Installation:
-    return installation.prepared()
-
-
 def write(folder: Path, kind: Kind, *items: Any, name: str = "export.json") -> str:
     file = folder / name
     file.write_text(json.dumps(document(kind, *items)))

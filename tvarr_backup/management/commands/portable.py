@@ -60,6 +60,7 @@ class Command(BaseCommand):
                 command.add_argument("--fingerprint", help="refuse if what this plan showed has changed since")
 
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
+        self.stderr.style_func = None  # messages are no errors
         try:
             conf.require_prepared()
             if action == "export":

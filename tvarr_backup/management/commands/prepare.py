@@ -1,9 +1,11 @@
 """`prepare`: bring both databases up to date and make the first administrator; can be run at any time."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
@@ -33,46 +35,39 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, create: bool = False, **options: Any) -> None:
         """Look first, then write: a file that is not tvarr's stops everything before anything is created."""
-        state = self._look(allow_missing=create or not settings.TVARR_DATABASE_NAMED)
-        folder = conf.storage_folder()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _keep_secret_key()
-        except OSError as problem:
-            raise CommandError(
-                f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}"
-            ) from problem
-        self.check(display_num_errors=True)
+        may_be_missing = create or not settings.TVARR_DATABASE_NAMED
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
-        call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
-        self._prepare_tvarr(state, verbosity)
-        self._make_first_administrator()
-
-    def _look(self, *, allow_missing: bool) -> State:
-        path = conf.database_path(conf.tvarr_alias())
-        if path.resolve() == conf.database_path(DEFAULT_DB_ALIAS).resolve():
-            raise CommandError(f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.")
         try:
-            state = conf.tvarr_state()
+            conf.require_usable_tvarr(may_be_missing=may_be_missing)
+            if settings.ADMIN_PASSWORD and not conf.database_path(DEFAULT_DB_ALIAS).exists():
+                _require_good_password(settings.ADMIN_PASSWORD)
+            with _alone_in(conf.storage_folder()):
+                _keep_secret_key()
+                self._prepare_ours(verbosity)
+                self._prepare_tvarr(conf.require_usable_tvarr(may_be_missing=may_be_missing), verbosity)
+                self._make_first_administrator()
         except DatabaseUnusable as problem:
-            raise CommandError(f"TVARR_DATABASE_DSN: {problem}") from problem
-        if state in (State.MISSING, State.EMPTY) and not allow_missing:
-            raise CommandError(
-                f"TVARR_DATABASE_DSN names {path}, which {'does not exist' if state is State.MISSING else 'is empty'}. "
-                "Name tvarr's database, leave the variable unset to start with a new one, or create one there with "
-                "`prepare --create`."
-            )
-        return state
+            raise CommandError(str(problem)) from problem
+        self.check()
+
+    def _prepare_ours(self, verbosity: int) -> None:
+        path = conf.database_path(DEFAULT_DB_ALIAS)
+        try:
+            if not path.exists():
+                path.touch(mode=0o600)  # it will hold password hashes and sessions
+            call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
+        except (OSError, DatabaseError) as problem:
+            raise CommandError(f"DATABASE_URL is {str(path)!r}, and cannot be used: {problem}") from problem
 
     def _prepare_tvarr(self, state: State, verbosity: int) -> None:
         alias = conf.tvarr_alias()
         path = conf.database_path(alias)
         if state is State.ATTACHED:
-            self.stderr.write(f"tvarr's own database is attached: {path}")
+            self.stdout.write(f"tvarr's own database is attached: {path}")
             return
         if state in (State.MISSING, State.EMPTY):
             create_empty(path)
-            self.stderr.write(f"Created a database of our own: {path}")
+            self.stdout.write(f"Created a database of our own: {path}")
         call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
 
     def _make_first_administrator(self) -> None:
@@ -81,6 +76,10 @@ class Command(BaseCommand):
             if users.objects.filter(is_superuser=True).exists():
                 return
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
+            if users.objects.filter(username=name).exists():
+                raise CommandError(
+                    f"There is no administrator, and “{name}” is somebody else; name another with TVARR_ADMIN_USERNAME."
+                )
             chosen = bool(password)
             if chosen:
                 _require_good_password(password)
@@ -88,9 +87,24 @@ class Command(BaseCommand):
                 password = secrets.token_urlsafe(12)
                 _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
             users.objects.create_superuser(username=name, password=password)
-        self.stderr.write(f"Administrator: {name}")
+        self.stdout.write(f"Administrator: {name}")
         if not chosen:
-            self.stderr.write(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
+            self.stdout.write(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as problem:
+        raise CommandError(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _require_good_password(password: str) -> None:

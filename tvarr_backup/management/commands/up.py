@@ -20,8 +20,8 @@ class Command(BaseCommand):
         call_command("prepare")
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         shown = f"[{host}]" if ":" in host else host
-        self.stderr.write(f"Serving http://{shown}:{port}/")
-        self.stderr.flush()
+        self.stdout.write(f"Serving http://{shown}:{port}/")
+        self.stdout.flush()
         arguments = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{shown}:{port}"]
         arguments += ["--pythonpath", str(settings.BASE_DIR)]  # whatever the working directory is
         arguments += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]

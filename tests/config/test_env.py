@@ -1,0 +1,195 @@
+"""Each reader of the environment: what it takes, what stands in for nothing, and what it says of nonsense."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import env
+
+LEVELS = ("debug", "info")
+READERS: dict[str, Callable[[], Any]] = {
+    "text": lambda: env.text("HARBOUR", "fallback"),
+    "word": lambda: env.word("HARBOUR", "info", LEVELS),
+    "integer": lambda: env.integer("HARBOUR", 8080, 1, 65535),
+    "path": lambda: env.path("HARBOUR", "data"),
+    "host": lambda: env.host("HARBOUR", "127.0.0.1"),
+    "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
+    "origins": lambda: env.origins("HARBOUR"),
+    "time_zone": lambda: env.time_zone("HARBOUR", "UTC"),
+    "database": lambda: env.database("HARBOUR", Path("/srv/harbour.db"))["NAME"],
+}
+ACCEPTED: list[tuple[str, str, Any]] = [
+    ("text", "  a b ", "a b"),
+    ("word", " DEBUG", "debug"),
+    ("integer", "1", 1),
+    ("integer", " 65535 ", 65535),
+    ("path", "/srv/a b", Path("/srv/a b")),
+    ("path", "harbour", Path.cwd() / "harbour"),
+    ("path", "~/harbour", Path.home() / "harbour"),
+    ("host", "0.0.0.0", "0.0.0.0"),
+    ("host", "Harbour.example", "Harbour.example"),
+    ("host", "::", "::"),
+    ("host", "[::1]", "::1"),
+    ("hosts", "a.example, .b.example,10.0.0.1", ["a.example", ".b.example", "10.0.0.1"]),
+    ("hosts", "*", ["*"]),
+    ("hosts", "[::1],", ["[::1]"]),
+    ("origins", "https://a.example,http://10.0.0.1:8080", ["https://a.example", "http://10.0.0.1:8080"]),
+    ("origins", "https://*.a.example", ["https://*.a.example"]),
+    ("origins", "http://[::1]:8080", ["http://[::1]:8080"]),
+    ("time_zone", "Europe/Berlin", "Europe/Berlin"),
+    ("time_zone", ":America/New_York", "America/New_York"),
+    ("database", "/srv/a.db", "/srv/a.db"),
+    ("database", "a.db", str(Path.cwd() / "a.db")),
+    ("database", "./with:colon.db", str(Path.cwd() / "with:colon.db")),
+    ("database", "~/a.db", str(Path.home() / "a.db")),
+    ("database", "file:/srv/a%20b.db", "/srv/a b.db"),
+    ("database", "file:///srv/a.db?mode=rw", "/srv/a.db"),
+    ("database", "file://localhost/srv/a.db", "/srv/a.db"),
+    ("database", "file:a.db", str(Path.cwd() / "a.db")),
+    ("database", "sqlite:////srv/a.db", "/srv/a.db"),
+    ("database", "SQLite:///a.db", str(Path.cwd() / "a.db")),
+]
+DEFAULTS: list[tuple[str, Any]] = [
+    ("text", "fallback"),
+    ("word", "info"),
+    ("integer", 8080),
+    ("path", Path.cwd() / "data"),
+    ("host", "127.0.0.1"),
+    ("hosts", ["my_own_name"]),
+    ("origins", []),
+    ("time_zone", "UTC"),
+    ("database", "/srv/harbour.db"),
+]
+REFUSED: list[tuple[str, str, str]] = [
+    ("word", "loud", "one of debug, info"),
+    *[
+        ("integer", value, "a whole number from 1 to 65535")
+        for value in ("0", "65536", "-1", "+1", "1.0", "0x50", "1e3", "port", "٣", "9" * 10)
+    ],
+    ("path", "~nobody-of-this-name/data", "a path, with ~ only for a user who exists"),
+    *[
+        ("host", value, "one host name or address, without scheme, port or path")
+        for value in ("http://a.example", "a.example:80", "a b", "*", "a/b", "a,b")
+    ],
+    *[
+        ("hosts", value, "host names or addresses separated by commas, without scheme, port or path")
+        for value in ("http://a.example", "a.example:80", "a b", "a/b", "-", "::1")
+    ],
+    *[
+        ("origins", value, "origins such as https://backup.example, separated by commas")
+        for value in (
+            "a.example", "https://", "https://a.example/", "https://a.example/x", "https://a.example?x", "*",
+            "https://a.example#x", "ftp://a.example", "https://a b", "https://[", "https://a.example:port",
+        )
+    ],
+    *[
+        ("time_zone", value, "a zone name such as UTC or Europe/Berlin")
+        for value in ("Mars/Base", "../etc/passwd", "/etc/localtime", "Europe", "+01:00")
+    ],
+    *[
+        ("database", value, "the path of an SQLite file, file:PATH or sqlite:///PATH")
+        for value in (
+            "postgres://a.example/tvarr", "mysql://a.example/tvarr", "http://a.example/a.db", "C:/tvarr.db",
+            ":memory:", "file::memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "file:", "file:a%00b",
+            "sqlite://a.db", "file://server/a.db", "file://[", "~nobody-of-this-name/a.db",
+        )
+    ],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reader", "given", "value"), ACCEPTED)
+def test_it_reads(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    assert READERS[reader]() == value
+
+
+@pytest.mark.parametrize(("reader", "value"), DEFAULTS)
+@pytest.mark.parametrize("given", [None, "", "  "])
+def test_nothing_gives_the_default(reader: str, value: Any, given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARBOUR", raising=False)
+    if given is not None:
+        monkeypatch.setenv("HARBOUR", given)
+    assert READERS[reader]() == value
+
+
+@pytest.mark.parametrize(("reader", "given", "allowed"), REFUSED)
+def test_nonsense_is_refused(reader: str, given: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        READERS[reader]()
+    assert str(refused.value) == f"HARBOUR is {given!r}; allowed is {allowed}."
+
+
+def test_the_one_bad_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", "a.example,b c,d.example")
+    with pytest.raises(ImproperlyConfigured, match="^HARBOUR is 'b c'; allowed is host names"):
+        READERS["hosts"]()
+
+
+def test_every_reader_is_tried() -> None:
+    tried = {reader for reader, _given, _value in ACCEPTED} | {"refuse", "secret_key", "existing_file_uri"}
+    public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
+    assert {name for name in public if not name.startswith("_")} == tried
+
+
+# --- The secret key --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the key is kept; nothing is there, and nothing is in the environment."""
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("SECRET_KEY_FILE", raising=False)
+    return tmp_path / "secret-key"
+
+
+def test_a_key_in_the_environment_comes_first(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.write_text("kept")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(kept))
+    monkeypatch.setenv("SECRET_KEY", "given")
+    assert env.secret_key(kept) == "given"
+
+
+def test_a_named_file_comes_before_the_kept_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.write_text("kept")
+    named = kept.with_name("named")
+    named.write_text("from the named file\n")
+    monkeypatch.setenv("SECRET_KEY_FILE", str(named))
+    assert env.secret_key(kept) == "from the named file"
+
+
+def test_the_kept_key_is_read_without_its_line_end(kept: Path) -> None:
+    kept.write_text("kept\n")
+    assert env.secret_key(kept) == "kept"
+
+
+def test_without_a_kept_key_there_is_none_yet(kept: Path) -> None:
+    assert env.secret_key(kept) is None
+
+
+def test_a_storage_folder_that_is_a_file_holds_no_key(kept: Path) -> None:
+    kept.write_text("not a folder")
+    assert env.secret_key(kept / "secret-key") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "allowed"),
+    [(None, "a readable file; there is none"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a readable text")],
+)
+def test_a_named_file_without_a_key_is_refused(
+    content: bytes | None, allowed: str, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = kept.with_name("named")
+    if content is not None:
+        named.write_bytes(content)
+    monkeypatch.setenv("SECRET_KEY_FILE", str(named))
+    with pytest.raises(ImproperlyConfigured) as refused:
+        env.secret_key(kept)
+    assert str(refused.value).startswith(f"SECRET_KEY_FILE is {str(named)!r}; allowed is {allowed}")
+
+
+def test_a_uri_of_a_file_forbids_creating_it() -> None:
+    assert env.existing_file_uri("/srv/a b?c#d%.db") == "file:/srv/a%20b%3Fc%23d%25.db?mode=rw"

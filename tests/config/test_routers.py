@@ -1,0 +1,57 @@
+"""Which of the two databases holds what."""
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import router, transaction
+from django.db.models import Model
+
+from config.routers import DatabaseRouter
+from tests.factories import EncodingProfileFactory, FilterFactory, UserFactory
+from tvarr_backup.models import Filter
+from tvarr_backup.portable.models import HeldReference
+
+
+@pytest.mark.parametrize("model", apps.get_app_config("tvarr_backup").get_models())
+def test_tvarrs_rows_live_in_tvarr(model: type[Model]) -> None:
+    assert (router.db_for_read(model), router.db_for_write(model)) == ("tvarr", "tvarr")
+
+
+@pytest.mark.parametrize("model", [HeldReference, User, Session])
+def test_everything_else_lives_in_default(model: type[Model]) -> None:
+    assert (router.db_for_read(model), router.db_for_write(model)) == ("default", "default")
+
+
+@pytest.mark.parametrize("app_label", sorted(apps.app_configs))
+def test_an_application_migrates_in_one_database_only(app_label: str) -> None:
+    home, other = ("tvarr", "default") if app_label == "tvarr_backup" else ("default", "tvarr")
+    assert DatabaseRouter().allow_migrate(home, app_label)
+    assert not DatabaseRouter().allow_migrate(other, app_label)
+
+
+@pytest.mark.django_db
+def test_rows_relate_only_inside_one_database() -> None:
+    tvarrs, ours = FilterFactory.build(), UserFactory.build()
+    assert DatabaseRouter().allow_relation(tvarrs, EncodingProfileFactory.build())
+    assert DatabaseRouter().allow_relation(ours, HeldReference())
+    assert not DatabaseRouter().allow_relation(tvarrs, ours)
+
+
+@pytest.mark.django_db
+def test_only_a_transaction_of_the_right_database_takes_a_row_back() -> None:
+    for using, left in (("tvarr", 0), ("default", 1)):
+        with pytest.raises(ZeroDivisionError), transaction.atomic(using=using):
+            FilterFactory(name=f"Harbour {using}")
+            raise ZeroDivisionError
+        assert Filter.objects.filter(name=f"Harbour {using}").count() == left
+
+
+@pytest.mark.django_db
+def test_rows_are_stored_where_the_router_says() -> None:
+    FilterFactory()
+    HeldReference.objects.create(kind="filters", row_id=FilterFactory().pk, row_updated_at="2026-03-01 10:00:00Z")
+    UserFactory()
+    assert (FilterFactory()._state.db, UserFactory()._state.db) == ("tvarr", "default")
+    assert HeldReference.objects.using("default").count() == 1
+    assert User.objects.using("default").exists()
