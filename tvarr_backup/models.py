@@ -304,6 +304,7 @@ class EpgSource(Source):
 
     class Meta(Source.Meta):
         db_table = "epg_sources"
+        verbose_name = "EPG source"
 
 
 class Channel(TvarrRow):

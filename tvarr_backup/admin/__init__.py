@@ -9,3 +9,4 @@ __all__ = ["catalogue", "kinds"]
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"
 admin.site.index_title = "Administration"
+admin.site.site_url = None  # there is nothing but the admin yet to go to

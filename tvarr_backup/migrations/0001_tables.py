@@ -184,6 +184,7 @@ class Migration(migrations.Migration):
                 ("retention_days", models.IntegerField(default=1, null=True)),
             ],
             options={
+                "verbose_name": "EPG source",
                 "db_table": "epg_sources",
                 "abstract": False,
                 "base_manager_name": "all_rows",
