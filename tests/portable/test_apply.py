@@ -61,14 +61,14 @@ def everything() -> list[Any]:
     return [list(kind.model.all_rows.order_by("id").values()) for kind in KINDS.values()]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_what_was_imported_is_exported_as_it_stood_in_the_file(kind: Kind) -> None:
     item = EXAMPLES[kind.slug]()
     load(kind, item)
     assert exported(kind) == [item]
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_importing_a_second_time_changes_nothing(kind: Kind) -> None:
     load(kind, EXAMPLES[kind.slug]())
     before = everything()
@@ -176,7 +176,7 @@ def test_a_failure_of_the_database_half_way_leaves_nothing_behind(attached: Path
         )
     before = everything()
     items = [filter_item(f"F{number}", source_id="01KAEHXEGJ5GMS392SP1ZYMK59") for number in range(1_000)]
-    with pytest.raises(Exception, match="no"):
+    with pytest.raises(errors.DatabaseUnusable, match="did not take the import, and nothing was stored: no"):
         load(FILTERS, *items)
     assert everything() == before
     assert HeldReference.objects.count() == 0
@@ -288,6 +288,19 @@ def test_in_an_attached_database_client_rules_follow_after_tvarrs_next_start(att
     )
     assert load(FILTERS, filter_item()).notes == ()
     assert schema_of(attached) == before
+
+
+def test_a_rule_that_is_linked_later_is_told_of_in_an_attached_database_too(attached: Path) -> None:
+    load(CLIENTS, client_item("New Tablet", encoding_profile_name="Small"))
+    notes = load(PROFILES, profile_item("Small")).notes
+    assert [note.split()[0] for note in notes] == ["“New", "tvarr"]
+
+
+def test_a_database_that_may_not_be_written_takes_nothing(attached: Path) -> None:
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute("PRAGMA query_only = 1")
+    with pytest.raises(errors.DatabaseUnusable, match="nothing was stored: attempt to write a readonly database"):
+        load(FILTERS, filter_item())
 
 
 def test_rows_of_an_attached_database_are_overwritten_in_place(attached: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_file_is_indented_utf8_with_a_final_newline() -> None:
     assert text.endswith("\n  ]\n}\n")
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_a_new_database_exports_nothing_because_system_rows_stay(kind: Kind) -> None:
     assert export(kind)["items"] == []
     assert export(kind)["metadata"]["item_count"] == 0

@@ -51,14 +51,14 @@ def make_filter(name: str = "Harbour News", **values: Any) -> Filter:
     return row
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_an_item_with_a_free_name_is_new_and_would_be_created(kind: Kind) -> None:
     step = only(kind, EXAMPLES[kind.slug]())
     assert (step.state, step.action, step.existing_id) == (State.NEW, Action.CREATE, None)
     assert step.problems == ()
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_what_is_exported_is_identical_to_what_is_here(kind: Kind) -> None:
     values = EXAMPLES[kind.slug]()
     row = kind.model.objects.create(**values)
@@ -440,7 +440,7 @@ def test_warnings_about_the_file_are_part_of_the_plan() -> None:
     assert result.warnings == ("The file was written by version 0.0.25; this is tvarr-backup test.",)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_a_plan_asks_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
     def queries(count: int) -> int:
         read_file = envelope(kind, *[EXAMPLES[kind.slug](f"Item {number}") for number in range(count)])

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import OperationalError, router, transaction
+from django.db import DatabaseError, router, transaction
 
-from tvarr_backup.errors import DatabaseBusy, ImportBlocked, PlanStale
+from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, PlanStale
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding
@@ -62,7 +62,8 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
 
     Raises `ImportBlocked` (with the plan) when an item cannot be stored, `PlanStale` (with the new plan) when a
     fingerprint is given and is not that of the new plan, `DatabaseBusy` when another process keeps the database locked
-    for longer than 20 s, or `AnswerInvalid`. In each case nothing was written.
+    for longer than 20 s, `DatabaseUnusable` when it refuses to be written, or `AnswerInvalid`. In each case nothing was
+    written.
     """
     alias = router.db_for_write(envelope.kind.model)
     try:
@@ -74,12 +75,12 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
                 raise ImportBlocked(_why_blocked(plan), plan)
             _write(plan)
             settled = settle()
-    except OperationalError as problem:
+    except DatabaseError as problem:
         if "locked" in str(problem):
             raise DatabaseBusy(
                 "Another process is writing to the database; nothing was imported. Try again."
             ) from problem
-        raise
+        raise DatabaseUnusable(f"The database did not take the import, and nothing was stored: {problem}.") from problem
     lines = tuple(_line(step) for step in plan.steps)
     return ImportResult(plan.kind, lines, (*plan.warnings, *_notes(plan, settled)))
 
@@ -120,10 +121,14 @@ def _line(step: Step) -> ResultLine:
 
 
 def _notes(plan: Plan, settled: list[Settled]) -> Iterator[str]:
+    changed = {done.kind.slug: done.kind for done in settled}
     for done in settled:
         yield f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
-    if plan.kind.kept_in_memory and plan.writes and is_attached(router.db_for_write(plan.kind.model)):
-        yield f"tvarr keeps {plan.kind.label} in memory: it will follow the imported ones after its next start."
+    if plan.writes:
+        changed[plan.kind.slug] = plan.kind
+    in_memory = [kind for kind in changed.values() if kind.kept_in_memory]
+    if in_memory and is_attached(router.db_for_write(plan.kind.model)):
+        yield f"tvarr keeps {in_memory[0].label} in memory: it will follow the imported ones after its next start."
 
 
 def _why_blocked(plan: Plan) -> str:

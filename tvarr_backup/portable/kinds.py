@@ -45,7 +45,6 @@ class Member:
     type: JsonType = JsonType.TEXT
     default: Any = ""
     may_be_left_out: bool = False
-    required: bool = False
 
 
 class ReferenceTarget(StrEnum):
@@ -95,10 +94,10 @@ class Kind:
         return str(self.model._meta.verbose_name_plural)
 
 
-_NAME = Member("name", required=True)
+_NAME = Member("name")
 _DESCRIPTION = Member("description", may_be_left_out=True)
-_EXPRESSION = Member("expression", required=True)
-_SOURCE_TYPE = Member("source_type", required=True)
+_EXPRESSION = Member("expression")
+_SOURCE_TYPE = Member("source_type")
 _SOURCE_ID = Member("source_id", may_be_left_out=True)
 _PRIORITY = Member("priority", JsonType.INTEGER, 0)
 _IS_ENABLED = Member("is_enabled", JsonType.FLAG, default=True)

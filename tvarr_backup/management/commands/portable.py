@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from tvarr_backup import conf
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
@@ -71,6 +72,8 @@ class Command(BaseCommand):
                 self._import(*_read(options), options["fingerprint"], as_json=options["json"])
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
+        except DatabaseError as problem:
+            raise CommandError(f"The database cannot be read: {problem}.") from problem
 
     def _export(self, kind_name: str, ids: str | None, output: str) -> None:
         kind = kind_named(kind_name)
