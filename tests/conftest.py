@@ -25,7 +25,7 @@ from tests.tvarr_own import build_tvarr_database  # noqa: E402
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that uses one database may use both."""
     for item in items:
-        for marker in item.iter_markers("django_db"):
+        for marker in list(item.iter_markers("django_db")):
             if "databases" not in marker.kwargs:
                 item.add_marker(
                     pytest.mark.django_db(**{**marker.kwargs, "databases": ["default", "tvarr"]}), append=False

@@ -68,12 +68,3 @@ class Installation:
         """Run `prepare` first."""
         self.ok("prepare")
         return self
-
-
-def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Everything in a folder: modes, times of change and contents."""
-    found = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        status = path.lstat()
-        found[str(path)] = (status.st_mode, status.st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-    return found

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -48,6 +51,15 @@ def foreign(path: Path, what: str) -> Path:
             build_tvarr_database(path, leave_out="client_detection_rules.preferred_format")
         case "newer":
             ours(path, *known_migrations(), "0099_from_the_future")
+        case "one letter":
+            path.write_text("x")
+        case "device":
+            path.symlink_to("/dev/null")
+        case "another program in WAL mode":
+            make(path, "PRAGMA journal_mode=WAL", "CREATE TABLE recipes (id)")
+        case "damaged":
+            whole = build_tvarr_database(path).read_bytes()
+            path.write_bytes(whole[:100] + b"\xaa" * 4000 + whole[4100:])
     return path
 
 
@@ -59,6 +71,9 @@ REFUSALS = [
     ("missing table", errors.DatabaseIncomplete, "the table encoding_profiles is missing"),
     ("missing column", errors.DatabaseIncomplete, "the column client_detection_rules.preferred_format is missing"),
     ("newer", errors.DatabaseNewer, "a newer version of this program (it has 0099_from_the_future); update"),
+    ("one letter", errors.DatabaseForeign, "is not an SQLite database."),
+    ("another program in WAL mode", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+    ("damaged", errors.DatabaseUnusable, "cannot be read: "),
 ]
 
 
@@ -182,6 +197,93 @@ def test_a_storage_folder_that_cannot_be_one_is_refused(installation: Installati
     folder = str(installation.data / below)
     words = installation.refused(command, TVARR_STORAGE_BASE_DIR=folder)
     assert f"TVARR_STORAGE_BASE_DIR is '{folder}', and " in words
+
+
+@pytest.mark.parametrize("unreadable", ["file", "folder"])
+@pytest.mark.parametrize("command", ["prepare", "up", "check", "portable export filters --all"])
+def test_what_may_not_be_read_is_refused(
+    installation: Installation, tmp_path: Path, command: str, unreadable: str
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    path = build_tvarr_database(folder / "tvarr.db")
+    (path if unreadable == "file" else folder).chmod(0)
+    installation.heeds_modes = True
+    words = installation.refused(*command.split(), TVARR_DATABASE_DSN=str(path))
+    assert f"{path} cannot be read: Permission denied." in words
+    folder.chmod(0o700)
+    assert [name for name, *_ in _listing(folder)] == [str(path)]
+    assert not installation.data.exists()
+
+
+def test_looking_leaves_no_trace(tvarr_own: Path, tmp_path: Path) -> None:
+    before = _listing(tmp_path)
+    inspect(tvarr_own)
+    assert _listing(tmp_path) == before
+
+
+def test_a_database_in_use_is_read_as_it_stands(tvarr_own: Path) -> None:
+    with closing(sqlite3.connect(tvarr_own, isolation_level=None)) as tvarr:
+        tvarr.execute("PRAGMA wal_autocheckpoint=0")
+        tvarr.execute("ALTER TABLE filters DROP COLUMN expression")
+        with pytest.raises(errors.DatabaseIncomplete, match=r"the column filters\.expression is missing"):
+            inspect(tvarr_own)
+
+
+def test_what_a_killed_program_left_in_its_wal_is_seen_and_kept(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "living.db", isolation_level=None)) as living:
+        living.executescript("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE recipes (id)")
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"living.db{suffix}", tmp_path / f"killed.db{suffix}")
+    before = [(tmp_path / f"killed.db{suffix}").read_bytes() for suffix in ("", "-wal")]
+    with pytest.raises(errors.DatabaseForeign, match="but recipes"):
+        inspect(tmp_path / "killed.db")
+    assert [(tmp_path / f"killed.db{suffix}").read_bytes() for suffix in ("", "-wal")] == before
+
+
+def test_looking_keeps_the_locks_of_this_process(tvarr_own: Path) -> None:
+    with closing(sqlite3.connect(tvarr_own, isolation_level=None)) as writer:
+        for mode in ("wal", "delete"):
+            writer.execute(f"PRAGMA journal_mode={mode}")
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute("UPDATE filters SET description = 'mine'")
+            inspect(tvarr_own)
+            assert "database is locked" in _write_elsewhere(tvarr_own)
+            writer.execute("ROLLBACK")
+            assert _write_elsewhere(tvarr_own) == ""
+
+
+def test_a_device_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(errors.DatabaseForeign, match="is not a file"):
+        inspect(foreign(tmp_path / "tvarr.db", "device"))
+
+
+def test_a_path_inside_a_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert inspect(tmp_path / "file" / "tvarr.db") is State.MISSING
+
+
+def test_migrations_of_which_none_was_recorded_leave_an_empty_database(tmp_path: Path) -> None:
+    assert inspect(make(tmp_path / "tvarr.db", "CREATE TABLE django_migrations (app, name)")) is State.EMPTY
+
+
+@pytest.mark.parametrize("what", ["nothing of app.db", "a migration of tvarr.db"])
+def test_nothing_is_exported_before_a_preparation_that_is_due(prepared: Installation, what: str) -> None:
+    behind = prepared.data / what.rpartition(" ")[2]
+    if behind.name == "app.db":
+        behind.unlink()
+    else:
+        make(behind, "DELETE FROM django_migrations WHERE name = '0002_system_rows'")
+    words = prepared.refused("portable", "export", "filters", "--all")
+    assert f"{behind} is not up to date with this version; run `manage.py prepare` first." in words
+    assert behind.exists() is (behind.name == "tvarr.db")
+
+
+def _write_elsewhere(path: Path) -> str:
+    """Write to the database from another process; gives its last words where it cannot."""
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0.2, isolation_level=None).execute('BEGIN IMMEDIATE')"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=30, check=False)
+    return done.stderr
 
 
 def _listing(folder: Path) -> list[tuple[str, int, str]]:

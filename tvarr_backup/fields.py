@@ -127,7 +127,7 @@ class TextChoiceColumn(TextColumn):
     def validate(self, value: Any, model_instance: models.Model | None) -> None:
         words = [str(word) for word, _label in self.flatchoices]
         if value in self.empty_values or value in words:
-            models.TextField.validate(self, None if value in self.empty_values else value, model_instance)
+            models.TextField.validate(self, value, model_instance)
             return
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",

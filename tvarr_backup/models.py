@@ -7,7 +7,7 @@ differs between tvarr's releases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -186,6 +186,21 @@ class EncodingProfile(PortableRow):
         if not self.input_flags and self.hw_accel:
             problems.one_of("hw_accel", self.hw_accel, codecs.HardwareAcceleration.values)
         problems.raise_any()
+
+    def validate_unique(self, exclude: Collection[str] | None = None) -> None:
+        """Raise `ValidationError` for a name that is taken, also by a row marked as deleted: the index holds those too."""
+        super().validate_unique(exclude)
+        deleted = EncodingProfile.all_rows.filter(deleted_at__isnull=False, name=self.name).exclude(pk=self.pk)
+        if "name" not in (exclude or ()) and deleted.exists():
+            raise ValidationError(
+                {
+                    "name": ValidationError(
+                        "A deleted profile in tvarr's database still holds the name “%(value)s”; allowed is another one.",
+                        code="unique",
+                        params={"value": self.name},
+                    )
+                }
+            )
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete for good, as tvarr does. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""

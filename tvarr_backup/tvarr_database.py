@@ -1,5 +1,7 @@
 """Tells by looking what lies at the path of the `tvarr` database, and changes nothing there."""
 
+import errno
+import os
 import sqlite3
 from contextlib import closing
 from enum import StrEnum
@@ -27,19 +29,23 @@ class State(StrEnum):
 
 
 def inspect(path: Path) -> State:
-    """Look at the file through a read-only SQLite connection.
+    """Look at the file through SQLite alone, and leave no trace beside it.
 
     Raises `DatabaseForeign` (no SQLite, or another program's tables), `DatabaseIncomplete` (naming the first table or
     column that we need and do not find in a database of tvarr's), `DatabaseNewer` (migrated by a later version of this
-    program) or `DatabaseUnusable` (cannot be opened).
+    program) or `DatabaseUnusable` (cannot be read).
+
+    The file is never opened in any other way: closing such a file would drop the locks of every SQLite connection that
+    this process has to it (POSIX).
     """
     try:
         if not path.exists():
             return State.MISSING
         if not path.is_file():
             raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
-        with closing(sqlite3.connect(_reading_uri(path), uri=True, timeout=20)) as connection:
-            return _judge(path, connection)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return _look(path)
     except OSError as problem:
         raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
     except sqlite3.DatabaseError as problem:
@@ -61,17 +67,38 @@ def create_empty(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _reading_uri(path: Path) -> str:
-    """Reading a WAL database that nobody has open would leave a -wal and a -shm beside it; as immutable it does not."""
-    with path.open("rb") as file:
-        in_wal_mode = file.read(20)[18:] == b"\2\2"
-    at_rest = in_wal_mode and not path.with_name(f"{path.name}-wal").exists()
-    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if at_rest else ''}"
+def _look(path: Path) -> State:
+    """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm beside it.
+
+    Should a writer come in this very moment and spoil what is read, the second look, under SQLite's locks, counts.
+    """
+    uri = f"file:{quote(str(path))}?mode=ro"
+    written_at = path.stat().st_mtime_ns
+    if _is_at_rest(path):
+        try:
+            with _connect(uri + "&immutable=1") as connection:
+                return _judge(path, connection)
+        except sqlite3.DatabaseError:
+            if _is_at_rest(path) and path.stat().st_mtime_ns == written_at:
+                raise
+    with _connect(uri) as connection:
+        return _judge(path, connection)
+
+
+def _is_at_rest(path: Path) -> bool:
+    return not any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal"))
+
+
+def _connect(uri: str) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(uri, uri=True, timeout=20))
 
 
 def _judge(path: Path, connection: sqlite3.Connection) -> State:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
+            raise DatabaseForeign(f"{path} is not an SQLite database.")
         return State.EMPTY
     if TVARRS_OWN_TABLE in tables:
         _require_columns(path, connection)

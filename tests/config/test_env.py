@@ -125,7 +125,7 @@ def test_nonsense_is_refused(reader: str, given: str, allowed: str, monkeypatch:
 
 def test_the_one_bad_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", "a.example,b c,d.example")
-    with pytest.raises(ImproperlyConfigured, match="^HARBOUR is 'b c'; allowed is host names"):
+    with pytest.raises(ImproperlyConfigured, match=r"^HARBOUR is 'b c'; allowed is host names"):
         READERS["hosts"]()
 
 

@@ -21,7 +21,7 @@ NONSENSE = [
 def shown_settings(installation: Installation) -> dict[str, str]:
     """Settings by name, as Python source."""
     lines = installation.ok("diffsettings", "--all").splitlines()
-    return {name: value for name, _, value in (line.removeprefix("### ").partition(" = ") for line in lines)}
+    return {name: value for name, _, value in (line.strip("# ").partition(" = ") for line in lines)}
 
 
 @pytest.mark.parametrize(("name", "value"), NONSENSE)

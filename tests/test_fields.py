@@ -1,0 +1,450 @@
+"""Columns read with tvarr's meaning, and written in tvarr's form."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.serializers import serialize
+from django.db import connections
+from django.db.models import Q
+from ulid import ULID
+
+from tests.factories import (
+    ChannelFactory,
+    ClientDetectionRuleFactory,
+    DataMappingRuleFactory,
+    EncodingProfileFactory,
+    FilterFactory,
+)
+from tests.tvarr_own import FILTER_ID, MAPPING_ID, RULE_ID, SOURCE_ID
+from tvarr_backup.fields import new_ulid, parse_ulid, read_codec_list, read_timestamp, write_timestamp
+from tvarr_backup.models import Channel, ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KEY = "01KA31S5HE6Q4M3D68ZS9W6CVM"
+
+
+def stored(row: Any, column: str) -> Any:
+    """What the file holds, as SQLite gives it to a program that knows nothing of ours."""
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {row._meta.db_table} WHERE id = %s", [row.pk])
+        return cursor.fetchone()[0]
+
+
+def store(row: Any, column: str, value: Any) -> Any:
+    """Write past Django, and give the row as it is read then."""
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute(f"UPDATE {row._meta.db_table} SET {column} = %s WHERE id = %s", [value, row.pk])
+        assert cursor.rowcount == 1
+    return type(row).objects.get(pk=row.pk)
+
+
+class TestUlids:
+    """Keys that sort in the order in which they were made, and are never guessed at."""
+
+    @pytest.mark.parametrize(
+        ("value", "key"), [(KEY, KEY), (KEY.lower(), KEY), ("7" + "Z" * 25, "7" + "Z" * 25), ("0" * 25 + "1", None)]
+    )
+    def test_a_key_is_taken_and_raised_to_upper_case(self, value: str, key: str | None) -> None:
+        assert parse_ulid(value) == (key or value)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *[KEY[:-1] + letter for letter in "ILOUilou"],
+            "8" + KEY[1:],
+            "Z" + KEY[1:],
+            "0" * 26,
+            "0" + "!" * 25,
+            KEY[:-1],
+            KEY + "0",
+            f" {KEY[1:]}",
+            f"{KEY}\n",
+            "０" + KEY[1:],
+            KEY[:-1] + "ı",
+            "",
+            None,
+            7,
+            KEY.encode(),
+            [KEY],
+        ],
+    )
+    def test_what_tvarr_would_turn_into_some_other_key_is_refused(self, value: object) -> None:
+        with pytest.raises(ValidationError) as refused:
+            parse_ulid(value)
+        assert refused.value.code == "invalid_ulid"
+        assert f"“{value}” is not an id; allowed are 26 characters" in refused.value.messages[0]
+
+    def test_a_refusal_shows_only_the_beginning_of_a_long_value(self) -> None:
+        with pytest.raises(ValidationError, match=f"“{'x' * 80}” is not an id"):
+            parse_ulid("x" * 5_000)
+
+    def test_a_new_key_is_one_that_is_taken_and_holds_the_time(self) -> None:
+        before = time.time_ns() // 1_000_000
+        key = new_ulid()
+        assert parse_ulid(key) == key
+        assert before <= ULID.from_str(key).milliseconds <= time.time_ns() // 1_000_000
+
+    def test_ten_thousand_keys_sort_as_they_were_made(self) -> None:
+        keys = [new_ulid() for _ in range(10_000)]
+        assert all(earlier < later for earlier, later in itertools.pairwise(keys))
+
+    def test_keys_from_several_threads_sort_as_each_thread_made_them(self) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            parts = list(pool.map(lambda _: [new_ulid() for _ in range(1_250)], range(8)))
+        assert all(earlier < later for part in parts for earlier, later in itertools.pairwise(part))
+        assert len(set().union(*parts)) == 10_000
+
+    def test_keys_made_while_the_clock_stands_still_sort(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = time.time_ns()
+        monkeypatch.setattr(time, "time_ns", lambda: now)
+        keys = [new_ulid() for _ in range(100)]
+        assert all(earlier < later for earlier, later in itertools.pairwise(keys))
+        assert len({key[:10] for key in keys}) == 1
+
+    @pytest.mark.parametrize("back_ms", [1, 50, 3_600_000])
+    def test_keys_made_after_the_clock_stepped_back_sort(self, monkeypatch: pytest.MonkeyPatch, back_ms: int) -> None:
+        keys = [new_ulid()]
+        earlier_ns = time.time_ns() - back_ms * 1_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: earlier_ns)
+        keys += [new_ulid() for _ in range(100)]
+        assert all(earlier < later for earlier, later in itertools.pairwise(keys))
+
+
+@pytest.mark.django_db
+class TestUlidField:
+    """What is asked for is checked; what is stored is read as it stands."""
+
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_no_key_and_the_empty_text_are_both_read_as_none(self, nothing: str | None) -> None:
+        assert store(FilterFactory.create(), "source_id", nothing).source_id is None
+
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_no_key_is_written_as_null(self, nothing: str | None) -> None:
+        assert stored(FilterFactory.create(source_id=nothing), "source_id") is None
+
+    def test_a_key_is_written_and_found_in_upper_case(self) -> None:
+        row = FilterFactory.create(source_id=KEY.lower())
+        assert stored(row, "source_id") == KEY
+        assert Filter.objects.get(source_id=KEY.lower()) == row
+
+    def test_a_stored_text_that_is_no_key_is_read_as_it_stands(self) -> None:
+        assert store(FilterFactory.create(), "source_id", "rubbish").source_id == "rubbish"
+
+    def test_a_text_that_is_no_key_is_not_written(self) -> None:
+        with pytest.raises(ValidationError, match="“rubbish” is not an id"):
+            FilterFactory.create(source_id="rubbish")
+
+    def test_a_row_gets_its_key_when_it_is_made(self) -> None:
+        first, second = FilterFactory.create_batch(2)
+        assert first.pk < second.pk
+        assert stored(first, "id") == parse_ulid(first.pk)
+
+
+class TestReadTimestamp:
+    """Every form that tvarr has ever written is one instant in UTC; the rest is nothing."""
+
+    @pytest.mark.parametrize(
+        ("text", "moment"),
+        [
+            ("2026-03-01 12:00:00+00:00", NOON),
+            ("2026-03-01 07:00:00-05:00", NOON),
+            ("2026-03-01 17:45:00+05:45", NOON),
+            ("2026-03-02 02:00:00+14:00", NOON),
+            ("2026-03-01 12:00:00", NOON),
+            ("2026-03-01T12:00:00+00:00", NOON),
+            ("2026-03-01T07:00:00-05:00", NOON),
+            ("2026-03-01T12:00:00Z", NOON),
+            ("2026-03-01 12:00:00Z", NOON),
+            ("2026-03-01 12:00", NOON),
+            ("2026-03-01T12:00", NOON),
+            ("2026-03-01 07:00-05:00", NOON),
+            ("2026-03-01", NOON - timedelta(hours=12)),
+            ("2026-03-01 12:00:00 +0000 UTC", NOON),
+            ("2026-03-01 07:00:00 -0500 EST", NOON),
+            ("2026-03-01 09:00:00 -0300 -03", NOON),
+            ("2026-03-01 17:30:00 +0530 +0530", NOON),
+            ("2026-03-01 07:00:00 -0500 EST m=+0.000012345", NOON),
+            ("2026-03-01 12:00:00 +0000 UTC m=-3.5", NOON),
+            ("2026-03-01 07:00:00.5 -0500 EST m=+12.25", NOON + timedelta(seconds=0.5)),
+            ("2026-03-01 07:00:00.123456789 -0500 EST", NOON + timedelta(microseconds=123_456)),
+            ("0001-01-01 00:00:00+00:00", datetime(1, 1, 1, tzinfo=UTC)),
+            ("2024-02-29 23:59:59.999999999-00:00", datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ],
+    )
+    def test_every_form_that_tvarr_writes_is_read(self, text: str, moment: datetime) -> None:
+        read = read_timestamp(text)
+        assert read == moment
+        assert read is not None
+        assert read.tzinfo is UTC
+
+    @pytest.mark.parametrize("digits", range(1, 10))
+    def test_a_fraction_of_one_to_nine_digits_is_cut_to_microseconds(self, digits: int) -> None:
+        read = read_timestamp(f"2026-03-01 12:00:00.{'987654321'[:digits]}+00:00")
+        assert read == NOON + timedelta(microseconds=int("987654321"[: min(digits, 6)].ljust(6, "0")))
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            "",
+            "rubbish",
+            "2026-02-30 12:00:00+00:00",
+            "2026-13-01",
+            "2026-03-01 25:00:00+00:00",
+            "2026-03-01 12:60",
+            "2026-03-01 12:00:00.+00:00",
+            "2026-03-01 12:00:00+25:00",
+            "12:00:00",
+            "1772359200",
+            1_772_359_200,
+            1772359200.5,
+            b"2026-03-01 12:00:00+00:00",
+            "2026-03-01 12:00:00 EST",
+            "2026-03-01 12:00:00 -0500 EST m=later",
+            "0001-01-01 00:00:00+05:00",
+            "9999-12-31 23:59:59-05:00",
+        ],
+    )
+    def test_null_and_what_is_no_time_are_none(self, value: object) -> None:
+        assert read_timestamp(value) is None
+
+
+class TestWriteTimestamp:
+    """tvarr's own form, always in UTC."""
+
+    @pytest.mark.parametrize(
+        ("moment", "text"),
+        [
+            (NOON, "2026-03-01 12:00:00+00:00"),
+            (NOON.replace(microsecond=123_456), "2026-03-01 12:00:00.123456+00:00"),
+            (NOON.replace(microsecond=120_000), "2026-03-01 12:00:00.12+00:00"),
+            (NOON.replace(microsecond=1), "2026-03-01 12:00:00.000001+00:00"),
+            (NOON.replace(microsecond=100), "2026-03-01 12:00:00.0001+00:00"),
+            (NOON.replace(second=50), "2026-03-01 12:00:50+00:00"),
+            (NOON.astimezone(timezone(timedelta(hours=-5))), "2026-03-01 12:00:00+00:00"),
+            (datetime(2026, 3, 2, 1, tzinfo=timezone(timedelta(hours=13))), "2026-03-01 12:00:00+00:00"),
+            (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01 00:00:00+00:00"),
+        ],
+    )
+    def test_it_is_in_utc_without_trailing_zeros(self, moment: datetime, text: str) -> None:
+        assert write_timestamp(moment) == text
+        assert read_timestamp(text) == moment
+
+
+@pytest.mark.django_db
+class TestTimestampColumn:
+    """The same, through a real database."""
+
+    @pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
+    def test_a_time_is_stored_in_tvarrs_form_and_read_back_equal(self, microsecond: int) -> None:
+        moment = NOON.replace(microsecond=microsecond)
+        row = EncodingProfileFactory.create()
+        EncodingProfile.objects.filter(pk=row.pk).update(created_at=moment)
+        assert stored(row, "created_at") == write_timestamp(moment)
+        assert EncodingProfile.objects.get(pk=row.pk).created_at == moment
+
+    def test_a_time_of_another_zone_is_stored_in_utc(self) -> None:
+        row = EncodingProfileFactory.create()
+        local = NOON.astimezone(timezone(timedelta(hours=-5)))
+        EncodingProfile.objects.filter(pk=row.pk).update(created_at=local)
+        assert stored(row, "created_at") == "2026-03-01 12:00:00+00:00"
+
+    def test_what_tvarr_wrote_in_new_york_is_read_as_that_instant(self, attached: Path) -> None:
+        row = Filter.objects.get(pk=FILTER_ID)
+        assert stored(row, "created_at") == "2026-03-01 10:00:00.123456789-05:00"
+        assert row.created_at == datetime(2026, 3, 1, 15, 0, 0, 123_456, tzinfo=UTC)
+        assert row.created_at.tzinfo is UTC
+
+    @pytest.mark.parametrize("text", [None, "", "rubbish", 5])
+    def test_a_stored_text_that_is_no_time_is_read_as_none(self, text: object) -> None:
+        assert store(FilterFactory.create(), "created_at", text).created_at is None
+
+    def test_none_is_stored_as_null(self) -> None:
+        assert stored(FilterFactory.create(), "deleted_at") is None
+
+    def test_new_rows_bear_the_time_of_their_making(self) -> None:
+        before = datetime.now(UTC)
+        row = Filter.objects.get(pk=FilterFactory.create().pk)
+        assert before <= row.created_at <= row.updated_at <= datetime.now(UTC)
+        assert stored(row, "created_at").endswith("+00:00")
+
+
+FLAGS = [
+    (DataMappingRuleFactory, "is_enabled", True),
+    (ClientDetectionRuleFactory, "supports_fmp4", True),
+    (DataMappingRuleFactory, "stop_on_match", False),
+    (FilterFactory, "is_system", False),
+]
+"""Columns for which NULL means true, as tvarr reads its optional booleans, and others."""
+
+
+@pytest.mark.django_db
+class TestFlagColumn:
+    """0, 1, or NULL, which means what the column's default says."""
+
+    @pytest.mark.parametrize(("factory", "name", "default"), FLAGS)
+    @pytest.mark.parametrize(("number", "flag"), [(0, False), (1, True), (None, None)])
+    def test_null_is_read_as_the_default(
+        self, factory: Any, name: str, default: bool, number: int | None, flag: bool | None
+    ) -> None:
+        assert getattr(store(factory.create(), name, number), name) is (default if flag is None else flag)
+
+    @pytest.mark.parametrize(("factory", "name", "default"), FLAGS)
+    @pytest.mark.parametrize(("flag", "number"), [(False, 0), (True, 1)])
+    def test_it_is_stored_as_a_number(self, factory: Any, name: str, default: bool, flag: bool, number: int) -> None:
+        assert stored(factory.create(**{name: flag}), f"{name} || ' ' || typeof({name})") == f"{number} integer"
+
+    @pytest.mark.parametrize(("factory", "name", "default"), FLAGS)
+    def test_none_is_stored_as_the_default(self, factory: Any, name: str, default: bool) -> None:
+        assert stored(factory.create(**{name: None}), name) == int(default)
+
+    @pytest.mark.parametrize(("factory", "name", "default"), FLAGS)
+    @pytest.mark.parametrize("asked", [True, False])
+    @pytest.mark.parametrize("number", [0, 1, None])
+    def test_a_query_finds_null_as_the_default(
+        self, factory: Any, name: str, default: bool, number: int | None, asked: bool
+    ) -> None:
+        row = store(factory.create(), name, number)
+        means = default if number is None else bool(number)
+        assert type(row).objects.filter(**{name: asked}, pk=row.pk).exists() is (means is asked)
+
+    @pytest.mark.parametrize(("factory", "name", "default"), FLAGS)
+    @pytest.mark.parametrize("asked", [True, False])
+    @pytest.mark.parametrize("number", [0, 1, None])
+    def test_a_query_leaves_out_null_as_the_default(
+        self, factory: Any, name: str, default: bool, number: int | None, asked: bool
+    ) -> None:
+        row = store(factory.create(), name, number)
+        means = default if number is None else bool(number)
+        assert type(row).objects.exclude(**{name: asked}).filter(pk=row.pk).exists() is (means is not asked)
+        assert type(row).objects.filter(~Q(**{name: asked}), pk=row.pk).exists() is (means is not asked)
+
+    def test_what_tvarr_left_empty_is_found_by_its_meaning(self, attached: Path) -> None:
+        assert DataMappingRule.objects.get(is_enabled=True, stop_on_match=False).pk == MAPPING_ID
+        assert not DataMappingRule.objects.filter(Q(is_enabled=False) | Q(stop_on_match=True)).exists()
+        assert ClientDetectionRule.objects.get(is_enabled=True, encoding_profile__enabled=True).pk == RULE_ID
+
+    @pytest.mark.parametrize("name", ["is_enabled", "stop_on_match"])
+    def test_a_form_shows_a_check_box_and_not_three_states(self, name: str) -> None:
+        column: Any = DataMappingRule._meta.get_field(name)
+        assert type(column.formfield()) is forms.BooleanField
+        assert column.null is True
+
+
+@pytest.mark.django_db
+class TestTextColumn:
+    """NULL and the empty text are one."""
+
+    @pytest.mark.parametrize(("text", "read"), [(None, ""), ("", ""), (" ", " "), ("Harbour", "Harbour"), (7, "7")])
+    def test_null_and_the_empty_text_are_both_read_as_empty(self, text: object, read: str) -> None:
+        assert store(FilterFactory.create(), "description", text).description == read
+
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_nothing_is_written_as_the_empty_text(self, nothing: str | None) -> None:
+        assert stored(FilterFactory.create(description=nothing), "description") == ""
+        assert stored(ChannelFactory.create(group_title=nothing), "group_title") == ""
+
+    def test_a_text_is_written_and_read_as_it_is(self) -> None:
+        text = " Häfen\tund 港\r\n🦭 'quoted' \"twice\" % "
+        row = FilterFactory.create(description=text)
+        assert stored(row, "description") == text
+        assert Filter.objects.get(pk=row.pk).description == text
+
+    def test_what_tvarr_left_empty_is_read_as_empty(self, attached: Path) -> None:
+        channel = Channel.objects.get(source_id=SOURCE_ID)
+        assert stored(channel, "tvg_logo") is None
+        assert (channel.tvg_logo, channel.language, channel.channel_name) == ("", "", "Harbour 0 HD")
+
+
+CORRUPT = ['["h264"', "h264,h265", '{"h264": 1}', '"h264"', "[1]", "[null]", '["h264", 5]', "null", "[" * 100_000]
+"""What tvarr reads as “everything accepted”, though it is not empty."""
+
+
+@pytest.mark.django_db
+class TestCodecListColumn:
+    """Names as compact JSON, empty text for none; a text that is no list stays what it is."""
+
+    @pytest.mark.parametrize(
+        ("names", "text"),
+        [
+            ([], ""),
+            (["h264"], '["h264"]'),
+            (["h264", "h265"], '["h264","h265"]'),
+            (["é"], '["é"]'),
+            (None, ""),
+        ],
+    )
+    def test_it_is_stored_as_compact_json(self, names: list[str] | None, text: str) -> None:
+        row = ClientDetectionRuleFactory.create(accepted_video_codecs=names)
+        assert stored(row, "accepted_video_codecs") == text
+        assert ClientDetectionRule.objects.get(pk=row.pk).accepted_video_codecs == (names or [])
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [(None, []), ("", []), ("[]", []), ('["h264"]', ["h264"]), (' [ "h264" , "AV1" ] ', ["h264", "AV1"])],
+    )
+    def test_every_form_of_a_list_is_read(self, text: str | None, names: list[str]) -> None:
+        row = store(ClientDetectionRuleFactory.create(), "accepted_audio_codecs", text)
+        assert row.accepted_audio_codecs == names
+
+    @pytest.mark.parametrize("text", CORRUPT, ids=lambda text: text[:12])
+    def test_a_text_that_is_no_list_of_texts_is_kept(self, text: str) -> None:
+        row = store(ClientDetectionRuleFactory.create(), "accepted_video_codecs", text)
+        assert row.accepted_video_codecs == text
+        row.save()
+        assert stored(row, "accepted_video_codecs") == text
+
+    @pytest.mark.parametrize("value", ["", '["h264"]', None, *CORRUPT[:3]])
+    def test_a_text_becomes_what_it_would_be_when_stored(self, value: str | None) -> None:
+        column: Any = ClientDetectionRule._meta.get_field("accepted_video_codecs")
+        assert column.to_python(value) == read_codec_list(value)
+        assert column.to_python(["aac"]) == ["aac"]
+
+    def test_serialized_it_is_the_stored_text(self) -> None:
+        row = ClientDetectionRuleFactory.create(accepted_video_codecs=["h264", "av1"], accepted_audio_codecs=[])
+        (written,) = serialize("python", [row])
+        assert written["fields"]["accepted_video_codecs"] == '["h264","av1"]'
+        assert written["fields"]["accepted_audio_codecs"] == ""
+
+
+def codec_form_field() -> Any:
+    column: Any = ClientDetectionRule._meta.get_field("accepted_video_codecs")
+    return column.formfield()
+
+
+class TestCodecListFormField:
+    """Names separated by commas."""
+
+    @pytest.mark.parametrize("names", [[], ["h264"], ["h264", "hevc", "av1"]])
+    def test_what_is_shown_means_the_same_when_it_comes_back(self, names: list[str]) -> None:
+        shown = codec_form_field().prepare_value(names)
+        assert shown == ", ".join(names)
+        assert codec_form_field().clean(shown) == names
+        assert not codec_form_field().has_changed(names, shown)
+
+    @pytest.mark.parametrize("typed", ["h264,aac", " h264 ,, aac, ", "h264,\naac"])
+    def test_blanks_and_spare_commas_do_not_count(self, typed: str) -> None:
+        assert codec_form_field().clean(typed) == ["h264", "aac"]
+        assert not codec_form_field().has_changed(["h264", "aac"], typed)
+
+    def test_another_list_is_a_change(self) -> None:
+        assert codec_form_field().has_changed(["h264", "aac"], "aac, h264")
+        assert codec_form_field().has_changed([], "h264")
+        assert codec_form_field().has_changed(["h264"], "")
+
+    def test_nothing_may_be_typed(self) -> None:
+        assert codec_form_field().clean("") == []
+        assert codec_form_field().label == "Accepted video codecs"
+
+    def test_a_text_that_is_no_list_is_shown_as_it_stands_and_counts_as_changed(self) -> None:
+        assert codec_form_field().prepare_value('["h264"') == '["h264"'
+        assert codec_form_field().has_changed('["h264"', '["h264"')
