@@ -37,7 +37,9 @@ def test_nobody_imports_upward(copy: Path) -> None:
         ("tvarr_backup/portable/plan.py", "import tvarr_backup.conf", "nobody imports upward"),
         ("tvarr_backup/admin/kinds.py", "import tvarr_backup.management.commands.up", "nobody imports upward"),
         ("tvarr_backup/errors.py", "import tvarr_backup.expressions", "nobody imports upward"),
-        ("tvarr_backup/expressions/check.py", "import django", "Expressions know nothing of Django"),
+        ("tvarr_backup/expressions/check.py", "import django", "Expressions and backups know nothing of Django"),
+        ("tvarr_backup/backups/sqlite.py", "import django", "Expressions and backups know nothing of Django"),
+        ("tvarr_backup/backups/sqlite.py", "import tvarr_backup.portable", "nobody imports upward"),
     ],
 )
 def test_an_import_upward_is_found(copy: Path, module: str, line: str, contract: str) -> None:

@@ -163,3 +163,21 @@ class PlanStale(ImportRefused):
     """What a preview showed has changed since."""
 
     code = "plan_stale"
+
+
+class SidecarInvalid(TvarrBackupError):
+    """The description beside an archive is broken, missing or foreign."""
+
+    code = "sidecar_invalid"
+
+
+class BackupBusy(TvarrBackupError):
+    """Another backup, check, clean-up or restore holds the backup folder."""
+
+    code = "backup_busy"
+
+
+class CopyFailed(TvarrBackupError):
+    """The database could not be copied; nothing was left behind and the database is as it was."""
+
+    code = "copy_failed"

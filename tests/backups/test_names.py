@@ -1,0 +1,92 @@
+"""The grammar of file names."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from tvarr_backup.backups.names import ArchiveFormat, archive_of_sidecar, new_name, parse_name
+
+MOMENT = datetime(2025, 12, 14, 10, 30, 0, 123_456, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("filename", "moment", "archive_format"),
+    [
+        ("tvarr-backup-2025-12-14T10-30-00.db.gz", MOMENT.replace(microsecond=0), ArchiveFormat.GZIP),
+        ("tvarr-backup-2025-12-14T10-30-00.123.db.gz", MOMENT.replace(microsecond=123_000), ArchiveFormat.GZIP),
+        ("tvarr-backup-2025-12-14T10-30-00.123.tar.gz", MOMENT.replace(microsecond=123_000), ArchiveFormat.TAR),
+    ],
+)
+def test_names_of_ours_and_of_tvarrs_are_read(filename: str, moment: datetime, archive_format: ArchiveFormat) -> None:
+    name = parse_name(filename)
+    assert name is not None
+    assert (name.filename, name.moment, name.format) == (filename, moment, archive_format)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "",
+        "tvarr-backup-2025-12-14T10-30-00.db.gz\n",
+        "tvarr-backup-2025-12-14T10-30-00.db.gz\0",
+        " tvarr-backup-2025-12-14T10-30-00.db.gz",
+        "../tvarr-backup-2025-12-14T10-30-00.db.gz",
+        "/tvarr-backup-2025-12-14T10-30-00.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.db.gz/",
+        "tvarr-backup-２025-12-14T10-30-00.db.gz",
+        "tvarr-backup-2025-13-14T10-30-00.db.gz",
+        "tvarr-backup-2025-02-30T10-30-00.db.gz",
+        "tvarr-backup-2025-12-14T24-30-00.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.12.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.1234.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.zip",
+        "tvarr-backup-2025-12-14T10-30-00.tar.gz.x.tar.gz",
+        "tvarr-backup-2025-12-14T10-30-00xdb.gz",
+        "TVARR-backup-2025-12-14T10-30-00.db.gz",
+    ],
+)
+def test_every_other_name_is_none_of_ours(filename: str) -> None:
+    assert parse_name(filename) is None
+
+
+def test_the_sidecar_stands_beside_the_archive() -> None:
+    name = parse_name("tvarr-backup-2025-12-14T10-30-00.123.db.gz")
+    assert name is not None
+    assert name.sidecar == "tvarr-backup-2025-12-14T10-30-00.123.meta.json"
+    assert archive_of_sidecar(name.sidecar) == name
+
+
+@pytest.mark.parametrize("filename", ["notes.meta.json", "tvarr-backup-2025-12-14T10-30-00.db.gz", ".meta.json"])
+def test_other_files_are_no_sidecars(filename: str) -> None:
+    assert archive_of_sidecar(filename) is None
+
+
+def test_a_new_name_is_the_time_in_utc() -> None:
+    local = MOMENT.astimezone(timezone(timedelta(hours=-5)))
+    assert new_name(local, set()).filename == "tvarr-backup-2025-12-14T10-30-00.db.gz"
+
+
+@pytest.mark.parametrize(
+    ("taken", "filename"),
+    [
+        ({"tvarr-backup-2025-12-14T10-30-00.db.gz"}, "tvarr-backup-2025-12-14T10-30-00.123.db.gz"),
+        ({"tvarr-backup-2025-12-14T10-30-00.meta.json"}, "tvarr-backup-2025-12-14T10-30-00.123.db.gz"),
+        (
+            {"tvarr-backup-2025-12-14T10-30-00.db.gz", "tvarr-backup-2025-12-14T10-30-00.123.meta.json"},
+            "tvarr-backup-2025-12-14T10-30-00.124.db.gz",
+        ),
+    ],
+)
+def test_a_taken_second_gets_milliseconds(taken: set[str], filename: str) -> None:
+    name = new_name(MOMENT, taken)
+    assert name.filename == filename
+    assert parse_name(filename) == name
+
+
+def test_a_thousand_backups_in_one_millisecond_all_get_names() -> None:
+    taken: set[str] = set()
+    for _ in range(1_000):
+        name = new_name(MOMENT, taken)
+        assert parse_name(name.filename) == name
+        taken |= {name.filename, name.sidecar}
+    assert len(taken) == 2_000

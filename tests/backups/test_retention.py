@@ -1,0 +1,148 @@
+"""What a clean-up removes, and what it never does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tvarr_backup.backups.retention import Kept, Policy, expired
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+GOOD = Checked(CheckLevel.QUICK, NOW)
+BAD = Checked(CheckLevel.FULL, NOW, ("damaged",))
+
+
+def backup(seq: int, *, days_old: float | None = None, **changes: Any) -> Kept:
+    """A scheduled, checked backup; without a word about its age it is as many days old as its number is below 100."""
+    age = timedelta(days=100 - seq if days_old is None else days_old)
+    base = Sidecar(
+        created_at=NOW - age,
+        database_size=1,
+        compressed_size=1,
+        checksum="sha256:" + "a" * 64,
+        kind=BackupKind.SCHEDULED,
+        seq=seq,
+        checked=GOOD,
+    )
+    return Kept(f"b{seq}", base.with_changes(**changes))
+
+
+def removed(backups: list[Kept], *, keep: int | None = None, days: float | None = None, in_use: str = "") -> list[str]:
+    policy = Policy(keep, None if days is None else timedelta(days=days))
+    return [gone.filename for gone in expired(backups, policy, NOW, {in_use})]
+
+
+FIVE = [backup(number) for number in (95, 96, 97, 98, 99)]
+
+
+@pytest.mark.parametrize(
+    ("keep", "days", "gone"),
+    [
+        (None, None, []),
+        (5, None, []),
+        (3, None, ["b95", "b96"]),
+        (1, None, ["b95", "b96", "b97", "b98"]),
+        (0, None, ["b95", "b96", "b97", "b98"]),
+        (None, 2.5, ["b95", "b96", "b97"]),
+        (4, 2.5, ["b95", "b96", "b97"]),
+        (2, 4.5, ["b95", "b96", "b97"]),
+        (None, 0, ["b95", "b96", "b97", "b98"]),
+    ],
+)
+def test_the_newest_are_kept_and_those_that_are_too_old_go(
+    keep: int | None, days: float | None, gone: list[str]
+) -> None:
+    assert removed(FIVE, keep=keep, days=days) == gone
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protected": True},
+        {"kind": BackupKind.MANUAL},
+        {"kind": BackupKind.UPLOADED},
+        {"kind": BackupKind.UPLOADED, "protected": True, "imported": True},
+        {"kind": BackupKind.TVARR},
+    ],
+)
+def test_protected_manual_uploaded_and_tvarrs_own_neither_go_nor_count(changes: dict[str, Any]) -> None:
+    spared = [backup(number, **changes) for number in (1, 2, 3)]
+    assert removed([*spared, *FIVE], keep=5) == []
+    assert removed([*spared, *FIVE], keep=2, days=50) == ["b95", "b96", "b97"]
+
+
+@pytest.mark.parametrize(("days_old", "gone"), [(6.9, []), (7.1, ["b1"])])
+def test_a_copy_made_before_a_restore_is_protected_for_seven_days(days_old: float, gone: list[str]) -> None:
+    copy = backup(1, days_old=days_old, kind=BackupKind.PRE_RESTORE, protected=True)
+    assert removed([copy, *FIVE], keep=5) == gone
+
+
+def test_an_unprotected_copy_made_before_a_restore_counts_at_once() -> None:
+    assert removed([backup(1, days_old=1, kind=BackupKind.PRE_RESTORE), *FIVE], keep=5) == ["b1"]
+
+
+def test_the_newest_good_one_stays_however_many_bad_ones_are_newer() -> None:
+    bad = [backup(number, checked=BAD) for number in (97, 98)] + [backup(99, checked=None)]
+    assert removed([backup(95), backup(96), *bad], keep=1) == ["b95", "b97", "b98"]
+    assert removed([backup(95), backup(96), *bad], keep=0, days=0) == ["b95", "b97", "b98", "b99"]
+
+
+def test_a_newer_good_manual_one_lets_old_automatic_ones_go() -> None:
+    assert removed([backup(95), backup(99, kind=BackupKind.MANUAL)], keep=0) == ["b95"]
+
+
+def test_one_that_is_in_use_stays() -> None:
+    assert removed(FIVE, keep=1, in_use="b96") == ["b95", "b97", "b98"]
+
+
+def test_the_clock_stepping_back_a_year_does_not_make_the_newest_the_oldest() -> None:
+    newest = backup(100, days_old=365)
+    assert removed([*FIVE, newest], keep=1) == ["b95", "b96", "b97", "b98", "b99"]
+
+
+def test_a_date_in_the_future_is_neither_too_old_nor_makes_others_so() -> None:
+    future = backup(94, days_old=-365)
+    assert removed([future, *FIVE], days=50) == []
+    assert removed([future, *FIVE], keep=5) == ["b94"]
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda seq, days, kind, protected, checked: backup(
+                seq, days_old=days, kind=kind, protected=protected, checked=checked
+            ),
+            st.integers(1, 1_000),
+            st.floats(-400, 400),
+            st.sampled_from(BackupKind),
+            st.booleans(),
+            st.sampled_from([None, GOOD, BAD]),
+        ),
+        unique_by=lambda kept: kept.filename,
+        max_size=30,
+    ),
+    st.none() | st.integers(0, 5),
+    st.none() | st.floats(0, 300),
+)
+def test_whatever_the_folder_the_newest_good_one_and_enough_automatic_ones_stay(
+    backups: list[Kept], keep: int | None, days: float | None
+) -> None:
+    gone = set(removed(backups, keep=keep, days=days))
+    stay = [kept for kept in backups if kept.filename not in gone]
+    good = [kept for kept in backups if kept.sidecar.checked == GOOD]
+    if good:
+        assert max(good, key=lambda kept: kept.sidecar.seq) in stay
+    if days is None:
+        automatic = [
+            kept for kept in backups if kept.sidecar.kind is BackupKind.SCHEDULED and not kept.sidecar.protected
+        ]
+        left = [kept for kept in automatic if kept in stay]
+        assert keep is None or len(left) >= min(keep, len(automatic)) - sum(
+            kept.sidecar.kind is BackupKind.PRE_RESTORE for kept in stay
+        )
+    assert removed(stay, keep=keep, days=days) == []

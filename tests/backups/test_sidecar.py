@@ -1,0 +1,188 @@
+"""The sidecar: what is written is read again, and what is broken is named and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tvarr_backup.backups.sidecar import (
+    BackupKind,
+    Checked,
+    CheckLevel,
+    Sidecar,
+    decode_sidecar,
+    encode_sidecar,
+    read_sidecar,
+)
+from tvarr_backup.errors import SidecarInvalid
+
+MOMENT = datetime(2026, 1, 14, 10, 30, 0, 123_000, tzinfo=UTC)
+SIDECAR = Sidecar(
+    created_at=MOMENT,
+    database_size=4096,
+    compressed_size=1024,
+    checksum="sha256:" + "a" * 64,
+    kind=BackupKind.MANUAL,
+    seq=7,
+    database_checksum="sha256:" + "b" * 64,
+    tvarr_version="0.0.25",
+    app_version="0.1.0",
+    sqlite_version="3.40.1",
+    schema="tvarr 029",
+    note="before new provider – Häfen",
+    table_counts={"filters": 9, "channels": 300},
+    protected=True,
+    imported=False,
+    checked=Checked(CheckLevel.FULL, MOMENT, ("one problem",)),
+    restored_from="",
+)
+TVARRS = {
+    "tvarr_version": "0.0.2",
+    "database_size": 4096,
+    "compressed_size": 1024,
+    "checksum": "sha256:" + "c" * 64,
+    "created_at": "2025-12-14T10:30:00.123456789-05:00",
+    "table_counts": {"filters": 9},
+    "protected": False,
+    "imported": False,
+}
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert decode_sidecar(encode_sidecar(SIDECAR)) == SIDECAR
+
+
+def test_a_backup_that_was_never_checked_says_so() -> None:
+    unchecked = SIDECAR.with_changes(checked=None)
+    assert decode_sidecar(encode_sidecar(unchecked)).checked is None
+
+
+def test_tvarrs_members_come_first_and_under_tvarrs_names() -> None:
+    assert list(json.loads(encode_sidecar(SIDECAR)))[: len(TVARRS)] == list(TVARRS)
+
+
+def test_a_sidecar_of_tvarrs_own_is_read() -> None:
+    sidecar = decode_sidecar(json.dumps(TVARRS).encode())
+    assert (sidecar.kind, sidecar.seq, sidecar.checked) == (BackupKind.TVARR, 0, None)
+    assert sidecar.created_at == datetime(2025, 12, 14, 15, 30, 0, 123_456, tzinfo=UTC)
+
+
+def test_a_sidecar_of_tvarrs_own_can_be_written_again() -> None:
+    sidecar = decode_sidecar(json.dumps(TVARRS).encode()).with_changes(protected=True)
+    assert decode_sidecar(encode_sidecar(sidecar)) == sidecar
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"),
+    [
+        ("format", 2, "its format is 2; this program reads 1."),
+        ("created_at", "yesterday", "created_at is no date and time."),
+        ("created_at", None, "created_at is no date and time."),
+        ("created_at", 5, "created_at is no date and time."),
+        ("database_size", -1, "database_size is no whole number from 0."),
+        ("database_size", "4096", "database_size is no whole number from 0."),
+        ("database_size", True, "database_size is no whole number from 0."),
+        ("compressed_size", 1.5, "compressed_size is no whole number from 0."),
+        ("seq", 2**63, "seq is no whole number from 0."),
+        ("checksum", "sha256:", "checksum is no SHA-256 checksum."),
+        ("checksum", "sha256:" + "A" * 64, "checksum is no SHA-256 checksum."),
+        ("checksum", "sha256:" + "a" * 64 + "\n", "checksum is no SHA-256 checksum."),
+        ("database_checksum", 5, "database_checksum is no text."),
+        ("kind", None, "kind is no text."),
+        ("kind", "magic", "kind is none of manual, scheduled, pre_restore, uploaded, tvarr."),
+        ("note", 5, "note is no text."),
+        ("protected", "yes", "protected is neither true nor false."),
+        ("table_counts", [], None),
+        ("table_counts", "many", "table_counts is no object."),
+        ("table_counts", {"filters": -1}, "table_counts.filters is no whole number from 0."),
+        ("checked", {"level": "deep"}, "checked has no known level."),
+        ("checked", [], "checked has no known level."),
+        ("checked", {"level": "full", "at": "x"}, "checked.at is no date and time."),
+        ("checked", {"level": "full", "at": "2026-01-01", "problems": "x"}, "checked.problems is no list of texts."),
+    ],
+)
+def test_a_member_that_is_not_what_it_must_be_is_named(member: str, value: Any, words: str | None) -> None:
+    raw = json.dumps(json.loads(encode_sidecar(SIDECAR)) | {member: value}).encode()
+    if words is None:
+        assert decode_sidecar(raw).table_counts == {}
+        return
+    with pytest.raises(SidecarInvalid) as refused:
+        decode_sidecar(raw)
+    assert str(refused.value) == words
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "it is no JSON."),
+        (b"{", "it is no JSON."),
+        (b"\xff\xfe", "it is no JSON."),
+        (b"[]", "it is no JSON object."),
+        (b"null", "it is no JSON object."),
+        (b"[" * 100_000, "it is no JSON."),
+        (b" " * (2**20 + 1), "it is larger than 1048576 bytes."),
+        (b"{}", "created_at is no date and time."),
+    ],
+)
+def test_what_is_no_sidecar_is_refused(raw: bytes, words: str) -> None:
+    with pytest.raises(SidecarInvalid) as refused:
+        decode_sidecar(raw)
+    assert str(refused.value) == words
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps).map(str.encode)
+)
+def test_rubbish_is_refused_in_words(raw: bytes) -> None:
+    with pytest.raises(SidecarInvalid):
+        decode_sidecar(raw)
+
+
+@given(position=st.integers(0, len(encode_sidecar(SIDECAR)) - 1), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_still_a_sidecar(position: int, bit: int) -> None:
+    raw = bytearray(encode_sidecar(SIDECAR))
+    raw[position] ^= 1 << bit
+    try:
+        sidecar = decode_sidecar(bytes(raw))
+    except SidecarInvalid:
+        return
+    assert decode_sidecar(encode_sidecar(sidecar)) == sidecar
+
+
+class TestFiles:
+    """A sidecar is a small regular file, and nothing else is read as one."""
+
+    def test_it_is_read_from_its_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.meta.json"
+        file.write_bytes(encode_sidecar(SIDECAR))
+        assert read_sidecar(file) == SIDECAR
+
+    def test_what_is_wrong_is_said_with_the_name_of_the_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "x.meta.json"
+        file.write_text("{}")
+        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json: created_at is no date and time\.$"):
+            read_sidecar(file)
+
+    def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "real").write_bytes(encode_sidecar(SIDECAR))
+        (tmp_path / "x.meta.json").symlink_to(tmp_path / "real")
+        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json cannot be read: "):
+            read_sidecar(tmp_path / "x.meta.json")
+
+    @pytest.mark.parametrize("what", ["folder", "pipe", "nothing"])
+    def test_what_is_no_regular_file_is_refused_at_once(self, tmp_path: Path, what: str) -> None:
+        file = tmp_path / "x.meta.json"
+        if what == "folder":
+            file.mkdir()
+        elif what == "pipe":
+            os.mkfifo(file)
+        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json "):
+            read_sidecar(file)

@@ -1,0 +1,1 @@
+"""Backups of an SQLite database: explicit paths and values, no Django."""

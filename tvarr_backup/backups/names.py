@@ -1,0 +1,74 @@
+"""The one grammar of backup file names: `tvarr-backup-2025-12-14T10-30-00[.123].db.gz`, times in UTC.
+
+tvarr's newer archives have the same names with `.tar.gz`.
+"""
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+_NAME = re.compile(
+    r"tvarr-backup-(?P<moment>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})(?P<milliseconds>\.[0-9]{3})?"
+    r"(?P<ending>\.db\.gz|\.tar\.gz)",
+    re.ASCII,
+)
+_SIDECAR_ENDING = ".meta.json"
+
+
+class ArchiveFormat(StrEnum):
+    """How the database lies in the archive, by the ending of its name."""
+
+    GZIP = ".db.gz"
+    TAR = ".tar.gz"
+
+
+@dataclass(frozen=True)
+class BackupName:
+    """A file name that is one of ours or of tvarr's; `moment` is aware UTC."""
+
+    filename: str
+    moment: datetime
+    format: ArchiveFormat
+
+    @property
+    def sidecar(self) -> str:
+        """The name of the file that describes the archive."""
+        return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
+
+
+def parse_name(filename: str) -> BackupName | None:
+    """The parts of a name that follows the grammar to its last character; `None` for every other."""
+    match = _NAME.fullmatch(filename)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match["moment"], "%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
+    except ValueError:  # a thirteenth month
+        return None
+    milliseconds = int((match["milliseconds"] or ".0")[1:])
+    return BackupName(filename, moment + timedelta(milliseconds=milliseconds), ArchiveFormat(match["ending"]))
+
+
+def archive_of_sidecar(filename: str) -> BackupName | None:
+    """The archive of ours that a file would describe, judged by its name alone; `None` for every other name."""
+    if not filename.endswith(_SIDECAR_ENDING):
+        return None
+    return parse_name(filename.removesuffix(_SIDECAR_ENDING) + ArchiveFormat.GZIP)
+
+
+def new_name(moment: datetime, taken: Container[str]) -> BackupName:
+    """A name for a backup made at this time that is not in `taken` (archives and sidecars alike).
+
+    A taken second gets milliseconds, and those count on until they are free: names only have to differ, sorting is by
+    the sidecar's sequence number.
+    """
+    utc = moment.astimezone(UTC)
+    name = BackupName(f"tvarr-backup-{utc:%Y-%m-%dT%H-%M-%S}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
+    while name.filename in taken or name.sidecar in taken:
+        utc = utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+        filename = f"tvarr-backup-{utc:%Y-%m-%dT%H-%M-%S}.{utc.microsecond // 1000:03d}.db.gz"
+        name = BackupName(filename, utc, ArchiveFormat.GZIP)
+        utc += timedelta(milliseconds=1)
+    return name

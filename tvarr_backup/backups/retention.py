@@ -1,0 +1,63 @@
+"""Which backups the next clean-up removes: a pure function, so that what is announced is what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
+
+PRE_RESTORE_KEPT = timedelta(days=7)
+"""For so long the copy that a restore made is protected; then it counts as an automatic one."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How many automatic backups are kept, and how old they may get; `None` keeps all, or whatever the age."""
+
+    keep: int | None
+    max_age: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A complete backup of the folder, as retention sees it."""
+
+    filename: str
+    sidecar: Sidecar
+
+
+def expired(backups: Iterable[Kept], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Kept]:
+    """The backups that a clean-up removes, oldest first.
+
+    Only automatic ones are counted and removed: scheduled ones, and the copies made before a restore once their time of
+    protection is over. Never one that is protected, that is in use (`in_use`, by file name), or the newest one whose
+    last check found no problem, of whatever kind. Newest means the highest `seq`, never the clock's word: a clock that
+    steps back must not make the newest backup the oldest. A backup that is dated in the future is not too old.
+    """
+    everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
+    newest_good = next((backup for backup in everything if _is_good(backup.sidecar)), None)
+    automatic = [backup for backup in everything if _is_automatic(backup.sidecar, now)]
+    beyond = automatic[policy.keep :] if policy.keep is not None else []
+    if policy.max_age is not None:
+        beyond += [backup for backup in automatic if now - backup.sidecar.created_at > policy.max_age]
+    spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
+    doomed = {backup.filename: backup for backup in beyond if backup.filename not in spared}
+    return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
+
+
+def is_protected(sidecar: Sidecar, now: datetime) -> bool:
+    """Whether a backup is under protection now: what a restore set aside is so for seven days only."""
+    if sidecar.kind is BackupKind.PRE_RESTORE:
+        return sidecar.protected and now - sidecar.created_at <= PRE_RESTORE_KEPT
+    return sidecar.protected
+
+
+def _is_automatic(sidecar: Sidecar, now: datetime) -> bool:
+    automatic = sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
+    return automatic and not is_protected(sidecar, now)
+
+
+def _is_good(sidecar: Sidecar) -> bool:
+    return sidecar.checked is not None and not sidecar.checked.problems

@@ -1,0 +1,239 @@
+"""The sidecar of a backup: the JSON file beside the archive that says what it is, and that it is complete.
+
+It is written last and deleted first: an archive without one is not a backup. Its first members are tvarr's own, so that
+tvarr reads it too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup.errors import SidecarInvalid
+
+FORMAT = 1
+MAX_BYTES = 2**20
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_MAX_COUNT = 2**63 - 1
+
+
+class BackupKind(StrEnum):
+    """How a backup came to be."""
+
+    MANUAL = "manual"
+    SCHEDULED = "scheduled"
+    PRE_RESTORE = "pre_restore"
+    UPLOADED = "uploaded"
+    TVARR = "tvarr"
+    """Made by tvarr itself; its sidecar lacks our members."""
+
+
+class CheckLevel(StrEnum):
+    """How thoroughly a backup was checked."""
+
+    QUICK = "quick"
+    FULL = "full"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The last check of a backup; `problems` are sentences, none where all was well."""
+
+    level: CheckLevel
+    at: datetime
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a sidecar says. Sizes are bytes, times aware UTC, checksums `sha256:<hex>`.
+
+    `checksum` and `compressed_size` are those of the archive, `database_checksum` and `database_size` those of the
+    database in it. `seq` grows by one with each backup of a folder, whatever the clock says. `schema` names the state
+    of the tables (the last migration). `table_counts` are live rows.
+    """
+
+    created_at: datetime
+    database_size: int
+    compressed_size: int
+    checksum: str
+    kind: BackupKind
+    seq: int = 0
+    database_checksum: str = ""
+    tvarr_version: str = ""
+    app_version: str = ""
+    sqlite_version: str = ""
+    schema: str = ""
+    note: str = ""
+    table_counts: Mapping[str, int] = field(default_factory=dict)
+    protected: bool = False
+    imported: bool = False
+    checked: Checked | None = None
+    restored_from: str = ""
+
+    def with_changes(self, **changes: Any) -> Sidecar:
+        """The same with some members changed."""
+        return replace(self, **changes)
+
+
+def encode_sidecar(sidecar: Sidecar) -> bytes:
+    """The bytes of the file: tvarr's members first, then ours."""
+    checked = sidecar.checked
+    value = {
+        "tvarr_version": sidecar.tvarr_version,
+        "database_size": sidecar.database_size,
+        "compressed_size": sidecar.compressed_size,
+        "checksum": sidecar.checksum,
+        "created_at": _encode_time(sidecar.created_at),
+        "table_counts": dict(sidecar.table_counts),
+        "protected": sidecar.protected,
+        "imported": sidecar.imported,
+        "format": FORMAT,
+        "seq": sidecar.seq,
+        "kind": sidecar.kind,
+        "note": sidecar.note,
+        "database_checksum": sidecar.database_checksum,
+        "schema": sidecar.schema,
+        "sqlite_version": sidecar.sqlite_version,
+        "app_version": sidecar.app_version,
+        "checked": checked and {"level": checked.level, "at": _encode_time(checked.at), "problems": checked.problems},
+        "restored_from": sidecar.restored_from,
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read and check a sidecar; raises `SidecarInvalid` naming the file and what is wrong with it.
+
+    A link is never followed, and no more than 1 MiB is read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SidecarInvalid(f"{path.name} is no regular file.")
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise SidecarInvalid(f"{path.name} cannot be read: {problem.strerror}.") from problem
+    try:
+        return decode_sidecar(raw)
+    except SidecarInvalid as problem:
+        raise SidecarInvalid(f"{path.name}: {problem}") from problem
+
+
+def decode_sidecar(raw: bytes) -> Sidecar:
+    """A sidecar of ours or of tvarr's from its bytes; raises `SidecarInvalid`."""
+    if len(raw) > MAX_BYTES:
+        raise SidecarInvalid(f"it is larger than {MAX_BYTES} bytes.")
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as problem:
+        raise SidecarInvalid("it is no JSON.") from problem
+    if not isinstance(value, dict):
+        raise SidecarInvalid("it is no JSON object.")
+    return _Reader(value).sidecar()
+
+
+@dataclass
+class _Reader:
+    """Takes members out of a JSON object, and refuses those that are not what they must be."""
+
+    value: dict[str, Any]
+
+    def sidecar(self) -> Sidecar:
+        ours = "format" in self.value
+        if ours and self.value["format"] != FORMAT:
+            raise SidecarInvalid(f"its format is {self.value['format']!r}; this program reads {FORMAT}.")
+        return Sidecar(
+            created_at=self.time("created_at"),
+            database_size=self.count("database_size"),
+            compressed_size=self.count("compressed_size"),
+            checksum=self.checksum("checksum"),
+            kind=self.kind() if ours else BackupKind.TVARR,
+            seq=self.count("seq") if ours else 0,
+            database_checksum=self.checksum("database_checksum") if self.value.get("database_checksum") else "",
+            tvarr_version=self.text("tvarr_version"),
+            app_version=self.text("app_version"),
+            sqlite_version=self.text("sqlite_version"),
+            schema=self.text("schema"),
+            note=self.text("note"),
+            table_counts=self.table_counts(),
+            protected=self.flag("protected"),
+            imported=self.flag("imported"),
+            checked=self.checked(),
+            restored_from=self.text("restored_from"),
+        )
+
+    def text(self, name: str) -> str:
+        value = self.value.get(name, "")
+        if not isinstance(value, str):
+            raise SidecarInvalid(f"{name} is no text.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.value.get(name, False)
+        if not isinstance(value, bool):
+            raise SidecarInvalid(f"{name} is neither true nor false.")
+        return value
+
+    def count(self, name: str) -> int:
+        return _count(name, self.value.get(name))
+
+    def checksum(self, name: str) -> str:
+        value = self.text(name)
+        if not _CHECKSUM.fullmatch(value):
+            raise SidecarInvalid(f"{name} is no SHA-256 checksum.")
+        return value
+
+    def time(self, name: str) -> datetime:
+        return _time(name, self.value.get(name))
+
+    def kind(self) -> BackupKind:
+        try:
+            return BackupKind(self.text("kind"))
+        except ValueError as problem:
+            raise SidecarInvalid(f"kind is none of {', '.join(BackupKind)}.") from problem
+
+    def table_counts(self) -> dict[str, int]:
+        value = self.value.get("table_counts") or {}
+        if not isinstance(value, dict):
+            raise SidecarInvalid("table_counts is no object.")
+        return {name: _count(f"table_counts.{name}", number) for name, number in value.items()}
+
+    def checked(self) -> Checked | None:
+        value = self.value.get("checked")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or value.get("level") not in set(CheckLevel):
+            raise SidecarInvalid("checked has no known level.")
+        problems = value.get("problems", [])
+        if not isinstance(problems, list) or not all(isinstance(problem, str) for problem in problems):
+            raise SidecarInvalid("checked.problems is no list of texts.")
+        return Checked(CheckLevel(value["level"]), _time("checked.at", value.get("at")), tuple(problems))
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_COUNT:
+        raise SidecarInvalid(f"{name} is no whole number from 0.")
+    return value
+
+
+def _time(name: str, value: Any) -> datetime:
+    """A time as tvarr writes it (RFC 3339, up to nine fraction digits), as aware UTC."""
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise SidecarInvalid(f"{name} is no date and time.") from problem
+
+
+def _encode_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
