@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, IsNull
 from django.forms import CharField as CharFormField
 from django.forms import Field as FormField
 from django.utils.text import capfirst
@@ -174,6 +174,14 @@ class _FlagExact(Exact):  # type: ignore[type-arg]  # the stub is generic, the c
         default = bool(self.lhs.output_field.default)
         right, right_params = self.process_rhs(compiler, connection)
         return f"COALESCE({left}, %s) = {right}", [*left_params, default, *right_params]
+
+
+@FlagColumn.register_lookup
+class _FlagIsNull(IsNull):
+    """No flag is without a value: NULL is its default. Django asks this of its own accord when it excludes rows."""
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        return ("1 = 0" if self.rhs else "1 = 1"), []
 
 
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
