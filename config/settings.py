@@ -158,7 +158,8 @@ SILENCED_SYSTEM_CHECKS = [
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 
-_LEVEL = env.word("TVARR_LOGGING_LEVEL", "info", ("debug", "info", "warning", "error")).upper()
+_LEVEL = env.word("TVARR_LOGGING_LEVEL", "info", ("debug", "info", "warn", "warning", "error")).upper()
+_LEVEL = "WARNING" if _LEVEL == "WARN" else _LEVEL  # tvarr's word
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -291,6 +291,7 @@ ACCEPTED: list[tuple[Factory, dict[str, Any]]] = [
     (EncodingProfileFactory, {"hw_accel": ""}),
     (EncodingProfileFactory, {"output_flags": "-c:v copy", "target_video_codec": "copy", "quality_preset": "own"}),
     (EncodingProfileFactory, {"output_flags": "-c:a copy", "target_audio_codec": "copy"}),
+    (EncodingProfileFactory, {"output_flags": "-c copy", "target_video_codec": "", "quality_preset": ""}),
     (EncodingProfileFactory, {"input_flags": "-hwaccel rkmpp", "hw_accel": "rkmpp"}),
     *[(EncodingProfileFactory, {"target_video_codec": word}) for word in ("h264", "h265", "vp9", "av1")],
     *[(EncodingProfileFactory, {"target_audio_codec": word}) for word in ("aac", "opus", "ac3", "eac3", "mp3")],

@@ -15,7 +15,7 @@ import pytest
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import errors
-from tvarr_backup.tvarr_database import State, create_empty, inspect, known_migrations
+from tvarr_backup.tvarr_database import State, create_empty, inspect, is_tvarrs_own, known_migrations
 
 
 def make(path: Path, *statements: str) -> Path:
@@ -181,6 +181,22 @@ def test_one_file_for_both_databases_is_refused(installation: Installation) -> N
     assert "DATABASE_URL and TVARR_DATABASE_DSN are the same file" in words
     words = installation.refused("check", DATABASE_URL=str(installation.data / "tvarr.db"))
     assert "(tvarr_backup.E002) DATABASE_URL and TVARR_DATABASE_DSN are the same file" in words
+
+
+@pytest.mark.parametrize("command", ["prepare", "up", "check"])
+def test_tvarrs_own_database_never_becomes_ours(installation: Installation, tvarr_own: Path, command: str) -> None:
+    before = tvarr_own.read_bytes()
+    words = installation.refused(command, DATABASE_URL=str(tvarr_own))
+    assert f"DATABASE_URL names tvarr's own database, {tvarr_own}; allowed is one of ours." in words
+    assert tvarr_own.read_bytes() == before
+    assert not installation.data.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database " * 100])
+def test_what_is_no_database_is_not_tvarrs_own(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "x.db").write_bytes(content)
+    assert not is_tvarrs_own(tmp_path / "x.db")
 
 
 def test_a_creation_that_was_cut_short_is_gone_on_with(installation: Installation) -> None:

@@ -9,7 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from tvarr_backup import models
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
-from tvarr_backup.tvarr_database import APP_LABEL, State, inspect, is_attached
+from tvarr_backup.tvarr_database import APP_LABEL, State, inspect, is_attached, is_tvarrs_own
 
 
 def tvarr_alias() -> str:
@@ -35,9 +35,14 @@ def tvarr_state() -> State:
 
 def require_usable_tvarr(*, may_be_missing: bool) -> State:
     """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
-    path = database_path(tvarr_alias())
-    if path.resolve() == database_path(DEFAULT_DB_ALIAS).resolve():
+    path, ours = database_path(tvarr_alias()), database_path(DEFAULT_DB_ALIAS)
+    if path.resolve() == ours.resolve():
         raise DatabaseForeign(f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.")
+    if is_tvarrs_own(ours):
+        raise DatabaseForeign(
+            f"DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
+            "TVARR_DATABASE_DSN."
+        )
     try:
         state = tvarr_state()
     except DatabaseUnusable as problem:

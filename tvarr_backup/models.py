@@ -160,9 +160,9 @@ class EncodingProfile(PortableRow):
 
     name = TextColumn(max_length=100, unique=True, validators=[validation.validate_name])
     description = TextColumn(max_length=500, blank=True, null=True, default="")
-    target_video_codec = TextColumn(null=True, default=codecs.TargetVideoCodec.H264)
-    target_audio_codec = TextColumn(null=True, default=codecs.TargetAudioCodec.AAC)
-    quality_preset = TextColumn(null=True, default=codecs.QualityPreset.MEDIUM)
+    target_video_codec = TextColumn(blank=True, null=True, default=codecs.TargetVideoCodec.H264)
+    target_audio_codec = TextColumn(blank=True, null=True, default=codecs.TargetAudioCodec.AAC)
+    quality_preset = TextColumn(blank=True, null=True, default=codecs.QualityPreset.MEDIUM)
     hw_accel = TextColumn("hardware acceleration", null=True, blank=True, default=codecs.HardwareAcceleration.AUTO)
     global_flags = TextColumn(max_length=500, blank=True, null=True, default="")
     input_flags = TextColumn(max_length=500, blank=True, null=True, default="")
@@ -469,8 +469,8 @@ class _Problems:
             self._check("expression", validation.validate_expression, row.expression, row.domain)
         return self
 
-    def one_of(self, field: str, value: str, allowed: list[str]) -> None:
-        self._check(field, validation.validate_one_of, value, allowed)
+    def one_of(self, field: str, value: str | None, allowed: list[str]) -> None:
+        self._check(field, validation.validate_one_of, value or "", allowed)
 
     def _check(self, field: str, validate: Callable[..., None], *values: Any) -> None:
         try:

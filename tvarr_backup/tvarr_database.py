@@ -3,9 +3,11 @@
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from django.apps import apps
@@ -13,6 +15,8 @@ from django.db import connections
 
 from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import Filter
+
+T = TypeVar("T")
 
 APP_LABEL = Filter._meta.app_label
 TVARRS_OWN_TABLE = "schema_migrations"
@@ -45,13 +49,21 @@ def inspect(path: Path) -> State:
             raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
         if not os.access(path, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return _look(path)
+        return _look(path, _judge)
     except OSError as problem:
         raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
     except sqlite3.DatabaseError as problem:
         if problem.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
         raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
+
+
+def is_tvarrs_own(path: Path) -> bool:
+    """Whether tvarr's Go program made the file, whatever its state; `False` where there is none or it is no database."""
+    try:
+        return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in _tables(connection))
+    except (OSError, sqlite3.DatabaseError):
+        return False
 
 
 def is_attached(alias: str) -> bool:
@@ -67,7 +79,7 @@ def create_empty(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _look(path: Path) -> State:
+def _look(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
     """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm beside it.
 
     Should a writer come in this very moment and spoil what is read, the second look, under SQLite's locks, counts.
@@ -77,12 +89,12 @@ def _look(path: Path) -> State:
     if _is_at_rest(path):
         try:
             with _connect(uri + "&immutable=1") as connection:
-                return _judge(path, connection)
+                return judge(path, connection)
         except sqlite3.DatabaseError:
             if _is_at_rest(path) and path.stat().st_mtime_ns == written_at:
                 raise
     with _connect(uri) as connection:
-        return _judge(path, connection)
+        return judge(path, connection)
 
 
 def _is_at_rest(path: Path) -> bool:
@@ -94,7 +106,7 @@ def _connect(uri: str) -> closing[sqlite3.Connection]:
 
 
 def _judge(path: Path, connection: sqlite3.Connection) -> State:
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = _tables(connection)
     if not tables:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
@@ -110,6 +122,10 @@ def _judge(path: Path, connection: sqlite3.Connection) -> State:
         return State.OURS
     found = ", ".join(sorted(tables)[:5])
     raise DatabaseForeign(f"{path} is not tvarr's database: it has neither tvarr's nor our tables, but {found}.")
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
 def _is_empty(connection: sqlite3.Connection, table: str) -> bool:

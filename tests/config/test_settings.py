@@ -50,6 +50,12 @@ def test_debugging_is_off_and_the_zone_is_utc(installation: Installation) -> Non
     assert (shown["DEBUG"], shown["TIME_ZONE"], shown["USE_TZ"]) == ("False", "'UTC'", "True")
 
 
+@pytest.mark.parametrize(("word", "level"), [("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")])
+def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, installation: Installation) -> None:
+    installation.environment["TVARR_LOGGING_LEVEL"] = word
+    assert f"'level': '{level}'" in shown_settings(installation)["LOGGING"]
+
+
 def test_an_ipv6_address_is_a_host_of_ours(installation: Installation) -> None:
     installation.environment["TVARR_SERVER_HOST"] = "fd00::5"
     assert "'[fd00::5]'" in shown_settings(installation)["ALLOWED_HOSTS"]

@@ -109,9 +109,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("description", tvarr_backup.fields.TextColumn(blank=True, default="", max_length=500, null=True)),
-                ("target_video_codec", tvarr_backup.fields.TextColumn(default="h264", null=True)),
-                ("target_audio_codec", tvarr_backup.fields.TextColumn(default="aac", null=True)),
-                ("quality_preset", tvarr_backup.fields.TextColumn(default="medium", null=True)),
+                ("target_video_codec", tvarr_backup.fields.TextColumn(blank=True, default="h264", null=True)),
+                ("target_audio_codec", tvarr_backup.fields.TextColumn(blank=True, default="aac", null=True)),
+                ("quality_preset", tvarr_backup.fields.TextColumn(blank=True, default="medium", null=True)),
                 (
                     "hw_accel",
                     tvarr_backup.fields.TextColumn(
