@@ -13,7 +13,7 @@ import pytest
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.serializers import serialize
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Q
 from ulid import ULID
 
@@ -143,6 +143,12 @@ class TestUlidField:
         with pytest.raises(ValidationError, match="“rubbish” is not an id"):
             FilterFactory.create(source_id="rubbish")
 
+    def test_a_stored_text_that_is_no_key_is_not_written_again(self) -> None:
+        row = store(FilterFactory.create(), "source_id", "rubbish")
+        with pytest.raises(ValidationError, match="“rubbish” is not an id"), transaction.atomic(using="tvarr"):
+            row.save()
+        assert stored(row, "source_id") == "rubbish"
+
     def test_a_row_gets_its_key_when_it_is_made(self) -> None:
         first, second = FilterFactory.create_batch(2)
         assert first.pk < second.pk
@@ -185,6 +191,11 @@ class TestReadTimestamp:
         assert read == moment
         assert read is not None
         assert read.tzinfo is UTC
+
+    def test_a_time_without_an_offset_is_utc_whatever_the_zone_of_the_machine(self, settings: Any) -> None:
+        settings.TIME_ZONE = "America/New_York"
+        assert datetime(2026, 3, 1, 12).astimezone().utcoffset() == timedelta(hours=-5)
+        assert read_timestamp("2026-03-01 12:00:00") == NOON
 
     @pytest.mark.parametrize("digits", range(1, 10))
     def test_a_fraction_of_one_to_nine_digits_is_cut_to_microseconds(self, digits: int) -> None:
@@ -231,6 +242,7 @@ class TestWriteTimestamp:
             (NOON.replace(second=50), "2026-03-01 12:00:50+00:00"),
             (NOON.astimezone(timezone(timedelta(hours=-5))), "2026-03-01 12:00:00+00:00"),
             (datetime(2026, 3, 2, 1, tzinfo=timezone(timedelta(hours=13))), "2026-03-01 12:00:00+00:00"),
+            (datetime(987, 6, 5, tzinfo=UTC), "0987-06-05 00:00:00+00:00"),
             (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01 00:00:00+00:00"),
         ],
     )
@@ -266,6 +278,17 @@ class TestTimestampColumn:
     @pytest.mark.parametrize("text", [None, "", "rubbish", 5])
     def test_a_stored_text_that_is_no_time_is_read_as_none(self, text: object) -> None:
         assert store(FilterFactory.create(), "created_at", text).created_at is None
+
+    def test_a_row_is_found_by_a_time_that_we_wrote(self) -> None:
+        row, _other = EncodingProfileFactory.create_batch(2)
+        EncodingProfile.objects.filter(pk=row.pk).update(created_at=NOON)
+        assert EncodingProfile.objects.get(created_at=NOON.astimezone(timezone(timedelta(hours=-5)))) == row
+
+    def test_times_are_in_order_where_their_texts_are_not(self) -> None:
+        early, late = "2026-03-01 12:00:00+02:00", "2026-03-01 11:00:00+00:00"
+        rows = [store(FilterFactory.create(), "created_at", text) for text in (early, late)]
+        assert early > late
+        assert rows[0].created_at < rows[1].created_at
 
     def test_none_is_stored_as_null(self) -> None:
         assert stored(FilterFactory.create(), "deleted_at") is None
@@ -331,6 +354,15 @@ class TestFlagColumn:
         assert DataMappingRule.objects.get(is_enabled=True, stop_on_match=False).pk == MAPPING_ID
         assert not DataMappingRule.objects.filter(Q(is_enabled=False) | Q(stop_on_match=True)).exists()
         assert ClientDetectionRule.objects.get(is_enabled=True, encoding_profile__enabled=True).pk == RULE_ID
+
+    @pytest.mark.parametrize(("number", "means"), [(0, False), (1, True), (None, True)])
+    def test_a_flag_of_a_related_row_is_compared_in_the_same_way(self, number: int | None, means: bool) -> None:
+        rule = ClientDetectionRuleFactory.create(encoding_profile=EncodingProfileFactory.create())
+        store(rule.encoding_profile, "enabled", number)
+        for asked in (True, False):
+            found = ClientDetectionRule.objects.filter(encoding_profile__enabled=asked, pk=rule.pk)
+            left = ClientDetectionRule.objects.exclude(encoding_profile__enabled=asked).filter(pk=rule.pk)
+            assert (found.exists(), left.exists()) == (means is asked, means is not asked)
 
     @pytest.mark.parametrize("name", ["is_enabled", "stop_on_match"])
     def test_a_form_shows_a_check_box_and_not_three_states(self, name: str) -> None:

@@ -188,8 +188,8 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
     """A point in time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
 
     Reads every form that tvarr writes (a local offset or none, which is UTC; up to nine fraction digits, cut to six; a
-    `T`; `Z`; minutes only; a date only; Go's long form) as aware UTC, and anything else as None. Writes UTC. Never
-    compare or sort by the stored text: two offsets sort wrongly.
+    `T`; `Z`; minutes only; a date only; Go's long form; further forms of ISO 8601) as aware UTC, and what is none of
+    them as None. Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
     """
 
     def get_internal_type(self) -> str:
