@@ -25,7 +25,7 @@ def main() -> None:
         django.setup()
         from django.core.management import call_command  # noqa: PLC0415
 
-        call_command("prepare", stderr=io.StringIO())
+        call_command("prepare", stdout=io.StringIO())
         bench_import()
         bench_queries()
         bench_export_memory()
