@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 from tests.installation import ROOT, Installation
@@ -44,12 +45,15 @@ from tvarr_backup.portable.steps import Action, Plan, State
 
 pytestmark = pytest.mark.django_db
 
+OVERWRITE = read_answers({}, "overwrite")
+
 
 def load(
     kind: Kind, *items: Any, bulk: str | None = None, fingerprint: str | None = None, **answers: Any
 ) -> ImportResult:
     given = read_answers(answers.pop("resolutions", {}), bulk, **answers)
-    return apply_import(envelope(kind, *items), given, fingerprint)
+    with TestCase.captureOnCommitCallbacks(using="tvarr", execute=True):
+        return apply_import(envelope(kind, *items), given, fingerprint)
 
 
 def exported(kind: Kind) -> list[dict[str, Any]]:
@@ -271,6 +275,23 @@ class TestReferences:
         load(CLIENTS, client_item(), bulk="overwrite")
         assert HeldReference.objects.count() == 0
         assert exported(CLIENTS) == [client_item()]
+
+    def test_what_waits_still_waits_when_the_next_writing_is_taken_back(self) -> None:
+        waiting = client_item(encoding_profile_name="Tablet HEVC")
+        load(CLIENTS, waiting)
+        with transaction.atomic(using="tvarr"):
+            apply_import(envelope(CLIENTS, client_item(encoding_profile_name="Other", priority=7)), OVERWRITE)
+            apply_import(envelope(PROFILES, profile_item()))
+            transaction.set_rollback(True, using="tvarr")
+        assert exported(CLIENTS) == [waiting]
+        load(PROFILES, profile_item())
+        assert ClientDetectionRule.objects.get(name="Kitchen Tablet").encoding_profile is not None
+
+    def test_an_overwritten_row_waits_for_what_the_newer_file_said(self) -> None:
+        load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
+        load(CLIENTS, client_item(encoding_profile_name="Other"), bulk="overwrite")
+        assert [held.value for held in HeldReference.objects.all()] == ["Other"]
+        assert exported(CLIENTS) == [client_item(encoding_profile_name="Other")]
 
     def test_an_overwritten_row_keeps_its_link_and_holds_nothing(self) -> None:
         load(PROFILES, profile_item())

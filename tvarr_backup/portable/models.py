@@ -11,6 +11,9 @@ class HeldReference(models.Model):
     tvarr's columns hold only ids of what exists. Without this row, importing rules before their profiles would lose
     the link for good. It counts as long as the row is as the import left it (`row_updated_at`) and its own reference
     is empty; exports give it back, and the import that brings the missing thing completes the row.
+
+    A row that is written again gets a further one, and the older one goes only when the writing is committed: whichever
+    way that ends, the one that counts is there.
     """
 
     kind = models.CharField(max_length=50)
@@ -20,7 +23,11 @@ class HeldReference(models.Model):
     row_updated_at = TimestampColumn()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["kind", "row_id", "member"], name="one_held_per_member")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "row_id", "member", "row_updated_at"], name="one_held_per_state_of_row"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.row_id}: {self.member} {self.value}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import router, transaction
@@ -29,11 +30,12 @@ class References:
     def __init__(self, kind: Kind) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
-        self._held: dict[str, HeldReference] = {}
+        self._held: dict[tuple[str, datetime | None], str] = {}
         if kind.reference is None:
             return
         self._names_by_id = _names_by_id(kind.reference.target)
-        self._held = {held.row_id: held for held in HeldReference.objects.filter(kind=kind.slug)}
+        held = HeldReference.objects.filter(kind=kind.slug).values_list("row_id", "row_updated_at", "value")
+        self._held = {(row_id, updated_at): value for row_id, updated_at, value in held}
 
     def exported(self, row: PortableRow) -> str:
         """What an export says: the name or id of what the row refers to, else what its file once said; '' for none."""
@@ -41,8 +43,7 @@ class References:
             return ""
         row_id = getattr(row, self._reference.column)
         if row_id is None:
-            held = self._held.get(row.id)
-            return held.value if held is not None and held.row_updated_at == row.updated_at else ""
+            return self._held.get((row.id, row.updated_at), "")
         if self._reference.target is ReferenceTarget.SOURCE_ID:
             return str(row_id)  # as tvarr does, also where no such source is left
         return self._names_by_id[""].get(row_id, "")
@@ -72,13 +73,13 @@ def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
 def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
     """Remember what rows that were just written refer to in vain (`unresolved`, by row id); forget what they did before.
 
-    Writes to `default`, inside the caller's transaction on `tvarr`: if that one fails, what is left here names rows
-    that do not exist, and counts for nothing.
+    Call it inside the transaction on `tvarr` that writes them. What is new is stored in `default` at once, and counts as
+    soon as the rows are as they were written; what is old goes when that transaction is committed, and not before.
     """
     if kind.reference is None:
         return
     written = {row.id: row for row in rows}
-    holding = [
+    new = HeldReference.objects.bulk_create(
         HeldReference(
             kind=kind.slug,
             row_id=row_id,
@@ -87,11 +88,17 @@ def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str])
             row_updated_at=written[row_id].updated_at,
         )
         for row_id, value in unresolved.items()
-    ]
-    with transaction.atomic(using=router.db_for_write(HeldReference)):
-        for ids in _batches(list(written)):
-            HeldReference.objects.filter(kind=kind.slug, row_id__in=ids).delete()
-        HeldReference.objects.bulk_create(holding)
+    )
+    _forget_when_committed(kind, list(written), keep={held.pk for held in new})
+
+
+def _forget_when_committed(kind: Kind, row_ids: list[str], keep: Collection[int] = ()) -> None:
+    def forget() -> None:
+        for ids in _batches(row_ids):
+            old = HeldReference.objects.filter(kind=kind.slug, row_id__in=ids).values_list("pk", flat=True)
+            HeldReference.objects.filter(pk__in=set(old).difference(keep)).delete()
+
+    transaction.on_commit(forget, using=router.db_for_write(kind.model))
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def _settle_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[Settled]:
             resolved = references.resolve(held.value, getattr(row, "source_type", ""))
             if resolved.row_id is not None:
                 _complete(row, reference, resolved.row_id)
-                held.delete()
+                _forget_when_committed(kind, [row.id])
                 yield Settled(kind, row, held.value)
 
 

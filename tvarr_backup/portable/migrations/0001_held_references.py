@@ -23,7 +23,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("kind", "row_id", "member"), name="one_held_per_member")
+                    models.UniqueConstraint(
+                        fields=("kind", "row_id", "member", "row_updated_at"), name="one_held_per_state_of_row"
+                    )
                 ],
             },
         ),
