@@ -181,3 +181,15 @@ class CopyFailed(TvarrBackupError):
     """The database could not be copied; nothing was left behind and the database is as it was."""
 
     code = "copy_failed"
+
+
+class ArchiveDamaged(TvarrBackupError):
+    """An archive is not, byte for byte, one whole gzip file; the sentence says what is wrong and where."""
+
+    code = "archive_damaged"
+
+
+class ArchiveTooLarge(TvarrBackupError):
+    """More comes out of an archive than is allowed; no more than that was written."""
+
+    code = "archive_too_large"
