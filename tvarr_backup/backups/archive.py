@@ -75,7 +75,7 @@ def pack(
     The same content gives the same bytes with the same compressor. The caller's thread reads, one thread compresses,
     one writes; none is left when this returns or raises. All is written out of Python's buffers, but `fsync` is the
     caller's. Whatever fails (`OSError`) or `progress` raises is raised as it is; the target then holds half an archive.
-    `source` must not be a database that this process has open: closing it would drop SQLite's locks.
+    `source` must not be a live database: closing it would drop the locks that SQLite holds in this process.
     """
     database, archive = _Tally(), _Tally()
     write = partial(os.write, target) if isinstance(target, int) else target.write
