@@ -91,4 +91,5 @@ def known_names(registry: dict[str, tuple[str, ...]]) -> frozenset[str]:
 
 def is_known(name: str, registry: dict[str, tuple[str, ...]]) -> bool:
     """Whether tvarr's runtime would recognise the name: it trims and folds to lower case first."""
-    return name.strip().lower() in known_names(registry)
+    folded = name.strip().lower()
+    return folded in registry or any(folded in aliases for aliases in registry.values())
