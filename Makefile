@@ -18,7 +18,8 @@ setup: .venv/complete  ## Make .venv from the lock file (done by the other targe
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one with make PYTHON=...")'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@# The lock file is whole; left to itself, pip would ask for the newest version of a package that is named with an extra.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
 	touch $@
 
 run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
