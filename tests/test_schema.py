@@ -1,4 +1,4 @@
-"""A database of our own has tvarr's tables, column for column."""
+"""A database of our own has tvarr's tables, column for column; and how a database is judged by its tables."""
 
 import sqlite3
 from contextlib import closing
@@ -9,6 +9,9 @@ from django.apps import apps
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database, schema_of
+from tvarr_backup import schema
+from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer, DatabaseUnusable
+from tvarr_backup.schema import RequiredSchema, State
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("tvarr_backup").get_models()]
 LEFTOVERS = {"epg_sources": {"source_timezone", "timezone_offset_minutes"}}
@@ -109,3 +112,86 @@ def test_prepare_completes_migrations_that_were_cut_short(migration: str, prepar
     prepared.ok("migrate", "tvarr_backup", migration, "--database", "tvarr")
     prepared.ok("prepare")
     assert len(content(prepared.data / "tvarr.db")) == wanted
+
+
+REQUIRED = RequiredSchema({"filters": frozenset({"id", "name"})}, "tvarr_backup", frozenset({"0001_a", "0002_b"}))
+MIGRATIONS = "CREATE TABLE django_migrations (app, name)"
+FILTERS = "CREATE TABLE filters (id, name, mood)"
+TVARRS = "CREATE TABLE schema_migrations (version)"
+SEQUENCE = ("CREATE TABLE gone (id integer PRIMARY KEY AUTOINCREMENT)", "DROP TABLE gone")
+
+
+def database(*statements: str) -> closing[sqlite3.Connection]:
+    """One in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    return closing(connection)
+
+
+def applied(name: str, app: str = "'tvarr_backup'") -> str:
+    return f"INSERT INTO django_migrations VALUES ({app}, {name})"
+
+
+@pytest.mark.parametrize(
+    ("statements", "state", "named"),
+    [
+        ([], State.EMPTY, ""),
+        ([*SEQUENCE], State.EMPTY, ""),
+        ([MIGRATIONS], State.EMPTY, ""),
+        ([MIGRATIONS, *SEQUENCE], State.EMPTY, ""),
+        ([MIGRATIONS, FILTERS, applied("'0001_a'")], State.OURS, "tvarr-backup 0001_a"),
+        ([MIGRATIONS, FILTERS, applied("'0002_b'"), applied("'0001_a'")], State.OURS, "tvarr-backup 0002_b"),
+        ([MIGRATIONS, FILTERS, applied("'0001_a'"), applied("'9'", "'auth'")], State.OURS, "tvarr-backup 0001_a"),
+        ([FILTERS, TVARRS], State.ATTACHED, ""),
+        ([FILTERS, TVARRS, "INSERT INTO schema_migrations VALUES ('029'), ('003')"], State.ATTACHED, "tvarr 029"),
+        ([FILTERS, TVARRS, MIGRATIONS, applied("'9'")], State.ATTACHED, ""),
+    ],
+)
+def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: State, named: str) -> None:
+    with database(*statements) as connection:
+        assert schema.judge(connection, REQUIRED, "It") is state
+        assert schema.schema_of(connection, REQUIRED) == named
+
+
+@pytest.mark.parametrize(
+    ("statements", "error", "words"),
+    [
+        (["CREATE TABLE recipes (a)"], DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+        ([FILTERS], DatabaseForeign, "but filters."),
+        ([MIGRATIONS, applied("'0001'", "'shop'")], DatabaseForeign, "the database of another Django program"),
+        ([MIGRATIONS, "CREATE TABLE recipes (a)"], DatabaseForeign, "the database of another Django program"),
+        ([MIGRATIONS, FILTERS, applied("'0003_c'")], DatabaseNewer, "(it has 0003_c); update tvarr-backup first."),
+        ([MIGRATIONS, FILTERS, applied("NULL"), applied("'0001_a'")], DatabaseNewer, "(it has )"),
+        ([MIGRATIONS, FILTERS, applied("7"), applied("x'00ff'")], DatabaseNewer, "a newer version of this program"),
+        ([TVARRS], DatabaseIncomplete, "the table filters is missing."),
+        ([TVARRS, "CREATE TABLE filters (id)"], DatabaseIncomplete, "the column filters.name is missing. Start the"),
+    ],
+)
+def test_what_is_not_tvarrs_is_refused(statements: list[str], error: type[DatabaseUnusable], words: str) -> None:
+    with database(*statements) as connection, pytest.raises(error) as refused:
+        schema.judge(connection, REQUIRED, "It")
+    assert str(refused.value).startswith("It ")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["NULL", "7", "x'00ff'", "''"])
+def test_a_migration_whose_name_is_no_text_can_be_named(name: str) -> None:
+    with database(MIGRATIONS, FILTERS, applied("'0001_a'"), applied(name)) as connection:
+        assert schema.schema_of(connection, REQUIRED).startswith("tvarr-backup ")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "newer"),
+    [
+        ("tvarr 029", False),
+        ("tvarr 030", True),
+        ("tvarr ", False),
+        ("tvarr-backup 0002_b", False),
+        ("tvarr-backup 0003_c", True),
+        ("", False),
+        ("another 1", False),
+    ],
+)
+def test_newer_is_what_is_not_known_yet(recorded: str, newer: bool) -> None:
+    assert schema.is_newer(recorded, REQUIRED) is newer

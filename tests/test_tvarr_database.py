@@ -15,7 +15,8 @@ import pytest
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import errors
-from tvarr_backup.tvarr_database import State, create_empty, inspect, is_tvarrs_own, known_migrations
+from tvarr_backup.schema import State
+from tvarr_backup.tvarr_database import create_empty, inspect, is_tvarrs_own, known_migrations
 
 
 def make(path: Path, *statements: str) -> Path:

@@ -193,3 +193,117 @@ class ArchiveTooLarge(TvarrBackupError):
     """More comes out of an archive than is allowed; no more than that was written."""
 
     code = "archive_too_large"
+
+
+class OperationRunning(BackupBusy):
+    """Another operation on the same database is queued or at work; the sentence names it."""
+
+    code = "operation_running"
+
+
+class OperationNotFound(TvarrBackupError):
+    """An id that no operation has."""
+
+    code = "operation_not_found"
+
+
+class OperationEnded(TvarrBackupError):
+    """An operation was to be cancelled that has ended already."""
+
+    code = "operation_ended"
+
+
+class OperationCancelled(TvarrBackupError):
+    """Somebody asked for the end of a running operation."""
+
+    code = "operation_cancelled"
+
+
+class OperationInterrupted(TvarrBackupError):
+    """The process was told to stop, or the operation was taken from it, before the work was done."""
+
+    code = "operation_interrupted"
+
+
+class OperationTimedOut(TvarrBackupError):
+    """The work took longer than a task of the worker may."""
+
+    code = "operation_timed_out"
+
+
+class InternalError(TvarrBackupError):
+    """A fault of this program; the log has the details."""
+
+    code = "internal_error"
+
+
+class BackupFolderUnusable(TvarrBackupError):
+    """The backup folder is missing, is no folder, or may not be written."""
+
+    code = "backup_folder_unusable"
+
+
+class NoRoom(TvarrBackupError):
+    """The disk is full, or would be; nothing half-made is left."""
+
+    code = "no_room"
+
+
+class BackupUnsupported(TvarrBackupError):
+    """tvarr's database is not SQLite; the sentence names the right tool."""
+
+    code = "backup_unsupported"
+
+
+class BackupNotFound(TvarrBackupError):
+    """A name that no backup of the folder has, or that is no backup's name at all."""
+
+    code = "backup_not_found"
+
+
+class BackupBroken(TvarrBackupError):
+    """An archive without a description that can be read, a description without its archive, or a wrong size."""
+
+    code = "backup_broken"
+
+
+class BackupProtected(TvarrBackupError):
+    """A protected backup was to be deleted."""
+
+    code = "backup_protected"
+
+
+class BackupForeign(TvarrBackupError):
+    """One of tvarr's own archives was to be changed, and its form has no place for that."""
+
+    code = "backup_foreign"
+
+
+class NoteInvalid(TvarrBackupError):
+    """A note that is too long, or is more than one line of text."""
+
+    code = "note_invalid"
+
+
+class CopyDamaged(CopyFailed):
+    """The copy of the database did not pass its check, and was not published."""
+
+    code = "copy_damaged"
+
+
+class UploadRefused(TvarrBackupError):
+    """A file is not a backup that can be taken in; the sentence says what it is instead."""
+
+    code = "upload_refused"
+
+
+class WorkerRunning(TvarrBackupError):
+    """A second worker was to be started on one storage folder."""
+
+    code = "worker_running"
+
+
+class ProgramNotStarted(TvarrBackupError):
+    """A program that `up` looks after ended as soon as it was started."""
+
+    code = "program_not_started"

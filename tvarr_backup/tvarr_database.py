@@ -5,7 +5,6 @@ import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -13,23 +12,14 @@ from urllib.parse import quote
 from django.apps import apps
 from django.db import connections
 
-from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer, DatabaseUnusable
+from tvarr_backup import schema
+from tvarr_backup.errors import DatabaseForeign, DatabaseUnusable
 from tvarr_backup.models import Filter
+from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, State, table_names
 
 T = TypeVar("T")
 
 APP_LABEL = Filter._meta.app_label
-TVARRS_OWN_TABLE = "schema_migrations"
-"""Written by tvarr's Go program; where it stands, no table is ever created or changed by us."""
-
-
-class State(StrEnum):
-    """The states of the file; `empty` is what a creation that was cut short leaves behind."""
-
-    MISSING = "missing"
-    EMPTY = "empty"
-    OURS = "ours"
-    ATTACHED = "attached"
 
 
 def inspect(path: Path) -> State:
@@ -61,9 +51,19 @@ def inspect(path: Path) -> State:
 def is_tvarrs_own(path: Path) -> bool:
     """Whether tvarr's Go program made the file, whatever its state; `False` where there is none or it is no database."""
     try:
-        return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in _tables(connection))
+        return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection))
     except (OSError, sqlite3.DatabaseError):
         return False
+
+
+def newest_tvarr_migration(path: Path) -> str:
+    """The last of tvarr's migrations in a database that tvarr made; empty for every other, and where there is none."""
+    try:
+        found = _look(path, lambda _path, connection: schema.schema_of(connection, required_schema()))
+    except (OSError, sqlite3.DatabaseError):
+        return ""
+    program, _, migration = found.partition(" ")
+    return migration if program == "tvarr" else ""
 
 
 def is_attached(alias: str) -> bool:
@@ -106,56 +106,24 @@ def _connect(uri: str) -> closing[sqlite3.Connection]:
 
 
 def _judge(path: Path, connection: sqlite3.Connection) -> State:
-    tables = _tables(connection)
-    if not tables:
+    state = schema.judge(connection, required_schema(), str(path))
+    if state is State.EMPTY:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
             raise DatabaseForeign(f"{path} is not an SQLite database.")
-        return State.EMPTY
-    if TVARRS_OWN_TABLE in tables:
-        _require_columns(path, connection)
-        return State.ATTACHED
-    if tables <= {"django_migrations", "sqlite_sequence"} and _is_empty(connection, "django_migrations"):
-        return State.EMPTY
-    if "django_migrations" in tables:
-        _require_known_migrations(path, connection)
-        return State.OURS
-    found = ", ".join(sorted(tables)[:5])
-    raise DatabaseForeign(f"{path} is not tvarr's database: it has neither tvarr's nor our tables, but {found}.")
+    return state
 
 
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-
-
-def _is_empty(connection: sqlite3.Connection, table: str) -> bool:
-    return connection.execute(f'SELECT 1 FROM "{table}"').fetchone() is None  # noqa: S608  # a name of ours
-
-
-def _require_columns(path: Path, connection: sqlite3.Connection) -> None:
-    """Every column that the models need; further ones, and any order, are fine."""
-    for model in apps.get_app_config(APP_LABEL).get_models():
-        table = model._meta.db_table
-        present = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-        if not present:
-            raise DatabaseIncomplete(f"{path} is not a database of a tvarr that we know: the table {table} is missing.")
-        for field in model._meta.concrete_fields:
-            if field.column not in present:
-                raise DatabaseIncomplete(
-                    f"{path} is not a database of a tvarr that we know: the column {table}.{field.column} is missing. "
-                    "Start the current tvarr on it once, so that it brings its tables up to date."
-                )
-
-
-def _require_known_migrations(path: Path, connection: sqlite3.Connection) -> None:
-    applied = {name for (name,) in connection.execute("SELECT name FROM django_migrations WHERE app = ?", (APP_LABEL,))}
-    if not applied:
-        raise DatabaseForeign(f"{path} is the database of another Django program, not tvarr's and not ours.")
-    unknown = sorted(applied - known_migrations())
-    if unknown:
-        raise DatabaseNewer(
-            f"{path} was migrated by a newer version of this program (it has {unknown[0]}); update tvarr-backup first."
-        )
+def required_schema() -> RequiredSchema:
+    """What the models need of a database."""
+    models = apps.get_app_config(APP_LABEL).get_models()
+    return RequiredSchema(
+        columns={
+            model._meta.db_table: frozenset(field.column for field in model._meta.concrete_fields) for model in models
+        },
+        app_label=APP_LABEL,
+        migrations=known_migrations(),
+    )
 
 
 def known_migrations() -> frozenset[str]:

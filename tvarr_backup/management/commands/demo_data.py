@@ -29,7 +29,7 @@ from tvarr_backup.models import (
     StreamSource,
     TvarrRow,
 )
-from tvarr_backup.tvarr_database import State
+from tvarr_backup.schema import State
 
 LIMITS = {"channels": 1_000_000, "programmes": 10_000_000, "items": 100_000}
 ROWS_PER_TRANSACTION = 50_000

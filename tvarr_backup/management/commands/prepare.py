@@ -19,7 +19,8 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
-from tvarr_backup.tvarr_database import APP_LABEL, State, create_empty
+from tvarr_backup.schema import State
+from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 
 
 class Command(BaseCommand):

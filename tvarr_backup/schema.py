@@ -1,0 +1,119 @@
+"""What makes a database tvarr's, told through SQLite alone: the same judgement for a live file and for a copy of one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer
+
+TVARRS_OWN_TABLE = "schema_migrations"
+"""Written by tvarr's Go program; where it stands, no table is ever created or changed by us."""
+
+TVARRS_NEWEST = "029"
+"""The newest of tvarr's migrations that this program was written for."""
+
+_OUR_TABLE = "django_migrations"
+
+
+class State(StrEnum):
+    """The states of the file; `empty` is what a creation that was cut short leaves behind."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    OURS = "ours"
+    ATTACHED = "attached"
+
+
+@dataclass(frozen=True)
+class RequiredSchema:
+    """What this program needs: columns by table, our own migrations (of the app `app_label`), tvarr's newest one.
+
+    `tvarr_newest` is at least `TVARRS_NEWEST`, and that of the live database where tvarr has gone further there.
+    """
+
+    columns: Mapping[str, frozenset[str]]
+    app_label: str
+    migrations: frozenset[str]
+    tvarr_newest: str = TVARRS_NEWEST
+
+
+def judge(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> State:
+    """Whose tables these are; `name` begins the sentence of a refusal.
+
+    Raises `DatabaseForeign` (neither tvarr's nor ours), `DatabaseIncomplete` (naming the first table or column of
+    tvarr's that is missing) or `DatabaseNewer` (migrated by a later version of this program).
+    """
+    tables = table_names(connection)
+    if TVARRS_OWN_TABLE in tables:
+        require_columns(connection, required, name)
+        return State.ATTACHED
+    if tables <= {"sqlite_sequence"} or (
+        tables <= {_OUR_TABLE, "sqlite_sequence"} and _is_empty(connection, _OUR_TABLE)
+    ):
+        return State.EMPTY
+    if _OUR_TABLE in tables:
+        _require_known_migrations(connection, required, name)
+        return State.OURS
+    found = ", ".join(sorted(tables)[:5])
+    raise DatabaseForeign(f"{name} is not tvarr's database: it has neither tvarr's nor our tables, but {found}.")
+
+
+def require_columns(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> None:
+    """Every table and column that we need; further ones, and any order, are fine. Raises `DatabaseIncomplete`."""
+    for table, columns in required.columns.items():
+        present = {column for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        if not present:
+            raise DatabaseIncomplete(f"{name} is not a database of a tvarr that we know: the table {table} is missing.")
+        for column in sorted(columns - present):
+            raise DatabaseIncomplete(
+                f"{name} is not a database of a tvarr that we know: the column {table}.{column} is missing. "
+                "Start the current tvarr on it once, so that it brings its tables up to date."
+            )
+
+
+def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
+    """The last migration, as a sidecar records it: `tvarr 029` or `tvarr-backup 0002_system_rows`; empty for neither."""
+    tables = table_names(connection)
+    if TVARRS_OWN_TABLE in tables:
+        (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
+        return f"tvarr {newest}" if newest else ""
+    if _OUR_TABLE in tables:
+        applied = _applied(connection, required)
+        return f"tvarr-backup {max(applied)}" if applied else ""
+    return ""
+
+
+def is_newer(schema: str, required: RequiredSchema) -> bool:
+    """Whether a recorded schema is one that this program does not know yet."""
+    program, _, migration = schema.partition(" ")
+    if program == "tvarr":
+        return migration > required.tvarr_newest
+    return program == "tvarr-backup" and migration not in required.migrations
+
+
+def table_names(connection: sqlite3.Connection) -> set[str]:
+    """The tables of the database, SQLite's own among them."""
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _require_known_migrations(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> None:
+    applied = _applied(connection, required)
+    if not applied:
+        raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
+    unknown = sorted(applied - required.migrations)
+    if unknown:
+        raise DatabaseNewer(
+            f"{name} was migrated by a newer version of this program (it has {unknown[0]}); update tvarr-backup first."
+        )
+
+
+def _applied(connection: sqlite3.Connection, required: RequiredSchema) -> set[str]:
+    rows = connection.execute("SELECT name FROM django_migrations WHERE app = ?", (required.app_label,))
+    return {str(name or "") for (name,) in rows}  # a column may hold anything, whatever its type
+
+
+def _is_empty(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute(f'SELECT 1 FROM "{table}"').fetchone() is None  # noqa: S608  # a name of ours
