@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tvarr_backup.backups.retention import Kept, Policy, expired
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.retention import Policy, expired
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -17,7 +18,7 @@ GOOD = Checked(CheckLevel.QUICK, NOW)
 BAD = Checked(CheckLevel.FULL, NOW, ("damaged",))
 
 
-def backup(seq: int, *, days_old: float | None = None, **changes: Any) -> Kept:
+def backup(seq: int, *, days_old: float | None = None, **changes: Any) -> Backup:
     """A scheduled, checked backup; without a word about its age it is as many days old as its number is below 100."""
     age = timedelta(days=100 - seq if days_old is None else days_old)
     base = Sidecar(
@@ -29,10 +30,12 @@ def backup(seq: int, *, days_old: float | None = None, **changes: Any) -> Kept:
         seq=seq,
         checked=GOOD,
     )
-    return Kept(f"b{seq}", base.with_changes(**changes))
+    return Backup(f"b{seq}", base.with_changes(**changes))
 
 
-def removed(backups: list[Kept], *, keep: int | None = None, days: float | None = None, in_use: str = "") -> list[str]:
+def removed(
+    backups: list[Backup], *, keep: int | None = None, days: float | None = None, in_use: str = ""
+) -> list[str]:
     policy = Policy(keep, None if days is None else timedelta(days=days))
     return [gone.filename for gone in expired(backups, policy, NOW, {in_use})]
 
@@ -130,7 +133,7 @@ def test_a_date_in_the_future_is_neither_too_old_nor_makes_others_so() -> None:
     st.none() | st.floats(0, 300),
 )
 def test_whatever_the_folder_the_newest_good_one_and_enough_automatic_ones_stay(
-    backups: list[Kept], keep: int | None, days: float | None
+    backups: list[Backup], keep: int | None, days: float | None
 ) -> None:
     gone = set(removed(backups, keep=keep, days=days))
     stay = [kept for kept in backups if kept.filename not in gone]

@@ -134,6 +134,15 @@ def unpack(
     return _packed(database, archive)
 
 
+def unpacked_start(start: bytes) -> bytes:
+    """What the first bytes of an archive unpack to, about 1 MiB of it; as far as it goes where they are damaged."""
+    inflate = zlib.decompressobj(_GZIP)
+    try:
+        return inflate.decompress(start, _BLOCK_BYTES + _CHUNK_BYTES)
+    except zlib.error:
+        return b""
+
+
 class _Tally:
     """Size and checksum of what passes."""
 

@@ -65,10 +65,14 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
     the sidecar's sequence number.
     """
     utc = moment.astimezone(UTC)
-    name = BackupName(f"tvarr-backup-{utc:%Y-%m-%dT%H-%M-%S}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
+    name = BackupName(f"tvarr-backup-{_stamp(utc)}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
     while name.filename in taken or name.sidecar in taken:
         utc = utc.replace(microsecond=utc.microsecond // 1000 * 1000)
-        filename = f"tvarr-backup-{utc:%Y-%m-%dT%H-%M-%S}.{utc.microsecond // 1000:03d}.db.gz"
+        filename = f"tvarr-backup-{_stamp(utc)}.{utc.microsecond // 1000:03d}.db.gz"
         name = BackupName(filename, utc, ArchiveFormat.GZIP)
         utc += timedelta(milliseconds=1)
     return name
+
+
+def _stamp(utc: datetime) -> str:
+    return f"{utc.year:04}-{utc:%m-%dT%H-%M-%S}"  # %Y gives the year 1, which a program's unset time has, one digit

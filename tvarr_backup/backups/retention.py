@@ -1,11 +1,15 @@
-"""Which backups the next clean-up removes: a pure function, so that what is announced is what is done."""
+"""Which backups the next clean-up removes, by one pure function, so that what is announced is what is done."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from tvarr_backup.backups.catalogue import Backup, read_folder, remove_backup
+from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 
 PRE_RESTORE_KEPT = timedelta(days=7)
@@ -20,15 +24,7 @@ class Policy:
     max_age: timedelta | None = None
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A complete backup of the folder, as retention sees it."""
-
-    filename: str
-    sidecar: Sidecar
-
-
-def expired(backups: Iterable[Kept], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Kept]:
+def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Backup]:
     """The backups that a clean-up removes, oldest first.
 
     Only automatic ones are counted and removed: scheduled ones, and the copies made before a restore once their time of
@@ -45,6 +41,26 @@ def expired(backups: Iterable[Kept], policy: Policy, now: datetime, in_use: Coll
     spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
     doomed = {backup.filename: backup for backup in beyond if backup.filename not in spared}
     return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
+
+
+def prune(
+    folder: Path,
+    policy: Policy,
+    *,
+    in_use: Collection[str] = (),
+    now: datetime | None = None,
+    progress: Progress = no_progress,
+) -> list[Backup]:
+    """Remove what is expired, oldest first, and give it back. Cut short, it has removed some, each of them whole.
+
+    Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises.
+    """
+    with work_in(folder) as work:
+        doomed = expired(read_folder(folder).backups, policy, now or datetime.now(UTC), in_use)
+        for done, backup in enumerate(doomed):
+            progress(Phase.PRUNE, done, len(doomed))
+            remove_backup(folder, work, backup.name)
+        return doomed
 
 
 def is_protected(sidecar: Sidecar, now: datetime) -> bool:

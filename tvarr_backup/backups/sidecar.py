@@ -7,9 +7,7 @@ tvarr reads it too.
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
 
 FORMAT = 1
@@ -45,11 +44,16 @@ class CheckLevel(StrEnum):
 
 @dataclass(frozen=True)
 class Checked:
-    """The last check of a backup; `problems` are sentences, none where all was well."""
+    """The last check of a backup, in sentences.
+
+    `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
+    rows that refer to rows which are not there: the backup is a faithful copy of that.
+    """
 
     level: CheckLevel
     at: datetime
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,13 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         "schema": sidecar.schema,
         "sqlite_version": sidecar.sqlite_version,
         "app_version": sidecar.app_version,
-        "checked": checked and {"level": checked.level, "at": _encode_time(checked.at), "problems": checked.problems},
+        "checked": checked
+        and {
+            "level": checked.level,
+            "at": _encode_time(checked.at),
+            "problems": checked.problems,
+            "warnings": checked.warnings,
+        },
         "restored_from": sidecar.restored_from,
     }
     return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
@@ -116,11 +126,10 @@ def read_sidecar(path: Path) -> Sidecar:
     A link is never followed, and no more than 1 MiB is read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SidecarInvalid(f"{path.name} is no regular file.")
+        with open_regular(path) as file:
             raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as problem:
+        raise SidecarInvalid(f"its description {path.name} is missing.") from problem
     except OSError as problem:
         raise SidecarInvalid(f"{path.name} cannot be read: {problem.strerror}.") from problem
     try:
@@ -134,7 +143,8 @@ def decode_sidecar(raw: bytes) -> Sidecar:
     if len(raw) > MAX_BYTES:
         raise SidecarInvalid(f"it is larger than {MAX_BYTES} bytes.")
     try:
-        value = json.loads(raw)
+        value = json.loads(raw.decode("utf-8-sig"))
+        json.dumps(value, ensure_ascii=False).encode()  # half a character, `\\ud800`, is JSON but no text
     except (ValueError, RecursionError) as problem:
         raise SidecarInvalid("it is no JSON.") from problem
     if not isinstance(value, dict):
@@ -212,18 +222,26 @@ class _Reader:
         value = self.value.get("checked")
         if value is None:
             return None
-        if not isinstance(value, dict) or value.get("level") not in set(CheckLevel):
+        if not isinstance(value, dict) or value.get("level") not in list(CheckLevel):
             raise SidecarInvalid("checked has no known level.")
-        problems = value.get("problems", [])
-        if not isinstance(problems, list) or not all(isinstance(problem, str) for problem in problems):
-            raise SidecarInvalid("checked.problems is no list of texts.")
-        return Checked(CheckLevel(value["level"]), _time("checked.at", value.get("at")), tuple(problems))
+        return Checked(
+            CheckLevel(value["level"]),
+            _time("checked.at", value.get("at")),
+            _sentences("checked.problems", value.get("problems", [])),
+            _sentences("checked.warnings", value.get("warnings", [])),
+        )
 
 
 def _count(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_COUNT:
         raise SidecarInvalid(f"{name} is no whole number from 0.")
     return value
+
+
+def _sentences(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(sentence, str) for sentence in value):
+        raise SidecarInvalid(f"{name} is no list of texts.")
+    return tuple(value)
 
 
 def _time(name: str, value: Any) -> datetime:

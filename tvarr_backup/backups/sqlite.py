@@ -7,18 +7,24 @@ drop that connection's locks (POSIX), and with them the safety of every writer i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Self, TypeVar
 from urllib.parse import quote
 
-from tvarr_backup.errors import CopyFailed
+from tvarr_backup.backups.durable import create_private, written_early
+from tvarr_backup.errors import CopyFailed, NoRoom
 
+_COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
 _LOOK_EVERY_SECONDS = 0.1
+_DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+_Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]
 """Called now and then with bytes done and bytes in all; may raise to cancel."""
 
@@ -32,16 +38,38 @@ class Size:
 
 
 @contextlib.contextmanager
-def open_database(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-    """A connection without implicit transactions to a file that exists; `rw` also for reading.
+def open_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection without implicit transactions to a file that exists; `mode=rw` also for reading.
 
-    SQLite 3.40 cannot copy a table with generated columns from a connection that was opened read-only.
+    On a connection that was opened read-only SQLite leaves CHECK constraints out of what it knows of a table, so that
+    `quick_check` and `integrity_check` miss rows that violate them, and SQLite 3.40 cannot copy one with generated
+    columns.
     """
-    uri = f"file:{quote(str(path))}?mode={mode}"
+    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
     with closing(
         sqlite3.connect(uri, uri=True, isolation_level=None, timeout=20, check_same_thread=False)
     ) as connection:
         yield connection
+
+
+def primary_code(problem: sqlite3.Error) -> int | None:
+    """SQLite's own code for the kind of an error; `None` where Python raised it, as for text that is not UTF-8."""
+    code: int | None = getattr(problem, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+@contextlib.contextmanager
+def disk_errors_told() -> Iterator[None]:
+    """What SQLite says of the disk, not of the database, becomes an `OSError`: nothing is learned of the database."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        code = primary_code(problem)
+        if code not in _DISK_ERRORS:
+            raise
+        raise OSError(
+            errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO, f"SQLite says “{problem}”"
+        ) from problem
 
 
 def measure(connection: sqlite3.Connection) -> Size:
@@ -58,19 +86,30 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
     `target` must not exist; it is made with mode 0600, and is complete and on disk when this returns. When it raises
     (`CopyFailed`, or whatever `progress` raised) neither it nor a journal of it is left.
     """
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    descriptor = create_private(target)
     try:
-        with open_database(live) as connection:
+        with written_early(descriptor), open_database(live) as connection:
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA cache_size={_COPY_CACHE}")
             size = measure(connection)
-            _run_watched(connection, target, size, progress)
+
+            def look() -> None:
+                if progress is not None:
+                    progress(min(target.stat().st_size, size.used), size.used)
+
+            with Statements(connection, lambda: connection.execute("VACUUM INTO ?", (str(target.absolute()),))) as copy:
+                copy.result(look)
             return size
     except sqlite3.Error as problem:
         remove_database(target)
+        if primary_code(problem) == sqlite3.SQLITE_FULL:
+            raise NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.") from problem
         raise CopyFailed(f"{live} could not be copied: {str(problem) or 'SQLite gave no reason'}.") from problem
     except BaseException:
         remove_database(target)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def remove_database(path: Path) -> None:
@@ -79,26 +118,30 @@ def remove_database(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-def _run_watched(connection: sqlite3.Connection, target: Path, size: Size, progress: Progress | None) -> None:
-    """Run the one long statement in a thread, tell how far its output has grown, and interrupt it if that raises."""
-    failures: list[BaseException] = []
+class Statements(Generic[_Result]):
+    """Statements at work in a thread of their own, on a connection that nobody else uses meanwhile.
 
-    def vacuum() -> None:
-        try:
-            connection.execute("VACUUM INTO ?", (str(target.absolute()),))
-        except BaseException as problem:  # noqa: BLE001  # raised again below, in the caller's thread
-            failures.append(problem)
+    As a context manager it leaves no thread behind: what has not ended is interrupted.
+    """
 
-    worker = threading.Thread(target=vacuum, name="vacuum-into")
-    worker.start()
-    try:
-        while worker.is_alive():
-            worker.join(_LOOK_EVERY_SECONDS)
-            if progress is not None:
-                progress(min(target.stat().st_size, size.used), size.used)
-    except BaseException:
-        connection.interrupt()
-        worker.join()
-        raise
-    if failures:
-        raise failures[0]
+    def __init__(self, connection: sqlite3.Connection, work: Callable[[], _Result]) -> None:
+        self._connection = connection
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._future = self._pool.submit(work)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while not self._future.done():  # again and again: an interruption between two statements hits neither
+            self._connection.interrupt()
+            wait([self._future], _LOOK_EVERY_SECONDS / 2)
+        self._pool.shutdown()
+
+    def result(self, look: Callable[[], None] | None = None) -> _Result:
+        """Wait for the end, calling `look` several times a second; what it or the work raises is raised here."""
+        while not self._future.done():
+            wait([self._future], _LOOK_EVERY_SECONDS)
+            if look is not None:
+                look()
+        return self._future.result()

@@ -1,0 +1,600 @@
+"""Taking a file in: recognised by its content, described anew with what is true, or refused in words."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.backups.makers import (
+    NOW,
+    backup,
+    changed,
+    member,
+    metadata,
+    on_small_disk,
+    ours,
+    packed,
+    query,
+    raising_at,
+    required,
+    settled,
+    slow_to_check,
+    state,
+    tar_of,
+    tvarrs,
+    tvarrs_new_backup,
+    tvarrs_old_backup,
+)
+from tests.backups.test_archive import zero_archive
+from tests.backups.test_examine import in_encoding, with_wrong_index
+from tvarr_backup import __version__
+from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.catalogue import Backup, find_backup, read_folder
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.lock import backup_lock
+from tvarr_backup.backups.progress import Phase
+from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
+from tvarr_backup.backups.verify import verify_backup
+from tvarr_backup.errors import BackupBusy, NoteInvalid, TvarrBackupError, UploadRefused
+
+NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
+META = NAME.replace(".db.gz", ".meta.json")
+
+
+@pytest.fixture
+def incoming(tmp_path: Path) -> Path:
+    """A folder in which files are offered."""
+    (tmp_path / "incoming").mkdir()
+    return tmp_path / "incoming"
+
+
+@pytest.fixture
+def copy(incoming: Path) -> Path:
+    """A copy of tvarr's database as `VACUUM INTO` makes one."""
+    return settled(tvarrs(incoming / "copy.db"))
+
+
+def adopt(source: Path, folder: Path, **changes: Any) -> Backup:
+    return adopt_backup(source, folder, required(), **changes)
+
+
+def refused(source: Path, folder: Path, **changes: Any) -> str:
+    """The words of a refusal, which leaves everything as it was."""
+    before = state(folder.parent)
+    with pytest.raises(UploadRefused) as problem:
+        adopt(source, folder, **changes)
+    assert state(folder.parent) == before
+    return str(problem.value)
+
+
+class TestTakenIn:
+    """What is tvarr's is taken in, whatever it is called."""
+
+    def test_one_of_ours_keeps_what_is_said_of_it_and_becomes_imported(
+        self, live: Path, folder: Path, incoming: Path
+    ) -> None:
+        theirs = backup(live, prepare_folder(incoming / "theirs"), now=NOW, note="from the attic")
+        before = state(incoming)
+        taken = adopt(incoming / "theirs" / NAME, folder)
+        sidecar = taken.sidecar
+        assert taken.filename == NAME
+        assert (sidecar.kind, sidecar.protected, sidecar.imported) == (BackupKind.UPLOADED, True, True)
+        assert (sidecar.note, sidecar.tvarr_version) == ("from the attic", theirs.sidecar.tvarr_version)
+        assert sidecar.database_checksum == theirs.sidecar.database_checksum
+        assert sidecar.table_counts == theirs.sidecar.table_counts
+        assert sidecar.checked is not None
+        assert (sidecar.checked.level, sidecar.checked.problems) == (CheckLevel.FULL, ())
+        assert find_backup(folder, NAME) == taken
+        assert verify_backup(folder, NAME, required()).problems == ()
+        assert state(incoming) == before
+
+    def test_without_its_sidecar_its_name_tells_the_time(self, live: Path, folder: Path, incoming: Path) -> None:
+        backup(live, prepare_folder(incoming / "theirs"), now=NOW)
+        (incoming / "theirs" / META).unlink()
+        taken = adopt(incoming / "theirs" / NAME, folder)
+        assert (taken.filename, taken.sidecar.note, taken.sidecar.tvarr_version) == (NAME, "", "")
+        assert taken.sidecar.app_version == __version__
+
+    def test_tvarrs_old_form_with_its_sidecar(self, folder: Path, incoming: Path, copy: Path) -> None:
+        taken = adopt(tvarrs_old_backup(incoming, copy), folder)
+        assert taken.filename == "tvarr-backup-2025-12-14T10-30-00.db.gz"
+        assert (taken.sidecar.kind, taken.sidecar.tvarr_version) == (BackupKind.UPLOADED, "0.0.2")
+        assert taken.sidecar.table_counts["filters"] == 2
+
+    def test_tvarrs_new_form_whose_checksum_is_wrong(self, folder: Path, incoming: Path, copy: Path) -> None:
+        taken = adopt(tvarrs_new_backup(incoming, copy), folder)
+        assert taken.filename == "tvarr-backup-2026-01-14T10-30-00.db.gz"
+        assert taken.sidecar.checksum != "sha256:" + "5" * 64
+        assert (taken.sidecar.tvarr_version, taken.sidecar.schema) == ("0.0.30", "tvarr 029")
+        assert verify_backup(folder, taken.filename, required()).problems == ()
+
+    @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
+    def test_a_plain_copy_is_given_the_time_of_now(self, folder: Path, incoming: Path, journal_mode: str) -> None:
+        copy = changed(tvarrs(incoming / "copy.db"), f"PRAGMA journal_mode={journal_mode}")
+        before, began = state(incoming), datetime.now(UTC).replace(microsecond=0)
+        taken = adopt(copy, folder)
+        assert began <= taken.sidecar.created_at <= datetime.now(UTC)
+        assert gzip.decompress((folder / taken.filename).read_bytes())[18:20] == b"\x01\x01"
+        assert state(incoming) == before
+
+    def test_a_database_of_ours_is_taken_in_too(self, folder: Path, incoming: Path) -> None:
+        assert adopt(ours(incoming / "copy.db"), folder).sidecar.schema.startswith("tvarr-backup 0")
+
+    @pytest.mark.parametrize("name", ["picture.png", "x.db.gz", "noise", "x.tar.gz", NAME, "export.json"])
+    @pytest.mark.parametrize("form", ["plain", "gzip", "tar"])
+    def test_names_may_lie(self, folder: Path, incoming: Path, copy: Path, name: str, form: str) -> None:
+        if form == "tar":
+            tvarrs_new_backup(incoming, copy).rename(incoming / name)
+        elif form == "gzip":
+            packed(incoming / name, copy)
+        else:
+            copy.rename(incoming / name)
+        taken = adopt(incoming / name, folder)
+        assert taken.sidecar.table_counts["filters"] == 2
+        assert sorted(state(folder)) == sorted([".lock", ".work", taken.filename, taken.name.sidecar])
+
+    def test_a_temporary_file_is_named_as_it_was_called(self, folder: Path, copy: Path) -> None:
+        assert adopt(packed(copy.with_name("upload-1"), copy), folder, filename=NAME).filename == NAME
+
+    @pytest.mark.parametrize("pragma", ["page_size=1024", "page_size=8192", "auto_vacuum=1"])
+    def test_other_shapes_of_the_file_are_kept(self, folder: Path, copy: Path, pragma: str) -> None:
+        changed(copy, f"PRAGMA {pragma}", "VACUUM")
+        taken = adopt(copy, folder)
+        back = copy.with_name("back.db")
+        back.write_bytes(gzip.decompress((folder / taken.filename).read_bytes()))
+        name, _, value = pragma.partition("=")
+        assert str(query(back, f"PRAGMA {name}")) == value
+
+    def test_another_encoding_is_taken_in(self, folder: Path, copy: Path) -> None:
+        other = in_encoding(copy, copy.with_name("other.db"), "UTF-16le")
+        assert adopt(other, folder).sidecar.table_counts["filters"] == 2
+
+    def test_a_note_of_ones_own_counts_more(self, live: Path, folder: Path, incoming: Path) -> None:
+        backup(live, prepare_folder(incoming / "theirs"), now=NOW, note="theirs")
+        assert adopt(incoming / "theirs" / NAME, folder, note=" mine ").sidecar.note == "mine"
+
+    def test_a_note_of_theirs_is_one_line_of_text(self, live: Path, folder: Path, incoming: Path) -> None:
+        backup(live, prepare_folder(incoming / "theirs"), now=NOW)
+        described = json.loads((incoming / "theirs" / META).read_text()) | {"note": "red \x1b[31m\nalert" + "x" * 999}
+        (incoming / "theirs" / META).write_text(json.dumps(described))
+        assert adopt(incoming / "theirs" / NAME, folder).sidecar.note == "red [31malert" + "x" * 487
+
+    @pytest.mark.parametrize(
+        ("year", "filename"),
+        [
+            ("0001", "tvarr-backup-0001-01-14T10-30-00.db.gz"),
+            ("0999", "tvarr-backup-0999-01-14T10-30-00.db.gz"),
+            ("9999", "tvarr-backup-9999-01-14T10-30-00.db.gz"),
+        ],
+    )
+    def test_any_year_makes_a_name(self, folder: Path, copy: Path, year: str, filename: str) -> None:
+        taken = adopt(tvarrs_new_backup(copy.parent, copy, created_at=f"{year}-01-14T10:30:00Z"), folder)
+        assert taken.filename == filename
+        assert read_folder(folder).backups == (taken,)
+
+    def test_it_can_be_taken_in_again_and_is_newest_each_time(self, folder: Path, incoming: Path, copy: Path) -> None:
+        source = tvarrs_new_backup(incoming, copy)
+        taken = [adopt(source, folder) for _ in range(3)]
+        assert len({each.filename for each in taken}) == 3
+        assert read_folder(folder).backups == tuple(taken[::-1])
+
+    def test_rows_that_refer_to_nothing_need_consent(self, folder: Path, copy: Path) -> None:
+        changed(copy, "DELETE FROM stream_sources")
+        words = refused(copy, folder)
+        assert (
+            "copy.db was not taken in: 1 row of channels refers to a row of stream_sources that is not there." in words
+        )
+        assert words.endswith("with --accept-broken-references.")
+        taken = adopt(copy, folder, accept_broken_references=True)
+        assert taken.sidecar.checked is not None
+        assert len(taken.sidecar.checked.warnings) == 1
+
+    def test_an_archive_in_the_folder_that_is_none_can_be_made_one(self, folder: Path, copy: Path) -> None:
+        packed(folder / NAME, copy)
+        before = state(folder)
+        taken = adopt(folder / NAME, folder)
+        assert taken.filename == NAME.replace("00.db", "00.000.db")
+        assert state(folder).items() >= before.items()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("tvarr.db", b"x")
+    return file.getvalue()
+
+
+class TestOtherFiles:
+    """What is no backup is said to be what it is."""
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "but an empty file."),
+            (_json({"metadata": {"export_type": "stream_sources"}}), "but an export of stream sources; import it with"),
+            (b"\xef\xbb\xbf \n" + _json({"export_type": "filters"}), "but an export of filters; import it with"),
+            (_json({"tvarr_version": "0.0.2"}), "but a JSON file, perhaps the description of a backup."),
+            (b"[1]", "but a JSON file"),
+            (_zip(), "but a zip archive, perhaps another program's backup."),
+            (b"\x89PNG\r\n\x1a\n" + bytes(99), "but a picture."),
+            (b"\xff\xd8\xff\xe0" + bytes(99), "but a picture."),
+            (b"%PDF-1.7", "but a PDF document."),
+            (b"#EXTM3U\n", "but a channel list."),
+            (b"<?xml version='1.0'?>", "but an XML or HTML file."),
+            (b"SQLite format 3", "but something else (it begins with b'SQLite f')."),
+            (bytes(9999), "but something else"),
+        ],
+    )
+    @pytest.mark.parametrize("form", ["plain", "gzip"])
+    def test_it_is_said_what_it_is(self, folder: Path, incoming: Path, content: bytes, words: str, form: str) -> None:
+        source = incoming / "offered.db.gz"
+        source.write_bytes(content)
+        if form == "gzip":
+            packed(source, content)
+        found = refused(source, folder)
+        start = "It is no backup, " if form == "plain" else "It holds no database, "
+        assert found.startswith("offered.db.gz cannot be taken in. " + start)
+        assert words in found
+
+    def test_an_uploaded_file_is_named_as_it_was_called(self, folder: Path, incoming: Path) -> None:
+        (incoming / "tmp1234").write_bytes(b"<html>")
+        words = refused(incoming / "tmp1234", folder, filename="page.html")
+        assert words == "page.html cannot be taken in. It is no backup, but an XML or HTML file."
+
+    @pytest.mark.parametrize(
+        ("what", "words"),
+        [
+            ("missing", "cannot be read: No such file or directory."),
+            ("folder", "cannot be read: it is no regular file."),
+            ("pipe", "cannot be read: it is no regular file."),
+            ("link", "cannot be read: Too many levels of symbolic links."),
+            ("dangling link", "cannot be read: "),
+            ("device", "cannot be read: it is no regular file."),
+        ],
+    )
+    def test_what_is_no_regular_file_is_not_read(
+        self, folder: Path, incoming: Path, copy: Path, what: str, words: str
+    ) -> None:
+        source = incoming / "offered"
+        match what:
+            case "folder":
+                source.mkdir()
+            case "pipe":
+                os.mkfifo(source)
+            case "link":
+                source.symlink_to(copy)
+            case "dangling link":
+                source.symlink_to("nowhere")
+            case "device":
+                source = Path("/dev/null")
+        assert words in refused(source, folder)
+
+    @pytest.mark.parametrize("name", ["/", ".", "..", "/etc"])
+    def test_a_folder_without_a_name_is_no_traceback(self, folder: Path, name: str) -> None:
+        assert "cannot be read: it is no regular file." in refused(Path(name), folder)
+
+    @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+    def test_a_database_that_somebody_has_open_is_refused(self, folder: Path, copy: Path, ending: str) -> None:
+        copy.with_name(f"copy.db{ending}").write_bytes(b"newest changes")
+        assert f"copy.db{ending} lies beside it and may hold the newest changes." in refused(copy, folder)
+
+    @pytest.mark.parametrize("how", ["itself", "hard link", "link", "another path"])
+    def test_the_live_database_is_refused_without_opening_it(
+        self, folder: Path, live: Path, incoming: Path, how: str
+    ) -> None:
+        settled(live)
+        source = incoming / "offered.db" if "link" in how else live
+        if how == "hard link":
+            source.hardlink_to(live)
+        elif how == "link":
+            source.symlink_to(live)
+        elif how == "another path":
+            source = incoming / ".." / live.name
+        with closing(sqlite3.connect(live, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            assert "is the live database itself; `backup create`" in _refused_quietly(source, folder, live)
+            code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+            other = subprocess.run([sys.executable, "-c", code, live], capture_output=True, text=True, check=False)
+            assert "database is locked" in other.stderr
+
+    def test_a_note_that_cannot_be_shown_is_refused(self, folder: Path, copy: Path) -> None:
+        with pytest.raises(NoteInvalid):
+            adopt(copy, folder, note="a\nb")
+
+    def test_somebody_at_work_is_waited_for_by_nobody(self, folder: Path, copy: Path) -> None:
+        before = state(folder)
+        with backup_lock(folder), pytest.raises(BackupBusy):
+            adopt(copy, folder)
+        assert state(folder) == before
+
+
+def _refused_quietly(source: Path, folder: Path, live: Path) -> str:
+    """Without reading the files around, which would itself drop this process's locks on the live one."""
+    with pytest.raises(UploadRefused) as problem:
+        adopt(source, folder, live=live)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", ".work"]
+    return str(problem.value)
+
+
+class TestDamagedArchives:
+    """Strictly one gzip member, with what the sidecar says."""
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda raw: raw[: len(raw) // 2], "breaks off"),
+            (lambda raw: raw[:-1], "breaks off"),
+            (lambda raw: raw[:-8], "breaks off"),
+            (lambda raw: raw + raw, "but the file goes on."),
+            (lambda raw: raw + b"x", "but the file goes on."),
+            (lambda raw: raw + bytes(512), "but the file goes on."),
+            (lambda raw: raw[:2000] + b"\0" * 50 + raw[2050:], "damaged"),
+        ],
+    )
+    def test_what_is_not_whole_is_refused(
+        self, folder: Path, copy: Path, spoil: Callable[[bytes], bytes], words: str
+    ) -> None:
+        for source in (packed(copy.with_name(NAME), copy), tvarrs_new_backup(copy.parent, copy)):
+            source.write_bytes(spoil(source.read_bytes()))
+            found = refused(source, folder)
+            assert found.startswith(f"{source.name} cannot be taken in. ")
+            assert words in found or source.name.endswith(".tar.gz")
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"checksum": "sha256:" + "0" * 64}, "but the description beside it says sha256:00000000"),
+            ({"checksum": "sha256:"}, "checksum is no SHA-256 checksum."),
+            ({"database_size": "many"}, "database_size is no whole number from 0."),
+            ({"format": 1, "kind": "manual", "seq": 1, "database_size": 4096}, "more than the 4096 bytes"),
+            ({"format": 9}, "its format is 9; this program reads 1."),
+        ],
+    )
+    def test_a_sidecar_that_does_not_fit_is_refused(
+        self, folder: Path, copy: Path, changes: dict[str, Any], words: str
+    ) -> None:
+        source = tvarrs_old_backup(copy.parent, copy, **changes)
+        assert words in refused(source, folder)
+
+    @pytest.mark.parametrize(
+        ("members", "words"),
+        [
+            ([], "its first member is no metadata.json."),
+            ([("database.db", b"x")], "its first member is no metadata.json."),
+            ([("metadata.json", b"{}"), ("database.db", b"x")], "created_at is no date and time."),
+            ([("metadata.json", None)], "its second member is not database.db."),
+            ([("metadata.json", None), ("tvarr.db", b"x")], "its second member is not database.db."),
+            ([("metadata.json", None), ("database.db", b"x"), ("more", b"")], "it has more than two members."),
+            ([("metadata.json", None), ("database.db", b"")], "It holds no database, but an empty file."),
+            ([("metadata.json", None), ("database.db", b"\x89PNG")], "It holds no database, but a picture."),
+        ],
+    )
+    def test_a_tar_that_is_not_tvarrs_is_refused(
+        self, folder: Path, copy: Path, members: list[tuple[str, bytes | None]], words: str
+    ) -> None:
+        good = metadata(copy)
+        content = tar_of(*(member(name, good if raw is None else raw) for name, raw in members))
+        source = packed(copy.with_name("offered.tar.gz"), content or bytes(1024))
+        found = refused(source, folder)
+        assert words in found or (not members and "cannot be taken in. It holds no database" in found)
+
+    def test_flipped_bits_are_found_or_change_nothing_in_the_database(self, folder: Path, copy: Path) -> None:
+        source, refusals = packed(copy.with_name(NAME), copy), 0
+        whole = f"sha256:{hashlib.sha256(copy.read_bytes()).hexdigest()}"
+        raw, random = source.read_bytes(), Random(3)
+        for position in random.sample(range(len(raw)), 100):
+            spoilt = bytearray(raw)
+            spoilt[position] ^= 1 << random.randrange(8)
+            source.write_bytes(spoilt)
+            try:  # a run of zeros can be written in two ways, and gzip's header has a time
+                assert adopt(source, folder).sidecar.database_checksum == whole
+            except UploadRefused:
+                refusals += 1
+        assert refusals > 50
+
+
+class TestDatabases:
+    """What is in the file must be tvarr's, whole, and not newer than we are."""
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:4096]), "cannot be taken in."),
+            (lambda path: changed(path, "CREATE TABLE a (b)", "DROP TABLE a", "VACUUM"), "It is an empty database."),
+            (lambda path: changed(path, "CREATE TABLE a (b)", "DROP TABLE a"), "It has no tables."),
+            (
+                lambda path: changed(path, "CREATE TABLE recipes (a)"),
+                "it has neither tvarr's nor our tables, but recipes.",
+            ),
+            (
+                lambda path: changed(
+                    path,
+                    "CREATE TABLE django_migrations (app, name)",
+                    "INSERT INTO django_migrations VALUES ('a', 'b')",
+                ),
+                "the database of another Django program",
+            ),
+            (lambda path: tvarrs(path, "DROP TABLE channels"), "the table channels is missing."),
+            (
+                lambda path: tvarrs(path, "ALTER TABLE filters DROP COLUMN expression"),
+                "the column filters.expression is",
+            ),
+            (lambda path: ours(path, "0099_later"), "by a newer version (tvarr-backup 0099_later); update first"),
+            (
+                lambda path: tvarrs(path, "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')"),
+                "by a newer version (tvarr 030); update first, then take it in.",
+            ),
+            (lambda path: with_wrong_index(settled(tvarrs(path))), "idx_filters_source_type"),
+            (
+                lambda path: tvarrs(
+                    path,
+                    "PRAGMA ignore_check_constraints=1",
+                    "CREATE TABLE t (a CHECK (a > 0))",
+                    "INSERT INTO t VALUES (0)",
+                ),
+                "CHECK constraint failed in t",
+            ),
+            (
+                lambda path: tvarrs(
+                    path,
+                    "CREATE TABLE t (a)",
+                    "INSERT INTO t VALUES (NULL)",
+                    "PRAGMA writable_schema=ON",
+                    "UPDATE sqlite_master SET sql = 'CREATE TABLE t (a NOT NULL)' WHERE name = 't'",
+                ),
+                "NULL value in t.a",
+            ),
+            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), "it has a view “sight”, which would run"),
+            (
+                lambda path: tvarrs(path, "CREATE TRIGGER spy AFTER INSERT ON filters BEGIN SELECT 1; END"),
+                "it has a trigger “spy”, which would run by itself",
+            ),
+            (lambda path: tvarrs(path, "CREATE VIRTUAL TABLE v USING fts5(a)"), "it has a virtual table “v”"),
+        ],
+    )
+    @pytest.mark.parametrize("form", ["plain", "gzip"])
+    def test_what_is_not_is_refused(
+        self, folder: Path, incoming: Path, make: Callable[[Path], object], words: str, form: str
+    ) -> None:
+        source = incoming / "offered.db"
+        make(source)
+        if form == "gzip":
+            packed(source, source)
+        found = refused(source, folder)
+        assert found.startswith("offered.db ")
+        assert words in found
+
+    def test_a_newer_tvarr_is_fine_where_the_live_database_is_as_new(self, folder: Path, copy: Path) -> None:
+        changed(copy, "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
+        newer = required()
+        taken = adopt_backup(copy, folder, type(newer)(newer.columns, newer.app_label, newer.migrations, "030"))
+        assert taken.sidecar.schema == "tvarr 030"
+
+    def test_whatever_bytes_are_wrong_it_is_refused_or_whole(self, folder: Path, copy: Path) -> None:
+        random, whole = Random(31), copy.read_bytes()
+        for _ in range(60):
+            raw = bytearray(whole)
+            for _ in range(random.choice([1, 8, 64])):
+                raw[random.choice([random.randrange(len(raw)), random.randrange(8192)])] = random.randrange(256)
+            copy.write_bytes(raw)
+            try:
+                taken = adopt(copy, folder, accept_broken_references=True)
+            except UploadRefused:
+                continue
+            assert verify_backup(folder, taken.filename, required()).problems == ()
+        assert read_folder(folder).broken == ()
+
+
+class TestInterruptions:
+    """Whatever ends it early, nothing of it is left."""
+
+    @pytest.mark.parametrize("form", ["plain", "gzip", "tar"])
+    @pytest.mark.parametrize("phase", [Phase.RECEIVE, Phase.UNPACK, Phase.PACK, Phase.CHECK, Phase.PUBLISH])
+    def test_what_progress_raises_undoes_everything(self, folder: Path, copy: Path, form: str, phase: Phase) -> None:
+        slow_to_check(copy)
+        source = {"plain": lambda: copy, "gzip": lambda: packed(copy.with_name(NAME), copy)}.get(
+            form, lambda: tvarrs_new_backup(copy.parent, copy)
+        )()
+        if phase is (Phase.UNPACK if form == "plain" else Phase.RECEIVE):
+            return
+        before = state(folder.parent)
+        with pytest.raises(ZeroDivisionError):
+            adopt(source, folder, progress=raising_at(phase, ZeroDivisionError()))
+        assert state(folder.parent) == before
+
+
+LIMITED = """
+import json, sys
+from pathlib import Path
+from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.schema import RequiredSchema
+folder = prepare_folder(Path(sys.argv[1]) / "backups")
+most = 0
+def watch(*_):
+    global most
+    most = max(most, sum(path.stat().st_blocks * 512 for path in (folder / ".work").iterdir()))
+try:
+    adopt_backup(Path(sys.argv[2]), folder, RequiredSchema({}, "tvarr_backup", frozenset()), progress=watch)
+    name, words = "taken in", ""
+except Exception as problem:
+    name, words = type(problem).__name__, str(problem)
+peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+print(json.dumps([name, words, most, peak, sorted(path.name for path in folder.rglob("*"))]))
+"""
+
+
+class TestBombs:
+    """A mebibyte that unpacks to a gibibyte."""
+
+    @pytest.mark.parametrize("form", ["gzip", "tar", "with a sidecar that says little", "with one that says much"])
+    def test_it_is_refused_within_the_limit_and_little_memory(self, folder: Path, incoming: Path, form: str) -> None:
+        source = incoming / NAME
+        source.write_bytes(zero_archive())
+        if form == "tar":
+            header, _ = member("database.db", type=b"0")
+            header.size = 2**30
+            start = tar_of(member("metadata.json", metadata(source)))[:1024] + header.tobuf()
+            source.write_bytes(_gzip_with_zeros(start))
+        elif form.startswith("with"):
+            size = 4096 if form.endswith("little") else 2**40
+            facts = {"checksum": "sha256:" + "0" * 64, "database_size": size, "compressed_size": 1}
+            (incoming / META).write_bytes(
+                json.dumps(json.loads(metadata(source)) | facts | {"format": 1, "kind": "manual", "seq": 1}).encode()
+            )
+        name, words, most, peak, left = on_small_disk(LIMITED, _disk(folder), source, options="size=100m")
+        assert (name, left) == ("UploadRefused" if form.endswith("little") else "NoRoom", [".lock", ".work"])
+        assert "more than the 4096 bytes" in words if form.endswith("little") else "room" in words or "free" in words
+        assert most <= 40 * 2**20
+        assert peak < 100 * 2**20
+
+    def test_a_disk_with_no_room_is_said_before_anything_is_unpacked(self, folder: Path, copy: Path) -> None:
+        name, words, most, _, left = on_small_disk(
+            LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=30m"
+        )
+        assert (name, most, left) == ("NoRoom", 0, [".lock", ".work"])
+        assert words.startswith("Taking the file in needs about 67.1 MB of free space")
+
+    @pytest.mark.parametrize("form", ["plain", "gzip"])
+    def test_a_disk_that_is_just_large_enough_will_do(self, folder: Path, copy: Path, form: str) -> None:
+        source = copy if form == "plain" else packed(copy.with_name(NAME), copy)
+        assert on_small_disk(LIMITED, _disk(folder), source, options="size=66m")[:2] == ["taken in", ""]
+
+
+def _gzip_with_zeros(start: bytes) -> bytes:
+    file = io.BytesIO()
+    with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as target:
+        target.write(start)
+        for _ in range(1024):
+            target.write(bytes(2**20))
+    return file.getvalue()
+
+
+def _disk(folder: Path) -> Path:
+    disk = folder.parent / "disk"
+    disk.mkdir(exist_ok=True)
+    return disk
+
+
+def test_every_refusal_is_one_of_ours() -> None:
+    assert issubclass(UploadRefused, TvarrBackupError)
+    assert UploadRefused.code == "upload_refused"

@@ -1,0 +1,226 @@
+"""What lies in a backup folder: the files themselves are the truth, read afresh at every look."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
+from tvarr_backup.backups.folder import DELETED_ENDING, OWN_NAMES, explained, work_in
+from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
+from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar, read_sidecar
+from tvarr_backup.backups.tvarr_archive import read_metadata
+from tvarr_backup.errors import (
+    BackupBroken,
+    BackupForeign,
+    BackupNotFound,
+    BackupProtected,
+    NoteInvalid,
+    SidecarInvalid,
+)
+
+MAX_NOTE = 500
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A complete backup: its archive is there in the recorded size, and its sidecar can be read."""
+
+    filename: str
+    sidecar: Sidecar
+
+    @property
+    def name(self) -> BackupName:
+        """The parts of the file name."""
+        return _named(self.filename)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file with a backup's name that is none: it is shown with the reason, and nothing but a person's wish removes it."""
+
+    filename: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The folder at one look: backups with the newest first, what is broken, and the names of all other files."""
+
+    backups: tuple[Backup, ...]
+    broken: tuple[Broken, ...]
+    foreign: tuple[str, ...]
+
+
+def read_folder(folder: Path) -> Listing:
+    """List a folder; no content of a file can make this fail. Raises `BackupFolderUnusable` where it cannot be read."""
+    with explained(folder):
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.name not in OWN_NAMES)
+        present = set(names)
+        looked = [_look(folder, name, present) for name in names]
+    backups = [found for found in looked if isinstance(found, Backup)]
+    return Listing(
+        backups=tuple(sorted(backups, key=_age, reverse=True)),
+        broken=tuple(found for found in looked if isinstance(found, Broken)),
+        foreign=tuple(found for found in looked if isinstance(found, str)),
+    )
+
+
+def find_backup(folder: Path, filename: str) -> Backup:
+    """One backup by its whole file name. Raises `BackupNotFound`, or `BackupBroken` with the reason."""
+    name = _named(filename)
+    with explained(folder):
+        found = _look(folder, name.filename, {name.filename})
+    if isinstance(found, Broken):
+        if not os.path.lexists(folder / name.filename):
+            raise _not_found(filename)
+        raise BackupBroken(f"{filename} cannot be used: {found.reason}.")
+    assert isinstance(found, Backup)
+    return found
+
+
+def protect_backup(folder: Path, filename: str, *, protected: bool | None = None, note: str | None = None) -> Backup:
+    """Set or lift the protection, and change the note; `None` leaves either as it is. Only the sidecar is written."""
+    changes: dict[str, Any] = {} if protected is None else {"protected": protected}
+    if note is not None:
+        changes["note"] = checked_note(note)
+    with work_in(folder) as work:
+        return rewrite_sidecar(folder, work, find_backup(folder, filename), **changes)
+
+
+def delete_backup(folder: Path, filename: str) -> None:
+    """Delete one backup, or what is broken under a backup's name, unless that is a folder.
+
+    Raises `BackupProtected`, `BackupNotFound` or `BackupBroken`.
+    """
+    with work_in(folder) as work:
+        try:
+            if find_backup(folder, filename).sidecar.protected:
+                raise BackupProtected(f"{filename} is protected; lift the protection before you delete it.")
+        except BackupBroken:  # a person's wish is enough for what is no backup
+            if stat.S_ISDIR((folder / filename).lstat().st_mode):
+                raise
+        except BackupNotFound:
+            name = parse_name(filename)
+            if name is None or not os.path.lexists(folder / name.sidecar):
+                raise
+        remove_backup(folder, work, _named(filename))
+
+
+def remove_backup(folder: Path, work: Path, name: BackupName) -> None:
+    """Delete without asking; the caller holds the lock. Cut short at any point, it is undone or finished later.
+
+    The sidecar goes first, by moving it out of the way: from then on there is no backup, and the moved sidecar tells
+    recovery whose archive is left over.
+    """
+    if name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar):
+        (folder / name.sidecar).rename(work / (name.filename + DELETED_ENDING))
+        sync_folder(work)
+        sync_folder(folder)
+    (folder / name.filename).unlink(missing_ok=True)
+    sync_folder(folder)
+
+
+def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar) -> Backup:
+    """Make a backup of the finished archive that lies under its name in `work`, synced; the caller holds the lock.
+
+    Once this returns, it stays.
+
+    The archive gets its name first, the sidecar second: only with the sidecar there is a backup. Before either, both
+    lie durably in `work` under the names that let recovery know them.
+    """
+    described = work / name.sidecar
+    write_private(described, encode_sidecar(sidecar))
+    sync_folder(work)
+    publish(work / name.filename, folder / name.filename)
+    try:
+        publish(described, folder / name.sidecar)
+    except FileExistsError:  # of another program, in this very moment: it must not describe our archive
+        (folder / name.filename).unlink()
+        sync_folder(folder)
+        raise
+    return Backup(name.filename, sidecar)
+
+
+def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) -> Backup:
+    """Change members of a sidecar; the caller holds the lock. Raises `BackupForeign` for tvarr's `.tar.gz`."""
+    name = backup.name
+    if name.format is ArchiveFormat.TAR:
+        raise BackupForeign(
+            f"{name.filename} is an archive that tvarr made, and holds its own description. Take it in first "
+            "(`backup adopt`); then it can be protected, given a note, and keep the result of a check."
+        )
+    sidecar = backup.sidecar.with_changes(**changes)
+    if sidecar != backup.sidecar:
+        written = work / name.sidecar
+        write_private(written, encode_sidecar(sidecar))
+        replace(written, folder / name.sidecar)
+    return Backup(name.filename, sidecar)
+
+
+def next_seq(listing: Listing) -> int:
+    """The number of the next backup: higher than every other, whatever the clock says."""
+    return max((backup.sidecar.seq for backup in listing.backups), default=0) + 1
+
+
+def taken_names(folder: Path) -> set[str]:
+    """Every name in the folder, for finding a free one."""
+    return {entry.name for entry in os.scandir(folder)}
+
+
+def checked_note(note: str) -> str:
+    """The note without surrounding blanks. Raises `NoteInvalid`."""
+    note = note.strip()
+    if len(note) > MAX_NOTE:
+        raise NoteInvalid(f"The note has {len(note)} characters; allowed are {MAX_NOTE}.")
+    if not note.isprintable():
+        raise NoteInvalid("The note must be one line of text, without control characters.")
+    return note
+
+
+def _named(filename: str) -> BackupName:
+    name = parse_name(filename)
+    if name is None:
+        raise _not_found(filename)
+    return name
+
+
+def _not_found(filename: str) -> BackupNotFound:
+    return BackupNotFound(f"There is no backup {filename[:100]!r}.")
+
+
+def _age(backup: Backup) -> tuple[int, Any, str]:
+    return (backup.sidecar.seq, backup.sidecar.created_at, backup.filename)
+
+
+def _look(folder: Path, filename: str, present: set[str]) -> Backup | Broken | str | None:
+    """What a name in the folder stands for; `None` for a sidecar whose archive is there and tells the whole story."""
+    described = archive_of_sidecar(filename)
+    if described is not None:
+        if described.filename in present:
+            return None
+        return Broken(described.filename, "its description is there, but its archive is not")
+    name = parse_name(filename)
+    if name is None:
+        return filename
+    return _judge(folder, name)
+
+
+def _judge(folder: Path, name: BackupName) -> Backup | Broken:
+    path = folder / name.filename
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            return Broken(name.filename, "it is no regular file")
+        sidecar = read_metadata(path) if name.format is ArchiveFormat.TAR else read_sidecar(folder / name.sidecar)
+    except SidecarInvalid as problem:
+        return Broken(name.filename, str(problem).removesuffix("."))
+    except OSError as problem:
+        return Broken(name.filename, f"it cannot be read: {problem.strerror}")
+    if status.st_size != sidecar.compressed_size:
+        size = f"it has {status.st_size} bytes, and {sidecar.compressed_size} are recorded"
+        return Broken(name.filename, size)
+    return Backup(name.filename, sidecar)

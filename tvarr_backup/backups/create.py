@@ -1,0 +1,115 @@
+"""Makes a backup: one whole state of the live database, checked, packed, and published only when it is on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from tvarr_backup import __version__
+from tvarr_backup.backups.archive import Packed, pack
+from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
+from tvarr_backup.backups.durable import create_private, sync_file
+from tvarr_backup.backups.examine import Examination, Examined
+from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.names import new_name
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
+from tvarr_backup.backups.sqlite import copy_database, measure, open_database
+from tvarr_backup.errors import CopyDamaged, CopyFailed
+from tvarr_backup.schema import RequiredSchema
+
+WRITTEN_BY = f"tvarr-backup {__version__}"
+
+
+def create_backup(
+    live: Path,
+    folder: Path,
+    required: RequiredSchema,
+    *,
+    kind: BackupKind,
+    note: str = "",
+    now: datetime | None = None,
+    progress: Progress = no_progress,
+) -> Backup:
+    """Back the live database up into a prepared folder; writers go on meanwhile.
+
+    What was committed before the call is in it, and what is committed during the call is in it or not, whole
+    transactions at a time. `now` is aware; `None` asks the clock. Once this returns, the backup is on disk and listed. When it raises
+    (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`, `BackupFolderUnusable`, or whatever `progress`
+    raised), nothing of it is left, and older backups are as they were.
+    """
+    note = checked_note(note)
+    with work_in(folder) as work:
+        listing = read_folder(folder)
+        name = new_name(now or datetime.now(UTC), taken_names(folder))
+        require_room(folder, 2 * _used(live), "The backup")
+        snapshot = work / "snapshot.db"
+        copy_database(live, snapshot, partial(progress, Phase.COPY))
+        packed, examined = pack_and_examine(snapshot, work / name.filename, required, CheckLevel.QUICK, progress)
+        if examined.problems:
+            raise CopyDamaged(
+                f"The copy of {live} did not pass its check and was not published; older backups are as they were. "
+                + " ".join(examined.problems)
+            )
+        sidecar = describe(
+            packed,
+            examined,
+            kind=kind,
+            level=CheckLevel.QUICK,
+            created_at=name.moment,
+            seq=next_seq(listing),
+            note=note,
+        )
+        progress(Phase.PUBLISH, 0, 1)
+        return publish_backup(folder, work, name, sidecar)
+
+
+def pack_and_examine(
+    database: Path, archive: Path, required: RequiredSchema, level: CheckLevel, progress: Progress
+) -> tuple[Packed, Examined]:
+    """Pack a copy into a new archive, synced, and check the copy beside it, while its pages are in memory."""
+    size = database.stat().st_size
+    with Examination(database, required, level) as examination:
+        with open(create_private(archive), "wb") as target:  # noqa: PTH123  # a descriptor
+            packed = pack(database, target.fileno(), progress=lambda done: progress(Phase.PACK, done, size))
+            sync_file(target.fileno())
+        return packed, examination.result(lambda: progress(Phase.CHECK, 0, size))
+
+
+def describe(
+    packed: Packed,
+    examined: Examined,
+    *,
+    kind: BackupKind,
+    level: CheckLevel,
+    created_at: datetime,
+    seq: int,
+    note: str,
+) -> Sidecar:
+    """The sidecar of what was packed and examined just now."""
+    return Sidecar(
+        created_at=created_at,
+        database_size=packed.database_size,
+        compressed_size=packed.archive_size,
+        checksum=packed.archive_checksum,
+        kind=kind,
+        seq=seq,
+        database_checksum=packed.database_checksum,
+        tvarr_version=WRITTEN_BY,
+        app_version=__version__,
+        sqlite_version=sqlite3.sqlite_version,
+        schema=examined.schema,
+        note=note,
+        table_counts=examined.table_counts,
+        checked=Checked(level, datetime.now(UTC), examined.problems, examined.warnings),
+    )
+
+
+def _used(live: Path) -> int:
+    try:
+        with open_database(live) as connection:
+            return measure(connection).used
+    except sqlite3.Error as problem:
+        raise CopyFailed(f"{live} could not be copied: {problem}.") from problem

@@ -1,0 +1,90 @@
+"""Files that appear whole or not at all, that a power cut cannot take back, and that are opened for what they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+from typing import IO
+
+_WRITE_BACK_EVERY_SECONDS = 0.1
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file, never through a link in its last part, and without waiting for a pipe. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(0, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def create_private(path: Path) -> int:
+    """A descriptor of a new, empty file of mode 0600, to be written; `FileExistsError` where the name is taken."""
+    return os.open(path, os.O_WRONLY | _NEW, 0o600)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """A new file of mode 0600 with this content, on disk; its name is durable only once its folder is synced."""
+    with os.fdopen(create_private(path), "wb") as file:
+        file.write(data)
+        sync_file(file.fileno())
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until what was written to the file is on disk."""
+    os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def written_early(descriptor: int) -> Iterator[None]:
+    """Let the disk work while a large file is being filled, so that little is left to wait for at its end.
+
+    No more than that: whoever fills the file syncs it as ever. What the disk refuses meanwhile is raised here too.
+    """
+    filled = Event()
+
+    def write_back() -> None:
+        while not filled.wait(_WRITE_BACK_EVERY_SECONDS):
+            os.fdatasync(descriptor)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="write-back") as thread:
+        writing = thread.submit(write_back)
+        try:
+            yield
+        finally:
+            filled.set()
+        writing.result()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk as they are now."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a finished file its name, durably; `FileExistsError` where the name is taken. The temporary name stays.
+
+    When this raises, the file has not got the name, unless the disk refuses to take that back as well.
+    """
+    os.link(temporary, final, follow_symlinks=False)
+    try:
+        sync_folder(final.parent)
+    except OSError:
+        final.unlink()
+        raise
+
+
+def replace(temporary: Path, final: Path) -> None:
+    """Put a finished file in the place of another, durably: a reader sees the old one or the new one."""
+    temporary.replace(final)
+    sync_folder(final.parent)

@@ -1,0 +1,174 @@
+"""Looks at a copy of a database that nobody else has, and says whether it is whole and whose it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvarr_backup import schema
+from tvarr_backup.backups.sidecar import CheckLevel
+from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code
+from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.schema import RequiredSchema
+
+_NAMED_PROBLEMS = 10
+_COUNTED = """
+    SELECT CAST(name AS TEXT) FROM sqlite_master
+    WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite#_%' ESCAPE '#'
+        AND name NOT IN ('django_migrations', 'schema_migrations')
+    ORDER BY name
+"""
+_CODE = """
+    SELECT CASE type WHEN 'table' THEN 'virtual table' ELSE type END, name FROM sqlite_master
+    WHERE type IN ('trigger', 'view') OR (type = 'table' AND rootpage = 0)
+    ORDER BY name
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what, whether it is well, and a sentence where it is not."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The state of a copy; counts are of live rows.
+
+    `unusable` is why it cannot be tvarr's, where that is so; `code` names what would run by itself in a database:
+    triggers, views and virtual tables, of which tvarr has none.
+    """
+
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...]
+    schema: str
+    unusable: DatabaseUnusable | None
+    code: tuple[str, ...]
+    table_counts: Mapping[str, int]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The sentences of the checks that were not passed."""
+        return tuple(dict.fromkeys(check.detail for check in self.checks if not check.passed))
+
+
+class Examination:
+    """A look at a copy, in a thread of its own; a context manager, which interrupts what has not ended."""
+
+    def __init__(self, path: Path, required: RequiredSchema, level: CheckLevel) -> None:
+        self._opened = open_database(path)
+        self._arguments = (required, level)
+
+    def __enter__(self) -> Statements[Examined]:
+        with disk_errors_told():
+            connection = self._opened.__enter__()
+        self._statements = Statements(connection, lambda: _examine(connection, *self._arguments))
+        return self._statements
+
+    def __exit__(self, *failure: object) -> None:
+        self._statements.__exit__(*failure)
+        self._opened.__exit__(None, None, None)
+
+
+def examine(
+    path: Path, required: RequiredSchema, level: CheckLevel, look: Callable[[], None] | None = None
+) -> Examined:
+    """Check a copy and count its rows; `look` is called several times a second and may raise to cancel.
+
+    Quick looks at the structure of the file; full also holds every index against its table. Neither can see a changed
+    value in a row: only a checksum can. What refers to a row that is not there is a warning, because the live database
+    was so when it was copied. Nothing in the copy is executed or changed. A disk that cannot be read is no finding, but
+    an `OSError`, as far as SQLite tells the two apart.
+    """
+    with Examination(path, required, level) as examination:
+        return examination.result(look)
+
+
+def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> Examined:
+    """A file that is damaged in one place may answer some questions and not others: each is asked by itself."""
+    connection.text_factory = lambda raw: raw.decode(errors="replace")  # a damaged file holds half letters, too
+    look = _Look(connection, required, level)
+    questions = {"structure": look.damage, "tables": look.tables, "references": look.references, "rows": look.rows}
+    with disk_errors_told():
+        for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        checks = tuple(_check(name, ask) for name, ask in questions.items())
+    return Examined(checks, tuple(look.warnings), look.schema, look.unusable, tuple(look.code), look.table_counts)
+
+
+def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
+    try:
+        with disk_errors_told():
+            found = list(ask())
+    except UnicodeDecodeError:  # Python's, for a sentence of SQLite's that quotes half a letter
+        found = ["SQLite cannot read it: a name or a statement in it is no text."]
+    except sqlite3.DatabaseError as problem:
+        code = primary_code(problem)
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise
+        if code == sqlite3.SQLITE_NOTADB:
+            found = ["It is no SQLite database."]
+        else:
+            found = [f"SQLite cannot read it: {problem}."]
+    return Check(name, passed=not found, detail=" ".join(found))
+
+
+class _Look:
+    """The questions, each giving sentences of what is wrong, and what else they find out."""
+
+    def __init__(self, connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> None:
+        self._connection, self._required, self._level = connection, required, level
+        self.warnings: list[str] = []
+        self.code: list[str] = []
+        self.table_counts: dict[str, int] = {}
+        self.schema = ""
+        self.unusable: DatabaseUnusable | None = None
+
+    def damage(self) -> Iterator[str]:
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        if pages < 2:
+            yield "It is an empty database."
+            return
+        pragma = "quick_check" if self._level is CheckLevel.QUICK else "integrity_check"
+        found = [line for (line,) in self._connection.execute(f"PRAGMA {pragma}({_NAMED_PROBLEMS})")]
+        if found != ["ok"]:
+            yield f"SQLite finds it damaged: {'; '.join(found)}."
+
+    def tables(self) -> Iterator[str]:
+        try:
+            if schema.judge(self._connection, self._required, "It") is schema.State.EMPTY:
+                raise DatabaseUnusable("It has no tables.")  # noqa: TRY301  # as one of the refusals that `judge` raises
+            schema.require_columns(self._connection, self._required, "It")
+        except DatabaseUnusable as problem:
+            self.unusable = problem
+            yield str(problem)
+        self.schema = schema.schema_of(self._connection, self._required)
+        for kind, name in self._connection.execute(_CODE):
+            self.code.append(f"{kind} “{name}”")
+
+    def references(self) -> Iterable[str]:
+        """Warnings only: the live database was so when it was copied."""
+        found = Counter((row[0], row[2]) for row in self._connection.execute("PRAGMA foreign_key_check"))
+        for (table, parent), number in sorted(found.items()):
+            self.warnings.append(
+                f"1 row of {table} refers to a row of {parent} that is not there."
+                if number == 1
+                else f"{number} rows of {table} refer to rows of {parent} that are not there."
+            )
+        return ()
+
+    def rows(self) -> Iterable[str]:
+        """Rows of each table that tvarr has not marked as deleted; not of SQLite's and the migrations' own tables."""
+        for table in [name for (name,) in self._connection.execute(_COUNTED)]:
+            columns = self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+            live = " WHERE deleted_at IS NULL" if ("deleted_at",) in columns else ""
+            quoted = table.replace('"', '""')
+            (number,) = self._connection.execute(f'SELECT count(*) FROM "{quoted}"{live}').fetchone()  # noqa: S608  # quoted
+            self.table_counts[table] = number
+        return ()

@@ -1,0 +1,167 @@
+"""The backup folder: who may work in it, what stands in the way in words, and what a crash left there.
+
+`.work` holds what is in the making. Two names in it mean something: a link to an archive of the folder that has no
+sidecar yet (its publishing broke off), and a sidecar with `.deleted` behind its archive's name (its deletion broke
+off). Nothing else tells our own leftovers from an archive that somebody put here by hand, and that is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tvarr_backup.backups.durable import sync_folder
+from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
+from tvarr_backup.backups.names import BackupName, parse_name
+from tvarr_backup.errors import BackupFolderUnusable, NoRoom
+
+WORK_NAME = ".work"
+OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
+DELETED_ENDING = ".deleted"
+MARGIN_BYTES = 64 * 2**20
+"""Room that is asked for beyond what is known to be needed."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def prepare_folder(path: Path) -> Path:
+    """The folder by its real path; made with mode 0700 where it is missing and its parent is not.
+
+    A link to a folder is followed once, here. Raises `BackupFolderUnusable`.
+    """
+    try:
+        if not os.path.lexists(path):
+            path.mkdir(mode=0o700, exist_ok=True)  # web and worker may start at the same moment
+            sync_folder(path.parent)
+        folder = Path(os.path.realpath(path, strict=True))
+    except OSError as problem:
+        raise BackupFolderUnusable(
+            f"The backup folder {path} cannot be used: {problem.strerror}. Name a folder that exists, or one that can be "
+            "made in a folder that exists."
+        ) from problem
+    if not folder.is_dir():
+        raise BackupFolderUnusable(f"The backup folder {path} is no folder.")
+    return folder
+
+
+@contextlib.contextmanager
+def work_in(folder: Path) -> Iterator[Path]:
+    """Hold the folder's lock, clean up after a crash, and give the folder for temporary files, empty.
+
+    It is emptied again at the end, whatever that is: half of a publishing or of a deletion is undone or finished.
+    Raises `BackupBusy` at once where somebody else is at work; what the system refuses becomes `NoRoom` or
+    `BackupFolderUnusable`.
+    """
+    with explained(folder), backup_lock(folder):
+        clean_up(folder)
+        try:
+            yield folder / WORK_NAME
+        finally:
+            # What is left over does not undo what was done, nor is it the reason why something failed: the next
+            # operation cleans it up.
+            with contextlib.suppress(OSError):
+                clean_up(folder)
+
+
+def recover(folder: Path) -> list[str]:
+    """Clean up after a crash; the names of what was removed. Raises `BackupBusy` where somebody is at work."""
+    with explained(folder), backup_lock(folder):
+        return clean_up(folder)
+
+
+def clean_up(folder: Path) -> list[str]:
+    """Empty the folder for temporary files; the caller holds the lock. Can be cut short and run again.
+
+    The archive of a publishing that broke off goes, because without a sidecar it is no backup, and so does what a
+    deletion that broke off has left. Whatever else lies in the backup folder stays.
+    """
+    work = folder / WORK_NAME
+    try:
+        work.mkdir(mode=0o700)
+        sync_folder(folder)
+    except FileExistsError:
+        if not stat.S_ISDIR(work.lstat().st_mode):
+            raise BackupFolderUnusable(f"{work} is no folder, but temporary files belong there.") from None
+    removed = []
+    for path in sorted(work.iterdir()):
+        leftover = _leftover_archive(folder, path)
+        if leftover is not None:
+            leftover.unlink()
+            sync_folder(folder)
+            removed.append(leftover.name)
+        _remove(path)
+        removed.append(f"{WORK_NAME}/{path.name}")
+    return removed
+
+
+def require_room(folder: Path, needed: int, what: str) -> None:
+    """Raise `NoRoom` with both numbers where less than this is free. A hint only: others write as well."""
+    free = free_bytes(folder)
+    if free < needed + MARGIN_BYTES:
+        raise NoRoom(
+            f"{what} needs about {megabytes(needed + MARGIN_BYTES)} of free space in {folder}; there are "
+            f"{megabytes(free)}."
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """What a user without privileges may still write."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def megabytes(size: int) -> str:
+    """A size for a sentence."""
+    return f"{size / 1_000_000:.1f} MB"
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses in a backup folder into a sentence."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _FULL:
+            raise NoRoom(
+                f"The disk of the backup folder {folder} is full ({megabytes(_free_or_none(folder))} free); what was "
+                "begun has been removed, and older backups are as they were."
+            ) from problem
+        raise BackupFolderUnusable(
+            f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
+            + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
+        ) from problem
+
+
+def _leftover_archive(folder: Path, path: Path) -> Path | None:
+    """The archive of the backup folder that this temporary file proves to be half of something."""
+    deleted = path.name.endswith(DELETED_ENDING)
+    name = parse_name(path.name.removesuffix(DELETED_ENDING))
+    if name is None or path.is_symlink() or not path.is_file():
+        return None
+    archive = folder / name.filename
+    if not archive.is_file() or archive.is_symlink() or _has_sidecar(folder, name):
+        return None
+    return archive if deleted or archive.samefile(path) else None
+
+
+def _has_sidecar(folder: Path, name: BackupName) -> bool:
+    return os.path.lexists(folder / name.sidecar)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _free_or_none(folder: Path) -> int:
+    try:
+        return free_bytes(folder)
+    except OSError:
+        return 0

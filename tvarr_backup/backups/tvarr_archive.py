@@ -1,0 +1,101 @@
+"""tvarr's newer archives: a gzipped tar of `metadata.json` and `database.db`, whose checksum is known to be wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import IO, Any
+
+from tvarr_backup.backups.archive import unpacked_start
+from tvarr_backup.backups.durable import create_private, open_regular
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.sidecar import MAX_BYTES, BackupKind, Sidecar, decode_sidecar
+from tvarr_backup.errors import ArchiveDamaged, SidecarInvalid
+
+_METADATA = "metadata.json"
+_DATABASE = "database.db"
+_HEADER_BYTES = 2**16
+_BLOCK_BYTES = 2**20
+_DAMAGE = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
+"""What `tarfile` raises for headers that make no sense: not all of it is its own."""
+
+
+def read_metadata(path: Path) -> Sidecar:
+    """What such an archive says of itself, from its first bytes alone; its size is that of the file.
+
+    Raises `SidecarInvalid`; nothing of the database is read, and no more than about 1 MiB is unpacked.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            start = unpacked_start(file.read(MAX_BYTES + _HEADER_BYTES))
+    except OSError as problem:
+        raise SidecarInvalid(f"{path.name} cannot be read: {problem.strerror}.") from problem
+    try:
+        with tarfile.open(fileobj=io.BytesIO(start), mode="r:") as tar:
+            sidecar = _metadata_in(tar)
+    except _DAMAGE as problem:
+        raise SidecarInvalid(f"{path.name} is no archive of tvarr's: {problem}.") from problem
+    except SidecarInvalid as problem:
+        raise SidecarInvalid(f"{path.name}: {problem}") from problem
+    return sidecar.with_changes(compressed_size=size, kind=BackupKind.TVARR)
+
+
+def extract_database(source: Path, target: Path, progress: Progress = no_progress) -> Sidecar:
+    """Write the database in an unpacked tar of tvarr's to a new file, and give what the archive says of itself.
+
+    Raises `ArchiveDamaged` or `SidecarInvalid`.
+    """
+    try:
+        with source.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
+            sidecar = _metadata_in(tar)
+            member = tar.next()
+            if member is None or member.name != _DATABASE or not _is_plain(member):
+                raise ArchiveDamaged(f"The archive is none of tvarr's: its second member is not {_DATABASE}.")
+            _copy(tar.extractfile(member), target, member.size, progress)
+            if tar.next() is not None:
+                raise ArchiveDamaged("The archive is none of tvarr's: it has more than two members.")
+    except _DAMAGE as problem:
+        raise ArchiveDamaged(f"The archive is damaged: {problem}.") from problem
+    return sidecar
+
+
+def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
+    with os.fdopen(create_private(target), "wb") as copy:
+        while block := data.read(_BLOCK_BYTES):
+            copy.write(block)
+            progress(Phase.UNPACK, copy.tell(), size)
+
+
+class _Bounded(io.BufferedIOBase):
+    """A file that is not read in large pieces: a header that claims gigabytes must not get them as memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= 2 * MAX_BYTES:
+            raise ArchiveDamaged("The archive is damaged: one of its headers is too large.")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _metadata_in(tar: tarfile.TarFile) -> Sidecar:
+    member = tar.next()
+    if member is None or member.name != _METADATA or not _is_plain(member) or member.size > MAX_BYTES:
+        raise SidecarInvalid(f"its first member is no {_METADATA}.")
+    data: Any = tar.extractfile(member)
+    return decode_sidecar(data.read())
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    """A file whose bytes are all there: with holes, a few bytes would become as many as its header likes."""
+    return member.isreg() and not member.issparse() and member.size >= 0

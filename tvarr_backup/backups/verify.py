@@ -1,0 +1,109 @@
+"""Verifies a backup completely: what was written is what is read, and what is read is tvarr's database, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tvarr_backup import schema
+from tvarr_backup.backups.archive import Packed
+from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
+from tvarr_backup.backups.durable import open_regular
+from tvarr_backup.backups.examine import Check, Examined, examine
+from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.names import ArchiveFormat
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
+from tvarr_backup.backups.stage import stage
+from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, DatabaseNewer, SidecarInvalid
+from tvarr_backup.schema import RequiredSchema
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a full check found; `backup` has it in its sidecar, where there is one."""
+
+    backup: Backup
+    checks: tuple[Check, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The sentences of the checks that were not passed."""
+        return tuple(dict.fromkeys(check.detail for check in self.checks if not check.passed))
+
+
+def verify_backup(
+    folder: Path, filename: str, required: RequiredSchema, *, progress: Progress = no_progress
+) -> Verification:
+    """Check everything about a backup, and keep the result in its sidecar.
+
+    That a backup is damaged is a result and no error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
+    or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
+    """
+    with work_in(folder) as work:
+        backup = find_backup(folder, filename)
+        require_room(folder, backup.sidecar.database_size, "The check")
+        found = _verify(folder, work, backup, required, progress)
+        if backup.name.format is ArchiveFormat.TAR:
+            return found
+        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, found.warnings)
+        return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
+
+
+def _verify(folder: Path, work: Path, backup: Backup, required: RequiredSchema, progress: Progress) -> Verification:
+    recorded = backup.sidecar
+    limit = None if recorded.kind is BackupKind.TVARR else recorded.database_size
+    try:
+        with open_regular(folder / backup.filename) as archive:
+            staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
+    except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
+        return Verification(backup, (Check("archive", passed=False, detail=str(problem)),))
+    size = staged.path.stat().st_size
+    examined = examine(staged.path, required, CheckLevel.FULL, lambda: progress(Phase.CHECK, 0, size))
+    checks, warnings = examined.checks, examined.warnings
+    if isinstance(examined.unusable, DatabaseNewer):  # nothing is wrong with it, we are too old for it
+        checks = tuple(Check("tables", passed=True) if check.name == "tables" else check for check in checks)
+        warnings = (*warnings, str(examined.unusable))
+    elif schema.is_newer(examined.schema, required):
+        warnings = (*warnings, f"It was made by a newer version ({examined.schema}) than this program knows.")
+    as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
+    return Verification(
+        backup,
+        (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined)),
+        warnings,
+    )
+
+
+def _compared(recorded: Sidecar, packed: Packed) -> Iterator[Check]:
+    """Checksums and size; tvarr's sidecars know only the first."""
+    yield _same("archive checksum", recorded.checksum, packed.archive_checksum)
+    if recorded.kind is not BackupKind.TVARR:
+        yield _same("database checksum", recorded.database_checksum, packed.database_checksum)
+        yield _same("database size", str(recorded.database_size), str(packed.database_size))
+
+
+def _counted(recorded: Sidecar, examined: Examined) -> Iterator[Check]:
+    """Rows against the record; tvarr counts in the live database and too much, so its counts are no measure."""
+    if recorded.kind is BackupKind.TVARR:
+        return
+    different = {
+        table: (number, examined.table_counts.get(table))
+        for table, number in recorded.table_counts.items()
+        if examined.table_counts.get(table) != number
+    }
+    sentence = "; ".join(
+        f"there is no table {table}" if now is None else f"{table} has {now} rows, recorded are {number}"
+        for table, (number, now) in different.items()
+    )
+    yield Check(
+        "row counts", passed=not different, detail=f"The rows are not those recorded: {sentence}." if sentence else ""
+    )
+
+
+def _same(name: str, recorded: str, found: str) -> Check:
+    if recorded == found:
+        return Check(name, passed=True)
+    return Check(name, passed=False, detail=f"The {name} is {found}, but {recorded} is recorded.")
