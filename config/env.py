@@ -4,11 +4,14 @@ import os
 import re
 import zoneinfo
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
 
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -38,6 +41,15 @@ def integer(name: str, default: int, low: int, high: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
         raise refuse(name, value, f"a whole number from {low} to {high}")
     return int(value)
+
+
+def duration(name: str) -> timedelta | None:
+    """A duration such as `30d`; `None` where the variable is unset or blank."""
+    value = text(name, "")
+    try:
+        return parse_duration(value) if value else None
+    except ValueError:
+        raise refuse(name, value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit") from None
 
 
 def path(name: str, default: str) -> Path:

@@ -17,6 +17,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 STORAGE_BASE_DIR = env.path("TVARR_STORAGE_BASE_DIR", "data")
 SECRET_KEY_PATH = STORAGE_BASE_DIR / "secret-key"
 INITIAL_PASSWORD_PATH = STORAGE_BASE_DIR / "initial-password"
+BACKUP_DIRECTORY = env.path("TVARR_BACKUP_DIRECTORY", str(STORAGE_BASE_DIR / "backups"))
+BACKUP_RETENTION = env.integer("TVARR_BACKUP_RETENTION", 7, 1, 100_000)
+BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_MAX_AGE")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8080, 1, 65535)
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
@@ -45,8 +48,10 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
+    "django_q",  # before our admin, which takes its pages out again
     "tvarr_backup.apps.TvarrBackupConfig",
     "tvarr_backup.portable.apps.PortableConfig",
+    "tvarr_backup.operations.apps.OperationsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -132,6 +137,29 @@ DATABASES = {DEFAULT: _default_database(), TVARR: _tvarr_database()}
 # A path named by the environment must exist; the place we choose ourselves may be filled by `prepare`.
 TVARR_DATABASE_NAMED = bool(env.text("TVARR_DATABASE_DSN", ""))
 
+# --- The queue and its worker ----------------------------------------------------------------------------------------
+
+_LONGEST_TASK_SECONDS = 6 * 60 * 60
+Q_CLUSTER = {
+    "name": "tvarr-backup",
+    "label": "Queue",
+    "orm": DEFAULT,
+    "workers": 1,  # one operation at a time is the rule anyway
+    "queue_limit": 1,
+    "bulk": 1,
+    "timeout": _LONGEST_TASK_SECONDS,
+    # Counts from the moment a task is taken from the table, so a task that waits behind another must not be over it.
+    "retry": 4 * _LONGEST_TASK_SECONDS,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": True,  # without it, a cron in a zone with summer time spins for the whole hour that comes twice
+    "time_zone": "UTC",
+    "poll": 1,
+    "guard_cycle": 1,
+    "recycle": 50,
+    "save_limit": 200,
+}
+
 # --- Safety ----------------------------------------------------------------------------------------------------------
 
 CONTENT_SECURITY_POLICY = {
@@ -166,5 +194,10 @@ LOGGING = {
     "formatters": {"text": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "text"}},
     "root": {"handlers": ["console"], "level": _LEVEL},
-    "loggers": {"django": {"level": _LEVEL}, "django.db.backends": {"level": "INFO"}},
+    "loggers": {
+        "django": {"level": _LEVEL},
+        "django.db.backends": {"level": "INFO"},
+        # Its five lines for each task say less than the operation's own one.
+        "django-q": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
+    },
 }

@@ -1,20 +1,65 @@
 """`manage.py check` finds, by id, what would keep the service from working."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from tests.installation import Installation
+from tests.installation import ROOT, Installation
+from tvarr_backup.checks import check_sqlite, has_wal_reset_bug
 
 
 def test_nothing_is_wrong_before_the_first_preparation(installation: Installation) -> None:
-    assert "no issues" in installation.ok("check")
+    installation.ok("check", "--fail-level", "WARNING")
     assert not installation.data.exists()
 
 
 def test_nothing_is_wrong_with_tvarrs_own_database(installation: Installation, tvarr_own: Path) -> None:
     installation.environment["TVARR_DATABASE_DSN"] = str(tvarr_own)
-    assert "no issues" in installation.ok("check")
+    installation.ok("check", "--fail-level", "WARNING")
+
+
+def test_backups_on_the_disk_of_the_database_are_mentioned(prepared: Installation) -> None:
+    prepared.ok("backup", "create")
+    told = prepared.run("check", "--fail-level", "WARNING")
+    assert (told.returncode, "(tvarr_backup.I001) Backups in " in told.stderr) == (0, True)
+    other = "/dev/shm" if Path("/dev/shm").stat().st_dev != prepared.data.stat().st_dev else "/proc"
+    assert "I001" not in prepared.run("check", TVARR_BACKUP_DIRECTORY=other).stderr
+
+
+def test_a_backup_folder_that_may_not_be_written_is_refused(installation: Installation) -> None:
+    closed = installation.data.with_name("closed")
+    closed.mkdir(mode=0o500)
+    installation.heeds_modes = True
+    found = installation.refused("check", TVARR_BACKUP_DIRECTORY=str(closed / "backups"))
+    assert f"(tvarr_backup.E003) TVARR_BACKUP_DIRECTORY is '{closed}/backups', and {closed} is not a folder" in found
+
+
+def test_a_backup_folder_that_everybody_is_served_is_refused(installation: Installation) -> None:
+    found = installation.refused("check", TVARR_BACKUP_DIRECTORY=str(ROOT / "static" / "backups"))
+    assert "(tvarr_backup.E004) TVARR_BACKUP_DIRECTORY is " in found
+
+
+@pytest.mark.parametrize(
+    ("version", "has_it"),
+    [
+        ((3, 6, 23), False), ((3, 7, 0), True), ((3, 40, 1), True), ((3, 44, 5), True), ((3, 44, 6), False),
+        ((3, 45, 0), True), ((3, 50, 6), True), ((3, 50, 7), False), ((3, 51, 2), True), ((3, 51, 3), False),
+        ((3, 54, 1), False),
+    ],
+)  # fmt: skip
+def test_versions_of_sqlite_that_can_lose_commits_are_known(version: tuple[int, ...], has_it: bool) -> None:
+    assert has_wal_reset_bug(version) is has_it
+
+
+def test_such_a_version_is_mentioned(installation: Installation) -> None:
+    told = installation.run("check", "--fail-level", "WARNING").stderr
+    assert ("I002" in told) == has_wal_reset_bug(sqlite3.sqlite_version_info)
+
+
+def test_an_sqlite_that_cannot_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 26, 0))
+    assert [found.id for found in check_sqlite()] == ["tvarr_backup.E005"]
 
 
 @pytest.mark.parametrize("command", ["check", "prepare", "up"])

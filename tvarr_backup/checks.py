@@ -1,29 +1,24 @@
 """System checks: what must be right before anything is served, each with its id."""
 
 import os
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Info, register
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
+
+_OLDEST_SQLITE = (3, 27)  # `VACUUM INTO`
+_MENDED_IN: dict[tuple[int, ...], int] = {(3, 44): 6, (3, 50): 7}
 
 
 @register
 def check_storage_folder(**_: Any) -> list[CheckMessage]:
     """E001: the storage folder can be written, or can be created."""
-    folder = conf.storage_folder()
-    existing = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return []
-    return [
-        Error(
-            f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and {existing} is not a folder that we may write to.",
-            hint="Name a folder that belongs to the user this program runs as.",
-            id="tvarr_backup.E001",
-        )
-    ]
+    return _writable("TVARR_STORAGE_BASE_DIR", conf.storage_folder(), "tvarr_backup.E001")
 
 
 @register
@@ -34,3 +29,78 @@ def check_tvarr_database(**_: Any) -> list[CheckMessage]:
     except DatabaseUnusable as problem:
         return [Error(str(problem), id="tvarr_backup.E002")]
     return []
+
+
+@register
+def check_backup_folder(**_: Any) -> list[CheckMessage]:
+    """E003: the backup folder can be written; E004: no web server gives it away; I001: it is on the database's disk."""
+    folder = Path(settings.BACKUP_DIRECTORY)
+    if conf.storage_folder() not in folder.parents and (
+        found := _writable("TVARR_BACKUP_DIRECTORY", folder, "tvarr_backup.E003")
+    ):
+        return found
+    served = [Path(place).resolve() for place in settings.STATICFILES_DIRS]
+    if any(place == folder.resolve() or place in folder.resolve().parents for place in served):
+        return [
+            Error(
+                f"TVARR_BACKUP_DIRECTORY is {str(folder)!r}, which is served to everybody as static files.",
+                hint="Backups hold passwords: name a folder that no web server serves.",
+                id="tvarr_backup.E004",
+            )
+        ]
+    database = conf.database_path(conf.tvarr_alias())
+    if _disk_of(folder) == _disk_of(database) is not None:
+        return [
+            Info(
+                f"Backups in {folder} are on the same disk as the database, and would be lost with it.",
+                hint="Keep a second copy elsewhere, or name a folder on another disk with TVARR_BACKUP_DIRECTORY.",
+                id="tvarr_backup.I001",
+            )
+        ]
+    return []
+
+
+@register
+def check_sqlite(**_: Any) -> list[CheckMessage]:
+    """E005: SQLite can copy a database with `VACUUM INTO`; I002: a checkpoint of this version can lose commits."""
+    version = sqlite3.sqlite_version_info
+    if version < _OLDEST_SQLITE:
+        return [Error(f"SQLite is {sqlite3.sqlite_version}; needed is 3.27 or newer.", id="tvarr_backup.E005")]
+    if has_wal_reset_bug(version):
+        return [
+            Info(
+                f"SQLite is {sqlite3.sqlite_version}, which in rare cases loses commits when two checkpoints meet.",
+                hint="Mended in 3.51.3, 3.50.7 and 3.44.6; a newer system or the container image brings one of these.",
+                id="tvarr_backup.I002",
+            )
+        ]
+    return []
+
+
+def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the bug of 3.7.0 to 3.51.2 that was mended in 3.51.3, and in 3.50.7 and 3.44.6 besides."""
+    if version[:2] in _MENDED_IN:
+        return version < (*version[:2], _MENDED_IN[version[:2]])
+    return (3, 7) <= version < (3, 51, 3)
+
+
+def _disk_of(path: Path) -> int | None:
+    """What tells one file system from another; `None` where the path cannot be looked at."""
+    try:
+        return path.stat().st_dev
+    except OSError:
+        return None
+
+
+def _writable(name: str, folder: Path, id_: str) -> list[CheckMessage]:
+    """Nothing to say where the folder can be written, or can be made."""
+    existing = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return []
+    return [
+        Error(
+            f"{name} is {str(folder)!r}, and {existing} is not a folder that we may write to.",
+            hint="Name a folder that belongs to the user this program runs as.",
+            id=id_,
+        )
+    ]

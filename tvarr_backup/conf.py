@@ -1,5 +1,6 @@
 """The settings that this package reads, at the moment of the call."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -7,9 +8,18 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from tvarr_backup import models
-from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
-from tvarr_backup.tvarr_database import APP_LABEL, State, inspect, is_attached, is_tvarrs_own
+from tvarr_backup import models, tvarr_database
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.retention import Policy
+from tvarr_backup.errors import (
+    BackupUnsupported,
+    DatabaseForeign,
+    DatabaseMissing,
+    DatabaseNotPrepared,
+    DatabaseUnusable,
+)
+from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.tvarr_database import APP_LABEL, inspect, is_attached, is_tvarrs_own, newest_tvarr_migration
 
 
 def tvarr_alias() -> str:
@@ -75,3 +85,30 @@ def _unapplied(alias: str) -> bool:
     executor = MigrationExecutor(connections[alias])
     wanted = [node for node in executor.loader.graph.leaf_nodes() if (node[0] == APP_LABEL) == (alias == tvarr_alias())]
     return bool(executor.migration_plan(wanted))
+
+
+def live_database() -> Path:
+    """The database that backups are made of, by its real path. Raises `BackupUnsupported` where it is not SQLite."""
+    alias = tvarr_alias()
+    if connections[alias].vendor != "sqlite":
+        raise BackupUnsupported(
+            f"tvarr's database is on {connections[alias].display_name}, and only SQLite databases are backed up here: use "
+            "pg_dump for PostgreSQL, or mysqldump for MySQL."
+        )
+    return database_path(alias).resolve()
+
+
+def backup_folder() -> Path:
+    """Where backups lie, by its real path, made where it is missing. Raises `BackupFolderUnusable`."""
+    return prepare_folder(Path(settings.BACKUP_DIRECTORY))
+
+
+def required_schema() -> RequiredSchema:
+    """What a backup must have to be one: what the models need, at most as new as we know or the live database is."""
+    required = tvarr_database.required_schema()
+    return replace(required, tvarr_newest=max(required.tvarr_newest, newest_tvarr_migration(live_database())))
+
+
+def default_policy() -> Policy:
+    """How many automatic backups are kept, as the environment says."""
+    return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE)

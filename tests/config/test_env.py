@@ -1,6 +1,7 @@
 """Each reader of the environment: what it takes, what stands in for nothing, and what it says of nonsense."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from tvarr_backup.backups.durations import ALLOWED_DURATIONS
 
 LEVELS = ("debug", "info")
 READERS: dict[str, Callable[[], Any]] = {
     "text": lambda: env.text("HARBOUR", "fallback"),
     "word": lambda: env.word("HARBOUR", "info", LEVELS),
+    "duration": lambda: env.duration("HARBOUR"),
     "integer": lambda: env.integer("HARBOUR", 8080, 1, 65535),
     "path": lambda: env.path("HARBOUR", "data"),
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
@@ -24,6 +27,8 @@ READERS: dict[str, Callable[[], Any]] = {
 ACCEPTED: list[tuple[str, str, Any]] = [
     ("text", "  a b ", "a b"),
     ("word", " DEBUG", "debug"),
+    ("duration", "1w2d", timedelta(days=9)),
+    ("duration", "12h", timedelta(hours=12)),
     ("integer", "1", 1),
     ("integer", " 65535 ", 65535),
     ("path", "/srv/a b", Path("/srv/a b")),
@@ -55,6 +60,7 @@ ACCEPTED: list[tuple[str, str, Any]] = [
 DEFAULTS: list[tuple[str, Any]] = [
     ("text", "fallback"),
     ("word", "info"),
+    ("duration", None),
     ("integer", 8080),
     ("path", Path.cwd() / "data"),
     ("host", "127.0.0.1"),
@@ -65,6 +71,10 @@ DEFAULTS: list[tuple[str, Any]] = [
 ]
 REFUSED: list[tuple[str, str, str]] = [
     ("word", "loud", "one of debug, info"),
+    *[
+        ("duration", value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit")
+        for value in ("soon", "0d", "30", "2d1w", "30 d", "9999w1h", "-1d", "1.5d", "٣d")
+    ],
     *[
         ("integer", value, "a whole number from 1 to 65535")
         for value in ("0", "65536", "-1", "+1", "1.0", "0x50", "1e3", "port", "٣", "9" * 10)
