@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import tempfile
 
 # Before Django reads its settings: tests write into a folder of their own, whatever the machine's environment says.
@@ -12,6 +13,7 @@ os.environ["TVARR_STORAGE_BASE_DIR"] = _folder.name
 os.environ["SECRET_KEY"] = "only-for-tests-" * 5
 
 from collections.abc import Iterator  # noqa: E402
+from contextlib import closing  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -20,6 +22,12 @@ from django.db import connections  # noqa: E402
 
 from tests.installation import Installation  # noqa: E402
 from tests.tvarr_own import build_tvarr_database  # noqa: E402
+
+_BALLAST = """
+    CREATE TABLE ballast (bytes BLOB);
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 250)
+    INSERT INTO ballast SELECT randomblob(1000000) FROM number;
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,6 +69,25 @@ def prepared(installation: Installation, _prepared_folder: Path) -> Installation
     """An installation on which `prepare` has been run: a copy of one that is prepared once."""
     shutil.copytree(_prepared_folder, installation.data)
     return installation
+
+
+@pytest.fixture(scope="session")
+def _large_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Large enough that a backup of it takes some tenths of a second."""
+    installation = Installation(tmp_path_factory.mktemp("large") / "data").prepared()
+    path = installation.data / "tvarr.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_BALLAST)
+    yield path
+    path.unlink()  # pytest keeps the folders of the last runs
+
+
+@pytest.fixture
+def large(prepared: Installation, _large_database: Path) -> Iterator[Installation]:
+    """An installation with a large database; what a backup only reads is shared between tests."""
+    prepared.environment["TVARR_DATABASE_DSN"] = str(_large_database)
+    yield prepared
+    shutil.rmtree(prepared.data)
 
 
 @pytest.fixture

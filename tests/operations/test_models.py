@@ -1,0 +1,132 @@
+"""Backup settings, and what the rows say of themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+
+from tests.operations.elsewhere import queued
+from tvarr_backup import conf
+from tvarr_backup.backups.retention import Policy
+from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState
+
+pytestmark = pytest.mark.django_db
+
+
+def test_without_a_row_everything_is_as_the_environment_says() -> None:
+    assert BackupSettings.load().policy() == conf.default_policy()
+    assert BackupSettings.objects.count() == 0  # looking stores nothing
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, {}),
+        ({"keep": 3}, {"keep": 3}),
+        ({"keep_all": True}, {"keep": None}),
+        ({"keep": 3, "keep_all": True}, {"keep": None}),
+        ({"max_age": "1w2d"}, {"max_age": timedelta(days=9)}),
+        ({"max_age": "none"}, {"max_age": None}),
+        ({"keep": 1, "max_age": "12h"}, {"keep": 1, "max_age": timedelta(hours=12)}),
+    ],
+)
+def test_what_is_set_counts_and_the_rest_is_as_the_environment_says(
+    columns: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    row = BackupSettings(pk=1, **columns)
+    row.full_clean()
+    row.save()
+    default = conf.default_policy()
+    assert BackupSettings.load().policy() == Policy(**({"keep": default.keep, "max_age": default.max_age} | expected))
+
+
+def test_there_is_one_row_at_most() -> None:
+    BackupSettings.objects.create(pk=1)
+    for wrong in ({"pk": 2}, {"pk": 1}, {}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            BackupSettings.objects.create(**wrong)
+
+
+def test_saving_again_changes_the_row() -> None:
+    for keep in (3, 5):
+        row = BackupSettings.load()
+        row.keep = keep
+        row.save()
+    assert BackupSettings.load().keep == 5
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("keep", 0, "keep 0 is not allowed; allowed are whole numbers from 1 to 100000, or nothing."),
+        ("keep", -1, "keep -1 is not allowed; allowed are whole numbers from 1 to 100000, or nothing."),
+        ("keep", 100_001, "keep 100001 is not allowed; allowed are whole numbers from 1 to 100000, or nothing."),
+        ("max_age", "30", "max_age “30” is not allowed; allowed are whole weeks, days and hours in this order"),
+        ("max_age", "0d", "max_age “0d” is not allowed; allowed are whole weeks"),
+        ("max_age", "None", "max_age “None” is not allowed; allowed are whole weeks"),
+        ("max_age", "3 days", "“none” for no limit, or nothing for the environment's default."),
+    ],
+)
+def test_nonsense_is_refused_with_the_field_the_value_and_what_is_allowed(field: str, value: Any, words: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        BackupSettings(pk=1, **{field: value}).full_clean()
+    assert list(refusal.value.message_dict) == [field]
+    assert any(words in message for message in refusal.value.message_dict[field]), refusal.value.message_dict
+
+
+@pytest.mark.parametrize("keep", [0, 100_001])
+def test_the_database_itself_refuses_an_impossible_number(keep: int) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        BackupSettings.objects.create(pk=1, keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "percent"),
+    [(0, None, None), (0, 0, None), (0, 200, 0), (1, 200, 0), (199, 200, 99), (200, 200, 100), (300, 200, 100)],
+)
+def test_percent_is_whole_and_reaches_a_hundred_only_at_the_end(
+    done: int, total: int | None, percent: int | None
+) -> None:
+    assert Operation(done_bytes=done, total_bytes=total).percent == percent
+
+
+@pytest.mark.parametrize(("state", "is_open"), [(state, state in ("queued", "running")) for state in OperationState])
+def test_only_what_waits_or_runs_is_open(state: OperationState, is_open: bool) -> None:
+    assert Operation(state=state).is_open == is_open
+
+
+def test_the_newest_operation_is_first_and_each_has_a_name() -> None:
+    first = queued(OperationKind.VERIFY)
+    Operation.objects.update(state=OperationState.FAILED)
+    second = queued()
+    assert list(Operation.objects.all()) == [second, first]
+    assert str(Operation.objects.last()) == f"Check {first.pk}: Failed"
+
+
+def test_an_operation_outlives_the_user_who_asked_for_it(django_user_model: Any) -> None:
+    user = django_user_model.objects.create_user("Ada")
+    operation = queued()
+    Operation.objects.update(requested_by=user)
+    user.delete()
+    assert Operation.objects.get(pk=operation.pk).requested_by is None
+
+
+def test_backups_have_their_permissions() -> None:
+    names = set(Permission.objects.filter(content_type__app_label="operations").values_list("codename", flat=True))
+    wanted = {"view", "delete", "create", "download", "restore", "verify", "protect"}
+    assert {f"{word}_backup" for word in wanted} <= names
+
+
+def test_a_row_of_the_index_shows_its_file_name() -> None:
+    row = Backup(filename="tvarr-backup-2026-03-01T10-30-00.db.gz", created_at=datetime.now(UTC))
+    assert str(row) == "tvarr-backup-2026-03-01T10-30-00.db.gz"
+
+
+def test_the_migrations_are_those_of_the_models() -> None:
+    call_command("makemigrations", "operations", check=True, dry_run=True, verbosity=0)

@@ -1,0 +1,71 @@
+"""Makes the admin's index equal to the backup folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from tvarr_backup import conf
+from tvarr_backup.backups import catalogue
+from tvarr_backup.operations.models import Backup, BackupState
+from tvarr_backup.operations.report import state_of
+from tvarr_backup.schema import RequiredSchema
+
+_DELETED_AT_ONCE = 500  # SQLite's limit of parameters is 999 where it is lowest
+_COLUMNS = [field.attname for field in Backup._meta.concrete_fields if not field.primary_key]
+
+
+def refresh_index() -> None:
+    """Read the folder and make the table say the same; one query where nothing has changed.
+
+    Raises `BackupFolderUnusable` where the folder cannot be read; the table is as it was then.
+    """
+    listing = catalogue.read_folder(conf.backup_folder())
+    required = conf.required_schema()
+    wanted = {backup.filename: _row(backup, required) for backup in listing.backups}
+    wanted |= {broken.filename: _broken_row(broken) for broken in listing.broken}
+    known = {row["filename"]: row for row in Backup.objects.values("filename", *_COLUMNS)}
+    changed = [Backup(**row) for filename, row in wanted.items() if known.get(filename) != row]
+    gone = sorted(known.keys() - wanted.keys())
+    if not changed and not gone:
+        return
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        Backup.objects.bulk_create(changed, update_conflicts=True, unique_fields=["filename"], update_fields=_COLUMNS)
+        for start in range(0, len(gone), _DELETED_AT_ONCE):
+            Backup.objects.filter(pk__in=gone[start : start + _DELETED_AT_ONCE]).delete()
+
+
+def _row(backup: catalogue.Backup, required: RequiredSchema) -> dict[str, Any]:
+    sidecar = backup.sidecar
+    return {
+        "filename": backup.filename,
+        "kind": str(sidecar.kind),
+        "note": sidecar.note,
+        "created_at": sidecar.created_at,
+        "seq": sidecar.seq,
+        "database_size": sidecar.database_size,
+        "compressed_size": sidecar.compressed_size,
+        "protected": sidecar.protected,
+        "imported": sidecar.imported,
+        "state": str(state_of(sidecar, required)),
+        "checked_at": sidecar.checked and sidecar.checked.at,
+        "problem": "\n".join(sidecar.checked.problems) if sidecar.checked else "",
+    }
+
+
+def _broken_row(broken: catalogue.Broken) -> dict[str, Any]:
+    return {
+        "filename": broken.filename,
+        "kind": "",
+        "note": "",
+        "created_at": None,
+        "seq": 0,
+        "database_size": None,
+        "compressed_size": None,
+        "protected": False,
+        "imported": False,
+        "state": str(BackupState.BROKEN),
+        "checked_at": None,
+        "problem": broken.reason,
+    }

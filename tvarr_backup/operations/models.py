@@ -1,0 +1,245 @@
+"""What is kept about operations and backups beside the backup folder, in the database `default`."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from tvarr_backup import conf
+from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
+from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.fields import ULIDField, new_ulid
+
+NO_AGE_LIMIT = "none"
+MOST_KEPT = 100_000
+
+
+class OperationKind(models.TextChoices):
+    """What is to be done."""
+
+    BACKUP = "backup", "Backup"
+    VERIFY = "verify", "Check"
+    PRUNE = "prune", "Clean-up"
+    DELETE = "delete", "Deletion"
+    ADOPT = "adopt", "Upload"
+
+
+class OperationState(models.TextChoices):
+    """Where an operation stands; see `Operation`."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    ATTENTION = "attention", "Needs attention"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    INTERRUPTED = "interrupted", "Interrupted"
+
+
+OPEN_STATES = (OperationState.QUEUED, OperationState.RUNNING)
+
+
+class Origin(models.TextChoices):
+    """By which door an operation was asked for."""
+
+    WEB = "web", "Web"
+    COMMAND = "command", "Command"
+    SCHEDULE = "schedule", "Schedule"
+
+
+class Operation(models.Model):
+    """Something that takes time, from its request to its end. This row is the truth about it, not the queue.
+
+        (web, schedule) -> queued -> running -> succeeded
+                             |         |  |---> attention     done, but a person should read `message`
+                             |         |  |---> failed        `error_code` and `error` say why
+                             |         |  |---> cancelled     asked for with `cancel_requested`
+                             |         |  '---> interrupted   the process was told to stop, or is gone
+        (command) -----------|---------'
+                             |---> cancelled      before it began
+                             '---> interrupted    its place in the queue is gone
+
+    Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
+    are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
+    `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
+    person, one sentence a line; `total_bytes` is null as long as nobody knows it. `queue_task` is the id of the task
+    that will do the work, empty for what a command does itself.
+    """
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    kind = models.CharField(max_length=20, choices=OperationKind)
+    state = models.CharField(max_length=20, choices=OperationState)
+    database = models.TextField()
+    arguments = models.JSONField(default=dict)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    origin = models.CharField(max_length=20, choices=Origin)
+    phase = models.CharField(max_length=20, blank=True)
+    done_bytes = models.BigIntegerField(default=0)
+    total_bytes = models.BigIntegerField(null=True, blank=True)
+    message = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error_code = models.CharField(max_length=50, blank=True)
+    error = models.TextField(blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    host = models.CharField(max_length=255, blank=True)
+    boot = models.CharField(max_length=36, blank=True)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    process_started = models.BigIntegerField(null=True, blank=True)
+    queue_task = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]  # ULIDs sort by the moment of their making
+        constraints = [
+            models.UniqueConstraint(
+                fields=["database"],
+                condition=models.Q(state__in=OPEN_STATES),
+                name="one_open_operation_per_database",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=OperationState.values), name="operation_state_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to come or under way."""
+        return self.state in OPEN_STATES
+
+    @property
+    def percent(self) -> int | None:
+        """How much of the present phase is done, 0 to 100; `None` while its size is not known."""
+        if not self.total_bytes:
+            return None
+        return min(100, 100 * self.done_bytes // self.total_bytes)
+
+
+def validate_max_age(text: str) -> None:
+    """Refuse what is neither a duration nor the word for no limit."""
+    if text == NO_AGE_LIMIT:
+        return
+    try:
+        parse_duration(text)
+    except ValueError:
+        raise ValidationError(
+            "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
+            "nothing for the environment's default.",
+            code="invalid_duration",
+            params={"value": text[:80], "allowed": ALLOWED_DURATIONS, "none": NO_AGE_LIMIT},
+        ) from None
+
+
+class BackupSettings(models.Model):
+    """What was set on the settings page: one row at most. What is not set there is as the environment says."""
+
+    _KEEP_REFUSED = f"keep %(show_value)s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, or nothing."
+
+    id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
+    keep = models.PositiveIntegerField(
+        "automatic backups to keep",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1, _KEEP_REFUSED), MaxValueValidator(MOST_KEPT, _KEEP_REFUSED)],
+        help_text="Empty: the environment's default.",
+    )
+    keep_all = models.BooleanField(
+        "keep every automatic backup", default=False, help_text="Whatever the number above says."
+    )
+    max_age = models.CharField(
+        "maximum age of automatic backups",
+        max_length=20,
+        blank=True,
+        validators=[validate_max_age],
+        help_text=f"Such as 30d, 12h or 1w2d; “{NO_AGE_LIMIT}” for no limit. Empty: the environment's default.",
+    )
+
+    class Meta:
+        verbose_name = "backup settings"
+        verbose_name_plural = "backup settings"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1), name="one_row_of_backup_settings"),
+            models.CheckConstraint(
+                condition=models.Q(keep__isnull=True) | models.Q(keep__range=(1, MOST_KEPT)),
+                name="backup_settings_keep_in_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return "Backup settings"
+
+    @classmethod
+    def load(cls) -> BackupSettings:
+        """The row, or one with nothing set that is not stored yet."""
+        return cls.objects.first() or cls(pk=1)
+
+    def policy(self) -> Policy:
+        """What the next clean-up goes by: these settings, and the environment's where they are silent."""
+        default = conf.default_policy()
+        keep = default.keep if self.keep is None else self.keep
+        max_age = default.max_age
+        if self.max_age:
+            max_age = None if self.max_age == NO_AGE_LIMIT else parse_duration(self.max_age)
+        return Policy(keep=None if self.keep_all else keep, max_age=max_age)
+
+
+class BackupState(models.TextChoices):
+    """What is known of a backup; the last is for files that are no usable backup."""
+
+    CHECKED = "checked", "Checked"
+    NOT_CHECKED = "not_checked", "Not checked"
+    DAMAGED = "damaged", "Damaged"
+    NEWER = "newer", "From a newer version"
+    BROKEN = "broken", "Broken"
+
+
+_KIND_LABELS = {
+    BackupKind.MANUAL: "By hand",
+    BackupKind.SCHEDULED: "Scheduled",
+    BackupKind.PRE_RESTORE: "Before a restore",
+    BackupKind.UPLOADED: "Uploaded",
+    BackupKind.TVARR: "Made by tvarr",
+}
+
+
+class Backup(models.Model):
+    """An index of the backup folder for the admin's lists, made equal to the folder before each look.
+
+    Never consulted for a decision: the files are the truth.
+    """
+
+    filename = models.CharField(primary_key=True, max_length=255, editable=False)
+    kind = models.CharField(max_length=20, choices=[(kind.value, label) for kind, label in _KIND_LABELS.items()])
+    note = models.TextField(blank=True)
+    created_at = models.DateTimeField(null=True)
+    seq = models.BigIntegerField(default=0)
+    database_size = models.BigIntegerField(null=True)
+    compressed_size = models.BigIntegerField(null=True)
+    protected = models.BooleanField(default=False)
+    imported = models.BooleanField(default=False)
+    state = models.CharField(max_length=20, choices=BackupState)
+    checked_at = models.DateTimeField(null=True)
+    problem = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-seq", "-created_at", "-filename"]
+        permissions = [
+            ("create_backup", "Can create a backup"),
+            ("download_backup", "Can download a backup"),
+            ("restore_backup", "Can restore a backup"),
+            ("verify_backup", "Can verify a backup"),
+            ("protect_backup", "Can protect a backup"),
+        ]
+
+    def __str__(self) -> str:
+        return self.filename

@@ -1,0 +1,112 @@
+"""Ends the operations that a crash left open, so that no dead one stands in the way of the next."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from tvarr_backup import conf
+from tvarr_backup.backups.folder import recover
+from tvarr_backup.errors import BackupBusy, TvarrBackupError
+from tvarr_backup.operations import queue
+from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationState
+from tvarr_backup.operations.process import start_of, this_boot, this_host
+
+logger = logging.getLogger(__name__)
+
+SILENCE_OF_THE_LIVING = timedelta(minutes=5)
+"""A process that lives but has not reported for so long, and does not hold the folder, has lost its operation."""
+
+SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
+
+SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
+"""Not at once: machines may share a name."""
+
+GRACE_OF_THE_QUEUE = timedelta(seconds=10)
+"""For so long an operation may be queued without a task."""
+
+CLAIM_WITHOUT_BEGIN = timedelta(seconds=60)
+"""For so long a task may be claimed without being begun."""
+
+
+def reconcile(*, worker_starts: bool = False) -> list[Operation]:
+    """End the open operations that nobody works on any more as `interrupted`; those, as they stand now.
+
+    A running one is ended when its process is gone and nobody holds the backup folder, which is cleaned up first; its
+    task leaves the queue with it, so that it is never delivered again. A queued one is ended when its task is gone. A
+    task that was claimed but never begun, because its worker was killed in between, is delivered again: at once with
+    `worker_starts`, since what another worker has claimed and still begins is begun only once.
+
+    Can be called at any time and by several processes; costs one query when nothing is open.
+    """
+    ended = []
+    for operation in Operation.objects.filter(state__in=OPEN_STATES):
+        if operation.state == OperationState.RUNNING:
+            done = _is_lost(operation, datetime.now(UTC)) and _end_running(operation)
+        else:
+            done = _look_after_queued(operation, datetime.now(UTC), worker_starts=worker_starts)
+        if done:
+            operation.refresh_from_db()
+            logger.warning("%s: %s", operation, operation.message)
+            ended.append(operation)
+    return ended
+
+
+def _is_lost(operation: Operation, now: datetime) -> bool:
+    if operation.host != this_host():
+        return _is_silent(operation, now, SILENCE_ON_ANOTHER_HOST)
+    if operation.boot != this_boot():
+        return _is_silent(operation, now, SILENCE_IN_ANOTHER_BOOT)
+    if operation.pid is None or start_of(operation.pid) != operation.process_started:
+        return True
+    return _is_silent(operation, now, SILENCE_OF_THE_LIVING)
+
+
+def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
+    """In either direction: after a boot without a good clock the last sign of life may lie in the future."""
+    return operation.heartbeat_at is None or abs(now - operation.heartbeat_at) > limit
+
+
+def _end_running(operation: Operation) -> bool:
+    try:
+        recover(conf.backup_folder())
+        cleaned = "What was unfinished has been removed; a backup that is listed is complete."
+    except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
+        return False
+    except TvarrBackupError as problem:
+        cleaned = f"What was unfinished is removed by the next operation, because now: {problem}"
+    where = f" in the phase “{operation.phase}”" if operation.phase else ""
+    return _interrupt(
+        operation,
+        f"The process that worked on it ended before its work was done{where}. {cleaned}",
+        host=operation.host,
+        boot=operation.boot,
+        pid=operation.pid,
+        process_started=operation.process_started,
+        heartbeat_at=operation.heartbeat_at,
+    )
+
+
+def _look_after_queued(operation: Operation, now: datetime, *, worker_starts: bool) -> bool:
+    row = dict(queue.waiting_tasks()).get(operation.queue_task)
+    if row is not None:
+        if queue.release_claim(row, now, timedelta(0) if worker_starts else CLAIM_WITHOUT_BEGIN):
+            logger.warning("%s was claimed by a worker that never began it; it is delivered again", operation)
+        return False
+    if abs(now - operation.created_at) <= GRACE_OF_THE_QUEUE:
+        return False
+    return _interrupt(operation, "It lost its place in the queue before it began; ask for it again.")
+
+
+def _interrupt(operation: Operation, message: str, **as_seen: Any) -> bool:
+    """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
+            state=OperationState.INTERRUPTED, message=message, finished_at=datetime.now(UTC)
+        )
+        if ended:
+            queue.delete_task(operation.queue_task)
+    return bool(ended)

@@ -1,0 +1,171 @@
+"""What each kind of operation does: it calls `backups`, and reports."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup import conf
+from tvarr_backup.backups import retention
+from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.progress import Progress, no_progress
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.verify import Verification, verify_backup
+from tvarr_backup.errors import OperationCancelled, OperationInterrupted, TvarrBackupError
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.report import backup_as_data, verification_as_data
+from tvarr_backup.operations.track import Tracker, create_operation, track
+
+logger = logging.getLogger(__name__)
+
+
+def run_here(
+    kind: OperationKind,
+    *,
+    requested_by: Any = None,
+    origin: Origin,
+    arguments: Mapping[str, Any] | None = None,
+    watch: Progress = no_progress,
+) -> Operation:
+    """Do an operation in this process, without the queue; the operation as it ended. `watch` is told its progress too.
+
+    Raises `OperationRunning` while another one is open, and what ended the work otherwise.
+    """
+    reconcile()
+    operation = create_operation(
+        kind, origin=origin, state=OperationState.RUNNING, requested_by=requested_by, arguments=arguments
+    )
+    perform(operation, watch)
+    return operation
+
+
+def perform(operation: Operation, watch: Progress = no_progress) -> None:
+    """Do the work of a running operation of this process; raises what ended it, after that was written down."""
+    try:
+        with track(operation, watch) as tracker:
+            run(operation, tracker)
+    finally:
+        logger.info("%s. %s", operation, operation.error or operation.message)
+
+
+def run(operation: Operation, tracker: Tracker) -> None:
+    """Do the work, and give the tracker its result.
+
+    - backup (`note`): `{"backup": metadata, "removed": [file names]}`
+    - verify (`filenames`, or none for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
+      what is damaged or broken needs attention
+    - prune: `{"removed": [file names]}`
+    - delete (`filename`): `{"removed": [file name]}`
+    - adopt (`source`, `note`, `accept_broken_references`): `{"backup": metadata}`
+    """
+    _WORK[OperationKind(operation.kind)](operation, tracker)
+
+
+def _backup(operation: Operation, tracker: Tracker) -> None:
+    kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
+    required = conf.required_schema()
+    backup = create_backup(
+        conf.live_database(),
+        conf.backup_folder(),
+        required,
+        kind=kind,
+        note=operation.arguments.get("note", ""),
+        progress=tracker.progress,
+    )
+    data = {"backup": backup_as_data(backup, required), "removed": []}
+    tracker.result(data)  # from here on there is a backup, whatever happens
+    tracker.result(data | {"removed": _prune_after_backup(tracker)})
+
+
+def _prune_after_backup(tracker: Tracker) -> list[str]:
+    """A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
+    try:
+        return _prune_now(tracker)
+    except TvarrBackupError as problem:
+        tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
+    except Exception:
+        logger.exception("The clean-up after a backup failed")
+        tracker.attention("The backup is complete, but the clean-up after it failed; the log says why.")
+    return []
+
+
+def _prune(_operation: Operation, tracker: Tracker) -> None:
+    tracker.result({"removed": _prune_now(tracker)})
+
+
+def _prune_now(tracker: Tracker) -> list[str]:
+    removed = retention.prune(conf.backup_folder(), BackupSettings.load().policy(), progress=tracker.progress)
+    return [backup.filename for backup in removed]
+
+
+def _delete(operation: Operation, tracker: Tracker) -> None:
+    filename = operation.arguments["filename"]
+    delete_backup(conf.backup_folder(), filename)
+    tracker.result({"removed": [filename]})
+
+
+def _verify(operation: Operation, tracker: Tracker) -> None:
+    folder, required = conf.backup_folder(), conf.required_schema()
+    listing = read_folder(folder)
+    filenames = operation.arguments.get("filenames")
+    broken = listing.broken if filenames is None else ()
+    if filenames is None:
+        filenames = [backup.filename for backup in listing.backups]
+    for one in broken:
+        tracker.attention(f"{one.filename}: {one.reason}.")
+    verified: list[dict[str, Any]] = []
+    for number, filename in enumerate(filenames, start=1):
+        tracker.step(f"{filename} ({number} of {len(filenames)})" if len(filenames) > 1 else "")
+        try:
+            verification = verify_backup(folder, filename, required, progress=tracker.progress)
+        except (OperationCancelled, OperationInterrupted):
+            raise
+        except TvarrBackupError as problem:
+            if len(filenames) == 1:
+                raise
+            tracker.attention(f"{filename} could not be checked: {problem}")
+            continue
+        _tell_damage(verification, tracker)
+        verified.append(verification_as_data(verification, required))
+        tracker.result(_verified(verified, broken))
+    tracker.result(_verified(verified, broken))
+
+
+def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
+    return {
+        "verified": verified,
+        "broken": [{"filename": one.filename, "reason": one.reason} for one in broken],
+    }
+
+
+def _tell_damage(verification: Verification, tracker: Tracker) -> None:
+    for problem in verification.problems:
+        tracker.attention(f"{verification.backup.filename}: {problem}")
+
+
+def _adopt(operation: Operation, tracker: Tracker) -> None:
+    required = conf.required_schema()
+    backup = adopt_backup(
+        Path(operation.arguments["source"]),
+        conf.backup_folder(),
+        required,
+        note=operation.arguments.get("note", ""),
+        live=conf.live_database(),
+        accept_broken_references=operation.arguments.get("accept_broken_references", False),
+        progress=tracker.progress,
+    )
+    tracker.result({"backup": backup_as_data(backup, required)})
+
+
+_WORK: dict[OperationKind, Callable[[Operation, Tracker], None]] = {
+    OperationKind.BACKUP: _backup,
+    OperationKind.VERIFY: _verify,
+    OperationKind.PRUNE: _prune,
+    OperationKind.DELETE: _delete,
+    OperationKind.ADOPT: _adopt,
+}

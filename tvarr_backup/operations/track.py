@@ -1,0 +1,297 @@
+"""The life of an operation: how it is created, begun, followed, cancelled and ended.
+
+Each step is one short transaction that names the state it leaves. Two databases would be locked for nothing if the work
+itself were done inside one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import logging
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, transaction
+from django.db.models import QuerySet
+from django_q.exceptions import TimeoutException
+
+from tvarr_backup import conf
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.errors import (
+    InternalError,
+    NoRoom,
+    OperationCancelled,
+    OperationEnded,
+    OperationInterrupted,
+    OperationNotFound,
+    OperationRunning,
+    OperationTimedOut,
+    TvarrBackupError,
+)
+from tvarr_backup.operations import queue
+from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.process import this_process
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_WRITES = 1.0
+_ATTEMPTS_TO_END = 3
+_SECONDS_BETWEEN_ATTEMPTS = 0.5
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+stop_requested = threading.Event()
+"""Set when this process was told to stop; whoever works here ends at its next report of progress. Ask it, never wait on
+it: a signal handler sets it, and must find its lock free."""
+
+
+def stop_on_sigterm() -> None:
+    """Let SIGTERM end the running operation in an orderly way; call it in the main thread."""
+    signal.signal(signal.SIGTERM, _request_stop)
+
+
+def _request_stop(_signal: int, _frame: FrameType | None) -> None:
+    stop_requested.set()
+
+
+# --- Creating and beginning ------------------------------------------------------------------------------------------
+
+
+def create_operation(
+    kind: OperationKind,
+    *,
+    origin: Origin,
+    state: OperationState,
+    requested_by: Any = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Operation:
+    """A new operation on the protected database: `queued`, or `running` for who does it here and now.
+
+    Raises `OperationRunning` while another one is open.
+    """
+    now = datetime.now(UTC)
+    operation = Operation(
+        kind=kind,
+        origin=origin,
+        state=state,
+        requested_by=requested_by,
+        arguments=dict(arguments or {}),
+        database=str(conf.live_database()),
+        created_at=now,
+    )
+    if state == OperationState.RUNNING:
+        for name, value in _start_by_this_process(now).items():
+            setattr(operation, name, value)
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            operation.save(force_insert=True)
+    except IntegrityError:
+        open_one = Operation.objects.filter(database=operation.database, state__in=OPEN_STATES).first()
+        if open_one is None:  # it ended in this moment
+            raise OperationRunning("Another operation was just ending; try again.") from None
+        raise OperationRunning(_describe_open(open_one)) from None
+    return operation
+
+
+def begin(operation_id: str) -> Operation | None:
+    """Make a queued operation this process's own; `None` where that is not to be had: then there is no work."""
+    now = datetime.now(UTC)
+    begun = Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED).update(
+        state=OperationState.RUNNING, **_start_by_this_process(now)
+    )
+    return Operation.objects.get(pk=operation_id) if begun else None
+
+
+def _start_by_this_process(now: datetime) -> dict[str, Any]:
+    return {**dataclasses.asdict(this_process()), "started_at": now, "heartbeat_at": now}
+
+
+def _describe_open(operation: Operation) -> str:
+    since = operation.started_at or operation.created_at
+    kind = operation.get_kind_display().lower()
+    who = f"asked for by {operation.requested_by or 'nobody by name'} ({operation.get_origin_display().lower()})"
+    if operation.state == OperationState.RUNNING:
+        return f"A {kind} is running since {since:%Y-%m-%d %H:%M:%S} UTC, {who}; try again when it is done."
+    worker = (
+        "The worker runs and will begin it; try again when it is done."
+        if worker_seems_alive()
+        else "No worker seems to run: start one with `manage.py worker`, or cancel what waits."
+    )
+    return f"A {kind} waits since {since:%Y-%m-%d %H:%M:%S} UTC, {who}. {worker}"
+
+
+# --- Cancelling ------------------------------------------------------------------------------------------------------
+
+
+def cancel(operation_id: str) -> Operation:
+    """End a queued operation at once, and ask a running one to end; the operation as it stands then.
+
+    Raises `OperationNotFound`, and `OperationEnded` where there is nothing left to cancel.
+    """
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        rows = Operation.objects.filter(pk=operation_id)
+        cancelled = rows.filter(state=OperationState.QUEUED).update(
+            state=OperationState.CANCELLED, message="Cancelled before it began.", finished_at=datetime.now(UTC)
+        )
+        asked = not cancelled and rows.filter(state=OperationState.RUNNING).update(cancel_requested=True)
+        operation = rows.first()
+        if operation is None:
+            raise OperationNotFound(f"There is no operation {str(operation_id)[:80]!r}.")
+        if cancelled:
+            queue.delete_task(operation.queue_task)
+    if not cancelled and not asked:
+        kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
+        raise OperationEnded(f"The {kind} cannot be cancelled: it has ended already ({state}).")
+    return operation
+
+
+# --- Following and ending --------------------------------------------------------------------------------------------
+
+
+class Tracker:
+    """What the work tells about itself. Not for more than one thread."""
+
+    def __init__(self, operation: Operation, watch: Progress = no_progress) -> None:
+        self._operation = operation
+        self._watch = watch
+        self._written_at = float("-inf")
+        self._furthest: dict[str, int] = {}
+        self._phase: dict[str, Any] = {}
+        self._running_message = ""
+        self.sentences: list[str] = []
+        self.data: dict[str, Any] | None = None
+
+    def progress(self, phase: Phase, done: int, total: int) -> None:
+        """A `backups.progress.Progress`: at most once a second it is written down, with a sign of life.
+
+        Within a phase it never goes back, whatever it is told. Raises `OperationCancelled` when that was asked for, and
+        `OperationInterrupted` when this process was told to stop or the operation is no longer its own.
+        """
+        if stop_requested.is_set():
+            raise OperationInterrupted("The process was told to stop before the work was done.")
+        total = max(0, total)
+        done = max(self._furthest.get(phase, 0), min(max(0, done), total))
+        self._furthest[phase] = done
+        self._phase = {"phase": str(phase), "done_bytes": min(done, total), "total_bytes": total or None}
+        self._watch(phase, done, total)
+        if time.monotonic() - self._written_at >= SECONDS_BETWEEN_WRITES:
+            self._write()
+            self._written_at = time.monotonic()
+
+    def step(self, message: str) -> None:
+        """The work begins on the next of several things, and its phases with it."""
+        self._furthest.clear()
+        self._running_message = message
+
+    def attention(self, sentence: str) -> None:
+        """Something that a person should read; the operation ends in `attention` instead of `succeeded`."""
+        self.sentences.append(sentence)
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """What came of it; raises `TypeError` for what is no JSON data, while that can still be told."""
+        self.data = json.loads(json.dumps(data))
+
+    def end(self, state: OperationState, **changes: Any) -> None:
+        """Write the last state, unless the operation is no longer this process's own; that is only logged."""
+        changes = (
+            {"message": ""}
+            | self._phase
+            | changes
+            | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
+        )
+        for attempt in range(1, _ATTEMPTS_TO_END + 1):
+            try:
+                if not self._own_row().update(**changes):
+                    logger.warning("Operation %s is no longer ours; it would have ended %s", self._operation.pk, state)
+                self._operation.refresh_from_db()
+            except OperationalError:
+                if attempt == _ATTEMPTS_TO_END:
+                    raise
+                time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+            else:
+                return
+
+    def _write(self) -> None:
+        try:
+            with transaction.atomic(using=DEFAULT_DB_ALIAS):
+                own = self._own_row().update(
+                    heartbeat_at=datetime.now(UTC), message=self._running_message, **self._phase
+                )
+                cancelled = self._own_row().values_list("cancel_requested", flat=True).first()
+        except OperationalError as problem:  # locked, or no room: no reason to throw the work away
+            logger.warning("The progress of operation %s could not be written: %s", self._operation.pk, problem)
+            return
+        if not own:
+            raise OperationInterrupted("Another process has declared this operation ended, because it looked dead.")
+        if cancelled:
+            raise OperationCancelled("Cancelled on request.")
+
+    def _own_row(self) -> QuerySet[Operation]:
+        operation = self._operation
+        return Operation.objects.filter(
+            pk=operation.pk,
+            state=OperationState.RUNNING,
+            host=operation.host,
+            boot=operation.boot,
+            pid=operation.pid,
+            process_started=operation.process_started,
+        )
+
+
+@contextlib.contextmanager
+def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Tracker]:
+    """Follow the work on a running operation of this process to its end, and write down how that was.
+
+    `operation` itself is brought up to date. A failure goes on to the caller as a `TvarrBackupError`: as it was, or as
+    one in words for what the system refused; any other exception is logged here and becomes an `InternalError`.
+    """
+    tracker = Tracker(operation, watch)
+    try:
+        yield tracker
+    except OperationCancelled as problem:
+        tracker.end(OperationState.CANCELLED, message=str(problem))
+        raise
+    except OperationInterrupted as problem:
+        tracker.end(OperationState.INTERRUPTED, message=str(problem))
+        raise
+    except TvarrBackupError as problem:
+        _end_failed(tracker, problem)
+        raise
+    except TimeoutException as problem:
+        late = OperationTimedOut("It took longer than a task of the worker may, and was ended.")
+        _end_failed(tracker, late)
+        raise late from problem
+    except Exception as problem:
+        explained = _explain(problem, operation)
+        _end_failed(tracker, explained)
+        raise explained from problem
+    except BaseException:  # the key that interrupts a command, or the end of the interpreter
+        tracker.end(OperationState.INTERRUPTED, message="The process was told to stop before the work was done.")
+        raise
+    else:
+        state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
+        tracker.end(state, message="\n".join(tracker.sentences))
+
+
+def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
+    tracker.end(OperationState.FAILED, error_code=problem.code, error=str(problem))
+
+
+def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
+    """The failure in words; what nobody foresaw is logged with all its details."""
+    full = isinstance(problem, OSError) and problem.errno in _FULL
+    if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return NoRoom("The disk is full; what was begun has been removed, and older backups are as they were.")
+    logger.error("Operation %s failed", operation.pk, exc_info=problem)
+    return InternalError(
+        f"A fault of this program ended it ({type(problem).__name__}); the log names operation {operation.pk}."
+    )

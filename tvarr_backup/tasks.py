@@ -1,0 +1,42 @@
+"""What the queue runs, and how it gets there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django_q.tasks import async_task
+
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.run import perform
+from tvarr_backup.operations.track import begin, create_operation
+
+
+def submit(
+    kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
+) -> Operation:
+    """Ask for an operation that the worker will do; raises `OperationRunning` while another one is open.
+
+    The queue's table lies in the same database: the operation and its task are stored together, or neither is.
+    """
+    reconcile()
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        operation = create_operation(
+            kind, origin=origin, state=OperationState.QUEUED, requested_by=requested_by, arguments=arguments
+        )
+        operation.queue_task = async_task("tvarr_backup.tasks.run_operation", operation.pk, task_name=str(operation.pk))
+        operation.save(update_fields=["queue_task"])
+    return operation
+
+
+def run_operation(operation_id: str) -> None:
+    """The task: do the work if nobody has begun it, and be quiet otherwise; how it went is in the operation's row."""
+    operation = begin(operation_id)
+    if operation is None:
+        return
+    with contextlib.suppress(TvarrBackupError):
+        perform(operation)
