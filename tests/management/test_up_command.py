@@ -1,131 +1,149 @@
-"""`up`: prepare, then serve, in a real process on a real port."""
+"""`up`: prepare, then serve and work, in real processes on a real port."""
 
 from __future__ import annotations
 
 import http.cookiejar
+import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
+import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.installation import ROOT, Installation
+from tests.installation import Installation
+from tests.processes import family, none_is_left, wait_until
+from tests.ups import Up, free_port, start_up
 
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def start(installation: Installation, port: int, log: Path) -> subprocess.Popen[bytes]:
-    """Start `up`; what it prints goes to `log`."""
-    installation.environment["TVARR_SERVER_PORT"] = str(port)
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "up"],
-            env=installation.variables(),
-            cwd=installation.data.parent,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("it does not listen: " + log.read_text())
-
-
-def wait_for_workers(process: subprocess.Popen[bytes], log: Path) -> list[psutil.Process]:
-    """Both of gunicorn's workers, once they run."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        children = psutil.Process(process.pid).children(recursive=True)
-        if len(children) == 2 and log.read_text().count("Booting worker") == 2:
-            return children
-        time.sleep(0.05)
-    pytest.fail("there are no two workers: " + log.read_text())
+Start = Callable[[Installation, int], Up]
 
 
 @pytest.fixture
-def served(installation: Installation, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
-    """The address of a running service, its process and its log."""
-    port, log = free_port(), tmp_path / "up.log"
-    process = start(installation, port, log)
-    try:
-        wait_until_it_listens(process, port, log)
-        yield f"http://127.0.0.1:{port}", process, log
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def start() -> Iterator[Start]:
+    """Starts `up`s that do not outlive their test."""
+    started = []
+
+    def start(installation: Installation, port: int) -> Up:
+        started.append(start_up(installation, port))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.process.terminate()
+            up.process.wait(timeout=30)
 
 
-def test_a_person_signs_in_with_the_printed_password(served: tuple[str, subprocess.Popen[bytes], Path]) -> None:
-    address, _process, log = served
-    password = re.findall(r"One-time password: (\S+)", log.read_text())[0]
+@pytest.fixture
+def up(installation: Installation, start: Start) -> Up:
+    """A service on a fresh installation, complete."""
+    running = start(installation, free_port())
+    wait_until(lambda: running.process.poll() is not None or running.is_complete(), "it is complete", seconds=60)
+    assert running.process.poll() is None, running.log
+    return running
+
+
+def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
+    password = re.findall(r"One-time password: (\S+)", up.log)[0]
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
-    with browser.open(f"{address}/", timeout=10) as page:
+    with browser.open(f"{up.address}/", timeout=10) as page:
         assert "/admin/login/" in page.url
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())[0]
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(f"{address}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
+    with browser.open(f"{up.address}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
-    assert page.url == f"{address}/admin/"
+    assert page.url == f"{up.address}/admin/"
     assert "Encoding profiles" in text
 
 
-def test_its_style_sheets_are_served(served: tuple[str, subprocess.Popen[bytes], Path]) -> None:
-    address, _process, _log = served
+def test_its_style_sheets_are_served(up: Up) -> None:
     for name in ("css/admin.css", "admin/css/base.css"):
-        with urllib.request.urlopen(f"{address}/static/{name}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{up.address}/static/{name}", timeout=10) as answer:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_told_and_leaves_nothing_behind(
-    served: tuple[str, subprocess.Popen[bytes], Path], signal_number: int
-) -> None:
-    _address, process, log = served
-    children = wait_for_workers(process, log)
-    process.send_signal(signal_number)
-    assert process.wait(timeout=15) == 0
-    assert psutil.wait_procs(children, timeout=5)[1] == []
+def test_it_says_what_it_started(up: Up) -> None:
+    assert f"Serving {up.address}/\n" in up.log
+    assert f"The web server was started (process {up.program('gunicorn').pid})" in up.log
+    assert f"The worker was started (process {up.program('worker').pid})" in up.log
 
 
-def test_a_port_that_is_taken_ends_it_in_words(installation: Installation, tmp_path: Path) -> None:
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_told_and_leaves_nothing_behind(up: Up, number: signal.Signals, send: object) -> None:
+    processes = family(up.process.pid)
+    assert callable(send)
+    send(up.process.pid, number)
+    assert up.process.wait(timeout=12) == 0
+    none_is_left(processes, seconds=0.1)
+    assert "The worker has stopped" in up.log
+
+
+def test_killed_it_takes_everything_along(up: Up) -> None:
+    processes = family(up.process.pid)
+    up.process.kill()
+    up.process.wait()
+    none_is_left(processes, seconds=10)
+
+
+@pytest.mark.parametrize(("word", "name"), [("gunicorn", "The web server"), ("worker", "The worker")])
+def test_a_program_that_is_killed_is_started_again(up: Up, word: str, name: str) -> None:
+    killed = up.program(word)
+    old = family(killed.pid)
+    killed.kill()
+    none_is_left(old, seconds=5)
+    wait_until(lambda: up.log.count(f"{name} was started") == 2 and up.is_complete(), "it is complete again")
+    assert f"{name} ended (killed by SIGKILL) and is started again in 1 s" in up.log
+    assert up.program(word).pid != killed.pid
+
+
+def test_no_request_is_refused_while_the_web_server_is_started_again(up: Up) -> None:
+    up.program("gunicorn").kill()
+    wait_until(lambda: "The web server ended" in up.log, "its end is seen")
+    assert up.answers()
+
+
+def test_a_program_that_keeps_ending_is_started_less_and_less_often(up: Up) -> None:
+    for delay in (1, 2):
+        wait_until(up.is_complete, "it is complete")
+        up.program("worker").kill()
+        wait_until(lambda delay=delay: f"is started again in {delay} s" in up.log, f"the delay of {delay} s")  # type: ignore[misc]  # a default argument
+
+
+def test_a_port_that_is_taken_ends_it_in_words(installation: Installation, start: Start) -> None:
     installation.prepared()
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        log = tmp_path / "up.log"
-        process = start(installation, taken.getsockname()[1], log)
-        assert process.wait(timeout=60) != 0
-    assert "Address already in use" in log.read_text() or "Connection in use" in log.read_text()
+        port = taken.getsockname()[1]
+        up = start(installation, port)
+        assert up.process.wait(timeout=60) == 1
+    assert up.log == (
+        f"CommandError: TVARR_SERVER_HOST is '127.0.0.1' and TVARR_SERVER_PORT is {port}, and nothing can listen there: "
+        "Address already in use.\n"
+    )
 
 
-def test_a_foreign_database_ends_it_before_it_listens(installation: Installation, tmp_path: Path) -> None:
+def test_a_web_server_that_cannot_start_ends_it_in_words(prepared: Installation, start: Start) -> None:
+    prepared.environment["GUNICORN_CMD_ARGS"] = "--certfile=/nowhere"
+    up = start(prepared, free_port())
+    processes = wait_until(lambda: family(up.process.pid)[1:], "its programs")
+    assert up.process.wait(timeout=60) == 1
+    none_is_left(processes)
+    assert "CommandError: The web server could not be started (exit status 1); its own message is above.\n" in up.log
+
+
+def test_a_foreign_database_ends_it_before_it_listens(installation: Installation, start: Start, tmp_path: Path) -> None:
     foreign = tmp_path / "notes.txt"
     foreign.write_text("not a database " * 100)
     installation.environment["TVARR_DATABASE_DSN"] = str(foreign)
-    log = tmp_path / "up.log"
-    process = start(installation, free_port(), log)
-    assert process.wait(timeout=30) == 1
-    assert log.read_text() == f"CommandError: TVARR_DATABASE_DSN: {foreign} is not an SQLite database.\n"
+    up = start(installation, free_port())
+    assert up.process.wait(timeout=30) == 1
+    assert up.log == f"CommandError: TVARR_DATABASE_DSN: {foreign} is not an SQLite database.\n"

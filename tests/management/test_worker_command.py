@@ -1,0 +1,160 @@
+"""`worker`: tasks run, and whatever is killed or told to end, nothing is left and nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.installation import Installation
+from tests.processes import none_is_left, wait_until
+from tests.worker_tasks import notes
+from tests.workers import RunningWorker, rows
+
+
+@pytest.fixture
+def worker(prepared: Installation) -> Iterator[RunningWorker]:
+    running = RunningWorker(prepared)
+    yield running
+    running.end()
+
+
+def queue(installation: Installation, task: str, *arguments: Any, **options: Any) -> None:
+    """Put one of the tests' own tasks into the queue."""
+    words = [repr(f"tests.worker_tasks.{task}"), repr(str(installation.data.parent)), *map(repr, arguments)]
+    words += [f"{name}={value!r}" for name, value in options.items()]
+    installation.ok("shell", "-c", f"from django_q.tasks import async_task; async_task({', '.join(words)})")
+
+
+def queue_is_empty(installation: Installation) -> bool:
+    """Whether nothing waits that a worker would take."""
+    return rows(installation, "SELECT count(*) FROM django_q_ormq WHERE lock < datetime('now')") == [(0,)]
+
+
+def wait_for_note(installation: Installation, line: str) -> None:
+    wait_until(lambda: line in notes(installation.data.parent), line)
+
+
+def make_busy(worker: RunningWorker, task: str = "nap") -> None:
+    queue(worker.installation, task, "long", 60)
+    wait_for_note(worker.installation, "long begun")
+
+
+def next_worker_does_only(installation: Installation, name: str) -> None:
+    """What the next worker does is the task of this name, and nothing that was begun before."""
+    before = notes(installation.data.parent)
+    running = RunningWorker(installation)
+    try:
+        wait_for_note(installation, f"{name} done")
+        wait_until(lambda: queue_is_empty(installation), "the queue is empty")
+    finally:
+        running.end()
+    assert notes(installation.data.parent) == [*before, f"{name} begun", f"{name} done"]
+
+
+def test_it_runs_a_task_and_keeps_its_result(worker: RunningWorker) -> None:
+    queue(worker.installation, "nap", "short", 0)
+    wait_until(lambda: rows(worker.installation, "SELECT success FROM django_q_task"), "the result")
+    assert notes(worker.folder) == ["short begun", "short done"]
+    assert rows(worker.installation, "SELECT success FROM django_q_task") == [(1,)]
+    wait_until(lambda: queue_is_empty(worker.installation), "the queue is empty")
+    assert "INFO    django-q: Processed 'tests.worker_tasks.nap'" in worker.log
+
+
+def test_a_row_that_is_signed_with_another_key_does_not_stop_it(prepared: Installation) -> None:
+    prepared.environment["SECRET_KEY"] = "of another installation " * 3
+    queue(prepared, "nap", "foreign", 0)
+    del prepared.environment["SECRET_KEY"]
+    queue(prepared, "nap", "ours", 0)
+    next_worker_does_only(prepared, "ours")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_idle_it_ends_when_told(worker: RunningWorker, number: signal.Signals) -> None:
+    worker.process.send_signal(number)
+    assert worker.ends() == 0
+    assert "The worker has stopped" in worker.log
+
+
+def test_idle_it_ends_when_its_whole_group_is_told(worker: RunningWorker) -> None:
+    os.killpg(worker.process.pid, signal.SIGTERM)
+    assert worker.ends() == 0
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_busy_it_tells_the_task_and_ends(worker: RunningWorker, send: Any, number: signal.Signals) -> None:
+    make_busy(worker)
+    queue(worker.installation, "nap", "waiting", 0)
+    send(worker.process.pid, number)
+    assert worker.ends() == 0
+    assert notes(worker.folder) == ["long begun", "long told"]
+    next_worker_does_only(worker.installation, "waiting")
+
+
+@pytest.mark.long
+def test_a_task_that_does_not_listen_is_killed_after_the_grace(worker: RunningWorker) -> None:
+    make_busy(worker, "sleep_deafly")
+    queue(worker.installation, "nap", "waiting", 0)
+    worker.process.terminate()
+    assert worker.process.wait(timeout=9.5) == 0
+    assert worker.ends() == 0
+    next_worker_does_only(worker.installation, "waiting")
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_killed_it_takes_the_task_along(worker: RunningWorker, busy: bool) -> None:
+    if busy:
+        make_busy(worker)
+    processes = worker.tree()
+    assert len(processes) == 1 + busy
+    worker.process.kill()
+    none_is_left(processes, seconds=2)
+    queue(worker.installation, "nap", "waiting", 0)
+    next_worker_does_only(worker.installation, "waiting")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
+    worker: RunningWorker, number: signal.Signals
+) -> None:
+    make_busy(worker)
+    queue(worker.installation, "nap", "waiting", 0)
+    worker.tree()[1].send_signal(number)
+    wait_for_note(worker.installation, "waiting done")
+    wait_until(lambda: queue_is_empty(worker.installation), "the queue is empty")
+    assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
+    assert rows(worker.installation, "SELECT success FROM django_q_task ORDER BY started") == [(0,), (1,)]
+    assert f"ended with {number.name}" in worker.log
+
+
+def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
+    queue(worker.installation, "nap", "long", 60, timeout=1)
+    queue(worker.installation, "nap", "waiting", 0)
+    wait_for_note(worker.installation, "waiting done")
+    assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
+    assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
+
+
+@pytest.mark.long
+def test_a_task_that_takes_too_long_and_does_not_listen_is_killed(worker: RunningWorker) -> None:
+    queue(worker.installation, "sleep_deafly", "long", 300, timeout=1)
+    queue(worker.installation, "nap", "waiting", 0)
+    wait_until(lambda: "waiting done" in notes(worker.folder), "the next task", seconds=60)
+    assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
+
+
+def test_a_second_worker_is_refused(worker: RunningWorker) -> None:
+    assert worker.installation.refused("worker") == (
+        f"CommandError: A worker is running already: {worker.installation.data}/worker is locked by process "
+        f"{worker.process.pid} on {os.uname().nodename}.\n"
+    )
+    assert worker.process.poll() is None
+
+
+def test_without_prepare_it_is_refused(installation: Installation) -> None:
+    assert "run `manage.py prepare` first" in installation.refused("worker")
+    assert not installation.data.exists()

@@ -1,0 +1,118 @@
+"""The worker and real backups: whatever is killed or told to end in the middle, the truth is told and nothing is left.
+
+With `-s` the processes before and after each blow are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from tests.installation import Installation
+from tests.processes import living, none_is_left, wait_until
+from tests.workers import (
+    RunningWorker,
+    backups,
+    hold_in_the_middle,
+    show,
+    states,
+    submit_backup,
+    the_next_one_succeeds,
+    work_files,
+)
+
+
+@pytest.fixture
+def worker(large: Installation) -> Iterator[RunningWorker]:
+    running = RunningWorker(large)
+    yield running
+    running.end()
+
+
+def test_a_backup_is_done_and_told(worker: RunningWorker) -> None:
+    submit_backup(worker.installation)
+    wait_until(lambda: states(worker.installation) == ["succeeded"], "the backup")
+    assert len(backups(worker.installation)) == 2
+    assert work_files(worker.installation) == []
+
+
+def test_the_process_of_a_task_is_killed(worker: RunningWorker) -> None:
+    task = hold_in_the_middle(worker.installation, lambda: worker.process.pid)
+    tree = worker.tree()
+    blow = show(f"busy, before SIGKILL to the task's process {task.pid}", tree)
+    task.kill()
+    wait_until(lambda: states(worker.installation) == ["interrupted"], "it is told")
+    show("after", tree, blow)
+    assert work_files(worker.installation) == backups(worker.installation) == []
+    the_next_one_succeeds(worker.installation)
+
+
+def test_the_worker_is_killed(worker: RunningWorker) -> None:
+    task = hold_in_the_middle(worker.installation, lambda: worker.process.pid)
+    tree = worker.tree()
+    blow = show(f"busy, before SIGKILL to the worker {worker.process.pid}", tree)
+    worker.process.kill()
+    none_is_left(tree, seconds=2)
+    show("after", [*tree, task], blow)
+    successor = RunningWorker(worker.installation)
+    try:
+        wait_until(lambda: states(worker.installation) == ["interrupted"], "it is told")
+        assert work_files(worker.installation) == backups(worker.installation) == []
+        the_next_one_succeeds(worker.installation)
+    finally:
+        successor.end()
+
+
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [
+        (os.kill, signal.SIGTERM),
+        pytest.param(os.kill, signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(os.killpg, signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(os.killpg, signal.SIGINT, marks=pytest.mark.long),
+    ],
+)
+def test_the_worker_is_told_to_end(
+    worker: RunningWorker, send: Callable[[int, int], None], number: signal.Signals
+) -> None:
+    task = hold_in_the_middle(worker.installation, lambda: worker.process.pid)
+    tree = worker.tree()
+    whom = "its whole group" if send is os.killpg else "it alone"
+    blow = show(f"busy, before {number.name} to the worker {worker.process.pid}, {whom}", tree)
+    send(worker.process.pid, number)
+    task.resume()
+    assert worker.ends() == 0
+    show("after", tree, blow)
+    assert states(worker.installation) == ["interrupted"]
+    assert work_files(worker.installation) == backups(worker.installation) == []
+    successor = RunningWorker(worker.installation)
+    try:
+        the_next_one_succeeds(worker.installation)
+    finally:
+        successor.end()
+
+
+def test_a_worker_that_is_told_to_end_kills_a_task_that_does_not(worker: RunningWorker) -> None:
+    hold_in_the_middle(worker.installation, lambda: worker.process.pid)
+    tree = worker.tree()
+    worker.process.terminate()  # the task stays held, and hears nothing
+    assert worker.process.wait(timeout=9.5) == 0
+    assert living(tree) == []
+    assert states(worker.installation) == ["interrupted"]
+    assert work_files(worker.installation) == []
+
+
+def test_what_a_killed_worker_had_claimed_but_not_begun_is_done_at_once(large: Installation) -> None:
+    submit_backup(large)
+    with closing(sqlite3.connect(large.data / "app.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    running = RunningWorker(large)
+    try:
+        wait_until(lambda: states(large) == ["succeeded"], "the backup")
+    finally:
+        running.end()

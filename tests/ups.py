@@ -1,0 +1,70 @@
+"""`up` in tests, as real processes on a real port."""
+
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.installation import Installation
+from tests.processes import family
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Up:
+    """A running `up`, in a process group of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log_path: Path
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/admin/login/", timeout=10) as page:
+                return bool(page.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def is_complete(self) -> bool:
+        """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker."""
+        ready = self.log.count("The worker is ready") == self.log.count("The worker was started")
+        return ready and len(family(self.process.pid)) == 5 and self.answers()
+
+    def program(self, word: str) -> psutil.Process:
+        """The main process of one of the two programs, found by a word of its command."""
+        return next(child for child in psutil.Process(self.process.pid).children() if word in child.cmdline())
+
+
+def start_up(installation: Installation, port: int) -> Up:
+    """Start it; what it prints goes to a log."""
+    installation.environment["TVARR_SERVER_PORT"] = str(port)
+    log = installation.data.parent / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            installation.command("up"),
+            env=installation.variables(),
+            cwd=installation.data.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Up(process, port, log)

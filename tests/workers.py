@@ -1,0 +1,120 @@
+"""Workers of an installation in tests, as real processes."""
+
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import psutil
+
+from tests.installation import Installation
+from tests.processes import family, none_is_left, table, wait_until
+
+_SUBMIT = """
+from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.tasks import submit
+submit(OperationKind.BACKUP, requested_by=None, origin=Origin.COMMAND)
+"""
+
+
+class RunningWorker:
+    """A worker of an installation, in a process group of its own."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.folder = installation.data.parent
+        self.log_path = self.folder / "worker.log"
+        starts = self.log.count("The worker is ready")
+        with self.log_path.open("ab") as output:
+            self.process = subprocess.Popen(
+                installation.command("worker"),
+                env=installation.variables(),
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(
+            lambda: self.log.count("The worker is ready") > starts or self.process.poll() is not None, "it starts"
+        )
+        assert self.process.poll() is None, self.log
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def tree(self) -> list[psutil.Process]:
+        """Its processes: the worker itself, and that of the task it runs, if any."""
+        return family(self.process.pid)
+
+    def ends(self) -> int:
+        """Wait for its end, then for that of all its processes; the exit status."""
+        processes = self.tree()
+        status = self.process.wait(timeout=20)
+        none_is_left(processes)
+        return status
+
+    def end(self) -> None:
+        """By force, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def rows(installation: Installation, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(installation.data / "app.db")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def submit_backup(installation: Installation) -> None:
+    installation.ok("shell", "-c", _SUBMIT)
+
+
+def operations(installation: Installation) -> list[tuple[str, str]]:
+    """State and phase of each, in the order of their creation."""
+    return rows(installation, "SELECT state, phase FROM operations_operation ORDER BY id")
+
+
+def states(installation: Installation) -> list[str]:
+    return [state for state, _phase in operations(installation)]
+
+
+def work_files(installation: Installation) -> list[str]:
+    folder = installation.data / "backups" / ".work"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def backups(installation: Installation) -> list[str]:
+    folder = installation.data / "backups"
+    return sorted(path.name for path in folder.glob("tvarr-backup*"))
+
+
+def hold_in_the_middle(installation: Installation, pid: Callable[[], int]) -> psutil.Process:
+    """Start a backup, and stop the process that works on it while its temporary file grows, so that it stays there."""
+    submit_backup(installation)
+    wait_until(lambda: work_files(installation), "a temporary file")
+    task = next(child for child in psutil.Process(pid()).children() if child.ppid() == pid())
+    task.suspend()
+    assert states(installation)[-1] == "running"
+    assert work_files(installation)
+    return task
+
+
+def show(title: str, processes: list[psutil.Process], since: float = 0) -> float:
+    """Print a table for whoever asks with -s; the moment, to be given as `since` of what comes after."""
+    now = time.monotonic()
+    print(f"\n--- {title}{f', {now - since:.2f} s later' if since else ''}\n{table(processes)}")  # noqa: T201
+    return now
+
+
+def the_next_one_succeeds(installation: Installation) -> None:
+    """And what was interrupted has not been done again behind our back."""
+    before = states(installation)
+    submit_backup(installation)
+    wait_until(lambda: states(installation)[-1] == "succeeded", "the next backup")
+    assert states(installation) == [*before, "succeeded"]
+    assert len(backups(installation)) == 2
+    assert work_files(installation) == []
+    wait_until(lambda: rows(installation, "SELECT count(*) FROM django_q_ormq") == [(0,)], "the queue is empty")

@@ -1,0 +1,23 @@
+"""`worker`: run the queue's tasks until told to stop."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tvarr_backup import conf
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.worker import Worker
+
+
+class Command(BaseCommand):
+    """Ends in an orderly way on SIGTERM, SIGINT and SIGHUP, with exit status 0."""
+
+    help = "Run the tasks of the queue, one at a time, until told to stop."
+    requires_system_checks = []
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        try:
+            conf.require_prepared()
+            Worker().run()
+        except TvarrBackupError as problem:
+            raise CommandError(str(problem)) from problem

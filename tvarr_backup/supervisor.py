@@ -1,0 +1,156 @@
+"""Keeping programs running: they are started, started again when they end, and ended together."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import psutil
+
+from tvarr_backup.errors import ProgramNotStarted
+from tvarr_backup.processes import adopt_orphans, die_with_parent
+
+GRACE_SECONDS = 9
+"""How long programs may take to end; Docker kills everything after 10 s."""
+_KILL_SECONDS = 5
+_FIRST_DELAY_SECONDS = 1
+_LONGEST_DELAY_SECONDS = 30
+_LASTING_SECONDS = 60
+"""Who has run this long is not failing at its start, and is started again without delay's having grown."""
+_START_SECONDS = 15
+_LOOK_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Program:
+    """Something to keep running, and its present process."""
+
+    name: str
+    command: Sequence[str]
+    passed_descriptors: Sequence[int] = ()
+    must_start: bool = False
+    """Whether there is no point in trying again when the very first start fails."""
+
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+    started: float = 0
+    delay: int = 0
+    due: float = 0
+
+    def start(self) -> None:
+        """In a session of its own, so that a terminal's signals reach the supervisor alone; gone when that is gone."""
+        parent = os.getpid()
+        self.process = subprocess.Popen(  # noqa: S603  # our own programs, no shell
+            self.command,
+            pass_fds=self.passed_descriptors,
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent, signal.SIGTERM),  # noqa: PLW1509  # this process has one thread
+        )
+        self.starts += 1
+        self.started = time.monotonic()
+        logger.info("%s was started (process %d)", self.name, self.process.pid)
+
+    def fails_to_start(self, status: int) -> bool:
+        """Whether an end with this status means that it cannot work here; being killed does not."""
+        return self.must_start and self.starts == 1 and status > 0 and time.monotonic() - self.started < _START_SECONDS
+
+    def wait_before_next(self) -> None:
+        """Plan the next start: after 1, 2, 4 ... seconds, at most 30."""
+        lasted = time.monotonic() - self.started >= _LASTING_SECONDS
+        self.delay = _FIRST_DELAY_SECONDS if lasted or not self.delay else min(2 * self.delay, _LONGEST_DELAY_SECONDS)
+        self.due = time.monotonic() + self.delay
+
+
+class Supervisor:
+    """Runs programs until told to stop by SIGTERM, SIGINT or SIGHUP; then none of their processes is left.
+
+    Killed itself, it takes them along: they get a SIGTERM from the kernel.
+    """
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self._programs = programs
+        self._told_to_stop = False
+
+    def run(self) -> None:
+        """Return when told to; raise `ProgramNotStarted` when a program that must start does not."""
+        adopt_orphans()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._heed)
+        try:
+            while not self._told_to_stop:
+                self._start_what_is_due()
+                time.sleep(_LOOK_SECONDS)
+                for program, status in self._ended():
+                    self._plan_restart(program, status)
+        finally:
+            self._stop()
+
+    def _heed(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told_to_stop = True
+
+    def _start_what_is_due(self) -> None:
+        for program in self._programs:
+            if program.process is None and time.monotonic() >= program.due:
+                _send(signal.SIGKILL, self._strays())
+                program.start()
+
+    def _plan_restart(self, program: Program, status: int) -> None:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        if program.fails_to_start(status):
+            raise ProgramNotStarted(f"{program.name} could not be started ({how}); its own message is above.")
+        program.wait_before_next()
+        logger.warning("%s ended (%s) and is started again in %d s", program.name, how, program.delay)
+        _send(signal.SIGTERM, self._strays())
+
+    def _ended(self) -> Iterator[tuple[Program, int]]:
+        """Programs that have ended, with their exit status; adopted orphans are only seen off."""
+        while pid := _dead_child():
+            program = next((one for one in self._programs if one.process and one.process.pid == pid), None)
+            if program is None or program.process is None:
+                os.waitpid(pid, 0)
+                continue
+            status = program.process.wait()
+            program.process = None
+            yield program, status
+
+    def _strays(self) -> list[psutil.Process]:
+        """What ended programs have left behind: they are our own children now."""
+        programs = [program.process.pid for program in self._programs if program.process]
+        return [child for child in psutil.Process().children() if child.pid not in programs]
+
+    def _stop(self) -> None:
+        """Tell the programs and leave it to them to tell their own processes; kill what is left after the grace."""
+        for program in self._programs:
+            if program.process:
+                program.process.terminate()
+        _send(signal.SIGTERM, self._strays())
+        grace = time.monotonic() + GRACE_SECONDS
+        while psutil.Process().children() and time.monotonic() < grace + _KILL_SECONDS:
+            for program, status in self._ended():
+                logger.info("%s has stopped (%s)", program.name, status)
+            if time.monotonic() > grace:
+                logger.warning("What did not end within %d s is killed", GRACE_SECONDS)
+                _send(signal.SIGKILL, psutil.Process().children(recursive=True))
+            time.sleep(_LOOK_SECONDS)
+
+
+def _send(number: signal.Signals, processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def _dead_child() -> int | None:
+    """A child that has ended; it stays as it is, so that its number cannot be given to another yet."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return found.si_pid if found else None

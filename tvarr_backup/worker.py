@@ -1,0 +1,221 @@
+"""The worker: takes tasks from django-q2's queue, one at a time, and runs each in a process of its own.
+
+django-q2's own cluster (a sentinel, a pusher, a monitor and a pool, joined by queues in shared memory) is not used: a
+member that is killed keeps their locks for ever, a signal that arrives at a bad moment hangs the end, and tasks are
+claimed long before they can be run. Here one process claims, starts, watches and ends; the other runs the task, with
+django-q2's functions for that, and nothing is shared between them.
+"""
+
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkProcess
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+from django.db import connections
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.conf import Conf
+from django_q.monitor import monitor
+from django_q.scheduler import scheduler
+from django_q.signing import BadSignature, SignedPackage
+from django_q.worker import worker as run_tasks
+
+from tvarr_backup.operations import track
+from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.processes import die_with_parent
+
+GRACE_SECONDS = 7
+"""How long a task may take to end when the worker is told to stop; Docker kills everything after 10 s."""
+_OVERTIME_SECONDS = 30
+_RECONCILE_SECONDS = 10
+_SCHEDULE_SECONDS = 30
+_LOOK_SECONDS = 0.5
+_AFTER_FAILURE_SECONDS = 1
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_END = "STOP"  # django-q2's word for the end of its queues
+
+logger = logging.getLogger(__name__)
+_processes = multiprocessing.get_context("fork")
+
+
+@dataclass
+class _Chore:
+    """Something to be done every so many seconds; when it fails, that is logged and it is tried again next time."""
+
+    name: str
+    seconds: float
+    do: Callable[[], object]
+    due: float = field(default_factory=time.monotonic)
+
+    def do_if_due(self) -> None:
+        if time.monotonic() < self.due:
+            return
+        try:
+            self.do()
+        except Exception:
+            logger.exception("%s failed; it is tried again in %d s", self.name, self.seconds)
+        self.due = time.monotonic() + self.seconds
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A task taken from the queue: the row's id, what is in the row, and what that says."""
+
+    ack_id: Any
+    payload: str
+    task: dict[str, Any]
+
+
+class Worker:
+    """Runs until told to by a signal. A worker on the same storage folder is refused with `WorkerRunning`."""
+
+    def __init__(self) -> None:
+        self._told_to_stop = False
+        self._has_reconciled = False
+        self._broker = get_broker()
+        self._heartbeat = Heartbeat()
+        self._chores = [
+            _Chore("A sign of life", BEAT_SECONDS, self._heartbeat.beat),
+            _Chore("Clearing up after dead processes", _RECONCILE_SECONDS, self._reconcile),
+            _Chore("Looking for scheduled tasks", _SCHEDULE_SECONDS, lambda: scheduler(broker=self._broker)),
+        ]
+
+    def run(self) -> None:
+        """Return after an orderly end: no process is left, and the task that was running has been told and has ended."""
+        with self._heartbeat:
+            for number in _STOP_SIGNALS:
+                signal.signal(number, self._heed)
+            logger.info("The worker is ready (process %d)", os.getpid())
+            while not self._must_stop():
+                self._do_chores()
+                for claim in self._claim():
+                    if self._must_stop():
+                        self._give_back(claim)
+                    else:
+                        self._perform(claim)
+            connections.close_all()
+            logger.info("The worker has stopped")
+
+    def _heed(self, _signal: int, _frame: FrameType | None) -> None:
+        self._told_to_stop = True
+
+    def _must_stop(self) -> bool:
+        return self._told_to_stop
+
+    def _do_chores(self) -> None:
+        for chore in self._chores:
+            if not self._must_stop():
+                chore.do_if_due()
+
+    def _reconcile(self) -> None:
+        """End what dead processes have left; the first time also hand out at once what a dead worker had claimed."""
+        reconcile(worker_starts=not self._has_reconciled)
+        self._has_reconciled = True
+
+    # --- Claiming ----------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> list[_Claim]:
+        """What the queue hands out now, locked there for the time of a retry; waits a second when there is nothing."""
+        claims = []
+        try:
+            for ack_id, payload in self._broker.dequeue() or ():
+                try:
+                    task = SignedPackage.loads(payload)
+                except (TypeError, BadSignature):
+                    logger.error("A task in the queue is not signed with this installation's key, and was removed")  # noqa: TRY400  # the place in the code says nothing
+                    self._broker.fail(ack_id)
+                    continue
+                claims.append(_Claim(ack_id, payload, task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id}))
+        except Exception:
+            logger.exception("The queue cannot be read; trying again")
+            time.sleep(_AFTER_FAILURE_SECONDS)
+        return claims
+
+    def _give_back(self, claim: _Claim) -> None:
+        """Queue it anew first: twice in the queue is harmless (an operation is begun once), lost is not."""
+        self._broker.enqueue(claim.payload)
+        self._broker.acknowledge(claim.ack_id)
+
+    # --- Running -----------------------------------------------------------------------------------------------------
+
+    def _perform(self, claim: _Claim) -> None:
+        """Run one task to its end, its timeout, or the end of the grace after being told to stop."""
+        process = self._start(claim)
+        timeout = claim.task.get("timeout", Conf.TIMEOUT)
+        deadline = time.monotonic() + timeout + _OVERTIME_SECONDS if timeout else float("inf")
+        told = False
+        while process.is_alive():
+            process.join(_LOOK_SECONDS)
+            self._do_chores()
+            if self._must_stop() and not told:
+                told = True
+                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+                if process.is_alive():
+                    logger.info("The running task (process %d) is told to end", process.pid)
+                    process.terminate()
+            if time.monotonic() > deadline:
+                process.kill()
+        status = process.exitcode
+        process.close()
+        if status:
+            self._clear_up(claim, status)
+
+    def _start(self, claim: _Claim) -> ForkProcess:
+        """Fork without an open database, and with signals held back until the child has its own handlers."""
+        connections.close_all()
+        process = _processes.Process(target=_run, args=(os.getpid(), self._heartbeat, claim.task), name="task")
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+        return process
+
+    def _clear_up(self, claim: _Claim, status: int) -> None:
+        """Do for a process that was killed, or failed outside its task, what it could not do itself."""
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        logger.error("The process of task %s ended with %s", claim.task["name"], how)
+        result = {"success": False, "result": f"Its process ended with {how}.", "stopped": timezone.now()}
+        try:
+            _record(claim.task | result)
+            reconcile()
+        except Exception:
+            logger.exception("Clearing up after it failed; it is tried again in %d s", _RECONCILE_SECONDS)
+
+
+def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
+    """In the process of a task: run it and record how that went, as django-q2's own processes do.
+
+    It is killed when the worker ends, and then the next worker clears up. Told to end, it ends its operation itself.
+    """
+    die_with_parent(parent, signal.SIGKILL)
+    track.stop_on_sigterm()
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the worker too, which passes them on as SIGTERM
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    heartbeat.let_go()
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for item in (task, _END):
+        tasks.put(item)
+    run_tasks(tasks, results, SimpleNamespace(value=-1, get_lock=nullcontext), Conf.TIMEOUT)
+    _record(results.get_nowait())
+    connections.close_all()
+
+
+def _record(task: dict[str, Any]) -> None:
+    """Keep the result where django-q2's pages show it, and take the task off the queue."""
+    results: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for item in (task, _END):
+        results.put(item)
+    monitor(results, get_broker())
