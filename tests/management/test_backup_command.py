@@ -1,0 +1,296 @@
+"""`backup`: the whole command, in real processes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import termios
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.installation import Installation
+from tests.tvarr_own import build_tvarr_database, schema_of
+
+
+@pytest.fixture
+def attached_installation(installation: Installation, tmp_path: Path) -> Installation:
+    """Prepared on a database that tvarr made."""
+    installation.environment["TVARR_DATABASE_DSN"] = str(build_tvarr_database(tmp_path / "tvarr.db"))
+    return installation.prepared()
+
+
+def folder_of(installation: Installation) -> Path:
+    return installation.data / "backups"
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def create(installation: Installation, *arguments: str) -> dict[str, Any]:
+    made: dict[str, Any] = installation.json("backup", "create", "--json", *arguments)
+    return made
+
+
+def operations(installation: Installation) -> list[tuple[str, str, str]]:
+    with closing(sqlite3.connect(installation.data / "app.db")) as connection:
+        rows = connection.execute("SELECT kind, state, origin FROM operations_operation ORDER BY id").fetchall()
+        return [(kind, state, origin) for kind, state, origin in rows]
+
+
+def test_a_backup_is_what_its_description_says(attached_installation: Installation, tmp_path: Path) -> None:
+    before = schema_of(tmp_path / "tvarr.db")
+    made = create(attached_installation, "--note", "before the new provider")
+    archive = folder_of(attached_installation) / made["filename"]
+    subprocess.run(["gzip", "-t", archive], check=True)
+    assert made["checksum"] == "sha256:" + hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert (
+        json.loads(archive.with_name(made["filename"].replace(".db.gz", ".meta.json")).read_text())["note"]
+        == made["note"]
+    )
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(gzip.decompress(archive.read_bytes()))
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        for table, number in made["table_counts"].items():
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            live = " WHERE deleted_at IS NULL" if "deleted_at" in columns else ""
+            assert connection.execute(f"SELECT count(*) FROM {table}{live}").fetchone() == (number,), table
+    assert schema_of(tmp_path / "tvarr.db") == before
+    assert made["table_counts"]["filters"] > 0
+
+
+def test_a_fresh_installation_can_be_backed_up(prepared: Installation) -> None:
+    made = create(prepared)
+    assert made["schema"].startswith("tvarr-backup 0002")
+    assert (made["kind"], made["state"], made["seq"]) == ("manual", "checked", 1)
+
+
+def test_every_operation_is_recorded(prepared: Installation) -> None:
+    name = create(prepared)["filename"]
+    prepared.ok("backup", "verify", name)
+    prepared.ok("backup", "prune")
+    prepared.refused("backup", "adopt", "nothing-here.gz")
+    prepared.ok("backup", "delete", name)
+    assert operations(prepared) == [
+        ("backup", "succeeded", "command"),
+        ("verify", "succeeded", "command"),
+        ("prune", "succeeded", "command"),
+        ("adopt", "failed", "command"),
+        ("delete", "succeeded", "command"),
+    ]
+
+
+def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
+    assert prepared.ok("backup", "list") == f"There are no backups in {folder_of(prepared)} yet.\n"
+    first, second = create(prepared, "--note", "one"), create(prepared)
+    (folder_of(prepared) / "holiday.jpg").write_bytes(b"")
+    (folder_of(prepared) / "tvarr-backup-2026-01-01T00-00-00.db.gz").write_bytes(b"half")
+    listed = prepared.json("backup", "list", "--json")
+    assert [backup["filename"] for backup in listed["backups"]] == [second["filename"], first["filename"]]
+    assert listed["foreign"] == ["holiday.jpg"]
+    assert "is missing" in listed["broken"][0]["reason"]
+    lines = prepared.ok("backup", "list").splitlines()
+    assert lines[1].startswith(first["filename"])
+    assert lines[1].endswith("Checked  one")
+    assert "BROKEN: its description" in lines[2]
+    assert "1 other files" in lines[3]
+
+
+def test_one_can_be_shown(prepared: Installation) -> None:
+    made = create(prepared)
+    assert prepared.json("backup", "show", made["filename"], "--json") == made
+    assert f"checksum: {made['checksum']}" in prepared.ok("backup", "show", made["filename"])
+
+
+def test_a_good_one_is_verified_and_a_damaged_one_is_told(prepared: Installation) -> None:
+    good, bad = create(prepared)["filename"], create(prepared)["filename"]
+    archive = folder_of(prepared) / bad
+    raw = bytearray(archive.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    archive.write_bytes(raw)
+    assert prepared.ok("backup", "verify", good) == f"{good}: good (9 checks)\n"
+    assert prepared.json("backup", "show", good, "--json")["checked"]["level"] == "full"
+    done = prepared.run("backup", "verify", "--all")
+    assert (done.returncode, f"{bad}: DAMAGED" in done.stdout) == (1, True)
+    assert "1 of 2 cannot be relied on." in done.stderr
+    assert prepared.json("backup", "show", bad, "--json")["state"] == "damaged"
+    assert operations(prepared)[-1][:2] == ("verify", "attention")
+
+
+def test_nothing_is_verified_where_there_is_nothing(prepared: Installation) -> None:
+    assert prepared.ok("backup", "verify", "--all") == "There are no backups.\n"
+    assert prepared.json("backup", "verify", "--all", "--json") == {"verified": [], "broken": []}
+
+
+def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared: Installation) -> None:
+    name = create(prepared)["filename"]
+    assert prepared.json("backup", "protect", name, "--note", "keep me", "--json")["protected"] is True
+    assert f"{name} is protected; lift the protection" in prepared.refused("backup", "delete", name)
+    assert prepared.ok("backup", "protect", name, "--off") == f"{name} is not protected\n"
+    assert prepared.json("backup", "show", name, "--json")["note"] == "keep me"
+    assert prepared.ok("backup", "delete", name) == f"Deleted {name}\n"
+    assert names_in(folder_of(prepared)) == set()
+
+
+def test_a_backup_moves_to_another_installation(prepared: Installation, tmp_path: Path) -> None:
+    made = create(prepared, "--note", "from the attic")
+    other = Installation(tmp_path / "other").prepared()
+    taken_in = other.json("backup", "adopt", str(folder_of(prepared) / made["filename"]), "--json")
+    for member in ("table_counts", "schema", "note", "database_checksum", "created_at"):
+        assert taken_in[member] == made[member], member
+    assert (taken_in["kind"], taken_in["imported"], taken_in["protected"]) == ("uploaded", True, True)
+
+
+def test_the_live_database_is_not_taken_in(prepared: Installation) -> None:
+    words = prepared.refused("backup", "adopt", str(prepared.data / "tvarr.db"))
+    assert "is the live database itself; `backup create` makes a backup of it." in words
+
+
+@pytest.mark.parametrize("setting", ["environment", "settings page"])
+def test_what_the_next_clean_up_removes_is_what_it_then_removes(prepared: Installation, setting: str) -> None:
+    create(prepared)
+    names = [create(prepared)["filename"] for _ in range(3)]
+    _make_scheduled(prepared, names)
+    if setting == "environment":
+        prepared.environment["TVARR_BACKUP_RETENTION"] = "1"
+    else:
+        with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
+            connection.execute(
+                "INSERT INTO operations_backupsettings (id, keep, keep_all, max_age) VALUES (1, 1, false, '')"
+            )
+    announced = prepared.json("backup", "prune", "--dry-run", "--json")["removed"]
+    assert announced == names[:2]
+    assert prepared.ok("backup", "prune").splitlines() == [f"Removed {name}" for name in announced]
+    assert prepared.ok("backup", "prune") == "There is nothing to remove.\n"
+
+
+def _make_scheduled(installation: Installation, names: list[str]) -> None:
+    for name in names:
+        path = folder_of(installation) / name.replace(".db.gz", ".meta.json")
+        path.write_text(path.read_text().replace('"kind": "manual"', '"kind": "scheduled"'))
+
+
+def test_recovery_says_what_it_removed(prepared: Installation) -> None:
+    name = create(prepared)["filename"]
+    (folder_of(prepared) / ".work" / "snapshot.db").write_bytes(b"half")
+    assert prepared.ok("backup", "recover") == "Removed .work/snapshot.db\n"
+    assert prepared.ok("backup", "recover") == "There was nothing to clean up.\n"
+    assert prepared.json("backup", "verify", name, "--json")["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "../../etc/passwd"), "There is no backup '../../etc/passwd'."),
+        (
+            ("show", "tvarr-backup-2026-01-01T00-00-00.db.gz"),
+            "There is no backup 'tvarr-backup-2026-01-01T00-00-00.db.gz'.",
+        ),
+        (("verify", "tvarr-backup-2026-01-01T00-00-00.db.gz"), "There is no backup"),
+        (("protect", "x"), "There is no backup 'x'."),
+        (("delete", "x"), "There is no backup 'x'."),
+        (("create", "--note", "x" * 501), "The note has 501 characters; allowed are 500."),
+        (("create", "--note", "two\nlines"), "The note must be one line of text"),
+        (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),
+    ],
+)
+def test_bad_input_is_refused_in_words(prepared: Installation, arguments: tuple[str, ...], words: str) -> None:
+    assert words in prepared.refused("backup", *arguments)
+    assert names_in(folder_of(prepared)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("TVARR_BACKUP_RETENTION", "0", "a whole number from 1 to 100000"),
+        ("TVARR_BACKUP_MAX_AGE", "soon", "whole weeks, days and hours"),
+    ],
+)
+def test_a_setting_that_is_nonsense_stops_it(prepared: Installation, name: str, value: str, allowed: str) -> None:
+    words = prepared.refused("backup", "create", **{name: value})
+    assert f"{name} is '{value}'; allowed is {allowed}" in words
+
+
+def test_nothing_is_done_before_the_first_preparation(installation: Installation) -> None:
+    assert "run `manage.py prepare` first" in installation.refused("backup", "create")
+    assert not installation.data.exists()
+
+
+def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Installation) -> None:
+    with closing(sqlite3.connect(prepared.data / "tvarr.db")) as connection, connection:
+        connection.execute("CREATE TABLE ballast (data)")
+        connection.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 200)
+    first = subprocess.Popen(
+        prepared.command("backup", "create"),
+        env=prepared.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stderr is not None
+    first.stderr.readline()
+    words = prepared.refused("backup", "create")
+    assert "A backup is running since" in words
+    assert first.wait(timeout=60) == 0
+    first.communicate()
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == 1
+
+
+@pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGTERM, 1), (signal.SIGINT, 130)])
+def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, signal_number: int, status: int) -> None:
+    with closing(sqlite3.connect(prepared.data / "tvarr.db")) as connection, connection:
+        connection.execute("CREATE TABLE ballast (data)")
+        connection.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 300)
+    process = subprocess.Popen(
+        prepared.command("backup", "create"),
+        env=prepared.variables(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal_number)
+    _out, words = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in words) == (status, False), words
+    assert names_in(folder_of(prepared)) == set()
+    assert not list((folder_of(prepared) / ".work").iterdir())
+    assert operations(prepared) == [("backup", "interrupted", "command")]
+
+
+def test_a_terminal_shows_a_bar(prepared: Installation) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 80))
+    process = subprocess.Popen(
+        prepared.command("backup", "create"), env=prepared.variables(), stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+    process.communicate()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"Packing:" in shown
+    assert b"\r" in shown
+
+
+def test_without_a_terminal_there_are_plain_lines(prepared: Installation) -> None:
+    done = prepared.run("backup", "create")
+    assert done.stderr == "Copying the database\nPacking\nPublishing\n"
+    assert done.stdout.startswith("Created tvarr-backup-")

@@ -1,0 +1,235 @@
+"""`backup`: make, look at, verify, protect, take in and remove backups from the command line."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import humanize
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+from django.utils import timezone
+
+from tvarr_backup import conf
+from tvarr_backup.backups import retention
+from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, protect_backup, read_folder
+from tvarr_backup.backups.folder import recover
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.operations.models import BackupSettings, OperationKind, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.report import backup_as_data, state_of
+from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.track import stop_on_sigterm
+from tvarr_backup.schema import RequiredSchema
+
+
+class Command(BaseCommand):
+    """Results on stdout, progress on stderr, exit 1 with a sentence on failure or damage."""
+
+    help = "Make, list, verify, protect, take in and remove backups of tvarr's database."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+
+        def action(name: str, words: str) -> ArgumentParser:
+            added = actions.add_parser(name, help=words, description=words)
+            added.add_argument("--json", action="store_true", help="print one JSON value")
+            return added
+
+        action("create", "make a backup now").add_argument("--note", default="", help="a line of your own")
+        action("list", "list the backups, the newest first")
+        action("show", "show all that is known of a backup").add_argument("name")
+        verify = action("verify", "check everything about a backup").add_mutually_exclusive_group(required=True)
+        verify.add_argument("name", nargs="?")
+        verify.add_argument("--all", action="store_true", help="one after another")
+        protect = action("protect", "keep a backup from clean-ups and from deletion")
+        protect.add_argument("name")
+        protect.add_argument("--off", action="store_true", help="lift the protection")
+        protect.add_argument("--note", help="change the note as well")
+        action("delete", "delete a backup for good").add_argument("name")
+        adopt = action("adopt", "take in a backup from elsewhere: ours, tvarr's, or a plain copy of a database")
+        adopt.add_argument("file")
+        adopt.add_argument("--note", default="", help="a line of your own")
+        adopt.add_argument(
+            "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
+        )
+        action("prune", "remove what the retention settings let go").add_argument(
+            "--dry-run", action="store_true", help="only say what would go"
+        )
+        action("recover", "clean up what a crash left behind; done by itself before every operation")
+
+    def handle(self, *_args: Any, action: str, **options: Any) -> None:
+        self.stderr.style_func = None  # messages are no errors
+        stop_on_sigterm()
+        actions: dict[str, Callable[[dict[str, Any]], None]] = {
+            "create": self._create,
+            "list": self._list,
+            "show": self._show,
+            "verify": self._verify,
+            "protect": self._protect,
+            "delete": self._delete,
+            "adopt": self._adopt,
+            "prune": self._prune,
+            "recover": self._recover,
+        }
+        self._as_json = options["json"]
+        try:
+            conf.require_prepared()
+            actions[action](options)
+        except TvarrBackupError as problem:
+            raise CommandError(str(problem)) from problem
+        except DatabaseError as problem:
+            raise CommandError(f"The database cannot be read: {problem}.") from problem
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing half-made is left.", returncode=130) from None
+
+    def _create(self, options: dict[str, Any]) -> None:
+        started = datetime.now(UTC)
+        result = self._run(OperationKind.BACKUP, note=options["note"])
+        made = result["backup"]
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        self._print(
+            made,
+            f"Created {made['filename']}: {_size(made['database_size'])} packed into {_size(made['file_size'])}, "
+            f"checked, in {seconds:.1f} s",
+            *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
+            *(f"Removed {removed} (retention)" for removed in result["removed"]),
+        )
+
+    def _list(self, _options: dict[str, Any]) -> None:
+        folder, required = conf.backup_folder(), conf.required_schema()
+        listing = read_folder(folder)
+        data = {
+            "backups": [backup_as_data(backup, required) for backup in listing.backups],
+            "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
+            "foreign": list(listing.foreign),
+            "backup_directory": str(folder),
+        }
+        self._print(data, *_lines(listing, required, folder))
+
+    def _show(self, options: dict[str, Any]) -> None:
+        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
+        self._print(data, *_members(data))
+
+    def _verify(self, options: dict[str, Any]) -> None:
+        everything = options["all"]
+        result = self._run(OperationKind.VERIFY, filenames=None if everything else [options["name"]])
+        found, broken = result["verified"], result["broken"]
+        lines = []
+        for verification in found:
+            problems, warnings = verification["problems"], verification["warnings"]
+            checks = len(verification["checks"])
+            lines.append(
+                f"{verification['backup']['filename']}: " + ("DAMAGED" if problems else f"good ({checks} checks)")
+            )
+            lines += [f"    {problem}" for problem in problems] + [f"    warning: {warning}" for warning in warnings]
+        lines += [f"{broken['filename']}: BROKEN: {broken['reason']}" for broken in broken]
+        self._print(result if everything else found[0], *lines or ["There are no backups."])
+        bad = sum(bool(verification["problems"]) for verification in found) + len(broken)
+        if bad:
+            raise CommandError(f"{bad} of {len(found) + len(broken)} cannot be relied on.")
+
+    def _protect(self, options: dict[str, Any]) -> None:
+        folder, name = conf.backup_folder(), options["name"]
+        backup = protect_backup(folder, name, protected=not options["off"], note=options["note"])
+        self._print(backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}")
+
+    def _delete(self, options: dict[str, Any]) -> None:
+        result = self._run(OperationKind.DELETE, filename=options["name"])
+        self._print(result, f"Deleted {options['name']}")
+
+    def _adopt(self, options: dict[str, Any]) -> None:
+        made = self._run(
+            OperationKind.ADOPT,
+            source=str(Path(options["file"]).absolute()),
+            note=options["note"],
+            accept_broken_references=options["accept_broken_references"],
+        )["backup"]
+        self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
+
+    def _prune(self, options: dict[str, Any]) -> None:
+        if options["dry_run"]:
+            doomed = retention.expired(
+                read_folder(conf.backup_folder()).backups, BackupSettings.load().policy(), datetime.now(UTC)
+            )
+            names = [backup.filename for backup in doomed]
+        else:
+            names = self._run(OperationKind.PRUNE)["removed"]
+        word = "Would remove" if options["dry_run"] else "Removed"
+        data = {"removed": names, "dry_run": options["dry_run"]}
+        self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
+
+    def _recover(self, _options: dict[str, Any]) -> None:
+        ended = reconcile()
+        cleaned = recover(conf.backup_folder())
+        data = {"operations": [str(operation.pk) for operation in ended], "removed": cleaned}
+        lines = [f"Ended: {operation}" for operation in ended] + [f"Removed {name}" for name in cleaned]
+        self._print(data, *lines or ["There was nothing to clean up."])
+
+    def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
+        """Do an operation here and now, with a record of it; its result."""
+        with ProgressDisplay() as display:
+            operation = run_here(kind, origin=Origin.COMMAND, arguments=arguments, watch=display)
+        if operation.message and kind is not OperationKind.VERIFY:
+            self.stderr.write(operation.message)
+        result: Mapping[str, Any] = operation.result or {}
+        return result
+
+    def _print(self, data: Any, *lines: str) -> None:
+        if self._as_json:
+            self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
+            return
+        for line in lines:
+            self.stdout.write(line)
+
+
+def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str]:
+    rows = [_row(backup, required) for backup in listing.backups]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)] if rows else []
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, (*widths, 0), strict=True)).rstrip() for row in rows
+    ]
+    lines = lines or [f"There are no backups in {folder} yet."]
+    lines += [f"{broken.filename}  BROKEN: {broken.reason}" for broken in listing.broken]
+    if listing.foreign:
+        lines.append(f"{len(listing.foreign)} other files in {folder} are not backups and are left alone.")
+    return lines
+
+
+def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
+    sidecar = backup.sidecar
+    protected = "protected" if retention.is_protected(sidecar, datetime.now(UTC)) else ""
+    state = state_of(sidecar, required).label
+    note = sidecar.note
+    return (
+        backup.filename,
+        _time(sidecar.created_at),
+        sidecar.kind.value,
+        _size(sidecar.compressed_size),
+        state,
+        protected + ("  " if protected and note else "") + note,
+    )
+
+
+def _members(data: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in data.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_members(value, indent + "    ")]
+        else:
+            lines.append(f"{indent}{name}: {'; '.join(value) if isinstance(value, list) else value}")
+    return lines
+
+
+def _time(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _size(size: int) -> str:
+    return humanize.naturalsize(size)
