@@ -11,19 +11,19 @@ from django.urls import reverse
 
 
 def list_url(model: type[Model]) -> str:
-    return reverse(f"admin:tvarr_backup_{model._meta.model_name}_changelist")
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def add_url(model: type[Model]) -> str:
-    return reverse(f"admin:tvarr_backup_{model._meta.model_name}_add")
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
 
 
 def change_url(row: Model) -> str:
-    return reverse(f"admin:tvarr_backup_{row._meta.model_name}_change", args=[row.pk])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 def delete_url(row: Model) -> str:
-    return reverse(f"admin:tvarr_backup_{row._meta.model_name}_delete", args=[row.pk])
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_delete", args=[row.pk])
 
 
 def run_action(client: Client, action: str, *rows: Model, **more: str) -> Any:

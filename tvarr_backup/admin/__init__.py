@@ -1,12 +1,18 @@
 """The stock admin under our name: the four kinds to edit, the catalogue to look at."""
 
+from django.apps import apps
 from django.contrib import admin
 
-from tvarr_backup.admin import catalogue, kinds
+from tvarr_backup.admin import backups, catalogue, kinds
 
-__all__ = ["catalogue", "kinds"]
+__all__ = ["backups", "catalogue", "kinds"]
 
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"
 admin.site.index_title = "Administration"
 admin.site.site_url = None  # there is nothing but the admin yet to go to
+
+# An operation tells more than a task of the queue, and nobody should queue tasks by hand.
+admin.site.unregister(
+    [model for model in apps.get_app_config("django_q").get_models() if admin.site.is_registered(model)]
+)

@@ -1,0 +1,323 @@
+"""Backups, operations and backup settings in the admin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
+from tests.factories import UserFactory
+from tvarr_backup import conf
+from tvarr_backup.backups import catalogue
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.lock import backup_lock
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.track import create_operation
+
+pytestmark = pytest.mark.django_db
+
+CREATE = "admin:operations_backup_create"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Any) -> Path:
+    """A backup folder of its own."""
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+def make(folder: Path, *, kind: BackupKind = BackupKind.MANUAL, note: str = "") -> Backup:
+    """A backup of the test database, and its row in the index (not stored)."""
+    made = create_backup(conf.live_database(), folder, conf.required_schema(), kind=kind, note=note)
+    return Backup(pk=made.filename)
+
+
+def present(folder: Path) -> list[str]:
+    return [backup.filename for backup in catalogue.read_folder(folder).backups]
+
+
+@pytest.fixture
+def person(client: Client) -> Any:
+    """Signs somebody in who may do what is named, and no more."""
+
+    def sign_in(*permissions: str) -> Client:
+        user = UserFactory.create(is_superuser=False)
+        user.user_permissions.set(
+            Permission.objects.filter(content_type__app_label="operations", codename__in=permissions)
+        )
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+# --- Looking ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_is_the_folder_as_it_is_now(admin_client: Client, folder: Path) -> None:
+    first = make(folder, note="before the new provider")
+    assert "before the new provider" in text_of(admin_client.get(list_url(Backup)))
+    (folder / first.filename).unlink()
+    (folder / "holiday.jpg").write_bytes(b"")
+    text = text_of(admin_client.get(list_url(Backup)))
+    assert "Broken" in text
+    assert "1 other file there is no backup and is left alone." in text
+
+
+def test_a_backup_shows_what_is_in_it(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    text = text_of(admin_client.get(change_url(row)))
+    for words in ("filters: 8", "client_detection_rules: 21", "tvarr-backup 0002", "sha256:", "quick, ", "Stays"):
+        assert words in text
+
+
+def test_what_the_next_clean_up_removes_is_told(admin_client: Client, folder: Path, settings: Any) -> None:
+    settings.BACKUP_RETENTION = 1
+    old, new = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
+    assert "Will be removed" in text_of(admin_client.get(change_url(old)))
+    assert "Stays" in text_of(admin_client.get(change_url(new)))
+
+
+@pytest.mark.parametrize("path", ["../x", "..%2f..%2fetc%2fpasswd", "tvarr-backup-2026-01-01T00-00-00.db.gz", "x"])
+def test_what_is_not_there_is_not_found(admin_client: Client, folder: Path, path: str) -> None:
+    base = list_url(Backup)
+    assert admin_client.get(f"{base}{path}/download/").status_code == 404
+    assert admin_client.get(f"{base}{path}/change/").status_code == 302
+
+
+def test_a_folder_that_cannot_be_used_is_told_on_the_page(admin_client: Client, settings: Any, tmp_path: Path) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path / "missing" / "backups"
+    response = admin_client.get(list_url(Backup))
+    assert response.status_code == 200
+    assert "backups cannot be used: No such file or directory" in text_of(response)
+
+
+# --- Backing up ------------------------------------------------------------------------------------------------------
+
+
+def test_back_up_now_asks_the_worker(admin_client: Client, folder: Path) -> None:
+    response = admin_client.post(reverse(CREATE), {"note": "now"})
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.origin) == ("backup", "queued", "web")
+    assert operation.arguments == {"note": "now"}
+    assert operation.requested_by is not None
+    assert response["Location"] == change_url(operation)
+    assert "No worker seems to run" in messages_of(response)[0]
+
+
+def test_a_second_click_is_told_what_waits(admin_client: Client, folder: Path) -> None:
+    admin_client.post(reverse(CREATE))
+    response = admin_client.post(reverse(CREATE))
+    assert response["Location"] == list_url(Backup)
+    assert messages_of(response)[-1].startswith("A backup waits since ")
+    assert Operation.objects.count() == 1
+
+
+def test_a_page_that_is_open_for_an_operation_under_way_renews_itself(admin_client: Client, folder: Path) -> None:
+    admin_client.post(reverse(CREATE))
+    operation = Operation.objects.get()
+    assert b"js/renew.js" in admin_client.get(change_url(operation)).content
+    run_action(admin_client, "cancel", operation)
+    assert b"js/renew.js" not in admin_client.get(change_url(operation)).content
+
+
+def test_backing_up_is_no_link(admin_client: Client) -> None:
+    assert admin_client.get(reverse(CREATE)).status_code == 405
+
+
+# --- Actions ---------------------------------------------------------------------------------------------------------
+
+
+def test_several_are_verified_in_one_operation(admin_client: Client, folder: Path) -> None:
+    rows = [make(folder), make(folder)]
+    admin_client.get(list_url(Backup))
+    run_action(admin_client, "verify", *rows)
+    operation = Operation.objects.get()
+    assert operation.kind == OperationKind.VERIFY
+    assert sorted(operation.arguments["filenames"]) == sorted(row.filename for row in rows)
+
+
+def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    admin_client.get(list_url(Backup))
+    assert messages_of(run_action(admin_client, "protect", row)) == ["1 backup is protected."]
+    assert catalogue.find_backup(folder, row.filename).sidecar.protected
+    run_action(admin_client, "unprotect", row)
+    assert not catalogue.find_backup(folder, row.filename).sidecar.protected
+
+
+def test_one_is_downloaded_as_it_lies_there(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    admin_client.get(list_url(Backup))
+    response: Any = admin_client.get(run_action(admin_client, "download", row)["Location"])
+    content = b"".join(response.streaming_content)
+    assert content == (folder / row.filename).read_bytes()
+    assert response["Content-Length"] == str(len(content))
+    assert response["Content-Disposition"] == f'attachment; filename="{row.filename}"'
+    assert response["ETag"] == f'"{catalogue.find_backup(folder, row.filename).sidecar.checksum}"'
+
+
+def test_two_are_not_downloaded_at_a_time(admin_client: Client, folder: Path) -> None:
+    rows = [make(folder), make(folder)]
+    admin_client.get(list_url(Backup))
+    assert "please select one" in messages_of(run_action(admin_client, "download", *rows))[0]
+
+
+def test_deleting_asks_first_and_says_what_is_lost(admin_client: Client, folder: Path) -> None:
+    row = make(folder, note="keep?")
+    admin_client.get(list_url(Backup))
+    text = text_of(run_action(admin_client, "delete_selected", row))
+    assert "A deleted backup cannot be brought back." in text
+    assert f"{row.filename} (keep?, the only checked backup)" in text
+    assert present(folder) == [row.filename]
+    run_action(admin_client, "delete_selected", row, post="yes")
+    assert present(folder) == []
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.origin) == ("delete", "succeeded", "web")
+
+
+def test_one_is_deleted_from_its_page(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    assert "cannot be brought back" in text_of(admin_client.get(delete_url(row)))
+    admin_client.post(delete_url(row), {"post": "yes"})
+    assert present(folder) == []
+
+
+def test_with_a_protected_one_nothing_is_deleted(admin_client: Client, folder: Path) -> None:
+    free, kept = make(folder), make(folder)
+    catalogue.protect_backup(folder, kept.filename, protected=True)
+    admin_client.get(list_url(Backup))
+    text = text_of(run_action(admin_client, "delete_selected", free, kept, post="yes"))
+    assert "Nothing was deleted, because these are protected." in text
+    assert present(folder) == [kept.filename, free.filename]
+
+
+def test_one_that_was_protected_meanwhile_stays(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    admin_client.get(list_url(Backup))
+    catalogue.protect_backup(folder, row.filename, protected=True)
+    response = run_action(admin_client, "delete_selected", row, post="yes")
+    assert "Nothing was deleted, because these are protected." in text_of(response)
+    assert present(folder) == [row.filename]
+
+
+def test_a_broken_one_can_be_deleted_but_not_verified(admin_client: Client, folder: Path) -> None:
+    name = "tvarr-backup-2026-01-01T00-00-00.db.gz"
+    (folder / name).write_bytes(b"half")
+    admin_client.get(list_url(Backup))
+    run_action(admin_client, "delete_selected", Backup(pk=name), post="yes")
+    assert not (folder / name).exists()
+
+
+def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    admin_client.get(list_url(Backup))
+    with backup_lock(folder):
+        response = run_action(admin_client, "protect", row)
+    assert "at work in" in messages_of(response)[0]
+
+
+# --- Who may do what -------------------------------------------------------------------------------------------------
+
+ACTIONS = {
+    "verify": "verify_backup",
+    "protect": "protect_backup",
+    "unprotect": "protect_backup",
+    "download": "download_backup",
+    "delete_selected": "delete_backup",
+}
+
+
+@pytest.mark.parametrize(("action", "permission"), ACTIONS.items())
+def test_an_action_needs_its_permission(person: Any, folder: Path, action: str, permission: str) -> None:
+    row = make(folder)
+    client = person("view_backup")
+    assert f'value="{action}"' not in client.get(list_url(Backup)).content.decode()
+    run_action(client, action, row, post="yes")
+    assert Operation.objects.count() == 0
+    assert not catalogue.find_backup(folder, row.filename).sidecar.protected
+    assert f'value="{action}"' in person("view_backup", permission).get(list_url(Backup)).content.decode()
+
+
+def test_who_may_only_look_sees_no_button_and_gets_nothing(person: Any, folder: Path) -> None:
+    row = make(folder)
+    client = person("view_backup", "view_operation")
+    assert b"Back up now" not in client.get(list_url(Backup)).content
+    assert client.post(reverse(CREATE)).status_code == 403
+    assert client.get(reverse("admin:operations_backup_download", args=[row.filename])).status_code == 403
+    assert client.post(delete_url(row), {"post": "yes"}).status_code == 403
+    assert present(folder) == [row.filename]
+
+
+def test_nothing_is_shown_to_who_may_not_look(person: Any, folder: Path) -> None:
+    client = person()
+    for model in (Backup, Operation, BackupSettings):
+        assert client.get(list_url(model)).status_code == 403
+
+
+# --- Operations ------------------------------------------------------------------------------------------------------
+
+
+def test_operations_are_only_looked_at(admin_client: Client, folder: Path) -> None:
+    operation = create_operation(OperationKind.PRUNE, origin=Origin.WEB, state=OperationState.QUEUED)
+    Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
+    assert "The disk is full." in text_of(admin_client.get(list_url(Operation)))
+    assert "The disk is full." in text_of(admin_client.get(change_url(operation)))
+    for address in (change_url(operation), delete_url(operation), reverse("admin:operations_operation_add")):
+        assert admin_client.post(address, {"post": "yes"}).status_code == 403
+
+
+def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Client, folder: Path) -> None:
+    admin_client.post(reverse(CREATE))
+    operation = Operation.objects.get()
+    assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup is cancelled."
+    assert "cannot be cancelled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
+    operation.refresh_from_db()
+    assert operation.state == OperationState.CANCELLED
+
+
+def test_one_that_runs_shows_how_far_it_is(admin_client: Client, folder: Path) -> None:
+    operation = create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    Operation.objects.update(phase="copy", done_bytes=50_000_000, total_bytes=200_000_000)
+    assert "25 % (47.7 MB of 190.7 MB)" in text_of(admin_client.get(list_url(Operation)))
+    response = run_action(admin_client, "cancel", operation)
+    assert messages_of(response)[-1] == "Backup was asked to end."
+
+
+# --- Settings --------------------------------------------------------------------------------------------------------
+
+
+def test_settings_begin_with_nothing_set(admin_client: Client, folder: Path) -> None:
+    response = admin_client.get(list_url(BackupSettings), follow=True)
+    assert "7 automatic backups are kept, no limit of age" in text_of(response)
+    assert not BackupSettings.objects.exists()
+
+
+def test_settings_are_stored_in_their_one_row(admin_client: Client, folder: Path) -> None:
+    admin_client.post(change_url(BackupSettings(pk=1)), {"keep": "3", "max_age": "30d"})
+    stored = BackupSettings.objects.get()
+    assert (stored.pk, stored.keep, stored.max_age) == (1, 3, "30d")
+    admin_client.post(change_url(stored), {"keep": "", "keep_all": "on", "max_age": ""})
+    stored.refresh_from_db()
+    assert (stored.keep, stored.keep_all, stored.max_age) == (None, True, "")
+
+
+@pytest.mark.parametrize(("field", "value"), [("keep", "0"), ("keep", "-1"), ("keep", "x"), ("max_age", "soon")])
+def test_bad_settings_are_refused_beside_their_field(
+    admin_client: Client, folder: Path, field: str, value: str
+) -> None:
+    response = admin_client.post(change_url(BackupSettings(pk=1)), {"keep": "", "max_age": "", field: value})
+    assert list(problems_of(response)) == [field]
+    assert not BackupSettings.objects.exists()
+
+
+def test_there_is_no_second_row_of_settings(admin_client: Client, folder: Path) -> None:
+    assert admin_client.post(reverse("admin:operations_backupsettings_add"), {"keep": "3"}).status_code == 403
+    assert admin_client.get(reverse("admin:operations_backupsettings_change", args=[2])).status_code == 302

@@ -1,0 +1,436 @@
+"""Backups, operations and backup settings in the admin: the folder as it is now, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.views.decorators.http import require_POST
+
+from tvarr_backup import conf
+from tvarr_backup.backups import retention
+from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
+from tvarr_backup.backups.stage import open_archive
+from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
+from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.index import refresh_index
+from tvarr_backup.operations.models import Backup, BackupSettings, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.track import cancel
+from tvarr_backup.tasks import submit
+
+_WAITING = (
+    "No worker seems to run, so this waits: start one with `manage.py worker`, or everything with `manage.py up`."
+)
+
+
+class LookOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """Rows that nobody writes by hand."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+
+def _may(request: HttpRequest, permission: str) -> bool:
+    return request.user.has_perm(f"operations.{permission}")
+
+
+@admin.register(Backup)
+class BackupAdmin(LookOnlyAdmin):
+    """The index is made equal to the folder before each look; what is done, is done to the files."""
+
+    list_display = ("created", "kind", "note", "size", "state", "shown_protected")
+    list_filter = ("kind", "state", "protected")
+    search_fields = ("filename", "note")
+    list_per_page = 50
+    actions = ("verify", "protect", "unprotect", "download", "delete_selected")
+    change_list_template = "admin/operations/backup/change_list.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "filename",
+                    "created_at",
+                    "kind",
+                    "note",
+                    "state",
+                    "shown_problem",
+                    "shown_protected",
+                    "next_clean_up",
+                )
+            },
+        ),
+        ("Contents", {"fields": ("rows", "database_checksum", "schema", "made_by")}),
+        ("Archive", {"fields": ("size", "database_bytes", "checksum", "checks")}),
+    )
+
+    @admin.display(description="created", ordering="seq")
+    def created(self, backup: Backup) -> datetime | None:
+        return backup.created_at
+
+    @admin.display(description="size", ordering="compressed_size")
+    def size(self, backup: Backup) -> str:
+        return filesizeformat(backup.compressed_size) if backup.compressed_size is not None else "-"
+
+    @admin.display(description="size of the database", empty_value="-")
+    def database_bytes(self, backup: Backup) -> str:
+        return filesizeformat(backup.database_size) if backup.database_size is not None else "-"
+
+    @admin.display(description="protected", ordering="protected")
+    def shown_protected(self, backup: Backup) -> str:
+        return "protected" if backup.protected else ""
+
+    @admin.display(description="problems")
+    def shown_problem(self, backup: Backup) -> str:
+        return backup.problem or "none known"
+
+    @admin.display(description="next clean-up")
+    def next_clean_up(self, backup: Backup) -> str:
+        return "Will be removed" if backup.filename in _expired() else "Stays"
+
+    @admin.display(description="rows")
+    def rows(self, backup: Backup) -> str:
+        counts = _data(backup).get("table_counts", {})
+        return (
+            format_html_join("", "{}: {}<br>", ((table, number) for table, number in counts.items() if number)) or "-"
+        )
+
+    @admin.display(description="made by")
+    def made_by(self, backup: Backup) -> str:
+        return str(_data(backup).get("tvarr_version") or "-")
+
+    @admin.display(description="schema")
+    def schema(self, backup: Backup) -> str:
+        return str(_data(backup).get("schema") or "-")
+
+    @admin.display(description="checksum of the archive")
+    def checksum(self, backup: Backup) -> str:
+        return str(_data(backup).get("checksum") or "-")
+
+    @admin.display(description="checksum of the database")
+    def database_checksum(self, backup: Backup) -> str:
+        return str(_data(backup).get("database_checksum") or "-")
+
+    @admin.display(description="last check")
+    def checks(self, backup: Backup) -> str:
+        checked = _data(backup).get("checked")
+        if not checked:
+            return "never"
+        return "; ".join([f"{checked['level']}, {checked['at']}", *checked["problems"], *checked["warnings"]])
+
+    # --- What may be done ---------------------------------------------------------------------------------------------
+
+    def has_delete_permission(self, request: HttpRequest, _obj: Model | None = None) -> bool:
+        return _may(request, "delete_backup")
+
+    def has_verify_permission(self, request: HttpRequest) -> bool:
+        return _may(request, "verify_backup")
+
+    def has_protect_permission(self, request: HttpRequest) -> bool:
+        return _may(request, "protect_backup")
+
+    def has_download_permission(self, request: HttpRequest) -> bool:
+        return _may(request, "download_backup")
+
+    # --- Looking ------------------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {"title": "Backups", "may_create": _may(request, "create_backup")} | self._look(request)
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        self._look(request)
+        downloadable = object_id is not None and self.has_download_permission(request)
+        context = {"download_url": _download_url(unquote(object_id))} if object_id and downloadable else {}
+        return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        self._look(request)
+        return super().delete_view(request, object_id, extra_context)
+
+    def _look(self, request: HttpRequest) -> dict[str, Any]:
+        """Bring the index up to date, and say what the list cannot show."""
+        try:
+            reconcile()
+            refresh_index()
+            folder = conf.backup_folder()
+            return {"backup_folder": folder, "foreign": len(read_folder(folder).foreign), "running": _open_operation()}
+        except TvarrBackupError as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return {}
+
+    # --- Doing --------------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("create/", view(require_POST(self.create_view)), name="operations_backup_create"),
+            path("<path:filename>/download/", view(self.download_view), name="operations_backup_download"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def create_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask the worker for a backup, and show how it goes."""
+        if not _may(request, "create_backup"):
+            raise PermissionDenied
+        return self._submit(request, OperationKind.BACKUP, note=request.POST.get("note", ""))
+
+    def download_view(self, request: HttpRequest, filename: str) -> HttpResponseBase:
+        """The archive as it lies on disk."""
+        if not self.has_download_permission(request):
+            raise PermissionDenied
+        folder = conf.backup_folder()
+        try:
+            backup = find_backup(folder, filename)
+            archive = open_archive(folder / backup.filename)
+        except BackupNotFound as problem:
+            raise Http404(str(problem)) from problem
+        except (TvarrBackupError, OSError) as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return HttpResponseRedirect(_list_url(Backup))
+        answer = FileResponse(archive, as_attachment=True, filename=filename, content_type="application/gzip")
+        answer["ETag"] = f'"{backup.sidecar.checksum}"'
+        return answer
+
+    @admin.action(permissions=["verify"], description="Verify selected backups")
+    def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
+        return self._submit(request, OperationKind.VERIFY, filenames=[backup.filename for backup in queryset])
+
+    @admin.action(permissions=["protect"], description="Protect selected backups")
+    def protect(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
+        self._protect(request, queryset, protected=True)
+
+    @admin.action(permissions=["protect"], description="Unprotect selected backups")
+    def unprotect(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
+        self._protect(request, queryset, protected=False)
+
+    @admin.action(permissions=["download"], description="Download the selected backup")
+    def download(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            self.message_user(request, "One backup at a time can be downloaded; please select one.", messages.ERROR)
+            return None
+        return HttpResponseRedirect(_download_url(chosen[0].filename))
+
+    def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
+        """The backups, and those among them that are protected: with one of these nothing is deleted."""
+        rows = list(objs)
+        good = Backup.objects.filter(state=BackupState.CHECKED)
+        only = good.get().pk if good.count() == 1 else None
+        names = [_named(row, only) for row in rows]
+        protected = [_named(row, only) for row in rows if row.protected]
+        return names, {"Backups": len(rows)}, set(), protected
+
+    def delete_model(self, request: HttpRequest, obj: Backup) -> None:
+        self._delete(request, [obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
+        self._delete(request, list(queryset))
+
+    def _delete(self, request: HttpRequest, backups: list[Backup]) -> None:
+        self._each(
+            request,
+            backups,
+            lambda backup: run_here(
+                OperationKind.DELETE,
+                requested_by=request.user,
+                origin=Origin.WEB,
+                arguments={"filename": backup.filename},
+            ),
+        )
+
+    def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
+        folder = conf.backup_folder()
+        done = self._each(
+            request, list(backups), lambda backup: protect_backup(folder, backup.filename, protected=protected)
+        )
+        if done:
+            words = "protected" if protected else "no longer protected"
+            self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")
+
+    def _each(self, request: HttpRequest, backups: list[Backup], work: Callable[[Backup], object]) -> int:
+        """Do it to one after another; a refusal is told and stops none of the others. How many were done."""
+        done = 0
+        for backup in backups:
+            try:
+                work(backup)
+                done += 1
+            except TvarrBackupError as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+        refresh_index()
+        return done
+
+    def _submit(self, request: HttpRequest, kind: OperationKind, **arguments: Any) -> HttpResponse:
+        try:
+            operation = submit(kind, requested_by=request.user, origin=Origin.WEB, arguments=arguments)
+        except TvarrBackupError as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return HttpResponseRedirect(_list_url(Backup))
+        if not worker_seems_alive():
+            self.message_user(request, _WAITING, messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:operations_operation_change", args=[operation.pk]))
+
+
+@admin.register(Operation)
+class OperationAdmin(LookOnlyAdmin):
+    """What was done and how it went; a page of one that is under way renews itself."""
+
+    list_display = ("kind", "state", "outcome", "created_at", "took", "requested_by", "origin")
+    list_filter = ("kind", "state", "origin")
+    list_select_related = ("requested_by",)
+    date_hierarchy = None
+    actions = ("cancel",)
+    change_form_template = "admin/operations/operation/change_form.html"
+    fieldsets = (
+        (None, {"fields": ("kind", "state", "phase", "how_far", "outcome", "backup", "removed")}),
+        ("Who and when", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
+        ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description="how far")
+    def how_far(self, operation: Operation) -> str:
+        if not operation.is_open or not operation.total_bytes:
+            return ""
+        done, total = filesizeformat(operation.done_bytes), filesizeformat(operation.total_bytes)
+        return f"{operation.percent} % ({done} of {total})"
+
+    @admin.display(description="took")
+    def took(self, operation: Operation) -> str:
+        if operation.started_at is None:
+            return ""
+        return f"{((operation.finished_at or datetime.now(UTC)) - operation.started_at).total_seconds():.1f} s"
+
+    @admin.display(description="outcome")
+    def outcome(self, operation: Operation) -> str:
+        return operation.error or operation.message or self.how_far(operation)
+
+    @admin.display(description="backup")
+    def backup(self, operation: Operation) -> str:
+        made = (operation.result or {}).get("backup")
+        if not made:
+            return "-"
+        address = reverse("admin:operations_backup_change", args=[quote(made["filename"])])
+        return format_html('<a href="{}">{}</a>', address, made["filename"])
+
+    @admin.display(description="removed")
+    def removed(self, operation: Operation) -> str:
+        return ", ".join((operation.result or {}).get("removed", ())) or "-"
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return _may(request, "create_backup")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        reconcile()
+        return super().changelist_view(request, {"title": "Operations"} | (extra_context or {}))
+
+    @admin.action(permissions=["cancel"], description="Cancel selected operations")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        for operation in queryset:
+            try:
+                asked = cancel(operation.pk)
+            except TvarrBackupError as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+            else:
+                words = "was asked to end" if asked.is_open else "is cancelled"
+                self.message_user(request, f"{operation.get_kind_display()} {words}.")
+
+
+@admin.register(BackupSettings)
+class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """One row, made when it is first stored; what the next clean-up removes is said beside it."""
+
+    fields = ("keep", "keep_all", "max_age", "from_environment", "next_clean_up")
+    readonly_fields = ("from_environment", "next_clean_up")
+
+    @admin.display(description="the environment's defaults")
+    def from_environment(self, _settings: BackupSettings) -> str:
+        default = conf.default_policy()
+        age = f"those older than {default.max_age} go too" if default.max_age else "no limit of age"
+        return f"{default.keep} automatic backups are kept, {age}"
+
+    @admin.display(description="the next clean-up removes")
+    def next_clean_up(self, _settings: BackupSettings) -> str:
+        try:
+            return ", ".join(_expired()) or "nothing"
+        except TvarrBackupError as problem:
+            return str(problem)
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature
+        """There is one row only: show it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:operations_backupsettings_change", args=[1]))
+
+    def get_object(
+        self, _request: HttpRequest, object_id: str, _from_field: str | None = None
+    ) -> BackupSettings | None:
+        return BackupSettings.load() if object_id == "1" else None
+
+
+def _data(backup: Backup) -> dict[str, Any]:
+    """What the files say of a backup now."""
+    try:
+        return backup_as_data(find_backup(conf.backup_folder(), backup.filename))
+    except (BackupBroken, BackupNotFound):
+        return {}
+
+
+def _expired() -> list[str]:
+    """What the next clean-up would remove."""
+    backups = read_folder(conf.backup_folder()).backups
+    return [backup.filename for backup in retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))]
+
+
+def _open_operation() -> Operation | None:
+    return Operation.objects.filter(finished_at=None).first()
+
+
+def _named(backup: Backup, only: str | None) -> str:
+    words = ", ".join(
+        word
+        for word in (
+            backup.note,
+            "the only checked backup" if backup.pk == only else "",
+            "protected" if backup.protected else "",
+        )
+        if word
+    )
+    return f"{backup.filename} ({words})" if words else backup.filename
+
+
+def _list_url(model: type[Model]) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def _download_url(filename: str) -> str:
+    return reverse("admin:operations_backup_download", args=[filename])
