@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from benchmarks.measure import peak_bytes
 from tvarr_backup.backups.archive import COMPRESSORS, Compressor, pack, unpack
 
 SIZE_BYTES = 600_000_000
@@ -43,18 +43,11 @@ def bench_memory(large: Path, small: Path) -> None:
     """Peak resident memory of packing a file of 30 MB and a large one, each in a process of its own."""
     with large.open("rb") as file:
         small.write_bytes(file.read(30_000_000))
-    peaks = [_peak(path) for path in (small, large)]
+    peaks = [peak_bytes([sys.executable, "-c", _PACK, str(path)]) for path in (small, large)]
     print(f"peak of packing: {peaks[0] / 2**20:.1f} MiB for 30 MB, {peaks[1] / 2**20:.1f} MiB for "
           f"{large.stat().st_size / 1e6:.0f} MB (goal: within 5 MiB of each other)")  # fmt: skip
 
 
-_MEASURE = """
-import os, subprocess, sys
-process = subprocess.Popen(sys.argv[1:])
-_pid, status, usage = os.wait4(process.pid, 0)
-print(usage.ru_maxrss * 1024)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
 _PACK = """
 import sys
 from pathlib import Path
@@ -62,13 +55,6 @@ from tvarr_backup.backups.archive import pack
 with open("/dev/null", "wb") as target:
     pack(Path(sys.argv[1]), target)
 """
-
-
-def _peak(path: Path) -> int:
-    """A small process starts the measured one: a child's peak begins with the memory of its parent."""
-    command = [sys.executable, "-S", "-c", _MEASURE, sys.executable, "-c", _PACK, str(path)]
-    root = Path(__file__).resolve().parent.parent
-    return int(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
 
 
 def _make_database(path: Path) -> None:

@@ -4,7 +4,6 @@ import gc
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.measure import ROOT, peak_bytes
+
 RUNS = 3
 
 
@@ -96,25 +96,12 @@ def bench_export_memory() -> None:
     print(f"growth of the peak: {(peaks[1] - peaks[0]) / 2**20:.1f} MiB (goal: at most 30)")
 
 
-_MEASURE = """
-import os, subprocess, sys
-process = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], "wb"))
-_pid, status, usage = os.wait4(process.pid, 0)
-print(usage.ru_maxrss * 1024)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
 def _export_peak() -> tuple[int, int]:
-    """Peak resident bytes of one `portable export`, and the bytes it wrote.
-
-    A small process starts it: a child's peak begins with the memory of the process that it was forked from.
-    """
+    """Peak resident bytes of one `portable export`, and the bytes it wrote."""
     with tempfile.NamedTemporaryFile() as output:
+        path = Path(output.name)
         export = [sys.executable, str(ROOT / "manage.py"), "portable", "export", "filters", "--all"]
-        measure = [sys.executable, "-S", "-c", _MEASURE, output.name, *export]
-        done = subprocess.run(measure, capture_output=True, text=True, check=True)
-        return int(done.stdout), Path(output.name).stat().st_size
+        return peak_bytes(export, output=path), path.stat().st_size
 
 
 def _filters(count: int) -> list[dict[str, Any]]:

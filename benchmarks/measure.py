@@ -1,0 +1,34 @@
+"""Measuring other processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:], stdout=open(sys.argv[1], "wb"))
+_pid, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a command prints that must succeed; where it fails, its messages are shown."""
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return done.stdout
+
+
+def peak_bytes(
+    command: Sequence[str], *, output: Path = Path(os.devnull), environment: Mapping[str, str] | None = None
+) -> int:
+    """Peak resident memory of a command that must succeed; what it prints goes to `output`.
+
+    A small process starts it: a child's peak begins with the memory of the process that it was forked from.
+    """
+    return int(run([sys.executable, "-S", "-c", _MEASURE, str(output), *command], environment))
