@@ -1,0 +1,216 @@
+"""Runs one operation of `tvarr_backup.backups` at a time, each in a process of its own, under the faults it is told.
+
+A program, and no Django in it: started once, it has everything imported, and forks for each request. A request is one
+line of JSON on its standard input, the answer one line on its standard output. With arguments (`driver.py create
+FOLDER`) it runs that operation once in its own process, for strace. The package it imports is whichever its path names,
+so that spoiled copies of it can be put to the same tests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.catalogue import delete_backup, protect_backup, read_folder
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder, recover
+from tvarr_backup.backups.retention import Policy, prune
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.verify import verify_backup
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.schema import RequiredSchema
+
+# Where things lie below the folder of a case.
+LIVE = Path("live/live.db")
+STORE = Path("store")
+"""Only what is below it is watched where a power loss is the subject."""
+BACKUPS = STORE / "backups"
+UPLOADED_GZIP = Path("upload/uploaded.db.gz")
+UPLOADED_DATABASE = Path("upload/copied.db")
+UPLOADED_TAR = Path("upload/tvarr.tar.gz")
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+OLD = tuple(f"tvarr-backup-2026-06-1{day}T12-00-00.db.gz" for day in range(5))
+"""The backups that are there before: four scheduled ones and, the newest, a manual one."""
+KEPT = 2
+ADOPTED = "tvarr-backup-2026-06-13T08-00-00.db.gz"
+HUNG_AFTER_SECONDS = 60
+REQUIRED = RequiredSchema(
+    columns={
+        "channels": frozenset({"id", "channel_name", "deleted_at"}),
+        "filters": frozenset({"id", "name"}),
+    },
+    app_label="tvarr_backup",
+    migrations=frozenset({"0001_initial"}),
+)
+
+
+def _create(case: Path) -> Any:
+    made = create_backup(case / LIVE, case / BACKUPS, REQUIRED, kind=BackupKind.SCHEDULED, note="new", now=NOW)
+    return made.filename
+
+
+def _adopt(uploaded: Path) -> Callable[[Path], Any]:
+    return lambda case: adopt_backup(case / uploaded, case / BACKUPS, REQUIRED, filename=ADOPTED).filename
+
+
+def _first(case: Path) -> Any:
+    return create_backup(
+        case / LIVE, prepare_folder(case / BACKUPS), REQUIRED, kind=BackupKind.SCHEDULED, now=NOW
+    ).filename
+
+
+def _prune(case: Path) -> Any:
+    return [backup.filename for backup in prune(case / BACKUPS, Policy(KEPT), now=NOW)]
+
+
+def _verify(case: Path) -> Any:
+    return list(verify_backup(case / BACKUPS, OLD[1], REQUIRED).problems)
+
+
+def _protect(case: Path) -> Any:
+    return protect_backup(case / BACKUPS, OLD[1], protected=True, note="kept").filename
+
+
+def _listed(case: Path) -> Any:
+    listing = read_folder(case / BACKUPS)
+    return {
+        "backups": {
+            backup.filename: {
+                "checksum": backup.sidecar.checksum,
+                "database_checksum": backup.sidecar.database_checksum,
+                "compressed_size": backup.sidecar.compressed_size,
+                "database_size": backup.sidecar.database_size,
+                "table_counts": dict(backup.sidecar.table_counts),
+                "note": backup.sidecar.note,
+                "protected": backup.sidecar.protected,
+                "checked": backup.sidecar.checked and backup.sidecar.checked.level,
+                "problems": backup.sidecar.checked and backup.sidecar.checked.problems,
+                "seq": backup.sidecar.seq,
+            }
+            for backup in listing.backups
+        },
+        "broken": sorted(broken.filename for broken in listing.broken),
+        "foreign": sorted(listing.foreign),
+    }
+
+
+OPERATIONS: dict[str, Callable[[Path], Any]] = {
+    "create": _create,
+    "first create": _first,
+    "prune": _prune,
+    "delete": lambda case: delete_backup(case / BACKUPS, OLD[1]),
+    "verify": _verify,
+    "protect": _protect,
+    "adopt": _adopt(UPLOADED_GZIP),
+    "adopt a database": _adopt(UPLOADED_DATABASE),
+    "adopt tvarr's": _adopt(UPLOADED_TAR),
+    "recover": lambda case: recover(case / BACKUPS),
+    "list": _listed,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to run on which folder (`case`), and what befalls it.
+
+    The `number`th `call` of those on paths below `watch` meets `fault`; `journal` is a file for all that changes there.
+    """
+
+    operation: str
+    case: str
+    watch: str = ""
+    call: str = ""
+    number: int = 0
+    fault: str = ""
+    journal: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """How it ended: done, refused (in words), crashed (with a traceback), killed or hung."""
+
+    ended: str
+    result: Any = None
+    said: str = ""
+    fired: bool = False
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+COUNTED = (
+    "open opendir read pread write pwrite fsync fdatasync ftruncate link unlink rename mkdir rmdir any"  # as in shim.c
+).split()
+
+
+def perform(operation: str, case: Path) -> Answer:
+    """Run an operation in this process."""
+    try:
+        return Answer("done", OPERATIONS[operation](case))
+    except TvarrBackupError as problem:
+        return Answer("refused", type(problem).__name__, str(problem))
+    except Exception:  # noqa: BLE001  # whatever else it is, it is what the tests look for
+        return Answer("crashed", said=traceback.format_exc())
+
+
+def _perform_under(request: Request) -> Answer:
+    if not request.watch:
+        return perform(request.operation, Path(request.case))
+    shim = ctypes.CDLL(None)
+    if request.journal:
+        shim.fault_record(os.open(request.journal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    shim.fault_watch(os.fsencode(request.watch))
+    if request.fault:
+        armed = shim.fault_arm(request.call.encode(), ctypes.c_long(request.number), request.fault.encode())
+        assert armed, request
+    answer = perform(request.operation, Path(request.case))
+    fired = bool(shim.fault_fired())
+    shim.fault_count.restype = ctypes.c_long
+    counts = {name: shim.fault_count(name.encode()) for name in COUNTED}
+    return dataclasses.replace(answer, fired=fired, counts=counts)
+
+
+def _answer(request: Request) -> Answer:
+    """In a process of its own, which may be killed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        signal.alarm(HUNG_AFTER_SECONDS)
+        answer = _perform_under(request)
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(dataclasses.asdict(answer), pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        killed = os.WTERMSIG(status) == signal.SIGKILL
+        return Answer("killed" if killed else "hung", said=f"signal {os.WTERMSIG(status)}", fired=killed)
+    return Answer(**json.loads(text)) if text else Answer("crashed", said="no answer")
+
+
+def main() -> None:
+    """Answer requests until standard input ends, or run the one operation of the arguments."""
+    if len(sys.argv) == 3:
+        answer = perform(sys.argv[1], Path(sys.argv[2]))
+        print(json.dumps(dataclasses.asdict(answer)))  # noqa: T201
+        return
+    for line in sys.stdin:
+        answer = _answer(Request(**json.loads(line)))
+        sys.stdout.write(json.dumps(dataclasses.asdict(answer)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
