@@ -61,6 +61,12 @@ def foreign(path: Path, what: str) -> Path:
         case "damaged":
             whole = build_tvarr_database(path).read_bytes()
             path.write_bytes(whole[:100] + b"\xaa" * 4000 + whole[4100:])
+        case "no text":
+            whole = make(path, "CREATE TABLE recipes (id)").read_bytes()
+            path.write_bytes(whole.replace(b"recipes", b"rec\xffpes"))
+        case "no text in a statement":
+            whole = make(path, "CREATE TABLE django_migrations (app, name)").read_bytes()
+            path.write_bytes(whole.replace(b"(app, name)", b"(a\xffp, nam"))
     return path
 
 
@@ -75,6 +81,8 @@ REFUSALS = [
     ("one letter", errors.DatabaseForeign, "is not an SQLite database."),
     ("another program in WAL mode", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
     ("damaged", errors.DatabaseUnusable, "cannot be read: "),
+    ("no text", errors.DatabaseUnusable, "cannot be read: "),
+    ("no text in a statement", errors.DatabaseUnusable, "cannot be read: "),
 ]
 
 

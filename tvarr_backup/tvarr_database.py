@@ -43,16 +43,18 @@ def inspect(path: Path) -> State:
     except OSError as problem:
         raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
     except sqlite3.DatabaseError as problem:
-        if problem.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:  # Python's own errors have no code
             raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
         raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
+    except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
+        raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
 
 
 def is_tvarrs_own(path: Path) -> bool:
     """Whether tvarr's Go program made the file, whatever its state; `False` where there is none or it is no database."""
     try:
         return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection))
-    except (OSError, sqlite3.DatabaseError):
+    except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
         return False
 
 
@@ -60,7 +62,7 @@ def newest_tvarr_migration(path: Path) -> str:
     """The last of tvarr's migrations in a database that tvarr made; empty for every other, and where there is none."""
     try:
         found = _look(path, lambda _path, connection: schema.schema_of(connection, required_schema()))
-    except (OSError, sqlite3.DatabaseError):
+    except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
         return ""
     program, _, migration = found.partition(" ")
     return migration if program == "tvarr" else ""

@@ -419,6 +419,9 @@ class TestDatabases:
         ("make", "words"),
         [
             (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:4096]), "cannot be taken in."),
+            (lambda path: path.write_bytes(tvarrs(path).read_bytes()[:-4096]), "SQLite cannot read it:"),
+            (lambda path: path.write_bytes(tvarrs(path).read_bytes()[:-1]), "SQLite finds it damaged:"),
+            (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:70_000]), "SQLite cannot read it:"),
             (lambda path: changed(path, "CREATE TABLE a (b)", "DROP TABLE a", "VACUUM"), "It is an empty database."),
             (lambda path: changed(path, "CREATE TABLE a (b)", "DROP TABLE a"), "It has no tables."),
             (
@@ -442,6 +445,12 @@ class TestDatabases:
             (
                 lambda path: tvarrs(path, "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')"),
                 "by a newer version (tvarr 030); update first, then take it in.",
+            ),
+            (
+                lambda path: path.write_bytes(
+                    tvarrs(path).read_bytes().replace(b"CREATE TABLE filters", b"CREATE TAB\xff\xfe filters")
+                ),
+                "SQLite cannot read it: a name or a statement in it is no text.",
             ),
             (lambda path: with_wrong_index(settled(tvarrs(path))), "idx_filters_source_type"),
             (

@@ -239,6 +239,7 @@ class TestRefusals:
             ("another program", CopyDamaged, "it has neither tvarr's nor our tables, but recipes."),
             ("missing table", CopyDamaged, "the table filters is missing."),
             ("missing column", CopyDamaged, "the column filters.expression is missing."),
+            ("damaged text", CopyFailed, "could not be copied: its schema holds what is no text."),
             ("damaged tree", CopyFailed, "could not be copied: database disk image is malformed."),
             ("violated check", CopyDamaged, "CHECK constraint failed in t"),
             ("violated not null", CopyDamaged, "NULL value in filters.name"),
@@ -302,6 +303,8 @@ def _spoil(live: Path, what: str) -> None:
             changed(live, "DROP TABLE filters")
         case "missing column":
             changed(live, "ALTER TABLE filters DROP COLUMN expression")
+        case "damaged text":
+            live.write_bytes(settled(live).read_bytes().replace(b"CREATE TABLE filters", b"CREATE TAB\xff\xfe filters"))
         case "damaged tree":
             page = query(live, "SELECT rootpage FROM sqlite_master WHERE name = 'filters'")
             raw = bytearray(settled(live).read_bytes())

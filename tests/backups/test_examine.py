@@ -112,6 +112,12 @@ def test_what_is_not_tvarrs_says_whose_it_is(
     assert words in examined.problems[0]
 
 
+def test_one_of_ours_needs_its_tables_as_well(tmp_path: Path) -> None:
+    examined = look(settled(ours(tmp_path / "x.db", statements=["ALTER TABLE filters DROP COLUMN expression"])))
+    assert isinstance(examined.unusable, DatabaseIncomplete)
+    assert "the column filters.expression is missing" in examined.problems[0]
+
+
 def test_one_of_ours_that_is_newer_says_so_and_what_it_is(tmp_path: Path) -> None:
     examined = look(settled(ours(tmp_path / "x.db", "0099_later")))
     assert isinstance(examined.unusable, DatabaseNewer)
@@ -179,6 +185,12 @@ def test_a_name_that_no_table_can_have_is_no_traceback(copy: Path, name: str) ->
     assert all(check.detail.endswith(".") for check in examined.checks if not check.passed)
 
 
+def test_a_column_whose_name_is_no_text_is_only_a_column(copy: Path) -> None:
+    changed(copy, "ALTER TABLE filters ADD COLUMN strange text")
+    copy.write_bytes(copy.read_bytes().replace(b"strange", b"str\xff\xfege"))
+    assert failed(look(copy)) == []
+
+
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
 def test_other_encodings_are_as_good(tmp_path: Path, copy: Path, encoding: str) -> None:
     assert failed(look(in_encoding(copy, tmp_path / "other.db", encoding))) == []
@@ -204,6 +216,13 @@ def test_whatever_bytes_are_wrong_there_is_an_answer(copy: Path, tmp_path: Path)
         for ending in ("-wal", "-shm", "-journal"):
             (tmp_path / f"spoilt.db{ending}").unlink(missing_ok=True)
     assert found > 50
+
+
+def test_what_the_disk_refuses_is_no_fault_of_the_copy(tmp_path: Path) -> None:
+    copy = tvarrs(tmp_path / "copy.db")
+    (tmp_path / "copy.db-wal").mkdir()
+    with pytest.raises(OSError, match="SQLite says “unable to open database file”"):
+        look(copy)
 
 
 def test_it_can_be_cancelled(copy: Path) -> None:

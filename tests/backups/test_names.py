@@ -83,6 +83,14 @@ def test_a_taken_second_gets_milliseconds(taken: set[str], filename: str) -> Non
     assert parse_name(filename) == name
 
 
+@pytest.mark.parametrize("year", [1, 999, 9999])
+def test_any_year_has_four_digits(year: int) -> None:
+    moment = datetime(year, 12, 14, 10, 30, tzinfo=UTC)
+    name = new_name(moment, set())
+    assert name.filename == f"tvarr-backup-{year:04}-12-14T10-30-00.db.gz"
+    assert parse_name(name.filename) == name
+
+
 def test_a_thousand_backups_in_one_millisecond_all_get_names() -> None:
     taken: set[str] = set()
     for _ in range(1_000):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.backups.makers import on_small_disk
 from tests.installation import ROOT
 from tvarr_backup.backups.sqlite import Size, copy_database, measure, open_database, remove_database
 from tvarr_backup.errors import CopyFailed
@@ -188,6 +189,19 @@ def test_a_limit_of_file_size_is_survived(live: Path, tmp_path: Path) -> None:
     assert "CopyFailed" in done.stderr
     assert not (tmp_path / "copy.db").exists()
     assert query(live, "PRAGMA integrity_check") == "ok"
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(live: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    code = (
+        "import json, sys; from pathlib import Path; from tvarr_backup.backups.sqlite import copy_database\n"
+        "try: copy_database(Path(sys.argv[2]), Path(sys.argv[1]) / 'copy.db')\n"
+        "except Exception as problem: found = [type(problem).__name__, str(problem)]\n"
+        "print(json.dumps([*found, [path.name for path in Path(sys.argv[1]).iterdir()]]))"
+    )
+    name, words, left = on_small_disk(code, tmp_path / "disk", live, options="size=2m")
+    assert (name, left) == ("NoRoom", [])
+    assert words == f"The disk became full while {live} was copied; nothing of the copy is left."
 
 
 def test_an_odd_path_is_only_a_path(live: Path, tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_the_description_of_one_that_breaks_off_later_is_read_too(tmp_path: Path
     assert read_metadata(archive).compressed_size == 4000
 
 
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SidecarInvalid, match=r"^x\.tar\.gz cannot be read: No such file or directory\.$"):
+        read_metadata(tmp_path / "x.tar.gz")
+    with pytest.raises(SidecarInvalid, match=f"^{tmp_path.name} cannot be read: it is no regular file"):
+        read_metadata(tmp_path)
+
+
 def test_its_database_is_taken_out_as_it_is(tmp_path: Path, good: tuple[tarfile.TarInfo, bytes]) -> None:
     assert extracted(tmp_path, tar_of(good, member("database.db", DATABASE))) == DATABASE
     assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
@@ -146,6 +153,14 @@ def test_further_headers_that_make_no_sense_are_refused(
     further = tar_of(member("x", records, type=tarfile.XHDTYPE))[:1024]
     with pytest.raises(ArchiveDamaged):
         extracted(tmp_path, tar_of(good)[:1024] + further + tar_of(member("database.db", b"")))
+
+
+def test_a_further_header_is_not_read_into_memory_whatever_its_size(
+    tmp_path: Path, good: tuple[tarfile.TarInfo, bytes]
+) -> None:
+    further = tar_of(member("x", bytes(4 * 2**20), type=tarfile.XHDTYPE))
+    with pytest.raises(ArchiveDamaged, match="one of its headers is too large"):
+        extracted(tmp_path, tar_of(good)[:1024] + further)
 
 
 def test_whatever_bits_are_wrong_it_is_taken_apart_or_refused(

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
-from tvarr_backup.backups.stage import open_archive
+from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
@@ -206,7 +206,7 @@ class BackupAdmin(LookOnlyAdmin):
         folder = conf.backup_folder()
         try:
             backup = find_backup(folder, filename)
-            archive = open_archive(folder / backup.filename)
+            archive = open_regular(folder / backup.filename)
         except BackupNotFound as problem:
             raise Http404(str(problem)) from problem
         except (TvarrBackupError, OSError) as problem:

@@ -33,6 +33,7 @@ def write_private(path: Path, data: bytes) -> None:
     """A new file of mode 0600 with this content, on disk; its name is durable only once its folder is synced."""
     with os.fdopen(create_private(path), "wb") as file:
         file.write(data)
+        file.flush()
         sync_file(file.fileno())
 
 

@@ -75,4 +75,4 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
 
 
 def _stamp(utc: datetime) -> str:
-    return f"{utc.year:04}-{utc:%m-%dT%H-%M-%S}"  # %Y gives the year 1, which a program's unset time has, one digit
+    return utc.replace(tzinfo=None).isoformat(timespec="seconds").replace(":", "-")

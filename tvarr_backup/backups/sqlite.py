@@ -49,7 +49,10 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(
         sqlite3.connect(uri, uri=True, isolation_level=None, timeout=20, check_same_thread=False)
     ) as connection:
-        yield connection
+        try:
+            yield connection
+        except UnicodeDecodeError as problem:  # Python's, where a sentence of SQLite's quotes half a letter
+            raise sqlite3.DatabaseError("its schema holds what is no text") from problem
 
 
 def primary_code(problem: sqlite3.Error) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from tvarr_backup.backups.archive import Packed, unpack
-from tvarr_backup.backups.durable import create_private, open_regular
+from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.folder import MARGIN_BYTES, free_bytes, megabytes
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress
@@ -18,9 +18,6 @@ from tvarr_backup.errors import ArchiveTooLarge, NoRoom
 
 MOST_UNPACKED_BYTES = 2**37
 """128 GiB: what is unpacked at the most where nothing says how large the database is."""
-
-
-open_archive = open_regular
 
 
 @dataclass(frozen=True)
