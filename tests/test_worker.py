@@ -10,11 +10,17 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
 
 from tests.installation import Installation
 from tests.processes import living, none_is_left, wait_until
+from tests.worker_tasks import notes
 from tests.workers import (
     RunningWorker,
     backups,
@@ -25,6 +31,7 @@ from tests.workers import (
     the_next_one_succeeds,
     work_files,
 )
+from tvarr_backup.worker import Worker
 
 
 @pytest.fixture
@@ -32,6 +39,35 @@ def worker(large: Installation) -> Iterator[RunningWorker]:
     running = RunningWorker(large)
     yield running
     running.end()
+
+
+class ToldWhileClaiming(Worker):
+    """Is told to stop in the moment between claiming a task and starting it."""
+
+    def _claim(self) -> list[Any]:
+        claims = super()._claim()
+        self._told_to_stop = bool(claims)
+        return claims
+
+
+@pytest.fixture
+def _usual_signals() -> Iterator[None]:
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in usual.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default"])
+@pytest.mark.usefixtures("_usual_signals")
+def test_a_task_that_is_claimed_when_the_worker_is_told_to_end_is_given_back(tmp_path: Path, settings: Any) -> None:
+    settings.STORAGE_BASE_DIR = tmp_path
+    async_task("tests.worker_tasks.nap", str(tmp_path), "given back", 0)
+    ToldWhileClaiming().run()
+    assert notes(tmp_path) == []
+    row = OrmQ.objects.get()
+    assert row.lock < timezone.now()
+    assert row.task["args"][1] == "given back"
 
 
 def test_a_backup_is_done_and_told(worker: RunningWorker) -> None:

@@ -15,7 +15,7 @@ import psutil
 from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.processes import adopt_orphans, die_with_parent
 
-GRACE_SECONDS = 9
+GRACE_SECONDS = 8
 """How long programs may take to end; Docker kills everything after 10 s."""
 _KILL_SECONDS = 5
 _FIRST_DELAY_SECONDS = 1

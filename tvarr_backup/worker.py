@@ -33,7 +33,7 @@ from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.processes import die_with_parent
 
-GRACE_SECONDS = 7
+GRACE_SECONDS = 6
 """How long a task may take to end when the worker is told to stop; Docker kills everything after 10 s."""
 _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -161,3 +162,16 @@ class TestOneTimePassword:
         administrator.set_password("tide-table-1912")
         administrator.save()
         assert administrator.check_password("tide-table-1912")
+
+
+def test_what_a_crash_left_is_settled(prepared: Installation) -> None:
+    with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO operations_operation (id, kind, state, database, arguments, origin, phase, done_bytes, message, "
+            "error_code, error, cancel_requested, host, boot, pid, process_started, queue_task, created_at) VALUES "
+            "('01KAEHXEGJ5GMS392SP1ZYMK50', 'backup', 'running', 'x', '{}', 'web', '', 0, '', '', '', 0, ?, ?, 1, -1, '', "
+            "'2026-01-01')",
+            (socket.gethostname(), Path("/proc/sys/kernel/random/boot_id").read_text().strip()),
+        )
+    assert "Backup 01KAEHXEGJ5GMS392SP1ZYMK50: Interrupted." in prepared.ok("prepare")
+    assert "Interrupted" not in prepared.ok("prepare")

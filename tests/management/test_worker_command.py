@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +64,6 @@ def test_it_runs_a_task_and_keeps_its_result(worker: RunningWorker) -> None:
     assert notes(worker.folder) == ["short begun", "short done"]
     assert rows(worker.installation, "SELECT success FROM django_q_task") == [(1,)]
     wait_until(lambda: queue_is_empty(worker.installation), "the queue is empty")
-    assert "INFO    django-q: Processed 'tests.worker_tasks.nap'" in worker.log
 
 
 def test_a_row_that_is_signed_with_another_key_does_not_stop_it(prepared: Installation) -> None:
@@ -70,6 +72,24 @@ def test_a_row_that_is_signed_with_another_key_does_not_stop_it(prepared: Instal
     del prepared.environment["SECRET_KEY"]
     queue(prepared, "nap", "ours", 0)
     next_worker_does_only(prepared, "ours")
+
+
+@pytest.mark.parametrize("name", ["django_q_ormq", "django_q_schedule", "operations_operation"])
+def test_a_table_that_cannot_be_read_for_a_while_does_not_end_it(prepared: Installation, name: str) -> None:
+    rename(prepared, name, "away")
+    running = RunningWorker(prepared)
+    try:
+        wait_until(lambda: "no such table" in running.log, "the failure")
+        rename(prepared, "away", name)
+        queue(prepared, "nap", "short", 0)
+        wait_for_note(prepared, "short done")
+    finally:
+        running.end()
+
+
+def rename(installation: Installation, name: str, to: str) -> None:
+    with closing(sqlite3.connect(installation.data / "app.db")) as connection:
+        connection.execute(f"ALTER TABLE {name} RENAME TO {to}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -125,9 +145,10 @@ def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
     queue(worker.installation, "nap", "waiting", 0)
     worker.tree()[1].send_signal(number)
     wait_for_note(worker.installation, "waiting done")
-    wait_until(lambda: queue_is_empty(worker.installation), "the queue is empty")
+    wait_until(lambda: len(rows(worker.installation, "SELECT id FROM django_q_task")) == 2, "both results")
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
     assert rows(worker.installation, "SELECT success FROM django_q_task ORDER BY started") == [(0,), (1,)]
+    wait_until(lambda: rows(worker.installation, "SELECT count(*) FROM django_q_ormq") == [(0,)], "an empty queue")
     assert f"ended with {number.name}" in worker.log
 
 
@@ -136,6 +157,7 @@ def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
     queue(worker.installation, "nap", "waiting", 0)
     wait_for_note(worker.installation, "waiting done")
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
+    assert "ERROR   django-q: Failed 'tests.worker_tasks.nap'" in worker.log
     assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
 
 
@@ -145,6 +167,12 @@ def test_a_task_that_takes_too_long_and_does_not_listen_is_killed(worker: Runnin
     queue(worker.installation, "nap", "waiting", 0)
     wait_until(lambda: "waiting done" in notes(worker.folder), "the next task", seconds=60)
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
+
+
+def test_a_task_does_not_hold_the_lock_of_its_worker(worker: RunningWorker) -> None:
+    make_busy(worker)
+    main, task = ({Path(file.path).name for file in process.open_files()} for process in worker.tree())
+    assert "worker" in main - task
 
 
 def test_a_second_worker_is_refused(worker: RunningWorker) -> None:

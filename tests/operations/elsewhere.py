@@ -12,7 +12,8 @@ from tvarr_backup.operations.models import Operation, OperationKind, OperationSt
 from tvarr_backup.operations.track import create_operation
 
 _PRELUDE = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off for what it runs in the background
 import django
 django.setup()
 from tvarr_backup.backups.progress import Phase

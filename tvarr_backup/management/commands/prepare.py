@@ -19,6 +19,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 
@@ -47,6 +48,8 @@ class Command(BaseCommand):
                 self._prepare_ours(verbosity)
                 self._prepare_tvarr(conf.require_usable_tvarr(may_be_missing=may_be_missing), verbosity)
                 self._make_first_administrator()
+                for operation in reconcile():
+                    self.stdout.write(f"{operation}. {operation.message}")
         except DatabaseUnusable as problem:
             raise CommandError(str(problem)) from problem
         self.check()

@@ -13,7 +13,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from tvarr_backup.errors import ProgramNotStarted
-from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
 
 _BACKLOG = 2048  # gunicorn's own
@@ -31,7 +30,6 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor has handlers of its own
         call_command("prepare")
-        reconcile()  # before anybody can see what a crash left
         connections.close_all()
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         with _listen(host, port) as listener:
