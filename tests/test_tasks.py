@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django_q.models import OrmQ
 
 from tests.factories import UserFactory
@@ -55,7 +55,7 @@ def test_where_the_queue_refuses_neither_is_stored(folder: Path) -> None:
         cursor.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON django_q_ormq BEGIN SELECT RAISE(ABORT, 'no queue today'); END"
         )
-    with pytest.raises(DatabaseError, match="no queue today"), transaction.atomic():
+    with pytest.raises(DatabaseError, match="no queue today"):
         submitted()
     assert Operation.objects.count() == 0
 
@@ -82,11 +82,16 @@ def test_the_task_does_the_work(folder: Path, attached: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_task_that_is_delivered_twice_is_done_once(folder: Path, attached: Path) -> None:
+def test_a_task_that_is_delivered_twice_is_done_once(
+    folder: Path, attached: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     operation = submitted()
     run_operation(operation.pk)
+    once = Operation.objects.values().get()
+    caplog.clear()
     run_operation(operation.pk)
     assert len(read_folder(folder).backups) == 1
+    assert (Operation.objects.values().get(), caplog.records) == (once, [])
 
 
 @pytest.mark.django_db

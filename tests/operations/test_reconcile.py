@@ -21,7 +21,7 @@ from tests.operations.elsewhere import queued, running
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.process import start_of, this_process
-from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.reconcile import _end_running, _look_after_queued, reconcile
 from tvarr_backup.operations.track import begin
 from tvarr_backup.tasks import submit
 
@@ -149,6 +149,33 @@ def test_while_somebody_holds_the_folder_nothing_is_ended(killed: Operation, fol
         assert reconcile() == []
     assert stored(killed).state == "running"
     assert len(reconcile()) == 1
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": OperationState.SUCCEEDED},
+        {"state": OperationState.ATTENTION, "message": "Read this."},
+        {"heartbeat_at": datetime(2026, 3, 1, tzinfo=UTC)},
+        {"pid": 4711},
+    ],
+)
+def test_what_has_gone_on_since_it_was_looked_at_is_left_alone(columns: dict[str, Any], folder: Path) -> None:
+    seen = running()
+    change(seen, **columns)
+    before = Operation.objects.values().get()
+    assert not _end_running(seen)
+    assert Operation.objects.values().get() == before
+
+
+def test_what_was_begun_and_done_since_it_was_seen_waiting_is_left_alone() -> None:
+    seen = submitted()
+    change(seen, created_at=ago(60))
+    seen = stored(seen)
+    change(seen, state=OperationState.SUCCEEDED)
+    OrmQ.objects.all().delete()
+    assert not _look_after_queued(seen, datetime.now(UTC), worker_starts=False)
+    assert stored(seen).state == "succeeded"
 
 
 def test_a_folder_that_is_gone_does_not_keep_the_dead_in_office(killed: Operation, folder: Path, settings: Any) -> None:
