@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.installation import Installation
-from tests.processes import family
+from tests.processes import family, wait_until
 
 
 def free_port() -> int:
@@ -51,7 +51,14 @@ class Up:
 
     def program(self, word: str) -> psutil.Process:
         """The main process of one of the two programs, found by a word of its command."""
-        return next(child for child in psutil.Process(self.process.pid).children() if word in child.cmdline())
+
+        def found() -> psutil.Process | None:
+            children = psutil.Process(self.process.pid).children()
+            return next((child for child in children if word in child.cmdline()), None)
+
+        process: psutil.Process | None = wait_until(found, f"the {word}")
+        assert process is not None
+        return process
 
 
 def start_up(installation: Installation, port: int) -> Up:

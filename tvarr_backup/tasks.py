@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from tvarr_backup.operations.models import Operation, OperationKind, OperationSt
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import perform
 from tvarr_backup.operations.track import begin, create_operation
+
+logger = logging.getLogger(__name__)
 
 
 def submit(
@@ -40,3 +43,4 @@ def run_operation(operation_id: str) -> None:
         return
     with contextlib.suppress(TvarrBackupError):
         perform(operation)
+    logger.info("%s. %s", operation, operation.error or operation.message)

@@ -247,8 +247,8 @@ def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Instal
     assert len(prepared.json("backup", "list", "--json")["backups"]) == 1
 
 
-@pytest.mark.parametrize(("signal_number", "status"), [(signal.SIGTERM, 1), (signal.SIGINT, 130)])
-def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, signal_number: int, status: int) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, signal_number: int) -> None:
     with closing(sqlite3.connect(prepared.data / "tvarr.db")) as connection, connection:
         connection.execute("CREATE TABLE ballast (data)")
         connection.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 300)
@@ -263,7 +263,7 @@ def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, sign
     process.stderr.readline()
     process.send_signal(signal_number)
     _out, words = process.communicate(timeout=30)
-    assert (process.returncode, "Traceback" in words) == (status, False), words
+    assert (process.returncode, "Nothing half-made is left." in words) == (130, True), words
     assert names_in(folder_of(prepared)) == set()
     assert not list((folder_of(prepared) / ".work").iterdir())
     assert operations(prepared) == [("backup", "interrupted", "command")]

@@ -46,11 +46,8 @@ def run_here(
 
 def perform(operation: Operation, watch: Progress = no_progress) -> None:
     """Do the work of a running operation of this process; raises what ended it, after that was written down."""
-    try:
-        with track(operation, watch) as tracker:
-            run(operation, tracker)
-    finally:
-        logger.info("%s. %s", operation, operation.error or operation.message)
+    with track(operation, watch) as tracker:
+        run(operation, tracker)
 
 
 def run(operation: Operation, tracker: Tracker) -> None:

@@ -59,6 +59,19 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _request_stop)
 
 
+def stop_on_first_sigint() -> None:
+    """Let the key that interrupts a command end its operation in an orderly way, and at once when pressed again.
+
+    Python's own answer may come in the middle of the transaction that would record the end.
+    """
+
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler)
+        _request_stop(number, frame)
+
+    signal.signal(signal.SIGINT, request_stop)
+
+
 def _request_stop(_signal: int, _frame: FrameType | None) -> None:
     stop_requested.set()
 

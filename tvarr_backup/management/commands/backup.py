@@ -18,13 +18,13 @@ from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, protect_backup, read_folder
 from tvarr_backup.backups.folder import recover
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.models import BackupSettings, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
 from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.track import stop_on_sigterm
+from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema
 
 
@@ -67,6 +67,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         stop_on_sigterm()
+        stop_on_first_sigint()
         actions: dict[str, Callable[[dict[str, Any]], None]] = {
             "create": self._create,
             "list": self._list,
@@ -82,6 +83,8 @@ class Command(BaseCommand):
         try:
             conf.require_prepared()
             actions[action](options)
+        except OperationInterrupted as problem:
+            raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
         except DatabaseError as problem:
