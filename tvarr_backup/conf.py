@@ -17,6 +17,7 @@ from tvarr_backup.errors import (
     DatabaseMissing,
     DatabaseNotPrepared,
     DatabaseUnusable,
+    RestoreRefused,
 )
 from tvarr_backup.schema import RequiredSchema, State
 from tvarr_backup.tvarr_database import APP_LABEL, inspect, is_attached, is_tvarrs_own, newest_tvarr_migration
@@ -112,3 +113,9 @@ def required_schema() -> RequiredSchema:
 def default_policy() -> Policy:
     """How many automatic backups are kept, as the environment says."""
     return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE)
+
+
+def require_no_transaction() -> None:
+    """Raise `RestoreRefused` inside a transaction on tvarr's database: it would wait for its own end for ever."""
+    if connections[tvarr_alias()].in_atomic_block:
+        raise RestoreRefused("A restore cannot be done inside a transaction on tvarr's database; nothing was changed.")

@@ -307,3 +307,15 @@ class ProgramNotStarted(TvarrBackupError):
     """A program that `up` looks after ended as soon as it was started."""
 
     code = "program_not_started"
+
+
+class RestoreRefused(TvarrBackupError):
+    """A backup cannot be restored into this live database; the sentence says why, and nothing was touched."""
+
+    code = "restore_refused"
+
+
+class RestoreFailed(TvarrBackupError):
+    """A restore did not come about; the sentence says at which step, and what the live database holds now."""
+
+    code = "restore_failed"

@@ -94,6 +94,12 @@ def is_newer(schema: str, required: RequiredSchema) -> bool:
     return program == "tvarr-backup" and migration not in required.migrations
 
 
+def is_older(schema: str, required: RequiredSchema) -> bool:
+    """Whether a recorded schema is one of ours that later migrations of this program bring up to date."""
+    program, _, migration = schema.partition(" ")
+    return program == "tvarr-backup" and migration < max(required.migrations, default="")
+
+
 def table_names(connection: sqlite3.Connection) -> set[str]:
     """The tables of the database, SQLite's own among them."""
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -144,7 +144,9 @@ class _Look:
         try:
             if schema.judge(self._connection, self._required, "It") is schema.State.EMPTY:
                 raise DatabaseUnusable("It has no tables.")  # noqa: TRY301  # as one of the refusals that `judge` raises
-            schema.require_columns(self._connection, self._required, "It")
+            older = schema.is_older(schema.schema_of(self._connection, self._required), self._required)
+            if not older:  # our migrations bring what is missing
+                schema.require_columns(self._connection, self._required, "It")
         except DatabaseUnusable as problem:
             self.unusable = problem
             yield str(problem)
@@ -164,11 +166,23 @@ class _Look:
         return ()
 
     def rows(self) -> Iterable[str]:
-        """Rows of each table that tvarr has not marked as deleted; not of SQLite's and the migrations' own tables."""
-        for table in [name for (name,) in self._connection.execute(_COUNTED)]:
-            columns = self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-            live = " WHERE deleted_at IS NULL" if ("deleted_at",) in columns else ""
-            quoted = table.replace('"', '""')
-            (number,) = self._connection.execute(f'SELECT count(*) FROM "{quoted}"{live}').fetchone()  # noqa: S608  # quoted
-            self.table_counts[table] = number
+        self.table_counts |= _counts(self._connection)
         return ()
+
+
+def live_rows(database: Path) -> dict[str, int]:
+    """How many rows each table has now, without those that tvarr has marked as deleted. Raises `sqlite3.Error`."""
+    with open_database(database) as connection:
+        return _counts(connection)
+
+
+def _counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Rows of each table but SQLite's and the migrations' own ones."""
+    counts = {}
+    for table in [name for (name,) in connection.execute(_COUNTED)]:
+        columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+        live = " WHERE deleted_at IS NULL" if ("deleted_at",) in columns else ""
+        quoted = table.replace('"', '""')
+        (number,) = connection.execute(f'SELECT count(*) FROM "{quoted}"{live}').fetchone()  # noqa: S608  # quoted
+        counts[table] = int(number)
+    return counts

@@ -21,6 +21,8 @@ from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.errors import BackupFolderUnusable, NoRoom
 
 WORK_NAME = ".work"
+RESTORE_NAME = "restore"
+"""In `.work`: what a restore must remember and keep until it is settled. Only a restore removes it."""
 OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
 DELETED_ENDING = ".deleted"
 MARGIN_BYTES = 64 * 2**20
@@ -88,7 +90,7 @@ def clean_up(folder: Path) -> list[str]:
         if not stat.S_ISDIR(work.lstat().st_mode):
             raise BackupFolderUnusable(f"{work} is no folder, but temporary files belong there.") from None
     removed = []
-    for path in sorted(work.iterdir()):
+    for path in sorted(path for path in work.iterdir() if path.name != RESTORE_NAME):
         leftover = _leftover_archive(folder, path)
         if leftover is not None:
             leftover.unlink()

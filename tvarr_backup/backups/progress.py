@@ -16,6 +16,8 @@ class Phase(StrEnum):
     CHECK = "check"
     PUBLISH = "publish"
     PRUNE = "prune"
+    SAFETY = "safety copy"
+    REPLACE = "replace"
 
 
 Progress = Callable[[Phase, int, int], None]

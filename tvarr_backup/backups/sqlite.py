@@ -38,7 +38,7 @@ class Size:
 
 
 @contextlib.contextmanager
-def open_database(path: Path) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, *, timeout_seconds: float = 20) -> Iterator[sqlite3.Connection]:
     """A connection without implicit transactions to a file that exists; `mode=rw` also for reading.
 
     On a connection that was opened read-only SQLite leaves CHECK constraints out of what it knows of a table, so that
@@ -47,7 +47,7 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
     """
     uri = f"file:{quote(str(path.absolute()))}?mode=rw"
     with closing(
-        sqlite3.connect(uri, uri=True, isolation_level=None, timeout=20, check_same_thread=False)
+        sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_seconds, check_same_thread=False)
     ) as connection:
         try:
             yield connection

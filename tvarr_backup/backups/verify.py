@@ -35,6 +35,15 @@ class Verification:
         return tuple(dict.fromkeys(check.detail for check in self.checks if not check.passed))
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """A full check, and the database it was done on: `None` where the archive did not even yield one."""
+
+    verification: Verification
+    database: Path | None = None
+    examined: Examined | None = None
+
+
 def verify_backup(
     folder: Path, filename: str, required: RequiredSchema, *, progress: Progress = no_progress
 ) -> Verification:
@@ -46,21 +55,24 @@ def verify_backup(
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
         require_room(folder, backup.sidecar.database_size, "The check")
-        found = _verify(folder, work, backup, required, progress)
+        found = unpack_and_check(folder, work, backup, required, progress).verification
         if backup.name.format is ArchiveFormat.TAR:
             return found
         checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, found.warnings)
         return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
 
 
-def _verify(folder: Path, work: Path, backup: Backup, required: RequiredSchema, progress: Progress) -> Verification:
+def unpack_and_check(
+    folder: Path, work: Path, backup: Backup, required: RequiredSchema, progress: Progress
+) -> Unpacked:
+    """Unpack a backup into `work`, which the caller's lock covers, and check everything about it."""
     recorded = backup.sidecar
     limit = None if recorded.kind is BackupKind.TVARR else recorded.database_size
     try:
         with open_regular(folder / backup.filename) as archive:
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
     except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-        return Verification(backup, (Check("archive", passed=False, detail=str(problem)),))
+        return Unpacked(Verification(backup, (Check("archive", passed=False, detail=str(problem)),)))
     size = staged.path.stat().st_size
     examined = examine(staged.path, required, CheckLevel.FULL, lambda: progress(Phase.CHECK, 0, size))
     checks, warnings = examined.checks, examined.warnings
@@ -70,11 +82,8 @@ def _verify(folder: Path, work: Path, backup: Backup, required: RequiredSchema, 
     elif schema.is_newer(examined.schema, required):
         warnings = (*warnings, f"It was made by a newer version ({examined.schema}) than this program knows.")
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
-    return Verification(
-        backup,
-        (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined)),
-        warnings,
-    )
+    all_checks = (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined))
+    return Unpacked(Verification(backup, all_checks, warnings), staged.path, examined)
 
 
 def _compared(recorded: Sidecar, packed: Packed) -> Iterator[Check]:

@@ -19,6 +19,8 @@ _WORDS = {
     Phase.CHECK: "Checking",
     Phase.PUBLISH: "Publishing",
     Phase.PRUNE: "Cleaning up",
+    Phase.SAFETY: "Copying what is there now",
+    Phase.REPLACE: "Replacing",
 }
 
 

@@ -25,6 +25,7 @@ class OperationKind(models.TextChoices):
     PRUNE = "prune", "Clean-up"
     DELETE = "delete", "Deletion"
     ADOPT = "adopt", "Upload"
+    RESTORE = "restore", "Restore"
 
 
 class OperationState(models.TextChoices):

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
-from tvarr_backup.backups.folder import recover
+from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationState
@@ -72,8 +72,10 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 def _end_running(operation: Operation) -> bool:
     try:
-        recover(conf.backup_folder())
+        safety = finish_restore(conf.backup_folder(), conf.required_schema())
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
+        if safety is not None:
+            cleaned = f"The restore itself had happened; what was there before is {safety.filename}."
     except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
         return False
     except TvarrBackupError as problem:

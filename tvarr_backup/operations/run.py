@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from django.db import connections
+
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
+from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, verify_backup
 from tvarr_backup.errors import OperationCancelled, OperationInterrupted, TvarrBackupError
+from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
@@ -58,6 +62,8 @@ def run(operation: Operation, tracker: Tracker) -> None:
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`): `{"removed": [file name]}`
+    - restore (`filename`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
+      "before": rows by table, "after": rows by table}`
     - adopt (`source`, `note`, `accept_broken_references`): `{"backup": metadata}`
     """
     _WORK[OperationKind(operation.kind)](operation, tracker)
@@ -104,6 +110,31 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
     delete_backup(conf.backup_folder(), filename)
     tracker.result({"removed": [filename]})
+
+
+def _restore(operation: Operation, tracker: Tracker) -> None:
+    required = conf.required_schema()
+    conf.require_no_transaction()
+    done = restore_backup(
+        conf.live_database(),
+        conf.backup_folder(),
+        operation.arguments["filename"],
+        required,
+        migrate=migrate_copy,
+        progress=tracker.progress,
+    )
+    connections[conf.tvarr_alias()].close()
+    for sentence in done.attention:
+        tracker.attention(sentence)
+    tracker.result(
+        {
+            "outcome": "attention" if done.attention else "restored",
+            "filename": done.filename,
+            "pre_restore_backup": done.safety and backup_as_data(done.safety, required),
+            "before": dict(done.before),
+            "after": dict(done.after),
+        }
+    )
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:
@@ -164,5 +195,6 @@ _WORK: dict[OperationKind, Callable[[Operation, Tracker], None]] = {
     OperationKind.VERIFY: _verify,
     OperationKind.PRUNE: _prune,
     OperationKind.DELETE: _delete,
+    OperationKind.RESTORE: _restore,
     OperationKind.ADOPT: _adopt,
 }

@@ -17,7 +17,10 @@ from django.utils import timezone
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, protect_backup, read_folder
+from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
+from tvarr_backup.backups.restore import finish_restore
+from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.models import BackupSettings, OperationKind, Origin
@@ -62,6 +65,16 @@ class Command(BaseCommand):
         action("prune", "remove what the retention settings let go").add_argument(
             "--dry-run", action="store_true", help="only say what would go"
         )
+        for name, words in (
+            ("restore", "put the content of a backup into the live database"),
+            ("undo-restore", "go back to before the last restore"),
+        ):
+            restore = action(name, words)
+            restore.add_argument(
+                "--yes", action="store_true", help="do it; without this it is only told what would happen"
+            )
+            if name == "restore":
+                restore.add_argument("name")
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
@@ -77,6 +90,8 @@ class Command(BaseCommand):
             "delete": self._delete,
             "adopt": self._adopt,
             "prune": self._prune,
+            "restore": self._restore,
+            "undo-restore": self._undo_restore,
             "recover": self._recover,
         }
         self._as_json = options["json"]
@@ -168,11 +183,62 @@ class Command(BaseCommand):
         data = {"removed": names, "dry_run": options["dry_run"]}
         self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
 
+    def _restore(self, options: dict[str, Any]) -> None:
+        backup = find_backup(conf.backup_folder(), options["name"])
+        if not options["yes"]:
+            self._show_restore(backup)
+            return
+        result = self._run(OperationKind.RESTORE, filename=backup.filename)
+        safety = result["pre_restore_backup"]
+        self._print(
+            result,
+            f"Restored {backup.filename}",
+            *_changes(result["before"], result["after"]),
+            *(
+                [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
+                if safety
+                else []
+            ),
+        )
+
+    def _undo_restore(self, options: dict[str, Any]) -> None:
+        backups = read_folder(conf.backup_folder()).backups
+        last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
+        if last is None:
+            raise CommandError("There is no restore to undo: no backup was made before one.")
+        self._restore(options | {"name": last.filename})
+
+    def _show_restore(self, backup: Backup) -> None:
+        """What would happen, by the counts of the live database and of the backup; nothing is changed."""
+        now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        data = {
+            "filename": backup.filename,
+            "now": now,
+            "after": dict(then),
+            "created_at": backup_as_data(backup)["created_at"],
+        }
+        age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
+        self._print(
+            data,
+            f"{backup.filename} would replace all that is in {conf.live_database()}:",
+            *_changes(now, then),
+            f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
+            "made first.",
+            "Nothing was changed. Add --yes to do it.",
+        )
+
     def _recover(self, _options: dict[str, Any]) -> None:
         ended = reconcile()
         cleaned = recover(conf.backup_folder())
-        data = {"operations": [str(operation.pk) for operation in ended], "removed": cleaned}
+        safety = finish_restore(conf.backup_folder(), conf.required_schema())
+        saved = safety and safety.filename
+        data = {
+            "operations": [str(operation.pk) for operation in ended],
+            "removed": cleaned,
+            "pre_restore_backup": saved,
+        }
         lines = [f"Ended: {operation}" for operation in ended] + [f"Removed {name}" for name in cleaned]
+        lines += [f"The restore had happened; what was there before is {saved}"] if saved else []
         self._print(data, *lines or ["There was nothing to clean up."])
 
     def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
@@ -218,6 +284,13 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
         state,
         protected + ("  " if protected and note else "") + note,
     )
+
+
+def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
+    """A line for each table whose number of rows would change."""
+    tables = [table for table in sorted({*now, *then}) if now.get(table, 0) != then.get(table, 0)]
+    lines = [f"    {table}: {now.get(table, 0)} -> {then.get(table, 0)} rows" for table in tables]
+    return lines or ["    every table keeps its number of rows"]
 
 
 def _members(data: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -144,6 +144,7 @@ class Migration(migrations.Migration):
                             ("prune", "Clean-up"),
                             ("delete", "Deletion"),
                             ("adopt", "Upload"),
+                            ("restore", "Restore"),
                         ],
                         max_length=20,
                     ),
