@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
-from tests.factories import UserFactory
+from tests.factories import FilterFactory, UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
@@ -224,10 +224,43 @@ def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> No
     assert "at work in" in messages_of(response)[0]
 
 
+# --- Restoring -------------------------------------------------------------------------------------------------------
+
+
+def test_a_restore_is_told_before_it_is_asked_for(admin_client: Client, folder: Path) -> None:
+    row = make(folder, note="the good one")
+    FilterFactory.create_batch(2)
+    admin_client.get(list_url(Backup))
+    page = run_action(admin_client, "restore", row)["Location"]
+    text = text_of(admin_client.get(page))
+    assert "(the good one)" in text
+    assert "would replace all that is in tvarr's database" in text
+    assert "a copy of what is there now is made first" in text
+    assert Operation.objects.count() == 0
+    admin_client.post(page)
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.arguments) == ("restore", "queued", {"filename": row.filename})
+
+
+def test_two_are_not_restored_at_a_time(admin_client: Client, folder: Path) -> None:
+    rows = [make(folder), make(folder)]
+    admin_client.get(list_url(Backup))
+    assert "can be restored; please select one" in messages_of(run_action(admin_client, "restore", *rows))[0]
+
+
+def test_what_is_not_there_cannot_be_restored(admin_client: Client, folder: Path) -> None:
+    url = reverse("admin:operations_backup_restore", args=["tvarr-backup-2026-01-01T00-00-00.db.gz"])
+    assert admin_client.get(url).status_code == 404
+    (folder / "tvarr-backup-2026-01-01T00-00-00.db.gz").write_bytes(b"half")
+    assert "cannot be used" in messages_of(admin_client.post(url))[0]
+    assert Operation.objects.count() == 0
+
+
 # --- Who may do what -------------------------------------------------------------------------------------------------
 
 ACTIONS = {
     "verify": "verify_backup",
+    "restore": "restore_backup",
     "protect": "protect_backup",
     "unprotect": "protect_backup",
     "download": "download_backup",
@@ -252,6 +285,7 @@ def test_who_may_only_look_sees_no_button_and_gets_nothing(person: Any, folder: 
     assert b"Back up now" not in client.get(list_url(Backup)).content
     assert client.post(reverse(CREATE)).status_code == 403
     assert client.get(reverse("admin:operations_backup_download", args=[row.filename])).status_code == 403
+    assert client.post(reverse("admin:operations_backup_restore", args=[row.filename])).status_code == 403
     assert client.post(delete_url(row), {"post": "yes"}).status_code == 403
     assert present(folder) == [row.filename]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_POST
@@ -20,14 +22,16 @@ from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
 from tvarr_backup.backups.durable import open_regular
+from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupSettings, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.report import backup_as_data, state_of
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import cancel
+from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 
 _WAITING = (
@@ -60,7 +64,7 @@ class BackupAdmin(LookOnlyAdmin):
     list_filter = ("kind", "state", "protected")
     search_fields = ("filename", "note")
     list_per_page = 50
-    actions = ("verify", "protect", "unprotect", "download", "delete_selected")
+    actions = ("verify", "restore", "protect", "unprotect", "download", "delete_selected")
     change_list_template = "admin/operations/backup/change_list.html"
     fieldsets = (
         (
@@ -147,6 +151,9 @@ class BackupAdmin(LookOnlyAdmin):
     def has_protect_permission(self, request: HttpRequest) -> bool:
         return _may(request, "protect_backup")
 
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return _may(request, "restore_backup")
+
     def has_download_permission(self, request: HttpRequest) -> bool:
         return _may(request, "download_backup")
 
@@ -164,8 +171,11 @@ class BackupAdmin(LookOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         self._look(request)
-        downloadable = object_id is not None and self.has_download_permission(request)
-        context = {"download_url": _download_url(unquote(object_id))} if object_id and downloadable else {}
+        context = {}
+        if object_id and self.has_download_permission(request):
+            context["download_url"] = _download_url(unquote(object_id))
+        if object_id and self.has_restore_permission(request):
+            context["restore_url"] = reverse("admin:operations_backup_restore", args=[unquote(object_id)])
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
@@ -189,6 +199,7 @@ class BackupAdmin(LookOnlyAdmin):
         view = self.admin_site.admin_view
         own = [
             path("create/", view(require_POST(self.create_view)), name="operations_backup_create"),
+            path("<path:filename>/restore/", view(self.restore_view), name="operations_backup_restore"),
             path("<path:filename>/download/", view(self.download_view), name="operations_backup_download"),
         ]
         return [*own, *super().get_urls()]
@@ -216,6 +227,37 @@ class BackupAdmin(LookOnlyAdmin):
         answer["ETag"] = f'"{backup.sidecar.checksum}"'
         return answer
 
+    def restore_view(self, request: HttpRequest, filename: str) -> HttpResponse:
+        """What a restore would do; a POST asks the worker for it."""
+        if not self.has_restore_permission(request):
+            raise PermissionDenied
+        try:
+            backup = find_backup(conf.backup_folder(), filename)
+            now = live_rows(conf.live_database())
+        except BackupNotFound as problem:
+            raise Http404(str(problem)) from problem
+        except (TvarrBackupError, sqlite3.Error) as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            return HttpResponseRedirect(_list_url(Backup))
+        if request.method == "POST":
+            return self._submit(request, OperationKind.RESTORE, filename=filename)
+        then = backup.sidecar.table_counts
+        context = self.admin_site.each_context(request) | {
+            "title": "Restore",
+            "opts": self.opts,
+            "backup": backup,
+            "sidecar": backup.sidecar,
+            "state": state_of(backup.sidecar, conf.required_schema()).label,
+            "rows": [(table, now.get(table, 0), then.get(table, 0)) for table in sorted({*now, *then})],
+            "attached": conf.tvarr_state() is State.ATTACHED,
+        }
+        return TemplateResponse(request, "admin/operations/backup/restore.html", context)
+
+    @admin.action(permissions=["restore"], description="Restore the selected backup")
+    def restore(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
+        chosen = self._only_one(request, queryset, "restored")
+        return HttpResponseRedirect(reverse("admin:operations_backup_restore", args=[chosen])) if chosen else None
+
     @admin.action(permissions=["verify"], description="Verify selected backups")
     def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
         return self._submit(request, OperationKind.VERIFY, filenames=[backup.filename for backup in queryset])
@@ -230,11 +272,15 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.action(permissions=["download"], description="Download the selected backup")
     def download(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
+        chosen = self._only_one(request, queryset, "downloaded")
+        return HttpResponseRedirect(_download_url(chosen)) if chosen else None
+
+    def _only_one(self, request: HttpRequest, queryset: QuerySet[Backup], what: str) -> str | None:
         chosen = list(queryset[:2])
-        if len(chosen) != 1:
-            self.message_user(request, "One backup at a time can be downloaded; please select one.", messages.ERROR)
-            return None
-        return HttpResponseRedirect(_download_url(chosen[0].filename))
+        if len(chosen) == 1:
+            return chosen[0].filename
+        self.message_user(request, f"One backup at a time can be {what}; please select one.", messages.ERROR)
+        return None
 
     def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
         """The backups, and those among them that are protected: with one of these nothing is deleted."""
