@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long lint format bench demo-data lock
+.PHONY: help setup run test test-long fault-tools lint format bench demo-data lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +28,16 @@ run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign 
 test: lint  ## Lint, types, contracts and all tests but the long ones
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
 
-test-long: setup  ## The long fault and soak tests
-	$(BIN)/python -m pytest -m long
+test-long: setup fault-tools  ## The long fault and soak tests
+	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
+
+# The fault tests compile a small library and trace system calls.
+fault-tools:
+	@command -v gcc >/dev/null && command -v strace >/dev/null && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev strace && exit; \
+	fi; \
+	echo "The long tests need gcc, the C library's headers and strace; install them (Debian: apt-get install gcc libc6-dev strace)." >&2; exit 1
 
 lint: setup  ## Formatting, lint, types, import contracts, templates
 	$(BIN)/ruff format --check .

@@ -105,6 +105,10 @@ def _listed(case: Path) -> Any:
     }
 
 
+def _look_and_recover(case: Path) -> Any:
+    return {"listed": _listed(case), "recovered": recover(case / BACKUPS)}
+
+
 OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "create": _create,
     "first create": _first,
@@ -117,6 +121,7 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "adopt tvarr's": _adopt(UPLOADED_TAR),
     "recover": lambda case: recover(case / BACKUPS),
     "list": _listed,
+    "look and recover": _look_and_recover,
 }
 
 
@@ -147,9 +152,24 @@ class Answer:
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
+# As in shim.c; “any” are all those that may change something.
 COUNTED = (
-    "open opendir read pread write pwrite fsync fdatasync ftruncate link unlink rename mkdir rmdir any"  # as in shim.c
-).split()
+    "open",
+    "opendir",
+    "read",
+    "pread",
+    "write",
+    "pwrite",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "link",
+    "unlink",
+    "rename",
+    "mkdir",
+    "rmdir",
+    "any",
+)
 
 
 def perform(operation: str, case: Path) -> Answer:

@@ -62,14 +62,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     total.merge(value)
     for name, rows in total.tables.items():
         terminalreporter.section(name)
-        for line in _lines(rows):
+        for line in _lines(dict(sorted(rows.items()))):
             terminalreporter.write_line(line)
 
 
 def _lines(rows: Table) -> list[str]:
     columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
-    numeric = {column for column in columns if all(isinstance(row.get(column, 0), int | float) for row in rows.values())}
-    table = [["", *columns], *([name, *(_shown(cells.get(column, "")) for column in columns)] for name, cells in rows.items())]
+    numeric = {
+        column for column in columns if all(isinstance(row.get(column, 0), int | float) for row in rows.values())
+    }
+    table = [
+        ["", *columns],
+        *([name, *(_shown(cells.get(column, "")) for column in columns)] for name, cells in rows.items()),
+    ]
     sums = [sum(row.get(column, 0) for row in rows.values()) if column in numeric else "" for column in columns]
     if len(rows) > 1 and all(isinstance(value, int) for value in sums):
         table.append(["all", *map(_shown, sums)])

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,8 +16,9 @@ from typing import Any, Self
 import pytest
 
 from tests.faults.driver import BACKUPS, STORE, Answer, Request
+from tests.faults.power import Disk, power_cuts
 from tests.faults.trees import Entry, Tree, digest, lay_out, take
-from tests.faults.world import Case, Judge, Listed, World
+from tests.faults.world import Case, Judge, World
 from tests.installation import ROOT
 
 HERE = Path(__file__).resolve().parent
@@ -87,9 +89,9 @@ class Bench:
     driver: Driver
     world: World
     folder: Path
-    _recovered: dict[str, Tree] = dataclasses.field(default_factory=dict)
     recoveries: int = 0
-    """How many times a recovery was cut off or run."""
+    """How many times a recovery was run or cut off."""
+    _cut_off: set[str] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         scratch = self.folder / "scratch"
@@ -97,64 +99,93 @@ class Bench:
         self.judge = Judge(self.world, scratch)
         self.root = self.folder / "case"
 
-    def run(self, operation: str, tree: Tree, **faults: Any) -> tuple[Answer, dict[str, Entry]]:
-        """Run an operation on a tree; its end and the tree after it."""
-        lay_out(tree, self.root)
+    def run(self, operation: str, tree: Tree | None, **faults: Any) -> tuple[Answer, dict[str, Entry]]:
+        """Run an operation on a tree, or on what lies there (`None`); its end and the tree after it."""
+        if tree is not None:
+            lay_out(tree, self.root)
         answer = self.driver.ask(Request(operation, str(self.root), **faults))
         return answer, take(self.root)
 
-    def listed(self, tree: Tree) -> Listed:
-        """What the program itself lists in a tree."""
+    def record(self, operation: str, tree: Tree) -> tuple[Answer, Iterator[tuple[str, bool, Tree]]]:
+        """Run an operation to its end; then the trees that a power cut in the midst of it or after it can leave."""
+        watched = lay_out(tree, self.root) / STORE
+        prefix = f"{STORE}/"
+        disk = Disk({name.removeprefix(prefix): entry for name, entry in store_of(tree).items() if name != str(STORE)})
+        for path in (watched, *watched.rglob("*")):
+            disk.know("" if path == watched else str(path.relative_to(watched)), path.lstat().st_ino)
+        journal = self.folder / "journal"
+        answer = self.driver.ask(Request(operation, str(self.root), watch=str(watched), journal=str(journal)))
+        others = {name: entry for name, entry in take(self.root).items() if not name.startswith(prefix)}
+        cuts = (
+            (when, done, {**others, **{prefix + name: entry for name, entry in stored.items()}})
+            for when, done, stored in power_cuts(disk, journal.read_bytes())
+        )
+        return answer, cuts
+
+    def look(
+        self, case: Case, tree: Tree, answer: Answer | None, fault: str = "", *, lies_there: bool = False
+    ) -> list[str]:
+        """Everything that must be true of a tree after a fault: before recovery, after it, and after another.
+
+        `answer` is `None` where the operation was cut off. `lies_there` says that the tree need not be laid out.
+        """
         if str(BACKUPS) not in tree:
-            return {"backups": {}, "broken": [], "foreign": []}
-        answer, after = self.run("list", tree)
-        assert answer.ended == "done", answer.said
-        assert digest(after) == digest(tree), "looking has changed something"
-        result: Listed = answer.result
-        return result
+            gone = ["it said it was done, but the folder is gone"] if answer and answer.ended == "done" else []
+            return [*gone, *self.judge.live(tree)]
+        first, recovered = self.run("look and recover", None if lies_there else tree)
+        second, again = self.run("look and recover", None)
+        self.recoveries += 2
+        if (first.ended, second.ended) != ("done", "done"):
+            return [f"recovery {first.ended}: {first.said}; again: {second.ended}: {second.said}"]
+        wrong = self.judge.after_fault(case, tree, first.result["listed"], answer, fault)
+        if second.result["recovered"] != [] or digest(again) != digest(recovered):
+            wrong.append(f"a second recovery found {second.result['recovered']}")
+        return [
+            *wrong,
+            *self.judge.after_recovery(case, recovered, second.result["listed"]),
+            *self.judge.live(recovered),
+        ]
 
-    def recovered(self, tree: Tree) -> tuple[Tree, list[str]]:
-        """A tree after recovery, and what is wrong with that."""
-        if str(BACKUPS) not in tree:
-            return tree, []
-        answer, after = self.run("recover", tree)
-        self.recoveries += 1
-        if answer.ended != "done":
-            return after, [f"recovery {answer.ended}: {answer.said}"]
-        again, unchanged = self.run("recover", after)
-        wrong = []
-        if again.result != [] or digest(unchanged) != digest(after):
-            wrong.append(f"a second recovery found {again.result}")
-        return after, wrong
+    def sweep(self, case: Case, call: str, fault: str) -> Iterator[tuple[Answer, list[str]]]:
+        """Throw a fault at the first, second, third ... call of a kind until there is no more; what is wrong then."""
+        start = case.start(self.world)
+        number = 0
+        while True:
+            number += 1
+            answer, tree = self.run(case.operation, start, watch=str(self.root), call=call, number=number, fault=fault)
+            if not answer.fired:
+                return
+            killed = answer.ended == "killed"
+            found = self.look(case, tree, None if killed else answer, fault, lies_there=True)
+            if killed:
+                found += self.cut_off_recovery(case, tree)
+            yield answer, [f"{fault} at {call} {number}: {sentence}" for sentence in found]
 
-    def look(self, case: Case, tree: Tree, answer: Answer | None, fault: str = "") -> list[str]:
-        """Everything that must be true of a tree after a fault, before recovery and after it."""
-        wrong = self.judge.after_fault(case, tree, self.listed(tree), answer, fault)
-        after, found = self.recovered(tree)
-        return [*wrong, *found, *self.judge.after_recovery(case, after, self.listed(after)), *self.judge.live(after)]
-
-    def recovery_cut_off(self, case: Case, tree: Tree) -> list[str]:
+    def cut_off_recovery(self, case: Case, tree: Tree) -> list[str]:
         """Kill recovery at each of its steps, and the next one at each of its own, and so on until nothing is new."""
         wrong: list[str] = []
         pending = [tree] if str(BACKUPS) in tree else []
         while pending:
             state = pending.pop()
             key = f"{case.name} {digest(store_of(state))}"
-            if key in self._recovered:
+            if key in self._cut_off:
                 continue
-            self._recovered[key] = state
+            self._cut_off.add(key)
             number = 0
-            while True:
+            killed = True
+            while killed:
                 number += 1
                 answer, after = self.run(
                     "recover", state, watch=str(self.root / STORE), call="any", number=number, fault="kill"
                 )
                 self.recoveries += 1
-                if answer.ended != "killed":
-                    wrong += self.judge.after_recovery(case, after, self.listed(after))
-                    break
-                wrong += self.judge.after_fault(case, after, self.listed(after), None)
-                pending.append(after)
+                killed = answer.ended == "killed"
+                listed = self.driver.ask(Request("list", str(self.root))).result
+                if killed:
+                    wrong += self.judge.after_fault(case, after, listed, None)
+                    pending.append(after)
+                else:
+                    wrong += self.judge.after_recovery(case, after, listed)
         return wrong
 
 

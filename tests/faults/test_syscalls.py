@@ -23,29 +23,20 @@ pytestmark = pytest.mark.long
 
 READING = ("read", "pread", "opendir")
 CALLS = [call for call in COUNTED if call != "any"]
-FAULTS = {call: ("EIO", "dead") if call in READING else ("kill", "torn", "ENOSPC", "EIO", "full", "dead") for call in CALLS}
+FAULTS = {
+    call: ("EIO", "dead") if call in READING else ("kill", "torn", "ENOSPC", "EIO", "full", "dead") for call in CALLS
+}
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_fault_at_any_call_leaves_all_or_nothing(case: Case, call: str, bench: Bench, figures: Figures) -> None:
-    start = case.start(bench.world)
     wrong = []
     for fault in FAULTS[call]:
-        number = 0
-        while True:
-            number += 1
-            answer, tree = bench.run(
-                case.operation, start, watch=str(bench.root), call=call, number=number, fault=fault
-            )
-            if not answer.fired:
-                break
-            before = bench.recoveries
-            killed = answer.ended == "killed"
-            found = bench.look(case, tree, None if killed else answer, fault)
-            if killed:
-                found += bench.recovery_cut_off(case, tree)
-            wrong += [f"{fault} at {call} {number}: {sentence}" for sentence in found]
-            figures.count("faults", case.name, points=1, violations=len(found), recoveries=bench.recoveries - before)
-            figures.count("outcomes", fault, **{answer.ended: 1})
+        before = bench.recoveries
+        for answer, found in bench.sweep(case, call, fault):
+            wrong += found
+            figures.count("faults at every call", case.name, points=1, violations=len(found))
+            figures.count("how operations ended", fault, **{answer.ended: 1})
+        figures.count("faults at every call", case.name, recoveries=bench.recoveries - before)
     assert not wrong, "\n".join(wrong)

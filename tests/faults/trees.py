@@ -39,7 +39,7 @@ def take(root: Path) -> dict[str, Entry]:
             path = os.path.relpath(found.path, root)
             status = found.stat(follow_symlinks=False)
             if found.is_symlink():
-                tree[path] = Entry(0, target=os.readlink(found.path))
+                tree[path] = Entry(0, target=str(Path(found.path).readlink()))
             elif found.is_dir():
                 tree[path] = Entry(stat.S_IMODE(status.st_mode))
                 pending.append(Path(found.path))

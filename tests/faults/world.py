@@ -124,7 +124,7 @@ CASES = (
         "verify",
         describes=OLD[1],
         done=lambda answer, listed: (
-            answer.result == (listed["backups"][OLD[1]]["problems"] or [])
+            listed["backups"].get(OLD[1], {}).get("problems") == answer.result
             and listed["backups"][OLD[1]]["checked"] == "full"
         ),
     ),
@@ -133,7 +133,8 @@ CASES = (
         "protect",
         describes=OLD[1],
         done=lambda _, listed: (
-            listed["backups"][OLD[1]]["protected"] and listed["backups"][OLD[1]]["note"] == "kept"
+            OLD[1] in listed["backups"]
+            and (listed["backups"][OLD[1]]["protected"], listed["backups"][OLD[1]]["note"]) == (True, "kept")
         ),
     ),
     Case("recover", "recover", start=lambda world: world.dirty),
@@ -245,9 +246,7 @@ class Judge:
     _archives: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     _live: dict[str, bool] = field(default_factory=dict)
 
-    def after_fault(
-        self, case: Case, tree: Tree, listed: Listed, answer: Answer | None, fault: str = ""
-    ) -> list[str]:
+    def after_fault(self, case: Case, tree: Tree, listed: Listed, answer: Answer | None, fault: str = "") -> list[str]:
         """Before any recovery; `answer` is `None` where the operation was cut off.
 
         Two things are not asked for. Where the disk is dead from the publishing on, the publishing cannot be taken

@@ -1,0 +1,407 @@
+"""Faults put into the program itself: each rule of `tvarr_backup.backups` taken out, and what has to notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.faults.harness import Bench
+from tests.faults.world import CASES, Case
+
+
+@dataclass(frozen=True)
+class PowerCut:
+    """The power-loss model of an operation."""
+
+    case: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        case = _case(self.case)
+        answer, cuts = bench.record(case.operation, case.start(bench.world))
+        if answer.ended != "done":
+            yield f"{self.case}: {answer.said}"
+            return
+        for when, done, tree in cuts:
+            for sentence in bench.look(case, tree, answer if done else None):
+                yield f"{self.case}, power cut {when}: {sentence}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A fault at every call of a kind in an operation."""
+
+    case: str
+    call: str
+    fault: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, found in bench.sweep(_case(self.case), self.call, self.fault):
+            for sentence in found:
+                yield f"{self.case}, {sentence}"
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Tests of `make test`, by the words that select them."""
+
+    file: str
+    only: str = ""
+
+
+Detector = PowerCut | Sweep | Quick
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A piece of text of a module that is replaced, and who notices; or, where nobody can, why that is right."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+    noticed_by: Detector
+    equivalent: str = ""
+
+
+def _case(name: str) -> Case:
+    (found,) = [case for case in CASES if case.name == name]
+    return found
+
+
+_PUBLISH_ARCHIVE = "    publish(work / name.filename, folder / name.filename)\n"
+_PUBLISH_SIDECAR = "        publish(described, folder / name.sidecar)\n"
+_MOVE_SIDECAR = "        (folder / name.sidecar).rename(work / (name.filename + DELETED_ENDING))\n"
+_UNLINK_ARCHIVE = "    (folder / name.filename).unlink(missing_ok=True)\n"
+
+MUTANTS = (
+    # --- what has to be on disk before something else happens
+    Mutant(
+        "archive not synced",
+        "create",
+        "            sync_file(target.fileno())\n",
+        "",
+        PowerCut("create"),
+    ),
+    Mutant("sidecar not synced", "durable", "        sync_file(file.fileno())\n", "", PowerCut("create")),
+    Mutant("sidecar synced before it leaves the buffer", "durable", "        file.flush()\n", "", PowerCut("protect")),
+    Mutant(
+        "folder not synced after either name is published",
+        "durable",
+        "        sync_folder(final.parent)\n    except OSError:\n",
+        "        pass\n    except OSError:\n",
+        PowerCut("create"),
+    ),
+    Mutant(
+        "folder not synced between archive and sidecar",
+        "catalogue",
+        _PUBLISH_ARCHIVE,
+        "    os.link(work / name.filename, folder / name.filename)\n",
+        PowerCut("create"),
+    ),
+    Mutant(
+        "folder not synced after the sidecar",
+        "catalogue",
+        _PUBLISH_SIDECAR,
+        "        os.link(described, folder / name.sidecar)\n",
+        PowerCut("adopt an archive"),
+    ),
+    Mutant(
+        ".work not synced before publishing",
+        "catalogue",
+        "    sync_folder(work)\n" + _PUBLISH_ARCHIVE,
+        _PUBLISH_ARCHIVE,
+        PowerCut("create"),
+    ),
+    Mutant(
+        "folder not synced after a sidecar is replaced",
+        "durable",
+        "    temporary.replace(final)\n    sync_folder(final.parent)\n",
+        "    temporary.replace(final)\n",
+        PowerCut("protect"),
+    ),
+    Mutant(
+        ".work not synced after a sidecar is moved there",
+        "catalogue",
+        _MOVE_SIDECAR + "        sync_folder(work)\n",
+        _MOVE_SIDECAR,
+        PowerCut("delete"),
+    ),
+    Mutant(
+        "folder not synced before an archive is deleted",
+        "catalogue",
+        "        sync_folder(folder)\n" + _UNLINK_ARCHIVE,
+        _UNLINK_ARCHIVE,
+        PowerCut("delete"),
+    ),
+    Mutant(
+        "folder not synced after an archive is deleted",
+        "catalogue",
+        _UNLINK_ARCHIVE + "    sync_folder(folder)\n",
+        _UNLINK_ARCHIVE,
+        PowerCut("prune"),
+    ),
+    Mutant(
+        "folder not synced after recovery has deleted an archive",
+        "folder",
+        "            leftover.unlink()\n            sync_folder(folder)\n",
+        "            leftover.unlink()\n",
+        PowerCut("recover"),
+    ),
+    Mutant(
+        "folder not synced after .work is made",
+        "folder",
+        "        work.mkdir(mode=0o700)\n        sync_folder(folder)\n",
+        "        work.mkdir(mode=0o700)\n",
+        PowerCut("first create"),
+    ),
+    Mutant(
+        "parent not synced after the folder is made",
+        "folder",
+        "            sync_folder(path.parent)\n",
+        "            pass\n",
+        PowerCut("first create"),
+    ),
+    # --- the order of steps, and what a killed process leaves
+    Mutant(
+        "sidecar before archive",
+        "catalogue",
+        _PUBLISH_ARCHIVE + "    try:\n" + _PUBLISH_SIDECAR,
+        _PUBLISH_SIDECAR.removeprefix("    ") + "    try:\n    " + _PUBLISH_ARCHIVE,
+        Sweep("create", "link", "kill"),
+    ),
+    Mutant(
+        "archive deleted before its sidecar",
+        "catalogue",
+        "    if name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar):\n" + _MOVE_SIDECAR,
+        _UNLINK_ARCHIVE
+        + "    if name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar):\n"
+        + _MOVE_SIDECAR,
+        Sweep("delete", "unlink", "torn"),
+    ),
+    Mutant(
+        "sidecar deleted, not moved out of the way",
+        "catalogue",
+        _MOVE_SIDECAR,
+        "        (folder / name.sidecar).unlink()\n",
+        Sweep("delete", "unlink", "kill"),
+    ),
+    Mutant(
+        "archive moved into place, not linked",
+        "durable",
+        "    os.link(temporary, final, follow_symlinks=False)\n",
+        "    temporary.rename(final)\n",
+        Sweep("create", "rename", "kill"),
+    ),
+    Mutant(
+        "sidecar rewritten in place",
+        "catalogue",
+        "        replace(written, folder / name.sidecar)\n",
+        "        (folder / name.sidecar).write_bytes(written.read_bytes())\n",
+        Sweep("protect", "write", "torn"),
+    ),
+    Mutant(
+        "no recovery first",
+        "folder",
+        "        clean_up(folder)\n        try:\n            yield",
+        "        try:\n            yield",
+        PowerCut("create after a crash"),
+    ),
+    Mutant(
+        "recovery does not see that there is a sidecar",
+        "folder",
+        " or _has_sidecar(folder, name):",
+        ":",
+        PowerCut("recover"),
+    ),
+    Mutant(
+        "recovery does not look whether it is the same file",
+        "folder",
+        "    return archive if deleted or archive.samefile(path) else None\n",
+        "    return archive\n",
+        Quick("test_folder.py", "another_file_than_the_one_left_over"),
+    ),
+    Mutant(
+        "nothing cleaned up at the end",
+        "folder",
+        "            with contextlib.suppress(OSError):\n                clean_up(folder)\n",
+        "            pass\n",
+        Quick("test_folder.py", "it_is_made_and_emptied"),
+    ),
+    # --- what is said after an error
+    Mutant(
+        "failed publishing not taken back",
+        "durable",
+        "        final.unlink()\n        raise\n",
+        "        raise\n",
+        Sweep("create", "fsync", "EIO"),
+    ),
+    Mutant(
+        "a clean-up that fails makes a finished backup look failed",
+        "folder",
+        "            with contextlib.suppress(OSError):\n                clean_up(folder)\n",
+        "            clean_up(folder)\n",
+        Sweep("create", "unlink", "EIO"),
+    ),
+    Mutant(
+        "what the disk refuses goes on as SQLite's error",
+        "examine",
+        "        with disk_errors_told():\n            connection = self._opened.__enter__()\n",
+        "        connection = self._opened.__enter__()\n",
+        Sweep("verify", "open", "dead"),
+    ),
+    Mutant(
+        "what the disk refuses is found to be damage",
+        "sqlite",
+        "        if code not in _DISK_ERRORS:\n",
+        "        if code:\n",
+        Sweep("verify", "pread", "EIO"),
+    ),
+    # --- locks, checks and rules
+    Mutant("no lock", "lock", "fcntl.LOCK_EX", "fcntl.LOCK_SH", Quick("test_lock.py")),
+    Mutant(
+        "lock file deleted at the end",
+        "lock",
+        "        os.close(descriptor)  # which gives the lock back\n",
+        "        os.close(descriptor)\n        os.unlink(folder / LOCK_NAME)\n",
+        Quick("test_lock.py"),
+    ),
+    Mutant(
+        "no O_EXCL", "durable", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", Quick("test_sqlite.py", "target_that_is_there")
+    ),
+    Mutant("files readable by all", "durable", "_NEW, 0o600)", "_NEW, 0o644)", Sweep("create", "link", "torn")),
+    Mutant(
+        "check of the copy skipped",
+        "create",
+        "        if examined.problems:\n",
+        "        if not examined:\n",
+        Quick("test_create.py"),
+    ),
+    Mutant(
+        "number of a backup by the clock",
+        "catalogue",
+        "    return max((backup.sidecar.seq for backup in listing.backups), default=0) + 1\n",
+        "    return max((int(backup.sidecar.created_at.timestamp()) for backup in listing.backups), default=0) + 1\n",
+        Quick("test_create.py"),
+    ),
+    Mutant(
+        "newest by the clock",
+        "retention",
+        "key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)",
+        "key=lambda backup: (backup.sidecar.created_at, backup.filename), reverse=True)",
+        Quick("test_retention.py"),
+    ),
+    Mutant(
+        "newest good one not spared",
+        "retention",
+        "for backup in (newest_good,) if backup is not None} | set(in_use)",
+        "for backup in () if backup is not None} | set(in_use)",
+        Quick("test_retention.py"),
+    ),
+    Mutant(
+        "one in use not spared",
+        "retention",
+        "if backup is not None} | set(in_use)",
+        "if backup is not None}",
+        Quick("test_retention.py"),
+    ),
+    Mutant(
+        "one too few kept",
+        "retention",
+        "automatic[policy.keep :]",
+        "automatic[max(0, policy.keep - 1) :]",
+        Sweep("prune", "mkdir", "torn"),
+    ),
+    Mutant(
+        "checksums not compared",
+        "verify",
+        "    if recorded == found:\n",
+        "    if recorded or found:\n",
+        Quick("test_verify.py"),
+    ),
+    Mutant(
+        "rows not compared",
+        "verify",
+        "        if examined.table_counts.get(table) != number\n",
+        "        if examined.table_counts.get(table) == -1\n",
+        Quick("test_verify.py"),
+    ),
+    Mutant(
+        "verified at the lower level",
+        "verify",
+        "examine(staged.path, required, CheckLevel.FULL,",
+        "examine(staged.path, required, CheckLevel.QUICK,",
+        Quick("test_verify.py", "wrong_index"),
+    ),
+    Mutant(
+        "bytes after the archive accepted",
+        "archive",
+        "        if inflate.unused_data:\n",
+        "        if inflate.unused_data is None:\n",
+        Quick("test_archive.py", "follow"),
+    ),
+    Mutant(
+        "an archive that breaks off accepted",
+        "archive",
+        "    if not inflate.eof:\n",
+        "    if inflate.eof is None:\n",
+        Quick("test_archive.py", "too_early"),
+    ),
+    Mutant(
+        "no limit for what is unpacked",
+        "archive",
+        "            if database.size + len(block) > limit_bytes:\n",
+        "            if limit_bytes < 0:\n",
+        Quick("test_archive.py", "no_more_is_written_than_the_limit"),
+    ),
+    Mutant(
+        "size of an archive not looked at",
+        "catalogue",
+        "    if status.st_size != sidecar.compressed_size:\n",
+        "    if status.st_size < 0:\n",
+        Quick("test_catalogue.py"),
+    ),
+    Mutant(
+        "protection not heeded",
+        "catalogue",
+        "            if find_backup(folder, filename).sidecar.protected:\n",
+        "            if not find_backup(folder, filename):\n",
+        Quick("test_catalogue.py", "protected_one_is_refused"),
+    ),
+    Mutant(
+        "a trigger taken in",
+        "adopt",
+        "    if examined.code:\n",
+        "    if not examined:\n",
+        Quick("test_adopt.py"),
+    ),
+)
+
+EQUIVALENT = (
+    Mutant(
+        "the copy not synced",
+        "sqlite",
+        '"PRAGMA synchronous=FULL"',
+        '"PRAGMA synchronous=OFF"',
+        PowerCut("create"),
+        equivalent="the copy is a temporary file, which recovery deletes; what is published is the archive, and that is "
+        "synced. FULL stays, so that a disk that fails to write the copy says so before it is read again.",
+    ),
+    Mutant(
+        "the copy not written back early",
+        "durable",
+        "            os.fdatasync(descriptor)\n",
+        "            pass\n",
+        PowerCut("create"),
+        equivalent="it only spreads the writing over time.",
+    ),
+    Mutant(
+        "no O_NOFOLLOW for new files",
+        "durable",
+        "os.O_EXCL | os.O_NOFOLLOW",
+        "os.O_EXCL",
+        Quick("test_sqlite.py", "target_that_is_there"),
+        equivalent="O_CREAT with O_EXCL follows no link (POSIX); it is written for the reader.",
+    ),
+)

@@ -1,0 +1,230 @@
+"""What a disk may hold after a power cut, worked out from the journal of an operation's file calls.
+
+The worst case that POSIX allows: what was not synced may be gone. A file's content is what its last sync made durable,
+or what was written since, or that size in zeros; the names in a folder are those of the folder's last sync, and of
+the changes since then any may have reached the disk without the others. Only one thing is granted that every journaling
+file system gives: a rename within a folder is one step, and a rename between two folders never takes the old name away
+without having written the new one, unless the old folder alone was synced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.faults.trees import Entry, Tree, digest
+
+_CONTENTS = ("lost", "zeros", "written")
+
+
+@dataclass
+class _File:
+    mode: int
+    written: bytearray
+    durable: bytes
+
+    def content(self, kept: str) -> bytes:
+        if kept == "written":
+            return bytes(self.written)
+        if kept == "lost" or len(self.written) <= len(self.durable):
+            return self.durable
+        return self.durable + bytes(len(self.written) - len(self.durable))
+
+
+@dataclass
+class _Folder:
+    mode: int
+    names: dict[str, _Node] = field(default_factory=dict)
+    """As a program sees them."""
+    durable: dict[str, _Node] = field(default_factory=dict)
+
+
+_Node = _File | _Folder | Entry
+"""A link is its entry."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """Names of one folder that are given (a node) or taken away (`None`) in one step.
+
+    `after` is the change that reaches the disk before this one does.
+    """
+
+    folder: _Folder
+    names: tuple[tuple[str, _Node | None], ...]
+    after: _Change | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {'goes' if node is None else 'comes'}" for name, node in self.names)
+
+
+class Disk:
+    """A folder on a disk that loses what was not synced."""
+
+    def __init__(self, tree: Tree) -> None:
+        """All of `tree` is durable."""
+        self._root = _Folder(0o700)
+        self._pending: list[_Change] = []
+        self._inodes: dict[str, _Node] = {}
+        groups: dict[int, _File] = {}
+        for path, entry in tree.items():
+            node: _Node = entry
+            if entry.data is not None:
+                node = groups.setdefault(entry.group, _File(entry.mode, bytearray(entry.data), entry.data))
+            elif not entry.target:
+                node = _Folder(entry.mode)
+            folder, name = self._place(path)
+            folder.names[name] = folder.durable[name] = node
+
+    def know(self, path: str, inode: int) -> None:
+        """Tell which number an entry of the tree has in the journal."""
+        self._inodes[str(inode)] = self._at(path) if path else self._root
+
+    def do(self, kind: str, words: list[str], data: bytes) -> None:
+        """One record of the journal."""
+        if kind == "create":
+            self._inodes[words[0]] = node = _File(0o600, bytearray(), b"")
+            self._change({words[1]: node})
+        elif kind == "folder":
+            self._inodes[words[0]] = made = _Folder(0o700)
+            self._change({words[1]: made})
+        elif kind == "link":
+            self._change({words[1]: self._at(words[0])})
+        elif kind == "unlink":
+            self._change({words[0]: None})
+        elif kind == "rename":
+            self._change({words[1]: self._at(words[0]), words[0]: None})
+        else:
+            self._write(self._inodes[words[0]], kind, words, data)
+
+    def after_power_cut(self) -> Iterator[tuple[str, dict[str, Entry]]]:
+        """Every tree that may be found, with a word about it."""
+        for which, changes in self._subsets():
+            for kept in _CONTENTS:
+                yield f"{which}, content {kept}", self._tree(changes, kept)
+
+    def _write(self, node: _Node, kind: str, words: list[str], data: bytes) -> None:
+        if isinstance(node, _Folder):
+            assert kind == "sync"
+            for change in [change for change in self._pending if change.folder is node]:
+                _apply(node.durable, change)
+                self._pending.remove(change)
+            return
+        assert isinstance(node, _File)
+        if kind == "sync":
+            node.durable = bytes(node.written)
+        elif kind == "truncate":
+            size = int(words[1])
+            del node.written[size:]
+            node.written.extend(bytes(size - len(node.written)))
+        else:
+            offset = int(words[1])
+            node.written.extend(bytes(max(0, offset - len(node.written))))
+            node.written[offset : offset + len(data)] = data
+
+    def _change(self, names: dict[str, _Node | None]) -> None:
+        """What is in one folder is one step; a name that is given comes before another that goes."""
+        steps: dict[int, list[tuple[str, _Node | None]]] = {}
+        folders: dict[int, _Folder] = {}
+        for path, node in names.items():
+            folder, name = self._place(path)
+            folders[id(folder)] = folder
+            steps.setdefault(id(folder), []).append((name, node))
+        change = None
+        for key, changed in steps.items():
+            change = _Change(folders[key], tuple(changed), after=change)
+            _apply(folders[key].names, change)
+            self._pending.append(change)
+
+    def _subsets(self) -> Iterator[tuple[str, list[_Change]]]:
+        for which, subset in self._all_subsets():
+            if all(change.after in subset for change in subset if change.after in self._pending):
+                yield which, subset
+
+    def _all_subsets(self) -> Iterator[tuple[str, list[_Change]]]:
+        pending = self._pending
+        yield "no unsynced name", []
+        yield "all names", pending
+        for folder in {id(change.folder): change.folder for change in pending}.values():
+            yield "the names of one folder", [change for change in pending if change.folder is folder]
+        for index, change in enumerate(pending):
+            yield f"only that {change}", [change]
+            yield f"all but that {change}", [other for other in pending if other is not change]
+            yield f"all until {change}", pending[: index + 1]
+
+    def _tree(self, changes: Iterable[_Change], kept: str) -> dict[str, Entry]:
+        extra: dict[int, list[_Change]] = {}
+        for change in changes:
+            extra.setdefault(id(change.folder), []).append(change)
+        tree: dict[str, Entry] = {}
+        groups: dict[int, int] = {}  # negative ones, so that trees of `take` can be put beside this one
+        pending = [("", self._root)]
+        while pending:
+            path, folder = pending.pop()
+            names = dict(folder.durable)
+            for change in extra.get(id(folder), []):
+                _apply(names, change)
+            for name, node in sorted(names.items()):
+                full = f"{path}/{name}".lstrip("/")
+                if isinstance(node, _Folder):
+                    tree[full] = Entry(node.mode)
+                    pending.append((full, node))
+                elif isinstance(node, _File):
+                    group = groups.setdefault(id(node), -len(groups) - 1)
+                    tree[full] = Entry(node.mode, node.content(kept), group=group)
+                else:
+                    tree[full] = node
+        return tree
+
+    def _place(self, path: str) -> tuple[_Folder, str]:
+        parent, _, name = path.rpartition("/")
+        folder = self._at(parent) if parent else self._root
+        assert isinstance(folder, _Folder), path
+        return folder, name
+
+    def _at(self, path: str) -> _Node:
+        node: _Node = self._root
+        for name in path.split("/"):
+            assert isinstance(node, _Folder), path
+            node = node.names[name]
+        return node
+
+
+def _apply(names: dict[str, _Node], change: _Change) -> None:
+    for name, node in change.names:
+        if node is None:
+            names.pop(name, None)
+        else:
+            names[name] = node
+
+
+def power_cuts(disk: Disk, journal: bytes) -> Iterator[tuple[str, bool, dict[str, Entry]]]:
+    """Every different tree that a power cut can leave, with a word about it, and whether all had been done by then."""
+    records = list(_records(journal))
+    seen: set[str] = set()
+    for number, (kind, words, data) in enumerate(records):
+        yield from _different(disk, f"after {number} of {len(records)} calls", seen)
+        disk.do(kind, words, data)
+    seen.clear()  # from here on more is asked for
+    yield from _different(disk, f"after all {len(records)} calls", seen, done=True)
+
+
+def _different(
+    disk: Disk, when: str, seen: set[str], *, done: bool = False
+) -> Iterator[tuple[str, bool, dict[str, Entry]]]:
+    for which, tree in disk.after_power_cut():
+        key = digest(tree)
+        if key not in seen:
+            seen.add(key)
+            yield f"{when}, {which}", done, tree
+
+
+def _records(journal: bytes) -> Iterator[tuple[str, list[str], bytes]]:
+    place = 0
+    while place < len(journal):
+        end = journal.index(b"\n", place)
+        kind, *words = journal[place:end].decode().split("\t")
+        place = end + 1
+        length = int(words[2]) if kind == "write" else 0
+        yield kind, words, journal[place : place + length]
+        place += length

@@ -1,0 +1,85 @@
+"""Each rule of the program taken out in a copy of it: some test must go red, or the rule is idle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.figures import Figures
+from tests.faults.harness import Bench, Driver
+from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant, Quick
+from tests.faults.world import World
+from tests.installation import ROOT
+
+pytestmark = pytest.mark.long
+
+COPIED = ("config", "static", "templates", "tests", "tvarr_backup", "manage.py", "pyproject.toml")
+
+
+@contextmanager
+def mutated(mutant: Mutant, folder: Path) -> Iterator[Path]:
+    """A copy of the project with the mutant in it."""
+    copy = folder / "copy"
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    module = copy / "tvarr_backup" / "backups" / f"{mutant.module}.py"
+    text = module.read_text()
+    assert text.count(mutant.old) == 1, f"{mutant.name}: its place in {mutant.module}.py is gone; write the mutant anew"
+    module.write_text(text.replace(mutant.old, mutant.new))
+    yield copy
+    shutil.rmtree(copy)
+
+
+def first_red(mutant: Mutant, copy: Path, shim: Path, world: World, folder: Path) -> str:
+    """What notices the mutant; empty where nothing does."""
+    detector = mutant.noticed_by
+    if isinstance(detector, Quick):
+        return _failed_test(detector, copy)
+    with Driver(shim, copy) as driver:
+        return next(detector.reds(Bench(driver, world, folder / "bench")), "")
+
+
+def _failed_test(quick: Quick, copy: Path) -> str:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/backups/{quick.file}"]
+    done = subprocess.run(
+        [*command, *(["-k", quick.only] if quick.only else [])],
+        cwd=copy,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return next((line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")), "")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_rule_that_is_taken_out_is_missed(
+    mutant: Mutant, shim: Path, world: World, figures: Figures, tmp_path: Path
+) -> None:
+    with mutated(mutant, tmp_path) as copy:
+        red = first_red(mutant, copy, shim, world, tmp_path)
+    figures.count("mutants", mutant.name, noticed_by=red[:130].replace("\n", " ") or "NOBODY")
+    assert red
+
+
+@pytest.mark.parametrize("mutant", EQUIVALENT, ids=lambda mutant: mutant.name)
+def test_a_mutant_that_changes_nothing_of_weight_is_not_missed(
+    mutant: Mutant, shim: Path, world: World, figures: Figures, tmp_path: Path
+) -> None:
+    with mutated(mutant, tmp_path) as copy:
+        red = first_red(mutant, copy, shim, world, tmp_path)
+    figures.count("mutants that change nothing of weight", mutant.name, why=mutant.equivalent)
+    assert not red
