@@ -24,6 +24,7 @@ from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
+from tvarr_backup.backups.restore import finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
@@ -97,12 +98,24 @@ def _listed(case: Path) -> Any:
                 "checked": backup.sidecar.checked and backup.sidecar.checked.level,
                 "problems": backup.sidecar.checked and backup.sidecar.checked.problems,
                 "seq": backup.sidecar.seq,
+                "kind": backup.sidecar.kind,
             }
             for backup in listing.backups
         },
         "broken": sorted(broken.filename for broken in listing.broken),
         "foreign": sorted(listing.foreign),
     }
+
+
+def _restore(case: Path) -> Any:
+    safety = restore_backup(case / LIVE, case / BACKUPS, OLD[1], REQUIRED).safety
+    return safety and safety.filename
+
+
+def _settle(case: Path) -> Any:
+    """What every start does after a crash."""
+    settled = finish_restore(case / BACKUPS, REQUIRED)
+    return {"settled": settled and settled.filename, "listed": _listed(case)}
 
 
 def _look_and_recover(case: Path) -> Any:
@@ -120,6 +133,8 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "adopt a database": _adopt(UPLOADED_DATABASE),
     "adopt tvarr's": _adopt(UPLOADED_TAR),
     "recover": lambda case: recover(case / BACKUPS),
+    "restore": _restore,
+    "settle": _settle,
     "list": _listed,
     "look and recover": _look_and_recover,
 }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -160,12 +160,12 @@ def build_world(root: Path, scratch: Path) -> World:
         made = create_backup(live, folder, REQUIRED, kind=kind, now=NOW - timedelta(days=5 - number))
         assert made.filename == filename
     _lay_uploads(live, root)
-    uploaded_rows = _rows_of((root / driver.UPLOADED_DATABASE).read_bytes(), b"", scratch)
+    uploaded_rows = rows_of((root / driver.UPLOADED_DATABASE).read_bytes(), b"", scratch)
     old = {name: ((folder / name).read_bytes(), (folder / _sidecar(name)).read_bytes()) for name in OLD}
     _lay_foreign(folder)
     _write(live, 100, 112)
     assert live.with_name("live.db-wal").stat().st_size
-    live_rows = _rows_of(live.read_bytes(), live.with_name("live.db-wal").read_bytes(), scratch)
+    live_rows = rows_of(live.read_bytes(), live.with_name("live.db-wal").read_bytes(), scratch)
     assert len(live_rows) > len(uploaded_rows)
     clean = {name: entry for name, entry in take(root).items() if not name.endswith("-shm")}
     dirty = _dirtied(clean, old)
@@ -295,7 +295,7 @@ class Judge:
         changes = (journal.data if journal else None) or b""
         key = hashlib.sha256(database + b"\0" + changes).hexdigest()
         if key not in self._live:
-            self._live[key] = _rows_of(database, changes, self.scratch) == self.world.live_rows
+            self._live[key] = rows_of(database, changes, self.scratch) == self.world.live_rows
         return [] if self._live[key] else ["the live database's content has changed"]
 
     def _old(self, case: Case, tree: Tree, listed: Listed) -> list[str]:
@@ -353,7 +353,7 @@ class Judge:
             wrong.append("the checksum of the archive is not the recorded one")
         if recorded["database_checksum"] != f"sha256:{hashlib.sha256(database).hexdigest()}":
             wrong.append("the checksum of the database is not the recorded one")
-        if _rows_of(database, b"", self.scratch) != rows:
+        if rows_of(database, b"", self.scratch) != rows:
             wrong.append("its rows are not those that were committed before")
         if recorded["table_counts"] != {"channels": len(rows) - 2, "filters": 1}:
             wrong.append(f"its counts are {recorded['table_counts']}")
@@ -377,15 +377,20 @@ def _described_anew(recorded: Mapping[str, Any], archive: bytes) -> list[str]:
     wrong = []
     if recorded["checksum"] != f"sha256:{hashlib.sha256(archive).hexdigest()}":
         wrong.append("the sidecar that was written anew has another checksum")
-    unread = ("SQLite cannot read it: database disk image is malformed.", "unable to get the page. error code=")
-    if any(not any(words in problem for words in unread) for problem in (recorded["problems"] or [])[:1]):
+    if not only_unread(recorded["problems"] or []):
         wrong.append(f"a good backup was called damaged: {recorded['problems']}")
     if (recorded["protected"], recorded["note"]) not in ((False, ""), (True, "kept")):
         wrong.append("half of a change was written")
     return wrong
 
 
-def _rows_of(database: bytes, wal: bytes, scratch: Path) -> Rows:
+def only_unread(problems: Sequence[str]) -> bool:
+    """Whether a check found fault only with a page that could not be read, which SQLite takes for damage."""
+    unread = ("SQLite cannot read it: database disk image is malformed.", "unable to get the page. error code=")
+    return not problems or any(words in problems[0] for words in unread)
+
+
+def rows_of(database: bytes, wal: bytes, scratch: Path) -> Rows:
     """All rows, read from a copy of the files, and before them what `integrity_check` says."""
     path = scratch / "read.db"
     for ending in ("-wal", "-shm", "-journal"):

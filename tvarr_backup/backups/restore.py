@@ -33,6 +33,7 @@ from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.backups.sqlite import (
     Statements,
     copy_database,
+    disk_errors_told,
     measure,
     open_database,
     primary_code,
@@ -43,6 +44,7 @@ from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseForeign,
     DatabaseMissing,
+    DatabaseNewer,
     DatabaseUnusable,
     NoRoom,
     RestoreFailed,
@@ -146,9 +148,15 @@ class _Restore:
         found = _look_at(self._live, self._required)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
-        staged, examined = self._judged(backup, found)
-        staged, after = self._prepared(staged, examined, found, migrate)
-        mark = _set_mark(staged, self._live)
+        try:
+            with disk_errors_told():
+                staged, examined = self._judged(backup, found)
+                staged, after = self._prepared(staged, examined, found, migrate)
+                mark = _set_mark(staged, self._live)
+        except sqlite3.Error as problem:
+            raise RestoreFailed(
+                f"The copy of {filename} could not be made ready: {problem}. Nothing was restored, your data is unchanged."
+            ) from problem
         now = datetime.now(UTC)
         name = new_name(now, taken_names(self._folder))
         unfinished = _Unfinished(mark, str(self._live), filename, name.filename, now.isoformat())
@@ -172,7 +180,9 @@ class _Restore:
         """The database of a backup, staged, after everything about it was found right for this live database."""
         unpacked = unpack_and_check(self._folder, self._work, backup, self._required, self._progress)
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
-        if examined is not None and schema.is_newer(examined.schema, self._required):
+        if examined is not None and (
+            isinstance(examined.unusable, DatabaseNewer) or schema.is_newer(examined.schema, self._required)
+        ):
             raise RestoreRefused(
                 f"{backup.filename} was made by a newer version ({examined.schema}); update first, then restore it."
             )
@@ -249,7 +259,7 @@ def _look_at(live: Path, required: RequiredSchema) -> _Live:
     if not live.exists():
         raise DatabaseMissing(f"There is no database at {live} to restore into; run `manage.py prepare` first.")
     try:
-        with open_database(live) as connection:
+        with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
             (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
             if journal != "wal":
                 raise RestoreRefused(
@@ -258,11 +268,27 @@ def _look_at(live: Path, required: RequiredSchema) -> _Live:
                 )
             (page_size,) = connection.execute("PRAGMA page_size").fetchone()
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
+            _require_writable(connection)
             return _Live(page_size, encoding, measure(connection).used, schema.schema_of(connection, required))
     except sqlite3.Error as problem:
         raise _unusable(live, problem) from problem
+
+
+def _require_writable(connection: sqlite3.Connection) -> None:
+    """Raise where the file may not be written, which SQLite tells at the first change only.
+
+    Nobody is waited for: whoever writes shows that it can be done, and with several that write at full speed SQLite's own
+    waiting may take longer than all of the restore.
+    """
+    connection.execute("PRAGMA busy_timeout=0")
+    (mark,) = connection.execute("PRAGMA user_version").fetchone()
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version={mark:d}")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as problem:
+        if primary_code(problem) not in _BUSY:
+            raise
 
 
 def _unusable(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
@@ -475,9 +501,9 @@ def _publish_safety(
     listing = read_folder(folder)
     done = next((backup for backup in listing.backups if backup.filename == unfinished.safety), None)
     if done is None or done.sidecar.kind is not BackupKind.PRE_RESTORE:
-        name = (parse_name(unfinished.safety) if done is None else None) or new_name(
-            datetime.now(UTC), taken_names(folder)
-        )
+        taken, name = taken_names(folder), parse_name(unfinished.safety)
+        if name is None or taken & {name.filename, name.sidecar}:
+            name = new_name(datetime.now(UTC), taken)
         safety = work / RESTORE_NAME / _SAFETY_NAME
         packed, examined = pack_and_examine(safety, work / name.filename, required, CheckLevel.QUICK, progress)
         sidecar = describe(

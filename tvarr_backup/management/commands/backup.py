@@ -228,10 +228,13 @@ class Command(BaseCommand):
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
+        folder = conf.backup_folder()
+        before = {backup.filename for backup in read_folder(folder).backups}
         ended = reconcile()
-        cleaned = recover(conf.backup_folder())
-        safety = finish_restore(conf.backup_folder(), conf.required_schema())
-        saved = safety and safety.filename
+        cleaned = recover(folder)
+        finish_restore(folder, conf.required_schema())
+        found = [backup for backup in read_folder(folder).backups if backup.filename not in before]
+        saved = next((backup.filename for backup in found if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
         data = {
             "operations": [str(operation.pk) for operation in ended],
             "removed": cleaned,
