@@ -1,0 +1,826 @@
+"""The restore: what is live is replaced under everybody's eyes, and whatever goes wrong, before or after it is there, whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backups.makers import (
+    backup,
+    changed,
+    on_small_disk,
+    ours,
+    python,
+    query,
+    raising_at,
+    required,
+    settled,
+    slow_to_check,
+    state,
+    tvarrs,
+    tvarrs_old_backup,
+    with_ballast,
+)
+from tests.backups.writers import Writers, writing
+from tests.installation import ROOT
+from tests.processes import wait_until
+from tests.tvarr_own import build_tvarr_database, schema_of
+from tvarr_backup.backups import restore
+from tvarr_backup.backups.catalogue import Backup, delete_backup, read_folder
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder, recover
+from tvarr_backup.backups.lock import backup_lock
+from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.restore import Restored, finish_restore, restore_backup
+from tvarr_backup.backups.retention import Policy, prune
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.verify import verify_backup
+from tvarr_backup.errors import (
+    BackupBroken,
+    BackupBusy,
+    BackupNotFound,
+    DatabaseBusy,
+    DatabaseForeign,
+    DatabaseMissing,
+    RestoreFailed,
+    RestoreRefused,
+    TvarrBackupError,
+)
+
+_PRELUDE = (
+    "import json, os, signal, sqlite3, sys; from pathlib import Path\n"
+    "from tvarr_backup.backups.restore import finish_restore, restore_backup\n"
+    "from tvarr_backup.schema import RequiredSchema\n"
+    "required = RequiredSchema({}, 'tvarr_backup', frozenset())\n"
+)
+_KILLED = _PRELUDE + (
+    "live, folder, name, wanted, number = sys.argv[1:]\n"
+    "seen = []\n"
+    "def progress(phase, done, total):\n"
+    "    seen.append(phase.value if 'replace' not in seen or phase.value == 'replace' else 'late ' + phase.value)\n"
+    "    if seen.count(wanted) == int(number): os.kill(os.getpid(), signal.SIGKILL)\n"
+    "restore_backup(Path(live), Path(folder), name, required, progress=progress)\n"
+)
+_READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+def look(): print(connection.execute("SELECT name FROM filters ORDER BY name LIMIT 1").fetchone()[0], flush=True)
+connection.execute("BEGIN")
+look()
+sys.stdin.readline()
+look()
+connection.execute("COMMIT")
+sys.stdin.readline()
+look()
+sys.stdin.readline()
+"""
+_SPOILER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+print("ready", flush=True)
+while connection.execute("SELECT name FROM filters ORDER BY name LIMIT 1").fetchone()[0].startswith("now"): pass
+(page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_filters_source_type'").fetchone()
+with open(sys.argv[1] + "-wal", "r+b") as journal:
+    content = journal.read()
+    frames = range(32, len(content), 24 + 4096)
+    journal.seek(max(at for at in frames if int.from_bytes(content[at : at + 4], "big") == page) + 24)
+    journal.write(bytes(4096))
+print("spoilt", flush=True)
+sys.stdin.readline()
+"""
+_HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(sys.argv[2])
+connection.execute("UPDATE filters SET name = name")
+print("locked", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def made(live: Path, folder: Path) -> Backup:
+    """A backup in which the filters are called `then`; live they are called `now`, and one row is more."""
+    changed(live, "UPDATE filters SET name = 'then ' || id")
+    made = backup(live, folder)
+    changed(live, "UPDATE filters SET name = 'now ' || id", "UPDATE client_detection_rules SET name = 'changed'")
+    return made
+
+
+def restored(live: Path, folder: Path, made: Backup | str, progress: Progress = no_progress) -> Restored:
+    name = made if isinstance(made, str) else made.filename
+    return restore_backup(live, folder, name, required(), progress=progress)
+
+
+def name_in(connection: sqlite3.Connection) -> str:
+    """`then` or `now`."""
+    (name,) = connection.execute("SELECT name FROM filters ORDER BY name LIMIT 1").fetchone()
+    return str(name).partition(" ")[0]
+
+
+def content(path: Path) -> list[str]:
+    """Every row and every table, in words of SQL."""
+    with closing(sqlite3.connect(path)) as connection:
+        return sorted(connection.iterdump())
+
+
+def unpacked(folder: Path, filename: str, target: Path) -> Path:
+    target.write_bytes(zlib.decompress((folder / filename).read_bytes(), 31))
+    return target
+
+
+def pre_restores(folder: Path) -> list[Backup]:
+    return [found for found in read_folder(folder).backups if found.sidecar.kind is BackupKind.PRE_RESTORE]
+
+
+def is_clean(folder: Path) -> bool:
+    """Nothing is left over, and nobody holds the lock."""
+    with backup_lock(folder):
+        return not list((folder / ".work").iterdir())
+
+
+def with_database(folder: Path, made: Backup, database: bytes, **changes: Any) -> None:
+    """Another database in the backup, and a sidecar that fits it as far as nobody looks into it."""
+    raw = gzip.compress(database, 1)
+    (folder / made.filename).write_bytes(raw)
+    facts = {
+        "checksum": f"sha256:{hashlib.sha256(raw).hexdigest()}",
+        "database_checksum": f"sha256:{hashlib.sha256(database).hexdigest()}",
+        "database_size": len(database),
+        "compressed_size": len(raw),
+    }
+    described(folder, made, **facts | changes)
+
+
+def described(folder: Path, made: Backup, **changes: Any) -> None:
+    path = folder / made.filename.replace(".db.gz", ".meta.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@contextmanager
+def running(program: str, *arguments: object) -> Iterator[Callable[[str], str]]:
+    """A program in another process: what is said to it, and then its next line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to, of = process.stdin, process.stdout
+
+    def talk(word: str) -> str:
+        if word:
+            to.write(f"{word}\n")
+            to.flush()
+        return of.readline().strip()
+
+    try:
+        yield talk
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# --- It happens ------------------------------------------------------------------------------------------------------
+
+
+def test_the_content_comes_back_and_what_was_there_is_a_protected_backup(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    before, tables = content(live), schema_of(live)
+    done = restored(live, folder, made)
+    assert (done.filename, done.attention) == (made.filename, ())
+    assert content(live) == content(unpacked(folder, made.filename, tmp_path / "then.db"))
+    assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
+    assert done.before == done.after == made.sidecar.table_counts
+    (safety, _) = read_folder(folder).backups
+    assert safety == done.safety
+    sidecar = safety.sidecar
+    assert (sidecar.kind, sidecar.protected, sidecar.restored_from) == (
+        BackupKind.PRE_RESTORE,
+        True,
+        made.filename,
+    )
+    assert sidecar.note == f"before restoring {made.filename}"
+    assert content(unpacked(folder, safety.filename, tmp_path / "now.db")) == before
+    assert verify_backup(folder, safety.filename, required()).problems == ()
+    assert is_clean(folder)
+    assert query(live, "PRAGMA journal_mode") == "wal"
+
+
+def test_a_restore_is_undone_by_restoring_what_was_there(live: Path, folder: Path, made: Backup) -> None:
+    before = content(live)
+    first = restored(live, folder, made)
+    then = content(live)
+    assert first.safety is not None
+    second = restored(live, folder, first.safety)
+    assert content(live) == before
+    assert second.safety is not None
+    restored(live, folder, second.safety)
+    assert content(live) == then
+    assert len(pre_restores(folder)) == 3
+
+
+def test_whoever_has_it_open_goes_on_with_the_new_content(live: Path, folder: Path, made: Backup) -> None:
+    with closing(sqlite3.connect(live, isolation_level=None)) as here, running(_READER, live) as there:
+        assert name_in(here) == "now"
+        assert there("").startswith("now")
+        done = restored(live, folder, made)
+        assert there("go on").startswith("now"), "a transaction that ran keeps what it saw"
+        assert name_in(here) == "then"
+        here.execute("UPDATE filters SET name = 'later ' || id")
+        assert there("go on").startswith("later")
+    assert len(done.attention) == 1
+    assert "journal beside the database stays large until it ends" in done.attention[0]
+    assert done.safety is not None
+    assert is_clean(folder)
+
+
+def test_a_transaction_that_has_read_the_old_content_cannot_write_into_the_new(
+    live: Path, folder: Path, made: Backup
+) -> None:
+    with closing(sqlite3.connect(live, isolation_level=None, timeout=0)) as reader:
+        reader.execute("BEGIN")
+        assert name_in(reader) == "now"
+        restored(live, folder, made)
+        with pytest.raises(sqlite3.OperationalError) as failure:
+            reader.execute("DELETE FROM filters")
+        assert failure.value.sqlite_errorcode == sqlite3.SQLITE_BUSY_SNAPSHOT
+        reader.execute("ROLLBACK")
+        assert name_in(reader) == "then"
+
+
+def test_every_acknowledged_commit_is_in_a_safety_copy_or_live(tmp_path: Path) -> None:
+    """Each copy continues, writer by writer, exactly where the one before it ended."""
+    folder = prepare_folder(tmp_path / "backups")
+    names = ("one", "two", "three")
+    with writing(tmp_path, mebibytes=8, names=names) as writers:
+        base = backup(writers.database, folder)
+        kept: list[tuple[dict[str, int], str]] = []
+        for _ in range(5):
+            before = writers.acknowledged()
+            done = restored(writers.database, folder, base)
+            assert done.safety is not None
+            kept.append((before, done.safety.filename))
+            wait_until(partial(_have_gone_on, writers, writers.acknowledged()), "they go on")
+    acknowledged = writers.acknowledged()
+    first = _written(unpacked(folder, base.filename, tmp_path / "unpacked.db"))
+    last = dict.fromkeys(names, 0)
+    for number, (before, filename) in enumerate(kept):
+        written = _written(unpacked(folder, filename, tmp_path / "unpacked.db"))
+        last = _continued(written, first if number else {}, last)
+        assert all(last[name] >= before[name] for name in names), filename
+    last = _continued(_written(writers.database), first, last)
+    assert all(last[name] >= acknowledged[name] for name in names), "live"
+    assert is_clean(folder)
+
+
+def _have_gone_on(writers: Writers, since: dict[str, int]) -> bool:
+    """Some of them: while one writes without a pause, SQLite may let another one wait."""
+    return sum(writers.acknowledged().values()) > sum(since.values()) + 50
+
+
+def _written(path: Path) -> dict[str, list[int]]:
+    """The numbers of each writer, in a database that is whole and in which no transaction is torn."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = connection.execute("SELECT writer, number FROM written ORDER BY number").fetchall()
+        amounts = dict(connection.execute("SELECT name, amount FROM accounts").fetchall())
+    assert amounts == {"here": -len(rows), "there": len(rows)}
+    written: dict[str, list[int]] = {}
+    for writer, number in rows:
+        written.setdefault(writer, []).append(number)
+    return written
+
+
+def _continued(written: dict[str, list[int]], base: dict[str, list[int]], last: dict[str, int]) -> dict[str, int]:
+    """The base, and after it each number from the last on; the new last ones."""
+    ends = {}
+    for writer, end in last.items():
+        known = base.get(writer, [])
+        found = written.get(writer, [])
+        new = found[len(known) :]
+        assert found[: len(known)] == known
+        assert new == list(range(end + 1, end + 1 + len(new))), writer
+        ends[writer] = end + len(new)
+    return ends
+
+
+def test_what_is_committed_between_the_copy_and_the_lock_is_in_the_copy(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    with_ballast(live, 2)
+    phases: list[Phase] = []
+    with closing(sqlite3.connect(live, isolation_level=None)) as other:
+
+        def progress(phase: Phase, _done: int, _total: int) -> None:
+            if phase is Phase.SAFETY and phase not in phases:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("UPDATE filters SET name = 'at the last moment ' || id")
+            if phase is Phase.REPLACE and phase not in phases:  # it waits for the lock, and the copy is done
+                assert name_in(other) == "at"
+                other.execute("COMMIT")
+            phases.append(phase)
+
+        done = restored(live, folder, made, progress)
+        assert name_in(other) == "then"
+    assert done.safety is not None
+    assert phases.index(Phase.REPLACE) > phases.index(Phase.SAFETY)
+    with closing(sqlite3.connect(unpacked(folder, done.safety.filename, tmp_path / "safety.db"))) as copy:
+        assert name_in(copy) == "at"
+
+
+@pytest.mark.parametrize("page_size", [1024, 8192])
+@pytest.mark.parametrize("made_by", ["us", "tvarr"])
+def test_another_page_size_comes_back_in_lives_own(
+    live: Path, folder: Path, tmp_path: Path, page_size: int, made_by: str
+) -> None:
+    other = changed(
+        settled(tvarrs(tmp_path / "other.db", "UPDATE filters SET name = 'then ' || id")),
+        f"PRAGMA page_size={page_size}",
+        "VACUUM",
+        "PRAGMA journal_mode=WAL",  # tvarr copies the file as it is
+    )
+    assert query(other, "PRAGMA page_size") == page_size
+    name = backup(other, folder).filename if made_by == "us" else tvarrs_old_backup(folder, other).name
+    with closing(sqlite3.connect(live, isolation_level=None)) as connection:
+        restored(live, folder, name)
+        assert name_in(connection) == "then"
+    assert query(live, "PRAGMA page_size") == 4096
+    assert query(live, "PRAGMA integrity_check") == "ok"
+    assert is_clean(folder)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_database_of_tvarrs_with_its_columns_in_another_order_is_restored(
+    live: Path, folder: Path, tmp_path: Path, seed: int
+) -> None:
+    other = build_tvarr_database(tmp_path / "other.db", column_order_seed=seed)
+    made = backup(other, folder)
+    restored(live, folder, made)
+    assert content(live) == content(other)
+    assert schema_of(live) != schema_of(tvarrs(tmp_path / "usual.db"))
+
+
+def test_it_shrinks_and_grows(live: Path, folder: Path, made: Backup) -> None:
+    with_ballast(live, 8)
+    before = content(live)
+    done = restored(live, folder, made)
+    assert live.stat().st_size < 2**20
+    assert done.safety is not None
+    assert done.before["ballast"] == 8 * 128
+    assert "ballast" not in done.after
+    restored(live, folder, done.safety)
+    assert content(live) == before
+    assert live.stat().st_size > 8 * 2**20
+
+
+# --- It is stopped ---------------------------------------------------------------------------------------------------
+
+EARLY = [
+    (Phase.UNPACK, 1),
+    (Phase.CHECK, 1),
+    (Phase.SAFETY, 1),
+    (Phase.REPLACE, 1),
+    (Phase.REPLACE, 2),  # the last of two thousand pages and some
+]
+
+
+@pytest.fixture
+def large(live: Path, folder: Path) -> Backup:
+    """A backup of two thousand pages and some, and something else live."""
+    made = backup(changed(with_ballast(live, 10), "UPDATE filters SET name = 'then ' || id"), folder)
+    changed(live, "UPDATE filters SET name = 'now ' || id")
+    return made
+
+
+@pytest.mark.parametrize(("phase", "call"), EARLY)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TvarrBackupError])
+def test_what_progress_raises_undoes_it(
+    live: Path, folder: Path, large: Backup, phase: Phase, call: int, error: type[BaseException]
+) -> None:
+    before, files = content(live), state(folder)
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    with closing(sqlite3.connect(live, isolation_level=None, timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE filters SET name = 'now, too'")
+        other.execute("ROLLBACK")
+        with pytest.raises(error):
+            restored(live, folder, large, raising_at(phase, error("stop"), call=call))
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+        assert name_in(other) == "now"
+    assert content(live) == before
+    assert state(folder) == files
+    assert is_clean(folder)
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+    assert threading.active_count() == 1
+
+
+def after_replacing(act: Callable[[Phase], None]) -> Progress:
+    """A progress that acts once the new content is in place."""
+    seen: list[Phase] = []
+
+    def progress(phase: Phase, _done: int, _total: int) -> None:
+        if Phase.REPLACE in seen and phase not in (Phase.REPLACE, Phase.SAFETY):
+            act(phase)
+        seen.append(phase)
+
+    return progress
+
+
+def test_when_it_is_in_place_it_is_too_late_to_stop(live: Path, folder: Path, large: Backup) -> None:
+    asked: list[Phase] = []
+
+    def stop(phase: Phase) -> None:
+        asked.append(phase)
+        raise TvarrBackupError("stop")
+
+    done = restored(live, folder, large, after_replacing(stop))
+    assert set(asked) >= {Phase.PACK}
+    assert (done.attention, [found.filename for found in pre_restores(folder)]) == (
+        (),
+        [done.safety.filename if done.safety else ""],
+    )
+    with closing(sqlite3.connect(live)) as connection:
+        assert name_in(connection) == "then"
+    assert is_clean(folder)
+
+
+def test_a_live_database_that_fails_its_check_gets_back_what_was_there(live: Path, folder: Path, large: Backup) -> None:
+    """An index is spoilt on its way to the disk, while a reader keeps the restore at its checkpoint."""
+    before = content(live)
+    with closing(sqlite3.connect(live, isolation_level=None)) as reader, running(_SPOILER, live) as spoiler:
+        assert spoiler("") == "ready"
+        reader.execute("BEGIN")
+        assert name_in(reader) == "now"
+        with pytest.raises(RestoreFailed, match="failed its check after the restore") as failure:
+            restored(live, folder, large)
+        assert spoiler("") == "spoilt"
+    assert "your data is unchanged" in str(failure.value)
+    assert content(live) == before
+    assert pre_restores(folder) == []
+    assert is_clean(folder)
+
+
+@pytest.mark.parametrize(
+    ("phase", "call", "happened"),
+    [*((str(phase), call, False) for phase, call in EARLY), ("late check", 1, True), ("late pack", 1, True)],
+)
+def test_a_kill_leaves_one_or_the_other_and_recovery_settles_it(
+    live: Path, folder: Path, large: Backup, tmp_path: Path, phase: str, call: int, *, happened: bool
+) -> None:
+    with closing(sqlite3.connect(live, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint=0")
+        other.execute("UPDATE filters SET name = 'now, acknowledged ' || id")
+        now = sorted(other.iterdump())
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(live), str(folder), large.filename, phase, str(call)],
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL
+        then = content(unpacked(folder, large.filename, tmp_path / "then.db"))
+        assert sorted(other.iterdump()) == (then if happened else now)
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+        _settled(folder, live, tmp_path, now if happened else None)
+        assert sorted(other.iterdump()) == (then if happened else now)
+
+
+def _settled(folder: Path, live: Path, tmp_path: Path, safety: list[str] | None) -> None:
+    """What others do first takes nothing away; and what recovery has done once it does not do again."""
+    backup(live, folder, kind=BackupKind.SCHEDULED)
+    prune(folder, Policy(1))
+    recover(folder)
+    found = finish_restore(folder, required())
+    files = state(folder)
+    assert finish_restore(folder, required()) is None
+    assert state(folder) == files
+    assert is_clean(folder)
+    assert pre_restores(folder) == ([found] if found else [])
+    assert (found is None) == (safety is None)
+    if found is not None:
+        assert found.sidecar.protected
+        assert content(unpacked(folder, found.filename, tmp_path / "safety.db")) == safety
+
+
+def test_a_recovery_that_is_killed_is_done_again(live: Path, folder: Path, made: Backup, tmp_path: Path) -> None:
+    now = content(slow_to_check(live))
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(live), str(folder), made.filename, "late pack", "1"],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(2):
+        program = _PRELUDE + "finish_restore(Path(sys.argv[1]), required)"
+        recovery = subprocess.Popen([sys.executable, "-c", program, str(folder)], cwd=ROOT)
+        wait_until(lambda: list((folder / ".work").glob("*.db.gz")), "it packs")  # its check takes half a second
+        recovery.kill()
+        assert recovery.wait() == -signal.SIGKILL
+        assert pre_restores(folder) == []
+        recover(folder)
+    _settled(folder, live, tmp_path, now)
+
+
+def test_recovery_does_not_publish_twice(live: Path, folder: Path, made: Backup) -> None:
+    """Killed after the safety copy was listed, and before the restore was forgotten."""
+    place, kept = folder / ".work" / "restore", folder.with_name("kept")
+
+    def keep(_phase: Phase) -> None:
+        if not kept.exists():
+            subprocess.run(["cp", "-a", place, kept], check=True)
+
+    done = restored(live, folder, made, after_replacing(keep))
+    kept.rename(place)
+    files = {name: found for name, found in state(folder).items() if not name.startswith(".work")}
+    assert finish_restore(folder, required()) == done.safety
+    assert {name: found for name, found in state(folder).items() if not name.startswith(".work")} == files
+    assert is_clean(folder)
+
+
+def test_a_safety_copy_whose_name_was_taken_meanwhile_gets_another(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    now = content(live)
+    subprocess.run(
+        [sys.executable, "-c", _KILLED, str(live), str(folder), made.filename, "late pack", "1"], cwd=ROOT, check=False
+    )
+    unfinished = json.loads((folder / ".work" / "restore" / "restore.json").read_text())
+    (folder / unfinished["safety"]).write_bytes(b"somebody else's")
+    found = finish_restore(folder, required())
+    assert found is not None
+    assert (folder / unfinished["safety"]).read_bytes() == b"somebody else's"
+    assert content(unpacked(folder, found.filename, tmp_path / "safety.db")) == now
+    assert is_clean(folder)
+
+
+def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    now = content(live)
+    subprocess.run(
+        [sys.executable, "-c", _KILLED, str(live), str(folder), made.filename, "late pack", "1"], cwd=ROOT, check=False
+    )
+    away = live.rename(tmp_path / "away.db")
+    for ending in ("-wal", "-shm"):
+        if live.with_name(live.name + ending).exists():
+            live.with_name(live.name + ending).rename(away.with_name(away.name + ending))
+    with pytest.raises(RestoreFailed, match="cannot be read, so it is not known whether"):
+        finish_restore(folder, required())
+    with pytest.raises(RestoreFailed, match=r"safety\.db; when the database can be read again, run `backup recover`"):
+        restored(live, folder, made)
+    for ending in ("", "-wal", "-shm"):
+        if away.with_name(away.name + ending).exists():
+            away.with_name(away.name + ending).rename(live.with_name(live.name + ending))
+    _settled(folder, live, tmp_path, now)
+
+
+# --- It is refused ---------------------------------------------------------------------------------------------------
+
+
+def refused(live: Path, folder: Path, made: Backup | str, error: type[TvarrBackupError], words: str) -> None:
+    """It fails in these words, and neither the live file nor the folder changes."""
+    before, files = live.read_bytes() if live.exists() else None, state(folder)
+    with pytest.raises(TvarrBackupError) as failure:
+        restored(live, folder, made)
+    assert type(failure.value) is error, failure.value
+    assert words in str(failure.value)
+    assert (live.read_bytes() if live.exists() else None) == before
+    assert state(folder) == files
+    assert is_clean(folder)
+
+
+def _bit_flipped(folder: Path, made: Backup, _other: Path) -> None:
+    raw = bytearray((folder / made.filename).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (folder / made.filename).write_bytes(raw)
+
+
+def _truncated(folder: Path, made: Backup, _other: Path) -> None:
+    (folder / made.filename).write_bytes((folder / made.filename).read_bytes()[:-5])
+    described(folder, made, compressed_size=(folder / made.filename).stat().st_size)
+
+
+def _empty(folder: Path, made: Backup, _other: Path) -> None:
+    (folder / made.filename).write_bytes(b"")
+    described(folder, made, compressed_size=0)
+
+
+def _another(folder: Path, made: Backup, other: Path, *, make: Callable[[Path], object]) -> None:
+    make(other)
+    with_database(folder, made, other.read_bytes())
+
+
+def _utf_16(path: Path, source: Path) -> Path:
+    with closing(sqlite3.connect(source)) as connection:
+        statements = list(connection.iterdump())
+    return changed(path, "PRAGMA encoding='UTF-16le'", *statements)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_bit_flipped, "cannot be relied on, and was not restored. The archive "),
+        (_truncated, "cannot be relied on, and was not restored. The archive breaks off after"),
+        (_empty, "cannot be relied on, and was not restored. The archive is empty."),
+        (partial(_another, make=lambda path: path.touch()), "It is an empty database."),
+        (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is no SQLite database."),
+        (
+            partial(_another, make=lambda path: settled(changed(path, "CREATE TABLE recipes (b)"))),
+            "It is not tvarr's database",
+        ),
+        (
+            partial(_another, make=lambda path: settled(tvarrs(path, "DROP TABLE filters"))),
+            "the table filters is missing",
+        ),
+        (
+            partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM filters"))),
+            "filters has 0 rows, recorded are 2",
+        ),
+        (
+            partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM stream_sources"))),
+            "that is not there.",
+        ),
+    ],
+)
+def test_what_cannot_be_relied_on_is_refused(
+    live: Path, folder: Path, made: Backup, tmp_path: Path, spoil: Callable[[Path, Backup, Path], None], words: str
+) -> None:
+    described(folder, made, table_counts={"filters": 2})
+    spoil(folder, made, tmp_path / "other.db")
+    refused(live, folder, made, RestoreRefused, words)
+
+
+def test_broken_references_that_were_known_when_it_was_made_are_no_reason(live: Path, folder: Path) -> None:
+    made = backup(changed(live, "DELETE FROM stream_sources"), folder)
+    assert made.sidecar.checked is not None
+    assert made.sidecar.checked.warnings
+    assert restored(live, folder, made).attention == made.sidecar.checked.warnings
+
+
+def test_what_is_not_there_is_refused(live: Path, folder: Path, made: Backup) -> None:
+    described = folder / made.filename.replace(".db.gz", ".meta.json")
+    described.rename(folder / "kept")
+    refused(live, folder, made, BackupBroken, "is missing")
+    (folder / "kept").rename(described)
+    (folder / made.filename).unlink()
+    refused(live, folder, made, BackupNotFound, "There is no backup")
+    refused(live, folder, "../live.db", BackupNotFound, "There is no backup '../live.db'.")
+
+
+def test_one_that_is_deleted_meanwhile_is_refused(live: Path, folder: Path, made: Backup) -> None:
+    delete_backup(folder, made.filename)
+    refused(live, folder, made, BackupNotFound, "There is no backup")
+
+
+@pytest.mark.parametrize("later", ["0099_later", "0001_elsewhere"])
+def test_one_of_a_newer_version_of_ours_is_refused(folder: Path, tmp_path: Path, later: str) -> None:
+    newer = replace(required(), migrations=required().migrations | {later})
+    live, other = ours(tmp_path / "live.db"), ours(tmp_path / "other.db", later)
+    made = create_backup(other, folder, newer, kind=BackupKind.MANUAL)
+    refused(live, folder, made, RestoreRefused, "was made by a newer version")
+    refused(live, folder, made, RestoreRefused, "update first, then restore it.")
+
+
+def test_one_of_a_newer_tvarr_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
+    other = tvarrs(tmp_path / "other.db", "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
+    made = backup(other, folder)
+    refused(live, folder, made, RestoreRefused, "was made by a newer version (tvarr 030); update first")
+    restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
+
+
+def test_one_of_ours_is_refused_for_tvarrs_database(live: Path, folder: Path, tmp_path: Path) -> None:
+    made = backup(ours(tmp_path / "other.db"), folder)
+    refused(live, folder, made, RestoreRefused, "tvarr could not go on with it. Import its configuration instead.")
+
+
+def test_another_encoding_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
+    made = backup(_utf_16(tmp_path / "other.db", live), folder)
+    refused(live, folder, made, RestoreRefused, "holds its texts in UTF-16le, the live database in UTF-8")
+
+
+@pytest.mark.parametrize("kind", ["uploaded", "tvarr", "manual"])
+def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: Path, kind: str) -> None:
+    changed(live, "CREATE TRIGGER surprise AFTER INSERT ON filters BEGIN DELETE FROM filters; END")
+    if kind == "tvarr":
+        name = tvarrs_old_backup(folder, live).name
+    else:
+        made = backup(live, folder)
+        described(folder, made, kind=kind)
+        name = made.filename
+    if kind == "manual":
+        assert restored(live, folder, name).attention == ()
+    else:
+        refused(live, folder, name, RestoreRefused, "has a trigger “surprise”, which would run by itself")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (lambda live: live.unlink(), DatabaseMissing, "to restore into; run `manage.py prepare` first."),
+        (lambda live: live.write_bytes(b"garbage " * 999), DatabaseForeign, "is not an SQLite database."),
+        (settled, RestoreRefused, "has journal mode delete, and only in WAL mode"),
+        (lambda live: live.write_bytes(b""), RestoreRefused, "has journal mode delete"),
+    ],
+)
+def test_what_is_live_must_be_fit_for_it(
+    live: Path,
+    folder: Path,
+    made: Backup,
+    spoil: Callable[[Path], object],
+    error: type[TvarrBackupError],
+    words: str,
+) -> None:
+    spoil(live)
+    refused(live, folder, made, error, words)
+
+
+def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -> None:
+    live.chmod(0o444)
+    before, files = live.read_bytes(), state(folder)
+    code = _PRELUDE + (
+        "try: restore_backup(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], required)\n"
+        "except Exception as problem: print(json.dumps([type(problem).__name__, str(problem)]))\n"
+    )
+    told = python(code, live, folder, made.filename, heeds_modes=True)
+    assert told == ["DatabaseUnusable", f"{live} may not be written."]
+    assert (live.read_bytes(), state(folder)) == (before, files)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("BEGIN IMMEDIATE", "was locked by another program for 0 s; nothing was restored, your data is unchanged."),
+        (
+            "PRAGMA locking_mode=EXCLUSIVE",
+            "is locked by another program; nothing was changed. Try again when it is done.",
+        ),
+    ],
+)
+def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(
+    live: Path, folder: Path, made: Backup, monkeypatch: pytest.MonkeyPatch, statement: str, words: str
+) -> None:
+    monkeypatch.setattr(restore, "LOCK_SECONDS", 0.4)
+    before, files = content(live), state(folder)
+    with running(_HOLDER, live, statement) as holder:
+        assert holder("") == "locked"
+        started = time.monotonic()
+        with pytest.raises(DatabaseBusy) as failure:
+            restored(live, folder, made)
+        assert time.monotonic() - started < 5
+    assert str(failure.value) == f"{live} {words}"
+    assert (content(live), state(folder)) == (before, files)
+    assert is_clean(folder)
+    restored(live, folder, made)
+
+
+def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tmp_path: Path) -> None:
+    code = _PRELUDE + (
+        "import shutil\n"
+        "disk, copied, live, name = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]\n"
+        "folder = disk / 'backups'\n"
+        "shutil.copytree(copied, folder)\n"
+        "def look(): return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}\n"
+        "before = look()\n"
+        "try: restore_backup(live, folder, name, required)\n"
+        "except Exception as problem: told = [type(problem).__name__, str(problem)]\n"
+        "print(json.dumps([*told, look() == before, os.listdir(folder / '.work')]))\n"
+    )
+    before = live.read_bytes()
+    (tmp_path / "disk").mkdir()
+    error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=64m")
+    assert (error, same, left) == ("NoRoom", True, [])
+    assert words.startswith("The restore needs about ")
+    assert words.endswith(" MB. Nothing was changed.")
+    assert live.read_bytes() == before
+
+
+def test_somebody_at_work_is_waited_for_by_nobody(live: Path, folder: Path, made: Backup) -> None:
+    before, files = live.read_bytes(), state(folder)
+    with backup_lock(folder), pytest.raises(BackupBusy):
+        restored(live, folder, made)
+    assert (live.read_bytes(), state(folder)) == (before, files)
