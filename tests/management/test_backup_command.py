@@ -292,5 +292,9 @@ def test_a_terminal_shows_a_bar(prepared: Installation) -> None:
 
 def test_without_a_terminal_there_are_plain_lines(prepared: Installation) -> None:
     done = prepared.run("backup", "create")
-    assert done.stderr == "Copying the database\nPacking\nPublishing\n"
+    lines = done.stderr.splitlines()
+    lines.remove(
+        "Checking"
+    ) if "Checking" in lines else None  # told only where it takes longer than the packing beside it
+    assert lines == ["Copying the database", "Packing", "Publishing"]
     assert done.stdout.startswith("Created tvarr-backup-")

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 
 from tvarr_backup.admin.filters import FlagListFilter
 from tvarr_backup.admin.kinds import SEARCHED_CHARACTERS
+from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.admin.masking import mask_address, mask_urls
 from tvarr_backup.models import Channel, EpgProgram, EpgSource, ProxyFilter, StreamProxy, StreamSource
 
@@ -70,7 +71,7 @@ def _masked(column: str, mask: Callable[[str], str]) -> Callable[[Any, Any], str
     return show
 
 
-class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+class CatalogueAdmin(LookOnlyAdmin):
     """Read-only; a column that may hold a secret is shown by a method named `shown_` and the column."""
 
     paginator = BoundedPaginator
@@ -79,15 +80,6 @@ class CatalogueAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is
     list_select_related = ()  # joining would hide rows whose source is gone
     list_prefetch_related: ClassVar[tuple[str, ...]] = ()
     actions = None
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
-        return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002  # Django's signature
         return BoundedChangeList

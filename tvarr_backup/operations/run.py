@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,13 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "after": dict(done.after),
         }
     )
+
+
+def next_to_go() -> list[str]:
+    """The file names of what the next clean-up removes."""
+    backups = read_folder(conf.backup_folder()).backups
+    doomed = retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))
+    return [backup.filename for backup in doomed]
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:

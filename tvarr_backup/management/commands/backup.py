@@ -23,10 +23,10 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.operations.models import BackupSettings, OperationKind, Origin
+from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema
 
@@ -172,13 +172,7 @@ class Command(BaseCommand):
         self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
 
     def _prune(self, options: dict[str, Any]) -> None:
-        if options["dry_run"]:
-            doomed = retention.expired(
-                read_folder(conf.backup_folder()).backups, BackupSettings.load().policy(), datetime.now(UTC)
-            )
-            names = [backup.filename for backup in doomed]
-        else:
-            names = self._run(OperationKind.PRUNE)["removed"]
+        names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
         word = "Would remove" if options["dry_run"] else "Removed"
         data = {"removed": names, "dry_run": options["dry_run"]}
         self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])

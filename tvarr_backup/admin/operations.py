@@ -1,0 +1,125 @@
+"""Operations and backup settings in the admin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import quote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils.html import format_html
+
+from tvarr_backup import conf
+from tvarr_backup.admin.look_only import LookOnlyAdmin
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.models import BackupSettings, Operation
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.run import next_to_go
+from tvarr_backup.operations.track import cancel
+
+
+@admin.register(Operation)
+class OperationAdmin(LookOnlyAdmin):
+    """What was done and how it went; a page of one that is under way renews itself."""
+
+    list_display = ("kind", "state", "outcome", "created_at", "took", "requested_by", "origin")
+    list_filter = ("kind", "state", "origin")
+    list_select_related = ("requested_by",)
+    date_hierarchy = None
+    actions = ("cancel",)
+    change_form_template = "admin/operations/operation/change_form.html"
+    fieldsets = (
+        (None, {"fields": ("kind", "state", "phase", "how_far", "outcome", "backup", "removed")}),
+        ("Who and when", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
+        ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description="how far")
+    def how_far(self, operation: Operation) -> str:
+        if not operation.is_open or not operation.total_bytes:
+            return ""
+        done, total = filesizeformat(operation.done_bytes), filesizeformat(operation.total_bytes)
+        return f"{operation.percent} % ({done} of {total})"
+
+    @admin.display(description="took")
+    def took(self, operation: Operation) -> str:
+        if operation.started_at is None:
+            return ""
+        return f"{((operation.finished_at or datetime.now(UTC)) - operation.started_at).total_seconds():.1f} s"
+
+    @admin.display(description="outcome")
+    def outcome(self, operation: Operation) -> str:
+        return operation.error or operation.message or self.how_far(operation)
+
+    @admin.display(description="backup")
+    def backup(self, operation: Operation) -> str:
+        made = (operation.result or {}).get("backup")
+        if not made:
+            return "-"
+        address = reverse("admin:operations_backup_change", args=[quote(made["filename"])])
+        return format_html('<a href="{}">{}</a>', address, made["filename"])
+
+    @admin.display(description="removed")
+    def removed(self, operation: Operation) -> str:
+        return ", ".join((operation.result or {}).get("removed", ())) or "-"
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("operations.create_backup")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        reconcile()
+        return super().changelist_view(request, {"title": "Operations"} | (extra_context or {}))
+
+    @admin.action(permissions=["cancel"], description="Cancel selected operations")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        for operation in queryset:
+            try:
+                asked = cancel(operation.pk)
+            except TvarrBackupError as problem:
+                self.message_user(request, str(problem), messages.ERROR)
+            else:
+                words = "was asked to end" if asked.is_open else "is cancelled"
+                self.message_user(request, f"{operation.get_kind_display()} {words}.")
+
+
+@admin.register(BackupSettings)
+class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """One row, made when it is first stored; what the next clean-up removes is said beside it."""
+
+    fields = ("keep", "keep_all", "max_age", "from_environment", "next_clean_up")
+    readonly_fields = ("from_environment", "next_clean_up")
+
+    @admin.display(description="the environment's defaults")
+    def from_environment(self, _settings: BackupSettings) -> str:
+        default = conf.default_policy()
+        age = f"those older than {default.max_age} go too" if default.max_age else "no limit of age"
+        return f"{default.keep} automatic backups are kept, {age}"
+
+    @admin.display(description="the next clean-up removes")
+    def next_clean_up(self, _settings: BackupSettings) -> str:
+        try:
+            return ", ".join(next_to_go()) or "nothing"
+        except TvarrBackupError as problem:
+            return str(problem)
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature
+        """There is one row only: show it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(reverse("admin:operations_backupsettings_change", args=[1]))
+
+    def get_object(
+        self, _request: HttpRequest, object_id: str, _from_field: str | None = None
+    ) -> BackupSettings | None:
+        return BackupSettings.load() if object_id == "1" else None
