@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
-from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
+from tvarr_backup.backups.catalogue import find_backup, protect_backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
@@ -172,9 +172,8 @@ class BackupAdmin(LookOnlyAdmin):
         """Bring the index up to date, and say what the list cannot show."""
         try:
             reconcile()
-            refresh_index()
-            folder = conf.backup_folder()
-            return {"backup_folder": folder, "foreign": len(read_folder(folder).foreign), "running": _open_operation()}
+            foreign = len(refresh_index().foreign)
+            return {"backup_folder": conf.backup_folder(), "foreign": foreign, "running": _open_operation()}
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return {}

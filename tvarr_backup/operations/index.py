@@ -16,8 +16,8 @@ _DELETED_AT_ONCE = 500  # SQLite's limit of parameters is 999 where it is lowest
 _COLUMNS = [field.attname for field in Backup._meta.concrete_fields if not field.primary_key]
 
 
-def refresh_index() -> None:
-    """Read the folder and make the table say the same; one query where nothing has changed.
+def refresh_index() -> catalogue.Listing:
+    """Read the folder and make the table say the same; one query where nothing has changed. What was read.
 
     Raises `BackupFolderUnusable` where the folder cannot be read; the table is as it was then.
     """
@@ -28,12 +28,14 @@ def refresh_index() -> None:
     known = {row["filename"]: row for row in Backup.objects.values("filename", *_COLUMNS)}
     changed = [Backup(**row) for filename, row in wanted.items() if known.get(filename) != row]
     gone = sorted(known.keys() - wanted.keys())
-    if not changed and not gone:
-        return
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        Backup.objects.bulk_create(changed, update_conflicts=True, unique_fields=["filename"], update_fields=_COLUMNS)
-        for start in range(0, len(gone), _DELETED_AT_ONCE):
-            Backup.objects.filter(pk__in=gone[start : start + _DELETED_AT_ONCE]).delete()
+    if changed or gone:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            Backup.objects.bulk_create(
+                changed, update_conflicts=True, unique_fields=["filename"], update_fields=_COLUMNS
+            )
+            for start in range(0, len(gone), _DELETED_AT_ONCE):
+                Backup.objects.filter(pk__in=gone[start : start + _DELETED_AT_ONCE]).delete()
+    return listing
 
 
 def _row(backup: catalogue.Backup, required: RequiredSchema) -> dict[str, Any]:
