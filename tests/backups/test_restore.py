@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -41,7 +42,7 @@ from tests.backups.writers import Writers, writing
 from tests.installation import ROOT
 from tests.processes import wait_until
 from tests.tvarr_own import build_tvarr_database, schema_of
-from tvarr_backup.backups import restore
+from tvarr_backup.backups import live as live_database
 from tvarr_backup.backups.catalogue import Backup, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
@@ -58,6 +59,7 @@ from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseForeign,
     DatabaseMissing,
+    DatabaseUnusable,
     RestoreFailed,
     RestoreRefused,
     TvarrBackupError,
@@ -482,6 +484,166 @@ def test_a_live_database_that_fails_its_check_gets_back_what_was_there(live: Pat
     assert is_clean(folder)
 
 
+def test_what_was_there_is_kept_where_it_cannot_be_put_back(
+    live: Path, folder: Path, large: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody takes the lock between the replacement and the check, and holds it."""
+    monkeypatch.setattr(live_database, "LOCK_SECONDS", 0.4)
+    now = content(live)
+    other = sqlite3.connect(live, isolation_level=None, timeout=5)
+
+    def take_the_lock(phase: Phase) -> None:
+        if phase is Phase.CHECK and not other.in_transaction:
+            other.execute("BEGIN IMMEDIATE")
+
+    with (
+        closing(other),
+        closing(sqlite3.connect(live, isolation_level=None)) as reader,
+        running(_SPOILER, live) as spoiler,
+    ):
+        assert spoiler("") == "ready"
+        reader.execute("BEGIN")
+        assert name_in(reader) == "now"
+        with pytest.raises(RestoreFailed, match="could not be put back") as failure:
+            restored(live, folder, large, after_replacing(take_the_lock))
+        assert spoiler("") == "spoilt"
+    (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
+    assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
+    assert "was locked by another program for 0 s" in str(failure.value)
+    found = finish_restore(folder, required())
+    assert found is not None
+    assert found.filename == name
+    put_back = restored(live, folder, name)
+    assert content(live) == now
+    assert put_back.safety is not None
+    assert put_back.safety.sidecar.checked is not None
+    assert is_clean(folder)
+
+
+# --- What is live is damaged -----------------------------------------------------------------------------------------
+
+
+def _table_gone(live: Path) -> None:
+    """The first page of a table is empty."""
+    page = query(live, "SELECT rootpage FROM sqlite_master WHERE name = 'client_detection_rules'")
+    with live.open("r+b") as file:
+        file.seek((page - 1) * query(live, "PRAGMA page_size"))
+        file.write(bytes(100))
+
+
+def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    _table_gone(live)
+    with closing(sqlite3.connect(live, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint=0")
+        other.execute("UPDATE filters SET name = 'now, and in the journal alone ' || id")
+        done = restored(live, folder, made)
+        assert name_in(other) == "then"
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    words = (
+        "What was live before was damaged (database disk image is malformed). It was copied as it lay: to look for what is "
+        "missing now, but it cannot be restored."
+    )
+    assert done.attention == (words,)
+    assert done.safety is not None
+    assert done.safety.sidecar.checked is not None
+    assert (done.safety.sidecar.protected, bool(done.safety.sidecar.checked.problems)) == (True, True)
+    salvaged = unpacked(folder, done.safety.filename, tmp_path / "salvaged.db")
+    assert query(salvaged, "SELECT name FROM filters LIMIT 1").startswith("now, and in the journal alone")
+    assert is_clean(folder)
+    refused(live, folder, done.safety, RestoreRefused, "cannot be relied on, and was not restored")
+
+
+def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
+    live: Path, folder: Path, made: Backup
+) -> None:
+    changed(live, "PRAGMA writable_schema=ON", "UPDATE sqlite_master SET rootpage = 9999999 WHERE name = 'filters'")
+    refused(live, folder, made, DatabaseUnusable, "so damaged that SQLite cannot even begin (malformed database schema")
+    refused(live, folder, made, DatabaseUnusable, "for a new one, and restore into that.")
+
+
+# --- A disk becomes full ---------------------------------------------------------------------------------------------
+
+_FILLED = _PRELUDE + (
+    "import shutil; from contextlib import closing; from tvarr_backup.errors import TvarrBackupError\n"
+    "disk, copied, source, name, wanted, left = Path(sys.argv[1]), *sys.argv[2:6], int(sys.argv[6])\n"
+    "on_disk = {'live': disk / 'live.db', 'backups': disk / 'backups'}\n"
+    "live, folder = Path(source), Path(copied)\n"
+    "if wanted == 'replace': live = shutil.copy(live, disk / 'live.db')\n"
+    "else: folder = shutil.copytree(folder, disk / 'backups')\n"
+    "ballast, seen = disk / 'ballast', []\n"
+    "def progress(phase, done, total):\n"
+    "    seen.append(phase.value)\n"
+    "    if phase.value != wanted or 'replace' not in seen or ballast.exists(): return\n"
+    "    room = os.statvfs(disk)\n"
+    "    with ballast.open('wb') as file: os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize - left)\n"
+    "def first(): return sqlite3.connect(live).execute('SELECT name FROM filters ORDER BY name').fetchone()[0]\n"
+    "def kinds(): return sorted(json.loads(p.read_text())['kind'] for p in Path(folder).glob('*.meta.json'))\n"
+    "try:\n"
+    "    done = restore_backup(Path(live), Path(folder), name, required, progress=progress)\n"
+    "    told = [done.safety is not None, *done.attention]\n"
+    "except TvarrBackupError as problem: told = [type(problem).__name__, str(problem)]\n"
+    "full = [first(), kinds()]\n"
+    "ballast.unlink()\n"
+    "settled = finish_restore(Path(folder), required)\n"
+    "with closing(sqlite3.connect(live)) as connection, connection: connection.execute('UPDATE filters SET name = name')\n"
+    "print(json.dumps([told, full, settled is not None, kinds(), first(), os.listdir(folder / '.work')]))\n"
+)
+
+
+def test_a_disk_that_is_full_when_the_copy_of_before_is_packed_keeps_it_as_it_is(
+    live: Path, folder: Path, large: Backup, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    told, full, settled, kinds, first, left = on_small_disk(
+        _FILLED, tmp_path / "disk", folder, live, large.filename, "pack", 4096, options="size=200m"
+    )
+    assert told[0] is False
+    assert re.fullmatch(
+        r"The copy of before could not be made a backup \(.*\), and is kept as .*/\.work/restore/safety\.db: make room, "
+        r"then run `backup recover`\.",
+        told[1],
+    )
+    assert (full[0][:4], full[1]) == ("then", ["manual"])
+    assert (settled, kinds, first[:4], left) == (True, ["manual", "pre_restore"], "then", [])
+
+
+def test_a_disk_that_is_full_when_the_content_is_written_leaves_what_was_there(
+    live: Path, folder: Path, large: Backup, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    told, full, settled, kinds, first, left = on_small_disk(
+        _FILLED, tmp_path / "disk", folder, live, large.filename, "replace", 4096, options="size=200m"
+    )
+    assert told == [
+        "NoRoom",
+        f"The disk of {tmp_path}/disk/live.db became full; nothing was restored, your data is unchanged.",
+    ]
+    assert (full[0][:3], full[1]) == ("now", ["manual"])
+    assert (settled, kinds, first[:3], left) == (False, ["manual"], "now", [])
+
+
+def test_a_disk_that_is_full_when_the_journal_is_emptied_is_told_and_the_content_is_there(
+    live: Path, folder: Path, large: Backup, tmp_path: Path
+) -> None:
+    """Live is small, and grows in the checkpoint alone: the journal of the new content finds room, its pages do not."""
+    changed(live, "DELETE FROM ballast", "VACUUM")
+    (tmp_path / "disk").mkdir()
+    told, full, settled, kinds, first, left = on_small_disk(
+        _FILLED, tmp_path / "disk", folder, live, large.filename, "replace", 13_000_000, options="size=200m"
+    )
+    words = (
+        "The journal beside the database could not be emptied: database or disk is full. Until there is room, nothing "
+    )
+    assert told == [True, f"{words}can be written."]
+    assert (full[0][:4], full[1]) == ("then", ["manual", "pre_restore"])
+    assert (settled, kinds, first[:4], left) == (False, ["manual", "pre_restore"], "then", [])
+
+
+# --- A crash ---------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("phase", "call", "happened"),
     [*((str(phase), call, False) for phase, call in EARLY), ("late check", 1, True), ("late pack", 1, True)],
@@ -679,7 +841,7 @@ def test_broken_references_that_were_known_when_it_was_made_are_no_reason(live: 
     made = backup(changed(live, "DELETE FROM stream_sources"), folder)
     assert made.sidecar.checked is not None
     assert made.sidecar.checked.warnings
-    assert restored(live, folder, made).attention == made.sidecar.checked.warnings
+    assert restored(live, folder, made).attention == ()
 
 
 def test_what_is_not_there_is_refused(live: Path, folder: Path, made: Backup) -> None:
@@ -742,9 +904,13 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     ("spoil", "error", "words"),
     [
         (lambda live: live.unlink(), DatabaseMissing, "to restore into; run `manage.py prepare` first."),
-        (lambda live: live.write_bytes(b"garbage " * 999), DatabaseForeign, "is not an SQLite database."),
+        (
+            lambda live: live.write_bytes(b"garbage " * 999),
+            DatabaseForeign,
+            "is not an SQLite database. Stop every program that uses it, move it away",
+        ),
         (settled, RestoreRefused, "has journal mode delete, and only in WAL mode"),
-        (lambda live: live.write_bytes(b""), RestoreRefused, "has journal mode delete"),
+        (lambda live: live.write_bytes(b""), DatabaseUnusable, "is an empty file. Start tvarr once"),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(
@@ -784,7 +950,7 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
 def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(
     live: Path, folder: Path, made: Backup, monkeypatch: pytest.MonkeyPatch, statement: str, words: str
 ) -> None:
-    monkeypatch.setattr(restore, "LOCK_SECONDS", 0.4)
+    monkeypatch.setattr(live_database, "LOCK_SECONDS", 0.4)
     before, files = content(live), state(folder)
     with running(_HOLDER, live, statement) as holder:
         assert holder("") == "locked"
@@ -815,7 +981,7 @@ def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tm
     error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=64m")
     assert (error, same, left) == ("NoRoom", True, [])
     assert words.startswith("The restore needs about ")
-    assert words.endswith(" MB. Nothing was changed.")
+    assert words.endswith(" MB.")
     assert live.read_bytes() == before
 
 

@@ -184,12 +184,11 @@ def test_an_older_one_of_ours_is_brought_up_to_date_on_the_way(prepared: Install
     assert content(live) == now
 
 
-def test_recovery_tells_of_a_restore_that_had_happened(prepared: Installation) -> None:
-    """Killed while it packs what was there before, which a long line of bytes makes take its time."""
-    name = created(prepared)
-    live = live_of(prepared)
-    then = content(live)
-    changed(live, "CREATE TABLE ballast (data)", "INSERT INTO ballast VALUES (randomblob(100000000))")
+_BALLAST = ("CREATE TABLE ballast (data)", "INSERT INTO ballast VALUES (randomblob(100000000))")
+
+
+def _kill_while_it_packs(prepared: Installation, name: str) -> None:
+    """Then the new content is in place."""
     process = subprocess.Popen(
         prepared.command("backup", "restore", name, "--yes"),
         env=prepared.variables(),
@@ -203,6 +202,15 @@ def test_recovery_tells_of_a_restore_that_had_happened(prepared: Installation) -
             process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_recovery_tells_of_a_restore_that_had_happened(prepared: Installation) -> None:
+    """Killed while it packs what was there before, which a long line of bytes makes take its time."""
+    name = created(prepared)
+    live = live_of(prepared)
+    then = content(live)
+    changed(live, *_BALLAST)
+    _kill_while_it_packs(prepared, name)
     assert content(live) == then
     assert [found["filename"] for found in listed(prepared)] == [name]
     told = prepared.ok("backup", "recover")
@@ -231,3 +239,39 @@ def test_inside_a_transaction_it_is_refused(attached: Path, tmp_path: Path, sett
     assert len(read_folder(settings.BACKUP_DIRECTORY).backups) == 1
     run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments=arguments)
     assert Operation.objects.all()[0].state == "succeeded"
+
+
+def _table_gone(live: Path) -> None:
+    """The first pages of a table and of its indexes are empty, and nobody has the database open."""
+    pages = rows(live, "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'client_detection_rules'")
+    ((size,),) = rows(live, "PRAGMA page_size")
+    with live.open("r+b") as file:
+        for (page,) in pages:
+            file.seek((page - 1) * size)
+            file.write(bytes(100))
+
+
+def test_a_damaged_database_is_told_and_restored(prepared: Installation) -> None:
+    name = created(prepared)
+    before = content(live_of(prepared))
+    _table_gone(live_of(prepared))
+    told = prepared.ok("backup", "restore", name)
+    assert "    client_detection_rules: no -> " in told
+    done = prepared.run("backup", "restore", name, "--yes")
+    assert (done.returncode, "What was live before was damaged" in done.stderr) == (0, True), done.stderr
+    assert content(live_of(prepared)) == before
+    salvage, _made = listed(prepared)
+    assert (salvage["kind"], salvage["protected"], salvage["state"]) == ("pre_restore", True, "damaged")
+
+
+def test_undo_after_a_restore_that_broke_off_goes_back_to_what_was_before_that_one(prepared: Installation) -> None:
+    """And not to what was before the last one that was told as done."""
+    name = created(prepared)
+    changed(live_of(prepared), "UPDATE filters SET name = 'first ' || id")
+    prepared.ok("backup", "restore", name, "--yes")
+    changed(live_of(prepared), "UPDATE filters SET name = 'second ' || id", *_BALLAST)
+    second = content(live_of(prepared))
+    _kill_while_it_packs(prepared, name)
+    assert content(live_of(prepared)) != second
+    prepared.ok("backup", "undo-restore", "--yes")
+    assert content(live_of(prepared)) == second

@@ -233,7 +233,7 @@ class BackupAdmin(LookOnlyAdmin):
             "backup": backup,
             "sidecar": backup.sidecar,
             "state": state_of(backup.sidecar, conf.required_schema()).label,
-            "rows": [(table, now.get(table, 0), then.get(table, 0)) for table in sorted({*now, *then})],
+            "rows": [(table, now.get(table), then.get(table)) for table in sorted({*now, *then})],
             "attached": conf.tvarr_state() is State.ATTACHED,
         }
         return TemplateResponse(request, "admin/operations/backup/restore.html", context)

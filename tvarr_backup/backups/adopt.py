@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from tvarr_backup import schema
 from tvarr_backup.backups.archive import unpacked_start
 from tvarr_backup.backups.catalogue import (
     MAX_NOTE,
@@ -34,7 +33,6 @@ from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (
     ArchiveDamaged,
     ArchiveTooLarge,
-    DatabaseNewer,
     SidecarInvalid,
     UploadRefused,
 )
@@ -85,7 +83,7 @@ def adopt_backup(
         require_room(folder, size, "Taking the file in")
         name = _free_name(folder, shown, described)
         packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
-        _require_acceptable(examined, required, shown, accept_broken_references=accept_broken_references)
+        _require_acceptable(examined, shown, accept_broken_references=accept_broken_references)
         progress(Phase.PUBLISH, 0, size)
         sidecar = describe(
             packed,
@@ -171,10 +169,8 @@ def _require_database(staged: Path, filename: str) -> None:
             connection.execute("PRAGMA journal_mode=DELETE")
 
 
-def _require_acceptable(
-    examined: Examined, required: RequiredSchema, filename: str, *, accept_broken_references: bool
-) -> None:
-    if isinstance(examined.unusable, DatabaseNewer) or schema.is_newer(examined.schema, required):
+def _require_acceptable(examined: Examined, filename: str, *, accept_broken_references: bool) -> None:
+    if examined.newer:
         raise UploadRefused(
             f"{filename} was made by a newer version ({examined.schema}); update first, then take it in."
         )

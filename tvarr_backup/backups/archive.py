@@ -105,23 +105,36 @@ def unpack(
 ) -> Packed:
     """Give the database in an archive to `write`, block by block, in a few MiB of memory whatever it grows to.
 
-    `write` must take all that it is given, as a buffered file does. Raises `ArchiveDamaged` unless the source is exactly
+    The caller's thread reads and unpacks, another writes; none is left when this returns or raises. `write` must take all that it is given, as a buffered file does. Raises `ArchiveDamaged` unless the source is exactly
     one gzip member from its first byte to its last, and `ArchiveTooLarge` instead of writing more than `limit_bytes`.
     What was written is worth nothing until this returns, and the caller compares its checksums with those recorded:
     gzip itself does not protect its header.
     """
     database, archive = _Tally(), _Tally()
-    inflate = zlib.decompressobj(_GZIP)
+
+    def deliver(block: bytes) -> None:
+        database.add(block)
+        write(block)
+
+    blocks = _blocks(source, archive, limit_bytes, progress)
+    with closing(_in_thread(deliver, blocks)) as delivered:
+        deque(delivered, maxlen=0)
+    return _packed(database, archive)
+
+
+def _blocks(source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Progress | None) -> Iterator[bytes]:
+    """What the one member in an archive unpacks to."""
+    inflate, size = zlib.decompressobj(_GZIP), 0
     while chunk := source.read(_CHUNK_BYTES):
         archive.add(chunk)
         while chunk:
             # At the limit one byte more is asked for, to see whether there is one; 0 would be no limit to zlib.
-            room = max(1, min(_BLOCK_BYTES, limit_bytes - database.size))
+            room = max(1, min(_BLOCK_BYTES, limit_bytes - size))
             block = _inflated(inflate, chunk, room, archive.size)
-            if database.size + len(block) > limit_bytes:
+            size += len(block)
+            if size > limit_bytes:
                 raise ArchiveTooLarge(f"The archive holds more than the {limit_bytes} bytes that are allowed.")
-            database.add(block)
-            write(block)
+            yield block
             chunk = inflate.unconsumed_tail
             if progress is not None:
                 progress(archive.size - len(chunk))
@@ -132,7 +145,6 @@ def unpack(
         raise ArchiveDamaged("The archive is empty.")
     if not inflate.eof:
         raise ArchiveDamaged(f"The archive breaks off after {archive.size} bytes.")
-    return _packed(database, archive)
 
 
 def unpacked_start(start: bytes) -> bytes:

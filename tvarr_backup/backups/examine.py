@@ -11,7 +11,7 @@ from pathlib import Path
 from tvarr_backup import schema
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code
-from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.errors import DatabaseNewer, DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
 
 _NAMED_PROBLEMS = 10
@@ -41,14 +41,14 @@ class Check:
 class Examined:
     """The state of a copy; counts are of live rows.
 
-    `unusable` is why it cannot be tvarr's, where that is so; `code` names what would run by itself in a database:
-    triggers, views and virtual tables, of which tvarr has none.
+    `newer` says that a later version of this program or of tvarr wrote it. `code` names what would run by itself in a
+    database: triggers, views and virtual tables, of which tvarr has none.
     """
 
     checks: tuple[Check, ...]
     warnings: tuple[str, ...]
     schema: str
-    unusable: DatabaseUnusable | None
+    newer: bool
     code: tuple[str, ...]
     table_counts: Mapping[str, int]
 
@@ -99,7 +99,7 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
         checks = tuple(_check(name, ask) for name, ask in questions.items())
-    return Examined(checks, tuple(look.warnings), look.schema, look.unusable, tuple(look.code), look.table_counts)
+    return Examined(checks, tuple(look.warnings), look.schema, look.newer, tuple(look.code), look.table_counts)
 
 
 def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
@@ -128,7 +128,7 @@ class _Look:
         self.code: list[str] = []
         self.table_counts: dict[str, int] = {}
         self.schema = ""
-        self.unusable: DatabaseUnusable | None = None
+        self.newer = False
 
     def damage(self) -> Iterator[str]:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
@@ -148,9 +148,10 @@ class _Look:
             if not older:  # our migrations bring what is missing
                 schema.require_columns(self._connection, self._required, "It")
         except DatabaseUnusable as problem:
-            self.unusable = problem
+            self.newer = isinstance(problem, DatabaseNewer)
             yield str(problem)
         self.schema = schema.schema_of(self._connection, self._required)
+        self.newer = self.newer or schema.is_newer(self.schema, self._required)
         for kind, name in self._connection.execute(_CODE):
             self.code.append(f"{kind} “{name}”")
 
@@ -171,18 +172,29 @@ class _Look:
 
 
 def live_rows(database: Path) -> dict[str, int]:
-    """How many rows each table has now, without those that tvarr has marked as deleted. Raises `sqlite3.Error`."""
+    """How many rows each table has now, without those that tvarr has marked as deleted.
+
+    A table that is too damaged to be counted is left out. Raises `sqlite3.Error`.
+    """
     with open_database(database) as connection:
-        return _counts(connection)
+        return _counts(connection, leave_out_damaged=True)
 
 
-def _counts(connection: sqlite3.Connection) -> dict[str, int]:
+def _counts(connection: sqlite3.Connection, *, leave_out_damaged: bool = False) -> dict[str, int]:
     """Rows of each table but SQLite's and the migrations' own ones."""
     counts = {}
     for table in [name for (name,) in connection.execute(_COUNTED)]:
-        columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
-        live = " WHERE deleted_at IS NULL" if ("deleted_at",) in columns else ""
-        quoted = table.replace('"', '""')
-        (number,) = connection.execute(f'SELECT count(*) FROM "{quoted}"{live}').fetchone()  # noqa: S608  # quoted
-        counts[table] = int(number)
+        try:
+            counts[table] = _count(connection, table)
+        except sqlite3.DatabaseError as problem:
+            if not leave_out_damaged or primary_code(problem) != sqlite3.SQLITE_CORRUPT:
+                raise
     return counts
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
+    live = " WHERE deleted_at IS NULL" if ("deleted_at",) in columns else ""
+    quoted = table.replace('"', '""')
+    (number,) = connection.execute(f'SELECT count(*) FROM "{quoted}"{live}').fetchone()  # noqa: S608  # quoted
+    return int(number)

@@ -9,58 +9,46 @@ new content is there.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
-import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import schema
-from tvarr_backup.backups.catalogue import Backup, find_backup, next_seq, publish_backup, read_folder, taken_names
-from tvarr_backup.backups.create import describe, pack_and_examine
-from tvarr_backup.backups.durable import sync_folder, write_private
+from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, taken_names
 from tvarr_backup.backups.examine import Examined, examine
-from tvarr_backup.backups.folder import MARGIN_BYTES, RESTORE_NAME, free_bytes, megabytes, work_in
-from tvarr_backup.backups.names import new_name, parse_name
+from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.live import (
+    Live,
+    checkpoint,
+    copy_into,
+    holds,
+    look_at_live,
+    mark_in,
+    not_replaced,
+    problems_of,
+)
+from tvarr_backup.backups.names import BackupName, new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
-from tvarr_backup.backups.sqlite import (
-    Statements,
-    copy_database,
-    disk_errors_told,
-    measure,
-    open_database,
-    primary_code,
-    remove_database,
+from tvarr_backup.backups.safety import SafetyCopy
+from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
+from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.unfinished import (
+    Unfinished,
+    forget,
+    pack_safety,
+    publish_safety,
+    remember,
+    remembered,
+    safety_path,
 )
 from tvarr_backup.backups.verify import unpack_and_check
-from tvarr_backup.errors import (
-    DatabaseBusy,
-    DatabaseForeign,
-    DatabaseMissing,
-    DatabaseNewer,
-    DatabaseUnusable,
-    NoRoom,
-    RestoreFailed,
-    RestoreRefused,
-    TvarrBackupError,
-)
+from tvarr_backup.errors import RestoreFailed, RestoreRefused, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
-LOCK_SECONDS = 30.0
-"""For so long the live database's lock is waited for; SQLite's own copying would wait for ever."""
-
-_PAGES_A_STEP = 1000
-_CHECKPOINTS = 20
-_STATE_NAME = "restore.json"
-_SAFETY_NAME = "safety.db"
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 Migrate = Callable[[Path], None]
 """Brings a copy that an older version of this program wrote up to date, in place."""
 
@@ -77,26 +65,6 @@ class Restored:
     attention: tuple[str, ...]
     before: Mapping[str, int]
     after: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class _Unfinished:
-    """What `.work/restore` says of a restore that is under way or broke off."""
-
-    mark: int
-    live: str
-    backup: str
-    safety: str
-    """The file name that the copy of before gets as a backup."""
-    started_at: str
-
-
-@dataclass(frozen=True)
-class _Live:
-    page_size: int
-    encoding: str
-    used: int
-    schema: str
 
 
 def restore_backup(
@@ -127,14 +95,14 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
     `NoRoom` or `BackupFolderUnusable` where the copy cannot be published; then it is kept.
     """
     with work_in(folder) as work:
-        unfinished = _remembered(work)
-        happened = unfinished is not None and _holds(Path(unfinished.live), unfinished.mark)
+        unfinished = remembered(work)
+        happened = unfinished is not None and holds(Path(unfinished.live), unfinished.mark)
         if unfinished is None or happened is False:
-            _forget(work)
+            forget(work)
             return None
         if happened is None:
             raise _unknown(work, unfinished)
-        return _publish_safety(folder, work, unfinished, required, no_progress)
+        return publish_safety(folder, work, unfinished, required, no_progress)
 
 
 class _Restore:
@@ -145,44 +113,73 @@ class _Restore:
         self._required, self._progress = required, progress
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
-        found = _look_at(self._live, self._required)
+        found = look_at_live(self._live, self._required)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
+        unfinished = self._begun(filename)
+        attention: list[str] = []
+        begun = False
         try:
-            with disk_errors_told():
-                staged, examined = self._judged(backup, found)
-                staged, after = self._prepared(staged, examined, found, migrate)
-                mark = _set_mark(staged, self._live)
-        except sqlite3.Error as problem:
-            raise RestoreFailed(
-                f"The copy of {filename} could not be made ready: {problem}. Nothing was restored, your data is unchanged."
-            ) from problem
-        now = datetime.now(UTC)
-        name = new_name(now, taken_names(self._folder))
-        unfinished = _Unfinished(mark, str(self._live), filename, name.filename, now.isoformat())
-        safety = _remember(self._work, unfinished) / _SAFETY_NAME
-        attention = list(examined.warnings)
-        try:
-            _replace(staged, self._live, safety, self._progress)
+            with open_database(self._live) as monitor:
+                safety = SafetyCopy(self._live, safety_path(self._work), monitor, self._progress)
+                staged, after = self._made_ready(backup, found, unfinished.mark, migrate, safety)
+                safety.take()  # once more where somebody has committed since: then not while everybody waits
+                begun = True
+                copy_into(staged, self._live, safety.complete, self._progress)
         except BaseException as problem:
-            happened = _holds(self._live, mark)
+            happened = begun and holds(self._live, unfinished.mark)
             if happened is None:
                 raise _unknown(self._work, unfinished) from problem
             if not happened:
-                _forget(self._work)
+                forget(self._work)
                 if isinstance(problem, sqlite3.Error):
-                    raise _not_restored(self._live, problem) from problem
+                    raise not_replaced(self._live, problem) from problem
                 raise
             attention.append(f"“{problem}” was reported after the new content was in place.")
-        return self._finished(unfinished, attention, after)
+        if safety.damage:
+            attention.append(
+                f"What was live before was damaged ({safety.damage}). It was copied as it lay: to look for what is missing "
+                "now, but it cannot be restored."
+            )
+        return self._finished(unfinished, attention, after, whole=not safety.damage)
 
-    def _judged(self, backup: Backup, live: _Live) -> tuple[Path, Examined]:
-        """The database of a backup, staged, after everything about it was found right for this live database."""
-        unpacked = unpack_and_check(self._folder, self._work, backup, self._required, self._progress)
+    def _begun(self, filename: str) -> Unfinished:
+        """Remember what is going to be done, before anything that recovery would have to know of."""
+        now, old = datetime.now(UTC), mark_in(self._live)
+        mark = old
+        while mark == old:
+            mark = secrets.randbelow(2**31 - 1) + 1
+        name = new_name(now, taken_names(self._folder))
+        unfinished = Unfinished(mark, str(self._live), filename, name.filename, now.isoformat())
+        remember(self._work, unfinished)
+        return unfinished
+
+    def _made_ready(
+        self, backup: Backup, live: Live, mark: int, migrate: Migrate | None, safety: SafetyCopy
+    ) -> tuple[Path, Mapping[str, int]]:
+        """The database of a backup as it will be live, and its rows."""
+        try:
+            with disk_errors_told():
+                staged, examined = self._judged(backup, live, safety)
+                staged, after = self._prepared(staged, examined, live, migrate)
+                _set_mark(staged, mark)
+        except sqlite3.Error as problem:
+            raise RestoreFailed(
+                f"The copy of {backup.filename} could not be made ready: {problem}. Nothing was restored, your data is "
+                "unchanged."
+            ) from problem
+        return staged, after
+
+    def _judged(self, backup: Backup, live: Live, safety: SafetyCopy) -> tuple[Path, Examined]:
+        """The database of a backup, staged, after everything about it was found right for this live database.
+
+        What is live is copied aside while it is checked.
+        """
+        unpacked = unpack_and_check(
+            self._folder, self._work, backup, self._required, self._progress, beside=safety.take
+        )
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
-        if examined is not None and (
-            isinstance(examined.unusable, DatabaseNewer) or schema.is_newer(examined.schema, self._required)
-        ):
+        if examined is not None and examined.newer:
             raise RestoreRefused(
                 f"{backup.filename} was made by a newer version ({examined.schema}); update first, then restore it."
             )
@@ -212,7 +209,7 @@ class _Restore:
         return staged, examined
 
     def _prepared(
-        self, staged: Path, examined: Examined, live: _Live, migrate: Migrate | None
+        self, staged: Path, examined: Examined, live: Live, migrate: Migrate | None
     ) -> tuple[Path, Mapping[str, int]]:
         """The staged database as it will be live: up to date, with live's page size; and its rows."""
         counts = examined.table_counts
@@ -231,293 +228,89 @@ class _Restore:
                 staged = paged
         return staged, counts
 
-    def _finished(self, unfinished: _Unfinished, attention: list[str], after: Mapping[str, int]) -> Restored:
-        """Nothing from here on undoes the restore but a live database that fails its check."""
-        live = self._live
+    def _finished(
+        self, unfinished: Unfinished, attention: list[str], after: Mapping[str, int], *, whole: bool
+    ) -> Restored:
+        """Nothing from here on undoes the restore but a live database that fails its check.
+
+        The copy of before is packed while that is checked, and published after it.
+        """
         told = _never_raising(self._progress)
-        sentences = [*attention, *_checkpoint(live)]
-        problems = _problems_of(live, unfinished.mark, told)
+        sentences = [*attention, *checkpoint(self._live)]
+        packed: tuple[BackupName, Sidecar] | Exception | None = None
+
+        def pack() -> None:
+            nonlocal packed
+            try:
+                packed = pack_safety(self._folder, self._work, unfinished, self._required, told)
+            except (TvarrBackupError, OSError, sqlite3.Error) as problem:
+                packed = problem
+
+        problems = problems_of(self._live, unfinished.mark, told, beside=pack)
         if problems:
-            _put_back(self._work, live, problems, told)
+            self._put_back(unfinished, problems, told, whole=whole)
         try:
-            safety = _publish_safety(self._folder, self._work, unfinished, self._required, told)
-        except (TvarrBackupError, OSError) as problem:
-            kept = self._work / RESTORE_NAME / _SAFETY_NAME
+            if not isinstance(packed, tuple):
+                raise packed or RestoreFailed("")
+            safety = publish_backup(self._folder, self._work, *packed)
+            forget(self._work)
+        except (TvarrBackupError, OSError, sqlite3.Error) as problem:
             sentences.append(
-                f"The copy of before could not be made a backup ({problem}), and is kept as {kept}: make room, then run "
-                "`backup recover`."
+                f"The copy of before could not be made a backup ({problem}), and is kept as {safety_path(self._work)}: make "
+                "room, then run `backup recover`."
             )
             return Restored(unfinished.backup, None, tuple(sentences), {}, after)
         return Restored(unfinished.backup, safety, tuple(sentences), safety.sidecar.table_counts, after)
 
-
-# --- Before anything is touched --------------------------------------------------------------------------------------
-
-
-def _look_at(live: Path, required: RequiredSchema) -> _Live:
-    """What a restore needs of the live database, or why there can be none."""
-    if not live.exists():
-        raise DatabaseMissing(f"There is no database at {live} to restore into; run `manage.py prepare` first.")
-    try:
-        with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
-            (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if journal != "wal":
-                raise RestoreRefused(
-                    f"{live} has journal mode {journal}, and only in WAL mode can a restore keep every commit that others "
-                    "make meanwhile. tvarr sets that mode when it starts; set it with `PRAGMA journal_mode=WAL`."
-                )
-            (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-            (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-            _require_writable(connection)
-            return _Live(page_size, encoding, measure(connection).used, schema.schema_of(connection, required))
-    except sqlite3.Error as problem:
-        raise _unusable(live, problem) from problem
+    def _put_back(self, unfinished: Unfinished, problems: list[str], progress: Progress, *, whole: bool) -> NoReturn:
+        """The copy of before, live again by the same way, and checked like the restore; raises in any case."""
+        live, safety = self._live, safety_path(self._work)
+        try:
+            copy_into(safety, live, lambda: None, progress)
+            still = problems_of(live, mark_in(safety), progress) if whole else []
+            reason = " ".join(still)
+        except (sqlite3.Error, TvarrBackupError) as problem:
+            reason = str(problem)
+        if reason:
+            raise RestoreFailed(
+                f"The live database is damaged after the restore ({'; '.join(problems)}), and what was there before could not "
+                f"be put back ({reason}). It is kept as {safety}: once nothing else stands in the way, `backup recover` makes "
+                f"it the backup {unfinished.safety}, and `backup restore {unfinished.safety} --yes` puts it back."
+            )
+        forget(self._work)
+        raise RestoreFailed(
+            f"The live database failed its check after the restore ({'; '.join(problems)}), so what was there before was put "
+            "back: nothing was restored, your data is unchanged."
+        )
 
 
-def _require_writable(connection: sqlite3.Connection) -> None:
-    """Raise where the file may not be written, which SQLite tells at the first change only.
-
-    Nobody is waited for: whoever writes shows that it can be done, and with several that write at full speed SQLite's own
-    waiting may take longer than all of the restore.
-    """
-    connection.execute("PRAGMA busy_timeout=0")
-    (mark,) = connection.execute("PRAGMA user_version").fetchone()
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version={mark:d}")
-        connection.execute("ROLLBACK")
-    except sqlite3.OperationalError as problem:
-        if primary_code(problem) not in _BUSY:
-            raise
-
-
-def _unusable(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
-    code = primary_code(problem)
-    if code in _BUSY:
-        return DatabaseBusy(f"{live} is locked by another program; nothing was changed. Try again when it is done.")
-    if code == sqlite3.SQLITE_NOTADB:
-        return DatabaseForeign(f"{live} is not an SQLite database.")
-    if code == sqlite3.SQLITE_READONLY:
-        return DatabaseUnusable(f"{live} may not be written.")
-    return DatabaseUnusable(f"{live} cannot be used: {problem}.")
-
-
-def _require_room(live: Path, folder: Path, found: _Live, size: int) -> None:
+def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
     """Staged copy and safety copy in the backup folder; the journal of the new content, and its growth, beside live."""
     here = size + found.used
     there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
-    needs = {folder: here, live.parent: there}
     if folder.stat().st_dev == live.parent.stat().st_dev:
-        needs = {folder: here + there}
-    for place, needed in needs.items():
-        free = free_bytes(place)
-        if free < needed + MARGIN_BYTES:
-            raise NoRoom(
-                f"The restore needs about {megabytes(needed + MARGIN_BYTES)} of free space in {place}; there are "
-                f"{megabytes(free)}. Nothing was changed."
-            )
+        require_room(folder, here + there, "The restore")
+    else:
+        require_room(folder, here, "The restore")
+        require_room(live.parent, there, "The restore")
 
 
-# --- The mark, and what is remembered of a restore under way ---------------------------------------------------------
+def _set_mark(staged: Path, mark: int) -> None:
+    """Give the staged database its number, which comes into the live one with its content, or not at all.
 
-
-def _set_mark(staged: Path, live: Path) -> int:
-    """Give the staged database a number of its own, which comes into the live one with its content, or not at all.
-
-    `user_version` serves neither tvarr nor us, and no table is added to a database that is not ours.
+    No table is added to a database that is not ours. Nothing of a staged copy has to survive a power cut.
     """
-    mark = secrets.randbelow(2**31 - 1) + 1
-    while mark == _mark_in(live):
-        mark = secrets.randbelow(2**31 - 1) + 1
     with open_database(staged) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute(f"PRAGMA user_version={mark:d}")
-    return mark
 
 
-def _mark_in(live: Path) -> int:
-    with open_database(live) as connection:
-        (mark,) = connection.execute("PRAGMA user_version").fetchone()
-        return int(mark)
-
-
-def _holds(live: Path, mark: int) -> bool | None:
-    """Whether the live database has the mark, and with it the new content; `None` where it cannot be read."""
-    try:
-        return _mark_in(live) == mark
-    except sqlite3.Error:
-        return None
-
-
-def _unknown(work: Path, unfinished: _Unfinished) -> RestoreFailed:
+def _unknown(work: Path, unfinished: Unfinished) -> RestoreFailed:
     return RestoreFailed(
         f"{unfinished.live} cannot be read, so it is not known whether {unfinished.backup} has been restored into it. What was "
-        f"there before is kept as {work / RESTORE_NAME / _SAFETY_NAME}; when the database can be read again, run `backup "
-        "recover`."
+        f"there before is kept as {safety_path(work)}; when the database can be read again, run `backup recover`."
     )
-
-
-def _remember(work: Path, unfinished: _Unfinished) -> Path:
-    """From here on recovery knows what was begun; on disk before anything is copied."""
-    place = work / RESTORE_NAME
-    place.mkdir(mode=0o700)
-    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())
-    sync_folder(place)
-    sync_folder(work)
-    return place
-
-
-def _remembered(work: Path) -> _Unfinished | None:
-    try:
-        return _Unfinished(**json.loads((work / RESTORE_NAME / _STATE_NAME).read_bytes()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):  # cut short before it was synced: then nothing was copied yet
-        return None
-
-
-def _forget(work: Path) -> None:
-    """The state goes first: a copy without it is nothing."""
-    place = work / RESTORE_NAME
-    if place.exists():
-        (place / _STATE_NAME).unlink(missing_ok=True)
-        sync_folder(place)
-        shutil.rmtree(place)
-
-
-# --- Replacing -------------------------------------------------------------------------------------------------------
-
-
-def _replace(staged: Path, live: Path, safety: Path, progress: Progress) -> None:
-    """Copy what is live aside and put the staged content in its place, with nothing committed in between.
-
-    What it raises does not tell whether that has happened; the mark in the live database does.
-    """
-    with open_database(live) as monitor:
-        seen = _data_version(monitor)
-        copy_database(live, safety, partial(progress, Phase.SAFETY))
-
-        def on_lock() -> None:
-            if _data_version(monitor) != seen:  # somebody has committed since; nobody can any more
-                remove_database(safety)
-                copy_database(live, safety, partial(progress, Phase.SAFETY))
-
-        _copy_into(staged, live, on_lock, progress)
-
-
-def _copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: Progress) -> None:
-    """SQLite's online backup, from the staged file into the live one; its return means committed and on disk."""
-    with open_database(staged) as source, open_database(live, timeout_seconds=0.2) as target:
-        target.execute("PRAGMA synchronous=FULL")
-        (page_size,) = source.execute("PRAGMA page_size").fetchone()
-        (pages,) = source.execute("PRAGMA page_count").fetchone()
-        deadline = time.monotonic() + LOCK_SECONDS
-        locked = False
-
-        def look(code: int, remaining: int, total: int) -> None:
-            nonlocal locked
-            if code in _BUSY:
-                if time.monotonic() > deadline:
-                    raise DatabaseBusy(
-                        f"{live} was locked by another program for {LOCK_SECONDS:.0f} s; nothing was restored, your data is "
-                        "unchanged."
-                    )
-            elif code == sqlite3.SQLITE_OK and not locked:
-                locked = True
-                on_lock()
-            elif code != sqlite3.SQLITE_OK:  # done, and committed; or a failure, which SQLite is about to raise
-                return
-            progress(Phase.REPLACE, (total - remaining) * page_size, total * page_size)
-
-        source.backup(target, pages=max(1, min(_PAGES_A_STEP, pages - 1)), progress=look, sleep=0.02)
-
-
-def _not_restored(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
-    if primary_code(problem) == sqlite3.SQLITE_FULL:
-        return NoRoom(f"The disk of {live} became full; nothing was restored, your data is unchanged.")
-    return RestoreFailed(f"SQLite could not replace the content of {live}: {problem}. Your data is unchanged.")
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA data_version").fetchone()
-    return int(version)
-
-
-def _checkpoint(live: Path) -> list[str]:
-    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works."""
-    sentence = "A reader still uses the old content, so the journal beside the database stays large until it ends."
-    try:
-        with open_database(live, timeout_seconds=0.1) as connection:
-            for _ in range(_CHECKPOINTS):
-                (busy, _frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return []
-    except sqlite3.Error as problem:
-        return [
-            f"The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written."
-        ]
-    return [sentence]
-
-
-# --- After the new content is in place -------------------------------------------------------------------------------
-
-
-def _problems_of(live: Path, mark: int, progress: Progress) -> list[str]:
-    """Look at the live database afresh; others may be writing to it already, so its rows are not counted."""
-    try:
-        with open_database(live) as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (mark,):
-                return ["It does not hold the new content."]
-            lines = Statements(connection, lambda: connection.execute("PRAGMA integrity_check(10)").fetchall())
-            with lines:
-                found = [line for (line,) in lines.result(lambda: progress(Phase.CHECK, 0, 0))]
-            return [] if found == ["ok"] else found
-    except sqlite3.Error as problem:
-        return [f"It cannot be read: {problem}."]
-
-
-def _put_back(work: Path, live: Path, problems: list[str], progress: Progress) -> NoReturn:
-    """The copy of before, live again by the same way; raises in any case."""
-    safety = work / RESTORE_NAME / _SAFETY_NAME
-    try:
-        _copy_into(safety, live, lambda: None, progress)
-    except (sqlite3.Error, TvarrBackupError) as problem:
-        raise RestoreFailed(
-            f"The live database is damaged after the restore ({'; '.join(problems)}), and what was there before could not be "
-            f"put back ({problem}). It is kept as {safety}. Stop every program that uses {live}, then run: "
-            f"sqlite3 {live} \".restore '{safety}'\""
-        ) from problem
-    _forget(work)
-    raise RestoreFailed(
-        f"The live database failed its check after the restore ({'; '.join(problems)}), so what was there before was put "
-        "back: nothing was restored, your data is unchanged."
-    )
-
-
-def _publish_safety(
-    folder: Path, work: Path, unfinished: _Unfinished, required: RequiredSchema, progress: Progress
-) -> Backup:
-    """Make the copy of before a protected backup, and forget the restore; done already where a crash came after it."""
-    listing = read_folder(folder)
-    done = next((backup for backup in listing.backups if backup.filename == unfinished.safety), None)
-    if done is None or done.sidecar.kind is not BackupKind.PRE_RESTORE:
-        taken, name = taken_names(folder), parse_name(unfinished.safety)
-        if name is None or taken & {name.filename, name.sidecar}:
-            name = new_name(datetime.now(UTC), taken)
-        safety = work / RESTORE_NAME / _SAFETY_NAME
-        packed, examined = pack_and_examine(safety, work / name.filename, required, CheckLevel.QUICK, progress)
-        sidecar = describe(
-            packed,
-            examined,
-            kind=BackupKind.PRE_RESTORE,
-            level=CheckLevel.QUICK,
-            created_at=name.moment,
-            seq=next_seq(listing),
-            note=f"before restoring {unfinished.backup}",
-        ).with_changes(protected=True, restored_from=unfinished.backup)
-        done = publish_backup(folder, work, name, sidecar)
-    _forget(work)
-    return done
 
 
 def _never_raising(progress: Progress) -> Progress:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvarr_backup import schema
 from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
-from tvarr_backup.backups.examine import Check, Examined, examine
+from tvarr_backup.backups.examine import Check, Examination, Examined
 from tvarr_backup.backups.folder import require_room, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
-from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, DatabaseNewer, SidecarInvalid
+from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, SidecarInvalid
 from tvarr_backup.schema import RequiredSchema
 
 
@@ -63,9 +62,18 @@ def verify_backup(
 
 
 def unpack_and_check(
-    folder: Path, work: Path, backup: Backup, required: RequiredSchema, progress: Progress
+    folder: Path,
+    work: Path,
+    backup: Backup,
+    required: RequiredSchema,
+    progress: Progress,
+    *,
+    beside: Callable[[], None] | None = None,
 ) -> Unpacked:
-    """Unpack a backup into `work`, which the caller's lock covers, and check everything about it."""
+    """Unpack a backup into `work`, which the caller's lock covers, and check everything about it.
+
+    `beside` is done while the check is at work, and what it raises ends that.
+    """
     recorded = backup.sidecar
     limit = None if recorded.kind is BackupKind.TVARR else recorded.database_size
     try:
@@ -74,12 +82,14 @@ def unpack_and_check(
     except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
         return Unpacked(Verification(backup, (Check("archive", passed=False, detail=str(problem)),)))
     size = staged.path.stat().st_size
-    examined = examine(staged.path, required, CheckLevel.FULL, lambda: progress(Phase.CHECK, 0, size))
+    progress(Phase.CHECK, 0, size)
+    with Examination(staged.path, required, CheckLevel.FULL) as examination:
+        if beside is not None:
+            beside()
+        examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
     checks, warnings = examined.checks, examined.warnings
-    if isinstance(examined.unusable, DatabaseNewer):  # nothing is wrong with it, we are too old for it
+    if examined.newer:  # nothing is wrong with it, we are too old for it
         checks = tuple(Check("tables", passed=True) if check.name == "tables" else check for check in checks)
-        warnings = (*warnings, str(examined.unusable))
-    elif schema.is_newer(examined.schema, required):
         warnings = (*warnings, f"It was made by a newer version ({examined.schema}) than this program knows.")
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
     all_checks = (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined))

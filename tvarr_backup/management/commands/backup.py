@@ -105,7 +105,10 @@ class Command(BaseCommand):
         except DatabaseError as problem:
             raise CommandError(f"The database cannot be read: {problem}.") from problem
         except KeyboardInterrupt:
-            raise CommandError("Stopped; nothing half-made is left.", returncode=130) from None
+            raise CommandError(
+                "Stopped at once. `backup recover`, or whatever is done next, settles what was unfinished.",
+                returncode=130,
+            ) from None
 
     def _create(self, options: dict[str, Any]) -> None:
         started = datetime.now(UTC)
@@ -196,7 +199,9 @@ class Command(BaseCommand):
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
-        backups = read_folder(conf.backup_folder()).backups
+        folder = conf.backup_folder()
+        finish_restore(folder, conf.required_schema())  # one that broke off may be the one to undo
+        backups = read_folder(folder).backups
         last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
         if last is None:
             raise CommandError("There is no restore to undo: no backup was made before one.")
@@ -285,8 +290,8 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
     """A line for each table whose number of rows would change."""
-    tables = [table for table in sorted({*now, *then}) if now.get(table, 0) != then.get(table, 0)]
-    lines = [f"    {table}: {now.get(table, 0)} -> {then.get(table, 0)} rows" for table in tables]
+    tables = [table for table in sorted({*now, *then}) if now.get(table) != then.get(table)]
+    lines = [f"    {table}: {now.get(table, 'no')} -> {then.get(table, 'no')} rows" for table in tables]
     return lines or ["    every table keeps its number of rows"]
 
 
