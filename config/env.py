@@ -38,7 +38,7 @@ def word(name: str, default: str, allowed: Collection[str]) -> str:
 def integer(name: str, default: int, low: int, high: int) -> int:
     """A whole number from `low` to `high`."""
     value = text(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+    if not re.fullmatch(r"[0-9]{1,15}", value) or not low <= int(value) <= high:
         raise refuse(name, value, f"a whole number from {low} to {high}")
     return int(value)
 

@@ -1,6 +1,7 @@
 """All settings, read from the environment once; nothing is created or written by importing this."""
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
     "tvarr_backup.apps.TvarrBackupConfig",
     "tvarr_backup.portable.apps.PortableConfig",
     "tvarr_backup.operations.apps.OperationsConfig",
+    "tvarr_backup.access.apps.AccessConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -59,19 +61,29 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "axes",
+    "knox",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "tvarr_backup.api.middleware.OptionalSlash",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 
 TEMPLATES = [
     {
@@ -183,6 +195,52 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W012",  # session cookie only over HTTPS: nobody could sign in on the home network
     "security.W016",  # CSRF cookie only over HTTPS: the same
 ]
+
+# --- Signing in ------------------------------------------------------------------------------------------------------
+
+# Five wrong passwords for a name from an address close that pair for a quarter of an hour.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+
+KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105  # a model's name
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None}
+
+# --- The API ---------------------------------------------------------------------------------------------------------
+
+API_BODY_BYTES = 32 * 2**20
+UPLOAD_BYTES = env.integer("TVARR_BACKUP_UPLOAD_LIMIT", 10 * 2**30, 1, 2**50)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tvarr_backup.api.authentication.BearerToken",
+        "tvarr_backup.api.authentication.ApiKey",
+        "tvarr_backup.api.authentication.Basic",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tvarr_backup.api.permissions.NamedPermissions"],
+    "DEFAULT_PAGINATION_CLASS": "tvarr_backup.api.pagination.Pages",
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["tvarr_backup.api.throttling.Writes"],
+    "DEFAULT_THROTTLE_RATES": {"writes": "600/min"},
+    "EXCEPTION_HANDLER": "tvarr_backup.api.errors.handle",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "STRICT_JSON": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "tvarr-backup",
+    "DESCRIPTION": "Backups that can be trusted and configuration that travels, for tvarr.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 

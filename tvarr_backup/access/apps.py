@@ -1,0 +1,12 @@
+"""The application that keeps tokens and groups, in the database `default`."""
+
+from django.apps import AppConfig
+
+
+class AccessConfig(AppConfig):
+    """Tokens, permissions and groups."""
+
+    name = "tvarr_backup.access"
+    label = "access"
+    verbose_name = "Access"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,34 @@
+"""Tokens with a name, and the permissions that belong to no table."""
+
+from __future__ import annotations
+
+from django.db import models
+from knox.models import AbstractAuthToken
+
+
+class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
+    """A program's key to the API: stored as a hash, shown once when it is made, and revoked by deleting its row."""
+
+    name: models.CharField[str, str] = models.CharField(
+        max_length=100, help_text="What uses it, so that it can be revoked by name."
+    )
+
+    class Meta:
+        verbose_name = "API token"
+        ordering = ["user", "name"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_token_of_a_name_per_user")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.user})"
+
+
+class Configuration(models.Model):  # noqa: DJ008  # there are no rows
+    """No table: the place of permissions about exports and imports as a whole."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [
+            ("export_configuration", "Can export configuration"),
+            ("import_configuration", "Can import configuration"),
+        ]
