@@ -2,7 +2,6 @@
 
 import os
 import re
-import zoneinfo
 from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +10,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from tvarr_backup.backups.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
 
+_WORDS_FOR_YES = ("true", "yes", "on", "1")
+_WORDS_FOR_NO = ("false", "no", "off", "0")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
@@ -33,6 +35,14 @@ def word(name: str, default: str, allowed: Collection[str]) -> str:
     if value.lower() not in allowed:
         raise refuse(name, value, "one of " + ", ".join(allowed))
     return value.lower()
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """Yes or no, in one of the words in use for them."""
+    value = text(name, "true" if default else "false").lower()
+    if value not in _WORDS_FOR_YES + _WORDS_FOR_NO:
+        raise refuse(name, value, "one of " + ", ".join(_WORDS_FOR_YES + _WORDS_FOR_NO))
+    return value in _WORDS_FOR_YES
 
 
 def integer(name: str, default: int, low: int, high: int) -> int:
@@ -92,10 +102,18 @@ def time_zone(name: str, default: str) -> str:
     """The name of a zone of the IANA database."""
     value = text(name, default).removeprefix(":")
     try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):  # the last two: a folder's name, a path
+        return parse_zone(value).key
+    except ValueError:
         raise refuse(name, value, "a zone name such as UTC or Europe/Berlin") from None
-    return value
+
+
+def cron(name: str, default: str) -> str:
+    """The times of a schedule as five cron fields."""
+    value = text(name, default)
+    try:
+        return parse_cron(value)
+    except ValueError:
+        raise refuse(name, value, ALLOWED_CRONS) from None
 
 
 def secret_key(file: Path) -> str | None:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponseBase
-from django.views import defaults
+from typing import Any
 
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
+
+from tvarr_backup.access import lockout
 from tvarr_backup.api.errors import answer, is_api
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
     """400: a host that is not allowed, or a request that makes no sense."""
-    if is_api(request):
-        return answer(400, "bad_request", "The request makes no sense, or names a host that is not allowed.")
-    return defaults.bad_request(request, exception)
+    sentence = "The request makes no sense, or names a host that is not one of ALLOWED_HOSTS."
+    return _refuse(request, 400, "bad_request", "Bad request", sentence)
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
     """403."""
-    if is_api(request):
-        return answer(403, "permission_denied", "You are not allowed to do this.")
-    return defaults.permission_denied(request, exception)
+    return _refuse(request, 403, "permission_denied", "Not allowed", "You are not allowed to do this.")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
+    """403: a form that was not filled in on one of our pages, or on one that is too old."""
+    sentence = "This form was not sent by a page of this site, or the page was too old; load it again and repeat it."
+    return _refuse(request, 403, "csrf_failed", "Not allowed", sentence)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
     """404: no such address."""
-    if is_api(request):
-        return answer(404, "not_found", "There is nothing at this address.")
-    return defaults.page_not_found(request, exception)
+    return _refuse(request, 404, "not_found", "Not found", "There is nothing at this address.")
 
 
 def failed(request: HttpRequest) -> HttpResponseBase:
     """500: our fault; the log has it."""
+    sentence = "Something failed that should not; the log of the service says what."
+    return _refuse(request, 500, "internal_error", "Our fault", sentence)
+
+
+def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
+    """429 on the page to sign in: too many wrong passwords."""
+    seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
+    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.sentence(seconds))
+    response["Retry-After"] = str(seconds)
+    return response
+
+
+def _refuse(request: HttpRequest, status: int, code: str, title: str, sentence: str) -> HttpResponseBase:
+    """The page needs neither database nor session: it is shown when those fail, too."""
     if is_api(request):
-        return answer(500, "internal_error", "Something failed that should not; the log of the service says what.")
-    return defaults.server_error(request)
+        return answer(status, code, sentence)
+    return HttpResponse(render_to_string("refusal.html", {"title": title, "sentence": sentence}), status=status)

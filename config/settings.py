@@ -19,8 +19,11 @@ STORAGE_BASE_DIR = env.path("TVARR_STORAGE_BASE_DIR", "data")
 SECRET_KEY_PATH = STORAGE_BASE_DIR / "secret-key"
 INITIAL_PASSWORD_PATH = STORAGE_BASE_DIR / "initial-password"
 BACKUP_DIRECTORY = env.path("TVARR_BACKUP_DIRECTORY", str(STORAGE_BASE_DIR / "backups"))
-BACKUP_RETENTION = env.integer("TVARR_BACKUP_RETENTION", 7, 1, 100_000)
-BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_MAX_AGE")
+# What scheduled backups go by where the settings page is silent.
+BACKUP_SCHEDULE_ENABLED = env.flag("TVARR_BACKUP_SCHEDULE_ENABLED", default=True)
+BACKUP_SCHEDULE_CRON = env.cron("TVARR_BACKUP_SCHEDULE_CRON", "0 2 * * *")
+BACKUP_RETENTION = env.integer("TVARR_BACKUP_SCHEDULE_RETENTION", 7, 1, 100_000)
+BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_SCHEDULE_MAX_AGE")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8080, 1, 65535)
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
@@ -49,7 +52,8 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "django_q",  # before our admin, which takes its pages out again
+    "django_q",  # these two before our admin, which takes pages of theirs out again
+    "axes",
     "tvarr_backup.apps.TvarrBackupConfig",
     "tvarr_backup.portable.apps.PortableConfig",
     "tvarr_backup.operations.apps.OperationsConfig",
@@ -61,7 +65,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
-    "axes",
     "knox",
     "rest_framework",
     "django_filters",
@@ -70,16 +73,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # These come first, so that their headers are on every answer, refusals of the others and static files included.
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "tvarr_backup.api.middleware.OptionalSlash",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tvarr_backup.api.middleware.Entrance",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -114,6 +118,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # served from where they are: no collecting step to forget
 
 # --- The two databases -----------------------------------------------------------------------------------------------
@@ -187,6 +192,7 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_NAME = "tvarr_backup_session"
 CSRF_COOKIE_NAME = "tvarr_backup_csrf"
+CSRF_FAILURE_VIEW = "config.refusals.csrf_failed"
 
 # A home server speaks plain HTTP on its own network; where TLS is wanted, the proxy that holds the certificate adds it.
 SILENCED_SYSTEM_CHECKS = [
@@ -198,16 +204,19 @@ SILENCED_SYSTEM_CHECKS = [
 
 # --- Signing in ------------------------------------------------------------------------------------------------------
 
-# Five wrong passwords for a name from an address close that pair for a quarter of an hour.
+# Five wrong passwords for a name from an address (REMOTE_ADDR, no header) close that pair for a quarter of an hour.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_CALLABLE = "config.refusals.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username"]  # not in the log: people type passwords there by mistake
 
 KNOX_TOKEN_MODEL = "access.ApiToken"  # noqa: S105  # a model's name
-REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": None}
+REST_KNOX = {"TOKEN_TTL": None}
 
 # --- The API ---------------------------------------------------------------------------------------------------------
 
@@ -218,18 +227,19 @@ REST_FRAMEWORK = {
         "tvarr_backup.api.authentication.BearerToken",
         "tvarr_backup.api.authentication.ApiKey",
         "tvarr_backup.api.authentication.Basic",
-        "rest_framework.authentication.SessionAuthentication",
+        "tvarr_backup.api.authentication.Session",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["tvarr_backup.api.permissions.NamedPermissions"],
     "DEFAULT_PAGINATION_CLASS": "tvarr_backup.api.pagination.Pages",
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["tvarr_backup.api.parsers.StrictJSON"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["tvarr_backup.api.throttling.Writes"],
     "DEFAULT_THROTTLE_RATES": {"writes": "600/min"},
     "EXCEPTION_HANDLER": "tvarr_backup.api.errors.handle",
+    "DEFAULT_METADATA_CLASS": "tvarr_backup.api.metadata.Methods",
+    "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    "STRICT_JSON": True,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "tvarr-backup",
@@ -238,8 +248,14 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # no picture from elsewhere
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "FilterActionEnum": "tvarr_backup.models.Filter.Action",
+        "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
+        "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",
+        "ResolutionEnum": "tvarr_backup.api.envelopes.RESOLUTIONS",
+    },
 }
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
@@ -257,5 +273,7 @@ LOGGING = {
         "django.db.backends": {"level": "INFO"},
         # Its five lines for each task say less than the operation's own one.
         "django-q": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
+        # Nor do its four lines for each time that somebody signs in; wrong passwords are warnings.
+        "axes": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
     },
 }

@@ -42,10 +42,11 @@ class Installation:
         return [*prefix, sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def variables(self) -> dict[str, str]:
-        """The whole environment of a command."""
+        """The whole environment of a command. Unless a test wants it, no backup is made because it is two o'clock."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         coverage = {name: value for name, value in os.environ.items() if name.startswith("COV")}
-        return kept | coverage | {"TVARR_STORAGE_BASE_DIR": str(self.data)} | self.environment
+        ours = {"TVARR_STORAGE_BASE_DIR": str(self.data), "TVARR_BACKUP_SCHEDULE_ENABLED": "false"}
+        return kept | coverage | ours | self.environment
 
     def ok(self, *arguments: str, stdin: str | None = None) -> str:
         """Run a command that must succeed, and give its standard output."""

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from tests.workers import (
     RunningWorker,
     backups,
     hold_in_the_middle,
+    rows,
     show,
     states,
     submit_backup,
     the_next_one_succeeds,
     work_files,
 )
+from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.worker import Worker
 
 
@@ -152,3 +155,93 @@ def test_what_a_killed_worker_had_claimed_but_not_begun_is_done_at_once(large: I
         wait_until(lambda: states(large) == ["succeeded"], "the backup")
     finally:
         running.end()
+
+
+# --- The schedule ----------------------------------------------------------------------------------------------------
+
+
+def execute(installation: Installation, statement: str) -> None:
+    with closing(sqlite3.connect(installation.data / "app.db", isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+def origins(installation: Installation) -> list[tuple[Any, ...]]:
+    return rows(installation, "SELECT origin, state FROM operations_operation ORDER BY id")
+
+
+def next_run(installation: Installation) -> datetime:
+    ((time, repeats),) = rows(installation, "SELECT next_run, repeats FROM django_q_schedule")
+    assert repeats == 1
+    return datetime.fromisoformat(time).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def scheduled(prepared: Installation) -> Installation:
+    """Every day, half a day from now: at no time of the test by itself."""
+    then = datetime.now(UTC) + timedelta(hours=12)
+    prepared.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "true"
+    prepared.environment["TVARR_BACKUP_SCHEDULE_CRON"] = f"{then.minute} {then.hour} * * *"
+    return prepared
+
+
+def test_what_was_missed_while_nothing_ran_is_made_up_once(scheduled: Installation) -> None:
+    for _ in range(2):
+        running = RunningWorker(scheduled)
+        wait_until(lambda: rows(scheduled, "SELECT next_run FROM django_q_schedule"), "it is armed")
+        running.process.terminate()
+        assert running.ends() == 0
+    assert origins(scheduled) == []
+    usual = next_run(scheduled)
+    execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-40 days')")
+    running = RunningWorker(scheduled)
+    try:
+        wait_until(lambda: origins(scheduled) == [("schedule", "succeeded")], "the backup")
+        wait_until(lambda: rows(scheduled, "SELECT id FROM django_q_ormq") == [], "the queue is empty")
+        assert next_run(scheduled) == usual
+        (backup,) = read_folder(scheduled.data / "backups").backups
+        assert backup.sidecar.kind == "scheduled"
+    finally:
+        running.end()
+    running = RunningWorker(scheduled)
+    running.process.terminate()
+    assert running.ends() == 0
+    assert origins(scheduled) == [("schedule", "succeeded")]
+
+
+def test_a_worker_that_is_killed_before_it_asked_makes_it_up(scheduled: Installation) -> None:
+    """The task was queued and taken, and its worker is gone."""
+    scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import arm; arm()")
+    execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
+    scheduled.ok("shell", "-c", "from django_q.scheduler import scheduler; scheduler()")
+    execute(scheduled, "UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    running = RunningWorker(scheduled)
+    try:
+        wait_until(lambda: origins(scheduled) == [("schedule", "succeeded")], "the backup")
+    finally:
+        running.end()
+
+
+def test_switched_off_nothing_is_made(scheduled: Installation) -> None:
+    scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import arm; arm()")
+    execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
+    scheduled.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "false"
+    running = RunningWorker(scheduled)
+    try:
+        wait_until(lambda: rows(scheduled, "SELECT id FROM django_q_schedule") == [], "there is no next time")
+    finally:
+        running.end()
+    assert origins(scheduled) == rows(scheduled, "SELECT id FROM django_q_ormq") == []
+
+
+@pytest.mark.long
+def test_every_minute_there_is_a_backup(prepared: Installation) -> None:
+    prepared.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "true"
+    prepared.environment["TVARR_BACKUP_SCHEDULE_CRON"] = "* * * * *"
+    running = RunningWorker(prepared)
+    began = datetime.now(UTC)
+    try:
+        wait_until(lambda: origins(prepared) == [("schedule", "succeeded")] * 2, "two backups", seconds=200)
+        assert datetime.now(UTC) < next_run(prepared) <= datetime.now(UTC) + timedelta(minutes=1)
+    finally:
+        running.end()
+    assert datetime.now(UTC) - began > timedelta(minutes=1)

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from tvarr_backup import models, tvarr_database
+from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.errors import (
@@ -113,6 +114,11 @@ def required_schema() -> RequiredSchema:
 def default_policy() -> Policy:
     """How many automatic backups are kept, as the environment says."""
     return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE)
+
+
+def default_timetable() -> Timetable:
+    """When scheduled backups are made, as the environment says."""
+    return Timetable(settings.BACKUP_SCHEDULE_CRON, parse_zone(settings.TIME_ZONE))
 
 
 def require_no_transaction() -> None:

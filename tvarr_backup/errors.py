@@ -134,9 +134,14 @@ class VersionUnsupported(FileRefused):
 
 
 class MemberInvalid(FileRefused):
-    """Members of the wrong type; the sentences have JSON pointers."""
+    """Members of the wrong type: `found` has, of each, its JSON pointer and the rest of its sentence."""
 
     code = "member_invalid"
+
+    def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
+        self.found = found
+        lines = [f"{pointer} {words}" for pointer, words in found]
+        super().__init__("\n".join([*lines, f"And {more} more."] if more else lines))
 
 
 class AnswerInvalid(TvarrBackupError):
@@ -196,9 +201,13 @@ class ArchiveTooLarge(TvarrBackupError):
 
 
 class OperationRunning(BackupBusy):
-    """Another operation on the same database is queued or at work; the sentence names it."""
+    """Another operation on the same database is queued or at work; the sentence and `operation`, its id, name it."""
 
     code = "operation_running"
+
+    def __init__(self, message: str, operation: str = "") -> None:
+        super().__init__(message)
+        self.operation = operation
 
 
 class OperationNotFound(TvarrBackupError):
@@ -291,6 +300,36 @@ class CopyDamaged(CopyFailed):
     code = "copy_damaged"
 
 
+class PreconditionFailed(TvarrBackupError):
+    """What was to be changed is no longer as the caller saw it."""
+
+    code = "precondition_failed"
+
+
+class ConfirmationRequired(TvarrBackupError):
+    """Something that cannot be taken back was asked for without the word that says so."""
+
+    code = "confirmation_required"
+
+
+class UploadTooLarge(TvarrBackupError):
+    """A file is larger than this installation takes in."""
+
+    code = "upload_too_large"
+
+
+class UploadIncomplete(TvarrBackupError):
+    """The sender of a file went away, or fell silent, before all of it was here."""
+
+    code = "upload_incomplete"
+
+
+class LengthRequired(TvarrBackupError):
+    """A file was sent without saying how long the request is."""
+
+    code = "length_required"
+
+
 class UploadRefused(TvarrBackupError):
     """A file is not a backup that can be taken in; the sentence says what it is instead."""
 
@@ -319,3 +358,21 @@ class RestoreFailed(TvarrBackupError):
     """A restore did not come about; the sentence says at which step, and what the live database holds now."""
 
     code = "restore_failed"
+
+
+class UserNotFound(TvarrBackupError):
+    """A name that no user has, or that of one who may not sign in."""
+
+    code = "user_not_found"
+
+
+class TokenNotFound(TvarrBackupError):
+    """A name that no token of the user has."""
+
+    code = "token_not_found"
+
+
+class TokenInvalid(TvarrBackupError):
+    """A token with a name that is taken or no name, or with a life that is no duration."""
+
+    code = "token_invalid"

@@ -73,6 +73,9 @@ class PortableRow(TvarrRow):
     description = TextColumn(max_length=1024, blank=True, null=True, default="")
     is_system = FlagColumn(editable=False)
 
+    changeable_if_system: ClassVar[frozenset[str]] = frozenset()
+    """What tvarr lets people change in a row that it brings along."""
+
     class Meta(TvarrRow.Meta):
         abstract = True
 
@@ -88,6 +91,15 @@ class PortableRow(TvarrRow):
         self.refuse_to_delete()
         self.mark_deleted()
         return 1, {self._meta.label: 1}
+
+    def refuse_to_change(self, columns: Collection[str]) -> None:
+        """Raise `SystemRowReadOnly` where a row that tvarr brings along must keep one of these columns as it is."""
+        if self.is_system and not self.changeable_if_system.issuperset(columns):
+            allowed = " and ".join(sorted(self.changeable_if_system))
+            raise SystemRowReadOnly(
+                f"“{self.name}” is one of tvarr's own {self._meta.verbose_name_plural}, of which "
+                f"{f'only {allowed}' if allowed else 'nothing'} can be changed."
+            )
 
     def refuse_to_delete(self) -> None:
         """Raise `SystemRowReadOnly` for a row that tvarr brings along, `ItemInUse` for one that is used."""
@@ -142,6 +154,8 @@ class DataMappingRule(PortableRow):
         null=True, blank=True, db_index=True, help_text="Id of a stream or guide source; any if empty"
     )
 
+    changeable_if_system = frozenset({"is_enabled", "priority"})
+
     class Meta(PortableRow.Meta):
         db_table = "data_mapping_rules"
 
@@ -169,6 +183,8 @@ class EncodingProfile(PortableRow):
     output_flags = TextColumn(max_length=1000, blank=True, null=True, default="")
     is_default = FlagColumn(editable=False)
     enabled = FlagColumn(default=True)
+
+    changeable_if_system = frozenset({"enabled"})
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
@@ -233,6 +249,8 @@ class ClientDetectionRule(PortableRow):
     supports_mpegts = FlagColumn("supports MPEG-TS", default=True)
     preferred_format = TextColumn(blank=True, null=True, default="", validators=[validation.validate_preferred_format])
     encoding_profile = models.ForeignKey(EncodingProfile, on_delete=models.PROTECT, null=True, blank=True)
+
+    changeable_if_system = frozenset({"is_enabled", "priority"})
 
     class Meta(PortableRow.Meta):
         db_table = "client_detection_rules"

@@ -28,7 +28,7 @@ from django_q.scheduler import scheduler
 from django_q.signing import BadSignature, SignedPackage
 from django_q.worker import worker as run_tasks
 
-from tvarr_backup.operations import track
+from tvarr_backup.operations import schedule, track
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.processes import die_with_parent
@@ -82,12 +82,13 @@ class Worker:
     def __init__(self) -> None:
         self._told_to_stop = False
         self._has_reconciled = False
+        self._has_armed = False
         self._broker = get_broker()
         self._heartbeat = Heartbeat()
         self._chores = [
             _Chore("A sign of life", BEAT_SECONDS, self._heartbeat.beat),
             _Chore("Clearing up after dead processes", _RECONCILE_SECONDS, self._reconcile),
-            _Chore("Looking for scheduled tasks", _SCHEDULE_SECONDS, lambda: scheduler(broker=self._broker)),
+            _Chore("Looking at the schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
         ]
 
     def run(self) -> None:
@@ -121,6 +122,12 @@ class Worker:
         """End what dead processes have left; the first time also hand out at once what a dead worker had claimed."""
         reconcile(worker_starts=not self._has_reconciled)
         self._has_reconciled = True
+
+    def _look_at_schedule(self) -> None:
+        """Queue the scheduled backup if it is due; the first time also one that a dead worker had taken."""
+        schedule.arm(worker_starts=not self._has_armed)
+        self._has_armed = True
+        scheduler(broker=self._broker)
 
     # --- Claiming ----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django_q.models import Schedule
 
 from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
 from tests.factories import FilterFactory, UserFactory
@@ -343,7 +344,53 @@ def test_settings_are_stored_in_their_one_row(admin_client: Client, folder: Path
     assert (stored.keep, stored.keep_all, stored.max_age) == (None, True, "")
 
 
-@pytest.mark.parametrize(("field", "value"), [("keep", "0"), ("keep", "-1"), ("keep", "x"), ("max_age", "soon")])
+def test_settings_show_the_schedule_in_words_and_its_next_three_times(
+    admin_client: Client, folder: Path, settings: Any
+) -> None:
+    text = text_of(admin_client.get(change_url(BackupSettings(pk=1))))
+    assert "Every day at 02:00 (UTC); 7 automatic backups are kept" in text
+    assert text.count(", 02:00 UTC") == 3
+    admin_client.post(
+        change_url(BackupSettings(pk=1)), {"enabled": "True", "cron": "0 30 4 * * SUN", "time_zone": "Asia/Tokyo"}
+    )
+    text = text_of(admin_client.get(change_url(BackupSettings(pk=1))))
+    assert "Every Sunday at 04:30 (Asia/Tokyo)" in text
+    assert text.count(", 04:30 JST") == 3
+
+
+def test_the_schedule_follows_what_is_stored(admin_client: Client, folder: Path) -> None:
+    address = change_url(BackupSettings(pk=1))
+    admin_client.post(address, {"enabled": "", "cron": "17 5 * * *"})
+    assert (BackupSettings.load().enabled, Schedule.objects.get().next_run.minute) == (None, 17)
+    admin_client.post(address, {"enabled": "False", "cron": "17 5 * * *"})
+    assert not Schedule.objects.exists()
+    assert "Scheduled backups are off" in text_of(admin_client.get(address))
+
+
+def test_settings_tell_how_the_last_scheduled_backup_ended(admin_client: Client, folder: Path) -> None:
+    address = change_url(BackupSettings(pk=1))
+    assert "none yet" in text_of(admin_client.get(address))
+    operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
+    Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
+    response = admin_client.get(address)
+    assert "UTC: Failed. The disk is full." in text_of(response)
+    assert change_url(operation) in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("enabled", "maybe"),
+        ("cron", "@daily"),
+        ("cron", "0 0 31 2 *"),
+        ("cron", "x y z a b"),
+        ("time_zone", "Mars/Base"),
+        ("keep", "0"),
+        ("keep", "-1"),
+        ("keep", "x"),
+        ("max_age", "soon"),
+    ],
+)
 def test_bad_settings_are_refused_beside_their_field(
     admin_client: Client, folder: Path, field: str, value: str
 ) -> None:

@@ -46,6 +46,7 @@ from tvarr_backup.errors import (
     BackupNotFound,
     BackupProtected,
     NoteInvalid,
+    PreconditionFailed,
 )
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
@@ -404,6 +405,36 @@ class TestProtecting:
         with pytest.raises(BackupForeign, match=r"Take it in first \(`backup adopt`\)"):
             protect_backup(folder, new.name, protected=True)
         assert state(folder) == before
+
+
+class TestMarks:
+    """Who names the mark of what was seen changes nothing else."""
+
+    def test_each_change_makes_another_and_the_way_back_the_same(self, made: Backup, folder: Path) -> None:
+        changed = protect_backup(folder, NAME, protected=True, only_if=["other", made.mark])
+        assert changed.mark == find_backup(folder, NAME).mark != made.mark
+        assert protect_backup(folder, NAME, protected=False, only_if=[changed.mark]).mark == made.mark
+
+    @pytest.mark.parametrize("marks", [[], ["other"]])
+    def test_another_one_is_refused_and_nothing_changes(self, made: Backup, folder: Path, marks: list[str]) -> None:
+        before = state(folder)
+        for act in (
+            lambda: protect_backup(folder, NAME, protected=True, only_if=marks),
+            lambda: delete_backup(folder, NAME, only_if=marks),
+        ):
+            with pytest.raises(PreconditionFailed, match="has been changed since it was looked at; look at it again"):
+                act()
+        assert state(folder) == before
+
+    def test_it_is_deleted_by_its_mark(self, made: Backup, folder: Path) -> None:
+        delete_backup(folder, NAME, only_if=[made.mark])
+        assert filenames(folder) == []
+
+    def test_what_is_broken_has_none(self, made: Backup, folder: Path) -> None:
+        spoil(folder, "no sidecar")
+        with pytest.raises(BackupBroken):
+            delete_backup(folder, NAME, only_if=[made.mark])
+        assert (folder / NAME).exists()
 
 
 class TestDeleting:

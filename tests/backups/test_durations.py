@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tvarr_backup.backups.durations import parse_duration
+from tvarr_backup.backups.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,9 @@ def test_it_refuses_what_is_no_duration(text: str) -> None:
 def test_it_refuses_durations_that_cannot_be_meant(text: str, word: str) -> None:
     with pytest.raises(ValueError, match=f"{text!r} is too {word}; allowed are 1h to 9999w"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "formatted"), [("1w2d", "9d"), ("36h", "1d12h"), ("5h", "5h"), ("9999w", "69993d")])
+def test_it_writes_what_it_reads(text: str, formatted: str) -> None:
+    assert format_duration(parse_duration(text)) == formatted
+    assert parse_duration(formatted) == parse_duration(text)

@@ -16,9 +16,11 @@ from tests.backups.makers import FOREIGN, NOW, backup, filenames, packed, python
 from tvarr_backup.backups.catalogue import delete_backup, find_backup, protect_backup
 from tvarr_backup.backups.folder import (
     DELETED_ENDING,
+    UPLOADS_NAME,
     WORK_NAME,
     explained,
     prepare_folder,
+    receive_in,
     recover,
     require_room,
     work_in,
@@ -215,6 +217,62 @@ class TestWork:
         (folder / WORK_NAME / name).touch()
         assert recover(folder) == [f"{WORK_NAME}/{name}"]
         assert list((folder / WORK_NAME).iterdir()) == []
+
+
+class TestReceiving:
+    """What is coming in is nobody's business but its receiver's, however long it takes."""
+
+    def test_it_comes_in_beside_whoever_is_at_work(self, folder: Path, live: Path) -> None:
+        with receive_in(folder) as place:
+            assert place.parent == folder / WORK_NAME / UPLOADS_NAME
+            (place / "file").write_bytes(b"half")
+            made = backup(live, folder)
+            delete_backup(folder, made.filename)
+            assert recover(folder) == []
+            assert (place / "file").read_bytes() == b"half"
+        assert sorted(state(folder)) == [LOCK_NAME, WORK_NAME]
+
+    def test_it_may_be_the_first_in_a_new_folder(self, tmp_path: Path) -> None:
+        folder = prepare_folder(tmp_path / "new")
+        with receive_in(folder) as place:
+            assert place.is_dir()
+        assert sorted(state(folder)) == [WORK_NAME]
+
+    def test_what_a_killed_receiver_leaves_is_removed_by_the_next_operation(self, folder: Path, live: Path) -> None:
+        code = (
+            "import os, sys; from pathlib import Path; from tvarr_backup.backups.folder import receive_in\n"
+            "with receive_in(Path(sys.argv[1])) as place: (place / 'file').touch(); print(1, flush=True); os._exit(0)"
+        )
+        python(code, folder)
+        (left,) = (folder / WORK_NAME / UPLOADS_NAME).iterdir()
+        with receive_in(folder) as place:
+            assert recover(folder) == [f"{WORK_NAME}/{UPLOADS_NAME}/{left.name}"]
+            assert place.exists()
+        assert sorted(state(folder)) == [LOCK_NAME, WORK_NAME]
+
+    @pytest.mark.parametrize("what", ["file", "link"])
+    def test_what_stands_in_its_place_is_refused_and_removed_by_the_next_operation(
+        self, folder: Path, what: str
+    ) -> None:
+        place = folder / WORK_NAME / UPLOADS_NAME
+        place.symlink_to(folder) if what == "link" else place.touch()
+        with pytest.raises(BackupFolderUnusable), receive_in(folder):
+            pytest.fail("it was used")
+        assert recover(folder) == [f"{WORK_NAME}/{UPLOADS_NAME}"]
+        with receive_in(folder) as place:
+            assert place.is_dir()
+
+    def test_a_link_in_the_place_of_the_work_folder_is_refused(self, folder: Path) -> None:
+        (folder / WORK_NAME).rmdir()
+        (folder.parent / "elsewhere").mkdir()
+        (folder / WORK_NAME).symlink_to(folder.parent / "elsewhere")
+        with pytest.raises(BackupFolderUnusable, match=r"\.work is no folder"), receive_in(folder):
+            pytest.fail("it was used")
+        assert list((folder.parent / "elsewhere").iterdir()) == []
+
+    def test_a_full_disk_is_told_as_such(self, folder: Path) -> None:
+        with pytest.raises(NoRoom), receive_in(folder):
+            raise OSError(28, "No space left on device")
 
 
 class TestWords:

@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
+from tvarr_backup.backups.cron import ALLOWED_CRONS
 from tvarr_backup.backups.durations import ALLOWED_DURATIONS
 
 LEVELS = ("debug", "info")
@@ -22,6 +23,8 @@ READERS: dict[str, Callable[[], Any]] = {
     "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
     "origins": lambda: env.origins("HARBOUR"),
     "time_zone": lambda: env.time_zone("HARBOUR", "UTC"),
+    "flag": lambda: env.flag("HARBOUR", default=True),
+    "cron": lambda: env.cron("HARBOUR", "0 2 * * *"),
     "database": lambda: env.database("HARBOUR", Path("/srv/harbour.db"))["NAME"],
 }
 ACCEPTED: list[tuple[str, str, Any]] = [
@@ -46,6 +49,10 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("origins", "http://[::1]:8080", ["http://[::1]:8080"]),
     ("time_zone", "Europe/Berlin", "Europe/Berlin"),
     ("time_zone", ":America/New_York", "America/New_York"),
+    *[("flag", value, True) for value in ("true", "Yes", " ON ", "1")],
+    *[("flag", value, False) for value in ("false", "No", "OFF", "0")],
+    ("cron", "30 4 * * SUN", "30 4 * * SUN"),
+    ("cron", "0 0 2 * * *", "0 2 * * *"),
     ("database", "/srv/a.db", "/srv/a.db"),
     ("database", "a.db", str(Path.cwd() / "a.db")),
     ("database", "./with:colon.db", str(Path.cwd() / "with:colon.db")),
@@ -67,6 +74,8 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("hosts", ["my_own_name"]),
     ("origins", []),
     ("time_zone", "UTC"),
+    ("flag", True),
+    ("cron", "0 2 * * *"),
     ("database", "/srv/harbour.db"),
 ]
 REFUSED: list[tuple[str, str, str]] = [
@@ -99,6 +108,8 @@ REFUSED: list[tuple[str, str, str]] = [
         ("time_zone", value, "a zone name such as UTC or Europe/Berlin")
         for value in ("Mars/Base", "../etc/passwd", "/etc/localtime", "Europe", "+01:00")
     ],
+    *[("flag", value, "one of true, yes, on, 1, false, no, off, 0") for value in ("2", "enabled", "wahr")],
+    *[("cron", value, ALLOWED_CRONS) for value in ("@daily", "30 0 2 * * *", "0 0 31 2 *", "x y z a b c")],
     *[
         ("database", value, "the path of an SQLite file, file:PATH or sqlite:///PATH")
         for value in (

@@ -365,7 +365,7 @@ MUTANTS = (
     Mutant(
         "protection not heeded",
         "catalogue",
-        "            if find_backup(folder, filename).sidecar.protected:\n",
+        "            if backup.sidecar.protected:\n",
         "            if not find_backup(folder, filename):\n",
         Quick("test_catalogue.py", "protected_one_is_refused"),
     ),

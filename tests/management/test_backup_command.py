@@ -163,11 +163,12 @@ def test_what_the_next_clean_up_removes_is_what_it_then_removes(prepared: Instal
     names = [create(prepared)["filename"] for _ in range(3)]
     _make_scheduled(prepared, names)
     if setting == "environment":
-        prepared.environment["TVARR_BACKUP_RETENTION"] = "1"
+        prepared.environment["TVARR_BACKUP_SCHEDULE_RETENTION"] = "1"
     else:
         with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
             connection.execute(
-                "INSERT INTO operations_backupsettings (id, keep, keep_all, max_age) VALUES (1, 1, false, '')"
+                "INSERT INTO operations_backupsettings (id, cron, time_zone, keep, keep_all, max_age) "
+                "VALUES (1, '', '', 1, false, '')"
             )
     announced = prepared.json("backup", "prune", "--dry-run", "--json")["removed"]
     assert announced == names[:2]
@@ -213,8 +214,8 @@ def test_bad_input_is_refused_in_words(prepared: Installation, arguments: tuple[
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("TVARR_BACKUP_RETENTION", "0", "a whole number from 1 to 100000"),
-        ("TVARR_BACKUP_MAX_AGE", "soon", "whole weeks, days and hours"),
+        ("TVARR_BACKUP_SCHEDULE_RETENTION", "0", "a whole number from 1 to 100000"),
+        ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon", "whole weeks, days and hours"),
     ],
 )
 def test_a_setting_that_is_nonsense_stops_it(prepared: Installation, name: str, value: str, allowed: str) -> None:

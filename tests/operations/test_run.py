@@ -22,6 +22,7 @@ from tvarr_backup.errors import (
     InternalError,
     OperationCancelled,
     OperationRunning,
+    PreconditionFailed,
     TvarrBackupError,
     UploadRefused,
 )
@@ -245,6 +246,22 @@ def test_a_backup_is_deleted_unless_it_is_protected(folder: Path) -> None:
     assert do(OperationKind.DELETE, filename=gone).result == {"removed": [gone]}
     refused(BackupProtected, OperationKind.DELETE, filename=kept)
     assert filenames(folder) == [kept]
+
+
+def test_one_that_has_changed_since_it_was_seen_is_not_deleted(folder: Path) -> None:
+    name = made()
+    refused(PreconditionFailed, OperationKind.DELETE, filename=name, only_if=["other"])
+    mark = find_backup(folder, name).mark
+    assert do(OperationKind.DELETE, filename=name, only_if=[mark]).result == {"removed": [name]}
+
+
+def test_what_was_received_is_called_as_its_sender_called_it(folder: Path, tmp_path: Path) -> None:
+    name = made(note="theirs")
+    sent = (folder / name).rename(tmp_path / "file")
+    described = (folder / name.replace(".db.gz", ".meta.json")).rename(tmp_path / "meta")
+    do(OperationKind.ADOPT, source=str(sent), filename=name, sidecar=str(described))
+    (backup,) = read_folder(folder).backups
+    assert (backup.filename, backup.sidecar.note) == (name, "theirs")
 
 
 def test_a_copy_of_a_database_is_taken_in(folder: Path, attached: Path, tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 from knox.models import AbstractAuthToken
+
+LONGEST_NAME = 100
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
     """A program's key to the API: stored as a hash, shown once when it is made, and revoked by deleting its row."""
 
     name: models.CharField[str, str] = models.CharField(
-        max_length=100, help_text="What uses it, so that it can be revoked by name."
+        max_length=LONGEST_NAME, help_text="What uses it, so that it can be revoked by name."
     )
 
     class Meta:
@@ -20,6 +23,11 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
 
     def __str__(self) -> str:
         return f"{self.name} ({self.user})"
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over; it is listed until somebody revokes it."""
+        return self.expiry is not None and self.expiry <= timezone.now()
 
 
 class Configuration(models.Model):  # noqa: DJ008  # there are no rows

@@ -3,9 +3,9 @@
 from django.apps import apps
 from django.contrib import admin
 
-from tvarr_backup.admin import backups, catalogue, kinds, operations
+from tvarr_backup.admin import access, backups, catalogue, kinds, operations
 
-__all__ = ["backups", "catalogue", "kinds", "operations"]
+__all__ = ["access", "backups", "catalogue", "kinds", "operations"]
 
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"

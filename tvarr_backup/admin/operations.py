@@ -12,12 +12,14 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.operations.models import BackupSettings, Operation
+from tvarr_backup.operations import schedule
+from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
 from tvarr_backup.operations.track import cancel
@@ -89,16 +91,40 @@ class OperationAdmin(LookOnlyAdmin):
 
 @admin.register(BackupSettings)
 class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
-    """One row, made when it is first stored; what the next clean-up removes is said beside it."""
+    """One row, made when it is first stored; what follows from what is stored is said beside it."""
 
-    fields = ("keep", "keep_all", "max_age", "from_environment", "next_clean_up")
-    readonly_fields = ("from_environment", "next_clean_up")
+    fieldsets = (
+        ("When", {"fields": ("enabled", "cron", "time_zone", "description", "next_runs", "last_run")}),
+        ("What is kept", {"fields": ("keep", "keep_all", "max_age", "next_clean_up")}),
+        (None, {"fields": ("from_environment",)}),
+    )
+    readonly_fields = ("description", "next_runs", "last_run", "next_clean_up", "from_environment")
+
+    @admin.display(description="in words")
+    def description(self, _settings: BackupSettings) -> str:
+        return schedule.describe(BackupSettings.load())
+
+    @admin.display(description="next times")
+    def next_runs(self, _settings: BackupSettings) -> str:
+        times = schedule.next_runs(BackupSettings.load(), datetime.now(UTC))
+        return format_html_join("", "{}<br>", ((f"{time:%A, %d %B %Y, %H:%M %Z}",) for time in times)) or "none"
+
+    @admin.display(description="last time")
+    def last_run(self, _settings: BackupSettings) -> str:
+        last = Operation.objects.filter(origin=Origin.SCHEDULE).first()
+        if last is None:
+            return "none yet"
+        address = reverse("admin:operations_operation_change", args=[last.pk])
+        words = (
+            f"{timezone.localtime(last.created_at):%A, %d %B %Y, %H:%M %Z}: {last.get_state_display()}. {last.error}"
+        )
+        return format_html('<a href="{}">{}</a>', address, words)
 
     @admin.display(description="the environment's defaults")
     def from_environment(self, _settings: BackupSettings) -> str:
         default = conf.default_policy()
         age = f"those older than {default.max_age} go too" if default.max_age else "no limit of age"
-        return f"{default.keep} automatic backups are kept, {age}"
+        return f"{schedule.describe(BackupSettings())}; {default.keep} automatic backups are kept, {age}"
 
     @admin.display(description="the next clean-up removes")
     def next_clean_up(self, _settings: BackupSettings) -> str:
@@ -106,6 +132,11 @@ class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the st
             return ", ".join(next_to_go()) or "nothing"
         except TvarrBackupError as problem:
             return str(problem)
+
+    def save_model(self, request: HttpRequest, obj: BackupSettings, form: Any, change: bool) -> None:  # noqa: FBT001  # Django's signature
+        """The schedule follows what is stored."""
+        super().save_model(request, obj, form, change)
+        schedule.arm()
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False

@@ -2,36 +2,161 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from copy import copy
+from typing import Any, NoReturn
 
-from knox.auth import TokenAuthentication
-from rest_framework.authentication import BasicAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from django.contrib.auth import authenticate
+from django.http import HttpRequest, QueryDict
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from knox.crypto import hash_token
+from rest_framework.authentication import (
+    BaseAuthentication,
+    BasicAuthentication,
+    CSRFCheck,
+    SessionAuthentication,
+    get_authorization_header,
+)
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied, Throttled
 from rest_framework.request import Request
 
+from tvarr_backup.access import lockout
+from tvarr_backup.access.models import ApiToken
 
-class BearerToken(TokenAuthentication):  # type: ignore[misc]  # knox has no types
+_REALM = "tvarr-backup"
+_TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class LockedOut(Throttled):
+    """Too many wrong passwords for a name from an address."""
+
+    default_code = "locked_out"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(detail=lockout.sentence(seconds))
+        self.wait = seconds
+
+
+class CsrfFailed(PermissionDenied):
+    """A write with the browser's session that does not prove that one of our pages sent it."""
+
+    default_code = "csrf_failed"
+    default_detail = "With a session, a write needs the header X-CSRFToken of this site's own pages."
+
+
+class BearerToken(BaseAuthentication):
     """`Authorization: Bearer TOKEN`."""
 
-    def authenticate_credentials(self, token: bytes) -> Any:
-        """Who has this token, and the token; what is no token at all is an invalid one."""
-        if not token.isascii():
-            raise AuthenticationFailed("Invalid token.")
-        return super().authenticate_credentials(token)
+    def authenticate(self, request: Request) -> Any:
+        """The token's user, and the token."""
+        words = get_authorization_header(request).split(None, 1)
+        if not words or words[0].lower() != b"bearer":
+            return None
+        return _user_of(words[1].decode("latin-1") if len(words) == 2 else "")
+
+    def authenticate_header(self, _request: Request) -> str:
+        return f'Bearer realm="{_REALM}"'
 
 
-class ApiKey(BearerToken):
+class ApiKey(BaseAuthentication):
     """`X-Api-Key: TOKEN`, as programs of this field send it."""
 
     def authenticate(self, request: Request) -> Any:
-        key = request.META.get("HTTP_X_API_KEY", "")
-        return self.authenticate_credentials(key.encode("utf-8", "surrogateescape")) if key else None
+        """The token's user, and the token."""
+        key = request.META.get("HTTP_X_API_KEY")
+        return None if key is None else _user_of(key)
 
     def authenticate_header(self, _request: Request) -> str:
-        return "X-Api-Key"
+        return f'Bearer realm="{_REALM}"'
+
+
+def _user_of(secret: str) -> tuple[Any, ApiToken]:
+    """Who has this token, and the token. An index finds its hash; the secret itself is compared with nothing."""
+    if not _TOKEN.fullmatch(secret):
+        raise AuthenticationFailed("This is no token.")
+    token = ApiToken.objects.select_related("user").filter(digest=hash_token(secret)).first()
+    if token is None:
+        raise AuthenticationFailed("This token is not known: it is misspelt, or was revoked.")
+    if token.is_expired:
+        raise AuthenticationFailed("This token has expired.")
+    if not token.user.is_active:
+        raise AuthenticationFailed("The user of this token is not active.")
+    return token.user, token
 
 
 class Basic(BasicAuthentication):
-    """Name and password, for `curl -u`."""
+    """Name and password, for `curl -u`. Wrong ones count as those of the sign-in page do."""
 
-    www_authenticate_realm = "tvarr-backup"
+    www_authenticate_realm = _REALM
+
+    def authenticate_credentials(self, userid: str, password: str, request: Any = None) -> Any:
+        """Whoever counts failures looks into the form that was sent; here that would read a whole upload."""
+        without_body = HttpRequest()
+        without_body.META = request.META
+        without_body.path = without_body.path_info = request.path_info
+        user = authenticate(without_body, username=userid, password=password)
+        address = request.META.get("REMOTE_ADDR", "")
+        if getattr(without_body, "axes_locked_out", False):
+            raise LockedOut(lockout.seconds_closed(userid, address))
+        if user is None:
+            raise AuthenticationFailed("Name or password is wrong.")
+        lockout.forget_failures(userid, address)
+        return user, None
+
+
+class Session(SessionAuthentication):
+    """The browser's session. A write must bring the mark of our own pages in a header."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Looking for the mark in a form, as Django also does, would read a whole upload."""
+        without_body: Any = copy(request._request)  # noqa: SLF001  # the framework has no other way to it
+        without_body.POST = QueryDict()
+        check = CSRFCheck(_unused)
+        check.process_request(without_body)
+        if check.process_view(without_body, None, (), {}):  # type: ignore[arg-type]  # as the framework calls it
+            raise CsrfFailed
+
+
+def _unused(_request: HttpRequest) -> NoReturn:
+    raise AssertionError
+
+
+class _Scheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its registry has no types
+    """How the schema calls one of these classes."""
+
+    definition: dict[str, str]
+
+    def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
+        return self.definition
+
+
+class BearerScheme(_Scheme):  # type: ignore[no-untyped-call]
+    """In the schema: `bearer`."""
+
+    target_class = BearerToken
+    name = "bearer"
+    definition = {"type": "http", "scheme": "bearer"}
+
+
+class ApiKeyScheme(_Scheme):  # type: ignore[no-untyped-call]
+    """In the schema: `apiKey`."""
+
+    target_class = ApiKey
+    name = "apiKey"
+    definition = {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
+
+
+class BasicScheme(_Scheme):  # type: ignore[no-untyped-call]
+    """In the schema: `basic`."""
+
+    target_class = Basic
+    name = "basic"
+    definition = {"type": "http", "scheme": "basic"}
+
+
+class SessionScheme(_Scheme):  # type: ignore[no-untyped-call]
+    """In the schema: `session`."""
+
+    target_class = Session
+    name = "session"
+    definition = {"type": "apiKey", "in": "cookie", "name": "tvarr_backup_session"}

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
-from django.db import DatabaseError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.conf import settings
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, ValidationError
+from django.db import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
+from rest_framework.fields import get_error_detail
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
+from rest_framework.settings import api_settings
+from rest_framework.views import APIView, set_rollback
 
-from tvarr_backup import errors
+from tvarr_backup import conf, errors
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,9 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.MemberInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.PlanStale, HTTPStatus.CONFLICT),
     (errors.ImportRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.PreconditionFailed, HTTPStatus.PRECONDITION_FAILED),
+    (errors.LengthRequired, HTTPStatus.LENGTH_REQUIRED),
+    (errors.UploadTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.BackupBusy, HTTPStatus.CONFLICT),
     (errors.BackupNotFound, HTTPStatus.NOT_FOUND),
     (errors.BackupBroken, HTTPStatus.CONFLICT),
@@ -46,6 +54,12 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.ArchiveDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.NoRoom, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.OperationCancelled, HTTPStatus.CONFLICT),
+    (errors.OperationInterrupted, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.OperationTimedOut, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.CopyFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (errors.RestoreFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (errors.InternalError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (errors.DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -66,70 +80,113 @@ def problem(
     }
 
 
-def handle(exception: Exception, _context: Any) -> Response | None:
+def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     """REST framework's exception handler; `None` leaves what is nobody's fault but ours to Django, which logs it."""
-    found = _described(exception)
+    found = _described(exception, context)
     if found is None:
         return None
     set_rollback()
     body, headers = found
+    # Whatever the call answers with otherwise, and whatever its caller takes: a problem is JSON.
+    context["request"].accepted_renderer = JSONRenderer()
+    context["request"].accepted_media_type = JSONRenderer.media_type
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
-def _described(exception: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
+def _described(exception: Exception, context: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]] | None:
     if isinstance(exception, errors.TvarrBackupError):
         return _of_ours(exception), {}
     if isinstance(exception, ValidationError):
-        exception = exceptions.ValidationError(exceptions.get_error_detail(exception))  # type: ignore[attr-defined]
+        exception = exceptions.ValidationError(get_error_detail(exception))
     if isinstance(exception, Http404):
         exception = exceptions.NotFound()
     if isinstance(exception, PermissionDenied):
         exception = exceptions.PermissionDenied()
     if isinstance(exception, RequestDataTooBig):
         return problem(413, "request_too_large", "The request is larger than is allowed."), {}
+    if isinstance(exception, UnreadablePostError):
+        return problem(400, "body_incomplete", "The request broke off."), {}
     if isinstance(exception, DatabaseError):
-        logger.error("A request failed because of the database: %s", exception)
-        return problem(503, "database_unusable", "The database cannot be used just now; the log says why."), {}
+        return _of_database(exception)
     if not isinstance(exception, exceptions.APIException):
         return None
-    return _of_framework(exception)
+    return _of_framework(exception, context)
+
+
+def _of_database(exception: DatabaseError) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """What others did to the database or the disk is told apart from statements of ours that are wrong."""
+    if isinstance(exception, (ProgrammingError, DataError, NotSupportedError)):
+        return None
+    logger.error("A request failed because of the database.", exc_info=exception)
+    if isinstance(exception, IntegrityError):
+        return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again."), {}
+    if "locked" in str(exception):
+        return problem(503, "database_busy", "Others kept the database busy for too long; try again."), {}
+    return problem(503, "database_unusable", "The database cannot be used just now; the log says why."), {}
+
+
+def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:
+    """The status that a failure of ours is answered with."""
+    return next((status for base, status in _STATUS if issubclass(kind, base)), HTTPStatus.BAD_REQUEST)
 
 
 def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
-    status = next((status for kind, status in _STATUS if isinstance(exception, kind)), HTTPStatus.BAD_REQUEST)
-    return problem(status, exception.code, str(exception))
+    members: dict[str, Any] = (
+        {"operation": exception.operation or None} if isinstance(exception, errors.OperationRunning) else {}
+    )
+    return problem(status_of(type(exception)), exception.code, without_paths(str(exception)), **members)
 
 
-def _of_framework(exception: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:
+def without_paths(text: str) -> str:
+    """A sentence of ours in which folders and databases are called by their last names only."""
+    places = [Path(settings.BACKUP_DIRECTORY), Path(settings.STORAGE_BASE_DIR), *map(conf.database_path, connections)]
+    for place in sorted({*places, *(place.resolve() for place in places)}, key=lambda place: -len(str(place))):
+        text = text.replace(str(place), place.name)
+    return text
+
+
+def _of_framework(
+    exception: exceptions.APIException, context: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
     headers = {}
     if getattr(exception, "auth_header", None):
         headers["WWW-Authenticate"] = exception.auth_header  # type: ignore[attr-defined]
     if getattr(exception, "wait", None):
         headers["Retry-After"] = f"{exception.wait:.0f}"  # type: ignore[attr-defined]
     if isinstance(exception, exceptions.ValidationError):
-        found = list(_pointed(exception.get_full_details(), ""))
+        found = list(_pointed(exception.detail, ""))
         detail = found[0]["detail"] if len(found) == 1 else f"{len(found)} things are wrong with the request."
         return problem(400, "invalid", detail, found), headers
-    codes = exception.get_codes()
-    return problem(exception.status_code, str(codes), str(exception.detail)), headers
+    detail = _in_our_words(exception, context["view"])
+    return problem(exception.status_code, str(exception.get_codes()), detail), headers
+
+
+def _in_our_words(exception: exceptions.APIException, view: APIView) -> str:
+    """The framework's own sentences repeat what was sent, and do not say what is allowed."""
+    if isinstance(exception, exceptions.MethodNotAllowed):
+        return f"This method is not known here; allowed are {', '.join(view.allowed_methods)}."
+    if isinstance(exception, exceptions.UnsupportedMediaType):
+        allowed = dict.fromkeys(str(parser.media_type) for parser in view.get_parsers())
+        return f"The body is of a type that is not taken here; allowed is {' or '.join(allowed)}."
+    if isinstance(exception, exceptions.NotAcceptable):
+        answers = dict.fromkeys(str(renderer.media_type) for renderer in view.get_renderers())
+        return f"This call answers with {' or '.join(answers)}, which the Accept header excludes."
+    return str(exception.detail)
 
 
 def _pointed(details: Any, pointer: str) -> Iterator[dict[str, str]]:
     """Findings of serializers, as deep as they are, each with its JSON pointer (RFC 6901)."""
-    if (
-        isinstance(details, Mapping)
-        and set(details) == {"message", "code"}
-        and not isinstance(details["message"], dict)
-    ):
-        yield {"pointer": pointer, "code": str(details["code"]), "detail": str(details["message"])}
-    elif isinstance(details, Mapping):
+    if isinstance(details, Mapping):
         for name, value in details.items():
-            step = "" if name == "non_field_errors" else "/" + str(name).replace("~", "~0").replace("/", "~1")
+            whole = name in {api_settings.NON_FIELD_ERRORS_KEY, NON_FIELD_ERRORS}
+            step = "" if whole else "/" + str(name).replace("~", "~0").replace("/", "~1")
             yield from _pointed(value, pointer + step)
     elif isinstance(details, list):
-        leaves = all(isinstance(value, Mapping) and "message" in value for value in details)
+        leaves = all(isinstance(value, exceptions.ErrorDetail) for value in details)
         for number, value in enumerate(details):
             yield from _pointed(value, pointer if leaves else f"{pointer}/{number}")
+    else:
+        yield {"pointer": pointer, "code": str(details.code), "detail": str(details)}
 
 
 # --- What no view of the API has answered ----------------------------------------------------------------------------
@@ -137,7 +194,7 @@ def _pointed(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that wants problems as JSON."""
-    return request.path_info.startswith("/api/")
+    return request.path_info == "/api" or request.path_info.startswith("/api/")
 
 
 def answer(status: int, code: str, detail: str) -> JsonResponse:

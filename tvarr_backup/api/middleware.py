@@ -1,4 +1,4 @@
-"""What all of `/api/` has in common before a view is found."""
+"""What all of `/api/` has in common before a view is found, and after one has answered."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-from tvarr_backup.api.errors import is_api
+from tvarr_backup.api.errors import answer, is_api
+
+_UTF_8 = {"utf-8", "utf8"}
 
 
-class OptionalSlash:
-    """A slash at the end of an API address means nothing."""
+class Entrance:
+    """A slash at the end of an API address means nothing; a body has a length and is UTF-8; no answer is kept."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if is_api(request) and request.path_info.endswith("/"):
-            request.path_info = request.path_info[:-1]
-        return self._get_response(request)
+        if not is_api(request):
+            return self._get_response(request)
+        request.path_info = request.path_info.removesuffix("/")
+        response = _refusal_of_body(request) or self._get_response(request)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def _refusal_of_body(request: HttpRequest) -> HttpResponseBase | None:
+    """What Django would misread: it takes a body in chunks for none, and decodes addresses, too, by the body's charset."""
+    if "Transfer-Encoding" in request.headers:
+        return answer(411, "length_required", "A body in chunks is not taken; say its length in Content-Length.")
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in _UTF_8:
+        return answer(415, "unsupported_media_type", "The body's charset is not taken here; allowed is utf-8.")
+    return None

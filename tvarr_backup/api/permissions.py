@@ -1,4 +1,4 @@
-"""Permissions of views that are not about one model."""
+"""Who may do what: by the table that a view is about, or by what the view says. Nobody without a user may anything."""
 
 from __future__ import annotations
 
@@ -18,16 +18,28 @@ class TablePermissions(DjangoModelPermissions):
         "OPTIONS": ["%(app_label)s.view_%(model_name)s"],
     }
 
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return bool(_only_asks_for_methods(request, view) or super().has_permission(request, view))
+
 
 class NamedPermissions(BasePermission):
     """What the view's `required_permissions` say for its action, or for the method where it has no actions.
 
-    A view that forgets one is closed to all but superusers.
+    A view that forgets one is closed to all but superusers. HEAD needs what GET needs.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        if _only_asks_for_methods(request, view):
+            return True
         if not request.user.is_authenticated:
             return False
         required: Mapping[str, str] = view.required_permissions
-        name = getattr(view, "action", None) or str(request.method).lower()
+        name = getattr(view, "action", None) or str(request.method).lower().replace("head", "get")
         return request.user.is_superuser or (name in required and request.user.has_perm(required[name]))
+
+
+def _only_asks_for_methods(request: Request, view: Any) -> bool:
+    """Whether a user will only learn which methods there are: from OPTIONS, or from the refusal of one that is not."""
+    method = str(request.method).lower()
+    known = method in view.http_method_names and hasattr(view, method)
+    return bool(request.user.is_authenticated and (method == "options" or not known))

@@ -59,6 +59,7 @@ def adopt_backup(
     required: RequiredSchema,
     *,
     filename: str = "",
+    sidecar: Path | None = None,
     note: str = "",
     live: Path | None = None,
     accept_broken_references: bool = False,
@@ -66,8 +67,8 @@ def adopt_backup(
 ) -> Backup:
     """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
 
-    What the file is, its content says. `filename` is what it was called where `source` is a temporary name; a sidecar
-    beside `source` gives time, note and checksum. The new backup is marked imported and protected. Rows that refer to
+    What the file is, its content says. `filename` is what it was called where `source` is a temporary name. `sidecar`, or
+    else the one beside `source`, gives time, note and checksum. The new backup is marked imported and protected. Rows that refer to
     rows which are not there are refused unless `accept_broken_references`. Raises `UploadRefused` with what the file is
     instead, or what `create_backup` raises; then nothing is left of it.
     """
@@ -75,7 +76,7 @@ def adopt_backup(
     with work_in(folder) as work, _opened(source, live) as file:
         require_room(folder, os.fstat(file.fileno()).st_size, "Taking the file in")
         try:
-            staged, described = _stage(file, work, _sidecar_beside(source), progress)
+            staged, described = _stage(file, work, _description(source, sidecar), progress)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
             raise UploadRefused(f"{shown} cannot be taken in. {problem}") from problem
         _require_database(staged, shown)
@@ -85,7 +86,7 @@ def adopt_backup(
         packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
         _require_acceptable(examined, shown, accept_broken_references=accept_broken_references)
         progress(Phase.PUBLISH, 0, size)
-        sidecar = describe(
+        made = describe(
             packed,
             examined,
             kind=BackupKind.UPLOADED,
@@ -94,7 +95,7 @@ def adopt_backup(
             seq=next_seq(read_folder(folder)),
             note=given or (_one_line(described.note) if described else ""),
         )
-        taken_in = sidecar.with_changes(
+        taken_in = made.with_changes(
             protected=True, imported=True, tvarr_version=_one_line(described.tvarr_version) if described else ""
         )
         return publish_backup(folder, work, name, taken_in)
@@ -119,7 +120,9 @@ def _opened(source: Path, live: Path | None) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _sidecar_beside(source: Path) -> Sidecar | None:
+def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
+    if sidecar is not None:
+        return read_sidecar(sidecar)
     name = parse_name(source.name)
     path = source.with_name(name.sidecar) if name else None
     return read_sidecar(path) if path is not None and path.exists() else None
@@ -184,7 +187,8 @@ def _require_acceptable(examined: Examined, filename: str, *, accept_broken_refe
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(
             f"{filename} was not taken in: {' '.join(examined.warnings)} If that was so where it comes from, take it in "
-            "all the same with --accept-broken-references."
+            "all the same, and say that broken references are accepted: --accept-broken-references for the command, "
+            "accept_broken_references in a request."
         )
 
 

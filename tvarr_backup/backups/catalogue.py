@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tvarr_backup.errors import (
     BackupNotFound,
     BackupProtected,
     NoteInvalid,
+    PreconditionFailed,
     SidecarInvalid,
 )
 
@@ -36,6 +39,11 @@ class Backup:
     def name(self) -> BackupName:
         """The parts of the file name."""
         return _named(self.filename)
+
+    @property
+    def mark(self) -> str:
+        """Another one after every change of what is said of the backup, and the same again after the same change."""
+        return hashlib.sha256(encode_sidecar(self.sidecar)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -82,26 +90,41 @@ def find_backup(folder: Path, filename: str) -> Backup:
     return found
 
 
-def protect_backup(folder: Path, filename: str, *, protected: bool | None = None, note: str | None = None) -> Backup:
-    """Set or lift the protection, and change the note; `None` leaves either as it is. Only the sidecar is written."""
+def protect_backup(
+    folder: Path,
+    filename: str,
+    *,
+    protected: bool | None = None,
+    note: str | None = None,
+    only_if: Collection[str] | None = None,
+) -> Backup:
+    """Set or lift the protection, and change the note; `None` leaves either as it is. Only the sidecar is written.
+
+    Raises `PreconditionFailed` where the backup's mark is none of `only_if`.
+    """
     changes: dict[str, Any] = {} if protected is None else {"protected": protected}
     if note is not None:
         changes["note"] = checked_note(note)
     with work_in(folder) as work:
-        return rewrite_sidecar(folder, work, find_backup(folder, filename), **changes)
+        backup = find_backup(folder, filename)
+        _require_mark(backup, only_if)
+        return rewrite_sidecar(folder, work, backup, **changes)
 
 
-def delete_backup(folder: Path, filename: str) -> None:
+def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | None = None) -> None:
     """Delete one backup, or what is broken under a backup's name, unless that is a folder.
 
-    Raises `BackupProtected`, `BackupNotFound` or `BackupBroken`.
+    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` where the mark of the backup is none
+    of `only_if`.
     """
     with work_in(folder) as work:
         try:
-            if find_backup(folder, filename).sidecar.protected:
+            backup = find_backup(folder, filename)
+            _require_mark(backup, only_if)
+            if backup.sidecar.protected:
                 raise BackupProtected(f"{filename} is protected; lift the protection before you delete it.")
         except BackupBroken:  # a person's wish is enough for what is no backup
-            if stat.S_ISDIR((folder / filename).lstat().st_mode):
+            if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
                 raise
         except BackupNotFound:
             name = parse_name(filename)
@@ -179,6 +202,11 @@ def checked_note(note: str) -> str:
     if not note.isprintable():
         raise NoteInvalid("The note must be one line of text, without control characters.")
     return note
+
+
+def _require_mark(backup: Backup, only_if: Collection[str] | None) -> None:
+    if only_if is not None and backup.mark not in only_if:
+        raise PreconditionFailed(f"{backup.filename} has been changed since it was looked at; look at it again.")
 
 
 def _named(filename: str) -> BackupName:

@@ -19,3 +19,9 @@ def parse_duration(text: str) -> timedelta:
     if not timedelta(0) < duration <= _LONGEST:
         raise ValueError(f"{text!r} is too {'long' if duration else 'short'}; allowed are 1h to 9999w.")
     return duration
+
+
+def format_duration(duration: timedelta) -> str:
+    """A duration of whole hours as `parse_duration` reads it, in days and hours: `30d`, `1d12h`."""
+    days, hours = duration.days, duration.seconds // 3600
+    return (f"{days}d" if days else "") + (f"{hours}h" if hours else "")

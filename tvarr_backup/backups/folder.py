@@ -3,6 +3,7 @@
 `.work` holds what is in the making. Two names in it mean something: a link to an archive of the folder that has no
 sidecar yet (its publishing broke off), and a sidecar with `.deleted` behind its archive's name (its deletion broke
 off). Nothing else tells our own leftovers from an archive that somebody put here by hand, and that is never touched.
+Two folders in it are others' business: `restore`, and `uploads`, where files come in beside whoever is at work.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tvarr_backup.backups.durable import sync_folder
+from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.errors import BackupFolderUnusable, NoRoom
@@ -23,6 +25,8 @@ from tvarr_backup.errors import BackupFolderUnusable, NoRoom
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
 """In `.work`: what a restore must remember and keep until it is settled. Only a restore removes it."""
+UPLOADS_NAME = "uploads"
+"""In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
 OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
 DELETED_ENDING = ".deleted"
 MARGIN_BYTES = 64 * 2**20
@@ -70,6 +74,17 @@ def work_in(folder: Path) -> Iterator[Path]:
                 clean_up(folder)
 
 
+@contextlib.contextmanager
+def receive_in(folder: Path) -> Iterator[Path]:
+    """A folder in the backup folder for what is coming in; that takes hours, and nobody is kept from work meanwhile.
+
+    It is removed at the end, and by the next operation where this process is killed. Raises `NoRoom` or
+    `BackupFolderUnusable`.
+    """
+    with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
+        yield place
+
+
 def recover(folder: Path) -> list[str]:
     """Clean up after a crash; the names of what was removed. Raises `BackupBusy` where somebody is at work."""
     with explained(folder), backup_lock(folder):
@@ -80,17 +95,15 @@ def clean_up(folder: Path) -> list[str]:
     """Empty the folder for temporary files; the caller holds the lock. Can be cut short and run again.
 
     The archive of a publishing that broke off goes, because without a sidecar it is no backup, and so does what a
-    deletion that broke off has left. Whatever else lies in the backup folder stays.
+    deletion that broke off has left. Whatever else lies in the backup folder stays, and so does what somebody is still
+    receiving.
     """
-    work = folder / WORK_NAME
-    try:
-        work.mkdir(mode=0o700)
-        sync_folder(folder)
-    except FileExistsError:
-        if not stat.S_ISDIR(work.lstat().st_mode):
-            raise BackupFolderUnusable(f"{work} is no folder, but temporary files belong there.") from None
+    work = _work_folder(folder)
     removed = []
     for path in sorted(path for path in work.iterdir() if path.name != RESTORE_NAME):
+        if path.name == UPLOADS_NAME and path.is_dir() and not path.is_symlink():
+            removed += [f"{WORK_NAME}/{UPLOADS_NAME}/{name}" for name in remove_abandoned(path)]
+            continue
         leftover = _leftover_archive(folder, path)
         if leftover is not None:
             leftover.unlink()
@@ -137,6 +150,17 @@ def explained(folder: Path) -> Iterator[None]:
             f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
             + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
         ) from problem
+
+
+def _work_folder(folder: Path) -> Path:
+    work = folder / WORK_NAME
+    try:
+        work.mkdir(mode=0o700)
+        sync_folder(folder)
+    except FileExistsError:
+        if not stat.S_ISDIR(work.lstat().st_mode):
+            raise BackupFolderUnusable(f"{work} is no folder, but temporary files belong there.") from None
+    return work
 
 
 def _leftover_archive(folder: Path, path: Path) -> Path | None:

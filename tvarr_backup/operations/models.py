@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from tvarr_backup import conf
+from tvarr_backup.backups.cron import (
+    ALLOWED_CRONS,
+    ALLOWED_ZONES,
+    LONGEST_CRON,
+    LONGEST_ZONE,
+    Timetable,
+    parse_cron,
+    parse_zone,
+)
 from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sidecar import BackupKind
@@ -47,6 +58,7 @@ class Origin(models.TextChoices):
     """By which door an operation was asked for."""
 
     WEB = "web", "Web"
+    API = "api", "API"
     COMMAND = "command", "Command"
     SCHEDULE = "schedule", "Schedule"
 
@@ -54,14 +66,14 @@ class Origin(models.TextChoices):
 class Operation(models.Model):
     """Something that takes time, from its request to its end. This row is the truth about it, not the queue.
 
-        (web, schedule) -> queued -> running -> succeeded
-                             |         |  |---> attention     done, but a person should read `message`
-                             |         |  |---> failed        `error_code` and `error` say why
-                             |         |  |---> cancelled     asked for with `cancel_requested`
-                             |         |  '---> interrupted   the process was told to stop, or is gone
-        (command) -----------|---------'
-                             |---> cancelled      before it began
-                             '---> interrupted    its place in the queue is gone
+        (web, API, schedule) -> queued -> running -> succeeded
+                                  |         |  |---> attention     done, but a person should read `message`
+                                  |         |  |---> failed        `error_code` and `error` say why
+                                  |         |  |---> cancelled     asked for with `cancel_requested`
+                                  |         |  '---> interrupted   the process was told to stop, or is gone
+        (command) ----------------|---------'
+                                  |---> cancelled      before it began
+                                  '---> interrupted    its place in the queue is gone
 
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
@@ -141,12 +153,56 @@ def validate_max_age(text: str) -> None:
         ) from None
 
 
+def validate_cron(text: str) -> None:
+    """Refuse what is no time of a schedule."""
+    try:
+        parse_cron(text)
+    except ValueError:
+        raise ValidationError(
+            "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
+            code="invalid_cron",
+            params={"value": text[:LONGEST_CRON], "allowed": ALLOWED_CRONS},
+        ) from None
+
+
+def validate_time_zone(name: str) -> None:
+    """Refuse what is no time zone."""
+    try:
+        parse_zone(name)
+    except ValueError:
+        raise ValidationError(
+            "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
+            code="invalid_time_zone",
+            params={"value": name[:LONGEST_ZONE], "allowed": ALLOWED_ZONES},
+        ) from None
+
+
 class BackupSettings(models.Model):
     """What was set on the settings page: one row at most. What is not set there is as the environment says."""
 
     _KEEP_REFUSED = f"keep %(show_value)s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, or nothing."
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
+    enabled = models.BooleanField(
+        "scheduled backups",
+        null=True,
+        blank=True,
+        choices=[(None, "As the environment says"), (True, "On"), (False, "Off")],
+    )
+    cron = models.CharField(
+        "time",
+        max_length=LONGEST_CRON,
+        blank=True,
+        validators=[validate_cron],
+        help_text="Five cron fields: minute, hour, day of the month, month, day of the week. “0 2 * * *” is every day at "
+        "02:00, “30 4 * * SUN” every Sunday at 04:30, “0 */6 * * *” every six hours. Empty: the environment's default.",
+    )
+    time_zone = models.CharField(
+        max_length=LONGEST_ZONE,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text="Such as Europe/Berlin. Empty: the environment's default.",
+    )
     keep = models.PositiveIntegerField(
         "automatic backups to keep",
         null=True,
@@ -183,6 +239,20 @@ class BackupSettings(models.Model):
     def load(cls) -> BackupSettings:
         """The row, or one with nothing set that is not stored yet."""
         return cls.objects.first() or cls(pk=1)
+
+    def clean(self) -> None:
+        """Six fields are stored as five."""
+        with suppress(ValueError):  # told by the field's own check
+            self.cron = self.cron and parse_cron(self.cron)
+
+    def is_scheduled(self) -> bool:
+        """Whether backups are made by themselves: these settings, or the environment's where they are silent."""
+        return bool(settings.BACKUP_SCHEDULE_ENABLED if self.enabled is None else self.enabled)
+
+    def timetable(self) -> Timetable:
+        """When they are made, in the same way."""
+        default = conf.default_timetable()
+        return Timetable(self.cron or default.cron, parse_zone(self.time_zone) if self.time_zone else default.zone)
 
     def policy(self) -> Policy:
         """What the next clean-up goes by: these settings, and the environment's where they are silent."""

@@ -62,10 +62,10 @@ def run(operation: Operation, tracker: Tracker) -> None:
     - verify (`filenames`, or none for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
-    - delete (`filename`): `{"removed": [file name]}`
+    - delete (`filename`, `only_if`): `{"removed": [file name]}`
     - restore (`filename`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
       "before": rows by table, "after": rows by table}`
-    - adopt (`source`, `note`, `accept_broken_references`): `{"backup": metadata}`
+    - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
     """
     _WORK[OperationKind(operation.kind)](operation, tracker)
 
@@ -109,7 +109,7 @@ def _prune_now(tracker: Tracker) -> list[str]:
 
 def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
-    delete_backup(conf.backup_folder(), filename)
+    delete_backup(conf.backup_folder(), filename, only_if=operation.arguments.get("only_if"))
     tracker.result({"removed": [filename]})
 
 
@@ -185,14 +185,16 @@ def _tell_damage(verification: Verification, tracker: Tracker) -> None:
 
 
 def _adopt(operation: Operation, tracker: Tracker) -> None:
-    required = conf.required_schema()
+    required, arguments = conf.required_schema(), operation.arguments
     backup = adopt_backup(
-        Path(operation.arguments["source"]),
+        Path(arguments["source"]),
         conf.backup_folder(),
         required,
-        note=operation.arguments.get("note", ""),
+        filename=arguments.get("filename", ""),
+        sidecar=Path(arguments["sidecar"]) if arguments.get("sidecar") else None,
+        note=arguments.get("note", ""),
         live=conf.live_database(),
-        accept_broken_references=operation.arguments.get("accept_broken_references", False),
+        accept_broken_references=arguments.get("accept_broken_references", False),
         progress=tracker.progress,
     )
     tracker.result({"backup": backup_as_data(backup, required)})

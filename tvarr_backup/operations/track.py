@@ -111,7 +111,7 @@ def create_operation(
         open_one = Operation.objects.filter(database=operation.database, state__in=OPEN_STATES).first()
         if open_one is None:  # it ended in this moment
             raise OperationRunning("Another operation was just ending; try again.") from None
-        raise OperationRunning(_describe_open(open_one)) from None
+        raise OperationRunning(_describe_open(open_one), str(open_one.pk)) from None
     return operation
 
 

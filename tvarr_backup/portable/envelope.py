@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -78,11 +78,58 @@ def read_envelope(source: BinaryIO, kind: Kind, own_version: str) -> Envelope:
     `own_version` is what this program writes as `tvarr_version`; another one is a warning. Raises a `FileRefused`
     whose sentence has the place (line and column, or a JSON pointer), the value and what is allowed.
     """
-    parts = _read_parts(read_events(source))
+    events = read_events(source)
+    parts = _read_parts(next(events), events)
+    _read_to_the_end(events)
+    return _understood(parts, kind, own_version)
+
+
+def read_wrapped_envelope(
+    source: BinaryIO, kind: Kind, own_version: str, *, member: str, beside: Collection[str]
+) -> tuple[Envelope, dict[str, Any]]:
+    """Read an object that holds an export as `member`, with the same strictness and in one pass.
+
+    Gives the other members too: those in `beside` as texts, numbers or flat objects of them, the rest (and what is
+    deeper) only by name. Raises as `read_envelope` does.
+    """
+    events = read_events(source, max_members=MAX_ITEMS)
+    first = next(events)
+    if first.name != "start_map":
+        raise NotAnEnvelope(
+            f"This is {_described(first)}; an object with an export as its member “{member}” is wanted."
+        )
+    parts: _Parts | None = None
+    others: dict[str, Any] = {}
+    for event in events:
+        if event.name == "end_map":
+            break
+        value = next(events)
+        if event.value == member:
+            parts = _read_parts(value, events)
+        else:
+            others[event.value] = _read_beside(value, events) if event.value in beside else _skip(value, events)
+    _read_to_the_end(events)
+    if parts is None:
+        itself = " This is an export itself: send it as that member." if "metadata" in others else ""
+        raise NotAnEnvelope(f"There is no export: the member “{member}” is missing.{itself}")
+    return _understood(parts, kind, own_version), others
+
+
+def _read_beside(value: Event, events: Iterator[Event]) -> Any:
+    if value.name == "start_map":
+        return _read_object(value, events, known=None)
+    return _skip(value, events) if value.name == "start_array" else value.value
+
+
+def _understood(parts: _Parts, kind: Kind, own_version: str) -> Envelope:
     metadata = _require_metadata(parts)
     warnings = [f"The member “{name[:80]}” of the file is not known and is ignored." for name in parts.others]
     warnings += _check_metadata(metadata, kind, own_version)
-    items = tuple(_read_items(parts.items or [], kind))
+    if parts.items is None:
+        raise NotAnEnvelope(
+            "The file has no items: the member “items”, a list, is missing. Perhaps it is not complete."
+        )
+    items = tuple(_read_items(parts.items, kind))
     if metadata["item_count"] not in (None, len(items)):
         warnings.append(f"item_count says {metadata['item_count']}, but the file has {len(items)} items.")
     return Envelope(
@@ -95,8 +142,7 @@ def read_envelope(source: BinaryIO, kind: Kind, own_version: str) -> Envelope:
     )
 
 
-def _read_parts(events: Iterator[Event]) -> _Parts:
-    first = next(events)
+def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     if first.name != "start_map":
         raise NotAnEnvelope(
             f"The file is {_described(first)}, not an export; an object with metadata and items is wanted."
@@ -113,14 +159,17 @@ def _read_parts(events: Iterator[Event]) -> _Parts:
         elif event.value == "items" and value.name == "null":
             parts.items = []  # tvarr's clients may write null for none
         elif event.value == "items":
-            raise MemberInvalid(f"/items is {_described(value)}; allowed is a list.")
+            raise MemberInvalid(("/items", f"is {_described(value)}; allowed is a list."))
         else:
             _skip(value, events)
             if event.value != "$schema":  # tvarr's web framework adds it
                 parts.others.append(event.value)
+    return parts
+
+
+def _read_to_the_end(events: Iterator[Event]) -> None:
     for _rest in events:  # what follows the object is refused by the parser itself
         pass
-    return parts
 
 
 def _read_list_of_items(events: Iterator[Event]) -> list[Any]:
@@ -189,10 +238,10 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
             )
     for name in ("tvarr_version", "exported_at"):
         if not isinstance(metadata.setdefault(name, None), str | None):
-            raise MemberInvalid(f"/metadata/{name} is {_shown(metadata[name])}; allowed is a text.")
+            raise MemberInvalid((f"/metadata/{name}", f"is {_shown(metadata[name])}; allowed is a text."))
     count = metadata.setdefault("item_count", None)
     if count is not None and not _is_integer(count):
-        raise MemberInvalid(f"/metadata/item_count is {_shown(count)}; allowed is a whole number.")
+        raise MemberInvalid(("/metadata/item_count", f"is {_shown(count)}; allowed is a whole number."))
     return metadata
 
 
@@ -238,25 +287,24 @@ def _require_kind(export_type: str, kind: Kind) -> None:
 
 
 def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
     for index, raw in enumerate(raw_items):
         if not isinstance(raw, dict):
-            problems.append(f"/items/{index} is {_shown(raw)}; allowed is an object.")
+            problems.append((f"/items/{index}", f"is {_shown(raw)}; allowed is an object."))
             continue
         problems += _type_problems(index, raw, kind)
         if not problems:
             yield _item(index + 1, raw, kind)
     if problems:
-        more = len(problems) - _MAX_TYPE_PROBLEMS
-        shown = problems[:_MAX_TYPE_PROBLEMS] + ([f"And {more} more."] if more > 0 else [])
-        raise MemberInvalid("\n".join(shown))
+        shown = problems[:_MAX_TYPE_PROBLEMS]
+        raise MemberInvalid(*shown, more=len(problems) - len(shown))
 
 
-def _type_problems(index: int, raw: dict[str, Any], kind: Kind) -> Iterator[str]:
+def _type_problems(index: int, raw: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str]]:
     for name, value in raw.items():
         member = kind.by_name.get(name)
         if member is not None and value is not None and not _fits(member, value):
-            yield f"/items/{index}/{name} is {_shown(value)}; allowed is {member.type}."
+            yield f"/items/{index}/{name}", f"is {_shown(value)}; allowed is {member.type}."
 
 
 def _fits(member: Member, value: Any) -> bool:

@@ -27,7 +27,7 @@ MAX_IDS = 10_000
 _BLOCK_ITEMS = 500
 
 
-def stream_export(kind: Kind, ids: Collection[str] | None = None) -> Generator[bytes]:
+def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False) -> Generator[bytes]:
     """The envelope of the rows with these ids, or of all user-created ones, as UTF-8 blocks.
 
     Members and their order are tvarr's, so that tvarr imports the file. Rows are sorted as tvarr sorts them (priority or
@@ -35,13 +35,14 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None) -> Generator[b
     one query, hence from one state of the database.
 
     Everything that can be refused is refused here, before the first block: raises `SelectionEmpty`, `ItemNotFound`
-    (unknown or deleted ids, named), `SystemRowSelected` or `RowUnreadable`.
+    (unknown or deleted ids, named), `SystemRowSelected` or `RowUnreadable`. With `what_is_there`, ids of no live
+    user-created row are left out in silence, as tvarr does, even if that leaves nothing.
     """
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
-        rows = rows.filter(pk__in=_exportable_ids(kind, ids))
+        rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
     require_readable(kind, rows)
-    rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*kind.order, _Instant(F("created_at")), "id")
+    rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*kind.order, Instant(F("created_at")), "id")
     return _stream(kind, rows, References(kind), timezone.now())
 
 
@@ -55,7 +56,7 @@ def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
     return Subquery(rows.order_by().annotate(all=Value(1)).values("all").annotate(count=Count("pk")).values("count"))
 
 
-class _Instant(Func):
+class Instant(Func):
     """A point in time that sorts by time: the stored texts do not, where offsets or lengths of fractions differ."""
 
     output_field = DateTimeField()
@@ -67,11 +68,15 @@ class _Instant(Func):
         return super().as_sql(compiler, connection, template="%(expressions)s", **extra)
 
 
+def _bounded(ids: Collection[str]) -> Collection[str]:
+    if len(ids) > MAX_IDS:
+        raise SelectionEmpty(f"{len(ids)} ids were given; allowed are at most {MAX_IDS}, or all.")
+    return ids
+
+
 def _exportable_ids(kind: Kind, texts: Collection[str]) -> set[str]:
     if not texts:
         raise SelectionEmpty(f"No {kind.label} were chosen; name at least one, or all.")
-    if len(texts) > MAX_IDS:
-        raise SelectionEmpty(f"{len(texts)} ids were given; allowed are at most {MAX_IDS}, or all.")
     ids = {_read_id(kind, text) for text in texts}
     found = {row.pk: row for row in kind.model.objects.filter(pk__in=ids).only("pk", "name", "is_system")}
     for row_id in sorted(ids):

@@ -30,16 +30,47 @@ class Event(NamedTuple):
     value: Any
 
 
-def read_events(source: BinaryIO) -> Iterator[Event]:
-    """The events of one JSON text, a byte order mark before it allowed; depth and repeated members are checked.
+_END_OF_LIST = Event("end_array", None)
+_END_OF_OBJECT = Event("end_map", None)
 
-    Raises `FileTooLarge` (over 32 MiB, nested deeper than 32, over 1,000 members in one object), `BackupNotExport` (by its first bytes), or `NotJson`
-    with line and column: an empty file, what is no JSON or no UTF-8, NaN, a lone surrogate, a repeated member.
+
+def read_events(source: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
+    """The events of a file that is one JSON text, a byte order mark before it allowed.
+
+    Raises what `events_of` does, `FileTooLarge` over 32 MiB, `BackupNotExport` (by its first bytes), or `NotJson` for
+    an empty file.
     """
     text = _read_bounded(source)
     _refuse_other_formats(text)
+    return events_of(text, max_members)
+
+
+def events_of(text: bytes, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
+    """The events of one JSON text; depth and repeated members are checked.
+
+    Raises `FileTooLarge` (nested deeper than 32, over `max_members` members in one object), or `NotJson` with line and
+    column: what is no JSON or no UTF-8, NaN, a lone surrogate, a repeated member.
+    """
     _refuse_lone_surrogates(text)
-    return _checked(_parse(text))
+    return _checked(_parse(text), max_members)
+
+
+def value_of(text: bytes, max_members: int = MAX_MEMBERS) -> Any:
+    """The one value of a JSON text, within the limits and with the refusals of `events_of`; fractions as `Decimal`."""
+    events = events_of(text, max_members)
+    value = _built(next(events), events)
+    for _rest in events:  # what follows the value is refused by the parser itself
+        pass
+    return value
+
+
+def _built(first: Event, events: Iterator[Event]) -> Any:
+    """The value that `first` begins, as deep as `MAX_DEPTH` at most."""
+    if first.name == "start_array":
+        return [_built(event, events) for event in iter(lambda: next(events), _END_OF_LIST)]
+    if first.name == "start_map":
+        return {name.value: _built(next(events), events) for name in iter(lambda: next(events), _END_OF_OBJECT)}
+    return first.value
 
 
 def _read_bounded(source: BinaryIO) -> bytes:
@@ -125,7 +156,7 @@ def _wrong(text: bytes, position: int, reason: str) -> NotJson:
     return NotJson(f"Line {line}, column {column}: {reason}.")
 
 
-def _checked(events: Iterator[Event]) -> Iterator[Event]:
+def _checked(events: Iterator[Event], max_members: int) -> Iterator[Event]:
     """The same events; raises for too much depth and for a member that stands twice in one object."""
     objects: list[set[str]] = []
     for event in events:
@@ -141,6 +172,6 @@ def _checked(events: Iterator[Event]) -> Iterator[Event]:
             if event.value in objects[-1]:
                 raise NotJson(f"The member “{str(event.value)[:80]}” stands twice in one object; allowed is once.")
             objects[-1].add(event.value)
-            if len(objects[-1]) > MAX_MEMBERS:
-                raise FileTooLarge(f"An object has more than {MAX_MEMBERS} members, which is the most that is read.")
+            if len(objects[-1]) > max_members:
+                raise FileTooLarge(f"An object has more than {max_members} members, which is the most that is read.")
         yield event

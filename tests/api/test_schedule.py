@@ -1,0 +1,223 @@
+"""`/backups/schedule`: shown to who may look, changed member by member by who may change it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django_q.models import Schedule
+from rest_framework.test import APIClient
+
+from tests.factories import UserFactory
+from tvarr_backup.operations.models import BackupSettings
+from tvarr_backup.operations.schedule import schedule_as_data
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/api/v1/backups/schedule"
+
+
+def client_of(*permissions: str) -> APIClient:
+    """Signed in as somebody who may do what is named, and no more."""
+    user = UserFactory.create(is_superuser=False, is_staff=False)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="operations", codename__in=permissions))
+    client = APIClient()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def viewer() -> APIClient:
+    return client_of("view_backupsettings")
+
+
+@pytest.fixture
+def keeper() -> APIClient:
+    return client_of("view_backupsettings", "change_backupsettings")
+
+
+def change(client: APIClient, body: Any) -> Any:
+    return client.put(ADDRESS, body, format="json")
+
+
+def test_it_is_shown_with_tvarrs_members_first(viewer: APIClient) -> None:
+    response = viewer.get(ADDRESS)
+    assert response.status_code == 200
+    body = response.json()
+    assert list(body.items())[:3] == [("enabled", True), ("cron", "0 2 * * *"), ("retention", 7)]
+    assert (body["timezone"], body["max_age"]) == ("UTC", "none")
+    assert body["description"] == "Every day at 02:00 (UTC)"
+    assert [time[11:] for time in body["next_runs"]] == ["02:00:00+00:00"] * 3
+
+
+def test_a_slash_at_the_end_means_nothing(viewer: APIClient) -> None:
+    assert viewer.get(f"{ADDRESS}/").json() == viewer.get(ADDRESS).json()
+
+
+def test_all_is_changed_at_once_and_the_next_times_follow(keeper: APIClient) -> None:
+    response = change(
+        keeper,
+        {"enabled": True, "cron": "30 4 * * SUN", "timezone": "Asia/Tokyo", "retention": 3, "max_age": "30d"},
+    )
+    assert response.status_code == 200
+    body = response.json()
+    assert (body["cron"], body["timezone"], body["retention"], body["max_age"]) == (
+        "30 4 * * SUN",
+        "Asia/Tokyo",
+        3,
+        "30d",
+    )
+    assert body["description"] == "Every Sunday at 04:30 (Asia/Tokyo)"
+    assert body == keeper.get(ADDRESS).json()
+    assert Schedule.objects.get().next_run.isoformat()[11:] == "19:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("enabled", False), ("cron", "0 3 * * *"), ("timezone", "Asia/Tokyo"), ("retention", 1), ("max_age", "12h")],
+)
+def test_each_member_stands_for_itself_and_null_goes_back(keeper: APIClient, member: str, value: Any) -> None:
+    before = keeper.get(ADDRESS).json()
+    changed = change(keeper, {member: value}).json()
+    assert {name for name in before["defaults"] if changed[name] != before[name]} == {member}
+    assert changed[member] == value
+    assert change(keeper, {}).json() == changed
+    assert change(keeper, {member: None}).json() == before
+
+
+def test_retention_zero_keeps_all(keeper: APIClient) -> None:
+    change(keeper, {"retention": 3})
+    assert change(keeper, {"retention": 0}).json()["retention"] == 0
+    assert BackupSettings.load().policy().keep is None
+    assert change(keeper, {"retention": 5}).json()["retention"] == 5
+    assert BackupSettings.load().policy().keep == 5
+
+
+def test_no_limit_of_age_is_a_word(keeper: APIClient, settings: Any) -> None:
+    change(keeper, {"max_age": "none"})
+    assert BackupSettings.load().policy().max_age is None
+
+
+def test_tvarrs_client_sends_six_fields_and_its_own_member(keeper: APIClient) -> None:
+    body = {"$schema": "https://tvarr.example/schemas/Schedule.json", "enabled": True, "cron": "0 0 3 * * *"}
+    assert change(keeper, body).json()["cron"] == "0 3 * * *"
+
+
+def test_what_is_answered_can_be_sent_back(keeper: APIClient) -> None:
+    body = change(keeper, {"cron": "*/7 3 * * 1-5", "retention": 0, "max_age": "1w2d"}).json()
+    values = {name: body[name] for name in body["defaults"]}
+    assert change(keeper, values).json() == body
+
+
+def test_of_two_who_change_different_members_both_succeed(keeper: APIClient) -> None:
+    other = client_of("change_backupsettings")
+    keeper.get(ADDRESS)
+    change(other, {"cron": "0 5 * * *"})
+    body = change(keeper, {"retention": 2}).json()
+    assert (body["cron"], body["retention"]) == ("0 5 * * *", 2)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "code", "words"),
+    [
+        ("enabled", "yes", "invalid", "Allowed is true or false."),
+        ("enabled", 1, "invalid", "Allowed is true or false."),
+        ("cron", "x y z a b c", "invalid_cron", "cron “x y z a b c” is not allowed; allowed are five fields"),
+        ("cron", "30 0 2 * * *", "invalid_cron", "a sixth one in front, the second, must be 0"),
+        ("cron", "@daily", "invalid_cron", "cron “@daily” is not allowed"),
+        ("cron", "0 0 31 2 *", "invalid_cron", "that come true some day"),
+        ("cron", "", "blank", "It is empty"),
+        ("cron", 5, "invalid", "Allowed is a text."),
+        ("timezone", "Mars/Base", "invalid_time_zone", "time zone “Mars/Base” is not allowed; allowed are names"),
+        ("timezone", "../../etc/passwd", "invalid_time_zone", "is not allowed"),
+        ("timezone", "", "blank", "It is empty"),
+        (
+            "retention",
+            -1,
+            "min_value",
+            "retention -1 is not allowed; allowed are whole numbers from 1 to 100000, 0 to keep all",
+        ),
+        ("retention", 100_001, "max_value", "retention 100001 is not allowed"),
+        ("retention", 10**400, "max_value", f"retention 1{'0' * 19} is not allowed"),
+        ("retention", True, "invalid", "Allowed is a whole number."),
+        ("retention", "7", "invalid", "Allowed is a whole number."),
+        ("retention", 7.5, "invalid", "Allowed is a whole number."),
+        ("max_age", "soon", "invalid_duration", "max_age “soon” is not allowed; allowed are whole weeks"),
+        ("max_age", "0d", "invalid_duration", "max_age “0d” is not allowed"),
+        ("max_age", "", "blank", "It is empty"),
+        ("seconds", 5, "unknown_member", "“seconds” is not known here."),
+        ("next_runs", [], "unknown_member", "“next_runs” is not known here."),
+    ],
+)
+def test_nonsense_is_refused_beside_its_member_and_the_schedule_stays(
+    keeper: APIClient, member: str, value: Any, code: str, words: str
+) -> None:
+    change(keeper, {"cron": "0 3 * * *", "timezone": "Asia/Tokyo", "retention": 3})
+    before = (schedule_as_data(), Schedule.objects.values().get())
+    response = change(keeper, {"enabled": False, "cron": "0 4 * * *", member: value})
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+    (found,) = response.json()["errors"]
+    assert (found["pointer"], found["code"]) == (f"/{member}", code)
+    assert words in found["detail"]
+    assert len(found["detail"]) < 400
+    assert (schedule_as_data(), Schedule.objects.values().get()) == before
+
+
+def test_everything_that_is_wrong_is_said_at_once(keeper: APIClient) -> None:
+    response = change(keeper, {"cron": "x", "retention": -1, "seconds": 1})
+    assert {found["pointer"] for found in response.json()["errors"]} == {"/cron", "/retention", "/seconds"}
+
+
+@pytest.mark.parametrize("member", ["cron", "timezone", "max_age"])
+def test_a_text_with_nul_is_refused(keeper: APIClient, member: str) -> None:
+    response = change(keeper, {member: "0 2 * * *\0"})
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+    assert not BackupSettings.objects.exists()
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"0 2 * * *"', b"5", b"null"])
+def test_a_body_that_is_no_object_is_refused(keeper: APIClient, body: bytes) -> None:
+    response = keeper.put(ADDRESS, body, content_type="application/json")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b'{"cron": ', 400),
+        ("application/json", b'{"cron": "\xff"}', 400),
+        ("text/plain", b"cron", 415),
+        ("application/x-www-form-urlencoded", b"cron=1", 415),
+    ],
+)
+def test_what_is_no_json_is_refused(keeper: APIClient, content_type: str, body: bytes, status: int) -> None:
+    assert keeper.put(ADDRESS, body, content_type=content_type).status_code == status
+    assert not BackupSettings.objects.exists()
+
+
+def test_who_may_only_look_changes_nothing(viewer: APIClient) -> None:
+    assert change(viewer, {"enabled": False}).status_code == 403
+    assert not BackupSettings.objects.exists()
+
+
+def test_nothing_is_shown_to_who_may_not_look() -> None:
+    assert client_of("change_backupsettings", "view_backup").get(ADDRESS).status_code == 403
+    assert APIClient().get(ADDRESS).status_code == 401
+    assert change(APIClient(), {"enabled": False}).status_code == 401
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+def test_other_methods_are_refused(keeper: APIClient, method: str) -> None:
+    assert keeper.generic(method, ADDRESS).status_code in {403, 405}
+
+
+@pytest.mark.parametrize(
+    "body", [rb'{"cron": "\ud800"}', rb'{"timezone": "\ud800"}', rb'{"max_age": "\ud800"}', rb'{"\ud800": 1}']
+)
+def test_half_a_character_is_refused(keeper: APIClient, body: bytes) -> None:
+    response = keeper.put(ADDRESS, body, content_type="application/json")
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"

@@ -1,0 +1,127 @@
+"""The schema that is committed, and generated requests by the thousand against it and a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import call_command
+
+from tests.installation import ROOT, Installation
+from tests.processes import wait_until
+from tests.ups import free_port
+
+COMMITTED = ROOT / "docs" / "openapi.yaml"
+CONFIGURATION = ROOT / "tests" / "api" / "schemathesis.toml"
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    return yaml.safe_load(COMMITTED.read_text())
+
+
+def test_the_committed_schema_is_that_of_the_program() -> None:
+    """`make openapi` writes it anew."""
+    written = StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=written)
+    assert written.getvalue().rstrip("\n") == COMMITTED.read_text().rstrip("\n")
+
+
+def _bodies(schema: Any) -> Iterator[tuple[str, Any]]:
+    for path, calls in schema["paths"].items():
+        for method, call in calls.items():
+            parts = {"request": call.get("requestBody", {})} | {
+                status: answer for status, answer in call["responses"].items() if status.startswith("2")
+            }
+            for part, body in parts.items():
+                for kind, content in body.get("content", {}).items():
+                    yield f"{method} {path} {part} {kind}", content
+
+
+def test_each_json_body_has_an_example(schema: Any) -> None:
+    without = [
+        name for name, content in _bodies(schema) if name.endswith(" application/json") and not content.get("examples")
+    ]
+    assert not without, without
+
+
+# --- Requests as the schema allows and forbids them -------------------------------------------------------------------
+
+
+@contextmanager
+def serving(installation: Installation, folder: Path) -> Iterator[str]:
+    """A web server with the service's program; its address. It must not have failed anywhere."""
+    port, log = free_port(), folder / "server.log"
+    command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread",
+               "--workers", "1", "--threads", "4", "--no-control-socket"]  # fmt: skip
+    environment = installation.variables() | {"DJANGO_SETTINGS_MODULE": "tests.api.unlimited"}
+    with (
+        log.open("wb") as written,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=written, stderr=written) as server,
+    ):
+        try:
+            wait_until(lambda: "Booting worker" in log.read_text(), "the web server")
+            yield f"http://127.0.0.1:{port}"
+            assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
+        finally:
+            server.terminate()
+
+
+def generated(address: str, *options: str, seconds: float) -> dict[str, Any]:
+    """What a run of generated requests has come to; it must have found nothing."""
+    command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIGURATION), "run", str(COMMITTED)]
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "SCHEMATHESIS_REPORT": "false"}
+    done = subprocess.run(
+        [*command, "--url", address, "--no-color", "--request-timeout", "60", *options],
+        env=environment,
+        cwd=CONFIGURATION.parent,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
+    cases = re.search(r"([\d,]+) generated, ([\d,]+) (?:passed|found)", done.stdout)
+    assert cases, done.stdout[-3000:]
+    return {"cases": int(cases[1].replace(",", "")), "summary": done.stdout}
+
+
+def token(installation: Installation) -> str:
+    """A key that may do everything."""
+    return str(installation.json("token", "create", "generated", "--user", "admin", "--json")["token"])
+
+
+def stocked(installation: Installation) -> Installation:
+    """With rows to be found, and a backup."""
+    installation.ok("demo_data", "--items=5", "--channels=1", "--programmes=1")
+    installation.ok("backup", "create", "--note", "for requests")
+    return installation
+
+
+def test_generated_requests_find_no_failure_and_no_answer_that_the_schema_does_not_know(
+    prepared: Installation, tmp_path: Path
+) -> None:
+    key = token(stocked(prepared))
+    with serving(prepared, tmp_path) as address:
+        done = generated(address, "--header", f"Authorization:Bearer {key}", "--max-examples", "2", seconds=280)
+        assert done["cases"] > 500
+        assert generated(address, "--max-examples", "1", "--phases", "coverage", seconds=200)["cases"] > 100
+
+
+@pytest.mark.long
+def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tmp_path: Path) -> None:
+    key = token(stocked(prepared))
+    with serving(prepared, tmp_path) as address:
+        done = generated(address, "--header", f"Authorization:Bearer {key}", "--max-examples", "170", seconds=3000)
+    assert done["cases"] >= 10_000
+    print(json.dumps(done["cases"]), done["summary"][-3000:])

@@ -1,0 +1,672 @@
+"""Taking in a backup over HTTP: straight into the backup folder, within limits, and nothing is left of what is refused."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import stat
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
+from rest_framework.test import APIClient
+
+from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, present, problem, raw
+from tests.backups.makers import ours, settled, tvarrs, tvarrs_new_backup, tvarrs_old_backup, with_ballast
+from tests.factories import UserFactory
+from tests.installation import Installation
+from tests.operations.elsewhere import running
+from tests.processes import wait_until
+from tests.ups import Up, free_port, start_up
+from tvarr_backup import conf
+from tvarr_backup.api import uploads
+from tvarr_backup.backups.catalogue import find_backup, read_folder
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.errors import NoRoom
+from tvarr_backup.operations.models import Operation
+from tvarr_backup.operations.run import run_here
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = f"{BACKUPS}/upload"
+BOUNDARY = "two-lighthouses"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+Part = tuple[str, str | None, bytes]
+"""Name, file name, content."""
+
+
+def form(*parts: Part, end: str = f"--{BOUNDARY}--\r\n") -> bytes:
+    """A form as browsers send it."""
+    body = b""
+    for name, filename, content in parts:
+        file = "" if filename is None else f'; filename="{filename}"'
+        body += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+        body += content + b"\r\n"
+    return body + end.encode()
+
+
+def send(client: APIClient, *parts: Part, **environment: Any) -> Any:
+    return raw(client, "POST", ADDRESS, form(*parts), CONTENT_TYPE, **environment)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_LEAST_PATIENCE_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file of a form is kept in memory or in the system's folder for temporary files."""
+
+    def refuse(*_arguments: Any, **_named: Any) -> None:
+        pytest.fail("the file was received elsewhere")
+
+    for handler in (MemoryFileUploadHandler, TemporaryFileUploadHandler):
+        monkeypatch.setattr(handler, "new_file", refuse)
+
+
+@pytest.fixture
+def client(db: None) -> APIClient:
+    return client_of("create_backup")
+
+
+@pytest.fixture
+def incoming(tmp_path: Path) -> Path:
+    """A folder of somebody else's."""
+    return prepare_folder(tmp_path / "incoming")
+
+
+@pytest.fixture
+def copy(incoming: Path) -> Path:
+    return settled(tvarrs(incoming / "copy.db"))
+
+
+def left(folder: Path) -> list[str]:
+    """What lies in the folder beside backups."""
+    work = folder / ".work"
+    found = [str(path.relative_to(work)) for path in work.rglob("*")] if work.exists() else []
+    return found + list(read_folder(folder).foreign)
+
+
+def refused(folder: Path, response: Any, status: int, code: str) -> str:
+    """The sentence of a refusal that has left nothing."""
+    words = problem(response, status, code)
+    assert left(folder) == []
+    assert present(folder) == []
+    return words
+
+
+# --- Taken in --------------------------------------------------------------------------------------------------------
+
+
+def test_one_of_ours_with_its_description(client: APIClient, folder: Path, incoming: Path) -> None:
+    theirs = make(incoming, note="from the attic")
+    archive, meta = incoming / theirs.filename, incoming / theirs.name.sidecar
+    response = send(client, ("file", theirs.filename, archive.read_bytes()), ("meta", meta.name, meta.read_bytes()))
+    assert response.status_code == 201, response.content
+    body = response.json()
+    assert (body["filename"], body["note"], body["kind"]) == (theirs.filename, "from the attic", "uploaded")
+    assert (body["protected"], body["imported"], body["file_path"]) == (True, True, None)
+    assert response["Location"] == f"{BACKUPS}/{theirs.filename}"
+    assert find_backup(folder, theirs.filename).sidecar.kind is BackupKind.UPLOADED
+    assert left(folder) == []
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.origin) == ("adopt", "succeeded", "api")
+    assert operation.requested_by is not None
+
+
+def test_the_answer_is_what_is_shown_of_it_afterwards(client: APIClient, incoming: Path) -> None:
+    theirs = make(incoming)
+    response = send(client, ("file", theirs.filename, (incoming / theirs.filename).read_bytes()))
+    assert client_of("view_backup").get(response["Location"]).json() == response.json()
+
+
+def test_tvarrs_forms_and_a_plain_copy(client: APIClient, folder: Path, incoming: Path, copy: Path) -> None:
+    old, new = tvarrs_old_backup(incoming, copy), tvarrs_new_backup(incoming, copy)
+    for path, filename in [
+        (old, "tvarr-backup-2025-12-14T10-30-00.db.gz"),
+        (new, "tvarr-backup-2026-01-14T10-30-00.db.gz"),
+        (copy, None),
+    ]:
+        response = send(client, ("file", path.name, path.read_bytes()))
+        assert response.status_code == 201, response.content
+        assert filename in (None, response.json()["filename"])
+    assert len(present(folder)) == 3
+
+
+def test_a_note_of_ones_own_counts_more(client: APIClient, incoming: Path) -> None:
+    theirs = make(incoming, note="theirs")
+    meta = (incoming / theirs.name.sidecar).read_bytes()
+    archive = (incoming / theirs.filename).read_bytes()
+    response = send(client, ("note", None, b" mine "), ("meta", "x", meta), ("file", "x.db.gz", archive))
+    assert response.json()["note"] == "mine"
+
+
+@pytest.mark.parametrize("word", [None, b"false", b"true"])
+def test_rows_that_refer_to_nothing_need_consent(client: APIClient, folder: Path, copy: Path, word: bytes) -> None:
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM stream_sources")
+    parts: list[Part] = [("file", "copy.db", copy.read_bytes())]
+    if word:
+        parts.append(("accept_broken_references", None, word))
+    response = send(client, *parts)
+    if word == b"true":
+        assert response.status_code == 201
+    else:
+        assert "accept_broken_references in a request" in refused(folder, response, 422, "upload_refused")
+
+
+@pytest.mark.parametrize("encoding", ["binary", "base64"])
+def test_other_clients_ways_of_sending(client: APIClient, copy: Path, encoding: str) -> None:
+    content = copy.read_bytes() if encoding == "binary" else base64.encodebytes(copy.read_bytes())
+    head = (
+        f'preamble\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="copy.db"\r\n'
+        f"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    )
+    body = head.encode() + content + f"\r\n--{BOUNDARY}--\r\nepilogue".encode()
+    response = raw(client, "POST", ADDRESS, body, CONTENT_TYPE)
+    assert response.status_code == 201, response.content
+
+
+def test_a_file_is_its_owners_alone_while_it_comes_in(
+    client: APIClient, folder: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(*arguments: Any, **named: Any) -> Any:
+        source = Path(named["arguments"]["source"])
+        seen.append((source.relative_to(folder).parts[:2], stat.S_IMODE(source.stat().st_mode)))
+        return run_here(*arguments, **named)
+
+    monkeypatch.setattr(uploads, "run_here", look)
+    assert send(client, ("file", "copy.db", copy.read_bytes())).status_code == 201
+    assert seen == [((".work", "uploads"), 0o600)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../etc/passwd",
+        "..\\\\..\\\\windows",
+        "/etc/passwd",
+        "%2e%2e%2fapp.db",
+        "a\0b",
+        ".lock",
+        "x" * 5000,
+        "&#46;&#46;&#47;app.db",
+        "a/../b",
+        "name with blanks \u202e gz.bd",
+        "../tvarr-backup-2026-01-01T00-00-00.db.gz",
+        "tvarr-backup-2026-01-01T00-00-00.db.gz/..",
+    ],
+)
+def test_what_a_file_is_called_is_no_path(client: APIClient, folder: Path, copy: Path, name: str) -> None:
+    """Django's own parser takes a part with very long headers for the end: that is refused."""
+    before = sorted(folder.parent.rglob("*"))
+    response = send(client, ("file", name, copy.read_bytes()))
+    if response.status_code == 201:
+        made = response.json()["filename"]
+        expected = {folder / made, folder / made.replace(".db.gz", ".meta.json"), folder / ".lock", folder / ".work"}
+        assert set(folder.parent.rglob("*")) - set(before) <= expected
+    else:
+        assert response.status_code == 400
+        assert left(folder) == []
+
+
+# --- Refused ---------------------------------------------------------------------------------------------------------
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("sonarr.db", b"x")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (json.dumps({"metadata": {"export_type": "filters"}}).encode(), "an export of filters"),
+        (zipped(), "a zip archive, perhaps another program's backup"),
+        (b"#EXTM3U\n", "a channel list"),
+        (b"\x1f\x8b damaged", "cannot be taken in"),
+        (b"SQLite format 3\0" + bytes(4096), "cannot be taken in"),
+    ],
+)
+def test_what_is_no_backup_is_said_to_be_what_it_is(
+    client: APIClient, folder: Path, content: bytes, words: str
+) -> None:
+    sentence = refused(folder, send(client, ("file", "offered.bin", content)), 422, "upload_refused")
+    assert sentence.startswith("offered.bin cannot be taken in.")
+    assert words in sentence
+
+
+def test_one_of_a_newer_version_is_refused(client: APIClient, folder: Path, incoming: Path) -> None:
+    newer = settled(ours(incoming / "newer.db", "0999_from_the_future"))
+    response = send(client, ("file", "newer.db", newer.read_bytes()))
+    assert "was made by a newer version" in refused(folder, response, 422, "upload_refused")
+
+
+@pytest.mark.parametrize("meta", [b"", b"{", b"[]", b'{"format": 9}', b"\xff"])
+def test_a_description_that_is_none_is_refused(client: APIClient, folder: Path, copy: Path, meta: bytes) -> None:
+    response = send(client, ("file", "copy.db", copy.read_bytes()), ("meta", "x.meta.json", meta))
+    assert "meta: " in refused(folder, response, 422, "upload_refused")
+
+
+def test_a_description_of_another_backup_is_refused(client: APIClient, folder: Path, incoming: Path) -> None:
+    first, second = make(incoming), make(incoming, note="x" * 400)
+    archive = incoming / first.filename
+    meta = json.loads((incoming / second.name.sidecar).read_bytes()) | {"checksum": "sha256:" + "0" * 64}
+    response = send(client, ("file", first.filename, archive.read_bytes()), ("meta", "x", json.dumps(meta).encode()))
+    assert "the description is another backup's" in refused(folder, response, 422, "upload_refused")
+
+
+@pytest.mark.parametrize(
+    ("parts", "pointer", "code"),
+    [
+        ([], "/file", "required"),
+        ([("note", None, b"x")], "/file", "required"),
+        ([("meta", "x", b"{}")], "/file", "required"),
+        ([("file", None, b"a field")], "/file", "required"),
+        ([("file", "", b"no name")], "/file", "required"),
+        ([("file", "a", b"x"), ("file", "b", b"y")], "/file", "repeated"),
+        ([("file", "a", b"x"), ("meta", "b", b"y"), ("meta", "c", b"z")], "/meta", "repeated"),
+        ([("document", "a", b"x")], "/document", "unknown_member"),
+        ([("file", "a", b"x"), ("other", "b", b"y")], "/other", "unknown_member"),
+        ([("file", "a", b"x"), ("kind", None, b"manual")], "/kind", "unknown_member"),
+        ([("file", "a", b"x"), ("note", None, b"a"), ("note", None, b"b")], "/note", "repeated"),
+        ([("file", "a", b"x"), ("accept_broken_references", None, b"yes")], "/accept_broken_references", None),
+        ([("file", "a", b"x"), ("meta", None, b"{}")], "/meta", None),
+        ([("n" * 5000 + "/~", "a", b"x")], None, None),
+        ([("file", "a", b"x"), ("note", None, b"a\0b")], "/note", None),
+    ],
+)
+def test_a_form_that_is_another_is_refused(
+    client: APIClient, folder: Path, parts: list[Part], pointer: str | None, code: str | None
+) -> None:
+    response = send(client, *parts)
+    assert response.status_code == 400
+    assert left(folder) == []
+    assert len(response.content) < 1000
+    if pointer is not None:
+        refused(folder, response, 400, "invalid")
+        (found,) = response.json()["errors"]
+        assert found["pointer"] == pointer
+        assert code in (None, found["code"])
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(("note", "words"), [("x" * 501, "501 characters"), ("two\nlines", "one line of text")])
+def test_a_note_that_cannot_be_kept_is_refused(
+    client: APIClient, folder: Path, copy: Path, note: str, words: str
+) -> None:
+    response = send(client, ("file", "copy.db", copy.read_bytes()), ("note", None, note.encode()))
+    assert words in refused(folder, response, 400, "note_invalid")
+    assert not Operation.objects.exists()
+
+
+WHOLE = form(("file", "a.db", b"content"))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (WHOLE, "multipart/form-data"),
+        (WHOLE, "multipart/form-data; boundary="),
+        (WHOLE, "multipart/form-data; boundary=other"),
+        (WHOLE, "multipart/form-data; boundary=" + "x" * 300),
+        (WHOLE, 'multipart/form-data; boundary="a\r\nb"'),
+        (WHOLE[:-40], CONTENT_TYPE),
+        (WHOLE[:-6], CONTENT_TYPE),
+        (form(("file", "a.db", b"content"), end=""), CONTENT_TYPE),
+        (form(("file", "a.db", b"content"), end=f"--{BOUNDARY}\r\n"), CONTENT_TYPE),
+        (b"no form", CONTENT_TYPE),
+        (b"\0" * 1000, CONTENT_TYPE),
+        (f"--{BOUNDARY}--".encode(), CONTENT_TYPE),
+        (form(*[(f"field-{number}", None, b"x") for number in range(2000)]), CONTENT_TYPE),
+        (form(*[("file", "", b"x") for _ in range(2000)]), CONTENT_TYPE),
+        (b"--two-lighthouses\r\n" + b"X: y\r\n" * 10_000 + WHOLE, CONTENT_TYPE),
+    ],
+)
+def test_what_is_no_form_is_refused(client: APIClient, folder: Path, body: bytes, content_type: str) -> None:
+    response = raw(client, "POST", ADDRESS, body, content_type)
+    assert response.status_code == 400, response.content
+    assert response.json()["code"] in {"parse_error", "invalid"}
+    assert len(response.content) < 1000
+    assert left(folder) == []
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/gzip", "text/plain", "", "multipart/mixed"])
+def test_another_content_type_is_refused(client: APIClient, folder: Path, content_type: str) -> None:
+    refused(folder, raw(client, "POST", ADDRESS, WHOLE, content_type), 415, "unsupported_media_type")
+
+
+class Untouched:
+    """A body of which nothing may be read."""
+
+    def read(self, *_sizes: int) -> bytes:
+        pytest.fail("the body was read")
+
+    readline = read
+
+
+class Broken:
+    """A body that comes in blocks until something happens."""
+
+    def __init__(self, blocks: list[bytes], end: Exception | None = None) -> None:
+        self._blocks = blocks
+        self._end = end
+
+    def read(self, size: int) -> bytes:
+        if not self._blocks:
+            if self._end is not None:
+                raise self._end
+            return b""
+        block = self._blocks.pop(0)
+        self._blocks[:0] = [block[size:]] if block[size:] else []
+        return block[:size]
+
+    def readline(self, *_sizes: int) -> bytes:
+        pytest.fail("it was read by lines")
+
+
+def send_body(client: APIClient, body: Any, length: int | str | None) -> Any:
+    """Whatever comes where a body is expected."""
+    said = {} if length is None else {"CONTENT_LENGTH": str(length)}
+    return raw(client, "POST", ADDRESS, b"x", CONTENT_TYPE, **{"wsgi.input": body, "CONTENT_LENGTH": ""} | said)
+
+
+def test_one_that_says_that_it_is_too_large_is_refused_before_it_is_read(
+    client: APIClient, folder: Path, settings: Any
+) -> None:
+    words = refused(folder, send_body(client, Untouched(), 11 * 2**30), 413, "upload_too_large")
+    assert words == "The upload is larger than 10737.4 MB, which is the most that is taken in here."
+
+
+@pytest.mark.parametrize("part", ["file", "meta"])
+def test_one_that_turns_out_to_be_too_large_is_refused(
+    client: APIClient, folder: Path, settings: Any, part: str
+) -> None:
+    settings.UPLOAD_BYTES = 2_000_000
+    response = (
+        send(client, ("file", "a", b"x"), ("meta", "b", bytes(2**20 + 1)))
+        if part == "meta"
+        else send(client, ("file", "a", bytes(2_000_001)))
+    )
+    assert refused(folder, response, 413, "upload_too_large").startswith(f"“{part}” is larger than ")
+
+
+def test_one_that_is_as_large_as_is_allowed_is_not_too_large(client: APIClient, folder: Path, settings: Any) -> None:
+    settings.UPLOAD_BYTES = 2_000_000
+    refused(folder, send(client, ("file", "a", bytes(2_000_000))), 422, "upload_refused")
+
+
+def test_a_form_whose_fields_are_too_large_is_refused(client: APIClient, folder: Path, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    refused(folder, send(client, ("note", None, bytes(1001)), ("file", "a", b"x")), 413, "request_too_large")
+
+
+@pytest.mark.parametrize("length", [None, "x"])
+def test_one_that_does_not_say_how_long_it_is_is_refused(client: APIClient, folder: Path, length: str | None) -> None:
+    refused(folder, send_body(client, Untouched(), length), 411, "length_required")
+
+
+@pytest.mark.parametrize("end", [None, TimeoutError("timed out"), ConnectionResetError("reset")])
+def test_one_that_breaks_off_leaves_nothing(client: APIClient, folder: Path, end: Exception | None) -> None:
+    body = form(("file", "copy.db", bytes(3 * 2**20)))
+    response = send_body(client, Broken([body[: 2 * 2**20]], end), len(body))
+    assert refused(folder, response, 400, "upload_incomplete").startswith("The upload broke off")
+    assert not Operation.objects.exists()
+
+
+def test_one_that_breaks_off_behind_the_end_of_a_file_is_not_taken_for_whole(
+    client: APIClient, folder: Path, copy: Path
+) -> None:
+    body = form(("file", "copy.db", copy.read_bytes()), ("note", None, b"lost"))
+    cut = body.index(b"\r\n--" + BOUNDARY.encode() + b"\r\n", 100) + 6
+    refused(folder, send_body(client, Broken([body[:cut]]), len(body)), 400, "upload_incomplete")
+
+
+def test_one_for_which_there_is_no_room_is_refused_before_it_is_read(
+    client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 1000)
+    words = refused(folder, send_body(client, Untouched(), 10**9), 507, "no_room")
+    assert words == "The upload needs about 1067.1 MB of free space in backups; there are 0.0 MB."
+
+
+def test_room_that_goes_meanwhile_ends_it(client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def require_room(folder: Path, needed: int, what: str) -> None:
+        asked.append(needed)
+        if len(asked) == 3:
+            raise NoRoom("There is no room.")
+
+    monkeypatch.setattr(uploads, "require_room", require_room)
+    monkeypatch.setattr(uploads, "_ROOM_ASKED_EVERY_BYTES", 2**20)
+    refused(folder, send(client, ("file", "a", bytes(9 * 2**20))), 507, "no_room")
+    assert asked[1:] == [0, 0]
+
+
+def test_a_disk_that_becomes_full_is_told_as_such(
+    client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "create_private", lambda _path: os.open("/dev/full", os.O_WRONLY))
+    words = refused(folder, send(client, ("file", "a", bytes(3 * 2**20))), 507, "no_room")
+    assert words.startswith("The disk of the backup folder backups is full (")
+
+
+# --- Others ----------------------------------------------------------------------------------------------------------
+
+
+def test_while_another_operation_is_open_it_is_refused(client: APIClient, folder: Path, copy: Path) -> None:
+    operation = running()
+    response = send(client, ("file", "copy.db", copy.read_bytes()))
+    refused(folder, response, 409, "operation_running")
+    assert response.json()["operation"] == operation.pk
+
+
+def test_an_operation_that_ends_soon_is_waited_for(
+    client: APIClient, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation, slept = running(), []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            Operation.objects.filter(pk=operation.pk).update(state="succeeded")
+
+    monkeypatch.setattr(uploads, "_LEAST_PATIENCE_SECONDS", 5)
+    monkeypatch.setattr("tvarr_backup.api.uploads.time.sleep", sleep)
+    assert send(client, ("file", "copy.db", copy.read_bytes())).status_code == 201
+    assert slept == [0.5] * 3
+
+
+@pytest.mark.parametrize("who", ["nobody", "wrong password", "wrong token", "viewer", "no CSRF token"])
+def test_nothing_is_read_of_who_may_not(folder: Path, who: str) -> None:
+    headers, status = {}, 401
+    client = APIClient(enforce_csrf_checks=True)
+    match who:
+        case "wrong password":
+            UserFactory.create(username="keeper")
+            headers = {"Authorization": "Basic " + base64.b64encode(b"keeper:wrong").decode()}
+        case "wrong token":
+            headers = {"X-Api-Key": "wrong"}
+        case "viewer":
+            status, client = 403, client_of("view_backup")
+        case "no CSRF token":
+            status = 403
+            client.force_login(UserFactory.create())
+    response = raw(
+        client,
+        "POST",
+        ADDRESS,
+        b"x",
+        CONTENT_TYPE,
+        headers=headers,
+        **{"wsgi.input": Untouched(), "CONTENT_LENGTH": "10000"},
+    )
+    assert response.status_code == status
+    assert left(folder) == []
+
+
+def test_a_browser_sends_its_token_in_the_header(folder: Path, copy: Path) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(UserFactory.create())
+    client.cookies["tvarr_backup_csrf"] = token = "t" * 32
+    response = send(client, ("file", "copy.db", copy.read_bytes()), headers={"X-CSRFToken": token})
+    assert response.status_code == 201, response.content
+    assert get_user_model().objects.get() == Operation.objects.get().requested_by
+
+
+# --- A real server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def up(prepared: Installation) -> Iterator[Up]:
+    running = start_up(prepared, free_port())
+    wait_until(running.is_complete, "it is complete", seconds=60)
+    yield running
+    running.process.terminate()
+    running.process.wait(timeout=30)
+    shutil.rmtree(prepared.data)  # pytest keeps the folders of the last runs
+
+
+@pytest.fixture
+def token(prepared: Installation, up: Up) -> str:
+    return str(prepared.json("token", "create", "test", "--user", "admin", "--json")["token"])
+
+
+def begin(up: Up, token: str, length: int, start: bytes) -> socket.socket:
+    """An upload of this length of which no more comes yet."""
+    port = urlsplit(up.address).port
+    assert port is not None
+    client = socket.create_connection(("127.0.0.1", port), timeout=60)
+    lines = [f"POST {ADDRESS} HTTP/1.1", "Host: localhost", f"X-Api-Key: {token}", f"Content-Type: {CONTENT_TYPE}"]
+    client.sendall("\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode() + start)
+    return client
+
+
+def answer(client: socket.socket) -> tuple[int, Any]:
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    return response.status, json.loads(response.read())
+
+
+def coming_in(prepared: Installation) -> list[Path]:
+    return list((prepared.data / "backups" / ".work" / "uploads").glob("*/file"))
+
+
+def test_one_that_is_too_large_is_answered_at_once(up: Up, token: str) -> None:
+    with closing(begin(up, token, 11 * 2**30, form(("file", "a", b"x"), end=""))) as client:
+        status, body = answer(client)
+    assert (status, body["code"]) == (413, "upload_too_large")
+
+
+def test_a_client_that_goes_away_leaves_nothing(prepared: Installation, up: Up, token: str) -> None:
+    client = begin(up, token, 10**8, form(("file", "a", bytes(5 * 2**20)), end=""))
+    wait_until(lambda: coming_in(prepared), "it comes in")
+    client.close()
+    wait_until(lambda: not coming_in(prepared), "it is removed")
+    wait_until(lambda: not archives_open(up), "all is closed")
+    assert not (prepared.data / "backups" / ".work" / "uploads").exists()
+    assert "Traceback" not in up.log
+
+
+def test_what_a_killed_server_leaves_is_removed_by_the_next_operation(
+    prepared: Installation, up: Up, token: str
+) -> None:
+    with closing(begin(up, token, 10**8, form(("file", "a", bytes(5 * 2**20)), end=""))):
+        wait_until(lambda: coming_in(prepared), "it comes in")
+        server = up.program("gunicorn")
+        for process in server.children():
+            process.kill()
+        wait_until(lambda: len(server.children()) == 2, "others take their place")
+        assert coming_in(prepared)
+        prepared.ok("backup", "create")
+        assert coming_in(prepared) == []
+
+
+def test_a_backup_may_be_made_meanwhile(prepared: Installation, up: Up, token: str, tmp_path: Path) -> None:
+    copy = settled(with_ballast(tvarrs(tmp_path / "copy.db"), 5))
+    body = form(("file", "copy.db", copy.read_bytes()))
+    half = len(body) // 2
+    with closing(begin(up, token, len(body), body[:half])) as client:
+        wait_until(lambda: coming_in(prepared), "it comes in")
+        prepared.ok("backup", "create")
+        (kept,) = coming_in(prepared)
+        prepared.ok("backup", "recover")
+        assert kept.exists()
+        client.sendall(body[half:])
+        status, made = answer(client)
+    assert (status, made["kind"], made["table_counts"]["filters"]) == (201, "uploaded", 2)
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == 2
+
+
+def test_several_at_once_are_all_taken_in(prepared: Installation, up: Up, token: str, tmp_path: Path) -> None:
+    body = form(("file", "copy.db", settled(tvarrs(tmp_path / "copy.db")).read_bytes()))
+
+    def upload(_number: int) -> int:
+        with closing(begin(up, token, len(body), body)) as client:
+            return answer(client)[0]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(upload, range(4))) == [201] * 4
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == 4
+
+
+def peak(process: psutil.Process) -> int:
+    """The most memory that a process has ever had, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+
+
+def test_a_large_one_takes_no_memory_and_no_other_disk(
+    prepared: Installation, up: Up, token: str, tmp_path: Path
+) -> None:
+    copy = settled(with_ballast(tvarrs(tmp_path / "copy.db"), 200))
+    frame = form(("file", "copy.db", b"\r\n"))
+    length = len(frame) - 2 + copy.stat().st_size
+    head, tail = frame.split(b"\r\n\r\n\r\n")
+    servers = up.program("gunicorn").children()
+    before = {process.pid: peak(process) for process in servers}
+    written = set()
+    with closing(begin(up, token, length, head + b"\r\n\r\n")) as client, copy.open("rb") as file:
+        while block := file.read(2**20):
+            client.sendall(block)
+            if file.tell() % (50 * 2**20) == 0:
+                time.sleep(0.2)
+                found = {Path(one.path) for process in servers for one in process.open_files()}
+                written |= {path for path in found if path.exists() and path.stat().st_size > 10 * 2**20}
+        client.sendall(b"\r\n" + tail)
+        status, made = answer(client)
+    assert (status, made["database_size"] > 200 * 2**20) == (201, True)
+    assert max(peak(process) - before[process.pid] for process in servers) < 50 * 2**20
+    assert {path.relative_to(prepared.data).parts[:3] for path in written} == {("backups", ".work", "uploads")}
+    copy.unlink()  # pytest keeps the folders of the last runs

@@ -1,0 +1,130 @@
+"""The archive of a backup over HTTP: from the disk in blocks, the whole of it or one range (RFC 9110)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import parse_etags
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tvarr_backup.api.connection import limit_silence
+from tvarr_backup.api.errors import CONTENT_TYPE, problem
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.durable import open_regular
+from tvarr_backup.backups.folder import explained
+from tvarr_backup.errors import BackupNotFound, PreconditionFailed
+
+ARCHIVE_TYPE = "application/gzip"
+_BLOCK_BYTES = 2**16
+# More digits than any file has bytes, and fewer than Python refuses to read.
+_RANGE = re.compile(r"bytes=\s*([0-9]{1,1000})?-([0-9]{1,1000})?\s*", re.ASCII | re.IGNORECASE)
+
+
+class RangeUnsatisfiable(Exception):
+    """A range that begins behind the end."""
+
+
+def download(request: Request, folder: Path, backup: Backup) -> HttpResponseBase:
+    """The archive, or what is asked for of it. Deleting the backup meanwhile does not disturb who is receiving it.
+
+    Raises `BackupNotFound`, `BackupFolderUnusable`, or `PreconditionFailed` for `If-Match`.
+    """
+    etag = f'"{backup.sidecar.checksum}"'
+    _require_match(request, etag)
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-transform"}
+    if _is_known(request, etag):
+        return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    file = _open(folder, backup)
+    size = os.fstat(file.fileno()).st_size
+    try:
+        wanted = _wanted(request, etag, size)
+    except RangeUnsatisfiable:
+        file.close()
+        return _unsatisfiable(size)
+    first, last = wanted or (0, size - 1)
+    headers["Content-Length"] = str(last - first + 1)
+    headers["Content-Disposition"] = f'attachment; filename="{backup.filename}"'
+    status = HTTPStatus.OK
+    if wanted:
+        status = HTTPStatus.PARTIAL_CONTENT
+        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    if request.method == "HEAD":
+        file.close()
+        return HttpResponse(status=status, headers=headers, content_type=ARCHIVE_TYPE)
+    limit_silence(request._request)  # noqa: SLF001  # the framework's name of Django's request
+    return StreamingHttpResponse(
+        _Part(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
+    )
+
+
+class _Part:
+    """Some bytes of a file in blocks; closing it closes the file."""
+
+    def __init__(self, file: IO[bytes], first: int, length: int) -> None:
+        self._file = file
+        self._first = first
+        self._length = length
+        self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(self._first)
+        left = self._length
+        while left:
+            block = self._file.read(min(_BLOCK_BYTES, left))
+            if not block:
+                raise OSError(f"{self._file.name} became shorter while it was sent.")  # ends the connection
+            left -= len(block)
+            yield block
+
+
+def _open(folder: Path, backup: Backup) -> IO[bytes]:
+    with explained(folder):
+        try:
+            return open_regular(folder / backup.filename)
+        except FileNotFoundError as gone:
+            raise BackupNotFound(f"There is no backup {backup.filename!r}.") from gone
+
+
+def _require_match(request: Request, etag: str) -> None:
+    header = request.headers.get("If-Match")
+    if header is not None and not {etag, "*"} & set(parse_etags(header)):
+        raise PreconditionFailed("The archive is not the one that was asked for by its ETag.")
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    header = request.headers.get("If-None-Match")
+    return header is not None and bool({etag, f"W/{etag}", "*"} & set(parse_etags(header)))
+
+
+def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """The first and last byte of the one range that is asked for.
+
+    `None` means everything: without a range, with several, with one that makes no sense (RFC 9110 wants it ignored), or
+    with an `If-Range` that does not name this very archive. Raises `RangeUnsatisfiable`.
+    """
+    match = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:
+        return None
+    first, last = (None if digits is None else int(digits) for digits in match.groups())
+    if first is None and last is None:
+        return None
+    if first is None:
+        first, last = max(0, size - (last or 0)), size - 1
+    elif last is not None and last < first:
+        return None
+    if first >= size:
+        raise RangeUnsatisfiable
+    return first, size - 1 if last is None else min(last, size - 1)
+
+
+def _unsatisfiable(size: int) -> Response:
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    body = problem(status, "range_not_satisfiable", f"The range begins behind the end; the archive has {size} bytes.")
+    return Response(body, status, headers={"Content-Range": f"bytes */{size}"}, content_type=CONTENT_TYPE)

@@ -1,0 +1,351 @@
+"""Exports, plans and results as the schema describes them, and how a request is read that carries an export."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+
+from tvarr_backup.api.schema import ProblemSerializer
+from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, TextsByName, Whole
+from tvarr_backup.errors import FileTooLarge, NotJson
+from tvarr_backup.portable.answers import Answers, Resolution, read_answers
+from tvarr_backup.portable.envelope import FORMAT_VERSION, MAX_ITEMS, Envelope, read_envelope, read_wrapped_envelope
+from tvarr_backup.portable.export import MAX_IDS, WRITTEN_BY
+from tvarr_backup.portable.json_events import value_of
+from tvarr_backup.portable.kinds import JsonType, Kind, Member
+from tvarr_backup.portable.steps import Action, State
+
+# The settings name these, so that the schema has one name for each.
+ACTIONS = [action.value for action in Action]
+STATES = [state.value for state in State]
+RESOLUTIONS = [resolution.value for resolution in Resolution]
+
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+
+class MetadataSerializer(serializers.Serializer[Any]):
+    """What a file says about itself."""
+
+    version = serializers.CharField(help_text=f"Of the format; this program writes {FORMAT_VERSION}.")
+    tvarr_version = serializers.CharField(help_text="Which program wrote it.")
+    export_type = serializers.CharField()
+    exported_at = serializers.DateTimeField()
+    item_count = serializers.IntegerField()
+
+
+def export_serializer(kind: Kind) -> type[serializers.Serializer[Any]]:
+    """A file of the kind, as the schema describes it."""
+    name = kind.model.__name__
+    members = {member.name: _field(member) for member in kind.members}
+    item = type(f"{name}ItemSerializer", (serializers.Serializer,), {**members, "__doc__": "An item of a file."})
+    parts = {"metadata": MetadataSerializer(), "items": item(many=True), "__doc__": f"A file of {kind.label}."}
+    return type(f"{name}ExportSerializer", (serializers.Serializer,), parts)
+
+
+def _field(member: Member) -> Any:
+    required = not member.may_be_left_out
+    match member.type:
+        case JsonType.TEXT:
+            return Text(required=required, allow_blank=True)
+        case JsonType.FLAG:
+            return Flag(required=required)
+        case JsonType.INTEGER:
+            return Whole(required=required)
+        case JsonType.TEXTS:
+            return Texts(required=required)
+
+
+# --- What is chosen for an export ------------------------------------------------------------------------------------
+
+
+class SelectionSerializer(StrictSerializer):
+    """Either ids or all."""
+
+    ids = Texts(required=False, max_length=MAX_IDS, help_text="Of user-created rows.")
+    all = Flag(required=False, help_text="All user-created rows.")
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Exactly one of the two."""
+        if ("ids" in values) == values.get("all", False):
+            raise ValidationError("Allowed is either “ids” or “all”: true.", code="selection")
+        return values
+
+
+class TvarrSelectionSerializer(StrictSerializer):
+    """As tvarr's clients send it: no ids is everything."""
+
+    ids = Texts(required=False, allow_null=True, max_length=MAX_IDS, help_text="None or an empty list: everything.")
+    export_all = Flag(required=False, help_text="Everything, whatever the ids.")
+
+
+# --- Requests with an export -----------------------------------------------------------------------------------------
+
+
+@extend_schema_field({"type": ["string", "null"], "enum": ["", None, *RESOLUTIONS]})
+class _BulkResolution(Text):
+    """A word that is checked where answers are read, so that the refusal is the same everywhere."""
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "enum": RESOLUTIONS}})
+class _Resolutions(TextsByName):
+    """Words that are checked where answers are read, so that the refusal is the same everywhere."""
+
+    child = Text(allow_blank=True)
+
+
+class AnswersSerializer(StrictSerializer):
+    """What becomes of each item whose name is taken; keys are names of items, or `#3` for the third one."""
+
+    resolutions = _Resolutions(required=False, allow_null=True)
+    bulk_resolution = _BulkResolution(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="For items that differ and have no answer of their own.",
+    )
+    new_names = TextsByName(required=False, allow_null=True, help_text="Names under which items are stored instead.")
+    references = TextsByName(
+        required=False,
+        allow_null=True,
+        help_text="For names or ids that items refer to: the name of what is meant here.",
+    )
+    fingerprint = Text(
+        required=False,
+        allow_null=True,
+        help_text="Of the preview; if what it rests on has changed, nothing is imported.",
+    )
+
+
+_ANSWERS = frozenset(AnswersSerializer().fields)
+_JSON_FIELDS = ("resolutions", "new_names", "references")
+
+
+def import_serializer(kind: Kind, file: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The JSON body of an import, as the schema describes it."""
+    members = {
+        "export": file(help_text="The file itself."),
+        "__doc__": f"A file of {kind.label}, and answers to its preview.",
+    }
+    return type(f"Import{kind.model.__name__}Serializer", (AnswersSerializer,), members)
+
+
+class ImportFormSerializer(serializers.Serializer[Any]):
+    """A file in a form, and answers to its preview."""
+
+    file = serializers.FileField(help_text="The file itself.")
+    resolutions = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
+    conflicts = serializers.CharField(required=False, help_text="Another name for `resolutions`.")
+    bulk_resolution = _BulkResolution(required=False)
+    new_names = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
+    references = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
+    fingerprint = serializers.CharField(required=False)
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What an import was asked for."""
+
+    envelope: Envelope
+    answers: Answers
+    fingerprint: str | None
+
+
+def read_file(request: Request, kind: Kind) -> Envelope:
+    """The export that is the whole body."""
+    return read_envelope(io.BytesIO(_body(request)), kind, WRITTEN_BY)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body is a form, with the export as its file."""
+    return str(request.content_type).startswith("multipart/form-data")
+
+
+def read_import(request: Request, kind: Kind) -> ImportRequest:
+    """What a JSON body or a form asks for. Raises `FileRefused`, `AnswerInvalid` or `ValidationError`."""
+    if is_form(request):
+        return _read_form(request, kind)
+    envelope, others = read_wrapped_envelope(
+        io.BytesIO(_body(request)), kind, WRITTEN_BY, member="export", beside=_ANSWERS
+    )
+    return _import_request(envelope, others)
+
+
+def _body(request: Request) -> bytes:
+    body: Any = request.data
+    if not isinstance(body, bytes):
+        raise NotJson("The request has no body; an export is wanted.")
+    return body
+
+
+def _read_form(request: Request, kind: Kind) -> ImportRequest:
+    values = dict(_form_values(request))
+    if "conflicts" in values:
+        if "resolutions" in values:
+            raise ValidationError(
+                {"conflicts": [ErrorDetail("It is the same as “resolutions”; allowed is one.", "twice")]}
+            )
+        values["resolutions"] = values.pop("conflicts")
+    files = request.FILES
+    if "file" not in files:
+        raise ValidationError({"file": [ErrorDetail("It is missing; the export is wanted, as a file.", "required")]})
+    for name in set(files) - {"file"}:
+        raise ValidationError({name[:80]: [ErrorDetail("Allowed is one file, named “file”.", "unknown_member")]})
+    return _import_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
+
+
+def _form_values(request: Request) -> Iterator[tuple[str, Any]]:
+    for name, texts in [*request.POST.lists(), *request.FILES.lists()]:
+        if len(texts) > 1:
+            raise ValidationError({name[:80]: [ErrorDetail("It stands twice in the form; allowed is once.", "twice")]})
+    for name, text in request.POST.items():
+        if name in (*_JSON_FIELDS, "conflicts"):
+            try:
+                yield name, value_of(str(text).encode(), max_members=MAX_ITEMS)
+            except (NotJson, FileTooLarge) as problem:
+                raise ValidationError({name: [ErrorDetail(str(problem), "not_json")]}) from problem
+        else:
+            yield name, text
+
+
+def _import_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportRequest:
+    serializer = AnswersSerializer(data=given)
+    serializer.is_valid(raise_exception=True)
+    values = serializer.validated_data
+    answers = read_answers(
+        values.get("resolutions") or {},
+        values.get("bulk_resolution") or None,  # tvarr's clients may send an empty one for none
+        values.get("new_names"),
+        values.get("references"),
+    )
+    return ImportRequest(envelope, answers, values.get("fingerprint"))
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+class _NameSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+
+
+class ConflictSerializer(serializers.Serializer[Any]):
+    """An item whose name is taken."""
+
+    import_name = serializers.CharField()
+    existing_id = serializers.CharField()
+    existing_name = serializers.CharField()
+    resolution = serializers.ChoiceField(choices=RESOLUTIONS)
+
+
+class ItemErrorSerializer(serializers.Serializer[Any]):
+    """Why an item cannot be stored, as tvarr words it."""
+
+    item_name = serializers.CharField(allow_blank=True)
+    error = serializers.CharField()
+
+
+class FindingSerializer(serializers.Serializer[Any]):
+    """A problem or a warning about one member of an item."""
+
+    field = serializers.CharField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+    value = serializers.JSONField(help_text="Any JSON value, null included.")
+
+
+class DifferenceSerializer(serializers.Serializer[Any]):
+    """A member in which the row that is here and the item differ."""
+
+    field = serializers.CharField()
+    now = serializers.JSONField(help_text="Any JSON value, null included.")
+    in_file = serializers.JSONField(help_text="Any JSON value, null included.")
+
+
+class PlannedItemSerializer(serializers.Serializer[Any]):
+    """What would become of an item."""
+
+    position = serializers.IntegerField(help_text="In the file, 1 for the first.")
+    name = serializers.CharField(allow_blank=True)
+    state = serializers.ChoiceField(choices=STATES)
+    action = serializers.ChoiceField(choices=ACTIONS)
+    final_name = serializers.CharField(allow_blank=True)
+    suggested_name = serializers.CharField(allow_null=True, help_text="Free, for a copy.")
+    existing_id = serializers.CharField(allow_null=True)
+    diff = DifferenceSerializer(many=True)
+    problems = FindingSerializer(many=True)
+    warnings = FindingSerializer(many=True)
+
+
+class CountsSerializer(serializers.Serializer[Any]):
+    """How many items each action is planned for."""
+
+    create = serializers.IntegerField()  # type: ignore[assignment]  # a field of that name; the method is of the base
+    skip = serializers.IntegerField()
+    rename = serializers.IntegerField()
+    overwrite = serializers.IntegerField()
+    blocked = serializers.IntegerField()
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    """What an import would do: tvarr's members up to `version_warning`, then ours."""
+
+    total_items = serializers.IntegerField()
+    new_items = _NameSerializer(many=True)
+    conflicts = ConflictSerializer(many=True)
+    errors = ItemErrorSerializer(many=True)  # type: ignore[assignment]  # a field of that name; the property is of the base
+    version_warning = serializers.CharField(allow_null=True)
+    kind = serializers.CharField()
+    items = PlannedItemSerializer(many=True)
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="About the file as a whole.")
+    counts = CountsSerializer()
+    can_import = serializers.BooleanField()
+    fingerprint = serializers.CharField(help_text="Send it with the import, to import only what was shown.")
+
+
+class ImportedSerializer(serializers.Serializer[Any]):
+    """An item that was written."""
+
+    original_name = serializers.CharField()
+    final_name = serializers.CharField()
+    id = serializers.CharField()
+    action = serializers.ChoiceField(choices=["created", "overwritten", "renamed"])
+
+
+class ImportedItemSerializer(serializers.Serializer[Any]):
+    """What became of an item."""
+
+    position = serializers.IntegerField()
+    original_name = serializers.CharField(allow_blank=True)
+    final_name = serializers.CharField(allow_blank=True)
+    id = serializers.CharField(allow_null=True)
+    state = serializers.ChoiceField(choices=STATES)
+    action = serializers.ChoiceField(choices=ACTIONS)
+    warnings = FindingSerializer(many=True)
+
+
+class ResultSerializer(serializers.Serializer[Any]):
+    """What an import did: tvarr's members up to `imported_items`, then ours."""
+
+    total_items = serializers.IntegerField()
+    imported = serializers.IntegerField(help_text="Created under their own names.")
+    skipped = serializers.IntegerField()
+    overwritten = serializers.IntegerField()
+    renamed = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # a field of that name; the property is of the base
+    imported_items = ImportedSerializer(many=True)
+    kind = serializers.CharField()
+    unchanged = serializers.IntegerField(help_text="Here already, the same in every member.")
+    items = ImportedItemSerializer(many=True)
+    notes = serializers.ListField(child=serializers.CharField())
+
+
+class StalePlanSerializer(ProblemSerializer):
+    """A refusal with the plan as it is now."""
+
+    plan = PlanSerializer()

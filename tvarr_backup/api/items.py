@@ -1,0 +1,319 @@
+"""Rows of the four kinds as JSON: their members, and how a row is stored from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from tvarr_backup import codecs, models
+from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, Whole, Word
+from tvarr_backup.fields import parse_ulid
+from tvarr_backup.validation import expression_findings
+
+_RECORD = ("is_system", "created_at", "updated_at", "warnings")
+
+
+class ItemWarningSerializer(serializers.Serializer[Any]):
+    """Something that tvarr accepts and does differently from what it seems to say."""
+
+    field = serializers.CharField()
+    code = serializers.CharField()
+    column = serializers.IntegerField(allow_null=True, help_text="In the text of the field, 1 for the first character.")
+    message = serializers.CharField()
+
+
+class Priority(Whole):
+    """tvarr reads a missing one as 0."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            default=0, min_value=-(2**63), max_value=2**63 - 1, help_text="Lower ones are first.", **kwargs
+        )
+
+    def get_attribute(self, instance: Any) -> Any:
+        return super().get_attribute(instance) or 0
+
+
+class CodecNames(Texts):
+    """A stored text that is no list is shown as tvarr reads it: everything is accepted; a warning says so."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        return super().to_representation(data) if isinstance(data, list) else []
+
+
+class Id(Text):
+    """The id of another row, in its one stored form."""
+
+    default_error_messages = {"null": "It is null; allowed is an id."}
+
+    def to_internal_value(self, data: Any) -> str:
+        return parse_ulid(super().to_internal_value(data))
+
+
+class ItemSerializer(StrictSerializer):
+    """What the four have in common; the rules are those of the models."""
+
+    model: ClassVar[type[models.PortableRow]]
+
+    id = Text(read_only=True)
+    is_system = Flag(read_only=True, help_text="Whether tvarr brings it along; then little of it can be changed.")
+    created_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
+    updated_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
+    warnings = serializers.SerializerMethodField(help_text="What tvarr will misunderstand.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """The fields of the kind before those that are only a record."""
+        fields = super().get_fields()
+        return {name: field for name, field in fields.items() if name not in _RECORD} | {
+            name: fields[name] for name in _RECORD
+        }
+
+    @extend_schema_field(ItemWarningSerializer(many=True))
+    def get_warnings(self, row: Any) -> list[dict[str, Any]]:
+        return list(_warnings(row))
+
+    def create(self, values: dict[str, Any]) -> models.PortableRow:
+        """Store a new row; raises Django's `ValidationError`."""
+        row = self.model(**values)
+        self._validate(row)
+        row.save(force_insert=True)
+        return row
+
+    def update(self, row: Any, values: dict[str, Any]) -> models.PortableRow:
+        """Store what differs, and no other column: a running tvarr may write others of the row at the same time.
+
+        Raises `SystemRowReadOnly`, or Django's `ValidationError`.
+        """
+        changed = [name for name, value in values.items() if getattr(row, name) != value]
+        row.refuse_to_change(changed)
+        for name in changed:
+            setattr(row, name, values[name])
+        self._validate(row)
+        if changed:
+            row.save(update_fields=[*changed, "updated_at"])
+        return row  # type: ignore[no-any-return]  # of this very class
+
+    def _validate(self, row: models.PortableRow) -> None:
+        """The reference was looked up by its own field; NULL in other columns is tvarr's way to write the default."""
+        null = {field.name for field in row._meta.fields if field.null and getattr(row, field.attname) is None}
+        row.full_clean(exclude={"encoding_profile", *null})
+
+
+def _warnings(row: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(row, models.EncodingProfile):
+        return
+    for warned in expression_findings(row.expression, row.domain).warnings:
+        yield {
+            "field": "expression",
+            "code": str(warned.code),
+            "column": warned.column,
+            "message": warned.message,
+        }
+    for name in ("accepted_video_codecs", "accepted_audio_codecs"):
+        if isinstance(getattr(row, name, None), str):
+            message = "What is stored is no JSON list of codec names; tvarr reads it as “everything accepted”."
+            yield {"field": name, "code": "invalid_codec_list", "column": None, "message": message}
+
+
+def _name(limit: int) -> Text:
+    return Text(max_length=limit, help_text="Without blanks around it; compared exactly.")
+
+
+def _description(limit: int) -> Text:
+    return Text(max_length=limit, allow_blank=True, default="")
+
+
+def _expression(domain: str) -> Text:
+    return Text(help_text=f"In tvarr's language, as {domain}; `POST /expressions/validate` explains what is wrong.")
+
+
+def _source_id() -> Id:
+    return Id(allow_null=True, default=None, help_text="The only source that it is for; null: all.")
+
+
+def _examples(name: str, sent: dict[str, Any], **members: Any) -> list[OpenApiExample]:
+    """What may be sent, and the answer to it."""
+    record = {
+        "is_system": False,
+        "created_at": "2026-03-01T18:00:00.120000Z",
+        "updated_at": "2026-03-01T18:00:00.120000Z",
+        "warnings": [],
+    }
+    answer = {"id": "01JN9Q4T7V8W2X5Y6Z0A1B2C3D", **sent, **members, **record}
+    return [
+        OpenApiExample(name, value=sent, request_only=True),
+        OpenApiExample(name, value=answer, response_only=True, status_codes=["200", "201"]),
+    ]
+
+
+@extend_schema_serializer(
+    examples=_examples(
+        "Only the news",
+        {
+            "name": "Harbour News",
+            "description": "Keeps what the harbour town likes.",
+            "source_type": "stream",
+            "action": "include",
+            "expression": 'group_title equals "News"',
+            "source_id": None,
+        },
+    )
+)
+class FilterSerializer(ItemSerializer):
+    """Keeps or drops channels or programmes of a proxy."""
+
+    model = models.Filter
+
+    name = _name(255)
+    description = _description(1024)
+    source_type = Word(choices=models.SourceType.choices)
+    action = Word(choices=models.Filter.Action.choices, default=models.Filter.Action.INCLUDE)
+    expression = _expression("a filter")
+    source_id = _source_id()
+
+
+@extend_schema_serializer(
+    examples=_examples(
+        "One group for the coast",
+        {
+            "name": "Coast",
+            "description": "",
+            "source_type": "stream",
+            "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"',
+            "priority": 10,
+            "stop_on_match": False,
+            "is_enabled": True,
+            "source_id": None,
+        },
+    )
+)
+class DataMappingRuleSerializer(ItemSerializer):
+    """Rewrites fields of channels or programmes."""
+
+    model = models.DataMappingRule
+
+    name = _name(255)
+    description = _description(1024)
+    source_type = Word(choices=models.SourceType.choices)
+    expression = _expression("a data mapping rule")
+    priority = Priority()
+    stop_on_match = Flag(default=False)
+    is_enabled = Flag(default=True)
+    source_id = _source_id()
+
+
+@extend_schema_serializer(
+    examples=_examples(
+        "A tablet",
+        {
+            "name": "Kitchen tablet",
+            "description": "",
+            "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
+            "priority": 50,
+            "is_enabled": True,
+            "accepted_video_codecs": ["h264", "h265"],
+            "accepted_audio_codecs": ["aac"],
+            "preferred_video_codec": "h264",
+            "preferred_audio_codec": "aac",
+            "supports_fmp4": True,
+            "supports_mpegts": True,
+            "preferred_format": "",
+            "encoding_profile": "01JN9Q4T7V8W2X5Y6Z0A1B2C3E",
+        },
+        encoding_profile_name="Attic projector",
+    )
+)
+class ClientDetectionRuleSerializer(ItemSerializer):
+    """Recognises a player and says what it can play."""
+
+    model = models.ClientDetectionRule
+
+    name = _name(255)
+    description = _description(1024)
+    expression = _expression("a client detection rule")
+    priority = Priority()
+    is_enabled = Flag(default=True)
+    accepted_video_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
+    accepted_audio_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
+    preferred_video_codec = Text(allow_blank=True, default="")
+    preferred_audio_codec = Text(allow_blank=True, default="")
+    supports_fmp4 = Flag(default=True)
+    supports_mpegts = Flag(default=True)
+    preferred_format = Text(
+        allow_blank=True, default="", help_text=f"Empty, {', '.join(codecs.PREFERRED_FORMATS)} or an alias."
+    )
+    encoding_profile = Id(source="encoding_profile_id", allow_null=True, default=None, help_text="The id of a profile.")
+    encoding_profile_name = serializers.SerializerMethodField(help_text="Null where it has none, or a deleted one.")
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_encoding_profile_name(self, rule: models.ClientDetectionRule) -> str | None:
+        profile = rule.encoding_profile
+        return None if profile is None or profile.deleted_at is not None else str(profile.name)
+
+    def validate_encoding_profile(self, profile_id: str | None) -> str | None:
+        """Allowed are live profiles, and the one that the rule has: changing another member must not cut that link."""
+        has_it = self.instance is not None and self.instance.encoding_profile_id == profile_id
+        if profile_id is None or has_it or models.EncodingProfile.objects.filter(pk=profile_id).exists():
+            return profile_id
+        raise ValidationError("There is no encoding profile with this id.", code="does_not_exist")
+
+
+@extend_schema_serializer(
+    examples=_examples(
+        "For the attic",
+        {
+            "name": "Attic projector",
+            "description": "",
+            "target_video_codec": "h265",
+            "target_audio_codec": "aac",
+            "quality_preset": "high",
+            "hw_accel": "vaapi",
+            "global_flags": "",
+            "input_flags": "",
+            "output_flags": "",
+            "enabled": True,
+        },
+        is_default=False,
+    )
+)
+class EncodingProfileSerializer(ItemSerializer):
+    """How a proxy or a client rule has streams encoded."""
+
+    model = models.EncodingProfile
+
+    name = _name(100)
+    description = _description(500)
+    target_video_codec = Text(
+        allow_blank=True,
+        default="h264",
+        help_text=f"One of {', '.join(codecs.TargetVideoCodec)}; free with output_flags.",
+    )
+    target_audio_codec = Text(
+        allow_blank=True,
+        default="aac",
+        help_text=f"One of {', '.join(codecs.TargetAudioCodec)}; free with output_flags.",
+    )
+    quality_preset = Text(
+        allow_blank=True,
+        default="medium",
+        help_text=f"One of {', '.join(codecs.QualityPreset)}; free with output_flags.",
+    )
+    hw_accel = Text(
+        allow_blank=True,
+        default="auto",
+        help_text=f"One of {', '.join(codecs.HardwareAcceleration)}; free with input_flags.",
+    )
+    global_flags = Text(max_length=500, allow_blank=True, default="", help_text="Own flags for ffmpeg.")
+    input_flags = Text(
+        max_length=500, allow_blank=True, default="", help_text="Own flags; they replace the hardware acceleration."
+    )
+    output_flags = Text(
+        max_length=1000, allow_blank=True, default="", help_text="Own flags; they replace codecs and preset."
+    )
+    enabled = Flag(default=True)
+    is_default = Flag(read_only=True, help_text="Whether proxies without a profile use it.")

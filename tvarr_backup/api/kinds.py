@@ -1,0 +1,214 @@
+"""The four kinds, one by one and in lists: rules as in the models, deletion as in tvarr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.http import Http404
+from django.urls import URLPattern, path, reverse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tvarr_backup import models
+from tvarr_backup.api import items, queries
+from tvarr_backup.api.etags import etag_of, require_match
+from tvarr_backup.api.permissions import TablePermissions
+from tvarr_backup.api.schema import problems
+from tvarr_backup.fields import parse_ulid
+
+
+class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
+    """What the four have in common."""
+
+    permission_classes = (TablePermissions,)
+    filter_backends = (queries.Known, queries.Filters, queries.Search, queries.Ordering)
+    lookup_url_kwarg = "id"
+    search_fields: Sequence[str] = ("name", "description", "expression")
+    ordering: ClassVar[Sequence[str]] = ("name",)
+    ordering_words: ClassVar[Sequence[str]] = ("name", "created_at", "updated_at")
+    address_name: ClassVar[str]
+
+    def create(self, request: Request) -> Response:
+        """Validate and store a new row."""
+        queries.require_known_parameters(request, ())
+        serializer = self.get_serializer(data=request.data)
+        with self._transaction():
+            serializer.is_valid(raise_exception=True)
+            row = serializer.save()
+        answer = self._answer(row, status.HTTP_201_CREATED)
+        answer["Location"] = reverse(self.address_name, args=[row.pk])
+        return answer
+
+    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002  # the name in the address
+        """One row, with the ETag by which a change can refer to it."""
+        queries.require_known_parameters(request, ())
+        return self._answer(self._row(id))
+
+    def update(self, request: Request, id: str) -> Response:  # noqa: A002  # the name in the address
+        """Replace: what is left out gets its default."""
+        return self._change(request, id, partial=False)
+
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002  # the name in the address
+        """Change: what is left out stays."""
+        return self._change(request, id, partial=True)
+
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002  # the name in the address
+        """Delete as tvarr does."""
+        queries.require_known_parameters(request, ())
+        with self._transaction():
+            row = self._row(id)
+            require_match(request, self.get_serializer(row).data)
+            row.delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _change(self, request: Request, row_id: str, *, partial: bool) -> Response:
+        queries.require_known_parameters(request, ())
+        body = request.data  # read before the database is locked
+        with self._transaction():
+            row = self._row(row_id)
+            require_match(request, self.get_serializer(row).data)
+            serializer = self.get_serializer(row, data=body, partial=partial)
+            serializer.is_valid(raise_exception=True)
+            row = serializer.save()
+        return self._answer(row)
+
+    def _transaction(self) -> Any:
+        """From looking to writing, nobody else writes: transactions of this database begin with IMMEDIATE."""
+        return transaction.atomic(using=router.db_for_write(self.get_queryset().model))
+
+    def _row(self, row_id: str) -> Any:
+        try:
+            return self.get_queryset().get(pk=parse_ulid(row_id))
+        except (ValidationError, self.get_queryset().model.DoesNotExist) as problem:
+            raise Http404 from problem
+
+    def _answer(self, row: Any, code: int = status.HTTP_200_OK) -> Response:
+        data = self.get_serializer(row).data
+        return Response(data, code, headers={"ETag": etag_of(data)})
+
+
+_IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what is to be changed; another one: 412."
+)
+_ETAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Names this state of the row."
+)
+_LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="Of the new row.")
+_ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` of a row.")
+
+
+def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
+    """Describes the calls of one kind for the schema."""
+    slug, many = tag.replace("-", "_"), f"{one}s"
+    return extend_schema_view(
+        list=extend_schema(
+            operation_id=f"{slug}_list",
+            summary=f"List {many}",
+            tags=[tag],
+            responses={200: serializer(many=True), **problems(400, 404)},
+        ),
+        create=extend_schema(
+            operation_id=f"{slug}_create",
+            summary=f"Add a {one}",
+            tags=[tag],
+            parameters=[_ETAG, _LOCATION],
+            responses={201: serializer, **problems(400, 413, 415)},
+        ),
+        retrieve=extend_schema(
+            operation_id=f"{slug}_retrieve",
+            summary=f"Show a {one}",
+            tags=[tag],
+            parameters=[_ID, _ETAG],
+            responses={200: serializer, **problems(400, 404)},
+        ),
+        update=extend_schema(
+            operation_id=f"{slug}_update",
+            summary=f"Replace a {one}",
+            description="What is left out gets its default. Columns that do not differ are not written.",
+            tags=[tag],
+            parameters=[_ID, _IF_MATCH, _ETAG],
+            responses={200: serializer, **problems(400, 404, 412, 413, 415)},
+        ),
+        partial_update=extend_schema(
+            operation_id=f"{slug}_partial_update",
+            summary=f"Change a {one}",
+            description="What is left out stays as it is. Columns that do not differ are not written.",
+            tags=[tag],
+            parameters=[_ID, _IF_MATCH, _ETAG],
+            responses={200: serializer, **problems(400, 404, 412, 413, 415)},
+        ),
+        destroy=extend_schema(
+            operation_id=f"{slug}_destroy",
+            summary=f"Delete a {one}",
+            description="As tvarr does it; refused while it is used, and for tvarr's own.",
+            tags=[tag],
+            parameters=[_ID, _IF_MATCH],
+            responses={204: OpenApiResponse(description="It is gone."), **problems(400, 404, 409, 412)},
+        ),
+    )
+
+
+@_described("filters", "filter", items.FilterSerializer)
+class FilterViewSet(KindViewSet):
+    """Filters."""
+
+    queryset = models.Filter.objects.all()
+    serializer_class = items.FilterSerializer
+    filterset_class = queries.FilterFilters
+    address_name = "api-filter"
+
+
+@_described("data-mapping-rules", "data mapping rule", items.DataMappingRuleSerializer)
+class DataMappingRuleViewSet(KindViewSet):
+    """Data mapping rules."""
+
+    queryset = models.DataMappingRule.objects.all()
+    serializer_class = items.DataMappingRuleSerializer
+    filterset_class = queries.DataMappingRuleFilters
+    ordering = ("priority", "name")
+    ordering_words = ("name", "priority", "created_at", "updated_at")
+    address_name = "api-data-mapping-rule"
+
+
+@_described("client-detection-rules", "client detection rule", items.ClientDetectionRuleSerializer)
+class ClientDetectionRuleViewSet(KindViewSet):
+    """Client detection rules."""
+
+    queryset = models.ClientDetectionRule.objects.select_related("encoding_profile")
+    serializer_class = items.ClientDetectionRuleSerializer
+    filterset_class = queries.ClientDetectionRuleFilters
+    ordering = ("priority", "name")
+    ordering_words = ("name", "priority", "created_at", "updated_at")
+    address_name = "api-client-detection-rule"
+
+
+@_described("encoding-profiles", "encoding profile", items.EncodingProfileSerializer)
+class EncodingProfileViewSet(KindViewSet):
+    """Encoding profiles."""
+
+    queryset = models.EncodingProfile.objects.all()
+    serializer_class = items.EncodingProfileSerializer
+    filterset_class = queries.EncodingProfileFilters
+    search_fields = ("name", "description")
+    address_name = "api-encoding-profile"
+
+
+_MANY: dict[str, Any] = {"get": "list", "post": "create"}
+_ONE: dict[str, Any] = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+
+VIEWSETS: dict[str, type[KindViewSet]] = {
+    "filters": FilterViewSet,
+    "data-mapping-rules": DataMappingRuleViewSet,
+    "client-detection-rules": ClientDetectionRuleViewSet,
+    "encoding-profiles": EncodingProfileViewSet,
+}
+
+urlpatterns: list[URLPattern] = [
+    *(path(tag, viewset.as_view(_MANY), name=f"{viewset.address_name}s") for tag, viewset in VIEWSETS.items()),
+    *(path(f"{tag}/<str:id>", viewset.as_view(_ONE), name=viewset.address_name) for tag, viewset in VIEWSETS.items()),
+]

@@ -1,0 +1,208 @@
+"""Operations: how what was asked for is going, how it ended, and asking for its end."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.urls import path, reverse
+from django_filters import MultipleChoiceFilter
+from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import generics, serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tvarr_backup.api.errors import without_paths
+from tvarr_backup.api.queries import require_known_parameters
+from tvarr_backup.api.schema import problems
+from tvarr_backup.errors import OperationNotFound
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.track import cancel
+
+# Who may ask for an operation may also ask for its end.
+PERMISSION_OF_KIND = {
+    OperationKind.BACKUP: "operations.create_backup",
+    OperationKind.ADOPT: "operations.create_backup",
+    OperationKind.VERIFY: "operations.verify_backup",
+    OperationKind.RESTORE: "operations.restore_backup",
+    OperationKind.PRUNE: "operations.delete_backup",
+    OperationKind.DELETE: "operations.delete_backup",
+}
+
+OPERATION_EXAMPLE: dict[str, Any] = {
+    "id": "01JQ4Z6V9M3N8W5X2Y7T1K0CDE",
+    "kind": "backup",
+    "state": "running",
+    "phase": "pack",
+    "done_bytes": 73_400_320,
+    "total_bytes": 104_857_600,
+    "percent": 70,
+    "message": "",
+    "result": None,
+    "error_code": "",
+    "error": "",
+    "requested_by": "keeper",
+    "origin": "api",
+    "created_at": "2026-03-01T18:00:00.120000Z",
+    "started_at": "2026-03-01T18:00:00.900000Z",
+    "finished_at": None,
+    "cancel_requested": False,
+}
+
+
+@extend_schema_field({"type": ["object", "null"], "additionalProperties": True})
+class _Result(serializers.JSONField):
+    pass
+
+
+class OperationSerializer(serializers.ModelSerializer[Operation]):
+    """Something that takes time. `succeeded`, `attention`, `failed`, `cancelled` and `interrupted` are final."""
+
+    id = serializers.CharField(read_only=True)
+    percent = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Of the present phase, 0 to 100; null while its size is not known."
+    )
+    message = serializers.SerializerMethodField(help_text="For people; a sentence a line.")
+    result = _Result(read_only=True, help_text="What came of it; its members depend on the kind.")
+    error = serializers.SerializerMethodField(help_text="Why it failed, in a sentence.")
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    created_at = serializers.DateTimeField(read_only=True, default_timezone=UTC)
+    started_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
+    finished_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
+
+    class Meta:
+        model = Operation
+        fields = tuple(OPERATION_EXAMPLE)
+        read_only_fields = fields
+
+    @extend_schema_field(str)
+    def get_message(self, operation: Operation) -> str:
+        return without_paths(operation.message)
+
+    @extend_schema_field(str)
+    def get_error(self, operation: Operation) -> str:
+        return without_paths(operation.error)
+
+
+class StartedSerializer(serializers.Serializer[Any]):
+    """What was asked for is under way."""
+
+    message = serializers.CharField()
+    status = serializers.ChoiceField(choices=["started"])
+    operation = OperationSerializer()
+
+
+STARTED_EXAMPLE = {
+    "message": "The backup will be made; look at the operation for how it goes.",
+    "status": "started",
+    "operation": OPERATION_EXAMPLE
+    | {"state": "queued", "phase": "", "done_bytes": 0, "total_bytes": None, "percent": None, "started_at": None},
+}
+
+
+def started(operation: Operation, message: str) -> Response:
+    """202, with the address at which to look how it goes."""
+    data = {"message": message, "status": "started", "operation": OperationSerializer(operation).data}
+    address = reverse("api-operation", args=[operation.pk])
+    return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": address})
+
+
+class OperationFilter(FilterSet):  # type: ignore[misc]  # it has no types
+    """Each may be given several times."""
+
+    kind = MultipleChoiceFilter(choices=OperationKind.choices)
+    state = MultipleChoiceFilter(choices=OperationState.choices)
+
+    class Meta:
+        model = Operation
+        fields = ("kind", "state")
+
+
+_ID = OpenApiParameter("operation_id", str, OpenApiParameter.PATH, description="The `id` of an operation.")
+_EXAMPLE = OpenApiExample("A backup that is being packed", OPERATION_EXAMPLE, response_only=True)
+
+
+class OperationList(generics.ListAPIView[Operation]):
+    """All operations, the latest first."""
+
+    queryset = Operation.objects.select_related("requested_by")
+    serializer_class = OperationSerializer
+    filter_backends = (DjangoFilterBackend,)
+    filterset_class = OperationFilter
+    required_permissions = {"get": "operations.view_operation"}
+    parameters = frozenset({*OperationFilter.base_filters, "page", "page_size"})
+
+    @extend_schema(
+        operation_id="operations_list",
+        summary="List the operations, the latest first",
+        tags=["operations"],
+        responses={200: OperationSerializer(many=True), **problems(400, 404)},
+        examples=[_EXAMPLE],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        require_known_parameters(request, self.parameters)
+        reconcile()
+        return super().get(request, *args, **kwargs)
+
+
+class OperationDetail(APIView):
+    """One operation."""
+
+    required_permissions = {"get": "operations.view_operation"}
+
+    @extend_schema(
+        operation_id="operations_retrieve",
+        summary="Look how an operation is going",
+        tags=["operations"],
+        parameters=[_ID],
+        responses={200: OperationSerializer, **problems(400, 404)},
+        examples=[_EXAMPLE],
+    )
+    def get(self, request: Request, operation_id: str) -> Response:
+        require_known_parameters(request, ())
+        reconcile()
+        return Response(OperationSerializer(_find(operation_id)).data)
+
+
+class OperationCancel(APIView):
+    """The end of an operation, asked for."""
+
+    required_permissions = {"post": "operations.view_operation"}  # and that of its kind
+
+    @extend_schema(
+        operation_id="operations_cancel",
+        summary="Cancel an operation",
+        description="One that waits is cancelled at once. One that runs is asked to end: it does so within seconds, or "
+        "succeeds, if that is nearer; look at it again. Whoever may ask for an operation may cancel it.",
+        tags=["operations"],
+        parameters=[_ID],
+        request=None,
+        responses={200: OperationSerializer, **problems(400, 404, 409)},
+        examples=[_EXAMPLE],
+    )
+    def post(self, request: Request, operation_id: str) -> Response:
+        require_known_parameters(request, ())
+        operation = _find(operation_id)
+        if not request.user.has_perm(PERMISSION_OF_KIND[OperationKind(operation.kind)]):
+            raise PermissionDenied
+        reconcile()
+        cancel(operation.pk)
+        return Response(OperationSerializer(_find(operation.pk)).data)
+
+
+def _find(operation_id: str) -> Operation:
+    try:
+        return Operation.objects.select_related("requested_by").get(pk=operation_id)
+    except (Operation.DoesNotExist, ValidationError) as problem:
+        raise OperationNotFound(f"There is no operation {operation_id[:80]!r}.") from problem
+
+
+urlpatterns = [
+    path("operations", OperationList.as_view(), name="api-operations"),
+    path("operations/<str:operation_id>", OperationDetail.as_view(), name="api-operation"),
+    path("operations/<str:operation_id>/cancel", OperationCancel.as_view(), name="api-operation-cancel"),
+]

@@ -1,0 +1,204 @@
+"""What may follow the `?` of a list: search, filters and order; what is not known is refused and never passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.db.models import F, QuerySet
+from django.db.models.expressions import Combinable
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.filters import BaseFilterBackend, SearchFilter
+from rest_framework.request import Request
+
+from tvarr_backup import codecs
+from tvarr_backup.fields import parse_ulid
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, SourceType
+from tvarr_backup.portable.export import Instant
+
+SEARCHED_CHARACTERS = 200
+"""A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
+
+_SHOWN_CHARACTERS = 80
+_PAGE_PARAMETERS = frozenset({"page", "page_size"})
+_FLAG_WORDS = {"true": True, "false": False}
+
+
+def require_known_parameters(request: Request, known: Collection[str]) -> None:
+    """Refuse parameters that a call does not have, by name."""
+    refused = {}
+    for name in request.query_params:
+        if name not in known:
+            shown = name[:_SHOWN_CHARACTERS]
+            allowed = ", ".join(sorted(known)) or "none"
+            refused[shown] = [
+                ErrorDetail(f"“{shown}” is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
+            ]
+    if refused:
+        raise ValidationError(refused)
+
+
+def flag_parameter(request: Request, name: str) -> bool:
+    """Whether a parameter says `true`; missing is `false`, and another word is refused."""
+    word = request.query_params.get(name, "false")
+    if word not in _FLAG_WORDS:
+        raise ValidationError({name: [ErrorDetail("Allowed is true or false.", "invalid_choice")]})
+    return _FLAG_WORDS[word]
+
+
+class Known(BaseFilterBackend):
+    """Refuses parameters that a list does not have, and filters without a value."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        offered = set(view.filterset_class.base_filters)
+        require_known_parameters(request, offered | _PAGE_PARAMETERS | {"search", "ordering"})
+        empty = [name for name in offered if request.query_params.get(name) == ""]
+        if empty:
+            raise ValidationError({name: [ErrorDetail("It is empty.", "blank")] for name in sorted(empty)})
+        return queryset
+
+    def get_schema_operation_parameters(self, _view: Any) -> list[dict[str, Any]]:
+        return []
+
+
+class Search(SearchFilter):
+    """`?search=`: all words have to be found, each in any of the view's `search_fields`."""
+
+    def get_search_terms(self, request: Request) -> Any:
+        if len(request.query_params.get(self.search_param, "")) > SEARCHED_CHARACTERS:
+            sentence = f"It is longer than {SEARCHED_CHARACTERS} characters, which is the most that is searched for."
+            raise ValidationError({self.search_param: [ErrorDetail(sentence, "max_length")]})
+        try:
+            return super().get_search_terms(request)
+        except ValidationError as problem:
+            raise ValidationError({self.search_param: problem.detail}) from problem
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": self.search_param,
+                "required": False,
+                "in": "query",
+                "description": f"Words that all have to be found, each in any of: {', '.join(view.search_fields)}.",
+                "schema": {"type": "string", "maxLength": SEARCHED_CHARACTERS},
+            }
+        ]
+
+
+_ORDERS: Mapping[str, Combinable] = {
+    "name": F("name"),
+    "priority": F("priority"),
+    "created_at": Instant(F("created_at")),  # the stored texts do not sort by time
+    "updated_at": Instant(F("updated_at")),
+}
+
+
+class Ordering(BaseFilterBackend):
+    """`?ordering=`: the view's `ordering_words`, separated by commas, `-` for descending; then the id."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        given = request.query_params.get("ordering", "")
+        words = given.split(",") if given else list(view.ordering)
+        allowed = _with_minus(view.ordering_words)
+        for word in words:
+            if word not in allowed:
+                sentence = f"“{word[:_SHOWN_CHARACTERS]}” is no order of this list; allowed: {', '.join(allowed)}."
+                raise ValidationError({"ordering": [ErrorDetail(sentence, "invalid_choice")]})
+        return queryset.order_by(*map(_order, dict.fromkeys(words)), "id")
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": "ordering",
+                "required": False,
+                "in": "query",
+                "description": f"By what to sort, the first counts most; {','.join(view.ordering)} if it is left out.",
+                "schema": {"type": "array", "items": {"type": "string", "enum": _with_minus(view.ordering_words)}},
+                "style": "form",
+                "explode": False,
+            }
+        ]
+
+
+def _with_minus(words: Sequence[str]) -> list[str]:
+    return [*words, *(f"-{word}" for word in words)]
+
+
+def _order(word: str) -> Any:
+    expression = _ORDERS[word.removeprefix("-")]
+    return expression.desc() if word.startswith("-") else expression.asc()  # type: ignore[attr-defined]  # both have them
+
+
+@extend_schema_field(bool)
+class _FlagFilter(filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=[(word, word) for word in _FLAG_WORDS], coerce=_FLAG_WORDS.__getitem__, **kwargs)
+
+
+class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
+    """The view's `filterset_class`."""
+
+
+class _IdField(forms.CharField):
+    def clean(self, value: Any) -> Any:
+        return parse_ulid(value) if value else None
+
+
+class _IdFilter(filters.CharFilter):  # type: ignore[misc]  # django-filter has no types
+    field_class = _IdField
+
+
+class FilterFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    name = filters.CharFilter()
+    source_type = filters.ChoiceFilter(choices=SourceType.choices)
+    action = filters.ChoiceFilter(choices=Filter.Action.choices)
+    source_id = _IdFilter()
+    is_system = _FlagFilter()
+
+    class Meta:
+        model = Filter
+        fields: Sequence[str] = ()
+
+
+class DataMappingRuleFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    name = filters.CharFilter()
+    source_type = filters.ChoiceFilter(choices=SourceType.choices)
+    is_enabled = _FlagFilter()
+    stop_on_match = _FlagFilter()
+    source_id = _IdFilter()
+    is_system = _FlagFilter()
+
+    class Meta:
+        model = DataMappingRule
+        fields: Sequence[str] = ()
+
+
+class ClientDetectionRuleFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    name = filters.CharFilter()
+    is_enabled = _FlagFilter()
+    supports_fmp4 = _FlagFilter()
+    supports_mpegts = _FlagFilter()
+    encoding_profile = _IdFilter()
+    is_system = _FlagFilter()
+
+    class Meta:
+        model = ClientDetectionRule
+        fields: Sequence[str] = ()
+
+
+class EncodingProfileFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    name = filters.CharFilter()
+    target_video_codec = filters.ChoiceFilter(choices=codecs.TargetVideoCodec.choices)
+    target_audio_codec = filters.ChoiceFilter(choices=codecs.TargetAudioCodec.choices)
+    quality_preset = filters.ChoiceFilter(choices=codecs.QualityPreset.choices)
+    hw_accel = filters.ChoiceFilter(choices=codecs.HardwareAcceleration.choices)
+    enabled = _FlagFilter()
+    is_default = _FlagFilter()
+    is_system = _FlagFilter()
+
+    class Meta:
+        model = EncodingProfile
+        fields: Sequence[str] = ()

@@ -1,0 +1,152 @@
+"""The schedule of backups and what is kept of them: `/backups/schedule`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.urls import URLPattern, path
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tvarr_backup.api.parsers import StrictJSON
+from tvarr_backup.api.schema import problems
+from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
+from tvarr_backup.operations.models import MOST_KEPT, validate_cron, validate_max_age, validate_time_zone
+from tvarr_backup.operations.schedule import change_settings, schedule_as_data
+
+_RETENTION_REFUSED = (
+    f"retention %(show_value).20s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, 0 to keep all, or "
+    "nothing for the environment's default."
+)
+
+
+class _ValuesSerializer(serializers.Serializer[Any]):
+    enabled = serializers.BooleanField(help_text="Whether backups are made by themselves.")
+    cron = serializers.CharField(help_text="Minute, hour, day of the month, month, day of the week.")
+    retention = serializers.IntegerField(help_text="How many automatic backups are kept; 0: all.")
+    timezone = serializers.CharField(help_text="In which `cron` is read.")
+    max_age = serializers.CharField(help_text="Automatic backups older than this are removed; `none`: no limit.")
+
+
+class ScheduleDefaultsSerializer(_ValuesSerializer):
+    """What the environment says."""
+
+
+class ScheduleSerializer(_ValuesSerializer):
+    """What is in force."""
+
+    description = serializers.CharField(help_text="When backups are made, in a sentence.")
+    next_runs = serializers.ListField(
+        child=serializers.DateTimeField(), help_text="The next three times, in the time zone; none while it is off."
+    )
+    defaults = ScheduleDefaultsSerializer()
+
+
+class ScheduleChangeSerializer(StrictSerializer):
+    """What is left out stays as it is; `null` goes back to the environment's default."""
+
+    enabled = Flag(required=False, allow_null=True)
+    cron = Text(
+        required=False,
+        allow_null=True,
+        validators=[validate_cron],
+        help_text="Five fields, or six as tvarr writes them, of which the first, the second, must be 0.",
+    )
+    retention = Whole(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MOST_KEPT,
+        error_messages={"min_value": _RETENTION_REFUSED, "max_value": _RETENTION_REFUSED},
+        help_text="0 keeps all.",
+    )
+    timezone = Text(
+        required=False, allow_null=True, validators=[validate_time_zone], help_text="Such as `Europe/Berlin`."
+    )
+    max_age = Text(
+        required=False,
+        allow_null=True,
+        validators=[validate_max_age],
+        help_text="Weeks, days and hours such as `30d`, `12h` or `1w2d`; `none` for no limit.",
+    )
+
+
+_DEFAULTS = {"enabled": True, "cron": "0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
+_ANSWER = OpenApiExample(
+    "Every Sunday",
+    value={
+        **_DEFAULTS,
+        "cron": "30 4 * * SUN",
+        "timezone": "Europe/Berlin",
+        "description": "Every Sunday at 04:30 (Europe/Berlin)",
+        "next_runs": ["2026-03-22T04:30:00+01:00", "2026-03-29T04:30:00+02:00", "2026-04-05T04:30:00+02:00"],
+        "defaults": _DEFAULTS,
+    },
+    response_only=True,
+    status_codes=["200"],
+)
+_CHANGES = [
+    OpenApiExample("Every Sunday", value={"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}, request_only=True),
+    OpenApiExample("Off", value={"enabled": False}, request_only=True),
+    OpenApiExample("As the environment says", value=dict.fromkeys(_DEFAULTS), request_only=True),
+]
+
+
+class ScheduleView(APIView):
+    """The schedule in force."""
+
+    parser_classes = [StrictJSON]
+    required_permissions: Mapping[str, str] = {
+        "get": "operations.view_backupsettings",
+        "head": "operations.view_backupsettings",
+        "put": "operations.change_backupsettings",
+    }
+
+    @extend_schema(
+        operation_id="backups_schedule_retrieve",
+        summary="Show when backups are made by themselves",
+        tags=["backups"],
+        responses={200: ScheduleSerializer, **problems()},
+        examples=[_ANSWER],
+    )
+    def get(self, _request: Request) -> Response:
+        """What is in force, whether it was set here or by the environment, with the next three times."""
+        return Response(schedule_as_data())
+
+    @extend_schema(
+        operation_id="backups_schedule_update",
+        summary="Change when backups are made by themselves",
+        tags=["backups"],
+        request=ScheduleChangeSerializer,
+        responses={200: ScheduleSerializer, **problems(400, 413, 415)},
+        examples=[_ANSWER, *_CHANGES],
+    )
+    def put(self, request: Request) -> Response:
+        """Each member for itself: what is left out stays, `null` goes back to the environment's default.
+
+        All that is sent is stored, or nothing is. Of two who change different members both succeed; of the same one, the
+        later.
+        """
+        change = ScheduleChangeSerializer(data=request.data)
+        change.is_valid(raise_exception=True)
+        change_settings(dict(_columns(change.validated_data)))
+        return Response(schedule_as_data())
+
+
+def _columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The columns of the settings that members stand for."""
+    for name, value in values.items():
+        if name == "enabled":
+            yield name, value
+        elif name == "retention":
+            yield "keep", value or None
+            yield "keep_all", value == 0
+        else:
+            yield {"timezone": "time_zone"}.get(name, name), value or ""
+
+
+urlpatterns: list[URLPattern] = [path("backups/schedule", ScheduleView.as_view(), name="backups-schedule")]
