@@ -28,7 +28,11 @@ LOCK_SECONDS = 30.0
 
 _LOOK_FOR_LOCK_EVERY_SECONDS = 0.002
 _PAGES_A_STEP = 1000
-_CHECKPOINTS = 20
+_CHECKPOINTS = 10
+_CHECKPOINT_WAITS_SECONDS = 0.05
+_BETWEEN_CHECKPOINTS_SECONDS = 0.15
+_ANOTHER_CHECKPOINT = -1
+"""SQLite's count of frames where another connection is at a checkpoint; it answers so at once."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -166,19 +170,26 @@ def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
 
 
 def checkpoint(live: Path) -> list[str]:
-    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works."""
-    sentence = "A reader still uses the old content, so the journal beside the database stays large until it ends."
+    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works.
+
+    While a try waits for a reader nobody can commit, so it waits for a moment only, and others come in between.
+    """
+    reader = False
     try:
-        with open_database(live, timeout_seconds=0.1) as connection:
+        with open_database(live, timeout_seconds=_CHECKPOINT_WAITS_SECONDS) as connection:
             for _ in range(_CHECKPOINTS):
-                (busy, _frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                (busy, frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if not busy:
                     return []
+                reader = frames != _ANOTHER_CHECKPOINT
+                time.sleep(_BETWEEN_CHECKPOINTS_SECONDS)
     except sqlite3.Error as problem:
         return [
             f"The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written."
         ]
-    return [sentence]
+    if not reader:  # it does the same
+        return []
+    return ["A reader still uses the old content, so the journal beside the database stays large until it ends."]
 
 
 def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
