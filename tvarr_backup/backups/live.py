@@ -190,21 +190,19 @@ def checkpoint(live: Path) -> list[str]:
 
     While a try waits for a reader nobody can commit, so it waits for a moment only, and others come in between.
     """
-    reader = False
+    tries, deadline = 0, time.monotonic() + LOCK_SECONDS
     try:
         with open_database(live, timeout_seconds=_CHECKPOINT_WAITS_SECONDS) as connection:
-            for _ in range(_CHECKPOINTS):
+            while tries < _CHECKPOINTS and time.monotonic() < deadline:
                 (busy, frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if not busy:
                     return []
-                reader = frames != _ANOTHER_CHECKPOINT
+                tries += frames != _ANOTHER_CHECKPOINT
                 time.sleep(_BETWEEN_CHECKPOINTS_SECONDS)
     except sqlite3.Error as problem:
         return [
             f"The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written."
         ]
-    if not reader:  # it does the same
-        return []
     return ["A reader still uses the old content, so the journal beside the database stays large until it ends."]
 
 
