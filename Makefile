@@ -31,13 +31,13 @@ test: lint  ## Lint, types, contracts and all tests but the long ones
 test-long: setup fault-tools  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
 
-# The fault tests compile a small library and trace system calls.
+# The fault tests compile a small library and a program that uses SQLite, and trace system calls.
 fault-tools:
-	@command -v gcc >/dev/null && command -v strace >/dev/null && exit; \
+	@command -v gcc >/dev/null && command -v strace >/dev/null && gcc -E -x c -include sqlite3.h /dev/null >/dev/null 2>&1 && exit; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev strace && exit; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev libsqlite3-dev strace && exit; \
 	fi; \
-	echo "The long tests need gcc, the C library's headers and strace; install them (Debian: apt-get install gcc libc6-dev strace)." >&2; exit 1
+	echo "The long tests need gcc, the headers of the C library and of SQLite, and strace; install them (Debian: apt-get install gcc libc6-dev libsqlite3-dev strace)." >&2; exit 1
 
 lint: setup  ## Formatting, lint, types, import contracts, templates
 	$(BIN)/ruff format --check .

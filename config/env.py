@@ -145,12 +145,13 @@ def database(name: str, default: Path) -> dict[str, Any]:
     scheme = value.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else ""
     allowed = "the path of an SQLite file, file:PATH or sqlite:///PATH"
     file = _path_in(value, scheme) if scheme else value
+    shown = re.sub(r"//[^/@]*@", "//...@", value)  # without a password
     if not file or "\0" in file or file == ":memory:":
-        raise refuse(name, value, allowed)
+        raise refuse(name, shown, allowed)
     try:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(file).expanduser().absolute())}
     except RuntimeError:  # ~somebody
-        raise refuse(name, value, allowed) from None
+        raise refuse(name, shown, allowed) from None
 
 
 def existing_file_uri(file: str) -> str:

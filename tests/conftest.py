@@ -48,6 +48,15 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
         connections[alias].settings_dict["TEST"]["NAME"] = str(folder / f"{alias}.db")
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """And in WAL mode, as `prepare` leaves them."""
+    with django_db_blocker.unblock():
+        for alias in connections:
+            connections[alias].cursor().execute("PRAGMA journal_mode=WAL")
+            connections[alias].close()
+
+
 @pytest.fixture(autouse=True)
 def _quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django_q.models import Schedule
 
 from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
+from tests.backups.makers import settled
 from tests.factories import FilterFactory, UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
@@ -255,6 +256,30 @@ def test_what_is_not_there_cannot_be_restored(admin_client: Client, folder: Path
     (folder / "tvarr-backup-2026-01-01T00-00-00.db.gz").write_bytes(b"half")
     assert "cannot be used" in messages_of(admin_client.post(url))[0]
     assert Operation.objects.count() == 0
+
+
+def test_what_is_live_is_looked_at_before_a_restore_is_promised(
+    admin_client: Client, folder: Path, attached: Path
+) -> None:
+    settled(attached)
+    row = make(folder)
+    admin_client.get(list_url(Backup))
+    page = run_action(admin_client, "restore", row)["Location"]
+    for answer in (admin_client.get(page), admin_client.post(page)):
+        assert "has journal mode delete" in messages_of(answer)[-1]
+    assert Operation.objects.count() == 0
+
+
+def test_a_restore_that_is_done_says_what_was_there_before(admin_client: Client, folder: Path) -> None:
+    was, copy = make(folder), make(folder)
+    admin_client.get(list_url(Backup))
+    operation = create_operation(OperationKind.RESTORE, origin=Origin.WEB, state=OperationState.RUNNING)
+    operation.state = OperationState.SUCCEEDED
+    operation.result = {"filename": was.filename, "pre_restore_backup": {"filename": copy.filename}}
+    operation.save()
+    answer = admin_client.get(change_url(operation))
+    assert f"{was.filename} is restored." in text_of(answer)
+    assert change_url(copy) in answer.content.decode()
 
 
 # --- Who may do what -------------------------------------------------------------------------------------------------

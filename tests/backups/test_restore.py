@@ -751,9 +751,9 @@ def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
     for ending in ("-wal", "-shm"):
         if live.with_name(live.name + ending).exists():
             live.with_name(live.name + ending).rename(away.with_name(away.name + ending))
-    with pytest.raises(RestoreFailed, match="cannot be read, so it is not known whether"):
+    with pytest.raises(RestoreFailed, match="cannot be used just now, so it is not known whether"):
         finish_restore(folder, required())
-    with pytest.raises(RestoreFailed, match=r"safety\.db; when the database can be read again, run `backup recover`"):
+    with pytest.raises(RestoreFailed, match=r"safety\.db; when it can be used again, run `backup recover`"):
         restored(live, folder, made)
     for ending in ("", "-wal", "-shm"):
         if away.with_name(away.name + ending).exists():

@@ -121,6 +121,12 @@ REFUSED: list[tuple[str, str, str]] = [
 ]  # fmt: skip
 
 
+def test_a_password_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", "postgres://tvarr:s3cret@a.example/tvarr")
+    with pytest.raises(ImproperlyConfigured, match=r"HARBOUR is 'postgres://\.\.\.@a\.example/tvarr'; allowed is"):
+        READERS["database"]()
+
+
 @pytest.mark.parametrize(("reader", "given", "value"), ACCEPTED)
 def test_it_reads(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)

@@ -30,7 +30,7 @@ def require_tool(name: str) -> str:
     if found is None:
         pytest.fail(
             f"The fault tests need {name}; `make test-long` installs it where it may (Debian, as root: `apt-get install "
-            "gcc libc6-dev strace`).",
+            "gcc libc6-dev libsqlite3-dev strace`).",
             pytrace=False,
         )
     return found

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import signal
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
+from django.db.backends.dummy import base as dummy
 
-from tests.backups.makers import changed
+from tests.backups.makers import changed, on_small_disk, required, settled, state
+from tests.exports import exports_of
 from tests.installation import Installation
+from tests.portable.files import (
+    CLIENTS,
+    FILTERS,
+    MAPPING,
+    PROFILES,
+    client_item,
+    document,
+    filter_item,
+    mapping_item,
+    profile_item,
+)
 from tests.tvarr_own import build_tvarr_database, schema_of
 from tvarr_backup.backups.catalogue import read_folder
-from tvarr_backup.errors import RestoreRefused
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.errors import BackupUnsupported, RestoreRefused
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
 
@@ -275,3 +295,264 @@ def test_undo_after_a_restore_that_broke_off_goes_back_to_what_was_before_that_o
     assert content(live_of(prepared)) != second
     prepared.ok("backup", "undo-restore", "--yes")
     assert content(live_of(prepared)) == second
+
+
+# --- The way back ----------------------------------------------------------------------------------------------------
+
+
+def counts(path: Path) -> dict[str, int]:
+    """How many rows each table has, those that tvarr has marked as deleted included."""
+    tables = [name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {table: rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+
+
+def test_an_undo_and_its_own_undo_bring_back_exports_and_numbers_of_rows(attached_installation: Installation) -> None:
+    live = live_of(attached_installation)
+
+    def look() -> tuple[str, dict[str, int]]:
+        return exports_of(attached_installation), counts(live)
+
+    then, name = look(), created(attached_installation)
+    changed(
+        live, "DELETE FROM channels", "UPDATE filters SET deleted_at = 'now'", "UPDATE encoding_profiles SET name = id"
+    )
+    now = look()
+    assert now[0] != then[0]
+    assert now[1] != then[1]
+    attached_installation.ok("backup", "restore", name, "--yes")
+    assert look() == then
+    for before in (now, then):
+        attached_installation.ok("backup", "undo-restore", "--yes")
+        assert look() == before
+
+
+# --- Older and newer ones --------------------------------------------------------------------------------------------
+
+
+def with_rules(installation: Installation, folder: Path) -> Installation:
+    """One item of each kind, imported."""
+    items = {FILTERS: filter_item(), MAPPING: mapping_item(), CLIENTS: client_item(), PROFILES: profile_item()}
+    for kind, item in items.items():
+        file = folder / f"{kind.slug}.json"
+        file.write_text(json.dumps(document(kind, item)))
+        installation.ok("portable", "import", kind.slug, str(file))
+    return installation
+
+
+def test_a_backup_that_an_older_version_made_comes_back_with_its_rules(prepared: Installation, tmp_path: Path) -> None:
+    """Its database has our first migration alone, and rules in it."""
+    live, older = live_of(with_rules(prepared, tmp_path)), tmp_path / "older.db"
+    exports, system_rows = exports_of(prepared), counts(live)
+    changed(older, "PRAGMA journal_mode=WAL")
+    migrate = ("migrate", "tvarr_backup", "0001", "--database", "tvarr", "--skip-checks")
+    assert prepared.run(*migrate, TVARR_DATABASE_DSN=str(older)).returncode == 0
+    kinds = ("encoding_profiles", "filters", "data_mapping_rules", "client_detection_rules")
+    changed(
+        older,
+        f"ATTACH '{live}' AS live",
+        *(f"INSERT INTO {kind} SELECT * FROM live.{kind} WHERE NOT is_system" for kind in kinds),
+    )
+    knows = replace(required(), migrations=frozenset({"0001_tables"}))
+    made = create_backup(older, prepare_folder(prepared.data / "backups"), knows, kind=BackupKind.MANUAL)
+    assert made.sidecar.schema == "tvarr-backup 0001_tables"
+    changed(live, *(f"DELETE FROM {kind}" for kind in reversed(kinds)))
+    assert exports_of(prepared) != exports
+    prepared.ok("backup", "restore", made.filename, "--yes")
+    assert exports_of(prepared) == exports
+    assert counts(live) == system_rows
+    prepared.ok("prepare")
+
+
+@pytest.mark.parametrize(
+    ("fixture", "statement", "newer", "made_by"),
+    [
+        (
+            "prepared",
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('tvarr_backup', '0099_later', 'now')",
+            {"migrations": required().migrations | {"0099_later"}},
+            "tvarr-backup 0099_later",
+        ),
+        (
+            "attached_installation",
+            "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')",
+            {"tvarr_newest": "030"},
+            "tvarr 030",
+        ),
+    ],
+)
+def test_one_that_a_newer_version_made_is_refused(
+    request: pytest.FixtureRequest, tmp_path: Path, fixture: str, statement: str, newer: dict[str, Any], made_by: str
+) -> None:
+    installation: Installation = request.getfixturevalue(fixture)
+    copy, folder = tmp_path / "newer.db", installation.data / "backups"
+    created(installation)
+    changed(live_of(installation), f"VACUUM INTO '{copy}'")
+    made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
+    refused_and_nothing_changed(
+        installation,
+        made.filename,
+        f"{made.filename} was made by a newer version ({made_by}); update first, then restore it.",
+    )
+
+
+# --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------
+
+
+def refused_and_nothing_changed(installation: Installation, name: str, words: str) -> None:
+    """It ends with 1 and this sentence; the live database, its exports and the backup folder are as they were."""
+    live, folder = live_of(installation), installation.data / "backups"
+
+    def look() -> Any:
+        return exports_of(installation), content(live), live.read_bytes(), state(folder)
+
+    before = look()
+    done = installation.run("backup", "restore", name, "--yes")
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (1, "", f"CommandError: {words}")
+    assert look() == before
+
+
+@pytest.mark.parametrize("protected", [False, True])
+def test_the_only_backup_may_be_restored_and_stays_as_it_is(prepared: Installation, protected: bool) -> None:
+    name = created(prepared)
+    if protected:
+        prepared.ok("backup", "protect", name)
+    described = prepared.json("backup", "show", name, "--json")
+    assert described["protected"] is protected
+    then = content(live_of(prepared))
+    changed(live_of(prepared), "DELETE FROM filters")
+    prepared.ok("backup", "restore", name, "--yes")
+    assert content(live_of(prepared)) == then
+    assert [found for found in listed(prepared) if found["kind"] != "pre_restore"] == [described]
+
+
+def test_an_archive_of_no_bytes_is_refused(prepared: Installation, tmp_path: Path) -> None:
+    name = created(prepared)
+    archive = prepared.data / "backups" / name
+    size = archive.stat().st_size
+    archive.write_bytes(b"")
+    words = f"{name} cannot be used: it has 0 bytes, and {size} are recorded."
+    refused_and_nothing_changed(prepared, name, words)
+    assert prepared.refused("backup", "restore", name) == f"CommandError: {words}\n"
+
+
+def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installation, tmp_path: Path) -> None:
+    created(prepared)
+    file = tmp_path / "downloaded.db.gz"
+    file.touch()
+    before = content(live_of(prepared)), state(prepared.data / "backups")
+    words = prepared.refused("backup", "adopt", str(file))
+    assert words == "CommandError: downloaded.db.gz cannot be taken in. It is no backup, but an empty file.\n"
+    assert (content(live_of(prepared)), state(prepared.data / "backups")) == before
+
+
+def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Installation) -> None:
+    name, live = created(prepared), live_of(prepared)
+    changed(live, "CREATE TABLE ballast (data)", "INSERT INTO ballast VALUES (randomblob(200000000))")
+    before = hashlib.sha256(live.read_bytes()).digest()
+    making = subprocess.Popen(
+        prepared.command("backup", "create"),
+        env=prepared.variables(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert making.stderr is not None
+    making.stderr.readline()
+    done = prepared.run("backup", "restore", name, "--yes")
+    assert making.poll() is None
+    making.communicate()
+    assert (done.returncode, making.returncode) == (1, 0)
+    assert done.stderr.startswith("CommandError: A backup is running since 20")
+    assert done.stderr.endswith(" UTC, asked for by nobody by name (command); try again when it is done.\n")
+    assert hashlib.sha256(live.read_bytes()).digest() == before
+    assert [found[:2] for found in operations(prepared)] == [("backup", "succeeded"), ("backup", "succeeded")]
+    assert len(listed(prepared)) == 2
+
+
+_NOT_WAL = (
+    "{live} has journal mode delete, and only in WAL mode can a restore keep every commit that others make meanwhile. "
+    "tvarr sets that mode when it starts; set it with `PRAGMA journal_mode=WAL`."
+)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (Path.unlink, "There is no database at {live} yet; run `manage.py prepare` first."),
+        (lambda live: live.write_bytes(b""), "There is no database at {live} yet; run `manage.py prepare` first."),
+        (lambda live: live.write_bytes(b"garbage " * 999), "{live} is not an SQLite database."),
+        (lambda live: live.chmod(0o444), "{live} may not be written."),
+        (settled, _NOT_WAL),
+    ],
+)
+def test_what_is_live_must_be_fit_for_it(prepared: Installation, spoil: Callable[[Path], object], words: str) -> None:
+    name, live, folder = created(prepared), live_of(prepared), prepared.data / "backups"
+    spoil(live)
+    before = live.read_bytes() if live.exists() else None, state(folder)
+    prepared.heeds_modes = True
+    done = prepared.run("backup", "restore", name, "--yes")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"CommandError: {words.format(live=live)}\n"
+    assert (live.read_bytes() if live.exists() else None, state(folder)) == before
+
+
+def test_a_database_that_is_lost_comes_back_by_prepare_and_restore(prepared: Installation) -> None:
+    live = changed(live_of(prepared), "UPDATE filters SET name = 'mine ' || id")
+    then, name = content(live), created(prepared)
+    live.unlink()
+    prepared.ok("prepare")
+    assert content(live) != then
+    prepared.ok("backup", "restore", name, "--yes")
+    assert content(live) == then
+
+
+def test_a_database_of_another_kind_is_refused_before_anything_is_looked_at(prepared: Installation) -> None:
+    name = created(prepared)
+    dsn = "postgres://db.example/tvarr"
+    words = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
+    assert words == (
+        f"error: TVARR_DATABASE_DSN is '{dsn}'; allowed is the path of an SQLite file, file:PATH or sqlite:///PATH.\n"
+    )
+
+
+_RESTORE = """
+import json, os, shutil, subprocess, sys
+disk, backups, command, environment = sys.argv[1:]
+shutil.copytree(backups, f"{disk}/backups")
+done = subprocess.run(json.loads(command), env=json.loads(environment), capture_output=True, text=True)
+left = os.listdir(f"{disk}/backups/.work")
+print(json.dumps([done.returncode, done.stderr, left]))
+"""
+
+
+def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: Path) -> None:
+    name, live = created(prepared), live_of(prepared)
+    before = live.read_bytes()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = json.dumps(prepared.command("backup", "restore", name, "--yes"))
+    environment = json.dumps(prepared.variables() | {"TVARR_BACKUP_DIRECTORY": str(disk / "backups")})
+    status, words, left = on_small_disk(
+        _RESTORE, disk, prepared.data / "backups", command, environment, options="size=64m"
+    )
+    assert (status, left) == (1, [])
+    assert re.fullmatch(
+        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups; there are [\d.]+ MB.\n",
+        words,
+    )
+    assert live.read_bytes() == before
+
+
+@pytest.mark.django_db
+def test_the_right_tool_is_named_for_a_database_that_is_not_sqlite(tmp_path: Path, settings: Any) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    usual = connections["tvarr"]
+    connections["tvarr"] = dummy.DatabaseWrapper(usual.settings_dict, "tvarr")
+    try:
+        with pytest.raises(
+            BackupUnsupported, match="only SQLite databases are backed up here: use pg_dump for PostgreSQL"
+        ):
+            run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": "any"})
+    finally:
+        connections["tvarr"] = usual
+    assert not Operation.objects.exists()
+    assert not (tmp_path / "backups").exists()

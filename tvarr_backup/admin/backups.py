@@ -23,6 +23,7 @@ from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup, protect_backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import live_rows
+from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
@@ -218,6 +219,7 @@ class BackupAdmin(LookOnlyAdmin):
             raise PermissionDenied
         try:
             backup = find_backup(conf.backup_folder(), filename)
+            look_at_live(conf.live_database(), conf.required_schema())
             now = live_rows(conf.live_database())
         except BackupNotFound as problem:
             raise Http404(str(problem)) from problem

@@ -19,7 +19,7 @@ from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations import schedule
-from tvarr_backup.operations.models import BackupSettings, Operation, Origin
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
 from tvarr_backup.operations.track import cancel
@@ -36,7 +36,7 @@ class OperationAdmin(LookOnlyAdmin):
     actions = ("cancel",)
     change_form_template = "admin/operations/operation/change_form.html"
     fieldsets = (
-        (None, {"fields": ("kind", "state", "phase", "how_far", "outcome", "backup", "removed")}),
+        (None, {"fields": ("kind", "state", "phase", "how_far", "outcome", "backup", "before", "removed")}),
         ("Who and when", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
         ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
     )
@@ -56,15 +56,18 @@ class OperationAdmin(LookOnlyAdmin):
 
     @admin.display(description="outcome")
     def outcome(self, operation: Operation) -> str:
-        return operation.error or operation.message or self.how_far(operation)
+        found = operation.error or operation.message or self.how_far(operation)
+        if not found and operation.kind == OperationKind.RESTORE and operation.result:
+            return f"{operation.result['filename']} is restored."
+        return found
 
     @admin.display(description="backup")
     def backup(self, operation: Operation) -> str:
-        made = (operation.result or {}).get("backup")
-        if not made:
-            return "-"
-        address = reverse("admin:operations_backup_change", args=[quote(made["filename"])])
-        return format_html('<a href="{}">{}</a>', address, made["filename"])
+        return _linked((operation.result or {}).get("backup"))
+
+    @admin.display(description="what was there before a restore")
+    def before(self, operation: Operation) -> str:
+        return _linked((operation.result or {}).get("pre_restore_backup"))
 
     @admin.display(description="removed")
     def removed(self, operation: Operation) -> str:
@@ -87,6 +90,13 @@ class OperationAdmin(LookOnlyAdmin):
             else:
                 words = "was asked to end" if asked.is_open else "is cancelled"
                 self.message_user(request, f"{operation.get_kind_display()} {words}.")
+
+
+def _linked(backup: dict[str, Any] | None) -> str:
+    if not backup:
+        return "-"
+    address = reverse("admin:operations_backup_change", args=[quote(backup["filename"])])
+    return format_html('<a href="{}">{}</a>', address, backup["filename"])
 
 
 @admin.register(BackupSettings)

@@ -28,14 +28,22 @@ LOCK_SECONDS = 30.0
 
 _LOOK_FOR_LOCK_EVERY_SECONDS = 0.002
 _PAGES_A_STEP = 1000
-_CHECKPOINTS = 20
+_CHECKPOINTS = 10
+_CHECKPOINT_WAITS_SECONDS = 0.05
+_BETWEEN_CHECKPOINTS_SECONDS = 0.15
+_ANOTHER_CHECKPOINT = -1
+"""SQLite's count of frames where another connection is at a checkpoint; it answers so at once."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @dataclass(frozen=True)
 class Live:
-    """What a restore needs to know of the live database; `used` are bytes, `schema` is as sidecars record it."""
+    """What a restore needs to know of the live database; `used` are bytes, `schema` is as sidecars record it.
 
+    `mark` tells which content is live: it is the `user_version`, which serves neither tvarr nor us.
+    """
+
+    mark: int
     page_size: int
     encoding: str
     used: int
@@ -64,14 +72,14 @@ def look_at_live(live: Path, required: RequiredSchema) -> Live:
                 )
             (page_size,) = connection.execute("PRAGMA page_size").fetchone()
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-            _require_writable(connection)
-            return Live(page_size, encoding, size.used, schema.schema_of(connection, required))
+            mark = _require_writable(connection)
+            return Live(mark, page_size, encoding, size.used, schema.schema_of(connection, required))
     except sqlite3.Error as problem:
         raise _unusable(live, problem) from problem
 
 
-def _require_writable(connection: sqlite3.Connection) -> None:
-    """Raise where the file may not be written, which SQLite tells at the first change only.
+def _require_writable(connection: sqlite3.Connection) -> int:
+    """The mark; raises where the file may not be written, which SQLite tells at the first change only.
 
     Nobody is waited for: whoever writes shows that it can be done, and with several that write at full speed SQLite's own
     waiting may take longer than all of the restore.
@@ -85,6 +93,7 @@ def _require_writable(connection: sqlite3.Connection) -> None:
     except sqlite3.OperationalError as problem:
         if primary_code(problem) not in _BUSY:
             raise
+    return int(mark)
 
 
 def _unusable(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
@@ -106,17 +115,28 @@ _MAKE_A_NEW_ONE = (
 )
 
 
-def mark_in(live: Path) -> int:
-    """The number that tells which content is live: `user_version`, which serves neither tvarr nor us."""
-    with open_database(live) as connection:
+def mark_in(database: Path) -> int:
+    """The mark of a copy."""
+    with open_database(database) as connection:
         (mark,) = connection.execute("PRAGMA user_version").fetchone()
         return int(mark)
 
 
 def holds(live: Path, mark: int) -> bool | None:
-    """Whether the live database has the mark, and with it the new content; `None` where it cannot be read."""
+    """Whether the live database has the mark, and with it the new content, for good; `None` where nobody can tell now.
+
+    Reading is not enough. A commit that broke off may lie whole in the journal and not be counted yet, so that whoever
+    opens the database next finds it; and one that is counted need not be on disk. A commit of our own writes over the
+    one and syncs the other.
+    """
     try:
-        return mark_in(live) == mark
+        with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version={found:d}")
+            connection.execute("COMMIT")
+            return int(found) == mark
     except sqlite3.Error:
         return None
 
@@ -166,19 +186,24 @@ def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
 
 
 def checkpoint(live: Path) -> list[str]:
-    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works."""
-    sentence = "A reader still uses the old content, so the journal beside the database stays large until it ends."
+    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works.
+
+    While a try waits for a reader nobody can commit, so it waits for a moment only, and others come in between.
+    """
+    tries, deadline = 0, time.monotonic() + LOCK_SECONDS
     try:
-        with open_database(live, timeout_seconds=0.1) as connection:
-            for _ in range(_CHECKPOINTS):
-                (busy, _frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with open_database(live, timeout_seconds=_CHECKPOINT_WAITS_SECONDS) as connection:
+            while tries < _CHECKPOINTS and time.monotonic() < deadline:
+                (busy, frames, _done) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if not busy:
                     return []
+                tries += frames != _ANOTHER_CHECKPOINT
+                time.sleep(_BETWEEN_CHECKPOINTS_SECONDS)
     except sqlite3.Error as problem:
         return [
             f"The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written."
         ]
-    return [sentence]
+    return ["A reader still uses the old content, so the journal beside the database stays large until it ends."]
 
 
 def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:

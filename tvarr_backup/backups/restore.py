@@ -116,16 +116,21 @@ class _Restore:
         found = look_at_live(self._live, self._required)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
-        unfinished = self._begun(filename)
+        unfinished = self._begun(filename, found.mark)
         attention: list[str] = []
         begun = False
+
+        def on_lock() -> None:
+            nonlocal begun
+            begun = True
+            safety.complete()
+
         try:
             with open_database(self._live) as monitor:
                 safety = SafetyCopy(self._live, safety_path(self._work), monitor, self._progress)
                 staged, after = self._made_ready(backup, found, unfinished.mark, migrate, safety)
                 safety.take()  # once more where somebody has committed since: then not while everybody waits
-                begun = True
-                copy_into(staged, self._live, safety.complete, self._progress)
+                copy_into(staged, self._live, on_lock, self._progress)
         except BaseException as problem:
             happened = begun and holds(self._live, unfinished.mark)
             if happened is None:
@@ -143,10 +148,9 @@ class _Restore:
             )
         return self._finished(unfinished, attention, after, whole=not safety.damage)
 
-    def _begun(self, filename: str) -> Unfinished:
+    def _begun(self, filename: str, old: int) -> Unfinished:
         """Remember what is going to be done, before anything that recovery would have to know of."""
-        now, old = datetime.now(UTC), mark_in(self._live)
-        mark = old
+        now, mark = datetime.now(UTC), old
         while mark == old:
             mark = secrets.randbelow(2**31 - 1) + 1
         name = new_name(now, taken_names(self._folder))
@@ -308,8 +312,8 @@ def _set_mark(staged: Path, mark: int) -> None:
 
 def _unknown(work: Path, unfinished: Unfinished) -> RestoreFailed:
     return RestoreFailed(
-        f"{unfinished.live} cannot be read, so it is not known whether {unfinished.backup} has been restored into it. What was "
-        f"there before is kept as {safety_path(work)}; when the database can be read again, run `backup recover`."
+        f"{unfinished.live} cannot be used just now, so it is not known whether {unfinished.backup} has been restored into it. What was "
+        f"there before is kept as {safety_path(work)}; when it can be used again, run `backup recover`."
     )
 
 

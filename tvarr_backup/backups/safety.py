@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from tvarr_backup.backups.durable import sync_folder
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.sqlite import copy_database, open_database, primary_code, remove_database
 from tvarr_backup.errors import CopyFailed, NoRoom, RestoreFailed
@@ -66,6 +67,8 @@ class SafetyCopy:
         self.take()
         if self.damage:
             self._copy_as_it_lies()
+        # SQLite does not wait until the name of its journal is gone: came it back, it would take all out of the copy.
+        sync_folder(self.path.parent)
 
     def _copy_as_it_lies(self) -> None:
         pairs = [(f"{self._live}{ending}", f"{self.path}{ending}") for ending in ("", "-wal")]

@@ -94,6 +94,7 @@ def publish_safety(
     """Make the copy of before a protected backup, and forget the restore; done already where a crash came after it."""
     for backup in read_folder(folder).backups:
         if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:
+            sync_folder(folder)  # who was cut off may have given it its name, and no more
             forget(work)
             return backup
     published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))

@@ -19,6 +19,7 @@ from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, protect_backup, read_folder
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
+from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
@@ -28,7 +29,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
-from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.schema import RequiredSchema, State
 
 
 class Command(BaseCommand):
@@ -209,6 +210,7 @@ class Command(BaseCommand):
 
     def _show_restore(self, backup: Backup) -> None:
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
+        look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
         data = {
             "filename": backup.filename,
@@ -223,6 +225,13 @@ class Command(BaseCommand):
             *_changes(now, then),
             f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
             "made first.",
+            *(
+                [
+                    "A running tvarr sees the new data at once, but may hold old rules in memory until it is started again."
+                ]
+                if conf.tvarr_state() is State.ATTACHED
+                else []
+            ),
             "Nothing was changed. Add --yes to do it.",
         )
 
