@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools lint format bench demo-data lock
+.PHONY: help setup run test test-long fault-tools lint format bench demo-data openapi lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: setup  ## Speed and memory, as ratios against a floor of the same run
 demo-data: setup  ## Fill the database with fictional channels and programmes (CHANNELS=, PROGRAMMES=)
 	$(BIN)/python manage.py prepare
 	$(BIN)/python manage.py demo_data --channels $(CHANNELS) --programmes $(PROGRAMMES)
+
+openapi: setup  ## Write docs/openapi.yaml from the code
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 lock: setup  ## Renew the lock files from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml --output-file requirements/run.txt

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import path
 from rest_framework import generics, serializers
 
 from config.urls import urlpatterns as _ours
@@ -50,9 +50,9 @@ def nothing(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-urlpatterns = [
+urlpatterns: list[Any] = [
     path("floor/filters", Filters.as_view()),
     path("floor/backups", Backups.as_view()),
     path("floor/nothing", nothing),
-    path("", include(_ours)),
+    *_ours,
 ]

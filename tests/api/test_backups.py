@@ -16,7 +16,7 @@ from django.db import connections
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, NO_BACKUP, OPERATIONS, administrator, client_of, make, present, problem, raw
-from tests.backups.makers import tvarrs_new_backup
+from tests.backups.makers import settled, tvarrs_new_backup
 from tests.installation import Installation
 from tests.operations.elsewhere import running
 from tests.processes import wait_until
@@ -497,6 +497,14 @@ def test_after_a_restore_an_attached_tvarr_should_be_started_again(folder: Path)
     made = make(folder)
     body = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true").json()
     assert body["restart_required"] is True
+
+
+def test_what_is_live_is_looked_at_before_a_restore_is_promised(folder: Path, attached: Path) -> None:
+    settled(attached)
+    made = make(folder)
+    response = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true")
+    assert "has journal mode delete" in problem(response, 409, "restore_refused")
+    assert not Operation.objects.exists()
 
 
 @pytest.mark.parametrize("query", ["", "?confirm=false"])

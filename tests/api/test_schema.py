@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -124,4 +123,4 @@ def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tm
     with serving(prepared, tmp_path) as address:
         done = generated(address, "--header", f"Authorization:Bearer {key}", "--max-examples", "170", seconds=3000)
     assert done["cases"] >= 10_000
-    print(json.dumps(done["cases"]), done["summary"][-3000:])
+    sys.stdout.write(done["summary"][-3000:])

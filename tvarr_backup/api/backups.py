@@ -28,6 +28,7 @@ from tvarr_backup.api.schema import ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text
 from tvarr_backup.api.uploads import UploadFormSerializer, take_in
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, protect_backup, read_folder
+from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
@@ -189,7 +190,8 @@ _RANGES = [
     OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="Answered with 304 where it is known."),
 ]
 _BACKUP = OpenApiExample("A backup", BACKUP_EXAMPLE, response_only=True)
-_STARTED = OpenApiExample("It is under way", STARTED_EXAMPLE, response_only=True)
+_STARTED = OpenApiExample("It is under way", STARTED_EXAMPLE, response_only=True, status_codes=["202"])
+_NOTHING = OpenApiExample("Nothing", {}, request_only=True)
 _UPLOAD = OpenApiExample(
     "A file with its description",
     {"file": "(the archive)", "meta": "(its .meta.json)", "note": "from the old machine"},
@@ -472,7 +474,7 @@ class BackupVerify(_BackupView):
         parameters=[_FILENAME, _LOCATION],
         request=NothingSerializer,
         responses={202: StartedSerializer, **_busy(400, 404, 413, 415)},
-        examples=[_STARTED],
+        examples=[_NOTHING, _STARTED],
     )
     def post(self, request: Request, filename: str) -> Response:
         _checked(NothingSerializer, request)
@@ -505,13 +507,22 @@ class BackupRestore(_BackupView):
         ],
         request=NothingSerializer,
         responses={202: RestoreStartedSerializer, **_busy(400, 404, 413, 415)},
-        examples=[OpenApiExample("It is under way", STARTED_EXAMPLE | {"restart_required": False}, response_only=True)],
+        examples=[
+            _NOTHING,
+            OpenApiExample(
+                "It is under way",
+                STARTED_EXAMPLE | {"restart_required": False},
+                response_only=True,
+                status_codes=["202"],
+            ),
+        ],
     )
     def post(self, request: Request, filename: str) -> Response:
         name = _name(filename)
         _require_confirmation(request)
         _checked(NothingSerializer, request)
         backup = find_backup(conf.backup_folder(), name.filename)
+        look_at_live(conf.live_database(), conf.required_schema())
         operation = submit(
             OperationKind.RESTORE,
             requested_by=request.user,
