@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -24,11 +25,12 @@ from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
+from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.restore import finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
 # Where things lie below the folder of a case.
@@ -112,6 +114,53 @@ def _restore(case: Path) -> Any:
     return safety and safety.filename
 
 
+def _restore_disturbed(case: Path) -> Any:
+    """Others ask for the folder whenever progress is told; when they were let in, and when not."""
+    asked: dict[str, set[str]] = {"let in": set(), "kept out": set()}
+
+    def ask(phase: Phase, _done: int, _total: int) -> None:
+        try:
+            recover(case / BACKUPS)
+        except BackupBusy:
+            asked["kept out"].add(phase)
+        else:
+            asked["let in"].add(phase)
+
+    restore_backup(case / LIVE, case / BACKUPS, OLD[1], REQUIRED, progress=ask)
+    return {word: sorted(phases) for word, phases in asked.items()}
+
+
+# Nothing but SQLite opens the live file in a process that has a connection to it.
+_SPOIL = """
+import contextlib, sqlite3, sys
+with contextlib.closing(sqlite3.connect(sys.argv[1])) as connection:
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'channel_names'").fetchone()
+with open(sys.argv[1], "r+b") as file:
+    file.seek((page - 1) * 4096)
+    file.write(bytes(4096))
+"""
+
+
+def _restore_spoilt(times: int) -> Callable[[Path], Any]:
+    """An index of the live database is spoilt whenever something has been put there, so often, before it is checked."""
+
+    def run(case: Path) -> Any:
+        replaced = spoilt = 0
+
+        def spoil(phase: Phase, _done: int, _total: int) -> None:
+            nonlocal replaced, spoilt
+            if phase is Phase.REPLACE:
+                replaced = spoilt + 1
+            elif phase is Phase.CHECK and spoilt < min(replaced, times):
+                spoilt += 1
+                subprocess.run([sys.executable, "-c", _SPOIL, str(case / LIVE)], check=True)
+
+        safety = restore_backup(case / LIVE, case / BACKUPS, OLD[1], REQUIRED, progress=spoil).safety
+        return safety and safety.filename
+
+    return run
+
+
 def _settle(case: Path) -> Any:
     """What every start does after a crash."""
     settled = finish_restore(case / BACKUPS, REQUIRED)
@@ -134,6 +183,9 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "adopt tvarr's": _adopt(UPLOADED_TAR),
     "recover": lambda case: recover(case / BACKUPS),
     "restore": _restore,
+    "restore, disturbed": _restore_disturbed,
+    "restore, spoilt once": _restore_spoilt(1),
+    "restore, spoilt twice": _restore_spoilt(2),
     "settle": _settle,
     "list": _listed,
     "look and recover": _look_and_recover,

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.faults.driver import BACKUPS, STORE, Answer, Request
+from tests.faults.driver import BACKUPS, LIVE, STORE, Answer, Request
 from tests.faults.power import Disk, power_cuts
 from tests.faults.trees import Entry, Tree, digest, lay_out, take
 from tests.faults.world import Case, Judge, World
@@ -106,19 +106,33 @@ class Bench:
         answer = self.driver.ask(Request(operation, str(self.root), **faults))
         return answer, take(self.root)
 
-    def record(self, operation: str, tree: Tree) -> tuple[Answer, Iterator[tuple[str, bool, Tree]]]:
-        """Run an operation to its end; then the trees that a power cut in the midst of it or after it can leave."""
-        watched = lay_out(tree, self.root) / STORE
-        prefix = f"{STORE}/"
-        disk = Disk({name.removeprefix(prefix): entry for name, entry in store_of(tree).items() if name != str(STORE)})
+    def record(
+        self, operation: str, tree: Tree | None, *, killed: tuple[str, str, int] | None = None, database: bool = False
+    ) -> tuple[Answer, Iterator[tuple[str, bool, Tree]]]:
+        """Run an operation to its end; then the trees that a power cut in the midst of it or after it can leave.
+
+        `tree` is `None` where it lies there already. `killed` is an operation that runs before it, and which of its calls
+        it is killed at: what that one has not synced may still be lost. `database` says that the live database is changed,
+        and its files are part of what may be lost.
+        """
+        if tree is not None:
+            lay_out(tree, self.root)
+        watch = Path() if database else STORE
+        watched, prefix = self.root / watch, "" if database else f"{watch}/"
+        start = {name.removeprefix(prefix): entry for name, entry in take(self.root).items() if name.startswith(prefix)}
+        disk = Disk(start, str(LIVE.parent) if database else "")
         for path in (watched, *watched.rglob("*")):
             disk.know("" if path == watched else str(path.relative_to(watched)), path.lstat().st_ino)
-        journal = self.folder / "journal"
+        journal, earlier = self.folder / "journal", self.folder / "earlier"
+        earlier.write_bytes(b"")
+        if killed:
+            first = Request(killed[0], str(self.root), str(watched), *killed[1:], "kill", str(earlier))
+            assert self.driver.ask(first).ended == "killed"
         answer = self.driver.ask(Request(operation, str(self.root), watch=str(watched), journal=str(journal)))
         others = {name: entry for name, entry in take(self.root).items() if not name.startswith(prefix)}
         cuts = (
             (when, done, {**others, **{prefix + name: entry for name, entry in stored.items()}})
-            for when, done, stored in power_cuts(disk, journal.read_bytes())
+            for when, done, stored in power_cuts(disk, journal.read_bytes(), earlier.read_bytes())
         )
         return answer, cuts
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.faults.harness import Bench
+from tests.faults.restores import Restores, with_name_taken
 from tests.faults.world import CASES, Case
 
 
@@ -43,6 +45,76 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class RestorePowerCut:
+    """The power-loss model of a restore, with another process at the live database or none."""
+
+    other: str = ""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, _, found in Restores(bench).cuts(self.other):
+            for sentence in found:
+                yield f"restore, {sentence}"
+
+
+@dataclass(frozen=True)
+class RecoveryPowerCut:
+    """The power-loss model of the recovery of a restore that was killed at one of its calls that sync."""
+
+    other: str = ""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        restores = Restores(bench)
+        for killed, _ in restores.kills("fsync", "fdatasync", other=self.other):
+            for _, _, found in restores.cuts(self.other, killed=killed):
+                for sentence in found:
+                    yield f"recovery, {killed}, {sentence}"
+
+
+@dataclass(frozen=True)
+class NameTakenPowerCut:
+    """The power-loss model of the recovery of a restore whose copy of before finds its name taken."""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        restores = Restores(bench)
+        (_, tree), *_ = restores.kills("fdatasync")
+        for _, _, found in restores.cuts(unfinished=with_name_taken(tree), copies=2):
+            for sentence in found:
+                yield f"recovery, {sentence}"
+
+
+@dataclass(frozen=True)
+class RestoreSweep:
+    """A fault at every call of a kind in a restore, on what lies below a folder."""
+
+    call: str
+    fault: str
+    other: str = ""
+    below: Path = Path()
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, _, found in Restores(bench).sweep(self.call, self.fault, self.other, self.below):
+            for sentence in found:
+                yield f"restore, {sentence}"
+
+
+@dataclass(frozen=True)
+class NameTakenSweep:
+    """A kill at every call of the recovery of a restore whose copy of before finds its name taken."""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        restores = Restores(bench)
+        (_, tree), *_ = restores.kills("fdatasync")
+        for found in restores.sweep_recovery(with_name_taken(tree), copies=2):
+            for sentence in found:
+                yield f"recovery, {sentence}"
+
+
+@dataclass(frozen=True)
 class Quick:
     """Tests of `make test`, by the words that select them."""
 
@@ -50,12 +122,44 @@ class Quick:
     only: str = ""
 
 
-Detector = PowerCut | Sweep | Quick
+@dataclass(frozen=True)
+class Disturbed:
+    """A restore during which others ask for the folder."""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        answer, _ = bench.run("restore, disturbed", bench.world.clean)
+        if answer.ended != "done" or answer.result["let in"]:
+            yield f"restore, disturbed: it {answer.ended} {answer.said}, let in: {answer.result}"
+
+
+@dataclass(frozen=True)
+class SpoiltTwice:
+    """A restore whose new content is spoilt in the live database, and what is put back likewise."""
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for sentence in Restores(bench).spoilt_twice():
+            yield f"restore, spoilt twice: {sentence}"
+
+
+Detector = (
+    PowerCut
+    | Sweep
+    | RestorePowerCut
+    | RecoveryPowerCut
+    | NameTakenPowerCut
+    | RestoreSweep
+    | NameTakenSweep
+    | Disturbed
+    | SpoiltTwice
+    | Quick
+)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A piece of text of a module that is replaced, and who notices; or, where nobody can, why that is right."""
+    """Pieces of text of a module that are replaced, and who notices; or, where nobody can, why that is right."""
 
     name: str
     module: str
@@ -63,6 +167,8 @@ class Mutant:
     new: str
     noticed_by: Detector
     equivalent: str = ""
+    also: tuple[tuple[str, str], ...] = ()
+    """More pieces, and what they are replaced by."""
 
 
 def _case(name: str) -> Case:
@@ -330,8 +436,8 @@ MUTANTS = (
     Mutant(
         "verified at the lower level",
         "verify",
-        "examine(staged.path, required, CheckLevel.FULL,",
-        "examine(staged.path, required, CheckLevel.QUICK,",
+        "Examination(staged.path, required, CheckLevel.FULL)",
+        "Examination(staged.path, required, CheckLevel.QUICK)",
         Quick("test_verify.py", "wrong_index"),
     ),
     Mutant(
@@ -351,7 +457,7 @@ MUTANTS = (
     Mutant(
         "no limit for what is unpacked",
         "archive",
-        "            if database.size + len(block) > limit_bytes:\n",
+        "            if size > limit_bytes:\n",
         "            if limit_bytes < 0:\n",
         Quick("test_archive.py", "no_more_is_written_than_the_limit"),
     ),
@@ -379,15 +485,6 @@ MUTANTS = (
 )
 
 EQUIVALENT = (
-    Mutant(
-        "the copy not synced",
-        "sqlite",
-        '"PRAGMA synchronous=FULL"',
-        '"PRAGMA synchronous=OFF"',
-        PowerCut("create"),
-        equivalent="the copy is a temporary file, which recovery deletes; what is published is the archive, and that is "
-        "synced. FULL stays, so that a disk that fails to write the copy says so before it is read again.",
-    ),
     Mutant(
         "the copy not written back early",
         "durable",

@@ -5,16 +5,40 @@ or what was written since, or that size in zeros; the names in a folder are thos
 the changes since then any may have reached the disk without the others. Only one thing is granted that every journaling
 file system gives: a rename within a folder is one step, and a rename between two folders never takes the old name away
 without having written the new one, unless the old folder alone was synced.
+
+The files of a database that is in use (below `database`) are harder on a program: of the writes since their last sync
+any one may be lost or torn in half while the others are kept, and what `-shm` held is gone, as SQLite expects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 from tests.faults.trees import Entry, Tree, digest
 
 _CONTENTS = ("lost", "zeros", "written")
+
+
+@dataclass(frozen=True)
+class _Write:
+    """Bytes that are put at a place, or, without any, the size that the file is given."""
+
+    place: int
+    data: bytes | None
+
+    def on(self, content: bytearray) -> None:
+        """Do it."""
+        if self.data is None:
+            del content[self.place :]
+        content.extend(bytes(max(0, self.place - len(content))))
+        if self.data is not None:
+            content[self.place : self.place + len(self.data)] = self.data
+
+    def torn(self) -> _Write:
+        """The first half of it."""
+        return self if self.data is None else _Write(self.place, self.data[: len(self.data) // 2])
 
 
 @dataclass
@@ -22,6 +46,15 @@ class _File:
     mode: int
     written: bytearray
     durable: bytes
+    unsynced: list[_Write] = field(default_factory=list)
+
+    def do(self, write: _Write) -> None:
+        write.on(self.written)
+        self.unsynced.append(write)
+
+    def sync(self) -> None:
+        self.durable = bytes(self.written)
+        self.unsynced.clear()
 
     def content(self, kept: str) -> bytes:
         if kept == "written":
@@ -29,6 +62,24 @@ class _File:
         if kept == "lost" or len(self.written) <= len(self.durable):
             return self.durable
         return self.durable + bytes(len(self.written) - len(self.durable))
+
+    def contents(self) -> dict[bytes, str]:
+        """All that it may hold where each write may be lost without the others, with a word about it."""
+        found = {self.content(kept): kept for kept in reversed(_CONTENTS)}
+        for index, write in enumerate(self.unsynced):
+            before, after = self.unsynced[:index], self.unsynced[index + 1 :]
+            for word, writes in (
+                (f"the first {index} writes", before),
+                (f"the first {index} writes and half of the next", [*before, write.torn()]),
+                (f"all writes but number {index + 1}", [*before, *after]),
+                (f"all writes, but half of number {index + 1}", [*before, write.torn(), *after]),
+                (f"only write number {index + 1}", [write]),
+            ):
+                content = bytearray(self.durable)
+                for each in writes:
+                    each.on(content)
+                found.setdefault(bytes(content), word)
+        return found
 
 
 @dataclass
@@ -61,11 +112,13 @@ class _Change:
 class Disk:
     """A folder on a disk that loses what was not synced."""
 
-    def __init__(self, tree: Tree) -> None:
-        """All of `tree` is durable."""
+    def __init__(self, tree: Tree, database: str = "") -> None:
+        """All of `tree` is durable; below `database` lies one that is in use."""
+        self._database = database
         self._root = _Folder(0o700)
         self._pending: list[_Change] = []
         self._inodes: dict[str, _Node] = {}
+        self._tearable: list[_File] = []
         groups: dict[int, _File] = {}
         for path, entry in tree.items():
             node: _Node = entry
@@ -74,7 +127,11 @@ class Disk:
             elif not entry.target:
                 node = _Folder(entry.mode)
             folder, name = self._place(path)
-            folder.names[name] = folder.durable[name] = node
+            folder.names[name] = node
+            if not self._is_shared_memory(path):
+                folder.durable[name] = node
+                if self._in_database(path) and isinstance(node, _File):
+                    self._tearable.append(node)
 
     def know(self, path: str, inode: int) -> None:
         """Tell which number an entry of the tree has in the journal."""
@@ -85,6 +142,8 @@ class Disk:
         if kind == "create":
             self._inodes[words[0]] = node = _File(0o600, bytearray(), b"")
             self._change({words[1]: node})
+            if self._in_database(words[1]) and not self._is_shared_memory(words[1]):
+                self._tearable.append(node)
         elif kind == "folder":
             self._inodes[words[0]] = made = _Folder(0o700)
             self._change({words[1]: made})
@@ -101,7 +160,20 @@ class Disk:
         """Every tree that may be found, with a word about it."""
         for which, changes in self._subsets():
             for kept in _CONTENTS:
-                yield f"{which}, content {kept}", self._tree(changes, kept)
+                for word, contents in self._databases():
+                    yield f"{which}, content {kept}{word}", self._tree(changes, kept, contents)
+
+    def _databases(self) -> Iterator[tuple[str, dict[int, bytes]]]:
+        files = [file for file in self._tearable if file.unsynced]
+        for chosen in product(*(file.contents().items() for file in files)):
+            contents = {id(file): content for file, (content, _) in zip(files, chosen, strict=True)}
+            yield "".join(f", database {word}" for _, word in chosen), contents
+
+    def _is_shared_memory(self, path: str) -> bool:
+        return self._in_database(path) and path.endswith("-shm")
+
+    def _in_database(self, path: str) -> bool:
+        return bool(self._database) and path.startswith(f"{self._database}/")
 
     def _write(self, node: _Node, kind: str, words: list[str], data: bytes) -> None:
         if isinstance(node, _Folder):
@@ -112,15 +184,9 @@ class Disk:
             return
         assert isinstance(node, _File)
         if kind == "sync":
-            node.durable = bytes(node.written)
-        elif kind == "truncate":
-            size = int(words[1])
-            del node.written[size:]
-            node.written.extend(bytes(size - len(node.written)))
+            node.sync()
         else:
-            offset = int(words[1])
-            node.written.extend(bytes(max(0, offset - len(node.written))))
-            node.written[offset : offset + len(data)] = data
+            node.do(_Write(int(words[1]), None if kind == "truncate" else data))
 
     def _change(self, names: dict[str, _Node | None]) -> None:
         """What is in one folder is one step; a name that is given comes before another that goes."""
@@ -134,7 +200,8 @@ class Disk:
         for key, changed in steps.items():
             change = _Change(folders[key], tuple(changed), after=change)
             _apply(folders[key].names, change)
-            self._pending.append(change)
+            if not any(self._is_shared_memory(path) for path in names):
+                self._pending.append(change)
 
     def _subsets(self) -> Iterator[tuple[str, list[_Change]]]:
         for which, subset in self._all_subsets():
@@ -152,7 +219,7 @@ class Disk:
             yield f"all but that {change}", [other for other in pending if other is not change]
             yield f"all until {change}", pending[: index + 1]
 
-    def _tree(self, changes: Iterable[_Change], kept: str) -> dict[str, Entry]:
+    def _tree(self, changes: Iterable[_Change], kept: str, databases: dict[int, bytes]) -> dict[str, Entry]:
         extra: dict[int, list[_Change]] = {}
         for change in changes:
             extra.setdefault(id(change.folder), []).append(change)
@@ -171,7 +238,7 @@ class Disk:
                     pending.append((full, node))
                 elif isinstance(node, _File):
                     group = groups.setdefault(id(node), -len(groups) - 1)
-                    tree[full] = Entry(node.mode, node.content(kept), group=group)
+                    tree[full] = Entry(node.mode, databases.get(id(node), node.content(kept)), group=group)
                 else:
                     tree[full] = node
         return tree
@@ -198,8 +265,13 @@ def _apply(names: dict[str, _Node], change: _Change) -> None:
             names[name] = node
 
 
-def power_cuts(disk: Disk, journal: bytes) -> Iterator[tuple[str, bool, dict[str, Entry]]]:
-    """Every different tree that a power cut can leave, with a word about it, and whether all had been done by then."""
+def power_cuts(disk: Disk, journal: bytes, earlier: bytes = b"") -> Iterator[tuple[str, bool, dict[str, Entry]]]:
+    """Every different tree that a power cut can leave, with a word about it, and whether all had been done by then.
+
+    `earlier` is the journal of what ran before, in the course of which there was none.
+    """
+    for kind, words, data in _records(earlier):
+        disk.do(kind, words, data)
     records = list(_records(journal))
     seen: set[str] = set()
     for number, (kind, words, data) in enumerate(records):

@@ -15,11 +15,13 @@ import pytest
 from tests.faults.figures import Figures
 from tests.faults.harness import Bench, Driver
 from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant, Quick
+from tests.faults.mutants_of_restore import EQUIVALENT_IN_RESTORE, MUTANTS_OF_RESTORE
 from tests.faults.world import World
 from tests.installation import ROOT
 
 pytestmark = pytest.mark.long
 
+HANGS_AFTER_SECONDS = 60
 COPIED = ("config", "static", "templates", "tests", "tvarr_backup", "manage.py", "pyproject.toml")
 
 
@@ -35,8 +37,10 @@ def mutated(mutant: Mutant, folder: Path) -> Iterator[Path]:
             shutil.copy(source, copy / name)
     module = copy / "tvarr_backup" / "backups" / f"{mutant.module}.py"
     text = module.read_text()
-    assert text.count(mutant.old) == 1, f"{mutant.name}: its place in {mutant.module}.py is gone; write the mutant anew"
-    module.write_text(text.replace(mutant.old, mutant.new))
+    for old, new in ((mutant.old, mutant.new), *mutant.also):
+        assert text.count(old) == 1, f"{mutant.name}: its place in {mutant.module}.py is gone; write the mutant anew"
+        text = text.replace(old, new)
+    module.write_text(text)
     yield copy
     shutil.rmtree(copy)
 
@@ -51,21 +55,24 @@ def first_red(mutant: Mutant, copy: Path, shim: Path, world: World, folder: Path
 
 
 def _failed_test(quick: Quick, copy: Path) -> str:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/backups/{quick.file}"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANGS_AFTER_SECONDS}"]
+    command = [sys.executable, "-m", "pytest", *options, f"tests/backups/{quick.file}"]
     done = subprocess.run(
         [*command, *(["-k", quick.only] if quick.only else [])],
         cwd=copy,
         env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
+    if "Timeout (" in done.stderr:
+        return f"a test of {quick.file} that hangs"
     return next((line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")), "")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *MUTANTS_OF_RESTORE], ids=lambda mutant: mutant.name)
 def test_a_rule_that_is_taken_out_is_missed(
     mutant: Mutant, shim: Path, world: World, figures: Figures, tmp_path: Path
 ) -> None:
@@ -75,7 +82,7 @@ def test_a_rule_that_is_taken_out_is_missed(
     assert red
 
 
-@pytest.mark.parametrize("mutant", EQUIVALENT, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", [*EQUIVALENT, *EQUIVALENT_IN_RESTORE], ids=lambda mutant: mutant.name)
 def test_a_mutant_that_changes_nothing_of_weight_is_not_missed(
     mutant: Mutant, shim: Path, world: World, figures: Figures, tmp_path: Path
 ) -> None:

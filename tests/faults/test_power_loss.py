@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.figures import Figures
 from tests.faults.harness import Bench
+from tests.faults.restores import OTHERS, Restores, with_name_taken
 from tests.faults.world import CASES, Case
 
 pytestmark = pytest.mark.long
@@ -28,3 +29,64 @@ def test_a_power_cut_leaves_all_or_nothing_and_takes_nothing_back(case: Case, be
         )
     figures.count("power cuts", case.name, calls=answer.counts["any"])
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: other or "alone")
+def test_one_in_a_restore_leaves_before_or_after_and_the_way_back(other: str, bench: Bench, figures: Figures) -> None:
+    """The live database is on the disk that loses what was not synced; another process may have it open."""
+    restores, wrong = Restores(bench), []
+    row = f"restore, another process {other}" if other else "restore"
+    for _, done, found in restores.cuts(other):
+        wrong += found
+        figures.count("power cuts in a restore", row, states=1, of_them_after_success=int(done), violations=len(found))
+    figures.count("power cuts in a restore", row, left_out=restores.left_out)
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_one_in_a_restore_that_puts_back_what_was_there_does_so_too(bench: Bench, figures: Figures) -> None:
+    restores, wrong = Restores(bench), []
+    for _, done, found in restores.cuts(put_back=True):
+        wrong += found
+        figures.count(
+            "power cuts in a restore",
+            "restore, put back",
+            states=1,
+            of_them_after_success=int(done),
+            violations=len(found),
+        )
+    figures.count("power cuts in a restore", "restore, put back", left_out=restores.left_out)
+    assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.mark.parametrize("other", OTHERS[:2], ids=lambda other: other or "alone")
+def test_one_in_the_recovery_of_a_killed_restore_does_so_too(other: str, bench: Bench, figures: Figures) -> None:
+    """Killed at each call that syncs, since then the most is not synced yet, once its content is in the files."""
+    restores, wrong = Restores(bench), []
+    row = f"recovery, another process {other}" if other else "recovery"
+    for killed, _ in restores.kills("fsync", "fdatasync", other=other):
+        for _, done, found in restores.cuts(other, killed=killed):
+            wrong += [f"{killed}, {sentence}" for sentence in found]
+            figures.count(
+                "power cuts in a restore", row, states=1, of_them_after_success=int(done), violations=len(found)
+            )
+        figures.count("power cuts in a restore", row, kills=1)
+    figures.count("power cuts in a restore", row, left_out=restores.left_out)
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_one_in_a_recovery_whose_copy_of_before_finds_its_name_taken_does_not_lose_it(
+    bench: Bench, figures: Figures
+) -> None:
+    restores, wrong = Restores(bench), []
+    (_, state), *_ = restores.kills("fdatasync")
+    for _, done, found in restores.cuts(unfinished=with_name_taken(state), copies=2):
+        wrong += found
+        figures.count(
+            "power cuts in a restore",
+            "recovery, name taken",
+            states=1,
+            of_them_after_success=int(done),
+            violations=len(found),
+        )
+    figures.count("power cuts in a restore", "recovery, name taken", left_out=restores.left_out)
+    assert not wrong, "\n".join(wrong[:20])

@@ -2,126 +2,103 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from tests.faults.driver import BACKUPS, LIVE, OLD, Answer
+from tests.faults.driver import LIVE
 from tests.faults.figures import Figures
 from tests.faults.harness import Bench
+from tests.faults.restores import Restores, with_name_taken
 from tests.faults.test_syscalls import CALLS, FAULTS
-from tests.faults.trees import Tree
-from tests.faults.world import only_unread, rows_of
 
 pytestmark = pytest.mark.long
-
-KINDS = {"done", "refused", "killed"}
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_fault_at_any_call_leaves_before_or_after_and_the_way_back(call: str, bench: Bench, figures: Figures) -> None:
     wrong: list[str] = []
     for fault in FAULTS[call]:
-        number = 0
-        while True:
-            number += 1
-            answer, tree = bench.run(
-                "restore", bench.world.clean, watch=str(bench.root), call=call, number=number, fault=fault
-            )
-            if not answer.fired:
-                break
-            after, found = _look(bench, answer, tree)
+        for answer, content, found in Restores(bench).sweep(call, fault):
             figures.count(
                 "faults at every call of a restore",
                 fault,
                 points=1,
                 violations=len(found),
-                **{answer.ended: 1, after: 1},
+                **{answer.ended: 1, content: 1},
             )
-            wrong += [f"{fault} at {call} {number}: {sentence}" for sentence in found]
+            wrong += found
     assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.mark.parametrize("fault", ["kill", "EIO", "full"])
+def test_so_does_one_while_another_process_has_the_database_open_that_is_killed_later(
+    fault: str, bench: Bench, figures: Figures
+) -> None:
+    wrong: list[str] = []
+    for answer, content, found in Restores(bench).sweep("any", fault, other="has it open"):
+        figures.count(
+            "faults in a restore while another process has the database open",
+            fault,
+            points=1,
+            violations=len(found),
+            **{answer.ended: 1, content: 1},
+        )
+        wrong += found
+    assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.mark.parametrize("call", ["any", "pread"])
+def test_so_does_one_for_which_only_the_disk_of_the_live_database_fails(
+    call: str, bench: Bench, figures: Figures
+) -> None:
+    wrong: list[str] = []
+    for answer, content, found in Restores(bench).sweep(call, "dead", below=LIVE.parent):
+        figures.count(
+            "faults of the live database's disk alone",
+            f"dead at {call}",
+            points=1,
+            violations=len(found),
+            **{answer.ended: 1, content: 1},
+        )
+        wrong += found
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_nobody_else_works_in_the_folder_meanwhile(bench: Bench) -> None:
+    answer, tree = bench.run("restore, disturbed", bench.world.clean)
+    assert (answer.ended, Restores(bench).content(tree)) == ("done", "after")
+    assert answer.result == {"let in": [], "kept out": ["check", "pack", "replace", "safety copy", "unpack"]}
+
+
+def test_what_was_there_is_put_back_where_the_new_content_does_not_pass_its_check(bench: Bench) -> None:
+    answer, tree = bench.run("restore, spoilt once", bench.world.clean)
+    assert answer.ended == "refused"
+    assert "so what was there before was put back" in answer.said
+    assert Restores(bench).look(tree, answer, must="before") == []
+
+
+def test_what_was_there_is_kept_where_what_is_put_back_does_not_pass_it_either(bench: Bench) -> None:
+    assert Restores(bench).spoilt_twice() == []
 
 
 def test_recovery_of_a_restore_can_be_killed_at_any_call(bench: Bench, figures: Figures) -> None:
-    """From every state that a kill can leave once the new content is in place, and then once more."""
-    states: dict[int, Tree] = {}
-    number = 0
-    while True:
-        number += 1
-        answer, tree = bench.run(
-            "restore", bench.world.clean, watch=str(bench.root), call="any", number=number, fault="kill"
-        )
-        if not answer.fired:
-            break
-        if _content(bench, tree) == "after":
-            states[number] = tree
+    """From every eighth of the states that a kill can leave once the new content is in place."""
+    restores = Restores(bench)
+    states = [tree for _, tree in restores.kills("any")]
     assert states
     wrong = []
-    chosen = [*states.values()][:: max(1, len(states) // 8)]
-    for state in chosen:
-        number = 0
-        while True:
-            number += 1
-            answer, tree = bench.run("settle", state, watch=str(bench.root), call="any", number=number, fault="kill")
-            if not answer.fired:
-                break
-            _after, found = _look(bench, answer, tree, settled=True)
+    for state in states[:: max(1, len(states) // 8)]:
+        for found in restores.sweep_recovery(state):
             figures.count("kills in the recovery of a restore", "kill", points=1, violations=len(found))
-            wrong += [f"kill at {number}: {sentence}" for sentence in found]
+            wrong += found
     assert not wrong, "\n".join(wrong[:20])
 
 
-def _look(bench: Bench, answer: Answer, tree: Tree, *, settled: bool = False) -> tuple[str, list[str]]:
-    """What the live database holds now, and what is wrong: before recovery, after it, and after another."""
-    after = _content(bench, tree)
-    wrong = [] if after in ("before", "after") else [f"the live database holds {after}"]
-    if answer.ended not in KINDS:
-        wrong.append(f"it {answer.ended}: {answer.said}")
-    if not settled and answer.ended == "done" and after != "after":
-        wrong.append("it said it was done, but is not")
-    if answer.ended == "refused" and after == "after" and "is kept as" not in answer.said:
-        wrong.append(f"it said “{answer.said}”, but it has happened")
-    for _ in range(2):
-        recovery, tree = bench.run("settle", None)
-        if recovery.ended != "done":
-            return after, [*wrong, f"recovery {recovery.ended}: {recovery.said}"]
-        if _content(bench, tree) != after:
-            wrong.append("recovery has changed the live database")
-        wrong += _kept(bench, tree, recovery.result["listed"]["backups"], after)
-        left = [name for name in tree if name.startswith(f"{BACKUPS}/.work/")]
-        wrong += [f"left in .work: {left}"] if left else []
-    return after, wrong
-
-
-def _content(bench: Bench, tree: Tree) -> str:
-    journal = tree.get(f"{LIVE}-wal")
-    rows = rows_of(tree[str(LIVE)].data or b"", (journal.data if journal else None) or b"", bench.judge.scratch)
-    if rows == bench.world.live_rows:
-        return "before"
-    return "after" if rows == _archived(bench, bench.world.old[OLD[1]][0]) else f"neither: {rows[:3]}"
-
-
-def _kept(bench: Bench, tree: Tree, listed: Mapping[str, Any], after: str) -> list[str]:
-    """The older backups as they were; and what was live, whole and protected, if it is not live any more."""
+def test_so_can_one_whose_copy_of_before_finds_its_name_taken(bench: Bench, figures: Figures) -> None:
+    """It may then be published twice, but not lost."""
+    restores = Restores(bench)
+    (_, state), *_ = restores.kills("fdatasync")
     wrong = []
-    for name, (archive, _sidecar) in bench.world.old.items():
-        there = tree.get(f"{BACKUPS}/{name}")
-        if name not in listed or there is None or there.data != archive:
-            wrong.append(f"{name} is no longer what it was")
-    new = [name for name in listed if name not in bench.world.old]
-    if len(new) != (after == "after"):
-        return [*wrong, f"the live database is as {after}, and there are new backups {new}"]
-    for name in new:
-        if (listed[name]["protected"], listed[name]["kind"]) != (True, "pre_restore"):
-            wrong.append(f"the copy of before is {listed[name]}")
-        if not only_unread(listed[name]["problems"] or []):
-            wrong.append(f"the copy of before is called damaged: {listed[name]['problems']}")
-        if _archived(bench, tree[f"{BACKUPS}/{name}"].data or b"") != bench.world.live_rows:
-            wrong.append("the copy of before does not hold all that was acknowledged")
-    return wrong
-
-
-def _archived(bench: Bench, archive: bytes) -> Any:
-    return rows_of(zlib.decompress(archive, 31), b"", bench.judge.scratch)
+    for found in restores.sweep_recovery(with_name_taken(state), copies=2):
+        figures.count("kills in the recovery of a restore", "kill, name taken", points=1, violations=len(found))
+        wrong += found
+    assert not wrong, "\n".join(wrong[:20])

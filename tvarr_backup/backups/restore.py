@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -42,6 +42,7 @@ from tvarr_backup.backups.unfinished import (
     pack_safety,
     publish_safety,
     remember,
+    remember_anew,
     remembered,
     safety_path,
 )
@@ -96,7 +97,7 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
     """
     with work_in(folder) as work:
         unfinished = remembered(work)
-        happened = unfinished is not None and holds(Path(unfinished.live), unfinished.mark)
+        happened = unfinished is not None and (unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark))
         if unfinished is None or happened is False:
             forget(work)
             return None
@@ -270,10 +271,11 @@ class _Restore:
         """The copy of before, live again by the same way, and checked like the restore; raises in any case."""
         live, safety = self._live, safety_path(self._work)
         try:
+            remember_anew(self._work, replace(unfinished, is_put_back=True))
             copy_into(safety, live, lambda: None, progress)
             still = problems_of(live, mark_in(safety), progress) if whole else []
             reason = " ".join(still)
-        except (sqlite3.Error, TvarrBackupError) as problem:
+        except (sqlite3.Error, TvarrBackupError, OSError) as problem:
             reason = str(problem)
         if reason:
             raise RestoreFailed(

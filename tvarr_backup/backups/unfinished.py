@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.create import describe, pack_and_examine
-from tvarr_backup.backups.durable import sync_folder, write_private
+from tvarr_backup.backups.durable import replace, sync_folder, write_private
 from tvarr_backup.backups.folder import RESTORE_NAME
 from tvarr_backup.backups.names import BackupName, new_name, parse_name
 from tvarr_backup.backups.progress import Progress
@@ -25,7 +25,8 @@ _SAFETY_NAME = "safety.db"
 class Unfinished:
     """A restore that is under way or broke off: the mark of its content, and the files that it is about.
 
-    `safety` is the file name that the copy of before gets as a backup.
+    `safety` is the file name that the copy of before gets as a backup. With `is_put_back` the new content has failed its
+    check: whatever is live then, the copy of before is needed until it has been put back and has passed its own.
     """
 
     mark: int
@@ -33,6 +34,7 @@ class Unfinished:
     backup: str
     safety: str
     started_at: str
+    is_put_back: bool = False
 
 
 def safety_path(work: Path) -> Path:
@@ -47,6 +49,15 @@ def remember(work: Path, unfinished: Unfinished) -> None:
     write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())
     sync_folder(place)
     sync_folder(work)
+
+
+def remember_anew(work: Path, unfinished: Unfinished) -> None:
+    """What is remembered becomes this, whole or not at all."""
+    place = work / RESTORE_NAME
+    anew = place / f"{_STATE_NAME}.anew"
+    anew.unlink(missing_ok=True)
+    write_private(anew, json.dumps(asdict(unfinished)).encode())
+    replace(anew, place / _STATE_NAME)
 
 
 def remembered(work: Path) -> Unfinished | None:

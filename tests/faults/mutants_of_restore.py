@@ -1,0 +1,449 @@
+"""Faults put into the restore: each of its rules taken out, and what has to notice."""
+
+from __future__ import annotations
+
+from tests.faults.driver import LIVE
+from tests.faults.mutants import (
+    Disturbed,
+    Mutant,
+    NameTakenPowerCut,
+    NameTakenSweep,
+    Quick,
+    RecoveryPowerCut,
+    RestorePowerCut,
+    RestoreSweep,
+    SpoiltTwice,
+)
+
+_FILE = "test_restore.py"
+_STATE_WRITTEN = "    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())\n"
+_UNPUBLISHED = (
+    "    published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))\n"
+)
+_PUBLISHED = "            safety = publish_backup(self._folder, self._work, *packed)\n            forget(self._work)\n"
+_STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
+_LOOKED = "        happened = unfinished is not None and holds(Path(unfinished.live), unfinished.mark)\n"
+_LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
+
+MUTANTS_OF_RESTORE = (
+    # --- what is remembered of a restore under way, and what has to be on disk before something else happens
+    Mutant("state of a restore not written", "unfinished", _STATE_WRITTEN, "", RestoreSweep("any", "kill")),
+    Mutant(
+        "state not synced",
+        "unfinished",
+        _STATE_WRITTEN,
+        "    (place / _STATE_NAME).write_bytes(json.dumps(asdict(unfinished)).encode())\n",
+        RestorePowerCut(),
+    ),
+    Mutant(
+        ".work not synced after the state is written",
+        "unfinished",
+        "    sync_folder(place)\n    sync_folder(work)\n",
+        "    sync_folder(place)\n",
+        RestorePowerCut(),
+    ),
+    Mutant(
+        "state written after the replacement",
+        "restore",
+        "        remember(self._work, unfinished)\n",
+        "        safety_path(self._work).parent.mkdir()\n",
+        RestoreSweep("any", "kill"),
+        also=(
+            (
+                "                copy_into(staged, self._live, on_lock, self._progress)\n",
+                (
+                    "                copy_into(staged, self._live, on_lock, self._progress)\n"
+                    "                safety_path(self._work).rename(self._work / 'kept')\n"
+                    "                safety_path(self._work).parent.rmdir()\n"
+                    "                remember(self._work, unfinished)\n"
+                    "                (self._work / 'kept').rename(safety_path(self._work))\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "a state that was cut short stops recovery",
+        "unfinished",
+        "    except (ValueError, TypeError):",
+        "    except KeyError:",
+        RestorePowerCut(),
+    ),
+    Mutant(
+        "any operation's clean-up removes an unfinished restore",
+        "folder",
+        " if path.name != RESTORE_NAME):\n",
+        "):\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "safety copy not synced",
+        "sqlite",
+        '"PRAGMA synchronous=FULL"',
+        '"PRAGMA synchronous=OFF"',
+        RestorePowerCut(),
+    ),
+    Mutant(
+        "its folder not synced after the safety copy",
+        "safety",
+        "        sync_folder(self.path.parent)\n",
+        "",
+        RestorePowerCut(),
+    ),
+    Mutant(
+        "commit of the restore not synced",
+        "live",
+        '        target.execute("PRAGMA synchronous=FULL")\n',
+        '        target.execute("PRAGMA synchronous=OFF")\n',
+        RestorePowerCut("reads"),
+    ),
+    Mutant(
+        "commit of the restore synced with the next checkpoint",
+        "live",
+        '        target.execute("PRAGMA synchronous=FULL")\n',
+        '        target.execute("PRAGMA synchronous=NORMAL")\n',
+        RestorePowerCut("reads"),
+    ),
+    Mutant(
+        "what recovery has found need not be on disk",
+        "live",
+        '            connection.execute("PRAGMA synchronous=FULL")\n',
+        '            connection.execute("PRAGMA synchronous=NORMAL")\n',
+        RecoveryPowerCut("has it open"),
+    ),
+    Mutant(
+        "a name that a killed restore has given is taken to be on disk",
+        "unfinished",
+        "            sync_folder(folder)  # who was",
+        "            # who was",
+        RecoveryPowerCut(),
+    ),
+    # --- the order of steps
+    Mutant(
+        "restore forgotten before the safety copy is published",
+        "restore",
+        _PUBLISHED,
+        "            forget(self._work)\n            safety = publish_backup(self._folder, self._work, *packed)\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "recovery forgets before it publishes",
+        "unfinished",
+        _UNPUBLISHED + "    forget(work)\n",
+        "    packed = pack_safety(folder, work, unfinished, required, progress)\n    forget(work)\n"
+        "    published = publish_backup(folder, work, *packed)\n",
+        RecoveryPowerCut(),
+    ),
+    Mutant(
+        "safety copy removed before the state",
+        "unfinished",
+        _STATE_FORGOTTEN,
+        "        (place / _SAFETY_NAME).unlink(missing_ok=True)\n" + _STATE_FORGOTTEN,
+        NameTakenSweep(),
+    ),
+    Mutant(
+        "state forgotten, but not on disk, when the safety copy goes",
+        "unfinished",
+        _STATE_FORGOTTEN,
+        _STATE_FORGOTTEN.partition("\n")[0] + "\n",
+        NameTakenPowerCut(),
+    ),
+    # --- whether it has happened
+    Mutant(
+        "no mark",
+        "restore",
+        '        connection.execute(f"PRAGMA user_version={mark:d}")\n',
+        "",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "an exception means that nothing has happened",
+        "restore",
+        "            happened = begun and holds(self._live, unfinished.mark)\n",
+        "            happened = False\n",
+        RestoreSweep("any", "EIO", "has it open"),
+    ),
+    Mutant(
+        "the mark is only read",
+        "live",
+        '            connection.execute("BEGIN IMMEDIATE")\n            (found,)',
+        '            connection.execute("BEGIN")\n            (found,)',
+        RestoreSweep("any", "kill", "has it open"),
+        also=(('            connection.execute(f"PRAGMA user_version={found:d}")\n', ""),),
+    ),
+    Mutant(
+        "recovery removes without looking at the mark",
+        "restore",
+        _LOOKED,
+        "        happened = False\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "recovery publishes without looking at the mark",
+        "restore",
+        _LOOKED,
+        "        happened = unfinished is not None\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "recovery removes where the mark cannot be read",
+        "restore",
+        "        if unfinished is None or happened is False:\n",
+        "        if unfinished is None or not happened:\n",
+        Quick(_FILE, "as_long_as_live_cannot_be_read"),
+    ),
+    Mutant(
+        "nothing is kept where the mark cannot be read",
+        "restore",
+        "            if happened is None:\n                raise _unknown(self._work, unfinished) from problem\n",
+        "",
+        RestoreSweep("any", "dead", below=LIVE.parent),
+    ),
+    Mutant(
+        "nothing is removed where it has not happened",
+        "restore",
+        "            if not happened:\n                forget(self._work)\n",
+        "            if not happened:\n",
+        Quick(_FILE, "what_progress_raises_undoes_it"),
+    ),
+    Mutant(
+        "a restore that has not begun waits for the lock twice",
+        "restore",
+        "            happened = begun and holds(self._live, unfinished.mark)\n",
+        "            happened = holds(self._live, unfinished.mark)\n",
+        Quick(_FILE, "a_lock_that_somebody_holds"),
+    ),
+    Mutant(
+        "begun, but not known to be",
+        "restore",
+        "            begun = True\n",
+        "",
+        RestoreSweep("any", "EIO", "has it open"),
+    ),
+    # --- the safety copy
+    Mutant(
+        "safety copy not looked at again under the lock",
+        "restore",
+        "            safety.complete()\n",
+        "            pass\n",
+        Quick(_FILE, "between_the_copy_and_the_lock"),
+    ),
+    Mutant(
+        "a commit since the safety copy not noticed",
+        "safety",
+        "        if version == self._seen:\n",
+        "        if self._seen != -1:\n",
+        Quick(_FILE, "between_the_copy_and_the_lock"),
+    ),
+    Mutant(
+        "all pages in one step, and the lock never seen",
+        "live",
+        "            pages=max(1, min(_PAGES_A_STEP, pages - 1)),\n",
+        "            pages=_PAGES_A_STEP,\n",
+        Quick(_FILE, "between_the_copy_and_the_lock"),
+    ),
+    Mutant(
+        "no safety copy published",
+        "restore",
+        _PUBLISHED,
+        "            safety = Backup(packed[0].filename, packed[1])\n            forget(self._work)\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "safety copy not protected",
+        "unfinished",
+        "protected=True, restored_from",
+        "protected=False, restored_from",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "safety copy not known by its kind",
+        "unfinished",
+        "        kind=BackupKind.PRE_RESTORE,\n",
+        "        kind=BackupKind.MANUAL,\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "safety copy published twice",
+        "unfinished",
+        "        if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:\n",
+        "        if backup.filename == unfinished.safety and backup.sidecar.kind is None:\n",
+        RestoreSweep("any", "kill"),
+    ),
+    Mutant(
+        "a damaged live database not copied as it lies",
+        "safety",
+        "        if self.damage:\n            self._copy_as_it_lies()\n",
+        "",
+        Quick(_FILE, "a_damaged_database_is_replaced"),
+    ),
+    # --- waiting, locks and room
+    Mutant(
+        "no deadline for the lock",
+        "live",
+        "                if time.monotonic() > deadline:\n",
+        "                if time.monotonic() < 0:\n",
+        Quick(_FILE, "a_lock_that_somebody_holds and BEGIN"),
+    ),
+    Mutant(
+        "no lock on the folder",
+        "restore",
+        _LOCKED,
+        _LOCKED + "        pass\n    with contextlib.nullcontext(folder / '.work') as work:\n",
+        Disturbed(),
+    ),
+    Mutant(
+        "no recovery before a restore",
+        "restore",
+        _LOCKED,
+        "    with work_in(folder) as work:\n",
+        Quick(_FILE, "as_long_as_live_cannot_be_read"),
+    ),
+    Mutant(
+        "room not looked at",
+        "restore",
+        "        _require_room(self._live, self._folder, found, backup.sidecar.database_size)\n",
+        "",
+        Quick(_FILE, "without_room"),
+    ),
+    # --- what may be restored into what
+    Mutant(
+        "live in another journal mode accepted",
+        "live",
+        '            if journal != "wal":\n',
+        '            if journal == "":\n',
+        Quick(_FILE, "what_is_live_must_be_fit"),
+    ),
+    Mutant(
+        "an empty file accepted as live",
+        "live",
+        "            if not size.pages:\n",
+        "            if size.pages < 0:\n",
+        Quick(_FILE, "what_is_live_must_be_fit"),
+    ),
+    Mutant(
+        "live that may not be written is found out late",
+        "live",
+        '        connection.execute("BEGIN IMMEDIATE")\n        connection.execute(f"PRAGMA user_version={mark:d}")\n',
+        '        connection.execute("BEGIN")\n',
+        Quick(_FILE, "must_be_writable"),
+    ),
+    Mutant(
+        "problems of the backup ignored",
+        "restore",
+        "        if problems or staged is None",
+        "        if staged is None",
+        Quick(_FILE, "what_cannot_be_relied_on"),
+    ),
+    Mutant(
+        "a newer backup accepted",
+        "restore",
+        "        if examined is not None and examined.newer:\n",
+        "        if examined is not None and examined.newer and not examined:\n",
+        Quick(_FILE, "newer"),
+    ),
+    Mutant(
+        "another encoding accepted",
+        "restore",
+        "        if encoding != live.encoding:\n",
+        "        if not encoding:\n",
+        Quick(_FILE, "another_encoding"),
+    ),
+    Mutant(
+        "one of ours accepted for tvarr's database",
+        "restore",
+        "        if ours and theirs:\n",
+        "        if ours and not theirs and not ours:\n",
+        Quick(_FILE, "one_of_ours_is_refused"),
+    ),
+    Mutant(
+        "new warnings ignored",
+        "restore",
+        "        if new:\n",
+        "        if new and not new:\n",
+        Quick(_FILE, "what_cannot_be_relied_on"),
+    ),
+    Mutant(
+        "known warnings refused",
+        "restore",
+        " if warning not in known]",
+        "]",
+        Quick(_FILE, "broken_references_that_were_known"),
+    ),
+    Mutant(
+        "a trigger from elsewhere accepted",
+        "restore",
+        "        if examined.code and backup",
+        "        if not examined and backup",
+        Quick(_FILE, "a_trigger_is_refused"),
+    ),
+    Mutant(
+        "page size not made equal",
+        "restore",
+        "            if page_size != live.page_size:\n",
+        "            if page_size < 0:\n",
+        Quick(_FILE, "another_page_size"),
+    ),
+    # --- after it
+    Mutant(
+        "journal not emptied",
+        "restore",
+        "        sentences = [*attention, *checkpoint(self._live)]\n",
+        "        sentences = [*attention]\n",
+        Quick(_FILE, "whoever_has_it_open or journal_is_emptied"),
+    ),
+    Mutant(
+        "live not checked afterwards",
+        "restore",
+        "        if problems:\n            self._put_back",
+        "        if not self:\n            self._put_back",
+        Quick(_FILE, "fails_its_check"),
+    ),
+    Mutant(
+        "nothing put back",
+        "restore",
+        "            copy_into(safety, live, lambda: None, progress)\n",
+        "",
+        Quick(_FILE, "fails_its_check"),
+    ),
+    Mutant(
+        "what was put back not checked",
+        "restore",
+        "            still = problems_of(live, mark_in(safety), progress) if whole else []\n",
+        "            still = []\n",
+        SpoiltTwice(),
+    ),
+    Mutant(
+        "a copy of before that cannot be packed forgotten",
+        "restore",
+        '            if not isinstance(packed, tuple):\n                raise packed or RestoreFailed("")\n',
+        "            if not isinstance(packed, tuple):\n                forget(self._work)\n"
+        '                raise packed or RestoreFailed("")\n',
+        Quick(_FILE, "full_when_the_copy_of_before_is_packed"),
+    ),
+    Mutant(
+        "it can be stopped when it is in place",
+        "restore",
+        "        told = _never_raising(self._progress)\n",
+        "        told = self._progress\n",
+        Quick(_FILE, "too_late_to_stop"),
+    ),
+)
+
+EQUIVALENT_IN_RESTORE = (
+    Mutant(
+        "folder of the state not synced",
+        "unfinished",
+        "    sync_folder(place)\n    sync_folder(work)\n",
+        "    sync_folder(work)\n",
+        RestorePowerCut(),
+        equivalent="SQLite syncs that folder before it writes into the safety copy, and `complete` before the replacement.",
+    ),
+    Mutant(
+        "staged copy left in another journal mode",
+        "restore",
+        '        connection.execute("PRAGMA journal_mode=DELETE")\n',
+        "",
+        Quick(_FILE, "another_page_size or columns_in_another_order"),
+        equivalent="live is in WAL mode and stays so, whatever the copy says.",
+    ),
+)
