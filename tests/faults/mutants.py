@@ -49,10 +49,11 @@ class RestorePowerCut:
     """The power-loss model of a restore, with another process at the live database or none."""
 
     other: str = ""
+    put_back: bool = False
 
     def reds(self, bench: Bench) -> Iterator[str]:
         """Sentences of what it finds."""
-        for _, _, found in Restores(bench).cuts(self.other):
+        for _, _, found in Restores(bench).cuts(self.other, put_back=self.put_back):
             for sentence in found:
                 yield f"restore, {sentence}"
 
@@ -471,7 +472,7 @@ MUTANTS = (
     Mutant(
         "protection not heeded",
         "catalogue",
-        "            if backup.sidecar.protected:\n",
+        "            if find_backup(folder, filename).sidecar.protected:\n",
         "            if not find_backup(folder, filename):\n",
         Quick("test_catalogue.py", "protected_one_is_refused"),
     ),

@@ -22,7 +22,7 @@ _UNPUBLISHED = (
 )
 _PUBLISHED = "            safety = publish_backup(self._folder, self._work, *packed)\n            forget(self._work)\n"
 _STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
-_LOOKED = "        happened = unfinished is not None and holds(Path(unfinished.live), unfinished.mark)\n"
+_LOOKED = "(unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark))"
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
 
 MUTANTS_OF_RESTORE = (
@@ -174,14 +174,14 @@ MUTANTS_OF_RESTORE = (
         "recovery removes without looking at the mark",
         "restore",
         _LOOKED,
-        "        happened = False\n",
+        "False",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "recovery publishes without looking at the mark",
         "restore",
         _LOOKED,
-        "        happened = unfinished is not None\n",
+        "True",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -404,6 +404,27 @@ MUTANTS_OF_RESTORE = (
         "            copy_into(safety, live, lambda: None, progress)\n",
         "",
         Quick(_FILE, "fails_its_check"),
+    ),
+    Mutant(
+        "that something is put back not remembered",
+        "restore",
+        "            remember_anew(self._work, replace(unfinished, is_put_back=True))\n",
+        "",
+        SpoiltTwice(),
+    ),
+    Mutant(
+        "recovery does not heed that something was put back",
+        "restore",
+        _LOOKED,
+        "holds(Path(unfinished.live), unfinished.mark)",
+        SpoiltTwice(),
+    ),
+    Mutant(
+        "what is remembered anew written over the old",
+        "unfinished",
+        "    replace(anew, place / _STATE_NAME)\n",
+        "    (place / _STATE_NAME).write_bytes(anew.read_bytes())\n",
+        RestorePowerCut(put_back=True),
     ),
     Mutant(
         "what was put back not checked",

@@ -162,7 +162,7 @@ class Restores:
             seen.add(key)
             lay_out(tree, self.bench.root)
             ended = answer if done and operation == "restore" else None
-            found = self.look(tree, ended, must=told if done else "", copies=copies)
+            found = self.look(tree, ended, must=told if done else "", copies=copies, spare=put_back)
             yield when, done, [f"power cut {when}: {sentence}" for sentence in found]
 
     def spoilt_twice(self) -> list[str]:
@@ -184,11 +184,13 @@ class Restores:
             return "before"
         return "after" if rows == self._archived(self.bench.world.old[OLD[1]][0]) else f"neither: {rows[:3]}"
 
-    def look(self, tree: Tree, answer: Answer | None, *, must: str = "", copies: int = 1) -> list[str]:
+    def look(
+        self, tree: Tree, answer: Answer | None, *, must: str = "", copies: int = 1, spare: bool = False
+    ) -> list[str]:
         """Everything that must be true of a tree that lies there: before recovery, after it, and after another.
 
         `answer` is how the restore ended, `None` where it was cut off; `must` is what has to be live in any case. So many
-        `copies` of before there may be.
+        `copies` of before there may be, and with `spare` also where live is as before.
         """
         content = self.content(tree)
         wrong = [] if content in ("before", "after") else [f"the live database holds {content}"]
@@ -201,7 +203,7 @@ class Restores:
             return [*wrong, f"recovery {recovery.ended}: {recovery.said}"]
         if self.content(tree) != content:
             wrong.append("recovery has changed the live database")
-        wrong += self._kept(tree, recovery.result["listed"]["backups"], content, copies)
+        wrong += self._kept(tree, recovery.result["listed"]["backups"], content, copies, spare=spare)
         left = [name for name in tree if name.startswith(_WORK)]
         wrong += [f"left in .work: {left}"] if left else []
         return [*wrong, *self._settled(digest(tree))]
@@ -234,7 +236,7 @@ class Restores:
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
 
-    def _kept(self, tree: Tree, listed: Mapping[str, Any], content: str, copies: int) -> list[str]:
+    def _kept(self, tree: Tree, listed: Mapping[str, Any], content: str, copies: int, *, spare: bool) -> list[str]:
         """The older backups as they were; and what was live, whole and protected, if it is not live any more."""
         wrong = []
         for name, (archive, _sidecar) in self.bench.world.old.items():
@@ -242,7 +244,7 @@ class Restores:
             if name not in listed or there is None or there.data != archive:
                 wrong.append(f"{name} is no longer what it was")
         new = [name for name in listed if name not in self.bench.world.old]
-        if not new if content == "after" else new:
+        if not new if content == "after" else new and not spare:
             return [*wrong, f"live is as {content}, and there are new backups {new}"]
         if len(new) > copies:
             wrong.append(f"there are new backups {new}")

@@ -30,6 +30,18 @@ RESOLUTIONS = [resolution.value for resolution in Resolution]
 # --- Files -----------------------------------------------------------------------------------------------------------
 
 
+class GivenMetadataSerializer(serializers.Serializer[Any]):
+    """What a file that is read must say about itself, and what it may say."""
+
+    version = serializers.CharField(help_text="Of the format.")
+    tvarr_version = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, help_text="Which program wrote it."
+    )
+    export_type = serializers.CharField()
+    exported_at = serializers.CharField(required=False, allow_null=True, allow_blank=True)
+    item_count = serializers.IntegerField(required=False, allow_null=True)
+
+
 class MetadataSerializer(serializers.Serializer[Any]):
     """What a file says about itself."""
 
@@ -41,25 +53,39 @@ class MetadataSerializer(serializers.Serializer[Any]):
 
 
 def export_serializer(kind: Kind) -> type[serializers.Serializer[Any]]:
-    """A file of the kind, as the schema describes it."""
-    name = kind.model.__name__
-    members = {member.name: _field(member) for member in kind.members}
+    """A file of the kind that is written, as the schema describes it."""
+    members = {member.name: _field(member, required=not member.may_be_left_out) for member in kind.members}
+    return _file_serializer(kind, "Export", members, MetadataSerializer(), many=True)
+
+
+def given_serializer(kind: Kind) -> type[serializers.Serializer[Any]]:
+    """A file of the kind that is read: what is missing in an item gets tvarr's default, or is told in the preview."""
+    members = {member.name: _field(member, required=False, allow_null=True) for member in kind.members}
+    return _file_serializer(kind, "Given", members, GivenMetadataSerializer(), many=True, allow_null=True)
+
+
+def _file_serializer(
+    kind: Kind, word: str, members: dict[str, Any], metadata: Any, **of_items: bool
+) -> type[serializers.Serializer[Any]]:
+    name = f"{kind.model.__name__}{word}"
     item = type(f"{name}ItemSerializer", (serializers.Serializer,), {**members, "__doc__": "An item of a file."})
-    parts = {"metadata": MetadataSerializer(), "items": item(many=True), "__doc__": f"A file of {kind.label}."}
-    return type(f"{name}ExportSerializer", (serializers.Serializer,), parts)
+    items: Any = item(**of_items)
+    parts = {"metadata": metadata, "items": items, "__doc__": f"A file of {kind.label}."}
+    return type(f"{name}Serializer", (serializers.Serializer,), parts)
 
 
-def _field(member: Member) -> Any:
-    required = not member.may_be_left_out
+def _field(member: Member, *, required: bool, allow_null: bool = False) -> Any:
     match member.type:
         case JsonType.TEXT:
-            return Text(required=required, allow_blank=True)
+            return Text(required=required, allow_null=allow_null, allow_blank=True)
         case JsonType.FLAG:
-            return Flag(required=required)
+            return Flag(required=required, allow_null=allow_null)
         case JsonType.INTEGER:
-            return Whole(required=required)
+            return Whole(required=required, allow_null=allow_null)
         case JsonType.TEXTS:
-            return Texts(required=required)
+            return serializers.ListField(
+                required=required, allow_null=allow_null, child=Text(allow_blank=not required and allow_null)
+            )
 
 
 # --- What is chosen for an export ------------------------------------------------------------------------------------

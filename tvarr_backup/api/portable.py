@@ -202,8 +202,8 @@ _DISPOSITION = OpenApiParameter(
 def _patterns(kind: Kind) -> list[URLPattern]:
     tag = _TAG[kind.slug]
     tvarr = f"The path that tvarr ships for its {kind.label}; its clients work unchanged."
-    file = envelopes.export_serializer(kind)
-    body = envelopes.import_serializer(kind, file)
+    file, given = envelopes.export_serializer(kind), envelopes.given_serializer(kind)
+    body = envelopes.import_serializer(kind, given)
     return [
         path(
             f"{tag}/export",
@@ -283,7 +283,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
                     summary=f"Preview an import of {kind.label} as tvarr does",
                     description=tvarr,
                     tags=["tvarr"],
-                    request={"application/json": file},
+                    request={"application/json": given},
                     responses={200: envelopes.PlanSerializer, **problems(400, 413, 415, 422)},
                     examples=[
                         OpenApiExample("A file", examples.file_example(kind), request_only=True),
