@@ -472,8 +472,8 @@ MUTANTS = (
     Mutant(
         "protection not heeded",
         "catalogue",
-        "            if find_backup(folder, filename).sidecar.protected:\n",
-        "            if not find_backup(folder, filename):\n",
+        "            if backup.sidecar.protected:\n",
+        "            if not backup:\n",
         Quick("test_catalogue.py", "protected_one_is_refused"),
     ),
     Mutant(
