@@ -53,8 +53,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """And in WAL mode, as `prepare` leaves them."""
     with django_db_blocker.unblock():
         for alias in connections:
-            connections[alias].cursor().execute("PRAGMA journal_mode=WAL")
-            connections[alias].close()
+            named = connections[alias].settings_dict
+            if named["NAME"] == named["TEST"]["NAME"]:  # it has been made: a run of few tests may not need both
+                connections[alias].cursor().execute("PRAGMA journal_mode=WAL")
+                connections[alias].close()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ _PAGES_A_STEP = 1000
 _CHECKPOINTS = 10
 _CHECKPOINT_WAITS_SECONDS = 0.05
 _BETWEEN_CHECKPOINTS_SECONDS = 0.15
+_EMPTYING_SECONDS = 2.0
 _ANOTHER_CHECKPOINT = -1
 """SQLite's count of frames where another connection is at a checkpoint; it answers so at once."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -149,6 +151,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
     """
     with open_database(staged) as source, open_database(live) as target:
         target.execute("PRAGMA synchronous=FULL")
+        _empty_journal(target)
         target.execute("PRAGMA busy_timeout=0")  # so that a gap between two commits of others is not slept through
         (page_size,) = source.execute("PRAGMA page_size").fetchone()
         (pages,) = source.execute("PRAGMA page_count").fetchone()
@@ -176,6 +179,18 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
             progress=look,
             sleep=_LOOK_FOR_LOCK_EVERY_SECONDS,
         )
+
+
+def _empty_journal(connection: sqlite3.Connection) -> None:
+    """Where it can be had soon: behind very many commits to a few pages every look for another page takes long.
+
+    So they make the time for which nobody else can commit ten times as long. What fails here fails again where it counts.
+    """
+    connection.execute(f"PRAGMA busy_timeout={1000 * _CHECKPOINT_WAITS_SECONDS:.0f}")
+    deadline = time.monotonic() + _EMPTYING_SECONDS
+    with contextlib.suppress(sqlite3.Error):
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and time.monotonic() < deadline:
+            time.sleep(_CHECKPOINT_WAITS_SECONDS)
 
 
 def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:

@@ -75,7 +75,7 @@ def _end_running(operation: Operation) -> bool:
         safety = finish_restore(conf.backup_folder(), conf.required_schema())
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
         if safety is not None:
-            cleaned = f"The restore itself had happened; what was there before is {safety.filename}."
+            cleaned = f"The content had been replaced by then; what was there before is {safety.filename}."
     except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
         return False
     except TvarrBackupError as problem:
