@@ -108,7 +108,7 @@ MUTANTS_OF_RESTORE = (
         "live",
         '            connection.execute("PRAGMA synchronous=FULL")\n',
         '            connection.execute("PRAGMA synchronous=NORMAL")\n',
-        RecoveryPowerCut("has it open"),
+        RecoveryPowerCut("reads the journal"),
     ),
     Mutant(
         "a name that a killed restore has given is taken to be on disk",

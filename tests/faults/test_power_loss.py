@@ -58,7 +58,7 @@ def test_one_in_a_restore_that_puts_back_what_was_there_does_so_too(bench: Bench
     assert not wrong, "\n".join(wrong[:20])
 
 
-@pytest.mark.parametrize("other", OTHERS[:2], ids=lambda other: other or "alone")
+@pytest.mark.parametrize("other", OTHERS[:3], ids=lambda other: other or "alone")
 def test_one_in_the_recovery_of_a_killed_restore_does_so_too(other: str, bench: Bench, figures: Figures) -> None:
     """Killed at each call that syncs, since then the most is not synced yet, once its content is in the files."""
     restores, wrong = Restores(bench), []
