@@ -13,6 +13,15 @@ from django.core.exceptions import ImproperlyConfigured
 from tvarr_backup.backups.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
 
+SQLITE = "django.db.backends.sqlite3"
+POSTGRESQL = "django.db.backends.postgresql"
+_ALLOWED_DATABASES = (
+    "the path of an SQLite file, file:PATH or sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/NAME with options of "
+    "libpq such as ?sslmode=require"
+)
+_ALLOWED_REDIS = "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH?db=NUMBER"
+_REDIS_SECONDS = {"socket_connect_timeout": 5, "socket_timeout": 10, "health_check_interval": 30}
+
 _WORDS_FOR_YES = ("true", "yes", "on", "1")
 _WORDS_FOR_NO = ("false", "no", "off", "0")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
@@ -137,21 +146,45 @@ def secret_key(file: Path) -> str | None:
 
 
 def database(name: str, default: Path) -> dict[str, Any]:
-    """A Django database entry from a path, or a `file:` or `sqlite:` URI.
+    """A Django database entry from a path, a `file:` or `sqlite:` URI, or the address of a PostgreSQL database.
 
-    It has the absolute path of the file in `NAME` and no options; a relative path counts from the working directory.
+    Of an SQLite file it has the absolute path in `NAME` and no options; a relative path counts from the working
+    directory. An address is read as libpq reads it (percent-encoding, folders of sockets, several hosts, options).
     """
     value = text(name, str(default))
     scheme = value.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else ""
-    allowed = "the path of an SQLite file, file:PATH or sqlite:///PATH"
+    if scheme in ("postgres", "postgresql"):
+        return _postgresql(name, value)
     file = _path_in(value, scheme) if scheme else value
-    shown = re.sub(r"//[^/@]*@", "//...@", value)  # without a password
     if not file or "\0" in file or file == ":memory:":
-        raise refuse(name, shown, allowed)
+        raise refuse(name, _without_password(value), _ALLOWED_DATABASES)
     try:
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(Path(file).expanduser().absolute())}
+        return {"ENGINE": SQLITE, "NAME": str(Path(file).expanduser().absolute())}
     except RuntimeError:  # ~somebody
-        raise refuse(name, shown, allowed) from None
+        raise refuse(name, _without_password(value), _ALLOWED_DATABASES) from None
+
+
+def redis(name: str) -> str:
+    """The address of a Redis server, empty where the variable is unset or blank; waiting for it has an end."""
+    value = text(name, "")
+    if not value:
+        return ""
+    try:
+        from redis import Redis, RedisError  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise _missing(name, value, "redis") from None
+    try:
+        parts = urlsplit(value)
+        server = Redis.from_url(value)
+        server.connection_pool.make_connection()  # which judges the options, and connects only when it is used
+    except (ValueError, TypeError, RedisError):
+        raise refuse(name, _without_password(value), _ALLOWED_REDIS) from None
+    # A number that is none is taken for 0, and a socket without a path for one of no name.
+    if not (bool(parts.path) if parts.scheme == "unix" else re.fullmatch(r"/?|/[0-9]{1,9}", parts.path)):
+        raise refuse(name, _without_password(value), _ALLOWED_REDIS)
+    given = server.connection_pool.connection_kwargs
+    waits = [f"{option}={seconds}" for option, seconds in _REDIS_SECONDS.items() if option not in given]
+    return value + ("&" if parts.query else "?") * bool(waits) + "&".join(waits)
 
 
 def existing_file_uri(file: str) -> str:
@@ -168,6 +201,37 @@ def _path_in(uri: str, scheme: str) -> str:
     if scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path)
     return unquote(parts.path.removeprefix("/")) if scheme == "sqlite" and not parts.netloc else ""
+
+
+def _postgresql(name: str, value: str) -> dict[str, Any]:
+    try:
+        from psycopg import ProgrammingError  # noqa: PLC0415  # an extra
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+    except ImportError:
+        raise _missing(name, value, "postgres") from None
+    try:
+        options = {key: str(part) for key, part in conninfo_to_dict(value).items()}
+    except ProgrammingError:
+        raise refuse(name, _without_password(value), _ALLOWED_DATABASES) from None
+    entry = {django: options.pop(libpq, "") for libpq, django in _PARTS_OF_ADDRESS.items()}
+    # Without a name libpq would take the user's; a port it looks at when it connects.
+    if not entry["NAME"] or not re.fullmatch(r"[0-9,]*", entry["PORT"]):
+        raise refuse(name, _without_password(value), _ALLOWED_DATABASES)
+    return {"ENGINE": POSTGRESQL, **entry, "OPTIONS": options}
+
+
+_PARTS_OF_ADDRESS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+
+
+def _missing(name: str, value: str, extra: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"{name} is {_without_password(value)!r}, which needs more than is installed: install tvarr-backup[{extra}]."
+    )
+
+
+def _without_password(address: str) -> str:
+    """For showing: what stands before the host, or in an option for it, may be a password."""
+    return re.sub(r"(?<=[?&])(password|username)=[^&]*", r"\1=...", re.sub(r"//[^/]*@", "//...@", address))
 
 
 def _list(name: str) -> list[str]:

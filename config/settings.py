@@ -129,6 +129,8 @@ DATABASE_ROUTERS = ["config.routers.DatabaseRouter"]
 def _default_database() -> dict[str, Any]:
     """Ours: users, sessions, history. IMMEDIATE: 0 of 900 transactions locked out, DEFERRED 313 (measured)."""
     entry = env.database("DATABASE_URL", STORAGE_BASE_DIR / "app.db")
+    if entry["ENGINE"] == env.POSTGRESQL:
+        return _on_a_server(entry)
     return entry | {
         "CONN_MAX_AGE": None,  # idle disk writes fall from 166 to 11 KB/s (measured)
         "OPTIONS": {
@@ -142,11 +144,29 @@ def _default_database() -> dict[str, Any]:
 def _tvarr_database() -> dict[str, Any]:
     """tvarr's: opened only if it exists; its journal mode belongs to whoever created it."""
     entry = env.database("TVARR_DATABASE_DSN", STORAGE_BASE_DIR / "tvarr.db")
+    if entry["ENGINE"] == env.POSTGRESQL:
+        return _on_a_server(entry)
     return entry | {
         "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": 0,
         # Without type detection: the driver's own reading of `datetime` columns fails on tvarr's forms.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "detect_types": 0},
+    }
+
+
+def _on_a_server(entry: dict[str, Any]) -> dict[str, Any]:
+    """A connection is kept, and looked at before it is used again: the server may have been started anew meanwhile.
+
+    Waiting has an end here, too: for a server that is gone without a word, and for others' locks (as for SQLite's).
+    """
+    given = entry["OPTIONS"]
+    usual = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+    usual |= {"tcp_user_timeout": "20000"}
+    settings_of_session = f"-c lock_timeout=20s {given.get('options', '')}".strip()
+    return entry | {
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": usual | given | {"options": settings_of_session},
     }
 
 
@@ -157,10 +177,11 @@ TVARR_DATABASE_NAMED = bool(env.text("TVARR_DATABASE_DSN", ""))
 # --- The queue and its worker ----------------------------------------------------------------------------------------
 
 _LONGEST_TASK_SECONDS = 6 * 60 * 60
+REDIS_URL = env.redis("REDIS_URL")
 Q_CLUSTER = {
     "name": "tvarr-backup",
     "label": "Queue",
-    "orm": DEFAULT,
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": DEFAULT}),
     "workers": 1,  # one operation at a time is the rule anyway
     "queue_limit": 1,
     "bulk": 1,

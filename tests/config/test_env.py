@@ -1,5 +1,6 @@
 """Each reader of the environment: what it takes, what stands in for nothing, and what it says of nonsense."""
 
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,13 @@ READERS: dict[str, Callable[[], Any]] = {
     "flag": lambda: env.flag("HARBOUR", default=True),
     "cron": lambda: env.cron("HARBOUR", "0 2 * * *"),
     "database": lambda: env.database("HARBOUR", Path("/srv/harbour.db"))["NAME"],
+    "redis": lambda: env.redis("HARBOUR"),
 }
+WAITS = "socket_connect_timeout=5&socket_timeout=10&health_check_interval=30"
+ALLOWED_DATABASES = (
+    "the path of an SQLite file, file:PATH or sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/NAME with options of "
+    "libpq such as ?sslmode=require"
+)
 ACCEPTED: list[tuple[str, str, Any]] = [
     ("text", "  a b ", "a b"),
     ("word", " DEBUG", "debug"),
@@ -63,6 +70,10 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("database", "file:a.db", str(Path.cwd() / "a.db")),
     ("database", "sqlite:////srv/a.db", "/srv/a.db"),
     ("database", "SQLite:///a.db", str(Path.cwd() / "a.db")),
+    ("redis", "redis://a.example", f"redis://a.example?{WAITS}"),
+    ("redis", "rediss://:p%40ss@a.example:6380/2", f"rediss://:p%40ss@a.example:6380/2?{WAITS}"),
+    ("redis", "unix:///run/redis.sock?db=2", f"unix:///run/redis.sock?db=2&{WAITS}"),
+    ("redis", f"redis://a.example?{WAITS}", f"redis://a.example?{WAITS}"),
 ]
 DEFAULTS: list[tuple[str, Any]] = [
     ("text", "fallback"),
@@ -77,6 +88,7 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("flag", True),
     ("cron", "0 2 * * *"),
     ("database", "/srv/harbour.db"),
+    ("redis", ""),
 ]
 REFUSED: list[tuple[str, str, str]] = [
     ("word", "loud", "one of debug, info"),
@@ -111,20 +123,82 @@ REFUSED: list[tuple[str, str, str]] = [
     *[("flag", value, "one of true, yes, on, 1, false, no, off, 0") for value in ("2", "enabled", "wahr")],
     *[("cron", value, ALLOWED_CRONS) for value in ("@daily", "30 0 2 * * *", "0 0 31 2 *", "x y z a b c")],
     *[
-        ("database", value, "the path of an SQLite file, file:PATH or sqlite:///PATH")
+        ("database", value, ALLOWED_DATABASES)
         for value in (
-            "postgres://a.example/tvarr", "mysql://a.example/tvarr", "http://a.example/a.db", "C:/tvarr.db",
+            "postgres://", "postgresql:///", "postgres://a.example/tvarr?speed=high", "postgres://a.example:port/tvarr",
+            "postgres://a.example/%zz", "mysql://a.example/tvarr", "http://a.example/a.db", "C:/tvarr.db",
             ":memory:", "file::memory:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "file:", "file:a%00b",
             "sqlite://a.db", "file://server/a.db", "file://[", "~nobody-of-this-name/a.db",
+        )
+    ],
+    *[
+        ("redis", value, "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH?db=NUMBER")
+        for value in (
+            "a.example:6379", "http://a.example", "redis://a.example:port", "redis://a.example/tvarr", "unix://",
+            "redis://a.example?speed=high", "redis://a.example?socket_timeout=long", "redis://[",
         )
     ],
 ]  # fmt: skip
 
 
-def test_a_password_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARBOUR", "postgres://tvarr:s3cret@a.example/tvarr")
-    with pytest.raises(ImproperlyConfigured, match=r"HARBOUR is 'postgres://\.\.\.@a\.example/tvarr'; allowed is"):
-        READERS["database"]()
+@pytest.mark.parametrize(
+    ("reader", "given", "shown"),
+    [
+        ("database", "mysql://tvarr:s3cret@a.example/tvarr", "mysql://...@a.example/tvarr"),
+        ("database", "postgres://tvarr:s3cr@et@a.example/tvarr?speed=1", "postgres://...@a.example/tvarr?speed=1"),
+        ("database", "postgres://a.example/?password=s3cret&x=1", "postgres://a.example/?password=...&x=1"),
+        ("redis", "redis://:s3cret@a.example/tvarr", "redis://...@a.example/tvarr"),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(
+    reader: str, given: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        READERS[reader]()
+    assert str(refused.value).startswith(f"HARBOUR is {shown!r}; allowed is ")
+
+
+def test_an_address_of_postgresql_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "HARBOUR", "postgresql://ada:p%40ss%2F@a.example:5433/our%20data?sslmode=require&connect_timeout=9"
+    )
+    assert env.database("HARBOUR", Path("unused")) == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "our data",
+        "USER": "ada",
+        "PASSWORD": "p@ss/",
+        "HOST": "a.example",
+        "PORT": "5433",
+        "OPTIONS": {"sslmode": "require", "connect_timeout": "9"},
+    }
+
+
+@pytest.mark.parametrize("given", ["postgres://%2Frun%2Fa%20b/tvarr", "postgres:///tvarr?host=/run/a%20b"])
+def test_a_server_may_be_found_by_the_folder_of_its_socket(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    entry = env.database("HARBOUR", Path("unused"))
+    assert (entry["HOST"], entry["NAME"], entry["USER"], entry["PORT"]) == ("/run/a b", "tvarr", "", "")
+
+
+@pytest.mark.parametrize(
+    ("reader", "module", "given", "extra"),
+    [
+        ("database", "psycopg", "postgres://ada:s3cret@a.example/tvarr", "postgres"),
+        ("redis", "redis", "redis://ada:s3cret@a.example", "redis"),
+    ],
+)
+def test_what_is_not_installed_is_named(
+    reader: str, module: str, given: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARBOUR", given)
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
+    shown = given.replace("ada:s3cret", "...")
+    with pytest.raises(ImproperlyConfigured) as refused:
+        READERS[reader]()
+    assert str(refused.value) == (
+        f"HARBOUR is {shown!r}, which needs more than is installed: install tvarr-backup[{extra}]."
+    )
 
 
 @pytest.mark.parametrize(("reader", "given", "value"), ACCEPTED)
