@@ -150,7 +150,7 @@ def applied(name: str, app: str = "'tvarr_backup'") -> str:
 )
 def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: State, named: str) -> None:
     with database(*statements) as connection:
-        assert schema.judge(connection, REQUIRED, "It") is state
+        assert schema.judge(schema.SqliteTables(connection), REQUIRED, "It") is state
         assert schema.schema_of(connection, REQUIRED) == named
 
 
@@ -170,7 +170,7 @@ def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: State
 )
 def test_what_is_not_tvarrs_is_refused(statements: list[str], error: type[DatabaseUnusable], words: str) -> None:
     with database(*statements) as connection, pytest.raises(error) as refused:
-        schema.judge(connection, REQUIRED, "It")
+        schema.judge(schema.SqliteTables(connection), REQUIRED, "It")
     assert str(refused.value).startswith("It ")
     assert words in str(refused.value)
 

@@ -23,7 +23,7 @@ def check_storage_folder(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_tvarr_database(**_: Any) -> list[CheckMessage]:
-    """E002: the file behind the `tvarr` alias is tvarr's or ours, another one than `default`'s, and there if named."""
+    """E002: what is behind the `tvarr` alias is tvarr's or ours, another one than `default`'s, and there if named."""
     try:
         conf.require_usable_tvarr(may_be_missing=not settings.TVARR_DATABASE_NAMED)
     except DatabaseUnusable as problem:
@@ -48,6 +48,8 @@ def check_backup_folder(**_: Any) -> list[CheckMessage]:
                 id="tvarr_backup.E004",
             )
         ]
+    if not conf.is_file(conf.tvarr_alias()):
+        return []
     database = conf.database_path(conf.tvarr_alias())
     if _disk_of(folder) == _disk_of(database) is not None:
         return [

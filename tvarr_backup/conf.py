@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from tvarr_backup import models, tvarr_database
@@ -21,7 +22,14 @@ from tvarr_backup.errors import (
     RestoreRefused,
 )
 from tvarr_backup.schema import RequiredSchema, State
-from tvarr_backup.tvarr_database import APP_LABEL, inspect, is_attached, is_tvarrs_own, newest_tvarr_migration
+from tvarr_backup.tvarr_database import (
+    APP_LABEL,
+    inspect,
+    inspect_server,
+    is_attached,
+    is_tvarrs_own,
+    newest_tvarr_migration,
+)
 
 
 def tvarr_alias() -> str:
@@ -34,53 +42,105 @@ def storage_folder() -> Path:
     return Path(settings.STORAGE_BASE_DIR)
 
 
+def is_file(alias: str) -> bool:
+    """Whether the database is an SQLite file, and not on a server."""
+    return connections[alias].vendor == "sqlite"
+
+
 def database_path(alias: str) -> Path:
     """The file behind an SQLite alias."""
     name = str(connections[alias].settings_dict["NAME"])
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
+def database_name(alias: str) -> str:
+    """What a database is called in sentences: its path, or its address without user and password."""
+    if is_file(alias):
+        return str(database_path(alias))
+    entry = connections[alias].settings_dict
+    port = f":{entry['PORT']}" if entry["PORT"] else ""
+    return f"postgresql://{entry['HOST'] or 'localhost'}{port}/{entry['NAME']}"
+
+
 def tvarr_state() -> State:
     """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
-    return inspect(database_path(tvarr_alias()))
+    alias = tvarr_alias()
+    return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, database_name(alias))
 
 
 def require_usable_tvarr(*, may_be_missing: bool) -> State:
     """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
-    path, ours = database_path(tvarr_alias()), database_path(DEFAULT_DB_ALIAS)
-    if path.resolve() == ours.resolve():
-        raise DatabaseForeign(f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.")
-    if is_tvarrs_own(ours):
-        raise DatabaseForeign(
-            f"DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
-            "TVARR_DATABASE_DSN."
-        )
+    name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
+    try:
+        if _are_one_database():
+            kind = "file" if is_file(DEFAULT_DB_ALIAS) else "database"
+            raise DatabaseForeign(
+                f"DATABASE_URL and TVARR_DATABASE_DSN are the same {kind}, {name}; allowed are two {kind}s."
+            )
+        if _holds_tvarrs_own(DEFAULT_DB_ALIAS):
+            raise DatabaseForeign(
+                f"DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
+                "TVARR_DATABASE_DSN."
+            )
+    except DatabaseError as problem:
+        raise DatabaseUnusable(f"DATABASE_URL names {ours}, which cannot be read: {in_a_line(problem)}") from problem
     try:
         state = tvarr_state()
     except DatabaseUnusable as problem:
         raise type(problem)(f"TVARR_DATABASE_DSN: {problem}") from problem
     if state in (State.MISSING, State.EMPTY) and not may_be_missing:
         raise DatabaseMissing(
-            f"TVARR_DATABASE_DSN names {path}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
+            f"TVARR_DATABASE_DSN names {name}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
             "tvarr's database, leave the variable unset to start with a new one, or create one there with "
             "`prepare --create`."
         )
     return state
 
 
+def _are_one_database() -> bool:
+    aliases = (DEFAULT_DB_ALIAS, tvarr_alias())
+    if all(map(is_file, aliases)):
+        return len({database_path(alias).resolve() for alias in aliases}) == 1
+    if any(map(is_file, aliases)):
+        return False
+    return len({_identity_on_server(alias) for alias in aliases}) == 1
+
+
+def _identity_on_server(alias: str) -> Any:
+    """By whatever name the server is addressed; where it cannot be reached nobody can tell."""
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT oid, pg_postmaster_start_time() FROM pg_database WHERE datname = current_database()")
+            return cursor.fetchone()
+    except DatabaseError:
+        return database_name(alias)
+
+
+def _holds_tvarrs_own(alias: str) -> bool:
+    return is_tvarrs_own(database_path(alias)) if is_file(alias) else is_attached(alias)
+
+
+def in_a_line(problem: Exception) -> str:
+    """What a server or its driver says, which may be several lines."""
+    return " ".join(str(problem).split())
+
+
 def require_prepared() -> None:
     """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
     if tvarr_state() in (State.MISSING, State.EMPTY):
         raise DatabaseMissing(
-            f"There is no database at {database_path(tvarr_alias())} yet; run `manage.py prepare` first."
+            f"There is no database at {database_name(tvarr_alias())} yet; run `manage.py prepare` first."
         )
     for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
+        name = database_name(alias)
         if alias == tvarr_alias() and is_attached(alias):
             continue
-        if not database_path(alias).exists() or _unapplied(alias):
-            raise DatabaseNotPrepared(
-                f"{database_path(alias)} is not up to date with this version; run `manage.py prepare` first."
-            )
+        try:
+            ready = (not is_file(alias) or database_path(alias).exists()) and not _unapplied(alias)
+        except OperationalError as problem:
+            raise DatabaseUnusable(f"{name} cannot be read: {in_a_line(problem)}") from problem
+        if not ready:
+            raise DatabaseNotPrepared(f"{name} is not up to date with this version; run `manage.py prepare` first.")
 
 
 def _unapplied(alias: str) -> bool:
@@ -92,7 +152,7 @@ def _unapplied(alias: str) -> bool:
 def live_database() -> Path:
     """The database that backups are made of, by its real path. Raises `BackupUnsupported` where it is not SQLite."""
     alias = tvarr_alias()
-    if connections[alias].vendor != "sqlite":
+    if not is_file(alias):
         raise BackupUnsupported(
             f"tvarr's database is on {connections[alias].display_name}, and only SQLite databases are backed up here: use "
             "pg_dump for PostgreSQL, or mysqldump for MySQL."

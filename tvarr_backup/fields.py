@@ -184,6 +184,13 @@ class _FlagIsNull(IsNull):
         return ("1 = 0" if self.rhs else "1 = 1"), []
 
 
+class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django has no subscript at run time
+    """A whole number of 64 bits, which is what `integer` means to SQLite and to tvarr, and `bigint` to PostgreSQL."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "bigint" if connection.vendor == "postgresql" else "integer"
+
+
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
     """A point in time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
 

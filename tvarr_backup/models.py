@@ -20,6 +20,7 @@ from tvarr_backup.expressions import Domain
 from tvarr_backup.fields import (
     CodecListColumn,
     FlagColumn,
+    IntegerColumn,
     TextChoiceColumn,
     TextColumn,
     TimestampColumn,
@@ -147,7 +148,7 @@ class DataMappingRule(PortableRow):
 
     source_type = TextChoiceColumn(choices=SourceType.choices, default=SourceType.STREAM, db_index=True)
     expression = TextColumn()
-    priority = models.IntegerField(null=True, default=0, db_index=True, validators=validation.INT64)
+    priority = IntegerColumn(null=True, default=0, db_index=True, validators=validation.INT64)
     stop_on_match = FlagColumn()
     is_enabled = FlagColumn(default=True)
     source_id = ULIDField(
@@ -235,7 +236,7 @@ class ClientDetectionRule(PortableRow):
     """Recognises a player and says what it can play (table `client_detection_rules`)."""
 
     expression = TextColumn()
-    priority = models.IntegerField(null=True, default=0, validators=validation.INT64)
+    priority = IntegerColumn(null=True, default=0, validators=validation.INT64)
     is_enabled = FlagColumn(default=True)
     accepted_video_codecs = CodecListColumn(
         null=True, blank=True, default=list, validators=[validation.validate_video_codecs]
@@ -291,7 +292,7 @@ class Source(TvarrRow):
     password = TextColumn(blank=True, null=True, default="")
     user_agent = TextColumn(blank=True, null=True, default="")
     enabled = FlagColumn(default=True)
-    priority = models.IntegerField(null=True, default=0)
+    priority = IntegerColumn(null=True, default=0)
     status = TextChoiceColumn(choices=SourceStatus.choices, default=SourceStatus.PENDING)
     last_ingestion_at = TimestampColumn(null=True, blank=True)
     last_error = TextColumn(blank=True, null=True, default="")
@@ -313,8 +314,8 @@ class StreamSource(Source):
         MANUAL = "manual", "Manual"
 
     type = TextChoiceColumn(choices=Type.choices)
-    max_concurrent_streams = models.IntegerField(null=True, default=1)
-    channel_count = models.IntegerField(null=True, default=0)
+    max_concurrent_streams = IntegerColumn(null=True, default=1)
+    channel_count = IntegerColumn(null=True, default=0)
 
     class Meta(Source.Meta):
         db_table = "stream_sources"
@@ -330,10 +331,10 @@ class EpgSource(Source):
     type = TextChoiceColumn(choices=Type.choices)
     api_method = TextColumn(blank=True, null=True, default="stream_id")
     detected_timezone = TextColumn(blank=True, null=True, default="")
-    epg_shift = models.IntegerField(null=True, default=0)
+    epg_shift = IntegerColumn(null=True, default=0)
     auto_shift_timezone = TextColumn(blank=True, null=True, default="")
-    program_count = models.IntegerField(null=True, default=0)
-    retention_days = models.IntegerField(null=True, default=1)
+    program_count = IntegerColumn(null=True, default=0)
+    retention_days = IntegerColumn(null=True, default=1)
 
     class Meta(Source.Meta):
         db_table = "epg_sources"
@@ -350,7 +351,7 @@ class Channel(TvarrRow):
     tvg_logo = TextColumn(blank=True, null=True, default="")
     group_title = TextColumn(blank=True, null=True, default="", db_index=True)
     channel_name = TextColumn()
-    channel_number = models.IntegerField(null=True, default=0)
+    channel_number = IntegerColumn(null=True, default=0)
     stream_url = TextColumn()
     stream_type = TextColumn(blank=True, null=True, default="")
     language = TextColumn(blank=True, null=True, default="")
@@ -387,8 +388,8 @@ class EpgProgram(TvarrRow):
     previously_shown = FlagColumn()
     date = TextColumn(blank=True, null=True, default="")
     star_rating = TextColumn(blank=True, null=True, default="")
-    season_number = models.IntegerField(null=True, default=0)
-    episode_number = models.IntegerField(null=True, default=0)
+    season_number = IntegerColumn(null=True, default=0)
+    episode_number = IntegerColumn(null=True, default=0)
     program_id = TextColumn(blank=True, null=True, default="")
     credits = TextColumn(blank=True, null=True, default="")
 
@@ -425,12 +426,12 @@ class StreamProxy(TvarrRow):
     proxy_mode = TextChoiceColumn(choices=Mode.choices, default=Mode.DIRECT)
     is_active = FlagColumn(default=True)
     auto_regenerate = FlagColumn()
-    starting_channel_number = models.IntegerField(null=True, default=1)
+    starting_channel_number = IntegerColumn(null=True, default=1)
     numbering_mode = TextChoiceColumn(choices=NumberingMode.choices, default=NumberingMode.PRESERVE)
-    group_numbering_size = models.IntegerField(null=True, default=100)
-    upstream_timeout = models.IntegerField(null=True, default=30)
-    buffer_size = models.IntegerField(null=True, default=8192)
-    max_concurrent_streams = models.IntegerField(null=True, default=0)
+    group_numbering_size = IntegerColumn(null=True, default=100)
+    upstream_timeout = IntegerColumn(null=True, default=30)
+    buffer_size = IntegerColumn(null=True, default=8192)
+    max_concurrent_streams = IntegerColumn(null=True, default=0)
     hls_collapse = FlagColumn()
     cache_channel_logos = FlagColumn()
     cache_program_logos = FlagColumn()
@@ -441,8 +442,8 @@ class StreamProxy(TvarrRow):
     status = TextChoiceColumn(choices=Status.choices, default=Status.PENDING)
     last_generated_at = TimestampColumn(null=True, blank=True)
     last_error = TextColumn(blank=True, null=True, default="")
-    channel_count = models.IntegerField(null=True, default=0)
-    program_count = models.IntegerField(null=True, default=0)
+    channel_count = IntegerColumn(null=True, default=0)
+    program_count = IntegerColumn(null=True, default=0)
     cron_schedule = TextColumn(blank=True, null=True, default="")
 
     class Meta(TvarrRow.Meta):
@@ -458,7 +459,7 @@ class ProxyFilter(TvarrRow):
 
     proxy = models.ForeignKey(StreamProxy, on_delete=models.CASCADE, db_index=False)
     filter = models.ForeignKey(Filter, on_delete=models.PROTECT, db_index=False)
-    priority = models.IntegerField(null=True, default=0)
+    priority = IntegerColumn(null=True, default=0)
     is_active = FlagColumn(default=True)
 
     class Meta(TvarrRow.Meta):

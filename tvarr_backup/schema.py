@@ -1,4 +1,4 @@
-"""What makes a database tvarr's, told through SQLite alone: the same judgement for a live file and for a copy of one."""
+"""What makes a database tvarr's: the same judgement for a live file, for a copy of one, and for a server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer
 
@@ -40,31 +41,45 @@ class RequiredSchema:
     tvarr_newest: str = TVARRS_NEWEST
 
 
-def judge(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> State:
+class Tables(Protocol):
+    """What a database is asked to tell whose it is."""
+
+    def names(self) -> set[str]:
+        """Its tables."""
+
+    def columns(self, table: str) -> set[str]:
+        """Of a table; none where there is no such table."""
+
+    def has_migrations(self) -> bool:
+        """Whether there is any row in `django_migrations`; asked only where that table is, as the next."""
+
+    def migrations(self, app_label: str) -> set[str]:
+        """The names of the migrations of an application that were applied."""
+
+
+def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
     """Whose tables these are; `name` begins the sentence of a refusal.
 
     Raises `DatabaseForeign` (neither tvarr's nor ours), `DatabaseIncomplete` (naming the first table or column of
     tvarr's that is missing) or `DatabaseNewer` (migrated by a later version of this program).
     """
-    tables = table_names(connection)
-    if TVARRS_OWN_TABLE in tables:
-        require_columns(connection, required, name)
+    found = tables.names()
+    if TVARRS_OWN_TABLE in found:
+        require_columns(tables, required, name)
         return State.ATTACHED
-    if tables <= {"sqlite_sequence"} or (
-        tables <= {_OUR_TABLE, "sqlite_sequence"} and _is_empty(connection, _OUR_TABLE)
-    ):
+    if found <= {"sqlite_sequence"} or (found <= {_OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
         return State.EMPTY
-    if _OUR_TABLE in tables:
-        _require_known_migrations(connection, required, name)
+    if _OUR_TABLE in found:
+        _require_known_migrations(tables, required, name)
         return State.OURS
-    found = ", ".join(sorted(tables)[:5])
-    raise DatabaseForeign(f"{name} is not tvarr's database: it has neither tvarr's nor our tables, but {found}.")
+    some = ", ".join(sorted(found)[:5])
+    raise DatabaseForeign(f"{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.")
 
 
-def require_columns(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> None:
+def require_columns(tables: Tables, required: RequiredSchema, name: str) -> None:
     """Every table and column that we need; further ones, and any order, are fine. Raises `DatabaseIncomplete`."""
     for table, columns in required.columns.items():
-        present = {column for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        present = tables.columns(table)
         if not present:
             raise DatabaseIncomplete(f"{name} is not a database of a tvarr that we know: the table {table} is missing.")
         for column in sorted(columns - present):
@@ -76,12 +91,12 @@ def require_columns(connection: sqlite3.Connection, required: RequiredSchema, na
 
 def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
     """The last migration, as a sidecar records it: `tvarr 029` or `tvarr-backup 0002_system_rows`; empty for neither."""
-    tables = table_names(connection)
-    if TVARRS_OWN_TABLE in tables:
+    tables = SqliteTables(connection)
+    if TVARRS_OWN_TABLE in tables.names():
         (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
         return f"tvarr {newest}" if newest else ""
-    if _OUR_TABLE in tables:
-        applied = _applied(connection, required)
+    if _OUR_TABLE in tables.names():
+        applied = tables.migrations(required.app_label)
         return f"tvarr-backup {max(applied)}" if applied else ""
     return ""
 
@@ -100,13 +115,28 @@ def is_older(schema: str, required: RequiredSchema) -> bool:
     return program == "tvarr-backup" and migration < max(required.migrations, default="")
 
 
-def table_names(connection: sqlite3.Connection) -> set[str]:
-    """The tables of the database, SQLite's own among them."""
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+class SqliteTables:
+    """The tables behind an SQLite connection, SQLite's own among them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def names(self) -> set[str]:
+        return {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def columns(self, table: str) -> set[str]:
+        return {column for (column,) in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+
+    def has_migrations(self) -> bool:
+        return self._connection.execute("SELECT 1 FROM django_migrations").fetchone() is not None
+
+    def migrations(self, app_label: str) -> set[str]:
+        rows = self._connection.execute("SELECT name FROM django_migrations WHERE app = ?", (app_label,))
+        return {str(name or "") for (name,) in rows}  # a column may hold anything, whatever its type
 
 
-def _require_known_migrations(connection: sqlite3.Connection, required: RequiredSchema, name: str) -> None:
-    applied = _applied(connection, required)
+def _require_known_migrations(tables: Tables, required: RequiredSchema, name: str) -> None:
+    applied = tables.migrations(required.app_label)
     if not applied:
         raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
     unknown = sorted(applied - required.migrations)
@@ -114,12 +144,3 @@ def _require_known_migrations(connection: sqlite3.Connection, required: Required
         raise DatabaseNewer(
             f"{name} was migrated by a newer version of this program (it has {unknown[0]}); update tvarr-backup first."
         )
-
-
-def _applied(connection: sqlite3.Connection, required: RequiredSchema) -> set[str]:
-    rows = connection.execute("SELECT name FROM django_migrations WHERE app = ?", (required.app_label,))
-    return {str(name or "") for (name,) in rows}  # a column may hold anything, whatever its type
-
-
-def _is_empty(connection: sqlite3.Connection, table: str) -> bool:
-    return connection.execute(f'SELECT 1 FROM "{table}"').fetchone() is None  # noqa: S608  # a name of ours

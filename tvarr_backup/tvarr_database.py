@@ -1,21 +1,23 @@
-"""Tells by looking what lies at the path of the `tvarr` database, and changes nothing there."""
+"""Tells by looking what lies behind the alias `tvarr`, a file or a server's database, and changes nothing there."""
 
+import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from django.apps import apps
-from django.db import connections
+from django.db import DatabaseError, connections, router, transaction
+from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseUnusable
-from tvarr_backup.models import Filter
-from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, State, table_names
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
 
 T = TypeVar("T")
 
@@ -50,10 +52,47 @@ def inspect(path: Path) -> State:
         raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
 
 
+def inspect_server(alias: str, name: str) -> State:
+    """Look at a database on a server, which sentences call `name`; never `missing`, since no server gives us one.
+
+    Raises as `inspect` does, `DatabaseUnusable` also where the server cannot be reached or knows no such database.
+    """
+    try:
+        return schema.judge(_ServerTables(alias), required_schema(), name)
+    except DatabaseError as problem:
+        reason = " ".join(str(problem).split())
+        raise DatabaseUnusable(f"{name} cannot be read: {reason}") from problem
+
+
+class _ServerTables:
+    """The tables that a server's search path leads to, asked for through Django."""
+
+    def __init__(self, alias: str) -> None:
+        self._connection = connections[alias]
+
+    def names(self) -> set[str]:
+        return set(self._connection.introspection.table_names())
+
+    def columns(self, table: str) -> set[str]:
+        if table not in self.names():
+            return set()
+        with self._connection.cursor() as cursor:
+            return {column.name for column in self._connection.introspection.get_table_description(cursor, table)}
+
+    def has_migrations(self) -> bool:
+        return bool(MigrationRecorder(self._connection).applied_migrations())
+
+    def migrations(self, app_label: str) -> set[str]:
+        applied = MigrationRecorder(self._connection).applied_migrations()
+        return {name for app, name in applied if app == app_label}
+
+
 def is_tvarrs_own(path: Path) -> bool:
     """Whether tvarr's Go program made the file, whatever its state; `False` where there is none or it is no database."""
     try:
-        return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection))
+        return path.is_file() and _look(
+            path, lambda _path, connection: TVARRS_OWN_TABLE in SqliteTables(connection).names()
+        )
     except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
         return False
 
@@ -71,6 +110,32 @@ def newest_tvarr_migration(path: Path) -> str:
 def is_attached(alias: str) -> bool:
     """Whether the database that Django is connected to is tvarr's own."""
     return TVARRS_OWN_TABLE in connections[alias].introspection.table_names()
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """A transaction on tvarr's database; from looking to writing nobody else writes rows of the kinds, not even tvarr.
+
+    SQLite's transactions begin so (IMMEDIATE). On a server the tables are locked, and can be read meanwhile.
+    """
+    alias = router.db_for_write(Filter)
+    with transaction.atomic(using=alias):
+        connection = connections[alias]
+        if connection.vendor == "postgresql":
+            models = (EncodingProfile, Filter, DataMappingRule, ClientDetectionRule)
+            tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
+        yield
+
+
+_BUSY = {"55P03", "40P01", "40001"}
+"""PostgreSQL's words for a lock that was waited for too long, a deadlock, and a transaction that met another."""
+
+
+def is_busy(problem: DatabaseError) -> bool:
+    """Whether others kept the database from doing this, so that it may be tried again."""
+    return "locked" in str(problem) or getattr(problem.__cause__, "sqlstate", None) in _BUSY
 
 
 def create_empty(path: Path) -> None:
@@ -108,7 +173,7 @@ def _connect(uri: str) -> closing[sqlite3.Connection]:
 
 
 def _judge(path: Path, connection: sqlite3.Connection) -> State:
-    state = schema.judge(connection, required_schema(), str(path))
+    state = schema.judge(SqliteTables(connection), required_schema(), str(path))
     if state is State.EMPTY:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import quote
-from django.db import router, transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -29,6 +28,7 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
+from tvarr_backup.tvarr_database import writing
 from tvarr_backup.validation import expression_findings
 
 SEARCHED_CHARACTERS = 200
@@ -90,7 +90,7 @@ class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is gene
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Django's action, in one transaction, so that what it finds unused is unused when it is deleted."""
         most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS - 100  # the confirmation sends every id back
-        with transaction.atomic(using=router.db_for_write(self.model)):
+        with writing():
             if self._refuse_system_rows(request, queryset, "cannot be deleted"):
                 return None
             if (number := queryset.count()) > most:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
 from django.http import Http404
 from django.urls import URLPattern, path, reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
@@ -20,6 +19,7 @@ from tvarr_backup.api.etags import etag_of, require_match
 from tvarr_backup.api.permissions import TablePermissions
 from tvarr_backup.api.schema import problems
 from tvarr_backup.fields import parse_ulid
+from tvarr_backup.tvarr_database import writing
 
 
 class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
@@ -37,7 +37,7 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         """Validate and store a new row."""
         queries.require_known_parameters(request, ())
         serializer = self.get_serializer(data=request.data)
-        with self._transaction():
+        with writing():
             serializer.is_valid(raise_exception=True)
             row = serializer.save()
         answer = self._answer(row, status.HTTP_201_CREATED)
@@ -60,7 +60,7 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002  # the name in the address
         """Delete as tvarr does."""
         queries.require_known_parameters(request, ())
-        with self._transaction():
+        with writing():
             row = self._row(id)
             require_match(request, self.get_serializer(row).data)
             row.delete()
@@ -69,17 +69,13 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
     def _change(self, request: Request, row_id: str, *, partial: bool) -> Response:
         queries.require_known_parameters(request, ())
         body = request.data  # read before the database is locked
-        with self._transaction():
+        with writing():
             row = self._row(row_id)
             require_match(request, self.get_serializer(row).data)
             serializer = self.get_serializer(row, data=body, partial=partial)
             serializer.is_valid(raise_exception=True)
             row = serializer.save()
         return self._answer(row)
-
-    def _transaction(self) -> Any:
-        """From looking to writing, nobody else writes: transactions of this database begin with IMMEDIATE."""
-        return transaction.atomic(using=router.db_for_write(self.get_queryset().model))
 
     def _row(self, row_id: str) -> Any:
         try:

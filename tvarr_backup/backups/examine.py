@@ -142,11 +142,11 @@ class _Look:
 
     def tables(self) -> Iterator[str]:
         try:
-            if schema.judge(self._connection, self._required, "It") is schema.State.EMPTY:
+            if schema.judge(schema.SqliteTables(self._connection), self._required, "It") is schema.State.EMPTY:
                 raise DatabaseUnusable("It has no tables.")  # noqa: TRY301  # as one of the refusals that `judge` raises
             older = schema.is_older(schema.schema_of(self._connection, self._required), self._required)
             if not older:  # our migrations bring what is missing
-                schema.require_columns(self._connection, self._required, "It")
+                schema.require_columns(schema.SqliteTables(self._connection), self._required, "It")
         except DatabaseUnusable as problem:
             self.newer = isinstance(problem, DatabaseNewer)
             yield str(problem)

@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ("expression", tvarr_backup.fields.TextColumn()),
                 (
                     "priority",
-                    models.IntegerField(
+                    tvarr_backup.fields.IntegerColumn(
                         db_index=True,
                         default=0,
                         null=True,
@@ -159,7 +159,7 @@ class Migration(migrations.Migration):
                 ("password", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("user_agent", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("enabled", tvarr_backup.fields.FlagColumn(default=True, null=True)),
-                ("priority", models.IntegerField(default=0, null=True)),
+                ("priority", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 (
                     "status",
                     tvarr_backup.fields.TextChoiceColumn(
@@ -178,10 +178,10 @@ class Migration(migrations.Migration):
                 ("type", tvarr_backup.fields.TextChoiceColumn(choices=[("xmltv", "XMLTV"), ("xtream", "Xtream")])),
                 ("api_method", tvarr_backup.fields.TextColumn(blank=True, default="stream_id", null=True)),
                 ("detected_timezone", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                ("epg_shift", models.IntegerField(default=0, null=True)),
+                ("epg_shift", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("auto_shift_timezone", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                ("program_count", models.IntegerField(default=0, null=True)),
-                ("retention_days", models.IntegerField(default=1, null=True)),
+                ("program_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
+                ("retention_days", tvarr_backup.fields.IntegerColumn(default=1, null=True)),
             ],
             options={
                 "verbose_name": "EPG source",
@@ -278,7 +278,7 @@ class Migration(migrations.Migration):
                 ("password", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("user_agent", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("enabled", tvarr_backup.fields.FlagColumn(default=True, null=True)),
-                ("priority", models.IntegerField(default=0, null=True)),
+                ("priority", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 (
                     "status",
                     tvarr_backup.fields.TextChoiceColumn(
@@ -300,8 +300,8 @@ class Migration(migrations.Migration):
                         choices=[("m3u", "M3U"), ("xtream", "Xtream"), ("manual", "Manual")]
                     ),
                 ),
-                ("max_concurrent_streams", models.IntegerField(default=1, null=True)),
-                ("channel_count", models.IntegerField(default=0, null=True)),
+                ("max_concurrent_streams", tvarr_backup.fields.IntegerColumn(default=1, null=True)),
+                ("channel_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
             ],
             options={
                 "db_table": "stream_sources",
@@ -341,7 +341,7 @@ class Migration(migrations.Migration):
                 ("expression", tvarr_backup.fields.TextColumn()),
                 (
                     "priority",
-                    models.IntegerField(
+                    tvarr_backup.fields.IntegerColumn(
                         default=0,
                         null=True,
                         validators=[
@@ -441,7 +441,7 @@ class Migration(migrations.Migration):
                 ),
                 ("is_active", tvarr_backup.fields.FlagColumn(default=True, null=True)),
                 ("auto_regenerate", tvarr_backup.fields.FlagColumn(default=False, null=True)),
-                ("starting_channel_number", models.IntegerField(default=1, null=True)),
+                ("starting_channel_number", tvarr_backup.fields.IntegerColumn(default=1, null=True)),
                 (
                     "numbering_mode",
                     tvarr_backup.fields.TextChoiceColumn(
@@ -449,10 +449,10 @@ class Migration(migrations.Migration):
                         default="preserve",
                     ),
                 ),
-                ("group_numbering_size", models.IntegerField(default=100, null=True)),
-                ("upstream_timeout", models.IntegerField(default=30, null=True)),
-                ("buffer_size", models.IntegerField(default=8192, null=True)),
-                ("max_concurrent_streams", models.IntegerField(default=0, null=True)),
+                ("group_numbering_size", tvarr_backup.fields.IntegerColumn(default=100, null=True)),
+                ("upstream_timeout", tvarr_backup.fields.IntegerColumn(default=30, null=True)),
+                ("buffer_size", tvarr_backup.fields.IntegerColumn(default=8192, null=True)),
+                ("max_concurrent_streams", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("hls_collapse", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("cache_channel_logos", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("cache_program_logos", tvarr_backup.fields.FlagColumn(default=False, null=True)),
@@ -471,8 +471,8 @@ class Migration(migrations.Migration):
                 ),
                 ("last_generated_at", tvarr_backup.fields.TimestampColumn(blank=True, null=True)),
                 ("last_error", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                ("channel_count", models.IntegerField(default=0, null=True)),
-                ("program_count", models.IntegerField(default=0, null=True)),
+                ("channel_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
+                ("program_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("cron_schedule", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 (
                     "encoding_profile",
@@ -533,8 +533,8 @@ class Migration(migrations.Migration):
                 ("previously_shown", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("date", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("star_rating", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                ("season_number", models.IntegerField(default=0, null=True)),
-                ("episode_number", models.IntegerField(default=0, null=True)),
+                ("season_number", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
+                ("episode_number", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("program_id", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("credits", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 (
@@ -578,7 +578,7 @@ class Migration(migrations.Migration):
                     "deleted_at",
                     tvarr_backup.fields.TimestampColumn(blank=True, db_index=True, editable=False, null=True),
                 ),
-                ("priority", models.IntegerField(default=0, null=True)),
+                ("priority", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("is_active", tvarr_backup.fields.FlagColumn(default=True, null=True)),
                 (
                     "filter",
@@ -629,7 +629,7 @@ class Migration(migrations.Migration):
                 ("tvg_logo", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("group_title", tvarr_backup.fields.TextColumn(blank=True, db_index=True, default="", null=True)),
                 ("channel_name", tvarr_backup.fields.TextColumn()),
-                ("channel_number", models.IntegerField(default=0, null=True)),
+                ("channel_number", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
                 ("stream_url", tvarr_backup.fields.TextColumn()),
                 ("stream_type", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("language", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, router
 
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, PlanStale
 from tvarr_backup.portable.answers import Answers
@@ -16,7 +16,7 @@ from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
-from tvarr_backup.tvarr_database import is_attached
+from tvarr_backup.tvarr_database import is_attached, is_busy, writing
 
 _MAX_LINES = 20
 
@@ -65,9 +65,8 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     for longer than 20 s, `DatabaseUnusable` when it refuses to be written, or `AnswerInvalid`. In each case nothing was
     written.
     """
-    alias = router.db_for_write(envelope.kind.model)
     try:
-        with transaction.atomic(using=alias):
+        with writing():
             plan = plan_import(envelope, answers)
             if fingerprint is not None and fingerprint != plan.fingerprint:
                 raise PlanStale("What the preview showed has changed since; nothing was imported. Look again.", plan)
@@ -76,7 +75,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
             _write(plan)
             settled = settle()
     except DatabaseError as problem:
-        if "locked" in str(problem):
+        if is_busy(problem):
             raise DatabaseBusy(
                 "Another process is writing to the database; nothing was imported. Try again."
             ) from problem

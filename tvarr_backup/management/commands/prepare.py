@@ -15,13 +15,15 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
+
+_LOCK = 0x7476_6172_72  # of a server's advisory locks, the one that we take to prepare: "tvarr"
 
 
 class Command(BaseCommand):
@@ -41,9 +43,9 @@ class Command(BaseCommand):
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
         try:
             conf.require_usable_tvarr(may_be_missing=may_be_missing)
-            if settings.ADMIN_PASSWORD and not conf.database_path(DEFAULT_DB_ALIAS).exists():
+            if settings.ADMIN_PASSWORD and _is_missing(DEFAULT_DB_ALIAS):
                 _require_good_password(settings.ADMIN_PASSWORD)
-            with _alone_in(conf.storage_folder()):
+            with _alone_in(conf.storage_folder()), _alone_on(DEFAULT_DB_ALIAS), _alone_on(conf.tvarr_alias()):
                 _keep_secret_key()
                 self._prepare_ours(verbosity)
                 self._prepare_tvarr(conf.require_usable_tvarr(may_be_missing=may_be_missing), verbosity)
@@ -55,23 +57,24 @@ class Command(BaseCommand):
         self.check()
 
     def _prepare_ours(self, verbosity: int) -> None:
-        path = conf.database_path(DEFAULT_DB_ALIAS)
         try:
-            if not path.exists():
-                path.touch(mode=0o600)  # it will hold password hashes and sessions
+            if _is_missing(DEFAULT_DB_ALIAS):
+                conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # it will hold password hashes and sessions
             call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
         except (OSError, DatabaseError) as problem:
-            raise CommandError(f"DATABASE_URL is {str(path)!r}, and cannot be used: {problem}") from problem
+            name = conf.database_name(DEFAULT_DB_ALIAS)
+            raise CommandError(f"DATABASE_URL is {name!r}, and cannot be used: {conf.in_a_line(problem)}") from problem
 
     def _prepare_tvarr(self, state: State, verbosity: int) -> None:
         alias = conf.tvarr_alias()
-        path = conf.database_path(alias)
+        name = conf.database_name(alias)
         if state is State.ATTACHED:
-            self.stdout.write(f"tvarr's own database is attached: {path}")
+            self.stdout.write(f"tvarr's own database is attached: {name}")
             return
         if state in (State.MISSING, State.EMPTY):
-            create_empty(path)
-            self.stdout.write(f"Created a database of our own: {path}")
+            if conf.is_file(alias):
+                create_empty(conf.database_path(alias))
+            self.stdout.write(f"Created a database of our own: {name}")
         call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
 
     def _make_first_administrator(self) -> None:
@@ -109,6 +112,29 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _alone_on(alias: str) -> Iterator[None]:
+    """Wait until no `prepare` of another machine works on a server's database; a file is for one machine."""
+    if conf.is_file(alias):
+        yield
+        return
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    except DatabaseError as problem:
+        name = conf.database_name(alias)
+        raise CommandError(f"{name} cannot be prepared now: {conf.in_a_line(problem)}") from problem
+    try:
+        yield
+    finally:
+        with contextlib.suppress(DatabaseError), connections[alias].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def _is_missing(alias: str) -> bool:
+    return conf.is_file(alias) and not conf.database_path(alias).exists()
 
 
 def _require_good_password(password: str) -> None:
