@@ -148,6 +148,10 @@ class BackupAdmin(LookOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"title": "Backups", "may_create": _may(request, "create_backup")} | self._look(request)
+        if request.method == "POST" and not conf.is_file(
+            conf.tvarr_alias()
+        ):  # an action; the page has just said why not
+            return HttpResponseRedirect(_list_url(Backup))
         return super().changelist_view(request, context | (extra_context or {}))
 
     def changeform_view(
@@ -200,8 +204,9 @@ class BackupAdmin(LookOnlyAdmin):
         """The archive as it lies on disk."""
         if not self.has_download_permission(request):
             raise PermissionDenied
-        folder = conf.backup_folder()
         try:
+            conf.live_database()
+            folder = conf.backup_folder()
             backup = find_backup(folder, filename)
             archive = open_regular(folder / backup.filename)
         except BackupNotFound as problem:
@@ -218,9 +223,10 @@ class BackupAdmin(LookOnlyAdmin):
         if not self.has_restore_permission(request):
             raise PermissionDenied
         try:
+            live = conf.live_database()
             backup = find_backup(conf.backup_folder(), filename)
-            look_at_live(conf.live_database(), conf.required_schema())
-            now = live_rows(conf.live_database())
+            look_at_live(live, conf.required_schema())
+            now = live_rows(live)
         except BackupNotFound as problem:
             raise Http404(str(problem)) from problem
         except (TvarrBackupError, sqlite3.Error) as problem:

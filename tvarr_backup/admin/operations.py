@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -147,6 +147,16 @@ class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the st
         """The schedule follows what is stored."""
         super().save_model(request, obj, form, change)
         schedule.arm()
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Where nothing is backed up, the page says why, and nothing is stored."""
+        try:
+            conf.live_database()
+        except BackupUnsupported as problem:
+            self.message_user(request, str(problem), messages.ERROR)
+            if request.method == "POST":
+                return HttpResponseRedirect(request.path)
+        return super().changeform_view(request, *args, **kwargs)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False

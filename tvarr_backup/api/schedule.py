@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tvarr_backup import conf
 from tvarr_backup.api.parsers import StrictJSON
 from tvarr_backup.api.schema import problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
@@ -106,11 +107,16 @@ class ScheduleView(APIView):
         "put": "operations.change_backupsettings",
     }
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Closed where tvarr's database is none that is backed up here."""
+        super().initial(request, *args, **kwargs)
+        conf.live_database()
+
     @extend_schema(
         operation_id="backups_schedule_retrieve",
         summary="Show when backups are made by themselves",
         tags=["backups"],
-        responses={200: ScheduleSerializer, **problems()},
+        responses={200: ScheduleSerializer, **problems(409)},
         examples=[_ANSWER],
     )
     def get(self, _request: Request) -> Response:
@@ -122,7 +128,7 @@ class ScheduleView(APIView):
         summary="Change when backups are made by themselves",
         tags=["backups"],
         request=ScheduleChangeSerializer,
-        responses={200: ScheduleSerializer, **problems(400, 413, 415)},
+        responses={200: ScheduleSerializer, **problems(400, 409, 413, 415)},
         examples=[_ANSWER, *_CHANGES],
     )
     def put(self, request: Request) -> Response:

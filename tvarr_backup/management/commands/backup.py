@@ -98,6 +98,7 @@ class Command(BaseCommand):
         self._as_json = options["json"]
         try:
             conf.require_prepared()
+            conf.live_database()
             actions[action](options)
         except OperationInterrupted as problem:
             raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
