@@ -49,6 +49,7 @@ def test_an_operation_and_its_task_are_stored_together(folder: Path) -> None:
     assert (task.func(), task.args()) == ("tvarr_backup.tasks.run_operation", (row.pk,))
 
 
+@pytest.mark.sqlite  # by its trigger
 @pytest.mark.django_db
 def test_where_the_queue_refuses_neither_is_stored(folder: Path) -> None:
     with connection.cursor() as cursor:

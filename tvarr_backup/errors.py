@@ -240,6 +240,12 @@ class OperationTimedOut(TvarrBackupError):
     code = "operation_timed_out"
 
 
+class OperationForeign(TvarrBackupError):
+    """An operation was asked for on another database than the one where it was to be done."""
+
+    code = "operation_foreign"
+
+
 class InternalError(TvarrBackupError):
     """A fault of this program; the log has the details."""
 
@@ -334,6 +340,12 @@ class UploadRefused(TvarrBackupError):
     """A file is not a backup that can be taken in; the sentence says what it is instead."""
 
     code = "upload_refused"
+
+
+class QueueUnreachable(TvarrBackupError):
+    """The server of the queue does not answer, so nobody could be told of what is asked for."""
+
+    code = "queue_unreachable"
 
 
 class WorkerRunning(TvarrBackupError):

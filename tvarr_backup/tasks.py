@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django_q.tasks import async_task
 
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.queue import hand_over, require_reachable
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import perform
 from tvarr_backup.operations.track import begin, create_operation
@@ -23,11 +23,12 @@ logger = logging.getLogger(__name__)
 def submit(
     kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
 ) -> Operation:
-    """Ask for an operation that the worker will do; raises `OperationRunning` while another one is open.
+    """Ask for an operation that a worker will do; once it is stored, it will be, whatever becomes of the queue.
 
-    The queue's table lies in the same database: the operation and its task are stored together, or neither is.
+    Raises `OperationRunning` while another one is open, and `QueueUnreachable`; then nothing is stored.
     """
     reconcile()
+    require_reachable()
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         return _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
 
@@ -38,8 +39,7 @@ def _queue(
     operation = create_operation(
         kind, origin=origin, state=OperationState.QUEUED, requested_by=requested_by, arguments=arguments
     )
-    operation.queue_task = async_task("tvarr_backup.tasks.run_operation", operation.pk, task_name=str(operation.pk))
-    operation.save(update_fields=["queue_task"])
+    hand_over(operation)
     return operation
 
 

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing.context import ForkProcess
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
@@ -28,8 +29,11 @@ from django_q.scheduler import scheduler
 from django_q.signing import BadSignature, SignedPackage
 from django_q.worker import worker as run_tasks
 
+from tvarr_backup import conf
+from tvarr_backup.errors import BackupUnsupported
 from tvarr_backup.operations import schedule, track
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
+from tvarr_backup.operations.queue import deliver_again
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.processes import die_with_parent
 
@@ -40,12 +44,32 @@ _RECONCILE_SECONDS = 10
 _SCHEDULE_SECONDS = 30
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 1
+_SECONDS_BETWEEN_COMPLAINTS = 60
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _END = "STOP"  # django-q2's word for the end of its queues
 
 logger = logging.getLogger(__name__)
 _processes = multiprocessing.get_context("fork")
+
+
+class _Trouble:
+    """A failure that lasts, such as a server that is gone: told when it begins, every minute, and when it is over."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+
+    def tell(self, sentence: str, problem: Exception) -> None:
+        """Where it is in the code is told once."""
+        if time.monotonic() - self._told_at >= _SECONDS_BETWEEN_COMPLAINTS:
+            begins = self._told_at == float("-inf")
+            logger.error("%s: %s", sentence, " ".join(str(problem).split()), exc_info=problem if begins else None)
+            self._told_at = time.monotonic()
+
+    def is_over(self, sentence: str) -> None:
+        if self._told_at != float("-inf"):
+            logger.info(sentence)
+            self._told_at = float("-inf")
 
 
 @dataclass
@@ -56,14 +80,18 @@ class _Chore:
     seconds: float
     do: Callable[[], object]
     due: float = field(default_factory=time.monotonic)
+    trouble: _Trouble = field(default_factory=_Trouble)
 
     def do_if_due(self) -> None:
         if time.monotonic() < self.due:
             return
+        close_old_connections()
         try:
             self.do()
-        except Exception:
-            logger.exception("%s failed; it is tried again in %d s", self.name, self.seconds)
+        except Exception as problem:  # noqa: BLE001  # told, with its place the first time
+            self.trouble.tell(f"{self.name} failed; it is tried again every {self.seconds:.0f} s", problem)
+        else:
+            self.trouble.is_over(f"{self.name} works again")
         self.due = time.monotonic() + self.seconds
 
 
@@ -81,8 +109,9 @@ class Worker:
 
     def __init__(self) -> None:
         self._told_to_stop = False
-        self._has_reconciled = False
         self._has_armed = False
+        self._leaves_work = False
+        self._trouble = _Trouble()
         self._broker = get_broker()
         self._heartbeat = Heartbeat()
         self._chores = [
@@ -119,12 +148,24 @@ class Worker:
                 chore.do_if_due()
 
     def _reconcile(self) -> None:
-        """End what dead processes have left; the first time also hand out at once what a dead worker had claimed."""
-        reconcile(worker_starts=not self._has_reconciled)
-        self._has_reconciled = True
+        """End what dead processes have left, and see that what waits is handed out."""
+        reconcile()
+        deliver_again()
+
+    @cached_property
+    def _are_backups_supported(self) -> bool:
+        """Asked, and told, once."""
+        try:
+            conf.live_database()
+        except BackupUnsupported as problem:
+            logger.warning("No scheduled backups are made: %s", problem)
+            return False
+        return True
 
     def _look_at_schedule(self) -> None:
         """Queue the scheduled backup if it is due; the first time also one that a dead worker had taken."""
+        if not self._are_backups_supported:
+            return
         schedule.arm(worker_starts=not self._has_armed)
         self._has_armed = True
         scheduler(broker=self._broker)
@@ -132,8 +173,12 @@ class Worker:
     # --- Claiming ----------------------------------------------------------------------------------------------------
 
     def _claim(self) -> list[_Claim]:
-        """What the queue hands out now, locked there for the time of a retry; waits a second when there is nothing."""
+        """What the queue hands out now; waits a second when there is nothing. Its table locks it for a retry's time."""
+        if self._must_leave_work():
+            time.sleep(_AFTER_FAILURE_SECONDS)
+            return []
         claims = []
+        close_old_connections()
         try:
             for ack_id, payload in self._broker.dequeue() or ():
                 try:
@@ -143,15 +188,34 @@ class Worker:
                     self._broker.fail(ack_id)
                     continue
                 claims.append(_Claim(ack_id, payload, task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id}))
-        except Exception:
-            logger.exception("The queue cannot be read; trying again")
+        except Exception as problem:  # noqa: BLE001  # the same
+            self._trouble.tell(f"The queue cannot be read; it is tried again every {_AFTER_FAILURE_SECONDS} s", problem)
             time.sleep(_AFTER_FAILURE_SECONDS)
+        else:
+            self._trouble.is_over("The queue can be read again")
         return claims
 
+    def _must_leave_work(self) -> bool:
+        """Whether only others can do it; told when that changes."""
+        if self._leaves_work != self._heartbeat.leaves_work:
+            self._leaves_work = self._heartbeat.leaves_work
+            logger.warning(
+                "The database or the backup folder is not here, and the work is left to a worker that has both"
+                if self._leaves_work
+                else "The work is no longer left to others"
+            )
+        return self._leaves_work
+
     def _give_back(self, claim: _Claim) -> None:
-        """Queue it anew first: twice in the queue is harmless (an operation is begun once), lost is not."""
-        self._broker.enqueue(claim.payload)
-        self._broker.acknowledge(claim.ack_id)
+        """Queue it anew first: twice in the queue is harmless (an operation is begun once).
+
+        Where that is refused, the operation is delivered again by the next worker.
+        """
+        try:
+            self._broker.enqueue(claim.payload)
+            self._broker.acknowledge(claim.ack_id)
+        except Exception:
+            logger.exception("Task %s could not be given back to the queue", claim.task["name"])
 
     # --- Running -----------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from urllib.parse import quote
 
 from django.conf import settings
+from django.db import connections
 
 from tests.installation import ROOT
 from tvarr_backup import conf
@@ -45,8 +47,8 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Begin a script in another process."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": str(conf.database_path("default")),
-        "TVARR_DATABASE_DSN": str(conf.database_path("tvarr")),
+        "DATABASE_URL": _address("default"),
+        "TVARR_DATABASE_DSN": _address("tvarr"),
         "TVARR_BACKUP_DIRECTORY": str(settings.BACKUP_DIRECTORY),
     }
     return subprocess.Popen(
@@ -58,6 +60,14 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _address(alias: str) -> str:
+    """The database of the tests as another process is told of it."""
+    if conf.is_file(alias):
+        return str(conf.database_path(alias))
+    entry = connections[alias].settings_dict
+    return f"postgresql://{entry['USER']}@{quote(entry['HOST'], safe='')}/{entry['NAME']}"
 
 
 def heard(process: subprocess.Popen[str], line: str) -> None:

@@ -8,15 +8,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django_q.models import OrmQ, Schedule
 
 from tests.operations import elsewhere
 from tests.operations.elsewhere import queued, running
 from tvarr_backup import conf
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.operations.models import Operation, OperationState
+from tvarr_backup.operations.schedule import arm
 from tvarr_backup.operations.track import cancel, track
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
@@ -72,6 +75,36 @@ def test_of_two_processes_that_begin_at_once_exactly_one_does() -> None:
         Operation.objects.update(state=OperationState.SUCCEEDED)
 
 
+_LOOK_AT_SCHEDULE = """
+from django_q.scheduler import scheduler
+from tvarr_backup.operations.schedule import arm
+wait_for_start()
+arm(worker_starts=True)
+scheduler()
+say("looked")
+"""
+
+
+def test_workers_that_look_at_the_schedule_at_once_hand_a_time_out_once() -> None:
+    elsewhere.outputs_at_once(_LOOK_AT_SCHEDULE, processes=3)
+    assert Schedule.objects.count() == 1
+    Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=1))
+    elsewhere.outputs_at_once(_LOOK_AT_SCHEDULE.replace("worker_starts=True", ""), processes=3)
+    assert [task.func() for task in OrmQ.objects.all()] == ["tvarr_backup.tasks.scheduled_backup"]
+
+
+def test_of_two_tasks_for_one_time_one_asks_for_a_backup() -> None:
+    arm()
+    for _ in range(3):
+        Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=1), repeats=0)
+        script = "from tvarr_backup.tasks import scheduled_backup\nwait_for_start()\nscheduled_backup()\nsay(1)"
+        elsewhere.outputs_at_once(script, processes=2)
+        assert Operation.objects.filter(state=OperationState.QUEUED).count() == 1
+        Operation.objects.update(state=OperationState.SUCCEEDED)
+    assert Operation.objects.count() == 3
+
+
+@pytest.mark.sqlite
 def test_a_locked_database_is_no_reason_to_throw_the_work_away(caplog: pytest.LogCaptureFixture) -> None:
     operation = running()
     with locked_elsewhere(0.7), track(operation) as tracker:

@@ -17,12 +17,11 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from tests.operations import elsewhere
-from tests.operations.elsewhere import queued, running
+from tests.operations.elsewhere import running
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.process import start_of, this_process
-from tvarr_backup.operations.reconcile import _end_running, _look_after_queued, reconcile
-from tvarr_backup.operations.track import begin
+from tvarr_backup.operations.reconcile import _end, reconcile
 from tvarr_backup.tasks import submit
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
@@ -108,7 +107,7 @@ def test_a_zombie_is_gone(killed: Operation) -> None:
 def test_what_lives_is_left_alone() -> None:
     operation = submitted()
     process = elsewhere.working_elsewhere(operation)
-    assert reconcile() == reconcile(worker_starts=True) == []
+    assert reconcile() == []
     assert (stored(operation).state, OrmQ.objects.count()) == ("running", 1)
     elsewhere.kill(process)
 
@@ -164,18 +163,8 @@ def test_what_has_gone_on_since_it_was_looked_at_is_left_alone(columns: dict[str
     seen = running()
     change(seen, **columns)
     before = Operation.objects.values().get()
-    assert not _end_running(seen)
+    assert not _end(seen)
     assert Operation.objects.values().get() == before
-
-
-def test_what_was_begun_and_done_since_it_was_seen_waiting_is_left_alone() -> None:
-    seen = submitted()
-    change(seen, created_at=ago(60))
-    seen = stored(seen)
-    change(seen, state=OperationState.SUCCEEDED)
-    OrmQ.objects.all().delete()
-    assert not _look_after_queued(seen, datetime.now(UTC), worker_starts=False)
-    assert stored(seen).state == "succeeded"
 
 
 def test_a_folder_that_is_gone_does_not_keep_the_dead_in_office(killed: Operation, folder: Path, settings: Any) -> None:
@@ -195,61 +184,12 @@ def test_with_nothing_open_it_asks_one_question_and_touches_no_file(folder: Path
 # --- Queued ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_waits_with_its_task_is_left_alone() -> None:
-    operation = submitted()
-    change(operation, created_at=ago(3600))
-    assert reconcile() == []
-
-
-def test_what_waits_without_a_task_is_ended_after_a_grace() -> None:
+def test_what_waits_is_left_alone() -> None:
     operation = submitted()
     OrmQ.objects.all().delete()
+    change(operation, created_at=ago(3600))
     assert reconcile() == []
-    change(operation, created_at=ago(11))
-    (changed,) = reconcile()
-    assert (changed.state, changed.message) == (
-        "interrupted",
-        "It lost its place in the queue before it began; ask for it again.",
-    )
-
-
-def test_what_was_never_given_a_task_is_ended_after_a_grace_too() -> None:
-    change(queued(), created_at=ago(11))
-    assert [operation.state for operation in reconcile()] == ["interrupted"]
-
-
-def claimed(operation: Operation, seconds_ago: float) -> OrmQ:
-    """Its task, as a worker leaves it that is killed between claiming and beginning."""
-    row = next(row for row in OrmQ.objects.all() if row.task_id() == operation.queue_task)
-    row.lock = ago(seconds_ago) + timedelta(seconds=Conf.RETRY)
-    row.save()
-    return row
-
-
-@pytest.mark.parametrize(
-    ("seconds_ago", "worker_starts", "free"),
-    [(59, False, False), (61, False, True), (1, True, True), (1, False, False)],
-)
-def test_a_task_that_was_claimed_and_never_begun_is_delivered_again(
-    seconds_ago: float, worker_starts: bool, free: bool
-) -> None:
-    operation = submitted()
-    row = claimed(operation, seconds_ago)
-    assert reconcile(worker_starts=worker_starts) == []
-    row.refresh_from_db()
-    assert row.lock is not None
-    assert (row.lock <= datetime.now(UTC)) == free
     assert stored(operation).state == "queued"
-
-
-def test_the_task_of_an_operation_that_has_begun_is_not_delivered_again() -> None:
-    operation = submitted()
-    row = claimed(operation, 3600)
-    assert begin(operation.pk) is not None
-    assert reconcile(worker_starts=True) == []
-    row.refresh_from_db()
-    assert row.lock is not None
-    assert row.lock > datetime.now(UTC)
 
 
 def test_other_tasks_in_the_queue_stay(killed: Operation) -> None:

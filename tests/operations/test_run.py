@@ -21,6 +21,7 @@ from tvarr_backup.errors import (
     BackupProtected,
     InternalError,
     OperationCancelled,
+    OperationForeign,
     OperationRunning,
     PreconditionFailed,
     TvarrBackupError,
@@ -29,8 +30,8 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import run
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
 from tvarr_backup.operations.report import backup_as_data
-from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.track import cancel
+from tvarr_backup.operations.run import perform, run_here
+from tvarr_backup.operations.track import begin, cancel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -67,6 +68,18 @@ def refused(expected: type[TvarrBackupError], kind: OperationKind, **arguments: 
 
 def test_every_kind_of_operation_can_be_done() -> None:
     assert set(run._WORK) == set(OperationKind)
+
+
+def test_what_was_asked_for_on_another_database_is_not_done_on_this_one(folder: Path) -> None:
+    operation = queued()
+    Operation.objects.update(database="/elsewhere/tvarr.db")
+    begun = begin(operation.pk)
+    assert begun is not None
+    with pytest.raises(
+        OperationForeign, match=r"It was asked for on /elsewhere/tvarr\.db, and where it was to be done"
+    ):
+        perform(begun)
+    assert (begun.state, begun.error_code, filenames(folder)) == ("failed", "operation_foreign", [])
 
 
 # --- Backup ----------------------------------------------------------------------------------------------------------

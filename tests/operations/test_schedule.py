@@ -377,6 +377,7 @@ def test_one_that_fails_is_logged_with_its_reason_and_the_next_comes_as_usual(
     assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
 
 
+@pytest.mark.sqlite  # by its trigger
 def test_where_the_queue_refuses_it_stays_due() -> None:
     arm()
     let_the_time_come()

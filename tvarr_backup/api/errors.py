@@ -20,6 +20,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView, set_rollback
 
 from tvarr_backup import conf, errors
+from tvarr_backup.tvarr_database import is_busy
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.RestoreRefused, HTTPStatus.CONFLICT),
     (errors.OperationNotFound, HTTPStatus.NOT_FOUND),
     (errors.OperationEnded, HTTPStatus.CONFLICT),
+    (errors.OperationForeign, HTTPStatus.CONFLICT),
     (errors.ArchiveTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.UploadRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.ArchiveDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -61,6 +63,7 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.RestoreFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
     (errors.InternalError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (errors.DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.QueueUnreachable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
@@ -120,7 +123,7 @@ def _of_database(exception: DatabaseError) -> tuple[dict[str, Any], dict[str, st
     logger.error("A request failed because of the database.", exc_info=exception)
     if isinstance(exception, IntegrityError):
         return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again."), {}
-    if "locked" in str(exception):
+    if is_busy(exception):
         return problem(503, "database_busy", "Others kept the database busy for too long; try again."), {}
     return problem(503, "database_unusable", "The database cannot be used just now; the log says why."), {}
 
@@ -139,7 +142,11 @@ def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
 
 def without_paths(text: str) -> str:
     """A sentence of ours in which folders and databases are called by their last names only."""
-    places = [Path(settings.BACKUP_DIRECTORY), Path(settings.STORAGE_BASE_DIR), *map(conf.database_path, connections)]
+    places = [
+        Path(settings.BACKUP_DIRECTORY),
+        Path(settings.STORAGE_BASE_DIR),
+        *map(conf.database_path, filter(conf.is_file, connections)),
+    ]
     for place in sorted({*places, *(place.resolve() for place in places)}, key=lambda place: -len(str(place))):
         text = text.replace(str(place), place.name)
     return text

@@ -1,30 +1,45 @@
-"""The worker's sign of life: one small file in the storage folder, locked by the worker and touched now and then."""
+"""The worker's sign of life: one small file in the storage folder, locked by the worker and touched now and then.
 
+Where `default` is on a server, and hence may be that of several machines, a row there says it as well. On one machine a row
+would be a write of SQLite every ten seconds, for nobody.
+"""
+
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import time
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psutil
+from django.db import DEFAULT_DB_ALIAS, Error
+from django.db.models.functions import Now
 
 from tvarr_backup import conf
-from tvarr_backup.errors import WorkerRunning
+from tvarr_backup.errors import TvarrBackupError, WorkerRunning
+from tvarr_backup.operations.models import WorkerSign
+from tvarr_backup.operations.process import start_of, this_boot, this_host, this_process
 
 BEAT_SECONDS = 10
 """How often a worker touches the file; more often would keep the disk of an idle machine awake."""
 _SILENT_SECONDS = 60
+_FORGOTTEN = timedelta(days=1)
 
 
 class Heartbeat:
     """Held by the one worker of a storage folder; a second one is refused with `WorkerRunning`.
 
-    The lock is the kernel's: gone with its process, however that ends. The file is never deleted.
+    The lock is the kernel's: gone with its process, however that ends. The file is never deleted. Machines that share
+    `default` have a storage folder each.
     """
+
+    leaves_work = False
+    """Whether another worker can do what is asked for, and this one cannot: the database or the folder is not here."""
 
     def __enter__(self) -> Self:
         path = _path()
@@ -37,6 +52,7 @@ class Heartbeat:
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
             raise WorkerRunning(f"A worker is running already: {path} is locked by {who}.") from None
         self._write(json.dumps(asdict(_Holder(os.getpid(), socket.gethostname()))))
+        self._identity = asdict(this_process())
         return self
 
     def __exit__(
@@ -44,9 +60,17 @@ class Heartbeat:
     ) -> None:
         self._write("")
         os.close(self._descriptor)
+        if _is_shared():
+            with contextlib.suppress(Error):  # then it grows old
+                WorkerSign.objects.filter(**self._identity).delete()
 
     def beat(self) -> None:
         os.utime(self._descriptor)
+        if _is_shared():
+            sees = _sees_database()
+            WorkerSign.objects.update_or_create(**self._identity, defaults={"sees_database": sees, "seen_at": Now()})
+            WorkerSign.objects.filter(seen_at__lt=Now() - _FORGOTTEN).delete()
+            self.leaves_work = not sees and any(sign.sees_database for sign in _living_signs())
 
     def let_go(self) -> None:
         """In a forked child: do not hold the lock beyond the life of the worker itself."""
@@ -59,12 +83,34 @@ class Heartbeat:
 
 def worker_seems_alive() -> bool:
     """Whether a worker has given a sign of life within a minute, and, if it is on this machine, still exists."""
+    return _file_says_so() or (_is_shared() and bool(_living_signs()))
+
+
+def _file_says_so() -> bool:
     path = _path()
     holder = _read(path)
     if holder is None:
         return False
     age = time.time() - path.stat().st_mtime
     return age < _SILENT_SECONDS and (holder.host != socket.gethostname() or psutil.pid_exists(holder.pid))
+
+
+def _living_signs() -> list[WorkerSign]:
+    signs = WorkerSign.objects.filter(seen_at__gt=Now() - timedelta(seconds=_SILENT_SECONDS))
+    here = (this_host(), this_boot())
+    return [sign for sign in signs if (sign.host, sign.boot) != here or start_of(sign.pid) == sign.process_started]
+
+
+def _is_shared() -> bool:
+    """Whether there may be workers on other machines."""
+    return not conf.is_file(DEFAULT_DB_ALIAS)
+
+
+def _sees_database() -> bool:
+    try:
+        return conf.live_database().is_file() and conf.backup_folder().is_dir()
+    except (TvarrBackupError, OSError):
+        return False
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,7 @@ class Operation(models.Model):
                                   |         |  |---> cancelled     asked for with `cancel_requested`
                                   |         |  '---> interrupted   the process was told to stop, or is gone
         (command) ----------------|---------'
-                                  |---> cancelled      before it began
-                                  '---> interrupted    its place in the queue is gone
+                                  '---> cancelled      before it began
 
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
@@ -136,6 +135,29 @@ class Operation(models.Model):
         if not self.total_bytes:
             return None
         return min(100, 100 * self.done_bytes // self.total_bytes)
+
+
+class WorkerSign(models.Model):
+    """A worker's sign of life where `default` is on a server, for the others to see; on one machine a file says it.
+
+    It is there from the worker's start to its end, and is old where that came without a word. `sees_database` is whether
+    it can do what is asked for: the protected file and the backup folder are on its machine.
+    """
+
+    host = models.CharField(max_length=255)
+    boot = models.CharField(max_length=36)
+    pid = models.PositiveIntegerField()
+    process_started = models.BigIntegerField()
+    sees_database = models.BooleanField(default=False)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["host", "boot", "pid", "process_started"], name="one_sign_of_each_worker"),
+        ]
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
 
 
 def validate_max_age(text: str) -> None:
@@ -303,7 +325,7 @@ class Backup(models.Model):
     problem = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["-seq", "-created_at", "-filename"]
+        ordering = ["-seq", models.F("created_at").desc(nulls_last=True), "-filename"]
         permissions = [
             ("create_backup", "Can create a backup"),
             ("download_backup", "Can download a backup"),

@@ -12,7 +12,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations import queue
-from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationState
+from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 
 logger = logging.getLogger(__name__)
@@ -25,30 +25,19 @@ SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
 SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
 """Not at once: machines may share a name."""
 
-GRACE_OF_THE_QUEUE = timedelta(seconds=10)
-"""For so long an operation may be queued without a task."""
 
-CLAIM_WITHOUT_BEGIN = timedelta(seconds=60)
-"""For so long a task may be claimed without being begun."""
+def reconcile() -> list[Operation]:
+    """End the running operations that nobody works on any more as `interrupted`; those, as they stand now.
 
+    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first; its task leaves
+    the queue with it, so that it is never delivered again. What is queued waits until a worker begins it
+    (`queue.deliver_again`).
 
-def reconcile(*, worker_starts: bool = False) -> list[Operation]:
-    """End the open operations that nobody works on any more as `interrupted`; those, as they stand now.
-
-    A running one is ended when its process is gone and nobody holds the backup folder, which is cleaned up first; its
-    task leaves the queue with it, so that it is never delivered again. A queued one is ended when its task is gone. A
-    task that was claimed but never begun, because its worker was killed in between, is delivered again: at once with
-    `worker_starts`, since what another worker has claimed and still begins is begun only once.
-
-    Can be called at any time and by several processes; costs one query when nothing is open.
+    Can be called at any time and by several processes; costs one query when nothing is running.
     """
     ended = []
-    for operation in Operation.objects.filter(state__in=OPEN_STATES):
-        if operation.state == OperationState.RUNNING:
-            done = _is_lost(operation, datetime.now(UTC)) and _end_running(operation)
-        else:
-            done = _look_after_queued(operation, datetime.now(UTC), worker_starts=worker_starts)
-        if done:
+    for operation in Operation.objects.filter(state=OperationState.RUNNING):
+        if _is_lost(operation, datetime.now(UTC)) and _end(operation):
             operation.refresh_from_db()
             logger.warning("%s: %s", operation, operation.message)
             ended.append(operation)
@@ -70,7 +59,7 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
     return operation.heartbeat_at is None or abs(now - operation.heartbeat_at) > limit
 
 
-def _end_running(operation: Operation) -> bool:
+def _end(operation: Operation) -> bool:
     try:
         safety = finish_restore(conf.backup_folder(), conf.required_schema())
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
@@ -90,17 +79,6 @@ def _end_running(operation: Operation) -> bool:
         process_started=operation.process_started,
         heartbeat_at=operation.heartbeat_at,
     )
-
-
-def _look_after_queued(operation: Operation, now: datetime, *, worker_starts: bool) -> bool:
-    row = dict(queue.waiting_tasks()).get(operation.queue_task)
-    if row is not None:
-        if queue.release_claim(row, now, timedelta(0) if worker_starts else CLAIM_WITHOUT_BEGIN):
-            logger.warning("%s was claimed by a worker that never began it; it is delivered again", operation)
-        return False
-    if abs(now - operation.created_at) <= GRACE_OF_THE_QUEUE:
-        return False
-    return _interrupt(operation, "It lost its place in the queue before it began; ask for it again.")
 
 
 def _interrupt(operation: Operation, message: str, **as_seen: Any) -> bool:

@@ -19,7 +19,7 @@ from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, verify_backup
-from tvarr_backup.errors import OperationCancelled, OperationInterrupted, TvarrBackupError
+from tvarr_backup.errors import OperationCancelled, OperationForeign, OperationInterrupted, TvarrBackupError
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -67,6 +67,12 @@ def run(operation: Operation, tracker: Tracker) -> None:
       "before": rows by table, "after": rows by table}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
     """
+    live = str(conf.live_database())
+    if operation.database != live:
+        raise OperationForeign(
+            f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
+            "the same path on every machine (TVARR_DATABASE_DSN), and ask again."
+        )
     _WORK[OperationKind(operation.kind)](operation, tracker)
 
 

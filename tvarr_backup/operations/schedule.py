@@ -14,14 +14,16 @@ task died, or while another operation is open. However many times have passed in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django_q.models import Schedule
 
+from tvarr_backup import conf
 from tvarr_backup.backups.durations import format_duration
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import NO_AGE_LIMIT, BackupSettings
@@ -77,13 +79,26 @@ def change_settings(changes: Mapping[str, Any]) -> None:
     Of two who change different columns both succeed; of the same one, the later. Raises `ValidationError`, and then all
     is as it was.
     """
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+    with _alone():
         stored = BackupSettings.load()
         for name, value in changes.items():
             setattr(stored, name, value)
         stored.full_clean(validate_unique=False)
         stored.save()
         arm()
+
+
+_LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """A transaction beside which no other one of these runs: SQLite begins all so, PostgreSQL waits for a lock here."""
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        if not conf.is_file(DEFAULT_DB_ALIAS):
+            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        yield
 
 
 # --- The row ---------------------------------------------------------------------------------------------------------
@@ -96,7 +111,7 @@ def arm(*, worker_starts: bool = False) -> None:
     when the worker started (`worker_starts`), and who had taken it is gone.
     """
     rows = Schedule.objects.filter(name=NAME)
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+    with _alone():
         stored = BackupSettings.load()
         if not stored.is_scheduled():
             rows.delete()
@@ -107,7 +122,7 @@ def arm(*, worker_starts: bool = False) -> None:
         if row is None:
             Schedule.objects.create(name=NAME, func=_TASK, schedule_type=Schedule.ONCE, repeats=_ARMED, next_run=time)
         elif row.repeats == _HANDED_OUT:
-            if worker_starts or row.task not in dict(queue.waiting_tasks()):
+            if worker_starts or row.task not in queue.waiting_tasks():
                 rows.update(repeats=_ARMED)
         elif row.next_run > now and row.next_run != time:
             rows.update(next_run=time)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import json
 import logging
 import signal
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, OperationalError, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 from django_q.exceptions import TimeoutException
 
@@ -46,7 +47,9 @@ logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
 _ATTEMPTS_TO_END = 3
+_SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
+_UNUSABLE = (OperationalError, InterfaceError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 stop_requested = threading.Event()
@@ -180,6 +183,7 @@ class Tracker:
         self._furthest: dict[str, int] = {}
         self._phase: dict[str, Any] = {}
         self._running_message = ""
+        self._has_complained = False
         self.sentences: list[str] = []
         self.data: dict[str, Any] | None = None
 
@@ -221,15 +225,17 @@ class Tracker:
             | changes
             | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
         )
-        for attempt in range(1, _ATTEMPTS_TO_END + 1):
+        began = time.monotonic()
+        for attempt in itertools.count(1):
             try:
                 if not self._own_row().update(**changes):
                     logger.warning("Operation %s is no longer ours; it would have ended %s", self._operation.pk, state)
                 self._operation.refresh_from_db()
-            except OperationalError:
-                if attempt == _ATTEMPTS_TO_END:
+            except _UNUSABLE:
+                if attempt >= _ATTEMPTS_TO_END and time.monotonic() - began > _patience():
                     raise
                 time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+                _renew_connection()
             else:
                 return
 
@@ -240,9 +246,13 @@ class Tracker:
                     heartbeat_at=datetime.now(UTC), message=self._running_message, **self._phase
                 )
                 cancelled = self._own_row().values_list("cancel_requested", flat=True).first()
-        except OperationalError as problem:  # locked, or no room: no reason to throw the work away
-            logger.warning("The progress of operation %s could not be written: %s", self._operation.pk, problem)
+        except _UNUSABLE as problem:  # locked, no room, or a server that is gone: no reason to throw the work away
+            if not self._has_complained:  # a server may be gone for long
+                logger.warning("The progress of operation %s could not be written: %s", self._operation.pk, problem)
+            self._has_complained = True
+            _renew_connection()
             return
+        self._has_complained = False
         if not own:
             raise OperationInterrupted("Another process has declared this operation ended, because it looked dead.")
         if cancelled:
@@ -293,6 +303,16 @@ def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Track
     else:
         state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
         tracker.end(state, message="\n".join(tracker.sentences))
+
+
+def _patience() -> float:
+    """For how many seconds the end is tried to be written: a server may just be started anew."""
+    return 0 if conf.is_file(DEFAULT_DB_ALIAS) or stop_requested.is_set() else _SECONDS_FOR_A_SERVER
+
+
+def _renew_connection() -> None:
+    """Give up a connection that is broken, so that the next statement opens one."""
+    connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
