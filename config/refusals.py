@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
@@ -34,7 +36,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 
 
 def failed(request: HttpRequest) -> HttpResponseBase:
-    """500: our fault; the log has it."""
+    """500: our fault; 503 where a database cannot be used just now. The log has it."""
+    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
+        sentence = "A database cannot be used just now; the log of the service says why. Try again."
+        return _refuse(request, 503, "database_unusable", "Not now", sentence)
     sentence = "Something failed that should not; the log of the service says what."
     return _refuse(request, 500, "internal_error", "Our fault", sentence)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 
 from tvarr_backup.api.errors import answer, is_api
@@ -12,13 +13,18 @@ _UTF_8 = {"utf-8", "utf8"}
 
 
 class Entrance:
-    """A slash at the end of an API address means nothing; a body has a length and is UTF-8; no answer is kept."""
+    """A slash at the end of an API address means nothing; a body has a length and is UTF-8; no answer is kept.
+
+    Addresses of pages with a NUL are refused.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_api(request):
+            if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+                raise SuspiciousOperation("There is a NUL in the address.")  # SQLite finds nothing, PostgreSQL fails
             return self._get_response(request)
         request.path_info = request.path_info.removesuffix("/")
         response = _refusal_of_body(request) or self._get_response(request)
