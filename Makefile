@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools lint format bench demo-data openapi lock
+.PHONY: help setup run test test-long fault-tools servers lint format bench demo-data openapi lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,21 @@ setup: .venv/complete  ## Make .venv from the lock file (done by the other targe
 run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
 	@$(BIN)/python manage.py up
 
-test: lint  ## Lint, types, contracts and all tests but the long ones
+test: lint servers  ## Lint, types, contracts and all tests but the long ones, then what can be on PostgreSQL there
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
+	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
+	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
 
-test-long: setup fault-tools  ## The long fault and soak tests
+test-long: setup fault-tools servers  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
+
+# PostgreSQL and Redis; the tests start servers of their own from them.
+servers:
+	@[ -n "$$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null; command -v postgres)" ] && command -v redis-server >/dev/null && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server && exit; \
+	fi; \
+	echo "The tests need the servers of PostgreSQL and Redis; install them (Debian: apt-get install postgresql redis-server)." >&2; exit 1
 
 # The fault tests compile a small library and a program that uses SQLite, and trace system calls.
 fault-tools:

@@ -3,25 +3,16 @@
 import os
 import shutil
 import sqlite3
-import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
-# Before Django reads its settings: tests write into a folder of their own, whatever the machine's environment says.
-for _name in [name for name in os.environ if name.startswith("TVARR_")] + ["DATABASE_URL", "SECRET_KEY_FILE", "TZ"]:
-    os.environ.pop(_name, None)
-_folder = tempfile.TemporaryDirectory(prefix="tvarr-backup-tests-")
-os.environ["TVARR_STORAGE_BASE_DIR"] = _folder.name
-os.environ["SECRET_KEY"] = "only-for-tests-" * 5
+import pytest
+from django.db import connections
 
-from collections.abc import Iterator  # noqa: E402
-from contextlib import closing  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import pytest  # noqa: E402
-from django.db import connections  # noqa: E402
-
-from tests.installation import Installation  # noqa: E402
-from tests.tvarr_own import build_tvarr_database  # noqa: E402
+from tests.installation import Installation
+from tests.tvarr_own import build_tvarr_database
 
 _BALLAST = """
     CREATE TABLE ballast (bytes BLOB);
@@ -42,10 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Test databases are files, as in real life, not memory; the driver's URI for `tvarr` must not forbid creating."""
+    """Test databases are files, as in real life, not memory; the driver's URI for `tvarr` must not forbid creating.
+
+    On a server each of the processes that run tests has databases of its own.
+    """
     folder = tmp_path_factory.mktemp("databases")
+    process = os.environ.get("PYTEST_XDIST_WORKER", "main")
     for alias in connections:
-        connections[alias].settings_dict["TEST"]["NAME"] = str(folder / f"{alias}.db")
+        file = connections[alias].vendor == "sqlite"
+        name = str(folder / f"{alias}.db") if file else f"test_{alias}_{process}"
+        connections[alias].settings_dict["TEST"]["NAME"] = name
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +51,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         for alias in connections:
             named = connections[alias].settings_dict
-            if named["NAME"] == named["TEST"]["NAME"]:  # it has been made: a run of few tests may not need both
+            if named["NAME"] != named["TEST"]["NAME"]:  # it has not been made: a run of few tests may not need both
+                continue
+            if connections[alias].vendor == "sqlite":
                 connections[alias].cursor().execute("PRAGMA journal_mode=WAL")
                 connections[alias].close()
+            else:  # knox's own table, which ours replaces, refers to users, and Django does not know it when it empties theirs
+                connections[alias].cursor().execute("DROP TABLE IF EXISTS knox_authtoken")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 WRITTEN = "2026-03-01 10:00:00.123456789-05:00"
 """A time in the form in which tvarr writes it on a machine in New York."""
 
@@ -261,6 +263,49 @@ def build_tvarr_database(path: Path, *, column_order_seed: int | None = None, le
             connection.execute(f"CREATE {unique}INDEX {name} ON {table}({indexed})")
         _fill(connection)
     return path
+
+
+_ON_A_SERVER = {
+    "name TEXT": "name varchar(255)",
+    "TEXT": "text",
+    "numeric": "boolean",
+    "INTEGER": "bigint",
+    "datetime": "timestamptz",
+    '"': "'",
+}
+"""What GORM declares on PostgreSQL where it declares something else on SQLite."""
+
+
+def build_tvarr_on_server(url: str, folder: Path, *, leave_out: str = "") -> str:
+    """The same in an empty PostgreSQL database, by way of a file in `folder`; its address."""
+    path = build_tvarr_database(folder / "twin.db", leave_out=leave_out)
+    with closing(sqlite3.connect(path)) as file, psycopg.connect(url) as server:
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            statement = file.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+            for here, there in _ON_A_SERVER.items():
+                statement = statement.replace(here, there)
+            columns, keys, _ = statement.partition(", FOREIGN KEY")  # which come when all tables are there
+            server.execute((columns + (")" if keys else "")).encode())
+            kinds: dict[str, str] = dict(
+                server.execute(
+                    "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s "
+                    "ORDER BY ordinal_position",
+                    [table],
+                ).fetchall()
+            )
+            for row in file.execute(f"SELECT * FROM {table}").fetchall():
+                values = [
+                    bool(value) if kind == "boolean" and value is not None else value
+                    for value, kind in zip(row, kinds.values(), strict=True)
+                ]
+                server.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(values))})".encode(), values)
+        for table in () if leave_out else _FOREIGN_KEYS:
+            for key in _FOREIGN_KEYS[table].split(", FOREIGN KEY"):
+                server.execute(f"ALTER TABLE {table} ADD FOREIGN KEY {key.removeprefix('FOREIGN KEY')}".encode())
+        for unique, name, table, indexed in () if leave_out else _INDEXES:
+            server.execute(f"CREATE {unique}INDEX {name} ON {table}({indexed})".encode())
+    return url
 
 
 def insert(connection: sqlite3.Connection, table: str, **values: Any) -> None:

@@ -99,6 +99,7 @@ def test_nothing_is_counted_and_nothing_is_joined(admin_client: Client, factory:
     assert not [sql for sql in statements if "COUNT(" in sql or " JOIN " in sql]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("search", ["", "?q=tonight", "?o=5", "?source__id__exact=%s"])
 @pytest.mark.parametrize("factory", [ChannelFactory, EpgProgramFactory])
 def test_no_query_takes_the_index_of_deleted_rows_and_sorts_the_table(
@@ -113,6 +114,7 @@ def test_no_query_takes_the_index_of_deleted_rows_and_sorts_the_table(
         assert not [step for step in plan if "deleted_at" in step and row._meta.db_table in step]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("factory", "index"), [(ChannelFactory, "autoindex"), (EpgProgramFactory, "idx_channel_time")])
 def test_the_first_page_is_read_along_an_index_without_sorting(
     admin_client: Client, factory: type[DjangoModelFactory[Any]], index: str

@@ -579,7 +579,8 @@ def test_the_queries_for_one_row_are_counted(operator: APIClient, method: str, n
         getattr(operator, method)(
             f"{ROOT}/client-detection-rules/{row.pk}", {"priority": 5} if method == "patch" else None
         )
-    assert len(queries) == number, [query["sql"] for query in queries]
+    asked = [query["sql"] for query in queries if not query["sql"].startswith("LOCK TABLE")]  # PostgreSQL's IMMEDIATE
+    assert len(asked) == number, asked
 
 
 @pytest.mark.parametrize(

@@ -436,6 +436,7 @@ def test_an_export_goes_back_in_and_changes_nothing(operator: APIClient, kind: K
     assert (result["unchanged"], result["skipped"], result["imported"]) == (3, 0, 0)
 
 
+@pytest.mark.sqlite  # by the size of its batches
 def test_a_thousand_items_are_imported_with_a_fixed_number_of_queries(operator: APIClient) -> None:
     def asked(*file: Any, **answers: Any) -> int:
         with CaptureQueriesContext(connections["tvarr"]) as queries:
