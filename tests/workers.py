@@ -22,14 +22,15 @@ submit(OperationKind.BACKUP, requested_by=None, origin=Origin.COMMAND)
 class RunningWorker:
     """A worker of an installation, in a process group of its own."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, *before: str) -> None:
+        """`before` are words that stand before its command."""
         self.installation = installation
         self.folder = installation.data.parent
         self.log_path = self.folder / "worker.log"
         starts = self.log.count("The worker is ready")
         with self.log_path.open("ab") as output:
             self.process = subprocess.Popen(
-                installation.command("worker"),
+                [*before, *installation.command("worker")],
                 env=installation.variables(),
                 cwd=self.folder,
                 stdout=output,
