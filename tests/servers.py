@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import pytest
 from redis import Redis, RedisError
@@ -140,10 +141,19 @@ class RedisServer(_Server):
 _Kind = TypeVar("_Kind", bound=_Server)
 
 
+_FOLDERS = "tvarr-backup-servers-of-"
+
+
 @contextmanager
 def running(kind: type[_Kind]) -> Iterator[_Kind]:
-    """A running server; nothing is left of it afterwards. Sockets want a short path, which pytest's folders have not."""
-    folder = Path(tempfile.mkdtemp(prefix="tvarr-backup-server-"))
+    """A running server; nothing is left of it afterwards. Sockets want a short path, which pytest's folders have not.
+
+    What a run has left that was killed goes with the next one.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
+        if not psutil.pid_exists(int(left.name.split("-")[4])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     try:
