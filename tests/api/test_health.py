@@ -178,6 +178,14 @@ def test_folders_of_the_machine_are_not_shown(viewer: APIClient, folder: Path, t
     assert str(tmp_path) not in response.content.decode()
 
 
+def test_nor_is_one_above_a_folder_that_cannot_be_made(viewer: APIClient, tmp_path: Path, settings: Any) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path / "nowhere" / "backups"
+    response = viewer.get("/readyz")
+    assert response.status_code == 503
+    assert "The backup folder backups cannot be made: " in response.content.decode()
+    assert str(tmp_path) not in response.content.decode()
+
+
 # --- Without our own database ----------------------------------------------------------------------------------------
 
 
@@ -314,6 +322,14 @@ def test_room_and_build_are_told(viewer: APIClient) -> None:
     samples = scraped(viewer)
     assert min(samples["free_bytes backup_folder"], samples["free_bytes tvarr_database"]) > 0
     assert [value for name, value in samples.items() if name.startswith("build_info ")] == [1]
+
+
+def test_before_a_migration_that_is_due_they_say_so_and_what_else_they_can(viewer: APIClient) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0003_origin_api'")
+    samples = scraped(viewer)
+    assert samples["check_state default_database sick"] == 1
+    assert not [name for name in samples if name.startswith(("operations ", "last_operation"))]
 
 
 # --- Their cost ------------------------------------------------------------------------------------------------------

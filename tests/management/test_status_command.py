@@ -292,15 +292,15 @@ import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA locking_mode=EXCLUSIVE")
 connection.execute("BEGIN EXCLUSIVE")
-connection.execute("UPDATE filters SET description = 'mine'")
+connection.execute(sys.argv[2])
 print("locked", flush=True)
 sys.stdin.read()
 """
 
 
 @contextmanager
-def locked_by_another_program(path: Path) -> Iterator[None]:
-    command = [sys.executable, "-c", _LOCK, str(path)]
+def locked_by_another_program(path: Path, write: str = "UPDATE filters SET description = 'mine'") -> Iterator[None]:
+    command = [sys.executable, "-c", _LOCK, str(path), write]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
@@ -337,6 +337,20 @@ def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_missing")
     assert not (place.data / "app.db").exists()
+
+
+def test_our_own_database_locked_is_said_by_both_within_seconds(place: Place) -> None:
+    with (
+        served(place.installation) as address,
+        locked_by_another_program(place.data / "app.db", "UPDATE auth_user SET first_name = 'mine'"),
+    ):
+        began = time.monotonic()
+        both = place.both(address)
+        assert time.monotonic() - began < 10
+    show("our own database: locked", both, "default_database")
+    sentence = f"{place.data}/app.db is locked by another program, and cannot be read until that lets go."
+    assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
+    assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_unusable")
 
 
 # --- The worker and the queue ----------------------------------------------------------------------------------------

@@ -268,7 +268,7 @@ class NotSqlite(dummy.DatabaseWrapper):
 
 
 def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means(
-    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     usual = connections["tvarr"]
     connections["tvarr"] = NotSqlite(usual.settings_dict, "tvarr")
@@ -276,7 +276,8 @@ def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means
         found = look()
     finally:
         connections["tvarr"] = usual
-    assert said(Subject.TVARR, found) == ("sick", "tvarr's database does not answer: connection refused.")
+    assert said(Subject.TVARR, found) == ("sick", "tvarr's database does not answer; the log says why.")
+    assert "connection refused" in caplog.text
     for subject in (Subject.SCHEDULE, Subject.LAST_BACKUP):
         state, sentence = said(subject, found)
         assert state == "ok"

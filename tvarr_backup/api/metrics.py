@@ -45,7 +45,8 @@ class _Look(Collector):
         )
         yield from _of_health(health)
         yield from _of_backups(health.listing)
-        yield from _of_operations()
+        if any(check.subject is Subject.DEFAULT and check.state is State.OK for check in health.checks):
+            yield from _of_operations()
 
 
 _registry = CollectorRegistry(auto_describe=False)

@@ -6,6 +6,7 @@ what to do about it, and never raised.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """For so long a database that others have locked is waited for."""
@@ -153,7 +156,7 @@ def _look_at_default() -> tuple[Kept | None, str]:
     except DatabaseUnusable as problem:
         return None, _with_advice(problem, "Put it back as it was.")
     except Error as problem:
-        return None, f"This program's own database cannot be used: {problem}."
+        return None, _logged("This program's own database cannot be used", problem)
     except ValueError as problem:
         return None, f"The backup settings stored in it cannot be read: {problem}"
 
@@ -195,7 +198,7 @@ def _look_at_live() -> tuple[Live | None, str]:
     except DatabaseUnusable as problem:
         return None, _with_advice(problem, "Restore a backup into it, or put it back as it was.")
     except Error as problem:
-        return None, f"tvarr's database does not answer: {problem}."
+        return None, _logged("tvarr's database does not answer", problem)
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
@@ -221,6 +224,12 @@ def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
             "it) and restore a backup into that."
         )
     return str(problem)
+
+
+def _logged(sentence: str, problem: Error) -> str:
+    """What a server says may name hosts and users, which not everybody who may look is to see."""
+    logger.warning("%s: %s", sentence, problem)
+    return f"{sentence}; the log says why."
 
 
 def _why_unsupported() -> str:
@@ -264,8 +273,8 @@ def _why_missing(path: Path, *, has_made_backups: bool) -> str:
         return f"The backup folder {path} is not there any more, though backups were made. Is its disk mounted?"
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return (
-            f"The backup folder {path} cannot be made: {path.parent} is no folder that can be written to. Name another, or "
-            "make that one."
+            f"The backup folder {path} cannot be made: the folder above it does not exist, or cannot be written to. Make that, "
+            "or name another."
         )
     return ""
 
