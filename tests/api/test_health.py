@@ -369,8 +369,8 @@ def test_however_much_there_is_it_asks_the_same(
 @pytest.mark.parametrize("address", GUARDED)
 def test_with_many_backups_it_is_still_quick(address: str, busy: APIClient) -> None:
     busy.get(address)
-    began = time.monotonic()
+    began = time.process_time()
     busy.get(address)
-    taken = time.monotonic() - began
+    taken = time.process_time() - began
     print(f"{address}: {taken:.3f} s")  # noqa: T201  # for whoever asks with -s
-    assert taken < 1
+    assert taken < 0.5

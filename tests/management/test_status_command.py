@@ -320,7 +320,7 @@ def test_that_is_told_within_seconds(place: Place) -> None:
     with served(place.installation) as address, locked_by_another_program(place.live):
         began = time.monotonic()
         ask(address, "/readyz", place.token)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8
 
 
 # --- Our own database ------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_our_own_database_locked_is_said_by_both_within_seconds(place: Place) ->
     ):
         began = time.monotonic()
         both = place.both(address)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 15
     show("our own database: locked", both, "default_database")
     sentence = f"{place.data}/app.db is locked by another program, and cannot be read until that lets go."
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))

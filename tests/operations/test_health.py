@@ -220,7 +220,7 @@ def test_a_database_that_others_have_locked_is_told_soon(attached: Path, mode: s
             "sick",
             f"{attached} is locked by another program, and cannot be read until that lets go.",
         )
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 8  # without a patience of its own it would be 20
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -567,6 +567,12 @@ def test_one_that_is_under_way_is_no_matter(folder: Path) -> None:
     assert said(Subject.RESTORE) == ("ok", "tvarr-backup-a.db.gz is being restored.")
 
 
+def test_something_else_under_way_does_not_hide_it(folder: Path) -> None:
+    unfinished(folder)
+    running(OperationKind.VERIFY)
+    assert said(Subject.RESTORE)[0] == "warning"
+
+
 def test_the_room_asked_for_is_that_of_a_backup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 64 * 2**20)
     state, sentence = said(Subject.FOLDER)
@@ -581,6 +587,6 @@ def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
         name = f"tvarr-backup-2026-01-01T{number // 60:02}-{number % 60:02}-00"
         os.link(folder / backup.filename, folder / f"{name}.db.gz")
         (folder / f"{name}.meta.json").write_bytes(encode_sidecar(backup.sidecar.with_changes(seq=number + 2)))
-    began = time.monotonic()
+    began = time.process_time()
     assert look().listing is not None
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 0.5
