@@ -8,6 +8,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("tvarr_backup.api.urls")),
+    path("", include("tvarr_backup.api.health")),
 ]
 
 handler400 = "config.refusals.bad_request"
