@@ -96,7 +96,7 @@ def rename(installation: Installation, name: str, to: str) -> None:
 def test_idle_it_ends_when_told(worker: RunningWorker, number: signal.Signals) -> None:
     worker.process.send_signal(number)
     assert worker.ends() == 0
-    assert "The worker has stopped" in worker.log
+    assert " worker.stopped " in worker.log
 
 
 def test_idle_it_ends_when_its_whole_group_is_told(worker: RunningWorker) -> None:
@@ -149,7 +149,7 @@ def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
     assert rows(worker.installation, "SELECT success FROM django_q_task ORDER BY started") == [(0,), (1,)]
     wait_until(lambda: rows(worker.installation, "SELECT count(*) FROM django_q_ormq") == [(0,)], "an empty queue")
-    assert f"ended with {number.name}" in worker.log
+    assert f" how={number.name}\n" in worker.log
 
 
 def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
@@ -157,7 +157,7 @@ def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
     queue(worker.installation, "nap", "waiting", 0)
     wait_for_note(worker.installation, "waiting done")
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
-    assert "ERROR   django-q: Failed 'tests.worker_tasks.nap'" in worker.log
+    assert " error    Failed 'tests.worker_tasks.nap'" in worker.log
     assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
 
 
