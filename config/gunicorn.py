@@ -12,7 +12,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 _UNREADABLE = re.compile(r"(Invalid request from ip=\S+: [^'\"]*).*", re.DOTALL)
 
 
-class Logger(GunicornLogger):
+class Logger(GunicornLogger):  # type: ignore[misc]  # it has no types
     """Named by `--logger-class`. There is no access log: `config.requests` tells of requests, without their secrets."""
 
     def setup(self, cfg: Any) -> None:

@@ -27,7 +27,9 @@ _OURS = ("tvarr_backup", "config")
 _CONTEXT = ("operation", "kind", "origin", "user")
 """What several lines may have in common; it comes first."""
 _HIDDEN = "(hidden)"
-_SECRET_MEMBER = re.compile(r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE)
+_SECRET_MEMBER = re.compile(
+    r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE
+)
 _SECRET_IN_TEXT = re.compile(
     r"(?<=//)[^\s/@:]*:[^\s/@]*(?=@)|(?<=\bbearer )\S{16,}|(?<=\bbasic )\S{16,}", re.IGNORECASE
 )
@@ -151,7 +153,8 @@ def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
         "event": str(event["event"]),
         "logger": record.name,
     }
-    return head | {name: event[name] for name in _CONTEXT if name in event} | event | head
+    context = {name: event[name] for name in _CONTEXT if name in event}
+    return {**head, **context, **event, **head}
 
 
 def _answered(_logger: Any, _method: str, event: _Event) -> _Event:

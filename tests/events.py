@@ -7,9 +7,6 @@ import pytest
 
 def told(caplog: pytest.LogCaptureFixture, *names: str) -> list[dict[str, Any]]:
     """The members of our own events, in order; with names, only of these."""
-    events = [{"level": record.levelname.lower(), **record.msg} for record in caplog.records if _is_ours(record)]
+    ours: list[tuple[str, Any]] = [(record.levelname.lower(), record.msg) for record in caplog.records]
+    events = [{"level": level, **members} for level, members in ours if isinstance(members, dict)]
     return [event for event in events if not names or event["event"] in names]
-
-
-def _is_ours(record: Any) -> bool:
-    return isinstance(record.msg, dict)

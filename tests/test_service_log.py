@@ -8,7 +8,6 @@ import json
 import re
 import socket
 import urllib.parse
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,9 @@ from tests.workers import RunningWorker, hold_in_the_middle, work_files
 PASSWORD = "lighthouse-keeper-9"
 WRONG = "wrong-harbour-password"
 KEY = "the key of this installation " * 3
-LINE = re.compile(TIME + r' (debug|info|warning|error|critical) +([^"=\\]+?|"([^"\\]|\\.)*")( \w+=([^\s"=\\]+|"([^"\\]|\\.)*"))*')
+LINE = re.compile(
+    TIME + r' (debug|info|warning|error|critical) +([^"=\\]+?|"([^"\\]|\\.)*")( \w+=([^\s"=\\]+|"([^"\\]|\\.)*"))*'
+)
 
 
 @dataclass
@@ -82,7 +83,7 @@ def stopped(running: Service) -> None:
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Service:
     """A service that has been used rightly and wrongly, and has ended; it logged as JSON, and all there is."""
     running = service(tmp_path_factory.mktemp("json"), "json", "debug")
     try:
@@ -91,7 +92,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         wait_until(lambda: len(running.told("worker.started")) == 2, "the next worker")
     finally:
         stopped(running)
-    yield running
+    return running
 
 
 def misuse(up: Up, token: str) -> None:
@@ -133,7 +134,13 @@ def test_all_who_log_use_the_one_form(spoken: Service, logger: str) -> None:
 
 def test_both_kinds_of_gunicorns_processes_do(spoken: Service) -> None:
     said = " ".join(line["event"] for line in spoken.lines() if line["logger"] == "gunicorn.error")
-    for words in ("Starting gunicorn", "Listening at: ", "Booting worker with pid: ", "Worker exiting", "Shutting down"):
+    for words in (
+        "Starting gunicorn",
+        "Listening at: ",
+        "Booting worker with pid: ",
+        "Worker exiting",
+        "Shutting down",
+    ):
         assert words in said
 
 
@@ -212,7 +219,9 @@ def test_as_text_every_line_has_the_one_form(written: Service) -> None:
     lines = written.up.log.splitlines()
     assert len(lines) > 10
     assert [line for line in lines if not LINE.fullmatch(line)] == []
-    assert re.search(r" backup\.created operation=\w+ kind=backup origin=api user=admin filename=tvarr-", written.up.log)
+    assert re.search(
+        r" backup\.created operation=\w+ kind=backup origin=api user=admin filename=tvarr-", written.up.log
+    )
 
 
 def test_usually_requests_are_not_told(written: Service) -> None:
@@ -234,5 +243,11 @@ def test_what_a_task_says_when_it_is_told_to_end_comes_out(large: Installation) 
     task.resume()
     assert worker.ends() == 0
     events = [json.loads(line)["event"] for line in worker.log.splitlines()]
-    assert events == ["worker.started", "operation.started", "task.told_to_end", "operation.interrupted", "worker.stopped"]
+    assert events == [
+        "worker.started",
+        "operation.started",
+        "task.told_to_end",
+        "operation.interrupted",
+        "worker.stopped",
+    ]
     assert work_files(large) == []

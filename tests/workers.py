@@ -36,9 +36,7 @@ class RunningWorker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(
-            lambda: self.log.count("worker.started") > starts or self.process.poll() is not None, "it starts"
-        )
+        wait_until(lambda: self.log.count("worker.started") > starts or self.process.poll() is not None, "it starts")
         assert self.process.poll() is None, self.log
 
     @property

@@ -140,7 +140,7 @@ class Worker:
                 try:
                     task = SignedPackage.loads(payload)
                 except (TypeError, BadSignature):
-                    logger.error("task.foreign", reason="It is not signed with this installation's key, and was removed.")  # noqa: TRY400  # the place in the code says nothing
+                    logger.error("task.foreign", reason="It is not signed with this installation's key.")  # noqa: TRY400  # the place in the code says nothing
                     self._broker.fail(ack_id)
                     continue
                 claims.append(_Claim(ack_id, payload, task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id}))

@@ -29,8 +29,9 @@ def tell_failed_login(credentials: Any, request: Any = None, **_: Any) -> None:
 
     django-axes, which listens before us, has told the request whether the name is closed to this address by now.
     """
+    users: Any = get_user_model()
     name = credentials.get("username")
-    is_somebody = name and get_user_model()._default_manager.filter(username=name).exists()
+    is_somebody = name and users.objects.filter(username=name).exists()
     told = {"user": name if is_somebody else None, "address": _address(request)}
     if getattr(request, "axes_locked_out", False):
         logger.warning("login.locked_out", **told)

@@ -25,7 +25,6 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 
-
 logger = structlog.stdlib.get_logger(__name__)
 
 
