@@ -183,10 +183,50 @@ def test_what_a_command_has_done_it_tells_itself(written: Written) -> None:
     assert " odd " in line
 
 
+def setting(script: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of a script that logs as JSON."""
+    variables = {"DJANGO_SETTINGS_MODULE": "config.settings", "TVARR_LOGGING_FORMAT": "json"}
+    command = [sys.executable, "-c", f"import django\ndjango.setup()\n{script}"]
+    return command, os.environ | variables | {"TVARR_STORAGE_BASE_DIR": str(folder)}
+
+
+def printed(script: str, folder: Path) -> list[dict[str, Any]]:
+    """What a process logs, which may end in any way."""
+    command, environment = setting(script, folder)
+    done = subprocess.run(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_what_nobody_catches_is_told_in_the_same_form(tmp_path: Path) -> None:
+    (line,) = printed("raise KeyError('harbour')", tmp_path)
+    assert (line["level"], line["event"]) == ("critical", "process.failed")
+    assert "KeyError: 'harbour'" in line["exception"]
+
+
+def test_so_is_what_python_warns_of(tmp_path: Path) -> None:
+    (line,) = printed("import warnings\nwarnings.warn('harbour')", tmp_path)
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: harbour" in line["event"]
+
+
+_GUNICORN = """
+from gunicorn.config import Config
+from config.gunicorn import Logger
+log = Logger(Config())
+log.exception("Error handling request %s %s", "GET", "/a?token=hunter2")
+log.warning("Invalid request from ip=192.0.2.7: Invalid HTTP request line: 'GET /b?token=hunter2'")
+"""
+
+
+def test_gunicorn_tells_of_requests_without_what_they_hold(tmp_path: Path) -> None:
+    assert [line["event"] for line in printed(_GUNICORN, tmp_path)] == [
+        "Error handling request GET /a",
+        "Invalid request from ip=192.0.2.7: Invalid HTTP request line: ...",
+    ]
+
+
 _WRITERS = """
-import os, django
-django.setup()
-import structlog
+import os, structlog
 children = [os.fork() for _ in range(2)]
 for number in range(40):
     structlog.get_logger("tvarr_backup").info("odd", text=str(os.getpid()) * 1200)
@@ -197,10 +237,8 @@ if all(children):
 
 
 def test_long_lines_of_several_processes_are_not_torn_where_the_reader_is_slow(tmp_path: Path) -> None:
-    variables = {"DJANGO_SETTINGS_MODULE": "config.settings", "TVARR_LOGGING_FORMAT": "json"}
-    environment = os.environ | variables | {"TVARR_STORAGE_BASE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", _WRITERS]
     read = b""
+    command, environment = setting(_WRITERS, tmp_path)
     with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, bufsize=0) as writers:
         assert writers.stderr is not None
         while block := writers.stderr.read(2000):

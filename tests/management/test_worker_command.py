@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -159,6 +160,21 @@ def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
     assert " error    Failed 'tests.worker_tasks.nap'" in worker.log
     assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
+
+
+def test_a_task_whose_end_cannot_be_stored_is_told_in_one_line_with_its_traceback(prepared: Installation) -> None:
+    prepared.environment["TVARR_LOGGING_FORMAT"] = "json"
+    running = RunningWorker(prepared)
+    try:
+        queue(prepared, "nap", "short", 1)
+        wait_for_note(prepared, "short begun")
+        rename(prepared, "django_q_ormq", "away")
+        wait_until(lambda: "task.died" in running.log, "the failure")
+        events = {line["event"]: line for line in map(json.loads, running.log.splitlines())}
+    finally:
+        running.end()
+    assert "no such table: django_q_ormq" in events["task.unrecorded"]["exception"]
+    assert events["task.died"]["how"] == "exit status 1"
 
 
 @pytest.mark.long
