@@ -8,7 +8,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
-from config import env
+from config import env, logs
 from config.routers import DEFAULT, TVARR
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.requests.RequestLog",
     "tvarr_backup.api.middleware.Entrance",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -261,18 +262,5 @@ SPECTACULAR_SETTINGS = {
 
 _LEVEL = env.word("TVARR_LOGGING_LEVEL", "info", ("debug", "info", "warn", "warning", "error")).upper()
 _LEVEL = "WARNING" if _LEVEL == "WARN" else _LEVEL  # tvarr's word
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"text": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "text"}},
-    "root": {"handlers": ["console"], "level": _LEVEL},
-    "loggers": {
-        "django": {"level": _LEVEL},
-        "django.db.backends": {"level": "INFO"},
-        # Its five lines for each task say less than the operation's own one.
-        "django-q": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
-        # Nor do its four lines for each time that somebody signs in; wrong passwords are warnings.
-        "axes": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
-    },
-}
+LOGGING_CONFIG = "config.logs.configure"
+LOGGING = logs.logging_settings(_LEVEL, env.word("TVARR_LOGGING_FORMAT", "text", logs.FORMS))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django_q.tasks import async_task
 
@@ -17,7 +17,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import perform
 from tvarr_backup.operations.track import begin, create_operation
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def submit(
@@ -29,7 +29,9 @@ def submit(
     """
     reconcile()
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        return _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
+        operation = _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
+    logger.info("operation.queued", **operation.as_context())
+    return operation
 
 
 def _queue(
@@ -50,8 +52,6 @@ def run_operation(operation_id: str) -> None:
         return
     with contextlib.suppress(TvarrBackupError):
         perform(operation)
-    level = logging.ERROR if operation.state == OperationState.FAILED else logging.INFO
-    logger.log(level, "%s. %s", operation, operation.error or operation.message)
 
 
 def scheduled_backup() -> None:
@@ -63,10 +63,13 @@ def scheduled_backup() -> None:
     reconcile()
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if schedule.take_up():
-                _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE)
+            if not schedule.take_up():
+                return
+            operation = _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE)
     except OperationRunning as problem:
-        logger.info("The scheduled backup waits, and is tried again within a minute: %s", problem)
+        logger.info("schedule.waiting", reason=str(problem))
     except TvarrBackupError as problem:
         schedule.take_up()
-        logger.error("The scheduled backup was not begun: %s", problem)  # noqa: TRY400  # the place in the code says nothing
+        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+    else:
+        logger.info("schedule.due", **operation.as_context())

@@ -6,11 +6,11 @@ claimed long before they can be run. Here one process claims, starts, watches an
 django-q2's functions for that, and nothing is shared between them.
 """
 
-import logging
 import multiprocessing
 import os
 import queue
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,6 +19,7 @@ from multiprocessing.context import ForkProcess
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import structlog
 from django.db import connections
 from django.utils import timezone
 from django_q.brokers import get_broker
@@ -44,7 +45,7 @@ _AFTER_FAILURE_SECONDS = 1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _END = "STOP"  # django-q2's word for the end of its queues
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 _processes = multiprocessing.get_context("fork")
 
 
@@ -63,7 +64,7 @@ class _Chore:
         try:
             self.do()
         except Exception:
-            logger.exception("%s failed; it is tried again in %d s", self.name, self.seconds)
+            logger.exception("worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
         self.due = time.monotonic() + self.seconds
 
 
@@ -86,9 +87,9 @@ class Worker:
         self._broker = get_broker()
         self._heartbeat = Heartbeat()
         self._chores = [
-            _Chore("A sign of life", BEAT_SECONDS, self._heartbeat.beat),
-            _Chore("Clearing up after dead processes", _RECONCILE_SECONDS, self._reconcile),
-            _Chore("Looking at the schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
+            _Chore("sign of life", BEAT_SECONDS, self._heartbeat.beat),
+            _Chore("reconciliation", _RECONCILE_SECONDS, self._reconcile),
+            _Chore("schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
         ]
 
     def run(self) -> None:
@@ -96,7 +97,7 @@ class Worker:
         with self._heartbeat:
             for number in _STOP_SIGNALS:
                 signal.signal(number, self._heed)
-            logger.info("The worker is ready (process %d)", os.getpid())
+            logger.info("worker.started", pid=os.getpid())
             while not self._must_stop():
                 self._do_chores()
                 for claim in self._claim():
@@ -105,7 +106,7 @@ class Worker:
                     else:
                         self._perform(claim)
             connections.close_all()
-            logger.info("The worker has stopped")
+            logger.info("worker.stopped", pid=os.getpid())
 
     def _heed(self, _signal: int, _frame: FrameType | None) -> None:
         self._told_to_stop = True
@@ -139,12 +140,12 @@ class Worker:
                 try:
                     task = SignedPackage.loads(payload)
                 except (TypeError, BadSignature):
-                    logger.error("A task in the queue is not signed with this installation's key, and was removed")  # noqa: TRY400  # the place in the code says nothing
+                    logger.error("task.foreign", reason="It is not signed with this installation's key.")  # noqa: TRY400  # the place in the code says nothing
                     self._broker.fail(ack_id)
                     continue
                 claims.append(_Claim(ack_id, payload, task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id}))
         except Exception:
-            logger.exception("The queue cannot be read; trying again")
+            logger.exception("queue.unreadable", retry_seconds=_AFTER_FAILURE_SECONDS)
             time.sleep(_AFTER_FAILURE_SECONDS)
         return claims
 
@@ -168,7 +169,7 @@ class Worker:
                 told = True
                 deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
                 if process.is_alive():
-                    logger.info("The running task (process %d) is told to end", process.pid)
+                    logger.info("task.told_to_end", task=claim.task["name"], pid=process.pid)
                     process.terminate()
             if time.monotonic() > deadline:
                 process.kill()
@@ -191,13 +192,13 @@ class Worker:
     def _clear_up(self, claim: _Claim, status: int) -> None:
         """Do for a process that was killed, or failed outside its task, what it could not do itself."""
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        logger.error("The process of task %s ended with %s", claim.task["name"], how)
+        logger.error("task.died", task=claim.task["name"], how=how)
         result = {"success": False, "result": f"Its process ended with {how}.", "stopped": timezone.now()}
         try:
             _record(claim.task | result)
             reconcile()
         except Exception:
-            logger.exception("Clearing up after it failed; it is tried again in %d s", _RECONCILE_SECONDS)
+            logger.exception("worker.chore_failed", chore="reconciliation", retry_seconds=_RECONCILE_SECONDS)
 
 
 def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
@@ -215,8 +216,12 @@ def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for item in (task, _END):
         tasks.put(item)
-    run_tasks(tasks, results, SimpleNamespace(value=-1, get_lock=nullcontext), Conf.TIMEOUT)
-    _record(results.get_nowait())
+    try:
+        run_tasks(tasks, results, SimpleNamespace(value=-1, get_lock=nullcontext), Conf.TIMEOUT)
+        _record(results.get_nowait())
+    except Exception:
+        logger.exception("task.unrecorded", task=task["name"])
+        sys.exit(1)
     connections.close_all()
 
 

@@ -9,6 +9,7 @@ NONSENSE = [
     ("TVARR_SERVER_HOST", "http://harbour.example"),
     ("TVARR_SERVER_PORT", "eighty"),
     ("TVARR_LOGGING_LEVEL", "loud"),
+    ("TVARR_LOGGING_FORMAT", "yaml"),
     ("TVARR_DATABASE_DSN", "postgres://harbour.example/tvarr"),
     ("DATABASE_URL", "sqlite://app.db"),
     ("TZ", "Mars/Base"),

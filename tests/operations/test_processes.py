@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 import pytest
 from django.db import connection
 
+from tests.events import told
 from tests.operations import elsewhere
 from tests.operations.elsewhere import queued, running
 from tvarr_backup import conf
@@ -76,7 +77,8 @@ def test_a_locked_database_is_no_reason_to_throw_the_work_away(caplog: pytest.Lo
     operation = running()
     with locked_elsewhere(0.7), track(operation) as tracker:
         tracker.progress(Phase.COPY, 10, 100)
-        assert "could not be written: database is locked" in caplog.text
+        (event,) = told(caplog, "operation.progress_unwritten")
+        assert (event["operation"], event["reason"]) == (operation.pk, "database is locked")
     assert (stored(operation).state, stored(operation).done_bytes) == ("succeeded", 10)
 
 

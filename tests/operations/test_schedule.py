@@ -13,6 +13,7 @@ from django.db import DatabaseError, connection
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 
+from tests.events import told
 from tests.operations.elsewhere import queued
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import read_folder
@@ -339,7 +340,9 @@ def test_while_another_operation_is_open_it_stays_due(caplog: pytest.LogCaptureF
     let_the_time_come()
     run_the_task(hand_out())
     assert Operation.objects.get() == other
-    assert "The scheduled backup waits, and is tried again within a minute: A backup waits since" in caplog.text
+    (event,) = told(caplog, "schedule.waiting", "schedule.due")
+    assert event["event"] == "schedule.waiting"
+    assert event["reason"].startswith("A backup waits since")
     Operation.objects.update(state=OperationState.SUCCEEDED)
     run_the_task(hand_out())
     assert Operation.objects.filter(origin="schedule").count() == 1
@@ -357,8 +360,9 @@ def test_one_that_cannot_be_asked_for_is_logged_and_the_next_comes_as_usual(
     task = hand_out()
     monkeypatch.setattr(conf, "live_database", refuse)
     run_the_task(task)
-    assert "ERROR" in caplog.text
-    assert "The scheduled backup was not begun: tvarr's database is on PostgreSQL." in caplog.text
+    (event,) = told(caplog)
+    assert (event["level"], event["event"]) == ("error", "schedule.skipped")
+    assert event["reason"] == "tvarr's database is on PostgreSQL."
     assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
 
 
@@ -373,7 +377,9 @@ def test_one_that_fails_is_logged_with_its_reason_and_the_next_comes_as_usual(
     run_operation(Operation.objects.get().pk)
     operation = Operation.objects.get()
     assert (operation.state, bool(operation.error)) == ("failed", True)
-    assert ("ERROR", True) in [(record.levelname, operation.error in record.getMessage()) for record in caplog.records]
+    (event,) = told(caplog, "backup.failed")
+    assert (event["level"], event["operation"], event["origin"]) == ("error", operation.pk, "schedule")
+    assert (event["code"], event["reason"]) == (operation.error_code, operation.error)
     assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
+from tests.events import told
 from tests.portable.files import CLIENTS, FILTERS, MAPPING, PROFILES
 from tests.tvarr_own import FILTER_ID, SOURCE_ID, WRITTEN, insert
 from tvarr_backup import errors
@@ -242,3 +243,21 @@ def test_the_file_name_has_the_kind_and_the_time_in_utc() -> None:
 
 def test_the_one_live_filter_of_the_sample_can_be_chosen_by_id(attached: Path) -> None:
     assert [item["name"] for item in export(FILTERS, [FILTER_ID])["items"]] == ["Harbour Sports"]
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_log_is_told_what_was_exported_once_all_of_it_is(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for name in range(number):
+        make_filter(f"Harbour News {name}")
+    blocks = stream_export(FILTERS)
+    first = next(blocks)
+    assert told(caplog) == []
+    size = len(first + b"".join(blocks))
+    (event,) = told(caplog)
+    assert (event["event"], event["kind"], event["items"], event["file_bytes"]) == (
+        "export.made",
+        "filters",
+        number,
+        size,
+    )

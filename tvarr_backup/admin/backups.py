@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
-from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.live import look_at_live
@@ -30,7 +30,7 @@ from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import next_to_go, run_here
+from tvarr_backup.operations.run import change_backup, next_to_go, run_here
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 
@@ -297,10 +297,7 @@ class BackupAdmin(LookOnlyAdmin):
         )
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
-        folder = conf.backup_folder()
-        done = self._each(
-            request, list(backups), lambda backup: protect_backup(folder, backup.filename, protected=protected)
-        )
+        done = self._each(request, list(backups), lambda backup: change_backup(backup.filename, protected=protected))
         if done:
             words = "protected" if protected else "no longer protected"
             self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")

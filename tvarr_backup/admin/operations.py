@@ -147,6 +147,7 @@ class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the st
         """The schedule follows what is stored."""
         super().save_model(request, obj, form, change)
         schedule.arm()
+        schedule.tell_change(obj)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False

@@ -27,7 +27,7 @@ from tvarr_backup.api.schedule import ScheduleSerializer
 from tvarr_backup.api.schema import ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text
 from tvarr_backup.api.uploads import UploadFormSerializer, take_in
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, protect_backup, read_folder
+from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
@@ -35,7 +35,7 @@ from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUn
 from tvarr_backup.operations.models import BackupState, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
-from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.run import change_backup, run_here
 from tvarr_backup.operations.schedule import schedule_as_data
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
@@ -537,7 +537,7 @@ class BackupRestore(_BackupView):
 def _change(view: _BackupView, request: Request, filename: str, serializer: type[StrictSerializer]) -> Response:
     name, folder = _name(filename), conf.backup_folder()
     changes = _checked(serializer, request)
-    return view.answer(protect_backup(folder, name.filename, only_if=_only_if(request), **changes), folder)
+    return view.answer(change_backup(name.filename, only_if=_only_if(request), **changes), folder)
 
 
 def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,8 +50,11 @@ def prune(
     in_use: Collection[str] = (),
     now: datetime | None = None,
     progress: Progress = no_progress,
+    on_removal: Callable[[Backup], None] | None = None,
 ) -> list[Backup]:
     """Remove what is expired, oldest first, and give it back. Cut short, it has removed some, each of them whole.
+
+    `on_removal` is told of each when it is gone.
 
     Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises.
     """
@@ -60,6 +63,8 @@ def prune(
         for done, backup in enumerate(doomed):
             progress(Phase.PRUNE, done, len(doomed))
             remove_backup(folder, work, backup.name)
+            if on_removal is not None:
+                on_removal(backup)
         return doomed
 
 

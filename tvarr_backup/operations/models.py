@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -124,6 +125,11 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
+
+    def as_context(self) -> dict[str, Any]:
+        """By what the log tells which operation it is, and who asked for it."""
+        user = self.requested_by.get_username() if self.requested_by else None
+        return {"operation": str(self.pk), "kind": str(self.kind), "origin": str(self.origin), "user": user}
 
     @property
     def is_open(self) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
@@ -15,7 +15,7 @@ from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE_OF_THE_LIVING = timedelta(minutes=5)
 """A process that lives but has not reported for so long, and does not hold the folder, has lost its operation."""
@@ -43,14 +43,15 @@ def reconcile(*, worker_starts: bool = False) -> list[Operation]:
     Can be called at any time and by several processes; costs one query when nothing is open.
     """
     ended = []
-    for operation in Operation.objects.filter(state__in=OPEN_STATES):
+    for operation in Operation.objects.filter(state__in=OPEN_STATES).select_related("requested_by"):
         if operation.state == OperationState.RUNNING:
             done = _is_lost(operation, datetime.now(UTC)) and _end_running(operation)
         else:
             done = _look_after_queued(operation, datetime.now(UTC), worker_starts=worker_starts)
         if done:
+            context = operation.as_context()
             operation.refresh_from_db()
-            logger.warning("%s: %s", operation, operation.message)
+            logger.warning("operation.interrupted", **context, reason=operation.message)
             ended.append(operation)
     return ended
 
@@ -96,7 +97,7 @@ def _look_after_queued(operation: Operation, now: datetime, *, worker_starts: bo
     row = dict(queue.waiting_tasks()).get(operation.queue_task)
     if row is not None:
         if queue.release_claim(row, now, timedelta(0) if worker_starts else CLAIM_WITHOUT_BEGIN):
-            logger.warning("%s was claimed by a worker that never began it; it is delivered again", operation)
+            logger.warning("task.redelivered", **operation.as_context())
         return False
     if abs(now - operation.created_at) <= GRACE_OF_THE_QUEUE:
         return False

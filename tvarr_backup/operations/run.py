@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.db import connections
 
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
@@ -26,7 +27,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.track import Tracker, create_operation, track
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def run_here(
@@ -83,6 +84,7 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     )
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.result(data)  # from here on there is a backup, whatever happens
+    logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
     tracker.result(data | {"removed": _prune_after_backup(tracker)})
 
 
@@ -93,7 +95,7 @@ def _prune_after_backup(tracker: Tracker) -> list[str]:
     except TvarrBackupError as problem:
         tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
     except Exception:
-        logger.exception("The clean-up after a backup failed")
+        logger.exception("pruning.failed")
         tracker.attention("The backup is complete, but the clean-up after it failed; the log says why.")
     return []
 
@@ -103,13 +105,19 @@ def _prune(_operation: Operation, tracker: Tracker) -> None:
 
 
 def _prune_now(tracker: Tracker) -> list[str]:
-    removed = retention.prune(conf.backup_folder(), BackupSettings.load().policy(), progress=tracker.progress)
+    removed = retention.prune(
+        conf.backup_folder(),
+        BackupSettings.load().policy(),
+        progress=tracker.progress,
+        on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
+    )
     return [backup.filename for backup in removed]
 
 
 def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
     delete_backup(conf.backup_folder(), filename, only_if=operation.arguments.get("only_if"))
+    logger.info("backup.removed", filename=filename, reason="deletion")
     tracker.result({"removed": [filename]})
 
 
@@ -125,6 +133,12 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
+    logger.info(
+        "restore.done",
+        filename=done.filename,
+        pre_restore_backup=done.safety and done.safety.filename,
+        seconds=tracker.seconds,
+    )
     for sentence in done.attention:
         tracker.attention(sentence)
     tracker.result(
@@ -136,6 +150,13 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "after": dict(done.after),
         }
     )
+
+
+def change_backup(filename: str, **changes: Any) -> Backup:
+    """Set or lift the protection of a backup, or change its note, as `protect_backup` does, without an operation."""
+    backup = protect_backup(conf.backup_folder(), filename, **changes)
+    logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)
+    return backup
 
 
 def next_to_go() -> list[str]:
@@ -154,9 +175,11 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         filenames = [backup.filename for backup in listing.backups]
     for one in broken:
         tracker.attention(f"{one.filename}: {one.reason}.")
+        tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
     for number, filename in enumerate(filenames, start=1):
         tracker.step(f"{filename} ({number} of {len(filenames)})" if len(filenames) > 1 else "")
+        before = tracker.seconds
         try:
             verification = verify_backup(folder, filename, required, progress=tracker.progress)
         except (OperationCancelled, OperationInterrupted):
@@ -166,7 +189,7 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
                 raise
             tracker.attention(f"{filename} could not be checked: {problem}")
             continue
-        _tell_damage(verification, tracker)
+        _tell_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
@@ -179,7 +202,12 @@ def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[
     }
 
 
-def _tell_damage(verification: Verification, tracker: Tracker) -> None:
+def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
+    sizes = _sizes(verification.backup)
+    if not verification.problems:
+        logger.info("backup.verified", **sizes, seconds=seconds)
+        return
+    tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
         tracker.attention(f"{verification.backup.filename}: {problem}")
 
@@ -197,7 +225,17 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         accept_broken_references=arguments.get("accept_broken_references", False),
         progress=tracker.progress,
     )
+    logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
     tracker.result({"backup": backup_as_data(backup, required)})
+
+
+def _sizes(backup: Backup) -> dict[str, Any]:
+    sidecar = backup.sidecar
+    return {
+        "filename": backup.filename,
+        "database_bytes": sidecar.database_size,
+        "archive_bytes": sidecar.compressed_size,
+    }
 
 
 _WORK: dict[OperationKind, Callable[[Operation, Tracker], None]] = {

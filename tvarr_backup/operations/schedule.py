@@ -19,12 +19,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django_q.models import Schedule
 
 from tvarr_backup.backups.durations import format_duration
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import NO_AGE_LIMIT, BackupSettings
+
+logger = structlog.stdlib.get_logger(__name__)
 
 NAME = "scheduled-backup"
 _TASK = "tvarr_backup.tasks.scheduled_backup"
@@ -84,6 +87,12 @@ def change_settings(changes: Mapping[str, Any]) -> None:
         stored.full_clean(validate_unique=False)
         stored.save()
         arm()
+        tell_change(stored)
+
+
+def tell_change(stored: BackupSettings) -> None:
+    """Tell the log what is in force, once it is."""
+    transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
 # --- The row ---------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Generator
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
 from django.core.exceptions import ValidationError
 from django.db.models import Count, DateTimeField, F, Func, QuerySet, Subquery, Value
 from django.utils import timezone
@@ -19,6 +21,8 @@ from tvarr_backup.portable.envelope import FORMAT_VERSION
 from tvarr_backup.portable.items import exported_item, require_readable
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.references import References
+
+logger = structlog.stdlib.get_logger(__name__)
 
 WRITTEN_BY = f"tvarr-backup {__version__}"
 """What `tvarr_version` says in our files."""
@@ -98,7 +102,8 @@ def _read_id(kind: Kind, text: str) -> str:
 
 
 def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
-    count = 0
+    began = time.monotonic()
+    count = written = 0
     block = b""
     for number, row in enumerate(rows.iterator(chunk_size=_BLOCK_ITEMS)):
         if number == 0:
@@ -106,9 +111,14 @@ def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, mom
             block = _head(kind, count, moment)
         block += (b",\n" if number else b"\n") + _indented(exported_item(kind, row, references.exported(row)))
         if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
+            written += len(block)
             yield block
             block = b""
-    yield block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    block = block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    written += len(block)
+    yield block
+    seconds = round(time.monotonic() - began, 3)
+    logger.info("export.made", kind=kind.slug.value, items=count, file_bytes=written, seconds=seconds)
 
 
 def _head(kind: Kind, count: int, moment: datetime) -> bytes:

@@ -46,6 +46,7 @@ def _web_server(listener: socket.socket) -> Program:
     command += ["--pythonpath", str(settings.BASE_DIR)]  # whatever the working directory is
     command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
+    command += ["--logger-class", "config.gunicorn.Logger"]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
 
 
