@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.factories import FilterFactory, UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState, Origin
@@ -153,6 +154,24 @@ def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> Non
     assert catalogue.find_backup(folder, row.filename).sidecar.protected
     run_action(admin_client, "unprotect", row)
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
+
+
+def protect_for(folder: Path, row: Backup, hours: int) -> None:
+    """As a restore protects what was there before."""
+    end = datetime.now(UTC) + timedelta(hours=hours)
+    with work_in(folder) as work:
+        made = catalogue.find_backup(folder, row.filename)
+        catalogue.rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+
+
+def test_a_protection_with_an_end_is_shown_with_it_and_over_after_it(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    for hours in (1, -1):
+        protect_for(folder, row, hours)
+        for address in (list_url(Backup), change_url(row)):
+            assert ("protected until" in text_of(admin_client.get(address))) is (hours > 0)
+    run_action(admin_client, "delete_selected", row, post="yes")
+    assert not (folder / row.filename).exists()
 
 
 def test_one_is_downloaded_as_it_lies_there(admin_client: Client, folder: Path) -> None:

@@ -58,6 +58,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "seq": 42,
     "kind": "manual",
     "note": "before the new provider",
+    "protected_until": None,
     "database_checksum": "sha256:" + "5c" * 32,
     "schema": "tvarr 029",
     "sqlite_version": "3.45.1",
@@ -94,6 +95,9 @@ class BackupSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField(help_text="Higher is newer, whatever the clock says.")
     kind = serializers.ChoiceField(choices=[kind.value for kind in BackupKind])
     note = serializers.CharField(allow_blank=True)
+    protected_until = serializers.DateTimeField(
+        allow_null=True, help_text="Of a copy made before a restore: then it counts as an automatic backup."
+    )
     database_checksum = serializers.CharField(allow_blank=True)
     schema = serializers.CharField(allow_blank=True, help_text="The state of the tables.")
     sqlite_version = serializers.CharField(allow_blank=True)

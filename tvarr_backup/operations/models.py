@@ -79,7 +79,8 @@ class Operation(models.Model):
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
     `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
     person, one sentence a line; `total_bytes` is null as long as nobody knows it. `queue_task` is the id of the task
-    that will do the work, empty for what a command does itself.
+    that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
+    for what a person asked for.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -104,6 +105,7 @@ class Operation(models.Model):
     pid = models.PositiveIntegerField(null=True, blank=True)
     process_started = models.BigIntegerField(null=True, blank=True)
     queue_task = models.CharField(max_length=32, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -297,6 +299,7 @@ class Backup(models.Model):
     database_size = models.BigIntegerField(null=True)
     compressed_size = models.BigIntegerField(null=True)
     protected = models.BooleanField(default=False)
+    protected_until = models.DateTimeField(null=True)
     imported = models.BooleanField(default=False)
     state = models.CharField(max_length=20, choices=BackupState)
     checked_at = models.DateTimeField(null=True)
