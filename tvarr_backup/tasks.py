@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -18,6 +19,8 @@ from tvarr_backup.operations.run import perform
 from tvarr_backup.operations.track import begin, create_operation
 
 logger = logging.getLogger(__name__)
+
+_LEVELS = {OperationState.FAILED: logging.ERROR, OperationState.ATTENTION: logging.WARNING}
 
 
 def submit(
@@ -33,10 +36,20 @@ def submit(
 
 
 def _queue(
-    kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
+    kind: OperationKind,
+    *,
+    requested_by: Any,
+    origin: Origin,
+    arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     operation = create_operation(
-        kind, origin=origin, state=OperationState.QUEUED, requested_by=requested_by, arguments=arguments
+        kind,
+        origin=origin,
+        state=OperationState.QUEUED,
+        requested_by=requested_by,
+        arguments=arguments,
+        due_at=due_at,
     )
     operation.queue_task = async_task("tvarr_backup.tasks.run_operation", operation.pk, task_name=str(operation.pk))
     operation.save(update_fields=["queue_task"])
@@ -50,7 +63,7 @@ def run_operation(operation_id: str) -> None:
         return
     with contextlib.suppress(TvarrBackupError):
         perform(operation)
-    level = logging.ERROR if operation.state == OperationState.FAILED else logging.INFO
+    level = _LEVELS.get(OperationState(operation.state), logging.INFO)
     logger.log(level, "%s. %s", operation, operation.error or operation.message)
 
 
@@ -63,10 +76,25 @@ def scheduled_backup() -> None:
     reconcile()
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if schedule.take_up():
-                _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE)
+            if due := schedule.take_up():
+                _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, due_at=due)
     except OperationRunning as problem:
         logger.info("The scheduled backup waits, and is tried again within a minute: %s", problem)
     except TvarrBackupError as problem:
         schedule.take_up()
         logger.error("The scheduled backup was not begun: %s", problem)  # noqa: TRY400  # the place in the code says nothing
+
+
+def scheduled_check() -> None:
+    """The task of every night: ask for the check that is due, of the backup that was verified longest ago.
+
+    While something else is open or due it is left to a later look of the worker. Delivered twice it asks once.
+    """
+    reconcile()
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            if due := schedule.check_due(datetime.now(UTC)):
+                arguments = {"longest_ago": True}
+                _queue(OperationKind.VERIFY, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due)
+    except OperationRunning as problem:
+        logger.info("The nightly check waits: %s", problem)

@@ -13,12 +13,12 @@ from django.db import connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.verify import Verification, verify_backup
+from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import OperationCancelled, OperationInterrupted, TvarrBackupError
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
@@ -59,7 +59,7 @@ def run(operation: Operation, tracker: Tracker) -> None:
     """Do the work, and give the tracker its result.
 
     - backup (`note`): `{"backup": metadata, "removed": [file names]}`
-    - verify (`filenames`, or none for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
+    - verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
@@ -148,6 +148,8 @@ def next_to_go() -> list[str]:
 def _verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = conf.backup_folder(), conf.required_schema()
     listing = read_folder(folder)
+    if operation.arguments.get("longest_ago"):
+        _choose(operation, listing.backups)
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
@@ -170,6 +172,13 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
+
+
+def _choose(operation: Operation, backups: Iterable[Backup]) -> None:
+    """Keep with the operation which backup it is about."""
+    chosen = next_to_verify(backups, datetime.now(UTC))
+    operation.arguments |= {"filenames": [chosen.filename] if chosen else []}
+    operation.save(update_fields=["arguments"])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def create_operation(
     state: OperationState,
     requested_by: Any = None,
     arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     """A new operation on the protected database: `queued`, or `running` for who does it here and now.
 
@@ -99,6 +100,7 @@ def create_operation(
         requested_by=requested_by,
         arguments=dict(arguments or {}),
         database=str(conf.live_database()),
+        due_at=due_at,
         created_at=now,
     )
     if state == OperationState.RUNNING:
