@@ -23,7 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.api.downloads import ARCHIVE_TYPE, download
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
-from tvarr_backup.api.schedule import ScheduleSerializer
+from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text
 from tvarr_backup.api.uploads import UploadFormSerializer, take_in
@@ -36,7 +36,6 @@ from tvarr_backup.operations.models import BackupState, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.schedule import schedule_as_data
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 
@@ -295,7 +294,7 @@ class BackupList(_BackupView):
                 "backups": [shown(backup, request, folder, required=required) for backup in listing.backups],
                 "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
                 "backup_directory": str(folder) if _is_administrator(request) else None,
-                "schedule": schedule_as_data(),
+                "schedule": shown_schedule(),
             }
         )
 
