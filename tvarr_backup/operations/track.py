@@ -45,6 +45,9 @@ from tvarr_backup.operations.process import this_process
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
+KEPT = 5000
+"""So many operations that have ended are kept."""
+_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
 _ATTEMPTS_TO_END = 3
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -295,6 +298,13 @@ def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Track
     else:
         state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
         tracker.end(state, message="\n".join(tracker.sentences))
+
+
+def forget_old() -> None:
+    """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
+    oldest = Operation.objects.exclude(state__in=OPEN_STATES).values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
+    with contextlib.suppress(OperationalError):  # locked, or no room: the next operation does it
+        Operation.objects.filter(pk__in=list(oldest)).delete()
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
