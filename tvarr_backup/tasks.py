@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -35,10 +36,20 @@ def submit(
 
 
 def _queue(
-    kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
+    kind: OperationKind,
+    *,
+    requested_by: Any,
+    origin: Origin,
+    arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     operation = create_operation(
-        kind, origin=origin, state=OperationState.QUEUED, requested_by=requested_by, arguments=arguments
+        kind,
+        origin=origin,
+        state=OperationState.QUEUED,
+        requested_by=requested_by,
+        arguments=arguments,
+        due_at=due_at,
     )
     operation.queue_task = async_task("tvarr_backup.tasks.run_operation", operation.pk, task_name=str(operation.pk))
     operation.save(update_fields=["queue_task"])
@@ -63,13 +74,35 @@ def scheduled_backup() -> None:
     reconcile()
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if not schedule.take_up():
+            due = schedule.take_up()
+            if not due:
                 return
-            operation = _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE)
+            operation = _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, due_at=due)
     except OperationRunning as problem:
         logger.info("schedule.waiting", reason=str(problem))
     except TvarrBackupError as problem:
         schedule.take_up()
         logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+    else:
+        logger.info("schedule.due", **operation.as_context())
+
+
+def scheduled_check() -> None:
+    """The task of every night: ask for the check that is due, of the backup that was verified longest ago.
+
+    While something else is open or due it is left to a later look of the worker. Delivered twice it asks once.
+    """
+    reconcile()
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            due = schedule.check_due(datetime.now(UTC))
+            if not due:
+                return
+            arguments = {"longest_ago": True}
+            operation = _queue(
+                OperationKind.VERIFY, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
+            )
+    except OperationRunning as problem:
+        logger.info("schedule.waiting", reason=str(problem))
     else:
         logger.info("schedule.due", **operation.as_context())

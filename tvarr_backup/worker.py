@@ -125,10 +125,11 @@ class Worker:
         self._has_reconciled = True
 
     def _look_at_schedule(self) -> None:
-        """Queue the scheduled backup if it is due; the first time also one that a dead worker had taken."""
+        """Queue the scheduled backup if it is due, else the nightly check; the first time also what a dead worker had taken."""
         schedule.arm(worker_starts=not self._has_armed)
         self._has_armed = True
         scheduler(broker=self._broker)
+        schedule.hand_out_check()
 
     # --- Claiming ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from tests.factories import FilterFactory, UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 
@@ -153,6 +155,24 @@ def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> Non
     assert catalogue.find_backup(folder, row.filename).sidecar.protected
     run_action(admin_client, "unprotect", row)
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
+
+
+def protect_for(folder: Path, row: Backup, hours: int) -> None:
+    """As a restore protects what was there before."""
+    end = datetime.now(UTC) + timedelta(hours=hours)
+    with work_in(folder) as work:
+        made = catalogue.find_backup(folder, row.filename)
+        catalogue.rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+
+
+def test_a_protection_with_an_end_is_shown_with_it_and_over_after_it(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    for hours in (1, -1):
+        protect_for(folder, row, hours)
+        for address in (list_url(Backup), change_url(row)):
+            assert ("protected until" in text_of(admin_client.get(address))) is (hours > 0)
+    run_action(admin_client, "delete_selected", row, post="yes")
+    assert not (folder / row.filename).exists()
 
 
 def test_one_is_downloaded_as_it_lies_there(admin_client: Client, folder: Path) -> None:
@@ -392,14 +412,32 @@ def test_the_schedule_follows_what_is_stored(admin_client: Client, folder: Path)
     assert "Scheduled backups are off" in text_of(admin_client.get(address))
 
 
-def test_settings_tell_how_the_last_scheduled_backup_ended(admin_client: Client, folder: Path) -> None:
+@pytest.mark.parametrize("kind", [OperationKind.BACKUP, OperationKind.VERIFY])
+def test_settings_tell_how_the_last_scheduled_one_ended(
+    admin_client: Client, folder: Path, kind: OperationKind
+) -> None:
     address = change_url(BackupSettings(pk=1))
-    assert "none yet" in text_of(admin_client.get(address))
-    operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
+    assert text_of(admin_client.get(address)).count("none yet") == 2
+    operation = create_operation(kind, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
     Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
     response = admin_client.get(address)
     assert "UTC: Failed. The disk is full." in text_of(response)
+    assert text_of(response).count("none yet") == 1
     assert change_url(operation) in response.content.decode()
+
+
+def test_settings_tell_since_when_a_backup_is_overdue(admin_client: Client, folder: Path) -> None:
+    address = change_url(BackupSettings(pk=1))
+    assert "overdue" not in text_of(admin_client.get(address))
+    schedule.arm()
+    Schedule.objects.update(next_run=datetime(2026, 1, 1, 2, tzinfo=UTC))
+    words = "Thursday, 01 January 2026, 02:00 UTC is overdue: is the worker running?"
+    assert words in text_of(admin_client.get(address))
+
+
+def test_settings_tell_what_is_stored_and_cannot_be_read(admin_client: Client, folder: Path) -> None:
+    BackupSettings.objects.create(pk=1, cron="@sunrise")
+    assert "Counts as not set: cron “@sunrise” is not" in text_of(admin_client.get(change_url(BackupSettings(pk=1))))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -33,6 +34,7 @@ from tvarr_backup.backups.catalogue import (
     protect_backup,
     publish_backup,
     read_folder,
+    rewrite_sidecar,
 )
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import parse_name
@@ -382,6 +384,12 @@ class TestProtecting:
         assert protect_backup(folder, NAME, protected=True).sidecar.note == "nightly"
         assert protect_backup(folder, NAME, note="").sidecar.protected
 
+    def test_a_person_who_protects_it_does_so_without_an_end(self, made: Backup, folder: Path) -> None:
+        with work_in(folder) as work:
+            rewrite_sidecar(folder, work, made, protected=True, protected_until=NOW)
+        assert protect_backup(folder, NAME, note="x").sidecar.protected_until == NOW
+        assert protect_backup(folder, NAME, protected=True).sidecar.protected_until is None
+
     def test_nothing_is_written_where_nothing_changes(self, made: Backup, folder: Path) -> None:
         before = (folder / META).stat()
         protect_backup(folder, NAME, protected=False, note="nightly")
@@ -452,6 +460,21 @@ class TestDeleting:
         with pytest.raises(BackupProtected, match="is protected; lift the protection before you delete it"):
             delete_backup(folder, NAME)
         assert state(folder) == before
+
+    @pytest.mark.parametrize(("hours", "gone"), [(1, False), (-1, True)])
+    def test_a_protection_with_an_end_is_heeded_until_then(
+        self, made: Backup, folder: Path, hours: int, *, gone: bool
+    ) -> None:
+        end = datetime.now(UTC) + timedelta(hours=hours)
+        with work_in(folder) as work:
+            rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+        with (
+            contextlib.nullcontext()
+            if gone
+            else pytest.raises(BackupProtected, match=f"until {end:%Y-%m-%d %H:%M} UTC")
+        ):
+            delete_backup(folder, NAME)
+        assert (folder / NAME).exists() is not gone
 
     @pytest.mark.parametrize("what", sorted(set(SPOILT) - {"archive is a folder"}))
     def test_what_is_broken_is_deleted_when_a_person_wants_it(self, made: Backup, folder: Path, what: str) -> None:

@@ -79,10 +79,16 @@ def test_protected_manual_uploaded_and_tvarrs_own_neither_go_nor_count(changes: 
     assert removed([*spared, *FIVE], keep=2, days=50) == ["b95", "b96", "b97"]
 
 
-@pytest.mark.parametrize(("days_old", "gone"), [(6.9, []), (7.1, ["b1"])])
-def test_a_copy_made_before_a_restore_is_protected_for_seven_days(days_old: float, gone: list[str]) -> None:
-    copy = backup(1, days_old=days_old, kind=BackupKind.PRE_RESTORE, protected=True)
+@pytest.mark.parametrize(("days", "gone"), [(0.1, []), (-0.1, ["b1"])])
+def test_a_copy_made_before_a_restore_counts_once_its_protection_is_over(days: float, gone: list[str]) -> None:
+    end = NOW + timedelta(days=days)
+    copy = backup(1, kind=BackupKind.PRE_RESTORE, protected=True, protected_until=end)
     assert removed([copy, *FIVE], keep=5) == gone
+
+
+def test_a_copy_made_before_a_restore_stays_whatever_its_age_when_a_person_protects_it() -> None:
+    copy = backup(1, days_old=400, kind=BackupKind.PRE_RESTORE, protected=True)
+    assert removed([copy, *FIVE], keep=5, days=50) == []
 
 
 def test_an_unprotected_copy_made_before_a_restore_counts_at_once() -> None:

@@ -112,6 +112,7 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
     assert safety["note"] == f"before restoring {name}"
+    assert "  protected until 2" in attached_installation.ok("backup", "list").splitlines()[0]
     assert attached_installation.ok("backup", "verify", safety["filename"]).endswith("good (9 checks)\n")
     assert f"{safety['filename']} would replace" in attached_installation.ok("backup", "undo-restore")
     assert content(live) == then

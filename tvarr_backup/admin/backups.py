@@ -15,6 +15,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_POST
 
@@ -87,7 +88,7 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.display(description="protected", ordering="protected")
     def shown_protected(self, backup: Backup) -> str:
-        return "protected" if backup.protected else ""
+        return _protection(backup)
 
     @admin.display(description="problems")
     def shown_problem(self, backup: Backup) -> str:
@@ -333,6 +334,12 @@ def _data(backup: Backup) -> dict[str, Any]:
         return {}
 
 
+def _protection(backup: Backup) -> str:
+    if not backup.protected or backup.protected_until is None:
+        return "protected" if backup.protected else ""
+    return f"protected until {timezone.localtime(backup.protected_until):%Y-%m-%d %H:%M %Z}"
+
+
 def _open_operation() -> Operation | None:
     return Operation.objects.filter(finished_at=None).first()
 
@@ -343,7 +350,7 @@ def _named(backup: Backup, only: str | None) -> str:
         for word in (
             backup.note,
             "the only checked backup" if backup.pk == only else "",
-            "protected" if backup.protected else "",
+            _protection(backup),
         )
         if word
     )

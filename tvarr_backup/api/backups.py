@@ -23,7 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.api.downloads import ARCHIVE_TYPE, download
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
-from tvarr_backup.api.schedule import ScheduleSerializer
+from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text
 from tvarr_backup.api.uploads import UploadFormSerializer, take_in
@@ -36,7 +36,6 @@ from tvarr_backup.operations.models import BackupState, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import change_backup, run_here
-from tvarr_backup.operations.schedule import schedule_as_data
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 
@@ -58,6 +57,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "seq": 42,
     "kind": "manual",
     "note": "before the new provider",
+    "protected_until": None,
     "database_checksum": "sha256:" + "5c" * 32,
     "schema": "tvarr 029",
     "sqlite_version": "3.45.1",
@@ -94,6 +94,9 @@ class BackupSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField(help_text="Higher is newer, whatever the clock says.")
     kind = serializers.ChoiceField(choices=[kind.value for kind in BackupKind])
     note = serializers.CharField(allow_blank=True)
+    protected_until = serializers.DateTimeField(
+        allow_null=True, help_text="Of a copy made before a restore: then it counts as an automatic backup."
+    )
     database_checksum = serializers.CharField(allow_blank=True)
     schema = serializers.CharField(allow_blank=True, help_text="The state of the tables.")
     sqlite_version = serializers.CharField(allow_blank=True)
@@ -291,7 +294,7 @@ class BackupList(_BackupView):
                 "backups": [shown(backup, request, folder, required=required) for backup in listing.backups],
                 "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
                 "backup_directory": str(folder) if _is_administrator(request) else None,
-                "schedule": schedule_as_data(),
+                "schedule": shown_schedule(),
             }
         )
 

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,10 @@ def protect_backup(
 ) -> Backup:
     """Set or lift the protection, and change the note; `None` leaves either as it is. Only the sidecar is written.
 
+    Whoever protects a backup does so for good, also where its protection had an end.
     Raises `PreconditionFailed` where the backup's mark is none of `only_if`.
     """
-    changes: dict[str, Any] = {} if protected is None else {"protected": protected}
+    changes: dict[str, Any] = {} if protected is None else {"protected": protected, "protected_until": None}
     if note is not None:
         changes["note"] = checked_note(note)
     with work_in(folder) as work:
@@ -121,8 +123,10 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
         try:
             backup = find_backup(folder, filename)
             _require_mark(backup, only_if)
-            if backup.sidecar.protected:
-                raise BackupProtected(f"{filename} is protected; lift the protection before you delete it.")
+            if backup.sidecar.is_protected(datetime.now(UTC)):
+                until = backup.sidecar.protected_until
+                end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+                raise BackupProtected(f"{filename} is protected{end}; lift the protection before you delete it.")
         except BackupBroken:  # a person's wish is enough for what is no backup
             if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
                 raise

@@ -12,9 +12,6 @@ from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 
-PRE_RESTORE_KEPT = timedelta(days=7)
-"""For so long the copy that a restore made is protected; then it counts as an automatic one."""
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -68,18 +65,10 @@ def prune(
         return doomed
 
 
-def is_protected(sidecar: Sidecar, now: datetime) -> bool:
-    """Whether a backup is under protection now: what a restore set aside is so for seven days only."""
-    if sidecar.kind is BackupKind.PRE_RESTORE:
-        return sidecar.protected and now - sidecar.created_at <= PRE_RESTORE_KEPT
-    return sidecar.protected
-
-
 def is_good(sidecar: Sidecar) -> bool:
     """Whether its last check found no problem."""
     return sidecar.checked is not None and not sidecar.checked.problems
 
 
 def _is_automatic(sidecar: Sidecar, now: datetime) -> bool:
-    automatic = sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
-    return automatic and not is_protected(sidecar, now)
+    return sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE) and not sidecar.is_protected(now)

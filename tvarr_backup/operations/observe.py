@@ -6,13 +6,13 @@ what to do about it, and never raised.
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django_q.models import Schedule
 
@@ -36,7 +36,7 @@ from tvarr_backup.operations import schedule
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """For so long a database that others have locked is waited for."""
@@ -228,7 +228,7 @@ def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
 
 def _logged(sentence: str, problem: Error) -> str:
     """What a server says may name hosts and users, which not everybody who may look is to see."""
-    logger.warning("%s: %s", sentence, problem)
+    logger.warning("database.unusable", reason=f"{sentence}: {problem}")
     return f"{sentence}; the log says why."
 
 

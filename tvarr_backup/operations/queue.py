@@ -28,8 +28,9 @@ def release_claim(row: OrmQ, now: datetime, unstarted_for: timedelta) -> bool:
     """Let a task be delivered again that a worker claimed so long ago; whether it was.
 
     A worker claims a task by locking its row for the time of a retry, a day, and hands it on in memory: killed in
-    between, it leaves a task that nobody begins.
+    between, it leaves a task that nobody begins. A row that would have been locked in the future is one that was queued, or
+    claimed, before the clock was put back.
     """
-    if row.lock is None or row.lock - timedelta(seconds=Conf.RETRY) > now - unstarted_for or row.lock <= now:
+    if row.lock is None or row.lock <= now or now - unstarted_for < row.lock - timedelta(seconds=Conf.RETRY) <= now:
         return False
     return bool(OrmQ.objects.filter(pk=row.pk, lock=row.lock).update(lock=now))

@@ -16,18 +16,21 @@ from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.verify import Verification, verify_backup
-from tvarr_backup.errors import OperationCancelled, OperationInterrupted, TvarrBackupError
+from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
+from tvarr_backup.errors import BackupFolderUnusable, OperationCancelled, OperationInterrupted, TvarrBackupError
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
-from tvarr_backup.operations.track import Tracker, create_operation, track
+from tvarr_backup.operations.track import Tracker, create_operation, forget_old, track
 
 logger = structlog.stdlib.get_logger(__name__)
+
+_GOOD = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def run_here(
@@ -54,13 +57,14 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
     """Do the work of a running operation of this process; raises what ended it, after that was written down."""
     with track(operation, watch) as tracker:
         run(operation, tracker)
+    forget_old()
 
 
 def run(operation: Operation, tracker: Tracker) -> None:
     """Do the work, and give the tracker its result.
 
     - backup (`note`): `{"backup": metadata, "removed": [file names]}`
-    - verify (`filenames`, or none for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
+    - verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
@@ -68,15 +72,34 @@ def run(operation: Operation, tracker: Tracker) -> None:
       "before": rows by table, "after": rows by table}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
     """
+    if operation.origin == Origin.SCHEDULE:
+        _require_disk_of_before(conf.backup_folder())
     _WORK[OperationKind(operation.kind)](operation, tracker)
+
+
+def _require_disk_of_before(folder: Path) -> None:
+    """Raise `BackupFolderUnusable` where the disk of the folder is not mounted: an empty one lies in its place then.
+
+    Each backup keeps with its operation where its disk was mounted. One that a person makes there counts as their word
+    that the folder is right as it is.
+    """
+    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=_GOOD)
+    last = made.filter(arguments__folder=str(folder)).first()
+    if last is not None and not Path(last.arguments["disk"]).is_mount():
+        raise BackupFolderUnusable(
+            f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not "
+            "mounted now. Mount it; or make a backup by hand, if the folder is right as it is."
+        )
 
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
-    required = conf.required_schema()
+    required, folder = conf.required_schema(), conf.backup_folder()
+    operation.arguments |= {"folder": str(folder), "disk": str(disk_of(folder))}
+    operation.save(update_fields=["arguments"])
     backup = create_backup(
         conf.live_database(),
-        conf.backup_folder(),
+        folder,
         required,
         kind=kind,
         note=operation.arguments.get("note", ""),
@@ -169,6 +192,8 @@ def next_to_go() -> list[str]:
 def _verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = conf.backup_folder(), conf.required_schema()
     listing = read_folder(folder)
+    if operation.arguments.get("longest_ago"):
+        _choose(operation, listing.backups)
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
@@ -193,6 +218,13 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
+
+
+def _choose(operation: Operation, backups: Iterable[Backup]) -> None:
+    """Keep with the operation which backup it is about."""
+    chosen = next_to_verify(backups, datetime.now(UTC))
+    operation.arguments |= {"filenames": [chosen.filename] if chosen else []}
+    operation.save(update_fields=["arguments"])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:

@@ -47,6 +47,9 @@ from tvarr_backup.operations.process import this_process
 logger = structlog.stdlib.get_logger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
+KEPT = 5000
+"""So many operations that have ended are kept."""
+_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
 _ATTEMPTS_TO_END = 3
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -96,6 +99,7 @@ def create_operation(
     state: OperationState,
     requested_by: Any = None,
     arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     """A new operation on the protected database: `queued`, or `running` for who does it here and now.
 
@@ -109,6 +113,7 @@ def create_operation(
         requested_by=requested_by,
         arguments=dict(arguments or {}),
         database=str(conf.live_database()),
+        due_at=due_at,
         created_at=now,
     )
     if state == OperationState.RUNNING:
@@ -341,6 +346,13 @@ def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     else:
         state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
         tracker.end(state, message="\n".join(tracker.sentences))
+
+
+def forget_old() -> None:
+    """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
+    oldest = Operation.objects.exclude(state__in=OPEN_STATES).values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
+    with contextlib.suppress(OperationalError):  # locked, or no room: the next operation does it
+        Operation.objects.filter(pk__in=list(oldest)).delete()
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:

@@ -16,7 +16,6 @@ from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf
-from tvarr_backup.backups import retention
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
@@ -286,7 +285,8 @@ def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str
 
 def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     sidecar = backup.sidecar
-    protected = "protected" if retention.is_protected(sidecar, datetime.now(UTC)) else ""
+    end = f" until {_time(sidecar.protected_until)}" if sidecar.protected_until else ""
+    protected = f"protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
     state = state_of(sidecar, required).label
     note = sidecar.note
     return (
