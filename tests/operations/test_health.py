@@ -183,17 +183,15 @@ def test_a_file_that_is_not_ours_is_told(
 
 def test_our_own_database_of_an_older_version_is_to_be_prepared(db: None) -> None:
     with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0003_origin_api'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0004_scheduled_times'")
     assert said(Subject.DEFAULT) == ("sick", "It is not up to date with this version; run `manage.py prepare`.")
 
 
 def test_a_stored_schedule_that_is_none_is_told() -> None:
     BackupSettings.objects.create(pk=1, cron="at tea time")
     state, sentence = said(Subject.DEFAULT)
-    assert state == "sick"
-    assert sentence.startswith(
-        "The backup settings stored in it cannot be read: 'at tea time' is no time of a schedule"
-    )
+    assert state == "warning"
+    assert sentence.startswith("A stored setting makes no sense, and counts as not set: cron “at tea time”")
 
 
 def test_tvarrs_own_database_is_attached(attached: Path) -> None:

@@ -706,7 +706,7 @@ def test_damage_that_is_found_needs_attention_and_is_logged(
     run_operation(operation.pk)
     assert schedule_as_data()["last_check"]["state"] == "attention"
     assert name in schedule_as_data()["last_check"]["message"]
-    assert [record.levelname for record in caplog.records if name in record.getMessage()] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if name in record.getMessage()] == ["ERROR", "WARNING"]
 
 
 def test_a_check_of_nothing_succeeds(folder: Path, attached: Path, older: Operation) -> None:

@@ -188,6 +188,9 @@ def _last_good(listing: Listing | None) -> Backup | None:
 def _check_default(seen: Seen) -> Check:
     if seen.kept_problem:
         return Check(Subject.DEFAULT, State.SICK, seen.kept_problem)
+    if seen.kept is not None and seen.kept.setting_problems:
+        sentence = "A stored setting makes no sense, and counts as not set: "
+        return Check(Subject.DEFAULT, State.WARNING, sentence + " ".join(seen.kept.setting_problems))
     return Check(Subject.DEFAULT, State.OK, "It answers, and is up to date.")
 
 

@@ -19,7 +19,7 @@ from django_q.models import Schedule
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.create import require_room_for_backup
-from tvarr_backup.backups.cron import Timetable, parse_cron
+from tvarr_backup.backups.cron import Timetable
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -55,6 +55,7 @@ class Kept:
     queued: tuple[Operation, ...]
     last_scheduled: Operation | None
     has_made_backups: bool
+    setting_problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -157,27 +158,23 @@ def _look_at_default() -> tuple[Kept | None, str]:
         return None, _with_advice(problem, "Put it back as it was.")
     except Error as problem:
         return None, _logged("This program's own database cannot be used", problem)
-    except ValueError as problem:
-        return None, f"The backup settings stored in it cannot be read: {problem}"
 
 
 def _what_is_kept() -> Kept:
-    """Raises `ValueError` where the stored schedule is none."""
     stored = BackupSettings.load()
-    timetable = stored.timetable()
-    parse_cron(timetable.cron)
     operations = Operation.objects.defer("arguments", "result")
     open_ones = list(operations.filter(state__in=OPEN_STATES).order_by("created_at"))
     row = Schedule.objects.filter(name=schedule.NAME).first()
     backups = operations.filter(kind=OperationKind.BACKUP)
     return Kept(
         is_scheduled=stored.is_scheduled(),
-        timetable=timetable,
+        timetable=stored.timetable(),
         due=row and row.next_run,
         running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
         queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
+        setting_problems=tuple(stored.problems()),
     )
 
 
