@@ -401,6 +401,16 @@ def test_a_time_that_comes_again_within_the_hour_was_done(minutes: int, *, again
     assert schedule_as_data()["next_runs"][0] == row().next_run.isoformat()
 
 
+def test_a_time_that_was_armed_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
+    """By a day, hours ago: what was done then is dated within the hour now."""
+    cron, time = soon(30)
+    change_settings({"cron": cron})
+    ended(OperationState.SUCCEEDED, due_at=time)
+    arm()
+    assert row().next_run == time
+    assert schedule_as_data()["next_runs"][0] == time.isoformat()
+
+
 def test_a_clock_that_is_put_back_before_the_task_runs_does_not_make_it_twice() -> None:
     cron, time = soon(5)
     change_settings({"cron": cron})
