@@ -189,12 +189,10 @@ def test_the_last_run_is_told_with_its_end() -> None:
     assert schedule_as_data()["last_run"] is None
     operation = ended(OperationState.FAILED, error="The disk is full.")
     ended(OperationState.SUCCEEDED, kind=OperationKind.VERIFY)
-    assert schedule_as_data()["last_run"] == {
+    times = {name: getattr(operation, name).isoformat() for name in ("due_at", "started_at", "finished_at")}
+    assert schedule_as_data()["last_run"] == times | {
         "operation": str(operation.pk),
         "state": "failed",
-        "due_at": operation.due_at.isoformat(),
-        "started_at": operation.started_at.isoformat(),
-        "finished_at": operation.finished_at.isoformat(),
         "message": "The disk is full.",
         "filename": None,
     }

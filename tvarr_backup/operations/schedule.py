@@ -95,8 +95,10 @@ def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
     """The time that came more than five minutes ago and whose backup has not been asked for; `None` otherwise."""
     if not stored.is_scheduled():
         return None
-    times = Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE)
-    return times.values_list("next_run", flat=True).first()
+    late: datetime | None = (
+        Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE).values_list("next_run", flat=True).first()
+    )
+    return late
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
@@ -137,7 +139,7 @@ def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat()
+    return None if moment is None else moment.isoformat()
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
