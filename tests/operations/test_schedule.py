@@ -190,12 +190,10 @@ def test_the_last_run_is_told_with_its_end() -> None:
     assert schedule_as_data()["last_run"] is None
     operation = ended(OperationState.FAILED, error="The disk is full.")
     ended(OperationState.SUCCEEDED, kind=OperationKind.VERIFY)
-    assert schedule_as_data()["last_run"] == {
+    times = {name: getattr(operation, name).isoformat() for name in ("due_at", "started_at", "finished_at")}
+    assert schedule_as_data()["last_run"] == times | {
         "operation": str(operation.pk),
         "state": "failed",
-        "due_at": operation.due_at.isoformat(),
-        "started_at": operation.started_at.isoformat(),
-        "finished_at": operation.finished_at.isoformat(),
         "message": "The disk is full.",
         "filename": None,
     }
@@ -400,6 +398,16 @@ def test_a_time_that_comes_again_within_the_hour_was_done(minutes: int, *, again
     change_settings({"cron": cron})
     assert row().next_run == (time if again else time + timedelta(days=1))
     assert schedule_as_data()["next_runs"][0] == row().next_run.isoformat()
+
+
+def test_a_time_that_was_armed_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
+    """By a day, hours ago: what was done then is dated within the hour now."""
+    cron, time = soon(30)
+    change_settings({"cron": cron})
+    ended(OperationState.SUCCEEDED, due_at=time)
+    arm()
+    assert row().next_run == time
+    assert schedule_as_data()["next_runs"][0] == time.isoformat()
 
 
 def test_a_clock_that_is_put_back_before_the_task_runs_does_not_make_it_twice() -> None:

@@ -84,20 +84,21 @@ def describe(stored: BackupSettings) -> str:
 
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
-    """The next times in the zone of the timetable that have not been done; none while it is off."""
+    """The next times in the zone of the timetable; none while it is off."""
     if not stored.is_scheduled():
         return []
-    done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
-    latest = done.aggregate(latest=Max("due_at"))["latest"]
-    return list(islice(stored.timetable().times_after(latest or now), number))
+    first = _next_time(stored, now, Schedule.objects.filter(name=NAME).first())
+    return [first, *islice(stored.timetable().times_after(first), number - 1)]
 
 
 def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
     """The time that came more than five minutes ago and whose backup has not been asked for; `None` otherwise."""
     if not stored.is_scheduled():
         return None
-    times = Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE)
-    return times.values_list("next_run", flat=True).first()
+    late: datetime | None = (
+        Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE).values_list("next_run", flat=True).first()
+    )
+    return late
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
@@ -138,7 +139,7 @@ def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and moment.isoformat()
+    return None if moment is None else moment.isoformat()
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
@@ -184,8 +185,8 @@ def arm(*, worker_starts: bool = False) -> None:
             rows.delete()
             return
         now = datetime.now(UTC)
-        (time,) = [_cut_off(now)] if _cut_off(now) else next_runs(stored, now, 1)
         row = rows.first()
+        time = _cut_off(now) or _next_time(stored, now, row)
         if row is None:
             Schedule.objects.create(name=NAME, func=_TASK, schedule_type=Schedule.ONCE, repeats=_ARMED, next_run=time)
         elif row.repeats == _HANDED_OUT:
@@ -210,8 +211,19 @@ def take_up() -> datetime | None:
         return None
     now = datetime.now(UTC)
     put_back = now < row.next_run <= now + _PUT_BACK
-    (time,) = next_runs(stored, row.next_run if put_back else now, 1)
+    time = next(stored.timetable().times_after(row.next_run if put_back else now))
     return row.next_run if handed_out.update(repeats=_ARMED, next_run=time) else None
+
+
+def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> datetime:
+    """The next time of the timetable that has not been done. One that the row is armed for has not, whatever was before."""
+    timetable = stored.timetable()
+    time = next(timetable.times_after(now))
+    if row is not None and row.next_run == time:
+        return time
+    done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
+    latest = done.aggregate(latest=Max("due_at"))["latest"]
+    return next(timetable.times_after(latest)) if latest else time
 
 
 def _cut_off(now: datetime) -> datetime | None:
