@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -71,7 +71,7 @@ class Image:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
-    def words(self, command: Sequence[str], *, data: Path | None = None, **environment: str) -> list[str]:
+    def words(self, command: Sequence[str], environment: Mapping[str, str], data: Path | None = None) -> list[str]:
         """What runs a command in it: with `data` as an engine would run the image, without as a step of its build."""
         uid, _, gid = self.user.partition(":")
         keep = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if data else []
@@ -164,7 +164,7 @@ def _run(image: Image, command: Sequence[str]) -> None:
         given["PIP_CERT"] = "/tmp/certificates"
     for place, content in carried.items():
         (image.root / place[1:]).write_bytes(content)
-    subprocess.run(image.words(command, **given), check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(image.words(command, given), check=True, stdin=subprocess.DEVNULL)
     for place in carried:
         (image.root / place[1:]).unlink()
 
@@ -202,14 +202,14 @@ def try_out(image: Image, folder: Path) -> None:
         port = str(listener.getsockname()[1])
 
     def inside(*command: str) -> subprocess.CompletedProcess[str]:
-        words = image.words(command, data=data, TVARR_SERVER_PORT=port)
+        words = image.words(command, {"TVARR_SERVER_PORT": port}, data)
         return subprocess.run(words, capture_output=True, text=True, check=False)
 
     refused = inside("touch", "/usr/written", "/opt/tvarr-backup/written")
     assert refused.stderr.count("Read-only file system") == 2, refused
     begun = time.monotonic()
     with (folder / "log").open("wb") as log:
-        words = image.words([*image.entrypoint, *image.command], data=data, TVARR_SERVER_PORT=port)
+        words = image.words([*image.entrypoint, *image.command], {"TVARR_SERVER_PORT": port}, data)
         running = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
     try:
         while not _answers(f"http://127.0.0.1:{port}/admin/login/"):
