@@ -45,9 +45,9 @@ class Command(BaseCommand):
 def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
     command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # whatever the working directory is
+    command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
-    command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
 
 
