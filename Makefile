@@ -7,10 +7,10 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools lint format bench demo-data openapi lock
+.PHONY: help setup run test test-long fault-tools lint format bench demo-data openapi wheel image-rehearsal lock
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/complete  ## Make .venv from the lock file (done by the other targets)
 
@@ -61,6 +61,14 @@ demo-data: setup  ## Fill the database with fictional channels and programmes (C
 openapi: setup  ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
+wheel: setup  ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build --no-isolation
+
+# Beside root it takes debootstrap, unshare and a mirror of Debian.
+image-rehearsal:  ## Carry out the Dockerfile's steps in a clean root, start the result, back up, stop
+	$(PYTHON) deploy/rehearse_image.py
+
 lock: setup  ## Renew the lock files from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --group dev pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --constraint requirements/dev.txt --group build --output-file requirements/build.txt

@@ -2,7 +2,6 @@
 
 import socket
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -10,8 +9,7 @@ from django.core.management.utils import get_random_secret_key
 
 from config import env, logs
 from config.routers import DEFAULT, TVARR
-
-BASE_DIR = Path(__file__).resolve().parent.parent
+from tvarr_backup.program import ASSETS
 
 # --- Where things are ------------------------------------------------------------------------------------------------
 
@@ -43,6 +41,8 @@ ALLOWED_HOSTS = [
     *("localhost", "127.0.0.1", "[::1]"),  # whoever looks after a container asks from within it
 ]
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+# Who is believed about HTTPS. It is gunicorn that asks; Django's own setting would believe everybody's header.
+FORWARDED_ALLOW_IPS = env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -89,7 +89,7 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [ASSETS / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -114,7 +114,7 @@ TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [ASSETS / "static"]
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # served from where they are: no collecting step to forget
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from tvarr_backup import models, tvarr_database
+from tvarr_backup import models, program, tvarr_database
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.retention import Policy
@@ -72,14 +72,14 @@ def require_prepared() -> None:
     """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
     if tvarr_state() in (State.MISSING, State.EMPTY):
         raise DatabaseMissing(
-            f"There is no database at {database_path(tvarr_alias())} yet; run `manage.py prepare` first."
+            f"There is no database at {database_path(tvarr_alias())} yet; run `{program.NAME} prepare` first."
         )
     for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
         if alias == tvarr_alias() and is_attached(alias):
             continue
         if not database_path(alias).exists() or not is_up_to_date(alias):
             raise DatabaseNotPrepared(
-                f"{database_path(alias)} is not up to date with this version; run `manage.py prepare` first."
+                f"{database_path(alias)} is not up to date with this version; run `{program.NAME} prepare` first."
             )
 
 

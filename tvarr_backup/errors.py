@@ -50,7 +50,7 @@ class DatabaseNewer(DatabaseUnusable):
 
 
 class DatabaseNotPrepared(DatabaseUnusable):
-    """`manage.py prepare` has not been run since this version was installed."""
+    """`prepare` has not been run since this version was installed."""
 
     code = "database_not_prepared"
 

@@ -19,6 +19,7 @@ NONSENSE = [
     ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon"),
     ("ALLOWED_HOSTS", "https://harbour.example"),
     ("CSRF_TRUSTED_ORIGINS", "harbour.example"),
+    ("FORWARDED_ALLOW_IPS", "harbour.example"),
     ("SECRET_KEY_FILE", "/nowhere/key"),
 ]
 

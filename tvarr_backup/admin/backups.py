@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_POST
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.durable import open_regular
@@ -35,9 +35,7 @@ from tvarr_backup.operations.run import change_backup, next_to_go, run_here
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 
-_WAITING = (
-    "No worker seems to run, so this waits: start one with `manage.py worker`, or everything with `manage.py up`."
-)
+_WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
 
 
 def _may(request: HttpRequest, permission: str) -> bool:

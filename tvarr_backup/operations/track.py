@@ -26,7 +26,7 @@ from django.db.models import QuerySet
 from django_q.exceptions import TimeoutException
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.errors import (
     InternalError,
@@ -152,7 +152,7 @@ def _describe_open(operation: Operation) -> str:
     worker = (
         "The worker runs and will begin it; try again when it is done."
         if worker_seems_alive()
-        else "No worker seems to run: start one with `manage.py worker`, or cancel what waits."
+        else f"No worker seems to run: start one with `{program.NAME} worker`, or cancel what waits."
     )
     return f"A {kind} waits since {since:%Y-%m-%d %H:%M:%S} UTC, {who}. {worker}"
 
