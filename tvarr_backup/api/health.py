@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tvarr_backup import program
 from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
 from tvarr_backup.api.queries import require_known_parameters
@@ -45,7 +46,7 @@ class _LooksAtAll(APIView):
         except DatabaseUnusable as problem:
             raise type(problem)(
                 "Not ready: this program's own database does not answer, and without it nobody can be told more here. "
-                "`manage.py status` on the machine says more."
+                f"`{program.NAME} status` on the machine says more."
             ) from problem
         super().initial(request, *args, **kwargs)
         require_known_parameters(request, ())

@@ -14,6 +14,7 @@ from typing import Any
 import humanize
 from django.utils import timezone
 
+from tvarr_backup import program
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.retention import is_good
 from tvarr_backup.backups.sidecar import BackupKind
@@ -206,8 +207,8 @@ def _check_worker(seen: Seen) -> Check:
     return Check(
         Subject.WORKER,
         State.SICK,
-        "No worker seems to run, so nothing that is asked for or due is done. Start one with `manage.py worker`, or "
-        "everything with `manage.py up`.",
+        f"No worker seems to run, so nothing that is asked for or due is done. Start one with `{program.NAME} worker`, or "
+        f"everything with `{program.NAME} up`.",
     )
 
 
@@ -245,7 +246,7 @@ def _check_schedule(seen: Seen, expected: _Expected) -> Check:
             Subject.SCHEDULE,
             State.WARNING,
             f"The last scheduled backup, of {_time(last.created_at)}, {_BAD_ENDS[last.state]}: {last.error or last.message} "
-            f"The next is due {_time(next_run)}; `manage.py backup create` makes one now.",
+            f"The next is due {_time(next_run)}; `{program.NAME} backup create` makes one now.",
         )
     return Check(Subject.SCHEDULE, State.OK, f"{kept.timetable.describe()}; the next is due {_time(next_run)}.")
 
@@ -309,7 +310,7 @@ def _check_backups(seen: Seen) -> Check:
     return Check(
         Subject.BACKUPS,
         State.WARNING,
-        f"Not to be relied on: {named}. `manage.py backup show` says more of each, `backup delete` removes it.",
+        f"Not to be relied on: {named}. `{program.NAME} backup show` says more of each, `backup delete` removes it.",
     )
 
 
@@ -332,14 +333,14 @@ def _check_restore(seen: Seen) -> Check:
     return Check(
         Subject.RESTORE,
         State.WARNING,
-        f"The restore of {unfinished.backup} was not finished. `manage.py backup recover` settles it, or says what stands in "
+        f"The restore of {unfinished.backup} was not finished. `{program.NAME} backup recover` settles it, or says what stands in "
         "the way; what was there before is kept until then.",
     )
 
 
 _NO_DEFAULT = "this program's own database cannot be used"
 _NO_FOLDER = "the backup folder cannot be read"
-_MAKE_ONE = "`manage.py backup create` makes one, or says what stands in the way."
+_MAKE_ONE = f"`{program.NAME} backup create` makes one, or says what stands in the way."
 
 
 def _unknown(subject: Subject, why: str) -> Check:

@@ -16,7 +16,7 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django_q.models import Schedule
 
-from tvarr_backup import conf, schema, tvarr_database
+from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.create import require_room_for_backup
 from tvarr_backup.backups.cron import Timetable
@@ -138,11 +138,11 @@ def require_default() -> None:
             path, lambda _path, connection: schema.table_names(connection), timeout_seconds=PATIENCE_SECONDS
         )
     except DatabaseMissing as problem:
-        raise DatabaseMissing(f"{problem} Bring it back, or run `manage.py prepare` to begin anew.") from problem
+        raise DatabaseMissing(f"{problem} Bring it back, or run `{program.NAME} prepare` to begin anew.") from problem
     if schema.TVARRS_OWN_TABLE in tables:
         raise DatabaseForeign(f"DATABASE_URL names tvarr's own database, {path}; allowed is one of ours.")
     if "django_migrations" not in tables:
-        raise DatabaseNotPrepared(f"{path} has none of our tables; run `manage.py prepare`.")
+        raise DatabaseNotPrepared(f"{path} has none of our tables; run `{program.NAME} prepare`.")
 
 
 # --- Databases -------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _look_at_default() -> tuple[Kept | None, str]:
     try:
         require_default()
         if not conf.is_up_to_date(DEFAULT_DB_ALIAS):
-            raise DatabaseNotPrepared("It is not up to date with this version; run `manage.py prepare`.")
+            raise DatabaseNotPrepared(f"It is not up to date with this version; run `{program.NAME} prepare`.")
         return _what_is_kept(), ""
     except DatabaseUnusable as problem:
         return None, _with_advice(problem, "Put it back as it was.")
@@ -204,7 +204,7 @@ def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     if state is schema.State.EMPTY:
         raise DatabaseMissing(f"{path} is empty.")
     if schema.is_older(schema.schema_of(connection, required), required):
-        raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `manage.py prepare`.")
+        raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
     for table in required.columns:
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
@@ -217,7 +217,7 @@ def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
         return f"{problem} {for_damage}"
     if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
         return (
-            f"{problem} Bring it back, or make a new one (`manage.py prepare`, with `--create` where TVARR_DATABASE_DSN names "
+            f"{problem} Bring it back, or make a new one (`{program.NAME} prepare`, with `--create` where TVARR_DATABASE_DSN names "
             "it) and restore a backup into that."
         )
     return str(problem)
