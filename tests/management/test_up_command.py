@@ -53,11 +53,11 @@ def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     with browser.open(f"{up.address}/", timeout=10) as page:
-        assert "/admin/login/" in page.url
+        assert "/sign-in/" in page.url
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())[0]
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(f"{up.address}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
+    with browser.open(f"{up.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
     assert page.url == f"{up.address}/admin/"
     assert "Encoding profiles" in text

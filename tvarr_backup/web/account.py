@@ -7,10 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView, PasswordChangeView
+from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse, reverse_lazy
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tvarr_backup.access.tokens import create_token, revoke_token, tokens_of
@@ -29,6 +31,13 @@ class SignIn(LoginView):
         return super().get_context_data(**kwargs) | {"first_start": settings.INITIAL_PASSWORD_PATH.exists()}
 
 
+def sign_in_to_admin(request: HttpRequest) -> HttpResponse:
+    """The admin's own address to sign in at leads to ours; who is signed in and sent there may not see the admin."""
+    if request.user.is_authenticated and not request.user.is_staff:
+        raise PermissionDenied
+    return redirect_to_login(request.GET.get("next", reverse("admin:index")))
+
+
 class Password(PasswordChangeView):
     """A new password for oneself."""
 
@@ -43,9 +52,13 @@ class Password(PasswordChangeView):
 
 
 @login_required
+@never_cache
 @require_http_methods(["GET", "POST"])
 def account(request: HttpRequest) -> HttpResponse:
-    """One's tokens; a POST makes one, whose secret is in this answer and never shown again."""
+    """One's tokens; a POST makes one, whose secret is in this answer and never shown again.
+
+    No redirection, because the secret would have to be kept for the page after it. Sent again, the name is taken.
+    """
     form = TokenForm(request.POST or None)
     secret = ""
     if form.is_valid():
@@ -68,6 +81,6 @@ def revoke(request: HttpRequest) -> HttpResponse:
     try:
         revoke_token(request.user.get_username(), name)
         messages.success(request, f"The token “{name}” is revoked: nobody can use it any more.")
-    except TokenNotFound as problem:
-        messages.error(request, str(problem))
+    except TokenNotFound:
+        messages.error(request, f"You have no token “{name}” any more; nothing was done.")
     return HttpResponseRedirect(reverse("account"))

@@ -17,4 +17,5 @@ urlpatterns = [
     path("account/tokens/revoke/", account.revoke, name="revoke"),
     path("sign-in/", account.SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("admin/login/", account.sign_in_to_admin),
 ]
