@@ -24,12 +24,13 @@ def folder(tmp_path: Path, settings: Any) -> Path:
 
 
 @pytest.fixture
-def signed_in(client: Client, db: None) -> SignIn:
+def signed_in(db: None) -> SignIn:
     """Signs somebody of a group in: Viewer, Operator or Administrator; "" is of none."""
 
     def sign_in(group: str = "Administrator") -> Client:
         user = UserFactory.create(is_superuser=False, is_staff=False)
         user.groups.set(Group.objects.filter(name=group))
+        client = Client()
         client.force_login(user)
         return client
 

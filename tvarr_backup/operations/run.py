@@ -13,7 +13,7 @@ from django.db import connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
@@ -140,9 +140,12 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
 
 def next_to_go() -> list[str]:
     """The file names of what the next clean-up removes."""
-    backups = read_folder(conf.backup_folder()).backups
-    doomed = retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))
-    return [backup.filename for backup in doomed]
+    return [backup.filename for backup in doomed_by(BackupSettings.load())]
+
+
+def doomed_by(stored: BackupSettings) -> list[Backup]:
+    """What a clean-up by these settings, stored or not, would remove now, oldest first."""
+    return retention.expired(read_folder(conf.backup_folder()).backups, stored.policy(), datetime.now(UTC))
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:

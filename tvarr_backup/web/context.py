@@ -24,6 +24,7 @@ class Entry:
 _PLACES = (
     ("Backups", "home", "operations.view_backup"),
     ("History", "history", "operations.view_operation"),
+    ("Settings", "settings", "operations.view_backupsettings"),
 )
 
 

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from tvarr_backup.web import account, backups, operations
+from tvarr_backup.web import account, backups, operations, schedule
 
 urlpatterns = [
     path("", backups.backups, name="home"),
@@ -12,6 +12,9 @@ urlpatterns = [
     path("operations/<pk>/", operations.operation, name="operation"),
     path("operations/<pk>/cancel/", operations.cancel, name="cancel-operation"),
     path("history/", operations.history, name="history"),
+    path("settings/", schedule.schedule, name="settings"),
+    path("settings/preview/", schedule.preview, name="settings-preview"),
+    path("settings/reset/", schedule.reset, name="reset-settings"),
     path("account/", account.account, name="account"),
     path("account/password/", account.Password.as_view(), name="password"),
     path("account/tokens/revoke/", account.revoke, name="revoke"),

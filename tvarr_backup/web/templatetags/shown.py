@@ -86,3 +86,9 @@ def seconds_taken(operation: Operation) -> str:
         return ""
     ended = operation.finished_at or datetime.now(UTC)
     return f"{(ended - operation.started_at).total_seconds():.0f} s"
+
+
+@register.filter
+def in_its_zone(time: datetime) -> str:
+    """Day, date, time and zone of a time of the schedule: as clocks show it in the schedule's own zone."""
+    return f"{time:%A}, {time.day} {time:%B %Y, %H:%M %Z}"
