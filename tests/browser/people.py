@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, Page, Request, Response
 
 from tests.installation import Installation
 from tests.ups import Up
@@ -45,13 +45,13 @@ AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding=
 PASSWORD = "wharf-lantern-41"
 
 _RUN_AXE = """async () => {
-    const found = await axe.run(document, {resultTypes: ["violations"]});
+    const found = await axe.run(document, {resultTypes: ["violations"], preload: false});
     return found.violations.map(each => `${each.id} (${each.impact}): ${each.help}: `
         + each.nodes.map(node => node.target.join(" ") + " " + node.html.slice(0, 200)).slice(0, 5).join(" | "));
 }"""
 _TELL_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", found =>
-        console.error(`CSP: ${found.violatedDirective} ${found.blockedURI} ${found.sample}`));
+        console.error(`CSP: ${found.violatedDirective} ${found.blockedURI} ${found.sample} in ${found.sourceFile} ${found.lineNumber}`));
 """
 
 
@@ -82,14 +82,14 @@ class Person:
     def __init__(self, context: BrowserContext, address: str, *, has_scripts: bool) -> None:
         self.address = address
         self._has_scripts = has_scripts
-        self._complaints: list[str] = []
+        self._complaints: list[tuple[str, str]] = []
         self._reached: set[str] = set()
         self._looked_at: set[str] = set()
         self._refused: set[str] = set()
         context.add_init_script(_TELL_VIOLATIONS)
         context.on("console", self._hear)
         context.on("request", self._see_request)
-        context.on("weberror", lambda error: self._complaints.append(f"script: {error.error}"))
+        context.on("weberror", lambda error: self._complaints.append((f"script: {error.error}", "")))
         self.page = context.new_page()
         self.page.on("framenavigated", self._see_frame)
 
@@ -97,12 +97,7 @@ class Person:
 
     def open(self, path: str, *, status: int = 200) -> Page:
         """Go to an address of the site, and look at the page."""
-        if status >= 400:
-            self._refused.add(self.address + path)
-        answer = self.page.goto(self.address + path)
-        assert answer is not None
-        assert answer.status == status, f"{path} was answered with {answer.status}"
-        self.look()
+        self._reach(self.page.goto(self.address + path), path, status)
         return self.page
 
     def press(self, name: str, *, status: int = 200) -> Page:
@@ -114,15 +109,17 @@ class Person:
         return self._go("link", name, status)
 
     def _go(self, role: Any, name: str, status: int) -> Page:
-        element = self.page.get_by_role(role, name=name, exact=True)
-        if status >= 400:
-            target = element.evaluate("each => each.href || each.formAction || each.form.action")
-            self._refused.add(target)
         with self.page.expect_navigation() as reached:
-            element.click()
-        assert reached.value.status == status, f"{name} was answered with {reached.value.status}"
-        self.look()
+            self.page.get_by_role(role, name=name, exact=True).click()
+        self._reach(reached.value, name, status)
         return self.page
+
+    def _reach(self, answer: Response | None, what: str, status: int) -> None:
+        assert answer is not None
+        assert answer.status == status, f"{what} was answered with {answer.status}"
+        if status >= 400:
+            self._refused.add(answer.url)
+        self.look()
 
     # --- Looking ---
 
@@ -137,11 +134,11 @@ class Person:
             self.page.evaluate(AXE)
             found = self.page.evaluate(_RUN_AXE)
             assert not found, f"axe on {where}:\n" + "\n".join(found)
-        assert not self._complaints, self._complaints
+        self._require_no_complaint()
 
     def leave(self) -> None:
         """At the end of a test: every page was looked at, and nothing was complained of."""
-        assert not self._complaints, self._complaints
+        self._require_no_complaint()
         assert self._reached <= self._looked_at, f"not looked at: {sorted(self._reached - self._looked_at)}"
 
     def forgive(self) -> None:
@@ -151,14 +148,17 @@ class Person:
 
     # --- Watching ---
 
+    def _require_no_complaint(self) -> None:
+        complaints = [f"{what} {url}" for what, url in self._complaints if url not in self._refused]
+        assert not complaints, complaints
+
     def _hear(self, message: ConsoleMessage) -> None:
-        told = message.type in ("error", "warning", "assert")
-        if told and message.location.get("url") not in self._refused:
-            self._complaints.append(f"console, {message.type}: {message.text} ({message.location.get('url')})")
+        if message.type in ("error", "warning", "assert"):
+            self._complaints.append((f"console, {message.type}: {message.text}", message.location.get("url", "")))
 
     def _see_request(self, request: Request) -> None:
         if not request.url.startswith((f"{self.address}/", "data:", f"blob:{self.address}/")):
-            self._complaints.append(f"request to another host: {request.url}")
+            self._complaints.append(("request to another host", request.url))
 
     def _see_frame(self, frame: Frame) -> None:
         if frame.parent_frame is None and frame.url.startswith(self.address):

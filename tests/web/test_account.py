@@ -41,7 +41,7 @@ def sign_in(client: Client, password: str = PASSWORD, **more: str) -> Any:
 
 
 def test_a_stranger_is_asked_to_sign_in_and_comes_where_they_wanted_to_go(client: Client, user: User) -> None:
-    answer = client.get("/history/")
+    answer: Any = client.get("/history/")
     assert answer.url == "/sign-in/?next=/history/"
     assert sign_in(client, next="/history/").url == "/history/"
 
@@ -78,23 +78,25 @@ def test_where_the_first_password_is_stands_there_until_it_is_changed(
 
 
 def test_whoever_is_signed_in_already_goes_on(signed_in: Client) -> None:
-    assert signed_in.get("/sign-in/?next=/account/").url == "/account/"
+    answer: Any = signed_in.get("/sign-in/?next=/account/")
+    assert answer.url == "/account/"
 
 
 def test_the_admins_own_page_to_sign_in_leads_to_ours(client: Client) -> None:
-    answer = client.get("/admin/operations/backup/", follow=True)
+    answer: Any = client.get("/admin/operations/backup/", follow=True)
     assert answer.redirect_chain[-1][0] == "/sign-in/?next=/admin/operations/backup/"
 
 
 def test_who_may_not_see_the_admin_is_told_so_and_not_sent_in_circles(signed_in: Client) -> None:
-    answer = signed_in.get("/admin/", follow=True)
+    answer: Any = signed_in.get("/admin/", follow=True)
     assert answer.status_code == 403
     assert "You are not allowed to do this." in text_of(answer)
 
 
 def test_signing_out_takes_a_form_and_leads_to_the_sign_in(signed_in: Client) -> None:
     assert signed_in.get("/sign-out/").status_code == 405
-    assert signed_in.post("/sign-out/").url == "/sign-in/"
+    answer: Any = signed_in.post("/sign-out/")
+    assert answer.url == "/sign-in/"
     assert signed_in.get("/account/").status_code == 302
 
 
@@ -183,7 +185,7 @@ def test_a_lifetime_that_makes_no_sense_is_refused_and_nothing_typed_is_lost(sig
 
 def test_a_revoked_token_is_gone(signed_in: Client) -> None:
     secret = signed_in.post("/account/", {"name": "Harbour script"}).context["secret"]
-    answer = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
+    answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
     assert answer.url == "/account/"
     assert messages_of(answer) == ["The token “Harbour script” is revoked: nobody can use it any more."]
     bearer = {"Authorization": f"Bearer {secret}"}
@@ -191,7 +193,7 @@ def test_a_revoked_token_is_gone(signed_in: Client) -> None:
 
 
 def test_revoked_twice_it_is_told_that_it_was_gone(signed_in: Client) -> None:
-    answer = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
+    answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
     assert messages_of(answer) == ["You have no token “Harbour script” any more; nothing was done."]
 
 

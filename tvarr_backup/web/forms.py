@@ -22,7 +22,7 @@ class Styled:
     fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         for field in self.fields.values():
             field.widget.attrs.setdefault("class", _CLASSES.get(type(field.widget), "form-control"))
 
