@@ -10,6 +10,7 @@ from django.core.management.utils import get_random_secret_key
 
 from config import env
 from config.routers import DEFAULT, TVARR
+from config.static_files import mark_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -126,8 +127,9 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
-STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_URL = f"static/{mark_of(STATICFILES_DIRS)}/"
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/[0-9a-f]{8}/"  # another content has another address
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # served from where they are: no collecting step to forget
 

@@ -8,6 +8,7 @@ from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
 import pytest
+from django.templatetags.static import static
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -124,7 +125,7 @@ def headers_of(up: Up, address: str) -> HTTPMessage:
         return connection.getresponse().headers
 
 
-@pytest.mark.parametrize("address", ["/static/css/admin.css", "/static/img/favicon.svg", "/api/v1/filters", "/admin/"])
+@pytest.mark.parametrize("address", [static("css/admin.css"), static("img/favicon.svg"), "/api/v1/filters", "/admin/"])
 def test_the_real_server_sends_them_too(address: str, up: Up) -> None:
     require_strict(headers_of(up, address))
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.templatetags.static import static
 
 from tests.installation import Installation
 from tests.processes import family, none_is_left, wait_until
@@ -64,8 +65,8 @@ def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
 
 
 def test_its_style_sheets_are_served(up: Up) -> None:
-    for name in ("css/admin.css", "admin/css/base.css"):
-        with urllib.request.urlopen(f"{up.address}/static/{name}", timeout=10) as answer:
+    for name in ("css/app.css", "css/admin.css", "admin/css/base.css"):
+        with urllib.request.urlopen(f"{up.address}{static(name)}", timeout=10) as answer:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 
