@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools chromium lint format bench demo-data openapi lock
+.PHONY: help setup run test test-long fault-tools chromium screenshots lint format bench demo-data openapi lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench: setup  ## Speed and memory, as ratios against a floor of the same run
 demo-data: setup  ## Fill the database with fictional channels and programmes (CHANNELS=, PROGRAMMES=)
 	$(BIN)/python manage.py prepare
 	$(BIN)/python manage.py demo_data --channels $(CHANNELS) --programmes $(PROGRAMMES)
+
+screenshots: setup chromium  ## Write the pictures of docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 openapi: setup  ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -290,8 +290,14 @@ def test_a_backup_folder_that_cannot_be_read_is_told_and_the_settings_can_be_sav
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     settings.BACKUP_DIRECTORY = tmp_path / "file"
-    assert str(tmp_path / "file") in text_of(client.get("/settings/"))
+    part = client.get("/settings/preview/", filled_in(client, keep="3"))
+    assert str(tmp_path / "file") in text_of(part)
     assert save(client, keep="3").status_code == 302
+
+
+def test_a_look_does_not_read_the_backups(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tvarr_backup.operations.run.read_folder", None)
+    assert client.get("/settings/").status_code == 200
 
 
 # --- Beforehand ------------------------------------------------------------------------------------------------------

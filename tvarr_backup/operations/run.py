@@ -140,12 +140,19 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
 
 def next_to_go() -> list[str]:
     """The file names of what the next clean-up removes."""
-    return [backup.filename for backup in doomed_by(BackupSettings.load())]
+    backups = read_folder(conf.backup_folder()).backups
+    doomed = retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))
+    return [backup.filename for backup in doomed]
 
 
-def doomed_by(stored: BackupSettings) -> list[Backup]:
-    """What a clean-up by these settings, stored or not, would remove now, oldest first."""
-    return retention.expired(read_folder(conf.backup_folder()).backups, stored.policy(), datetime.now(UTC))
+def doomed_by(changed: BackupSettings) -> list[Backup]:
+    """What a clean-up by these settings would remove now, and by those that are stored would not; oldest first."""
+    before, after = BackupSettings.load().policy(), changed.policy()
+    if before == after:
+        return []
+    backups, now = read_folder(conf.backup_folder()).backups, datetime.now(UTC)
+    goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
+    return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:

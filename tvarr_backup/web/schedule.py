@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -93,13 +94,12 @@ def reset(request: HttpRequest) -> HttpResponse:
 
 def outlook(changes: Mapping[str, Any]) -> Outlook:
     """What the stored settings with these changes lead to; the changes are what a form has allowed."""
-    stored, present = BackupSettings.load(), BackupSettings.load()
+    stored = BackupSettings.load()
     for name, value in changes.items():
         setattr(stored, name, value)
     times = next_runs(stored, datetime.now(UTC))
     try:
-        kept = {backup.filename for backup in doomed_by(present)}
-        doomed = [backup for backup in doomed_by(stored) if backup.filename not in kept]
+        doomed = doomed_by(stored)
     except TvarrBackupError as problem:
         return Outlook(describe(stored), times, [], str(problem))
     return Outlook(describe(stored), times, doomed)
@@ -128,10 +128,16 @@ def _page(request: HttpRequest, form: ScheduleForm, found: Outlook | None = None
         "values": values_of(stored),
         "from_environment": _from_environment(stored),
         "environment": _environment(),
-        "zones": sorted(available_timezones()),
+        "zones": _zones(),
         "last_run": Operation.objects.filter(origin=Origin.SCHEDULE).first(),
     }
     return render(request, "web/settings.html", shown)
+
+
+@cache
+def _zones() -> list[str]:
+    """Looking them up takes the time of several pages."""
+    return sorted(available_timezones())
 
 
 def _require_change(request: HttpRequest) -> None:
