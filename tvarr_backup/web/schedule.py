@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -17,6 +17,8 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from tvarr_backup import conf
@@ -64,7 +66,7 @@ class Outlook:
 def schedule(request: HttpRequest) -> HttpResponse:
     """The page. A POST stores what was changed on it; where that would remove backups, it asks first."""
     if request.method == "GET":
-        return _page(request, ScheduleForm.of(BackupSettings.load()))
+        return _page(request)
     _require_change(request)
     form = ScheduleForm(request.POST)
     if not form.is_valid():
@@ -97,12 +99,15 @@ def outlook(changes: Mapping[str, Any]) -> Outlook:
     stored = BackupSettings.load()
     for name, value in changes.items():
         setattr(stored, name, value)
-    times = next_runs(stored, datetime.now(UTC))
     try:
-        doomed = doomed_by(stored)
+        return replace(_times(stored), doomed=doomed_by(stored))
     except TvarrBackupError as problem:
-        return Outlook(describe(stored), times, [], str(problem))
-    return Outlook(describe(stored), times, doomed)
+        return replace(_times(stored), problem=str(problem))
+
+
+def _times(stored: BackupSettings) -> Outlook:
+    """Without a look at the backups: by what is stored, nothing goes that would not go anyway."""
+    return Outlook(describe(stored), next_runs(stored, datetime.now(UTC)), doomed=[])
 
 
 def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> HttpResponse:
@@ -116,15 +121,17 @@ def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> Ht
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     else:
-        messages.success(request, f"Saved. {outlook({}).sentence}." if changes else "Nothing was changed.")
+        messages.success(request, f"Saved. {describe(BackupSettings.load())}." if changes else "Nothing was changed.")
     return HttpResponseRedirect(reverse("settings"))
 
 
-def _page(request: HttpRequest, form: ScheduleForm, found: Outlook | None = None) -> HttpResponse:
+def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook | None = None) -> HttpResponse:
     stored = BackupSettings.load()
+    if form is None:
+        form, found = ScheduleForm.of(stored), _times(stored)
     shown = {
         "form": form,
-        "outlook": found or (None if form.errors else outlook({})),
+        "outlook": found,
         "values": values_of(stored),
         "from_environment": _from_environment(stored),
         "environment": _environment(),
@@ -135,9 +142,9 @@ def _page(request: HttpRequest, form: ScheduleForm, found: Outlook | None = None
 
 
 @cache
-def _zones() -> list[str]:
-    """Looking them up takes the time of several pages."""
-    return sorted(available_timezones())
+def _zones() -> SafeString:
+    """Options of a list; looking them up takes the time of several pages, and rendering them that of one."""
+    return format_html_join("", '<option value="{}">', ((zone,) for zone in sorted(available_timezones())))
 
 
 def _require_change(request: HttpRequest) -> None:

@@ -50,7 +50,7 @@ class ScheduleForm(Styled, forms.Form):
     day = forms.ChoiceField(label="Day of the week", choices=DAYS, required=False)
     hours = forms.TypedChoiceField(
         label="Every how many hours",
-        choices=[(hours, "every hour" if hours == 1 else f"every {hours} hours") for hours in HOURS],
+        choices=[(str(hours), "every hour" if hours == 1 else f"every {hours} hours") for hours in HOURS],
         coerce=int,
         required=False,
     )
@@ -99,7 +99,7 @@ class ScheduleForm(Styled, forms.Form):
         initial = values | {
             "often": times.often,
             "day": times.day,
-            "hours": times.hours,
+            "hours": str(times.hours),
             "at": f"{times.at:%H:%M}",
             "keeping": "all" if values["keep_all"] else "newest",
             "max_age": "" if values["max_age"] == NO_AGE_LIMIT else values["max_age"],
