@@ -9,6 +9,7 @@ from django.core.management.utils import get_random_secret_key
 
 from config import env, logs
 from config.routers import DEFAULT, TVARR
+from config.static_files import mark_of
 from tvarr_backup.program import ASSETS
 
 # --- Where things are ------------------------------------------------------------------------------------------------
@@ -54,6 +55,7 @@ INSTALLED_APPS = [
     "tvarr_backup.portable.apps.PortableConfig",
     "tvarr_backup.operations.apps.OperationsConfig",
     "tvarr_backup.access.apps.AccessConfig",
+    "tvarr_backup.web.apps.WebConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -64,6 +66,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "django_filters",
+    "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
@@ -81,7 +84,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tvarr_backup.web.middleware.SignedOut",
+    "config.refusals.OtherMethods",
 ]
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
@@ -96,6 +102,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "tvarr_backup.web.context.page",
             ],
         },
     },
@@ -109,12 +116,17 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "tvarr_backup.initial_password.InitialPasswordFile"},
 ]
 
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
-STATIC_URL = "static/"
 STATICFILES_DIRS = [ASSETS / "static"]
+STATIC_URL = f"static/{mark_of(STATICFILES_DIRS)}/"
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/[0-9a-f]{8}/"  # another content has another address
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # served from where they are: no collecting step to forget
 

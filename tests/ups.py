@@ -40,7 +40,7 @@ class Up:
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.address}/admin/login/", timeout=10) as page:
+            with urllib.request.urlopen(f"{self.address}/sign-in/", timeout=10) as page:
                 return bool(page.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False

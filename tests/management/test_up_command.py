@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.templatetags.static import static
 
 from tests.installation import Installation
 from tests.processes import family, none_is_left, wait_until
@@ -53,19 +54,19 @@ def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     with browser.open(f"{up.address}/", timeout=10) as page:
-        assert "/admin/login/" in page.url
+        assert "/sign-in/" in page.url
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())[0]
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(f"{up.address}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
+    with browser.open(f"{up.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
     assert page.url == f"{up.address}/admin/"
     assert "Encoding profiles" in text
 
 
 def test_its_style_sheets_are_served(up: Up) -> None:
-    for name in ("css/admin.css", "admin/css/base.css"):
-        with urllib.request.urlopen(f"{up.address}/static/{name}", timeout=10) as answer:
+    for name in ("css/app.css", "css/admin.css", "admin/css/base.css"):
+        with urllib.request.urlopen(f"{up.address}{static(name)}", timeout=10) as answer:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 

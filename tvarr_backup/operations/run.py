@@ -189,6 +189,16 @@ def next_to_go() -> list[str]:
     return [backup.filename for backup in doomed]
 
 
+def doomed_by(changed: BackupSettings) -> list[Backup]:
+    """What a clean-up by these settings would remove now, and by those that are stored would not; oldest first."""
+    before, after = BackupSettings.load().policy(), changed.policy()
+    if before == after:
+        return []
+    backups, now = read_folder(conf.backup_folder()).backups, datetime.now(UTC)
+    goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
+    return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
+
+
 def _verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = conf.backup_folder(), conf.required_schema()
     listing = read_folder(folder)
