@@ -165,7 +165,7 @@ def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> 
     for name, values in fields.lists():
         if len(values) > 1:
             raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
-    return Upload(fields.dict(), files[_FILE], files.get(_META), seconds)
+    return Upload({name: str(value) for name, value in fields.items()}, files[_FILE], files.get(_META), seconds)
 
 
 class Body:

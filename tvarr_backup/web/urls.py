@@ -3,14 +3,23 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from tvarr_backup.web import account, backups, operations
+from tvarr_backup.web import account, backups, operations, restore, upload
 
 urlpatterns = [
     path("", backups.backups, name="home"),
     path("backups/create/", backups.create, name="create-backup"),
+    path("backups/upload/", upload.upload, name="upload"),
+    path("backups/delete/", backups.delete, name="delete-backups"),
+    path("backups/<str:filename>/", backups.backup, name="backup"),
+    path("backups/<str:filename>/note/", backups.note, name="backup-note"),
+    path("backups/<str:filename>/protect/", backups.protect, name="protect-backup"),
+    path("backups/<str:filename>/verify/", backups.verify, name="verify-backup"),
+    path("backups/<str:filename>/download/", backups.send, name="download-backup"),
+    path("backups/<str:filename>/restore/", restore.restore, name="restore"),
     path("operations/bar/", operations.bar, name="operation-bar"),
     path("operations/<pk>/", operations.operation, name="operation"),
     path("operations/<pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("operations/<pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
     path("history/", operations.history, name="history"),
     path("account/", account.account, name="account"),
     path("account/password/", account.Password.as_view(), name="password"),

@@ -29,15 +29,28 @@ def icon(name: str) -> SafeString:
 @register.filter
 def moment(time: datetime | None) -> str:
     """Date, time and zone, and how long ago or in how long beside it."""
-    if time is None:
-        return ""
+    return "" if time is None else format_html("{} {}", clock(time), ago(time))
+
+
+@register.filter
+def clock(time: datetime) -> SafeString:
+    """Date, time and zone."""
     shown = timezone.localtime(time)
-    return format_html(
-        '<time datetime="{}">{}</time> <span class="ago">{}</span>',
-        time.isoformat(),
-        f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}",
-        humanize.naturaltime(time, when=datetime.now(UTC)),
-    )
+    words = f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}"
+    return format_html('<time datetime="{}">{}</time>', time.isoformat(), words)
+
+
+@register.filter
+def ago(time: datetime) -> SafeString:
+    """How long ago, or in how long."""
+    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, when=datetime.now(UTC)))
+
+
+@register.filter
+def short_moment(time: datetime) -> str:
+    """Date and time alone, for names and sentences."""
+    shown = timezone.localtime(time)
+    return f"{shown.day} {shown:%b %Y, %H:%M}"
 
 
 @register.filter
