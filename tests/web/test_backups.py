@@ -404,7 +404,8 @@ EVERYTHING = {permission for _, _, permission in CALLS}
 def call(client: Client, method: str, name: str, made: Any) -> Any:
     whole = name in ("home", "create-backup", "upload", "delete-backups")
     response = getattr(client, method)(reverse(name) if whole else address(name, made))
-    response.close()
+    if response.streaming:
+        list(response.streaming_content)
     return response
 
 

@@ -1,9 +1,24 @@
 """Addresses of the pages."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, register_converter
 
 from tvarr_backup.web import account, backups, operations, restore, upload
+
+
+class Ulid:
+    """An id as our tables have them."""
+
+    regex = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return str(value)
+
+
+register_converter(Ulid, "ulid")
 
 urlpatterns = [
     path("", backups.backups, name="home"),
@@ -17,9 +32,9 @@ urlpatterns = [
     path("backups/<str:filename>/download/", backups.send, name="download-backup"),
     path("backups/<str:filename>/restore/", restore.restore, name="restore"),
     path("operations/bar/", operations.bar, name="operation-bar"),
-    path("operations/<pk>/", operations.operation, name="operation"),
-    path("operations/<pk>/cancel/", operations.cancel, name="cancel-operation"),
-    path("operations/<pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
+    path("operations/<ulid:pk>/", operations.operation, name="operation"),
+    path("operations/<ulid:pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("operations/<ulid:pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
     path("history/", operations.history, name="history"),
     path("account/", account.account, name="account"),
     path("account/password/", account.Password.as_view(), name="password"),

@@ -119,8 +119,9 @@ def title(operation: Operation) -> str:
     if kind == OperationKind.RESTORE:
         if operation.error_code in _DOUBTFUL:
             return "The restore did not end well: read what to do"
-        if state != OperationState.INTERRUPTED:
-            missed += ", your data is unchanged"
+        if state == OperationState.INTERRUPTED:
+            return "Restore: interrupted"
+        missed += ", your data is unchanged"
     return f"{missed} ({_STATES[state]})" if state in _STATES else missed
 
 
