@@ -36,16 +36,12 @@ DEBUG = False
 _kept_key = env.secret_key(SECRET_KEY_PATH)
 SECRET_KEY_IS_NEW = _kept_key is None
 SECRET_KEY = _kept_key or get_random_secret_key()
-ALLOWED_HOSTS = env.hosts(
-    "ALLOWED_HOSTS",
-    [
-        "localhost",
-        "127.0.0.1",
-        "[::1]",
-        socket.gethostname().lower(),
-        f"[{SERVER_HOST}]" if ":" in SERVER_HOST else SERVER_HOST,
-    ],
-)
+ALLOWED_HOSTS = [
+    *env.hosts(
+        "ALLOWED_HOSTS", [socket.gethostname().lower(), f"[{SERVER_HOST}]" if ":" in SERVER_HOST else SERVER_HOST]
+    ),
+    *("localhost", "127.0.0.1", "[::1]"),  # whoever looks after a container asks from within it
+]
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

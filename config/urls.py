@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("tvarr_backup.web.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("tvarr_backup.api.urls")),
+    path("", include("tvarr_backup.api.health")),
 ]
 
 handler400 = "config.refusals.bad_request"

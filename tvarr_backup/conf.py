@@ -77,16 +77,17 @@ def require_prepared() -> None:
     for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
         if alias == tvarr_alias() and is_attached(alias):
             continue
-        if not database_path(alias).exists() or _unapplied(alias):
+        if not database_path(alias).exists() or not is_up_to_date(alias):
             raise DatabaseNotPrepared(
                 f"{database_path(alias)} is not up to date with this version; run `manage.py prepare` first."
             )
 
 
-def _unapplied(alias: str) -> bool:
+def is_up_to_date(alias: str) -> bool:
+    """Whether every migration of this version has been applied to the database, which exists."""
     executor = MigrationExecutor(connections[alias])
     wanted = [node for node in executor.loader.graph.leaf_nodes() if (node[0] == APP_LABEL) == (alias == tvarr_alias())]
-    return bool(executor.migration_plan(wanted))
+    return not executor.migration_plan(wanted)
 
 
 def live_database() -> Path:
@@ -100,9 +101,14 @@ def live_database() -> Path:
     return database_path(alias).resolve()
 
 
+def backup_path() -> Path:
+    """Where backups lie, or will lie, as it was named."""
+    return Path(settings.BACKUP_DIRECTORY)
+
+
 def backup_folder() -> Path:
     """Where backups lie, by its real path, made where it is missing. Raises `BackupFolderUnusable`."""
-    return prepare_folder(Path(settings.BACKUP_DIRECTORY))
+    return prepare_folder(backup_path())
 
 
 def required_schema() -> RequiredSchema:

@@ -149,6 +149,12 @@ def test_the_table_has_no_call_that_is_not_there() -> None:
     assert sorted(set(TABLE) - set(CALLS)) == []
 
 
+def test_outside_of_it_there_are_only_the_admin_and_what_test_health_looks_at() -> None:
+    routes = [route for route, _ in patterns(get_resolver().url_patterns)]
+    others = [route for route in routes if not route.startswith(("api/v1/", "admin/"))]
+    assert others == ["", "healthz", "readyz", "metrics"]
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_is_answered_for_those_who_may(call: str, clients: dict[str, Any], rows: dict[str, str]) -> None:
     method, address = call.split(" ")

@@ -65,6 +65,12 @@ def test_an_ipv6_address_is_a_host_of_ours(installation: Installation) -> None:
     assert "'[fd00::5]'" in shown_settings(installation)["ALLOWED_HOSTS"]
 
 
+def test_whoever_asks_from_the_same_machine_is_always_allowed(installation: Installation) -> None:
+    installation.environment["ALLOWED_HOSTS"] = "backup.example"
+    hosts = shown_settings(installation)["ALLOWED_HOSTS"]
+    assert hosts == "['backup.example', 'localhost', '127.0.0.1', '[::1]']"
+
+
 def test_the_key_that_prepare_kept_is_the_key_of_later_processes(prepared: Installation) -> None:
     kept = (prepared.data / "secret-key").read_text().strip()
     assert shown_settings(prepared)["SECRET_KEY"] == repr(kept)

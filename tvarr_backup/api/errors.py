@@ -192,9 +192,13 @@ def _pointed(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 # --- What no view of the API has answered ----------------------------------------------------------------------------
 
 
+_OTHERS_FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics")
+
+
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that wants problems as JSON."""
-    return request.path_info == "/api" or request.path_info.startswith("/api/")
+    path = request.path_info.removesuffix("/")
+    return path == "/api" or path.startswith("/api/") or path in _OTHERS_FOR_PROGRAMS
 
 
 def answer(status: int, code: str, detail: str) -> JsonResponse:

@@ -34,7 +34,7 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     steps back must not make the newest backup the oldest. A backup that is dated in the future is not too old.
     """
     everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
-    newest_good = next((backup for backup in everything if _is_good(backup.sidecar)), None)
+    newest_good = next((backup for backup in everything if is_good(backup.sidecar)), None)
     automatic = [backup for backup in everything if _is_automatic(backup.sidecar, now)]
     beyond = automatic[policy.keep :] if policy.keep is not None else []
     if policy.max_age is not None:
@@ -99,10 +99,11 @@ def is_protected(sidecar: Sidecar, now: datetime) -> bool:
     return sidecar.protected
 
 
+def is_good(sidecar: Sidecar) -> bool:
+    """Whether its last check found no problem."""
+    return sidecar.checked is not None and not sidecar.checked.problems
+
+
 def _is_automatic(sidecar: Sidecar, now: datetime) -> bool:
     automatic = sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
     return automatic and not is_protected(sidecar, now)
-
-
-def _is_good(sidecar: Sidecar) -> bool:
-    return sidecar.checked is not None and not sidecar.checked.problems
