@@ -26,6 +26,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, protect_backup
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.operations import observe
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 
@@ -124,10 +125,10 @@ def many(folder: Path, number: int) -> None:
 def test_five_hundred_are_in_pages_and_chosen_by_kind(client: Client, folder: Path) -> None:
     many(folder, 499)
     first = client.get(HOME)
-    assert first.content.count(b'name="name"') == 50
-    assert "Page 1 of 10" in text_of(first)
+    assert first.content.count(b'name="name"') == 25
+    assert "Page 1 of 20" in text_of(first)
     assert "All (500)" in text_of(first)
-    assert "Page 10 of 10" in text_of(client.get(HOME, {"kind": "scheduled", "page": "10"}))
+    assert "Page 20 of 20" in text_of(client.get(HOME, {"kind": "scheduled", "page": "20"}))
     assert client.get(HOME, {"kind": "manual"}).content.count(b'name="name"') == 1
 
 
@@ -147,11 +148,11 @@ def test_a_page_that_is_not_there_is_the_nearest(client: Client, folder: Path, q
     assert "Manual" in text_of(client.get(HOME, query))
 
 
-def test_a_folder_that_cannot_be_used_is_told_as_a_page(client: Client, tmp_path: Path, settings: Any) -> None:
+def test_a_folder_that_cannot_be_used_is_told_on_the_card(client: Client, tmp_path: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = tmp_path / "missing" / "backups"
-    response = client.get(HOME)
-    assert response.status_code == 503
-    assert "backups cannot be used: No such file or directory." in text_of(response)
+    text = text_of(client.get(HOME))
+    assert "Needs your attention" in text
+    assert "backups cannot be made: the folder above it does not exist, or cannot be written to." in text
 
 
 def test_another_database_is_backed_up_by_its_own_means(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +160,60 @@ def test_another_database_is_backed_up_by_its_own_means(client: Client, monkeypa
     response = client.get(HOME)
     assert response.status_code == 409
     assert "pg_dump" in text_of(response)
+
+
+# --- The card on top -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is there; a real one would do what the tests only ask for."""
+    monkeypatch.setattr(observe, "worker_seems_alive", lambda: True)
+
+
+def test_the_card_says_that_all_is_well_and_what_there_is(client: Client, folder: Path, worker: None) -> None:
+    made = make(folder)
+    text = text_of(client.get(HOME))
+    assert "All is well Last good backup:" in text
+    assert "now , checked. Next:" in text
+    assert "1 backup, under 0.1 MB in all; " in text
+    assert f"{folder} Copy" in text
+    assert "Same disk as the database: keep a second copy elsewhere." in text
+    assert made.filename not in text.partition("All backups")[0]
+
+
+def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> None:
+    text = text_of(client.get(HOME))
+    assert "No backup yet Next:" in text
+    assert "0 backups" in text
+
+
+def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path) -> None:
+    described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
+    response = client.get(HOME)
+    text = text_of(response)
+    assert "Needs your attention No worker seems to run" in text
+    assert "9 days ago; by the schedule it may be 2 days old." in text
+    assert "<code>manage.py worker</code>" in response.content.decode()
+
+
+def test_without_a_schedule_the_card_says_so(client: Client, folder: Path, worker: None, settings: Any) -> None:
+    settings.BACKUP_SCHEDULE_ENABLED = False
+    make(folder)
+    assert "Automatic backups are off." in text_of(client.get(HOME))
+
+
+def test_who_may_not_restore_is_not_told_the_folder(folder: Path, worker: None) -> None:
+    make(folder)
+    assert str(folder) not in client_of("view_backup").get(HOME).content.decode()
+
+
+def test_the_sizes_are_drawn_from_the_oldest_to_the_newest(client: Client, folder: Path, worker: None) -> None:
+    first, second = make(folder), make(folder)
+    described(folder, first, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert b"<polyline" in client.get(HOME).content
+    (folder / second.filename).unlink()
+    assert b"<polyline" not in client.get(HOME).content
 
 
 # --- Backing up ------------------------------------------------------------------------------------------------------

@@ -244,12 +244,13 @@ def _look(folder: Path, filename: str, present: set[str]) -> Backup | Broken | s
 
 
 def _judge(folder: Path, name: BackupName) -> Backup | Broken:
-    path = folder / name.filename
+    path = os.path.join(folder, name.filename)  # noqa: PTH118  # with hundreds of backups, paths take longer than the disk
     try:
-        status = path.lstat()
+        status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
             return Broken(name.filename, "it is no regular file")
-        sidecar = read_metadata(path) if name.format is ArchiveFormat.TAR else _described(folder / name.sidecar)
+        is_tar = name.format is ArchiveFormat.TAR
+        sidecar = read_metadata(Path(path)) if is_tar else _described(os.path.join(folder, name.sidecar))  # noqa: PTH118
     except SidecarInvalid as problem:
         return Broken(name.filename, str(problem).removesuffix("."))
     except OSError as problem:
@@ -260,21 +261,21 @@ def _judge(folder: Path, name: BackupName) -> Backup | Broken:
     return Backup(name.filename, sidecar)
 
 
-def _described(path: Path) -> Sidecar:
+def _described(path: str) -> Sidecar:
     """The sidecar at this path; one that is the same file as at the last look, by its number and times, is not read again.
 
     A look at 500 backups takes a tenth of the time. Raises `SidecarInvalid`.
     """
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except OSError:
-        return read_sidecar(path)
+        return read_sidecar(Path(path))
     if abs(time.time() - status.st_ctime) < _SETTLED_SECONDS:
-        return read_sidecar(path)
+        return read_sidecar(Path(path))
     times = (status.st_mtime_ns, status.st_ctime_ns)
     return _remembered(path, status.st_dev, status.st_ino, status.st_mode, status.st_size, times)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _remembered(path: Path, *_same: object) -> Sidecar:
-    return read_sidecar(path)
+def _remembered(path: str, *_same: object) -> Sidecar:
+    return read_sidecar(Path(path))

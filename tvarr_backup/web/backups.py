@@ -29,7 +29,7 @@ from tvarr_backup.backups.catalogue import (
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, TvarrBackupError
-from tvarr_backup.operations import schedule
+from tvarr_backup.operations.health import look
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
@@ -38,9 +38,11 @@ from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
 from tvarr_backup.web.operations import DISMISSED, ask, shown
 from tvarr_backup.web.refusals import telling
+from tvarr_backup.web.status import status_of
 from tvarr_backup.web.words import FATES, KINDS, Row, changes
 
-A_PAGE = 50
+A_PAGE = 25
+_ACTIONS = ("create", "restore", "download", "verify", "protect", "delete")
 _RESULT_SHOWN_FOR = timedelta(days=1)
 
 
@@ -51,7 +53,9 @@ _RESULT_SHOWN_FOR = timedelta(days=1)
 def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
     reconcile()
-    listing = read_folder(conf.backup_folder())
+    conf.live_database()
+    health = look()
+    listing = health.listing or Listing((), (), ())
     stored = BackupSettings.load()
     chosen = request.GET.get("kind", "")
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
@@ -65,9 +69,9 @@ def backups(request: HttpRequest) -> HttpResponse:
         "kind": chosen if chosen in counts else "",
         "listing": listing,
         "doomed": {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))},
-        "is_scheduled": stored.is_scheduled(),
-        "next_run": None if listing.backups else next(iter(schedule.next_runs(stored, datetime.now(UTC), 1)), None),
+        "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),
         "max_note": MAX_NOTE,
+        "may": {what: request.user.has_perm(f"operations.{what}_backup") for what in _ACTIONS},
         "query": f"kind={chosen}" if chosen in counts else "",
     }
     return render(request, "web/backups.html", context | (shown(operation) if operation else {}))

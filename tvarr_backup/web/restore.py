@@ -84,4 +84,4 @@ def _lost(made: datetime, now: datetime) -> str:
     """What the live database will not have any more, in words."""
     if made > now:
         return f"everything that is not in the backup; its time, {short_moment(made)}, is still to come by this clock"
-    return f"everything changed after {short_moment(made)}: {humanize.naturaldelta(now - made)}"
+    return f"everything changed after {short_moment(made)}: {humanize.naturaldelta(now - made, months=False)}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from django.urls import reverse
 
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase
@@ -12,6 +15,7 @@ from tvarr_backup.backups.retention import PRE_RESTORE_KEPT, Kept
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
+from tvarr_backup.web.templatetags.shown import short_moment
 
 KINDS = {
     BackupKind.SCHEDULED: "Automatic",
@@ -223,6 +227,16 @@ class Row:
     backup: Backup
     state: BackupState
 
+    @cached_property
+    def address(self) -> str:
+        """Of its page; those of what can be done to it begin with it."""
+        return reverse("backup", args=[self.backup.filename])
+
+    @cached_property
+    def moment(self) -> str:
+        """When it was made, for names and sentences."""
+        return short_moment(self.backup.sidecar.created_at)
+
     @property
     def kind(self) -> str:
         return KINDS[self.backup.sidecar.kind]
@@ -233,10 +247,11 @@ class Row:
 
     @property
     def state_icon(self) -> str:
-        return {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}.get(
-            self.state, "exclamation-triangle"
-        )
+        return _STATE_ICONS.get(self.state, "exclamation-triangle")
 
     @property
     def version(self) -> str:
         return self.backup.sidecar.tvarr_version or "unknown"
+
+
+_STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}

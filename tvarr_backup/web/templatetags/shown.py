@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 
 import humanize
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from tvarr_backup.backups.progress import Phase
@@ -22,6 +23,11 @@ _LEVELS = {"error": "danger", "debug": "secondary"}
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """An icon of `vendor/bootstrap-icons/icons.svg`; it says nothing to whoever cannot see it, so a word stands beside it."""
+    return _icon(name)
+
+
+@cache
+def _icon(name: str) -> SafeString:
     address = static("vendor/bootstrap-icons/icons.svg")
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', address, name)
 
@@ -42,8 +48,22 @@ def clock(time: datetime) -> SafeString:
 
 @register.filter
 def ago(time: datetime) -> SafeString:
-    """How long ago, or in how long."""
-    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, when=datetime.now(UTC)))
+    """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
+    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
+
+
+@register.filter
+def with_code(sentence: str) -> SafeString:
+    """What stands between backticks as code."""
+    parts = sentence.split("`")
+    return format_html_join(
+        "",
+        "{}{}{}",
+        (
+            (SafeString("<code>") if number % 2 else "", part, SafeString("</code>") if number % 2 else "")
+            for number, part in enumerate(parts)
+        ),
+    )
 
 
 @register.filter
