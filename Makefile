@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools lint format bench demo-data openapi lock
+.PHONY: help setup run test test-long fault-tools chromium lint format bench demo-data openapi lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,23 @@ setup: .venv/complete  ## Make .venv from the lock file (done by the other targe
 run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
 	@$(BIN)/python manage.py up
 
-test: lint  ## Lint, types, contracts and all tests but the long ones
+test: lint chromium  ## Lint, types, contracts and all tests but the long ones
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
 
 test-long: setup fault-tools  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
+
+# The tests of the pages drive a Chromium.
+chromium: setup
+	@$(BIN)/python -m tests.browser.chromium >/dev/null 2>&1 && exit; \
+	if [ -z "$$CHROMIUM" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+		else \
+			$(BIN)/playwright install chromium; \
+		fi; \
+	fi; \
+	$(BIN)/python -m tests.browser.chromium >/dev/null
 
 # The fault tests compile a small library and a program that uses SQLite, and trace system calls.
 fault-tools:
