@@ -500,7 +500,7 @@ class TestPublishing:
 
 def long_ago(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the file had not been changed for a while."""
-    monkeypatch.setattr(catalogue.time, "time", lambda: path.stat().st_ctime + 60)
+    monkeypatch.setattr("tvarr_backup.backups.catalogue.time.time", lambda: path.stat().st_ctime + 60)
 
 
 def test_a_description_that_is_not_changed_is_read_once(
