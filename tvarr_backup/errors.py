@@ -360,6 +360,12 @@ class RestoreFailed(TvarrBackupError):
     code = "restore_failed"
 
 
+class RestoreUnsettled(RestoreFailed):
+    """A restore broke off, and what is live now is not known, or is damaged; what was there before is kept."""
+
+    code = "restore_unsettled"
+
+
 class UserNotFound(TvarrBackupError):
     """A name that no user has, or that of one who may not sign in."""
 

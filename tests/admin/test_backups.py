@@ -13,8 +13,7 @@ from django.urls import reverse
 from django_q.models import Schedule
 
 from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
-from tests.backups.makers import settled
-from tests.factories import FilterFactory, UserFactory
+from tests.factories import UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
@@ -249,45 +248,19 @@ def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> No
 # --- Restoring -------------------------------------------------------------------------------------------------------
 
 
-def test_a_restore_is_told_before_it_is_asked_for(admin_client: Client, folder: Path) -> None:
-    row = make(folder, note="the good one")
-    FilterFactory.create_batch(2)
+def test_a_restore_leads_to_the_page_that_tells_what_it_would_do(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
     admin_client.get(list_url(Backup))
-    page = run_action(admin_client, "restore", row)["Location"]
-    text = text_of(admin_client.get(page))
-    assert "(the good one)" in text
-    assert "would replace all that is in tvarr's database" in text
-    assert "a copy of what is there now is made first" in text
+    page = reverse("restore", args=[row.filename])
+    assert run_action(admin_client, "restore", row)["Location"] == page
+    assert f'href="{page}"' in admin_client.get(change_url(row)).content.decode()
     assert Operation.objects.count() == 0
-    admin_client.post(page)
-    operation = Operation.objects.get()
-    assert (operation.kind, operation.state, operation.arguments) == ("restore", "queued", {"filename": row.filename})
 
 
 def test_two_are_not_restored_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
     assert "can be restored; please select one" in messages_of(run_action(admin_client, "restore", *rows))[0]
-
-
-def test_what_is_not_there_cannot_be_restored(admin_client: Client, folder: Path) -> None:
-    url = reverse("admin:operations_backup_restore", args=["tvarr-backup-2026-01-01T00-00-00.db.gz"])
-    assert admin_client.get(url).status_code == 404
-    (folder / "tvarr-backup-2026-01-01T00-00-00.db.gz").write_bytes(b"half")
-    assert "cannot be used" in messages_of(admin_client.post(url))[0]
-    assert Operation.objects.count() == 0
-
-
-def test_what_is_live_is_looked_at_before_a_restore_is_promised(
-    admin_client: Client, folder: Path, attached: Path
-) -> None:
-    settled(attached)
-    row = make(folder)
-    admin_client.get(list_url(Backup))
-    page = run_action(admin_client, "restore", row)["Location"]
-    for answer in (admin_client.get(page), admin_client.post(page)):
-        assert "has journal mode delete" in messages_of(answer)[-1]
-    assert Operation.objects.count() == 0
 
 
 def test_a_restore_that_is_done_says_what_was_there_before(admin_client: Client, folder: Path) -> None:
@@ -331,7 +304,6 @@ def test_who_may_only_look_sees_no_button_and_gets_nothing(person: Any, folder: 
     assert b"Back up now" not in client.get(list_url(Backup)).content
     assert client.post(reverse(CREATE)).status_code == 403
     assert client.get(reverse("admin:operations_backup_download", args=[row.filename])).status_code == 403
-    assert client.post(reverse("admin:operations_backup_restore", args=[row.filename])).status_code == 403
     assert client.post(delete_url(row), {"post": "yes"}).status_code == 403
     assert present(folder) == [row.filename]
 

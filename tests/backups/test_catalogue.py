@@ -26,6 +26,7 @@ from tests.backups.makers import (
     tvarrs_new_backup,
     tvarrs_old_backup,
 )
+from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.catalogue import (
     Backup,
     Broken,
@@ -515,3 +516,36 @@ class TestPublishing:
         assert published == Backup(NAME, sidecar)
         assert read_folder(folder).backups == (published,)
         assert sorted(state(folder)) == [".lock", ".work", NAME, META]
+
+
+# --- What is remembered from one look to the next --------------------------------------------------------------------
+
+
+def long_ago(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the file had not been changed for a while."""
+    monkeypatch.setattr("tvarr_backup.backups.catalogue.time.time", lambda: path.stat().st_ctime + 60)
+
+
+def test_a_description_that_is_not_changed_is_read_once(
+    live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backup(live, folder)
+    long_ago(folder / made.name.sidecar, monkeypatch)
+    assert filenames(folder) == [made.filename]
+    monkeypatch.setattr(catalogue, "read_sidecar", lambda path: pytest.fail(f"{path} was read again"))
+    assert filenames(folder) == [made.filename]
+
+
+def test_one_that_was_changed_is_read_again_however_it_was_changed(
+    live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backup(live, folder, note="one")
+    path = folder / made.name.sidecar
+    long_ago(path, monkeypatch)
+    for number, text in enumerate(("two", "six")):
+        content = path.read_bytes().replace(b'"one"', f'"{text}"'.encode()).replace(b'"two"', f'"{text}"'.encode())
+        if number:
+            path.unlink()
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+        assert find_backup(folder, made.filename).sidecar.note == text

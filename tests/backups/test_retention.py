@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.retention import Policy, expired
+from tvarr_backup.backups.retention import Policy, expired, why_kept
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -155,3 +155,38 @@ def test_whatever_the_folder_the_newest_good_one_and_enough_automatic_ones_stay(
             kept.sidecar.kind is BackupKind.PRE_RESTORE for kept in stay
         )
     assert removed(stay, keep=keep, days=days) == []
+
+
+# --- Why one stays ---------------------------------------------------------------------------------------------------
+
+
+def why(backups: list[Backup], seq: int, **limits: Any) -> str | None:
+    chosen = next(one for one in backups if one.sidecar.seq == seq)
+    policy = Policy(limits.get("keep"), limits.get("max_age"))
+    return why_kept(chosen, backups, policy, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "within limits"),
+        ({"protected": True}, "protected"),
+        ({"kind": BackupKind.MANUAL}, "not automatic"),
+        ({"kind": BackupKind.UPLOADED, "protected": True}, "protected"),
+        (
+            {"kind": BackupKind.PRE_RESTORE, "protected": True, "protected_until": NOW + timedelta(days=1)},
+            "protected for now",
+        ),
+        (
+            {"kind": BackupKind.PRE_RESTORE, "protected": True, "protected_until": NOW - timedelta(days=1)},
+            "within limits",
+        ),
+    ],
+)
+def test_what_stays_has_its_reason(changes: dict[str, Any], reason: str) -> None:
+    assert why([*FIVE, backup(100, **changes)], 100, keep=3) == reason
+
+
+def test_what_goes_has_none_and_the_newest_good_one_stays_for_that_alone() -> None:
+    backups = [backup(96), backup(97), backup(98, checked=BAD)]
+    assert [why(backups, seq, keep=1) for seq in (96, 97, 98)] == [None, "newest good", "within limits"]

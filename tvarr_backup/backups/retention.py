@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, read_folder, remove_backup
@@ -38,6 +39,34 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
     doomed = {backup.filename: backup for backup in beyond if backup.filename not in spared}
     return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
+
+
+class Kept(StrEnum):
+    """Why the next clean-up leaves a backup where it is."""
+
+    PROTECTED = "protected"
+    PROTECTED_FOR_NOW = "protected for now"
+    """Until the moment in its description."""
+    NOT_AUTOMATIC = "not automatic"
+    NEWEST_GOOD = "newest good"
+    WITHIN_LIMITS = "within limits"
+
+
+def why_kept(backup: Backup, backups: Collection[Backup], policy: Policy, now: datetime) -> Kept | None:
+    """Why the next clean-up of these backups leaves this one; `None` where it removes it (`expired` says so)."""
+    if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
+        return None
+    sidecar = backup.sidecar
+    if sidecar.is_protected(now):
+        return Kept.PROTECTED_FOR_NOW if sidecar.protected_until else Kept.PROTECTED
+    if not _is_automatic(sidecar, now):
+        return Kept.NOT_AUTOMATIC
+    others = [other for other in backups if other.filename != backup.filename]
+    unguarded = backup.sidecar.with_changes(checked=None)
+    alone = [*others, Backup(backup.filename, unguarded)]
+    if any(gone.filename == backup.filename for gone in expired(alone, policy, now)):
+        return Kept.NEWEST_GOOD
+    return Kept.WITHIN_LIMITS
 
 
 def prune(

@@ -40,15 +40,18 @@ def run_here(
     origin: Origin,
     arguments: Mapping[str, Any] | None = None,
     watch: Progress = no_progress,
+    on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
     """Do an operation in this process, without the queue; the operation as it ended. `watch` is told its progress too.
 
+    `on_begin` is told the operation before its work, for who wants to know it also where that fails.
     Raises `OperationRunning` while another one is open, and what ended the work otherwise.
     """
     reconcile()
     operation = create_operation(
         kind, origin=origin, state=OperationState.RUNNING, requested_by=requested_by, arguments=arguments
     )
+    on_begin(operation)
     perform(operation, watch)
     return operation
 

@@ -1,16 +1,40 @@
 """Addresses of the pages."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, register_converter
 
-from tvarr_backup.web import account, backups, operations, schedule
+from tvarr_backup.web import account, backups, operations, restore, schedule, upload
+
+
+class Ulid:
+    """An id as our tables have them."""
+
+    regex = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return str(value)
+
+
+register_converter(Ulid, "ulid")
 
 urlpatterns = [
     path("", backups.backups, name="home"),
     path("backups/create/", backups.create, name="create-backup"),
+    path("backups/upload/", upload.upload, name="upload"),
+    path("backups/delete/", backups.delete, name="delete-backups"),
+    path("backups/<str:filename>/", backups.backup, name="backup"),
+    path("backups/<str:filename>/note/", backups.note, name="backup-note"),
+    path("backups/<str:filename>/protect/", backups.protect, name="protect-backup"),
+    path("backups/<str:filename>/verify/", backups.verify, name="verify-backup"),
+    path("backups/<str:filename>/download/", backups.send, name="download-backup"),
+    path("backups/<str:filename>/restore/", restore.restore, name="restore"),
     path("operations/bar/", operations.bar, name="operation-bar"),
-    path("operations/<pk>/", operations.operation, name="operation"),
-    path("operations/<pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("operations/<ulid:pk>/", operations.operation, name="operation"),
+    path("operations/<ulid:pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("operations/<ulid:pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
     path("history/", operations.history, name="history"),
     path("settings/", schedule.schedule, name="settings"),
     path("settings/preview/", schedule.preview, name="settings-preview"),

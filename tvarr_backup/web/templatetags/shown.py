@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 
 import humanize
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from tvarr_backup.backups.progress import Phase
@@ -22,6 +23,11 @@ _LEVELS = {"error": "danger", "debug": "secondary"}
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """An icon of `vendor/bootstrap-icons/icons.svg`; it says nothing to whoever cannot see it, so a word stands beside it."""
+    return _icon(name)
+
+
+@cache
+def _icon(name: str) -> SafeString:
     address = static("vendor/bootstrap-icons/icons.svg")
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', address, name)
 
@@ -29,15 +35,42 @@ def icon(name: str) -> SafeString:
 @register.filter
 def moment(time: datetime | None) -> str:
     """Date, time and zone, and how long ago or in how long beside it."""
-    if time is None:
-        return ""
+    return "" if time is None else format_html("{} {}", clock(time), ago(time))
+
+
+@register.filter
+def clock(time: datetime) -> SafeString:
+    """Date, time and zone."""
     shown = timezone.localtime(time)
-    return format_html(
-        '<time datetime="{}">{}</time> <span class="ago">{}</span>',
-        time.isoformat(),
-        f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}",
-        humanize.naturaltime(time, when=datetime.now(UTC)),
+    words = f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}"
+    return format_html('<time datetime="{}">{}</time>', time.isoformat(), words)
+
+
+@register.filter
+def ago(time: datetime) -> SafeString:
+    """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
+    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
+
+
+@register.filter
+def with_code(sentence: str) -> SafeString:
+    """What stands between backticks as code."""
+    parts = sentence.split("`")
+    return format_html_join(
+        "",
+        "{}{}{}",
+        (
+            (SafeString("<code>") if number % 2 else "", part, SafeString("</code>") if number % 2 else "")
+            for number, part in enumerate(parts)
+        ),
     )
+
+
+@register.filter
+def short_moment(time: datetime) -> str:
+    """Date and time alone, for names and sentences."""
+    shown = timezone.localtime(time)
+    return f"{shown.day} {shown:%b %Y, %H:%M}"
 
 
 @register.filter
