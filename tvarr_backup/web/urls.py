@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from tvarr_backup.web import account, backups, operations
+from tvarr_backup.web import account, backups, exports, imports, operations
 
 urlpatterns = [
     path("", backups.backups, name="home"),
@@ -11,6 +11,11 @@ urlpatterns = [
     path("operations/bar/", operations.bar, name="operation-bar"),
     path("operations/<pk>/", operations.operation, name="operation"),
     path("operations/<pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("export/", exports.page, name="export"),
+    path("export/<slug>/", exports.download, name="export-kind"),
+    path("export/<slug>/preview/", exports.preview, name="export-preview"),
+    path("import/", imports.page, name="import"),
+    path("import/result/<mark>/", imports.result, name="import-result"),
     path("history/", operations.history, name="history"),
     path("account/", account.account, name="account"),
     path("account/password/", account.Password.as_view(), name="password"),

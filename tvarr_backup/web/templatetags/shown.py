@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import humanize
 from django import template
@@ -86,3 +87,13 @@ def seconds_taken(operation: Operation) -> str:
         return ""
     ended = operation.finished_at or datetime.now(UTC)
     return f"{(ended - operation.started_at).total_seconds():.0f} s"
+
+
+@register.filter
+def value_in_words(value: Any) -> str:
+    """A value of an item of an export."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
