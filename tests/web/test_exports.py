@@ -89,14 +89,12 @@ def test_thousands_of_items_can_be_chosen_one_by_one(viewer: Client) -> None:
 
 def test_more_than_can_be_chosen_is_said_in_words(viewer: Client) -> None:
     response = send(viewer, "/export/filters/", {"ids": [NO_ROW] * (MAX_IDS + 20)})
-    assert response.status_code == 400
     assert f"The form has more than {MAX_IDS + 10} fields" in text_of(response)
 
 
 def test_choosing_nothing_is_said_and_the_choice_stays(viewer: Client) -> None:
     rows = FilterFactory.create_batch(2)
     response = send(viewer, "/export/filters/", {})
-    assert response.status_code == 400
     assert "No filters were chosen" in text_of(response)
     assert boxes(response) == [(row.pk, False) for row in rows]
 

@@ -129,7 +129,6 @@ def test_a_form_of_ours_is_read_with_its_token() -> None:
 )
 def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, content: bytes, sentence: str) -> None:
     response = operator.post(PAGE, {"file": SimpleUploadedFile("holiday.jpg", content)})
-    assert response.status_code == 400
     assert "“holiday.jpg” cannot be imported." in text_of(response)
     assert sentence in text_of(response)
     assert "Nothing was changed." in text_of(response)
@@ -138,7 +137,6 @@ def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, con
 def test_a_file_over_the_limit_is_refused_in_a_sentence(operator: Client) -> None:
     for size in (MAX_BYTES + 1, 2 * MAX_BYTES):
         response = operator.post(PAGE, {"file": SimpleUploadedFile("film.mkv", b"{" * size)})
-        assert response.status_code == 400
         assert "is larger than" in text_of(response)
 
 
@@ -162,7 +160,7 @@ def test_a_text_of_some_megabytes_can_be_pasted(operator: Client) -> None:
 
 def test_more_fields_than_a_page_has_are_refused_in_a_sentence(operator: Client) -> None:
     response = send(operator, PAGE, {f"action-{number}": "skip" for number in range(2000)})
-    assert (response.status_code, "The form has more than 1000 fields" in text_of(response)) == (400, True)
+    assert "The form has more than 1000 fields" in text_of(response)
 
 
 @pytest.mark.parametrize("packed", ["", "!", "AAAA", pack(b"x" * 1000)[:-8], "é"])
@@ -178,7 +176,8 @@ def test_a_file_that_the_page_does_not_give_back_whole_is_not_imported(operator:
 )
 def test_choices_that_the_page_does_not_give_back_whole_are_not_used(operator: Client, kept: str) -> None:
     page = review(operator, FILTERS, filter_item())
-    assert press_import(operator, page, kept=kept).status_code == 400
+    assert "nothing was imported" in text_of(press_import(operator, page, kept=kept))
+    assert not Filter.objects.filter(is_system=False).exists()
 
 
 def test_what_unpacks_to_more_than_the_limit_is_refused(operator: Client) -> None:

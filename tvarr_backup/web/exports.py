@@ -74,7 +74,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return _page(request)
 
 
-def _page(request: HttpRequest, kind: Kind | None = None, problem: str = "", status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, kind: Kind | None = None, problem: str = "") -> HttpResponse:
     """The page, with what was chosen of one kind and could not be exported."""
     chosen = set(request.POST.getlist("ids"))
     sections = [_section(each, chosen if each is kind else None) for each in KINDS.values()]
@@ -84,7 +84,7 @@ def _page(request: HttpRequest, kind: Kind | None = None, problem: str = "", sta
         "refused": kind,
         "total": sum(len(section.rows) for section in sections),
     }
-    return render(request, "web/export.html", shown, status=status)
+    return render(request, "web/export.html", shown)
 
 
 def _of_a_kind(
@@ -104,7 +104,7 @@ def _of_a_kind(
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx shows nothing that comes with another status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return _page(request, kind, str(problem), status=400)
+            return _page(request, kind, str(problem))
 
     def _chosen(request: HttpRequest, kind: Kind) -> HttpResponseBase:
         return view(request, kind, request.POST.getlist("ids"))

@@ -68,7 +68,7 @@ def _choose_file(request: HttpRequest, problem: Exception | None = None, name: s
         sentences = [str(problem)] if problem else []
     text = request.POST.get("text", "") if problem else ""
     shown = {"sentences": sentences, "file_name": name, "text": text, "most_bytes": MAX_BYTES}
-    return render(request, "web/import.html", shown, status=400 if problem else 200)
+    return render(request, "web/import.html", shown)
 
 
 def _received(request: HttpRequest) -> HttpResponse:
