@@ -35,12 +35,38 @@ if (review) {
     totals.textContent = sentence;
     document.querySelector("#import-button button").disabled = true;
   };
-  document.addEventListener("htmx:responseError", () => say("The server could not renew the totals. Change something once more, or choose the file again."));
-  document.addEventListener("htmx:sendError", () => say("The server did not answer, and nothing was imported. Your choices are still here: change something once more when it does."));
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (new URL(event.detail.xhr.responseURL).pathname === new URL(review.action).pathname) return;
-    event.detail.shouldSwap = false;
-    say("You are signed out, and nothing was imported. Sign in again, and choose the file once more.");
+  // Requests of this form, by how many new reviews had been asked for. While one is on its way nothing can be chosen that it
+  // would wipe out; afterwards the focus is where it was.
+  const asked = new WeakMap();
+  let reviews = 0;
+  document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+    if (!review.contains(detail.elt)) return;
+    if (detail.target.id === "review") {
+      reviews += 1;
+      review.inert = true;
+      review.dataset.focus = detail.elt.id;
+    }
+    asked.set(detail.xhr, reviews);
+  });
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (!review.inert || asked.get(detail.xhr) !== reviews) return;
+    review.inert = false;
+    document.getElementById(review.dataset.focus)?.focus({ preventScroll: true });
+  });
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (!asked.has(detail.xhr)) return;
+    if (asked.get(detail.xhr) !== reviews) {
+      detail.shouldSwap = false; // totals of a review that is no longer shown
+    } else if (new URL(detail.xhr.responseURL).pathname !== new URL(review.action).pathname) {
+      detail.shouldSwap = false;
+      say("You are signed out, and nothing was imported. Sign in again, and choose the file once more.");
+    }
+  });
+  document.addEventListener("htmx:responseError", ({ detail }) => {
+    if (asked.has(detail.xhr)) say("The server could not renew the totals. Change something once more, or choose the file again.");
+  });
+  document.addEventListener("htmx:sendError", ({ detail }) => {
+    if (asked.has(detail.xhr)) say("The server did not answer, and nothing was imported. Your choices are still here: change something when it does.");
   });
 }
 

@@ -33,7 +33,7 @@ def names_in(response: Any) -> list[str]:
 
 def boxes(response: Any) -> list[tuple[str, bool]]:
     """Ids on the page, and whether they are ticked."""
-    found = re.findall(r'name="ids" value="(\w+)" id="[^"]*"( checked)?', response.content.decode())
+    found = re.findall(r'name="ids" value="(\w+)"( checked)?', response.content.decode())
     return [(row_id, bool(checked)) for row_id, checked in found]
 
 

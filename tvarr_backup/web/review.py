@@ -26,7 +26,7 @@ from tvarr_backup.portable.steps import Action, Difference, MissingReference, Pl
 from tvarr_backup.web.templatetags.shown import value_in_words
 
 ROWS_ON_A_PAGE = 100
-LIVE_ROWS = 2_000
+LIVE_ROWS = 1_000
 """Up to so many items the totals follow each choice at once."""
 
 _SKIP_THEM = "-"
@@ -120,7 +120,10 @@ def read_choices(text: str) -> Choices:
     try:
         rows, references, fingerprint, marks, show, page = json.loads(unpack(text))
         return Choices(
-            rows={int(position): Choice(str(word), name, bool(by)) for position, (word, name, by) in rows.items()},
+            rows={
+                int(position): Choice(str(word), None if name is None else str(name), bool(by))
+                for position, (word, name, by) in rows.items()
+            },
             references={str(value): str(word) for value, word in references.items()},
             fingerprint=str(fingerprint),
             marks=tuple(map(str, marks)),
