@@ -140,6 +140,7 @@ class MemberInvalid(FileRefused):
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
         self.found = found
+        self.more = more
         lines = [f"{pointer} {words}" for pointer, words in found]
         super().__init__("\n".join([*lines, f"And {more} more."] if more else lines))
 
@@ -148,6 +149,12 @@ class AnswerInvalid(TvarrBackupError):
     """An answer that fits no item, or a word that is none of the allowed ones."""
 
     code = "answer_invalid"
+
+
+class PageIncomplete(TvarrBackupError):
+    """A page did not send back what it held."""
+
+    code = "page_incomplete"
 
 
 class ImportRefused(TvarrBackupError):

@@ -23,6 +23,8 @@ class Entry:
 
 _PLACES = (
     ("Backups", "home", "operations.view_backup"),
+    ("Export", "export", "access.export_configuration"),
+    ("Import", "import", "access.import_configuration"),
     ("History", "history", "operations.view_operation"),
     ("Settings", "settings", "operations.view_backupsettings"),
 )

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
-from tvarr_backup.web import account, backups, operations, restore, schedule, upload
+from tvarr_backup.web import account, backups, exports, imports, operations, restore, schedule, upload
 
 
 class Ulid:
@@ -35,6 +35,11 @@ urlpatterns = [
     path("operations/<ulid:pk>/", operations.operation, name="operation"),
     path("operations/<ulid:pk>/cancel/", operations.cancel, name="cancel-operation"),
     path("operations/<ulid:pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
+    path("export/", exports.page, name="export"),
+    path("export/<slug>/", exports.download, name="export-kind"),
+    path("export/<slug>/preview/", exports.preview, name="export-preview"),
+    path("import/", imports.page, name="import"),
+    path("import/result/<mark>/", imports.result, name="import-result"),
     path("history/", operations.history, name="history"),
     path("settings/", schedule.schedule, name="settings"),
     path("settings/preview/", schedule.preview, name="settings-preview"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 import humanize
 from django import template
@@ -125,3 +126,13 @@ def seconds_taken(operation: Operation) -> str:
 def in_its_zone(time: datetime) -> str:
     """Day, date, time and zone of a time of the schedule: as clocks show it in the schedule's own zone."""
     return f"{time:%A}, {time.day} {time:%B %Y, %H:%M %Z}"
+
+
+@register.filter
+def value_in_words(value: Any) -> str:
+    """A value of an item of an export."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
