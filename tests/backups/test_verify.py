@@ -416,7 +416,7 @@ def described(name: str, days_old: float, checked: float | None = None, level: C
         ([("a", 400.0, 32.0), ("b", 1.0, 1.0, CheckLevel.QUICK)], "a"),
         ([("a", 400.0, 30.0), ("b", 1.0, 1.0, CheckLevel.QUICK)], "b"),
         ([("a", 9.0, -300.0), ("b", 9.0, 3.0)], "a"),
-        ([("a", -300.0), ("b", 400.0, 32.0)], "b"),
+        ([("a", -300.0), ("b", 400.0, 29.0)], "a"),
     ],
     ids=[
         "none",

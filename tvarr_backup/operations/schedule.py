@@ -258,7 +258,7 @@ def check_due(now: datetime) -> datetime | None:
         night -= timedelta(days=1)
     if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
         return None
-    backup_is_due = Schedule.objects.filter(name=NAME).exclude(repeats=_ARMED, next_run__gt=now).exists()
+    backup_is_due = Schedule.objects.filter(name=NAME, next_run__lte=now).exists()
     if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES).exists():
         return None
     return night
