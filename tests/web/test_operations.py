@@ -159,6 +159,15 @@ def test_a_restore_says_what_was_there_before_and_how_to_go_back(client: Client,
     assert reverse("restore", args=[copy]) in client.get(page_of(operation)).content.decode()
 
 
+def test_on_the_page_of_the_backups_a_restore_is_told_in_brief(client: Client, folder: Path) -> None:
+    operation, _ = restored(folder, OperationState.SUCCEEDED)
+    Operation.objects.update(requested_by=client.session["_auth_user_id"])
+    response = client.get("/")
+    assert "Undo: go back to before the restore" in text_of(response)
+    assert "filters 9 8" not in text_of(response)
+    assert f'href="{page_of(operation)}">What has changed' in response.content.decode()
+
+
 def test_undo_is_not_offered_where_the_copy_is_gone_or_one_may_not(client: Client, folder: Path) -> None:
     operation, copy = restored(folder, OperationState.SUCCEEDED)
     assert "Undo" not in shown(client_of("view_operation"), operation)
