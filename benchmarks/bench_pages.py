@@ -1,5 +1,6 @@
 """Pages of a running server: the time to the first byte against an empty page of the same run, and their weight."""
 
+import gzip
 import json
 import os
 import re
@@ -111,7 +112,8 @@ class Bench:
 
     def ask(self, method: str, path: str, body: str = "") -> tuple[HTTPResponse, bytes, float]:
         """The answer, its content, and the seconds to its first byte; cookies are kept."""
-        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        headers = {"Cookie": cookies, "Accept-Encoding": "gzip"}
         if body:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
@@ -121,6 +123,9 @@ class Bench:
             answer = connection.getresponse()
             seconds = time.perf_counter() - started
             content = answer.read()
+            self.weight = len(content) + len(str(answer.headers))  # as it came
+        if answer.headers.get("Content-Encoding") == "gzip":
+            content = gzip.decompress(content)
         for cookie in answer.headers.get_all("Set-Cookie", []):
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
@@ -157,21 +162,17 @@ class Bench:
     def weights(self, path: str) -> tuple[int, int]:
         """Bytes of heads and bodies: of a first visit, and of one whose files are kept as their heads allow."""
         answer, content, _ = self.ask("GET", path)
-        page = _weight(answer, content)
+        page = self.weight
         files = dict.fromkeys(_FILES.findall(content.decode()))
         first = later = page
         for file in files:
             answer, content, _ = self.ask("GET", file)
             for more in _IN_STYLES.findall(content.decode()) if file.endswith(".css") else ():
                 raise SystemExit(f"{urljoin(file, more)} is loaded too, and is not weighed")
-            first += _weight(answer, content)
+            first += self.weight
             if "immutable" not in answer.headers.get("Cache-Control", ""):
-                later += _weight(answer, content)
+                later += self.weight
         return first, later
-
-
-def _weight(answer: HTTPResponse, content: bytes) -> int:
-    return len(content) + len(str(answer.headers))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def parts(site: Site) -> dict[str, str]:
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
-    return {"pk": operation, "filename": newest["filename"], "kind": "filters"}
+    return {"pk": operation, "filename": newest["filename"], "slug": "filters", "mark": "nothing"}
 
 
 def address_of(name: str, parts: dict[str, str]) -> str:

@@ -90,8 +90,10 @@ def test_two_windows_that_change_different_things_both_succeed(people: People) -
     first.open("/settings/")
     second.open("/settings/")
     first.page.get_by_label("Time", exact=True).fill("04:45")
+    expect(first.page.locator("#outlook")).to_contain_text("Every day at 04:45")
     first.press("Save")
-    second.page.get_by_label("Keep all").check()
+    with second.page.expect_response("**/settings/preview/**"):
+        second.page.get_by_label("Keep all").check()
     second.press("Save")
     expect(second.page.get_by_label("Time", exact=True)).to_have_value("04:45")
     expect(second.page.get_by_label("Keep all")).to_be_checked()

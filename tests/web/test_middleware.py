@@ -1,7 +1,8 @@
-"""A session that ended in the middle: back to where one was."""
+"""Pages are compressed; a session that ended in the middle leads back to where one was."""
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -41,3 +42,21 @@ def test_htmx_loads_the_page_to_sign_in_as_a_whole(client: Client) -> None:
     assert answer.status_code == 200
     assert answer["HX-Redirect"] == "/sign-in/?next=/history/"
     assert answer.content == b""
+
+
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+@pytest.mark.django_db
+def test_pages_are_compressed_for_whoever_takes_it(admin_client: Client) -> None:
+    plain, packed = admin_client.get("/account/"), admin_client.get("/account/", headers=GZIP)
+    assert (plain.get("Content-Encoding"), packed["Content-Encoding"]) == (None, "gzip")
+    assert "Accept-Encoding" in plain["Vary"]
+    assert "A new token" in gzip.decompress(packed.content).decode()
+    assert len(packed.content) < len(plain.content) / 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/api/v1/backups", "/api/v1/schema"])
+def test_what_programs_get_is_not(admin_client: Client, address: str) -> None:
+    assert "Content-Encoding" not in admin_client.get(address, headers=GZIP)

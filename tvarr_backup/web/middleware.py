@@ -1,4 +1,4 @@
-"""What becomes of a request whose sender is no longer signed in."""
+"""What all pages have in common: compressed, and for whom is no longer signed in, the way back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
+
+
+class Compressed(GZipMiddleware):
+    """Pages only: archives are compressed already, and a part of a file must stay the part that was asked for.
+
+    Django adds a few random bytes, so that the length tells nothing of the secrets in a page.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
+            return response
+        return super().process_response(request, response)
 
 
 class SignedOut:
