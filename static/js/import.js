@@ -39,8 +39,13 @@ if (review) {
   // would wipe out; afterwards the focus is where it was.
   const asked = new WeakMap();
   let reviews = 0;
-  document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const { detail } = event;
     if (!review.contains(detail.elt)) return;
+    if (review.inert) {
+      event.preventDefault(); // it waited for its turn meanwhile; the new review has been told the same choices
+      return;
+    }
     if (detail.target.id === "review") {
       reviews += 1;
       review.inert = true;

@@ -182,7 +182,7 @@ def test_choices_that_the_page_does_not_give_back_whole_are_not_used(operator: C
 
 def test_what_unpacks_to_more_than_the_limit_is_refused(operator: Client) -> None:
     page = review(operator, FILTERS, filter_item())
-    response = change(operator, page, packed=pack(b" " * (MAX_BYTES + 1)))
+    response = change(operator, page, packed=pack(b" " * (MAX_BYTES + 2**20)))
     assert "larger than 32 MiB" in text_of(response)
 
 
