@@ -6,7 +6,7 @@ Stories use the fixtures of `tests/browser/conftest.py`:
         person.open("/")
         person.page.fill("#id_note", "before the new provider")
         person.press("Back up now")
-        expect(person.page.get_by_role("heading", name="Backup: done")).to_be_visible(timeout=20_000)
+        expect(person.page.get_by_role("heading", name="Backed up")).to_be_visible(timeout=20_000)
         person.look()
 
 `open`, `press` and `follow` look at the page that they lead to: axe finds nothing, nothing is wider than the window. For
