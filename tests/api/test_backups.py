@@ -119,7 +119,8 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
             os.link(folder / made.name.sidecar, folder / name.replace(".db.gz", ".meta.json"))
         looks.clear()
         lookups.clear()
-        with django_assert_num_queries(6):  # session, user, 2 of permissions, open operations, settings
+        # session, user, 2 of permissions, open operations; of the schedule: settings, 2 of its row, 3 of what it has done
+        with django_assert_num_queries(11):
             assert len(client.get(BACKUPS).json()["backups"]) == number
         assert (looks, len(lookups)) == ([str(folder)], 1)
 
