@@ -26,14 +26,14 @@ def sign_in_from_a_page_with_tls(up: Up, headers: dict[str, str]) -> int:
     """The status of a form that a browser sends from https://backup.example; 200 shows it again, 403 refuses it."""
     connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
     headers = headers | {"Host": "backup.example"}
-    connection.request("GET", "/admin/login/", headers=headers)
+    connection.request("GET", "/sign-in/", headers=headers)
     page = connection.getresponse()
     (token,) = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
     cookie = page.headers["Set-Cookie"].partition(";")[0]
-    headers |= {"Cookie": cookie, "Origin": "https://backup.example", "Referer": "https://backup.example/admin/login/"}
+    headers |= {"Cookie": cookie, "Origin": "https://backup.example", "Referer": "https://backup.example/sign-in/"}
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     form = urllib.parse.urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "nothing"})
-    connection.request("POST", "/admin/login/", form, headers)
+    connection.request("POST", "/sign-in/", form, headers)
     status = connection.getresponse().status
     connection.close()
     return status

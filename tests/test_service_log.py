@@ -106,13 +106,13 @@ def misuse(up: Up, token: str) -> None:
     assert ask(up, "GET", "/api/v1/backups", X_Api_Key=token[:-1] + "g")["status"] == 401
     assert ask(up, "GET", f"/api/v1/backups?token={token}", X_Api_Key=token)["status"] == 400
     assert ask(up, "GET", f"/nothing%0aforged%1b%5b31m?token={token}").status == 404
-    page = ask(up, "GET", "/admin/login/")
+    page = ask(up, "GET", "/sign-in/")
     cookie = page.getheader("Set-Cookie").split(";")[0]
     form = {"username": "admin", "password": WRONG, "csrfmiddlewaretoken": cookie.partition("=")[2], "next": "/admin/"}
     sign_in = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": cookie}
-    assert ask(up, "POST", "/admin/login/", urllib.parse.urlencode(form), **sign_in).status == 200
+    assert ask(up, "POST", "/sign-in/", urllib.parse.urlencode(form), **sign_in).status == 200
     form["password"] = PASSWORD
-    assert ask(up, "POST", "/admin/login/", urllib.parse.urlencode(form), **sign_in).status == 302
+    assert ask(up, "POST", "/sign-in/", urllib.parse.urlencode(form), **sign_in).status == 302
     for broken in (f"GET /?token={token} HTTP/9.9", f"GET\t/?token={token}", f"GET / HTTP/1.1\r\nX-Api-Key {token}"):
         with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
             connection.sendall(f"{broken}\r\nHost: 127.0.0.1\r\n\r\n".encode())

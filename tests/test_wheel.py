@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -185,8 +186,11 @@ def test_templates_and_static_files_are_found_where_they_are(
 
 def test_it_serves_backs_up_and_restores_in_an_empty_folder(installed: Installation) -> None:
     with serving(installed) as up:
-        for path in ("admin/login/", "static/css/admin.css", "static/admin/css/base.css"):
-            with urllib.request.urlopen(f"{up.address}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{up.address}/sign-in/", timeout=10) as page:
+            files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.read().decode())
+        assert {Path(file).name for file in files} >= {"bootstrap.min.css", "app.css", "theme.js", "htmx-2.min.js"}
+        for file in files:
+            with urllib.request.urlopen(f"{up.address}{file}", timeout=10) as answer:
                 assert answer.status == 200
         back_up_change_and_restore(up, installed.data / "tvarr.db")
 

@@ -59,13 +59,7 @@ if (review) {
     document.getElementById(review.dataset.focus)?.focus({ preventScroll: true });
   });
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (!asked.has(detail.xhr)) return;
-    if (asked.get(detail.xhr) !== reviews) {
-      detail.shouldSwap = false; // totals of a review that is no longer shown
-    } else if (new URL(detail.xhr.responseURL).pathname !== new URL(review.action).pathname) {
-      detail.shouldSwap = false;
-      say("You are signed out, and nothing was imported. Sign in again, and choose the file once more.");
-    }
+    if (asked.has(detail.xhr) && asked.get(detail.xhr) !== reviews) detail.shouldSwap = false; // of a review that is no longer shown
   });
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if (asked.has(detail.xhr)) say("The server could not renew the totals. Change something once more, or choose the file again.");

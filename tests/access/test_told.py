@@ -27,7 +27,7 @@ def marit(caplog: pytest.LogCaptureFixture) -> User:
 
 def sign_in(name: str, password: str, *, address: str = "192.0.2.7") -> None:
     form = {"username": name, "password": password}
-    Client().post(reverse("admin:login"), form, REMOTE_ADDR=address)
+    Client().post(reverse("sign-in"), form, REMOTE_ADDR=address)
 
 
 def test_who_signs_in_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,8 +92,9 @@ def test_without_the_permission_there_is_neither_page_nor_link_nor_import() -> N
 
 
 def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
-    response = client.post(PAGE, {"file": file_of(FILTERS, filter_item())})
-    assert (response.status_code, response["Location"]) == (302, f"/sign-in/?next={PAGE}")
+    form = {"file": file_of(FILTERS, filter_item())}
+    response = client.post(PAGE, form, headers={"Referer": f"http://testserver{PAGE}"})
+    assert (response.status_code, response["Location"]) == (302, f"/sign-in/?next={PAGE}&unsent=1")
 
 
 def test_only_forms_of_ours_are_read() -> None:

@@ -38,11 +38,11 @@ class SignedOut:
         response = self._get_response(request)
         if not response.get("Location", "").startswith(f"{reverse('sign-in')}?next="):
             return response
-        before = page_before(request)
+        address = redirect_to_login(page_before(request)).url + ("&unsent=1" if request.method == "POST" else "")
         if request.headers.get("HX-Request"):
-            return HttpResponseClientRedirect(redirect_to_login(before).url)
+            return HttpResponseClientRedirect(address)
         if request.method == "POST":
-            response["Location"] = f"{redirect_to_login(before).url}&unsent=1"
+            response["Location"] = address
         return response
 
 
