@@ -7,10 +7,10 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools servers lint format bench demo-data openapi lock
+.PHONY: help setup run test test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/complete  ## Make .venv from the lock file (done by the other targets)
 
@@ -25,7 +25,7 @@ setup: .venv/complete  ## Make .venv from the lock file (done by the other targe
 run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
 	@$(BIN)/python manage.py up
 
-test: lint servers  ## Lint, types, contracts and all tests but the long ones, then what can be on PostgreSQL there
+test: lint chromium servers  ## Lint, types, contracts and all tests but the long ones, then what can be on PostgreSQL there
 	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
 	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
 	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
@@ -40,6 +40,18 @@ servers:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server && exit; \
 	fi; \
 	echo "The tests need the servers of PostgreSQL and Redis; install them (Debian: apt-get install postgresql redis-server)." >&2; exit 1
+
+# The tests of the pages drive a Chromium.
+chromium: setup
+	@$(BIN)/python -m tests.browser.chromium >/dev/null 2>&1 && exit; \
+	if [ -z "$$CHROMIUM" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+		else \
+			$(BIN)/playwright install chromium; \
+		fi; \
+	fi; \
+	$(BIN)/python -m tests.browser.chromium >/dev/null
 
 # The fault tests compile a small library and a program that uses SQLite, and trace system calls.
 fault-tools:
@@ -68,9 +80,20 @@ demo-data: setup  ## Fill the database with fictional channels and programmes (C
 	$(BIN)/python manage.py prepare
 	$(BIN)/python manage.py demo_data --channels $(CHANNELS) --programmes $(PROGRAMMES)
 
+screenshots: setup chromium  ## Write the pictures of docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
+
 openapi: setup  ## Write docs/openapi.yaml from the code
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
+wheel: setup  ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build --no-isolation
+
+# Beside root it takes debootstrap, unshare and a mirror of Debian.
+image-rehearsal:  ## Carry out the Dockerfile's steps in a clean root, start the result, back up, stop
+	$(PYTHON) deploy/rehearse_image.py
+
 lock: setup  ## Renew the lock files from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --group dev pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --all-extras --group dev pyproject.toml --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --constraint requirements/dev.txt --group build --output-file requirements/build.txt

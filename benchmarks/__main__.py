@@ -3,6 +3,14 @@
 import subprocess
 import sys
 
-for name in ("bench_expressions", "bench_portable", "bench_archive", "bench_backups", "bench_restore", "bench_api"):
+for name in (
+    "bench_expressions",
+    "bench_portable",
+    "bench_archive",
+    "bench_backups",
+    "bench_restore",
+    "bench_api",
+    "bench_pages",
+):
     print(f"\n== {name}", flush=True)
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -67,25 +66,34 @@ class Bench:
         return run([sys.executable, str(ROOT / "manage.py"), *words], self.environment)
 
     def fill(self) -> None:
-        """Small backups beside the large one, so that there are as many as are asked for."""
-        scratch, packed = self.folder / "small.db", self.folder / "small.gz"
+        """Small backups beside the large one, so that there are as many as are asked for; one cannot be made smaller."""
+        scratch = self.folder / "scratch"
+        with scratch.open("wb") as target:
+            for _ in range(SIZE // BLOCK):
+                target.write(os.urandom(BLOCK))
+        self.dense = self.lay(scratch, 1)
         scratch.write_bytes(bytes(100_000))
-        with packed.open("wb") as target:
-            measured = pack(scratch, target)
-        for seq in range(1, BACKUPS):
-            name = new_name(datetime.now(UTC) - timedelta(days=seq), ())
-            sidecar = Sidecar(
-                created_at=name.moment,
-                database_size=measured.database_size,
-                compressed_size=measured.archive_size,
-                checksum=measured.archive_checksum,
-                kind=BackupKind.MANUAL,
-                seq=seq + 1,
-                database_checksum=measured.database_checksum,
-            )
-            shutil.copy(packed, self.folder / "backups" / name.filename)
-            (self.folder / "backups" / name.sidecar).write_bytes(encode_sidecar(sidecar))
+        for number in range(2, BACKUPS):
+            self.lay(scratch, number)
+        scratch.unlink()
         self.manage("shell", "-c", "from tvarr_backup.operations.index import refresh_index; refresh_index()")
+
+    def lay(self, scratch: Path, number: int) -> str:
+        """A file as a backup of so many days ago."""
+        name = new_name(datetime.now(UTC) - timedelta(days=number), ())
+        with (self.folder / "backups" / name.filename).open("wb") as target:
+            measured = pack(scratch, target)
+        sidecar = Sidecar(
+            created_at=name.moment,
+            database_size=measured.database_size,
+            compressed_size=measured.archive_size,
+            checksum=measured.archive_checksum,
+            kind=BackupKind.MANUAL,
+            seq=number + 1,
+            database_checksum=measured.database_checksum,
+        )
+        (self.folder / "backups" / name.sidecar).write_bytes(encode_sidecar(sidecar))
+        return name.filename
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -154,13 +162,14 @@ class Bench:
         return json.dumps({"export": {"metadata": metadata, "items": self.items(prefix)}}).encode()
 
     def files(self) -> None:
-        """The large backup down and, without its gzip, up again: how much the server's memory grows at the worst moment."""
+        """Much down and up: how much memory the server has at the worst moment."""
         before = self.process.memory_info().rss
         target = self.folder / "down.gz"
-        seconds, worst = self.watched(lambda: self.download(target))
+        seconds, worst = self.watched(lambda: self.download(self.dense, target))
         size = target.stat().st_size
         print(f"download of {size / 1e6:.0f} MB: {seconds:.1f} s, {size / 1e6 / seconds:.0f} MB/s, peak RSS "
               f"{worst / 2**20:.0f} MiB, before {before / 2**20:.0f} MiB (goal: under 100)", flush=True)  # fmt: skip
+        self.download(self.large, target)
         plain = self.folder / "up.db"
         with plain.open("wb") as unpacked:
             subprocess.run(["gzip", "-dc", str(target)], stdout=unpacked, check=True)
@@ -169,9 +178,9 @@ class Bench:
         print(f"upload of {size / 1e6:.0f} MB, checked and packed: {seconds:.1f} s, peak RSS {worst / 2**20:.0f} MiB "
               "(goal: under 100)", flush=True)  # fmt: skip
 
-    def download(self, target: Path) -> None:
+    def download(self, filename: str, target: Path) -> None:
         command = ["curl", "-sf", "-H", f"Authorization: Bearer {self.token}", "-o", str(target)]
-        subprocess.run([*command, f"http://127.0.0.1:{self.port}/api/v1/backups/{self.large}/download"], check=True)
+        subprocess.run([*command, f"http://127.0.0.1:{self.port}/api/v1/backups/{filename}/download"], check=True)
 
     def upload(self, file: Path) -> None:
         command = ["curl", "-sf", "-H", f"Authorization: Bearer {self.token}", "-F", f"file=@{file}"]

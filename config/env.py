@@ -1,5 +1,6 @@
 """Reads settings from the environment; nonsense stops with the variable, its value and what is allowed."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Collection
@@ -104,6 +105,18 @@ def origins(name: str) -> list[str]:
     for value in values:
         if not _ORIGIN.fullmatch(value):
             raise refuse(name, value, "origins such as https://backup.example, separated by commas")
+    return values
+
+
+def networks(name: str, default: str) -> list[str]:
+    """Addresses and networks of `FORWARDED_ALLOW_IPS`, separated by commas, as gunicorn takes them."""
+    values = _list(name) or default.split(",")
+    for value in values:
+        try:
+            ipaddress.ip_network("0.0.0.0/0" if value == "*" else value)
+        except ValueError:
+            allowed = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
+            raise refuse(name, value, allowed) from None
     return values
 
 

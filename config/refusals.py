@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -11,6 +12,7 @@ from django.template.loader import render_to_string
 
 from tvarr_backup.access import lockout
 from tvarr_backup.api.errors import answer, is_api
+from tvarr_backup.web.middleware import page_before
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
@@ -27,7 +29,8 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
     """403: a form that was not filled in on one of our pages, or on one that is too old."""
     sentence = "This form was not sent by a page of this site, or the page was too old; load it again and repeat it."
-    return _refuse(request, 403, "csrf_failed", "Not allowed", sentence)
+    back = "" if is_api(request) else page_before(request)
+    return _refuse(request, 403, "csrf_failed", "Nothing was done", sentence, back=back)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
@@ -44,6 +47,22 @@ def failed(request: HttpRequest) -> HttpResponseBase:
     return _refuse(request, 500, "internal_error", "Our fault", sentence)
 
 
+class OtherMethods:
+    """405 with a page: an address that only takes forms, typed or loaded again."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        if response.status_code != 405 or response.content:
+            return response
+        sentence = "There is nothing to see at this address: it only takes what the form of another page sends."
+        page = _refuse(request, 405, "method_not_allowed", "Nothing was done", sentence)
+        page["Allow"] = response["Allow"]
+        return page
+
+
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
     """429 on the page to sign in: too many wrong passwords."""
     seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
@@ -52,8 +71,11 @@ def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpRe
     return response
 
 
-def _refuse(request: HttpRequest, status: int, code: str, title: str, sentence: str) -> HttpResponseBase:
+def _refuse(
+    request: HttpRequest, status: int, code: str, title: str, sentence: str, *, back: str = ""
+) -> HttpResponseBase:
     """The page needs neither database nor session: it is shown when those fail, too."""
     if is_api(request):
         return answer(status, code, sentence)
-    return HttpResponse(render_to_string("refusal.html", {"title": title, "sentence": sentence}), status=status)
+    shown = {"title": title, "sentence": sentence, "back": back}
+    return HttpResponse(render_to_string("refusal.html", shown), status=status)

@@ -2,16 +2,15 @@
 
 import socket
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
-from config import env
+from config import env, logs
 from config.routers import DEFAULT, TVARR
-
-BASE_DIR = Path(__file__).resolve().parent.parent
+from config.static_files import mark_of
+from tvarr_backup.program import ASSETS
 
 # --- Where things are ------------------------------------------------------------------------------------------------
 
@@ -36,17 +35,15 @@ DEBUG = False
 _kept_key = env.secret_key(SECRET_KEY_PATH)
 SECRET_KEY_IS_NEW = _kept_key is None
 SECRET_KEY = _kept_key or get_random_secret_key()
-ALLOWED_HOSTS = env.hosts(
-    "ALLOWED_HOSTS",
-    [
-        "localhost",
-        "127.0.0.1",
-        "[::1]",
-        socket.gethostname().lower(),
-        f"[{SERVER_HOST}]" if ":" in SERVER_HOST else SERVER_HOST,
-    ],
-)
+ALLOWED_HOSTS = [
+    *env.hosts(
+        "ALLOWED_HOSTS", [socket.gethostname().lower(), f"[{SERVER_HOST}]" if ":" in SERVER_HOST else SERVER_HOST]
+    ),
+    *("localhost", "127.0.0.1", "[::1]"),  # whoever looks after a container asks from within it
+]
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+# Who is believed about HTTPS. It is gunicorn that asks; Django's own setting would believe everybody's header.
+FORWARDED_ALLOW_IPS = env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -58,6 +55,7 @@ INSTALLED_APPS = [
     "tvarr_backup.portable.apps.PortableConfig",
     "tvarr_backup.operations.apps.OperationsConfig",
     "tvarr_backup.access.apps.AccessConfig",
+    "tvarr_backup.web.apps.WebConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -68,6 +66,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "django_filters",
+    "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
@@ -78,13 +77,18 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.requests.RequestLog",
+    "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.Entrance",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tvarr_backup.web.middleware.SignedOut",
+    "config.refusals.OtherMethods",
 ]
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
@@ -92,13 +96,14 @@ AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contri
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [ASSETS / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "tvarr_backup.web.context.page",
             ],
         },
     },
@@ -112,12 +117,17 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "tvarr_backup.initial_password.InitialPasswordFile"},
 ]
 
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
-STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [ASSETS / "static"]
+STATIC_URL = f"static/{mark_of(STATICFILES_DIRS)}/"
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/[0-9a-f]{8}/"  # another content has another address
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # served from where they are: no collecting step to forget
 
@@ -286,18 +296,5 @@ SPECTACULAR_SETTINGS = {
 
 _LEVEL = env.word("TVARR_LOGGING_LEVEL", "info", ("debug", "info", "warn", "warning", "error")).upper()
 _LEVEL = "WARNING" if _LEVEL == "WARN" else _LEVEL  # tvarr's word
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"text": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "text"}},
-    "root": {"handlers": ["console"], "level": _LEVEL},
-    "loggers": {
-        "django": {"level": _LEVEL},
-        "django.db.backends": {"level": "INFO"},
-        # Its five lines for each task say less than the operation's own one.
-        "django-q": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
-        # Nor do its four lines for each time that somebody signs in; wrong passwords are warnings.
-        "axes": {"level": "DEBUG" if _LEVEL == "DEBUG" else "WARNING"},
-    },
-}
+LOGGING_CONFIG = "config.logs.configure"
+LOGGING = logs.logging_settings(_LEVEL, env.word("TVARR_LOGGING_FORMAT", "text", logs.FORMS))

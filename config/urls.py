@@ -2,12 +2,12 @@
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", include("tvarr_backup.web.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("tvarr_backup.api.urls")),
+    path("", include("tvarr_backup.api.health")),
 ]
 
 handler400 = "config.refusals.bad_request"

@@ -40,7 +40,7 @@ class Browser:
         self._cookies = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
         (password,) = re.findall(r"One-time password: (\S+)", up.log)
-        assert self.send("/admin/login/", username="admin", password=password, next="/admin/").path == "/admin/"
+        assert self.send("/sign-in/", username="admin", password=password, next="/admin/").path == "/admin/"
 
     @property
     def cookie(self) -> str | None:

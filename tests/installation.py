@@ -22,6 +22,7 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     heeds_modes: bool = False
     """Whether commands are held to file modes also where the tests run as root."""
+    program: tuple[str, ...] = (sys.executable, str(ROOT / "manage.py"))
 
     def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` to its end, whatever its exit status."""
@@ -37,9 +38,9 @@ class Installation:
         )
 
     def command(self, *arguments: str) -> list[str]:
-        """The words that start `manage.py`."""
+        """The words that start `manage.py`, or what stands in for it."""
         prefix = _HEED_MODES if self.heeds_modes and os.geteuid() == 0 else ()
-        return [*prefix, sys.executable, str(ROOT / "manage.py"), *arguments]
+        return [*prefix, *self.program, *arguments]
 
     def variables(self) -> dict[str, str]:
         """The whole environment of a command. Unless a test wants it, no backup is made because it is two o'clock."""

@@ -172,9 +172,9 @@ class Course:
 
 
 def follow(installation: Installation, browser: Browser, page: str) -> Course:
-    """Look at an operation, and at pages of the admin, until it has succeeded; `page` is its own."""
+    """Look at an operation, and at a page of the admin, until it has succeeded; `page` is its own."""
     course = Course()
-    number = page.split("/")[-3]
+    number = next(part for part in page.split("/") if len(part) == 26)
     look = f"SELECT state, phase, done_bytes, error || message FROM operations_operation WHERE id = '{number}'"
     state = "queued"
     while state in ("queued", "running"):
@@ -210,8 +210,8 @@ def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], 
         worker, web = up.program("worker"), [process.pid for process in family(up.program("gunicorn").pid)]
         processes, place, past = set(family(up.process.pid)), live.stat().st_ino, history(installation)
         confirmation = browser.act(BACKUPS, "restore", backup.name)
-        assert "(before the mistake)" in confirmation.text
-        assert "would replace all that is in tvarr's database" in confirmation.text
+        assert "Note before the mistake" in confirmation.text
+        assert "What is there now becomes a backup of its own" in confirmation.text
         course = follow(installation, browser, browser.send(confirmation.path).path)
         writers.go_on()
 

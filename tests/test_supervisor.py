@@ -98,7 +98,7 @@ def test_busy_its_web_server_is_killed_and_the_backup_goes_on(large: Installatio
     arbiter = up.program("gunicorn")
     blow = show(f"busy, before SIGKILL to gunicorn {arbiter.pid}", family(up.process.pid))
     arbiter.kill()
-    wait_until(lambda: up.log.count("The web server was started") == 2 and up.answers(), "it answers again")
+    wait_until(lambda: up.starts("web server") == 2 and up.answers(), "it answers again")
     show("after", family(up.process.pid), blow)
     task.resume()
     wait_until(lambda: states(large) == ["succeeded"], "the backup")

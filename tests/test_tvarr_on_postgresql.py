@@ -255,7 +255,7 @@ def test_the_api_says_why_not_and_the_worker_once(own: Installation, tmp_path: P
     machine.start_web()
     try:
         worker = machine.start_worker()
-        wait_until(lambda: "No scheduled backups are made" in worker.log, "it says so")
+        wait_until(lambda: "schedule.unsupported" in worker.log, "it says so")
         for method, path in _DOORS:
             status, answer = machine.call(method, f"/api/v1/backups{path}")
             assert (status, answer["code"], answer["detail"][: len(UNSUPPORTED)]) == (
@@ -264,8 +264,8 @@ def test_the_api_says_why_not_and_the_worker_once(own: Installation, tmp_path: P
                 UNSUPPORTED,
             )
         assert machine.call("GET", "/api/v1/filters")[0] == machine.call("GET", "/api/v1/operations")[0] == 200
-        assert worker.log.count("No scheduled backups are made") == 1
-        assert "ERROR" not in worker.log
+        assert worker.log.count("schedule.unsupported") == 1
+        assert " error " not in worker.log
     finally:
         machine.end()
 
@@ -277,23 +277,46 @@ _DOORS = [
 ]  # fmt: skip
 
 
-def test_the_pages_say_why_not(own: Installation) -> None:
+def test_the_pages_say_why_not_and_the_others_are_there(own: Installation) -> None:
     answers = json.loads(own.ok("shell", "--no-imports", "-c", _PAGES).splitlines()[-1])
-    assert [UNSUPPORTED.removeprefix("tvarr's") in page for page in answers] == [True] * 7
+    said = UNSUPPORTED.removeprefix("tvarr's")
+    assert {path: (status, said in page) for path, (status, page) in answers.items()} == {
+        **dict.fromkeys(_OF_BACKUPS, (200, True)),
+        **dict.fromkeys(_FORMS, (200, True)),
+        **dict.fromkeys(_WISHES, (409, True)),
+        **dict.fromkeys(_OTHERS, (200, False)),
+    }
 
 
-_PAGES = """
+_OF_BACKUPS = ["", "settings/?", "backups/upload/", "backups/x/", "backups/x/restore/"]
+_OF_BACKUPS += ["admin/operations/backup/", "admin/operations/backupsettings/1/change/"]
+_WISHES = [
+    "settings/",
+    "settings/reset/",
+    "backups/create/",
+    "backups/delete/",
+    "backups/x/verify/",
+    "backups/x/protect/",
+]
+_FORMS = ["admin/operations/backup/create/", "admin/operations/backup/?"]
+_FORMS += ["admin/operations/backupsettings/1/change/?"]
+_OTHERS = ["export/", "import/", "history/", "account/", "admin/"]
+_PAGES = f"""
 import json
 from django.contrib.auth.models import User
 from django.test import Client
-client = Client(headers={"host": "localhost"})
+client = Client(headers={{"host": "localhost"}})
 client.force_login(User.objects.get())
-pages = ["/admin/operations/backup/", "/admin/operations/backupsettings/1/change/"]
-answers = [client.get(page) for page in pages]
-answers += [client.post("/admin/operations/backup/create/", follow=True)]
-answers += [client.post(page, {"action": "verify", "cron": "0 3 * * *"}, follow=True) for page in pages]
-answers += [client.get("/admin/operations/backup/x/restore/", follow=True)]
-answers += [client.get("/admin/operations/backup/x/download/", follow=True)]
-print(json.dumps([answer.content.decode() for answer in answers]))
+answers = {{path: client.get("/" + path) for path in {_OF_BACKUPS + _OTHERS}}}
+for path in {_FORMS + _WISHES}:
+    answers[path] = client.post("/" + path, {{"action": "verify", "cron": "0 3 * * *"}}, follow=True)
+print(json.dumps({{path: [answer.status_code, answer.content.decode()] for path, answer in answers.items()}}))
 """
-"""What the admin shows of backups and their settings, and answers to a wish for one."""
+
+
+def test_status_says_it_and_is_content(own: Installation) -> None:
+    status = json.loads(own.run("status", "--json").stdout)  # it ends with 1, since no worker runs
+    checks = {check["name"]: check for check in status["checks"]}
+    assert checks["tvarr_database"]["message"] == "It answers, and is tvarr's own, attached, on PostgreSQL."
+    assert checks["schedule"]["message"].startswith(UNSUPPORTED)
+    assert checks["last_backup"]["message"].startswith(UNSUPPORTED)

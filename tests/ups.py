@@ -1,5 +1,6 @@
 """`up` in tests, as real processes on a real port."""
 
+import re
 import socket
 import subprocess
 import urllib.error
@@ -39,15 +40,19 @@ class Up:
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.address}/admin/login/", timeout=10) as page:
+            with urllib.request.urlopen(f"{self.address}/sign-in/", timeout=10) as page:
                 return bool(page.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
     def is_complete(self) -> bool:
         """Whether all that belongs to it runs: itself, gunicorn with two workers, our worker."""
-        ready = self.log.count("The worker is ready") == self.log.count("The worker was started")
+        ready = self.log.count(" worker.started ") == self.starts("worker")
         return ready and len(family(self.process.pid)) == 5 and self.answers()
+
+    def starts(self, word: str) -> int:
+        """How often the log says that one of the two programs was started."""
+        return len(re.findall(rf' program\.started program="?{word}"? pid=', self.log))
 
     def program(self, word: str) -> psutil.Process:
         """The main process of one of the two programs, found by a word of its command."""
@@ -61,17 +66,17 @@ class Up:
         return process
 
 
-def start_up(installation: Installation, port: int) -> Up:
-    """Start it; what it prints goes to a log."""
+def start_up(installation: Installation, port: int, *, apart: bool = False) -> Up:
+    """Start it; what it prints goes to a log, and with `apart` only what it prints on standard error."""
     installation.environment["TVARR_SERVER_PORT"] = str(port)
     log = installation.data.parent / "up.log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, log.with_suffix(".out").open("wb") as results:
         process = subprocess.Popen(
             installation.command("up"),
             env=installation.variables(),
             cwd=installation.data.parent,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=results if apart else output,
+            stderr=output,
             start_new_session=True,
         )
     return Up(process, port, log)

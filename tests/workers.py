@@ -15,7 +15,7 @@ from tests.processes import family, none_is_left, table, wait_until
 _SUBMIT = """
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.tasks import submit
-submit(OperationKind.BACKUP, requested_by=None, origin=Origin.COMMAND)
+submit(OperationKind.BACKUP, requested_by=None, origin=Origin.WEB)
 """
 
 
@@ -27,7 +27,7 @@ class RunningWorker:
         self.installation = installation
         self.folder = installation.data.parent
         self.log_path = self.folder / "worker.log"
-        starts = self.log.count("The worker is ready")
+        starts = self.log.count("worker.started")
         with self.log_path.open("ab") as output:
             self.process = subprocess.Popen(
                 [*before, *installation.command("worker")],
@@ -37,9 +37,7 @@ class RunningWorker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(
-            lambda: self.log.count("The worker is ready") > starts or self.process.poll() is not None, "it starts"
-        )
+        wait_until(lambda: self.log.count("worker.started") > starts or self.process.poll() is not None, "it starts")
         assert self.process.poll() is None, self.log
 
     @property

@@ -1,15 +1,17 @@
 """The settings that this package reads, at the moment of the call."""
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, router
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import models, tvarr_database
+from tvarr_backup import models, program, tvarr_database
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.retention import Policy
@@ -129,24 +131,32 @@ def require_prepared() -> None:
     """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
     if tvarr_state() in (State.MISSING, State.EMPTY):
         raise DatabaseMissing(
-            f"There is no database at {database_name(tvarr_alias())} yet; run `manage.py prepare` first."
+            f"There is no database at {database_name(tvarr_alias())} yet; run `{program.NAME} prepare` first."
         )
     for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
         name = database_name(alias)
         if alias == tvarr_alias() and is_attached(alias):
             continue
         try:
-            ready = (not is_file(alias) or database_path(alias).exists()) and not _unapplied(alias)
+            ready = (not is_file(alias) or database_path(alias).exists()) and is_up_to_date(alias)
         except OperationalError as problem:
             raise DatabaseUnusable(f"{name} cannot be read: {in_a_line(problem)}") from problem
         if not ready:
-            raise DatabaseNotPrepared(f"{name} is not up to date with this version; run `manage.py prepare` first.")
+            raise DatabaseNotPrepared(
+                f"{name} is not up to date with this version; run `{program.NAME} prepare` first."
+            )
 
 
-def _unapplied(alias: str) -> bool:
-    executor = MigrationExecutor(connections[alias])
-    wanted = [node for node in executor.loader.graph.leaf_nodes() if (node[0] == APP_LABEL) == (alias == tvarr_alias())]
-    return bool(executor.migration_plan(wanted))
+def is_up_to_date(alias: str) -> bool:
+    """Whether every migration of this version has been applied to the database, which exists."""
+    return _has_all(alias, frozenset(MigrationRecorder(connections[alias]).applied_migrations()))
+
+
+@lru_cache(maxsize=8)
+def _has_all(alias: str, applied: frozenset[tuple[str, str]]) -> bool:
+    """To read the files of all migrations takes ten times as long as to ask which were applied."""
+    known = MigrationLoader(None).graph.nodes
+    return applied.issuperset(node for node in known if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
 
 def live_database() -> Path:
@@ -160,9 +170,14 @@ def live_database() -> Path:
     return database_path(alias).resolve()
 
 
+def backup_path() -> Path:
+    """Where backups lie, or will lie, as it was named."""
+    return Path(settings.BACKUP_DIRECTORY)
+
+
 def backup_folder() -> Path:
     """Where backups lie, by its real path, made where it is missing. Raises `BackupFolderUnusable`."""
-    return prepare_folder(Path(settings.BACKUP_DIRECTORY))
+    return prepare_folder(backup_path())
 
 
 def required_schema() -> RequiredSchema:

@@ -50,7 +50,7 @@ class DatabaseNewer(DatabaseUnusable):
 
 
 class DatabaseNotPrepared(DatabaseUnusable):
-    """`manage.py prepare` has not been run since this version was installed."""
+    """`prepare` has not been run since this version was installed."""
 
     code = "database_not_prepared"
 
@@ -140,6 +140,7 @@ class MemberInvalid(FileRefused):
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
         self.found = found
+        self.more = more
         lines = [f"{pointer} {words}" for pointer, words in found]
         super().__init__("\n".join([*lines, f"And {more} more."] if more else lines))
 
@@ -148,6 +149,12 @@ class AnswerInvalid(TvarrBackupError):
     """An answer that fits no item, or a word that is none of the allowed ones."""
 
     code = "answer_invalid"
+
+
+class PageIncomplete(TvarrBackupError):
+    """A page did not send back what it held."""
+
+    code = "page_incomplete"
 
 
 class ImportRefused(TvarrBackupError):
@@ -370,6 +377,12 @@ class RestoreFailed(TvarrBackupError):
     """A restore did not come about; the sentence says at which step, and what the live database holds now."""
 
     code = "restore_failed"
+
+
+class RestoreUnsettled(RestoreFailed):
+    """A restore broke off, and what is live now is not known, or is damaged; what was there before is kept."""
+
+    code = "restore_unsettled"
 
 
 class UserNotFound(TvarrBackupError):

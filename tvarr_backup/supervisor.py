@@ -1,7 +1,6 @@
 """Keeping programs running: they are started, started again when they end, and ended together."""
 
 import contextlib
-import logging
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import psutil
+import structlog
 
 from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.processes import adopt_orphans, die_with_parent
@@ -25,7 +25,7 @@ _LASTING_SECONDS = 60
 _START_SECONDS = 15
 _LOOK_SECONDS = 0.2
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass
@@ -55,7 +55,12 @@ class Program:
         )
         self.starts += 1
         self.started = time.monotonic()
-        logger.info("%s was started (process %d)", self.name, self.process.pid)
+        logger.info("program.started", program=self.word, pid=self.process.pid)
+
+    @property
+    def word(self) -> str:
+        """What the log calls it."""
+        return self.name.removeprefix("The ")
 
     def fails_to_start(self, status: int) -> bool:
         """Whether an end with this status means that it cannot work here; being killed does not."""
@@ -106,7 +111,7 @@ class Supervisor:
         if program.fails_to_start(status):
             raise ProgramNotStarted(f"{program.name} could not be started ({how}); its own message is above.")
         program.wait_before_next()
-        logger.warning("%s ended (%s) and is started again in %d s", program.name, how, program.delay)
+        logger.warning("program.ended", program=program.word, how=how, restart_seconds=program.delay)
         _send(signal.SIGTERM, self._strays())
 
     def _ended(self) -> Iterator[tuple[Program, int]]:
@@ -134,9 +139,9 @@ class Supervisor:
         grace = time.monotonic() + GRACE_SECONDS
         while psutil.Process().children() and time.monotonic() < grace + _KILL_SECONDS:
             for program, status in self._ended():
-                logger.info("%s has stopped (%s)", program.name, status)
+                logger.info("program.stopped", program=program.word, status=status)
             if time.monotonic() > grace:
-                logger.warning("What did not end within %d s is killed", GRACE_SECONDS)
+                logger.warning("program.killed", grace_seconds=GRACE_SECONDS)
                 _send(signal.SIGKILL, psutil.Process().children(recursive=True))
             time.sleep(_LOOK_SECONDS)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
@@ -17,7 +18,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import perform
 from tvarr_backup.operations.track import begin, create_operation
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def submit(
@@ -30,14 +31,26 @@ def submit(
     reconcile()
     require_reachable()
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        return _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
+        operation = _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
+    logger.info("operation.queued", **operation.as_context())
+    return operation
 
 
 def _queue(
-    kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
+    kind: OperationKind,
+    *,
+    requested_by: Any,
+    origin: Origin,
+    arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     operation = create_operation(
-        kind, origin=origin, state=OperationState.QUEUED, requested_by=requested_by, arguments=arguments
+        kind,
+        origin=origin,
+        state=OperationState.QUEUED,
+        requested_by=requested_by,
+        arguments=arguments,
+        due_at=due_at,
     )
     hand_over(operation)
     return operation
@@ -50,8 +63,6 @@ def run_operation(operation_id: str) -> None:
         return
     with contextlib.suppress(TvarrBackupError):
         perform(operation)
-    level = logging.ERROR if operation.state == OperationState.FAILED else logging.INFO
-    logger.log(level, "%s. %s", operation, operation.error or operation.message)
 
 
 def scheduled_backup() -> None:
@@ -63,10 +74,35 @@ def scheduled_backup() -> None:
     reconcile()
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if schedule.take_up():
-                _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE)
+            due = schedule.take_up()
+            if not due:
+                return
+            operation = _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, due_at=due)
     except OperationRunning as problem:
-        logger.info("The scheduled backup waits, and is tried again within a minute: %s", problem)
+        logger.info("schedule.waiting", reason=str(problem))
     except TvarrBackupError as problem:
         schedule.take_up()
-        logger.error("The scheduled backup was not begun: %s", problem)  # noqa: TRY400  # the place in the code says nothing
+        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+    else:
+        logger.info("schedule.due", **operation.as_context())
+
+
+def scheduled_check() -> None:
+    """The task of every night: ask for the check that is due, of the backup that was verified longest ago.
+
+    While something else is open or due it is left to a later look of the worker. Delivered twice it asks once.
+    """
+    reconcile()
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            due = schedule.check_due(datetime.now(UTC))
+            if not due:
+                return
+            arguments = {"longest_ago": True}
+            operation = _queue(
+                OperationKind.VERIFY, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
+            )
+    except OperationRunning as problem:
+        logger.info("schedule.waiting", reason=str(problem))
+    else:
+        logger.info("schedule.due", **operation.as_context())

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import schema
-from tvarr_backup.errors import DatabaseForeign, DatabaseUnusable
+from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
 
@@ -34,22 +34,32 @@ def inspect(path: Path) -> State:
     The file is never opened in any other way: closing such a file would drop the locks of every SQLite connection that
     this process has to it (POSIX).
     """
-    try:
-        if not path.exists():
-            return State.MISSING
-        if not path.is_file():
-            raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
-        if not os.access(path, os.R_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return _look(path, _judge)
-    except OSError as problem:
-        raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
-    except sqlite3.DatabaseError as problem:
-        if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:  # Python's own errors have no code
-            raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
-        raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
-    except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
-        raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
+    with _explained(path):
+        return _look(path, judge) if _is_there(path) else State.MISSING
+
+
+def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
+    """What `question` finds in a database as others leave it to readers now; no content is changed.
+
+    Locks are heeded, and waited for so long. Raises what `inspect` raises, or `DatabaseMissing`.
+    """
+    with _explained(path):
+        if not _is_there(path):
+            raise DatabaseMissing(f"{path} does not exist.")
+        # A connection that only reads would leave a -wal and a -shm where there are none yet.
+        mode = "rw" if _is_at_rest(path) else "ro"
+        with _connect(f"file:{quote(str(path))}?mode={mode}", timeout_seconds) as connection:
+            return question(path, connection)
+
+
+def judge(path: Path, connection: sqlite3.Connection) -> State:
+    """Whose tables these are; raises as `inspect` does."""
+    state = schema.judge(SqliteTables(connection), required_schema(), str(path))
+    if state is State.EMPTY:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
+            raise DatabaseForeign(f"{path} is not an SQLite database.")
+    return state
 
 
 def inspect_server(alias: str, name: str) -> State:
@@ -168,17 +178,37 @@ def _is_at_rest(path: Path) -> bool:
     return not any(path.with_name(path.name + ending).exists() for ending in ("-wal", "-journal"))
 
 
-def _connect(uri: str) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(uri, uri=True, timeout=20))
+def _connect(uri: str, timeout_seconds: float = 20) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(uri, uri=True, timeout=timeout_seconds))
 
 
-def _judge(path: Path, connection: sqlite3.Connection) -> State:
-    state = schema.judge(SqliteTables(connection), required_schema(), str(path))
-    if state is State.EMPTY:
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
-            raise DatabaseForeign(f"{path} is not an SQLite database.")
-    return state
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
+    except sqlite3.DatabaseError as problem:
+        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # Python's own errors have none
+        if code == sqlite3.SQLITE_NOTADB:
+            raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
+        if code == sqlite3.SQLITE_BUSY:
+            raise DatabaseUnusable(
+                f"{path} is locked by another program, and cannot be read until that lets go."
+            ) from problem
+        raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
+    except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
+        raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
+
+
+def _is_there(path: Path) -> bool:
+    if not path.exists():
+        return False
+    if not path.is_file():
+        raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return True
 
 
 def required_schema() -> RequiredSchema:

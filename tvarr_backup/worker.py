@@ -6,11 +6,11 @@ claimed long before they can be run. Here one process claims, starts, watches an
 django-q2's functions for that, and nothing is shared between them.
 """
 
-import logging
 import multiprocessing
 import os
 import queue
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +20,7 @@ from multiprocessing.context import ForkProcess
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import structlog
 from django.db import close_old_connections, connections
 from django.utils import timezone
 from django_q.brokers import get_broker
@@ -49,7 +50,7 @@ _SECONDS_BETWEEN_COMPLAINTS = 60
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _END = "STOP"  # django-q2's word for the end of its queues
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 _processes = multiprocessing.get_context("fork")
 
 
@@ -57,19 +58,20 @@ class _Trouble:
     """A failure that lasts, such as a server that is gone: told when it begins, every minute, and when it is over."""
 
     def __init__(self) -> None:
-        self._told_at = float("-inf")
+        self._told_at: float | None = None
 
-    def tell(self, sentence: str, problem: Exception) -> None:
-        """Where it is in the code is told once."""
-        if time.monotonic() - self._told_at >= _SECONDS_BETWEEN_COMPLAINTS:
-            begins = self._told_at == float("-inf")
-            logger.error("%s: %s", sentence, " ".join(str(problem).split()), exc_info=problem if begins else None)
-            self._told_at = time.monotonic()
+    def is_to_be_told(self) -> bool:
+        return self._told_at is None or time.monotonic() - self._told_at >= _SECONDS_BETWEEN_COMPLAINTS
 
-    def is_over(self, sentence: str) -> None:
-        if self._told_at != float("-inf"):
-            logger.info(sentence)
-            self._told_at = float("-inf")
+    def told(self, problem: Exception) -> dict[str, Any]:
+        """What to tell now: where it is in the code only when it begins."""
+        begins, self._told_at = self._told_at is None, time.monotonic()
+        return {"reason": conf.in_a_line(problem), "exc_info": problem if begins else None}
+
+    def is_over(self) -> bool:
+        """Whether this is the first success after it was told."""
+        was_told, self._told_at = self._told_at is not None, None
+        return was_told
 
 
 @dataclass
@@ -89,9 +91,13 @@ class _Chore:
         try:
             self.do()
         except Exception as problem:  # noqa: BLE001  # told, with its place the first time
-            self.trouble.tell(f"{self.name} failed; it is tried again every {self.seconds:.0f} s", problem)
+            if self.trouble.is_to_be_told():
+                logger.error(  # noqa: TRY400  # the same
+                    "worker.chore_failed", chore=self.name, retry_seconds=self.seconds, **self.trouble.told(problem)
+                )
         else:
-            self.trouble.is_over(f"{self.name} works again")
+            if self.trouble.is_over():
+                logger.info("worker.chore_recovered", chore=self.name)
         self.due = time.monotonic() + self.seconds
 
 
@@ -115,9 +121,9 @@ class Worker:
         self._broker = get_broker()
         self._heartbeat = Heartbeat()
         self._chores = [
-            _Chore("A sign of life", BEAT_SECONDS, self._heartbeat.beat),
-            _Chore("Clearing up after dead processes", _RECONCILE_SECONDS, self._reconcile),
-            _Chore("Looking at the schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
+            _Chore("sign of life", BEAT_SECONDS, self._heartbeat.beat),
+            _Chore("reconciliation", _RECONCILE_SECONDS, self._reconcile),
+            _Chore("schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
         ]
 
     def run(self) -> None:
@@ -125,7 +131,7 @@ class Worker:
         with self._heartbeat:
             for number in _STOP_SIGNALS:
                 signal.signal(number, self._heed)
-            logger.info("The worker is ready (process %d)", os.getpid())
+            logger.info("worker.started", pid=os.getpid())
             while not self._must_stop():
                 self._do_chores()
                 for claim in self._claim():
@@ -134,7 +140,7 @@ class Worker:
                     else:
                         self._perform(claim)
             connections.close_all()
-            logger.info("The worker has stopped")
+            logger.info("worker.stopped", pid=os.getpid())
 
     def _heed(self, _signal: int, _frame: FrameType | None) -> None:
         self._told_to_stop = True
@@ -158,17 +164,18 @@ class Worker:
         try:
             conf.live_database()
         except BackupUnsupported as problem:
-            logger.warning("No scheduled backups are made: %s", problem)
+            logger.warning("schedule.unsupported", reason=str(problem))
             return False
         return True
 
     def _look_at_schedule(self) -> None:
-        """Queue the scheduled backup if it is due; the first time also one that a dead worker had taken."""
+        """Queue the scheduled backup if it is due, else the nightly check; the first time also what a dead worker had taken."""
         if not self._are_backups_supported:
             return
         schedule.arm(worker_starts=not self._has_armed)
         self._has_armed = True
         scheduler(broker=self._broker)
+        schedule.hand_out_check()
 
     # --- Claiming ----------------------------------------------------------------------------------------------------
 
@@ -184,26 +191,29 @@ class Worker:
                 try:
                     task = SignedPackage.loads(payload)
                 except (TypeError, BadSignature):
-                    logger.error("A task in the queue is not signed with this installation's key, and was removed")  # noqa: TRY400  # the place in the code says nothing
+                    logger.error("task.foreign", reason="It is not signed with this installation's key.")  # noqa: TRY400  # the place in the code says nothing
                     self._broker.fail(ack_id)
                     continue
                 claims.append(_Claim(ack_id, payload, task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id}))
         except Exception as problem:  # noqa: BLE001  # the same
-            self._trouble.tell(f"The queue cannot be read; it is tried again every {_AFTER_FAILURE_SECONDS} s", problem)
+            if self._trouble.is_to_be_told():
+                logger.error(  # noqa: TRY400  # the same
+                    "queue.unreadable", retry_seconds=_AFTER_FAILURE_SECONDS, **self._trouble.told(problem)
+                )
             time.sleep(_AFTER_FAILURE_SECONDS)
         else:
-            self._trouble.is_over("The queue can be read again")
+            if self._trouble.is_over():
+                logger.info("queue.readable")
         return claims
 
     def _must_leave_work(self) -> bool:
         """Whether only others can do it; told when that changes."""
         if self._leaves_work != self._heartbeat.leaves_work:
             self._leaves_work = self._heartbeat.leaves_work
-            logger.warning(
-                "The database or the backup folder is not here, and the work is left to a worker that has both"
-                if self._leaves_work
-                else "The work is no longer left to others"
-            )
+            if self._leaves_work:
+                logger.warning("worker.leaves_work", reason="The database or the backup folder is not here.")
+            else:
+                logger.info("worker.takes_work")
         return self._leaves_work
 
     def _give_back(self, claim: _Claim) -> None:
@@ -215,7 +225,7 @@ class Worker:
             self._broker.enqueue(claim.payload)
             self._broker.acknowledge(claim.ack_id)
         except Exception:
-            logger.exception("Task %s could not be given back to the queue", claim.task["name"])
+            logger.exception("task.kept", task=claim.task["name"])
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
@@ -232,7 +242,7 @@ class Worker:
                 told = True
                 deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
                 if process.is_alive():
-                    logger.info("The running task (process %d) is told to end", process.pid)
+                    logger.info("task.told_to_end", task=claim.task["name"], pid=process.pid)
                     process.terminate()
             if time.monotonic() > deadline:
                 process.kill()
@@ -255,13 +265,13 @@ class Worker:
     def _clear_up(self, claim: _Claim, status: int) -> None:
         """Do for a process that was killed, or failed outside its task, what it could not do itself."""
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        logger.error("The process of task %s ended with %s", claim.task["name"], how)
+        logger.error("task.died", task=claim.task["name"], how=how)
         result = {"success": False, "result": f"Its process ended with {how}.", "stopped": timezone.now()}
         try:
             _record(claim.task | result)
             reconcile()
         except Exception:
-            logger.exception("Clearing up after it failed; it is tried again in %d s", _RECONCILE_SECONDS)
+            logger.exception("worker.chore_failed", chore="reconciliation", retry_seconds=_RECONCILE_SECONDS)
 
 
 def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
@@ -279,8 +289,12 @@ def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
     results: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for item in (task, _END):
         tasks.put(item)
-    run_tasks(tasks, results, SimpleNamespace(value=-1, get_lock=nullcontext), Conf.TIMEOUT)
-    _record(results.get_nowait())
+    try:
+        run_tasks(tasks, results, SimpleNamespace(value=-1, get_lock=nullcontext), Conf.TIMEOUT)
+        _record(results.get_nowait())
+    except Exception:
+        logger.exception("task.unrecorded", task=task["name"])
+        sys.exit(1)
     connections.close_all()
 
 

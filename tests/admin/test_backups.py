@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from django.urls import reverse
 from django_q.models import Schedule
 
 from tests.admin.pages import change_url, delete_url, list_url, messages_of, problems_of, run_action, text_of
-from tests.backups.makers import settled
-from tests.factories import FilterFactory, UserFactory
+from tests.factories import UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 
@@ -155,6 +156,24 @@ def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> Non
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
 
 
+def protect_for(folder: Path, row: Backup, hours: int) -> None:
+    """As a restore protects what was there before."""
+    end = datetime.now(UTC) + timedelta(hours=hours)
+    with work_in(folder) as work:
+        made = catalogue.find_backup(folder, row.filename)
+        catalogue.rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+
+
+def test_a_protection_with_an_end_is_shown_with_it_and_over_after_it(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    for hours in (1, -1):
+        protect_for(folder, row, hours)
+        for address in (list_url(Backup), change_url(row)):
+            assert ("protected until" in text_of(admin_client.get(address))) is (hours > 0)
+    run_action(admin_client, "delete_selected", row, post="yes")
+    assert not (folder / row.filename).exists()
+
+
 def test_one_is_downloaded_as_it_lies_there(admin_client: Client, folder: Path) -> None:
     row = make(folder)
     admin_client.get(list_url(Backup))
@@ -229,45 +248,19 @@ def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> No
 # --- Restoring -------------------------------------------------------------------------------------------------------
 
 
-def test_a_restore_is_told_before_it_is_asked_for(admin_client: Client, folder: Path) -> None:
-    row = make(folder, note="the good one")
-    FilterFactory.create_batch(2)
+def test_a_restore_leads_to_the_page_that_tells_what_it_would_do(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
     admin_client.get(list_url(Backup))
-    page = run_action(admin_client, "restore", row)["Location"]
-    text = text_of(admin_client.get(page))
-    assert "(the good one)" in text
-    assert "would replace all that is in tvarr's database" in text
-    assert "a copy of what is there now is made first" in text
+    page = reverse("restore", args=[row.filename])
+    assert run_action(admin_client, "restore", row)["Location"] == page
+    assert f'href="{page}"' in admin_client.get(change_url(row)).content.decode()
     assert Operation.objects.count() == 0
-    admin_client.post(page)
-    operation = Operation.objects.get()
-    assert (operation.kind, operation.state, operation.arguments) == ("restore", "queued", {"filename": row.filename})
 
 
 def test_two_are_not_restored_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
     assert "can be restored; please select one" in messages_of(run_action(admin_client, "restore", *rows))[0]
-
-
-def test_what_is_not_there_cannot_be_restored(admin_client: Client, folder: Path) -> None:
-    url = reverse("admin:operations_backup_restore", args=["tvarr-backup-2026-01-01T00-00-00.db.gz"])
-    assert admin_client.get(url).status_code == 404
-    (folder / "tvarr-backup-2026-01-01T00-00-00.db.gz").write_bytes(b"half")
-    assert "cannot be used" in messages_of(admin_client.post(url))[0]
-    assert Operation.objects.count() == 0
-
-
-def test_what_is_live_is_looked_at_before_a_restore_is_promised(
-    admin_client: Client, folder: Path, attached: Path
-) -> None:
-    settled(attached)
-    row = make(folder)
-    admin_client.get(list_url(Backup))
-    page = run_action(admin_client, "restore", row)["Location"]
-    for answer in (admin_client.get(page), admin_client.post(page)):
-        assert "has journal mode delete" in messages_of(answer)[-1]
-    assert Operation.objects.count() == 0
 
 
 def test_a_restore_that_is_done_says_what_was_there_before(admin_client: Client, folder: Path) -> None:
@@ -311,7 +304,6 @@ def test_who_may_only_look_sees_no_button_and_gets_nothing(person: Any, folder: 
     assert b"Back up now" not in client.get(list_url(Backup)).content
     assert client.post(reverse(CREATE)).status_code == 403
     assert client.get(reverse("admin:operations_backup_download", args=[row.filename])).status_code == 403
-    assert client.post(reverse("admin:operations_backup_restore", args=[row.filename])).status_code == 403
     assert client.post(delete_url(row), {"post": "yes"}).status_code == 403
     assert present(folder) == [row.filename]
 
@@ -392,14 +384,32 @@ def test_the_schedule_follows_what_is_stored(admin_client: Client, folder: Path)
     assert "Scheduled backups are off" in text_of(admin_client.get(address))
 
 
-def test_settings_tell_how_the_last_scheduled_backup_ended(admin_client: Client, folder: Path) -> None:
+@pytest.mark.parametrize("kind", [OperationKind.BACKUP, OperationKind.VERIFY])
+def test_settings_tell_how_the_last_scheduled_one_ended(
+    admin_client: Client, folder: Path, kind: OperationKind
+) -> None:
     address = change_url(BackupSettings(pk=1))
-    assert "none yet" in text_of(admin_client.get(address))
-    operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
+    assert text_of(admin_client.get(address)).count("none yet") == 2
+    operation = create_operation(kind, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
     Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
     response = admin_client.get(address)
     assert "UTC: Failed. The disk is full." in text_of(response)
+    assert text_of(response).count("none yet") == 1
     assert change_url(operation) in response.content.decode()
+
+
+def test_settings_tell_since_when_a_backup_is_overdue(admin_client: Client, folder: Path) -> None:
+    address = change_url(BackupSettings(pk=1))
+    assert "overdue" not in text_of(admin_client.get(address))
+    schedule.arm()
+    Schedule.objects.update(next_run=datetime(2026, 1, 1, 2, tzinfo=UTC))
+    words = "Thursday, 01 January 2026, 02:00 UTC is overdue: is the worker running?"
+    assert words in text_of(admin_client.get(address))
+
+
+def test_settings_tell_what_is_stored_and_cannot_be_read(admin_client: Client, folder: Path) -> None:
+    BackupSettings.objects.create(pk=1, cron="@sunrise")
+    assert "Counts as not set: cron “@sunrise” is not" in text_of(admin_client.get(change_url(BackupSettings(pk=1))))
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,21 @@ def system_row(kind: type[PortableRow]) -> PortableRow:
 # --- Lists -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_list_leads_to_the_pages_for_import_and_export(admin_client: Client, kind: type[PortableRow]) -> None:
+    source = admin_client.get(list_url(kind)).content.decode()
+    anchor = kind._meta.verbose_name_plural.replace(" ", "-")  # type: ignore[union-attr]  # a text
+    assert '<a href="/import/">Import</a>' in source
+    assert f'<a href="/export/#{anchor}">Export</a>' in source
+
+
+def test_who_may_not_import_is_not_led_there(client: Client) -> None:
+    person = UserFactory.create(is_superuser=False)
+    person.user_permissions.set(Permission.objects.filter(codename="view_filter"))
+    client.force_login(person)
+    assert "/import/" not in client.get(list_url(Filter)).content.decode()
+
+
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_a_list_shows_live_rows(admin_client: Client, factory: type[DjangoModelFactory[Any]]) -> None:
     row = factory.create(name="Paper boats")

@@ -320,7 +320,7 @@ def test_a_wrong_password_does_not_read_what_is_sent_with_it(user: User) -> None
 
 
 def sign_in(password: str) -> Any:
-    return Client().post(reverse("admin:login"), {"username": "marit", "password": password})
+    return Client().post(reverse("sign-in"), {"username": "marit", "password": password})
 
 
 def test_the_sign_in_page_counts_together_with_the_api(user: User) -> None:
@@ -336,7 +336,7 @@ def test_the_sign_in_page_counts_together_with_the_api(user: User) -> None:
 def test_the_page_says_so_to_scripts_too(user: User) -> None:
     fail(5)
     page = Client().post(
-        reverse("admin:login"),
+        reverse("sign-in"),
         {"username": "marit", "password": "wrong"},
         headers={"X-Requested-With": "XMLHttpRequest"},
     )

@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,8 @@ from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.api.backups import BACKUP_EXAMPLE
-from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind
@@ -117,7 +119,8 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
             os.link(folder / made.name.sidecar, folder / name.replace(".db.gz", ".meta.json"))
         looks.clear()
         lookups.clear()
-        with django_assert_num_queries(6):  # session, user, 2 of permissions, open operations, settings
+        # session, user, 2 of permissions, open operations; of the schedule: settings, 2 of its row, 3 of what it has done
+        with django_assert_num_queries(11):
             assert len(client.get(BACKUPS).json()["backups"]) == number
         assert (looks, len(lookups)) == ([str(folder)], 1)
 
@@ -323,6 +326,17 @@ def test_protection_and_note_are_changed_at_once(folder: Path) -> None:
     assert (now.sidecar.protected, now.sidecar.note) == (True, "new")
     assert (response.json()["protected"], response.json()["note"]) == (True, "new")
     assert response["ETag"] == f'"{now.mark}"' != f'"{made.mark}"'
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_protection_with_an_end_is_told_with_it(folder: Path, hours: int) -> None:
+    made = make(folder)
+    end = datetime.now(UTC) + timedelta(hours=hours)
+    with work_in(folder) as work:
+        rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+    body = client_of("view_backup").get(f"{BACKUPS}/{made.filename}").json()
+    until = end.isoformat().replace("+00:00", "Z")
+    assert (body["protected"], body["protected_until"]) == ((True, until) if hours > 0 else (False, None))
 
 
 def test_what_is_left_out_stays(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.test import Client
@@ -81,8 +82,8 @@ def test_all_that_the_page_loads_comes_from_here(browser: Client) -> None:
 
     assert all(address.startswith("/") and not address.startswith("//") for address in addresses)
     for address in addresses:
-        if address.startswith("/static/"):
-            found = finders.find(address.removeprefix("/static/"))
+        if address.startswith(settings.STATIC_URL):
+            found = finders.find(address.removeprefix(settings.STATIC_URL))
             assert Path(str(found)).is_file()
 
 

@@ -22,8 +22,8 @@ from tests.installation import Installation
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
-from tvarr_backup.api import connection
 from tvarr_backup.backups.catalogue import Backup, delete_backup
+from tvarr_backup.transfer import connection
 
 pytestmark = pytest.mark.django_db
 

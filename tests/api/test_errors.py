@@ -320,15 +320,15 @@ def test_people_get_a_page(settings: Any) -> None:
         404: client.get("/nothing"),
         500: client.get("/outside"),
         400: client.get("/admin/", headers={"Host": "evil.example"}),
-        403: client.post("/admin/login/", {}),
+        403: client.post("/sign-in/", {}),
     }
 
     for status, page in pages.items():
         text = page.content.decode()
         assert page.status_code == status
         assert page["Content-Type"] == "text/html; charset=utf-8"
-        assert "<h1>" in text
-        assert not re.search(r"<style|\sstyle=|\son\w+=|<script|secret", text)
+        assert "<h1" in text
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)|secret", text)
 
 
 # --- The list of codes -----------------------------------------------------------------------------------------------

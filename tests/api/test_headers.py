@@ -8,6 +8,7 @@ from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 
 import pytest
+from django.templatetags.static import static
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -83,11 +84,11 @@ def test_the_api_answers_with_strict_headers_and_nothing_is_kept(kind: str, api:
 
 PAGES: dict[str, tuple[str, str, int]] = {
     "a page": ("GET", "/admin/", 200),
-    "the sign-in page": ("GET", "/admin/login/", 200),
-    "a redirection": ("GET", "/", 302),
+    "the sign-in page": ("GET", "/sign-in/", 200),
+    "a redirection": ("GET", "/history", 301),
     "no such address": ("GET", "/nothing", 404),
     "a fault": ("GET", "/outside", 500),
-    "no mark of our pages": ("POST", "/admin/login/", 403),
+    "no mark of our pages": ("POST", "/sign-in/", 403),
     "another host": ("GET", "/admin/", 400),
 }
 
@@ -124,10 +125,10 @@ def headers_of(up: Up, address: str) -> HTTPMessage:
         return connection.getresponse().headers
 
 
-@pytest.mark.parametrize("address", ["/static/css/admin.css", "/static/img/favicon.svg", "/api/v1/filters", "/admin/"])
+@pytest.mark.parametrize("address", [static("css/admin.css"), static("img/favicon.svg"), "/api/v1/filters", "/admin/"])
 def test_the_real_server_sends_them_too(address: str, up: Up) -> None:
     require_strict(headers_of(up, address))
 
 
 def test_the_real_server_names_no_version(up: Up) -> None:
-    assert headers_of(up, "/admin/login/")["Server"] == "gunicorn"
+    assert headers_of(up, "/sign-in/")["Server"] == "gunicorn"

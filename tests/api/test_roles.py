@@ -22,6 +22,7 @@ from tests.factories import (
 from tvarr_backup.access.groups import ADMINISTRATOR, OPERATOR, VIEWER
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.tasks import submit
+from tvarr_backup.web.urls import urlpatterns as pages
 
 pytestmark = pytest.mark.django_db
 
@@ -147,6 +148,12 @@ def test_every_call_is_in_the_table() -> None:
 
 def test_the_table_has_no_call_that_is_not_there() -> None:
     assert sorted(set(TABLE) - set(CALLS)) == []
+
+
+def test_outside_of_it_there_are_only_the_admin_the_pages_and_what_test_health_looks_at() -> None:
+    routes = [route for route, pattern in patterns(get_resolver().url_patterns) if pattern not in pages]
+    others = [route for route in routes if not route.startswith(("api/v1/", "admin/"))]
+    assert others == ["healthz", "readyz", "metrics"]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -10,8 +10,10 @@ from django_q.models import Schedule
 from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
-from tvarr_backup.operations.models import BackupSettings
-from tvarr_backup.operations.schedule import schedule_as_data
+from tvarr_backup.api.schedule import ScheduledRunSerializer, ScheduleSerializer
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.schedule import arm, schedule_as_data
+from tvarr_backup.operations.track import create_operation
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +51,29 @@ def test_it_is_shown_with_tvarrs_members_first(viewer: APIClient) -> None:
     assert (body["timezone"], body["max_age"]) == ("UTC", "none")
     assert body["description"] == "Every day at 02:00 (UTC)"
     assert [time[11:] for time in body["next_runs"]] == ["02:00:00+00:00"] * 3
+
+
+def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) -> None:
+    assert viewer.get(ADDRESS).json()["last_run"] is None
+    operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
+    Operation.objects.update(state=OperationState.FAILED, error=f"{settings.BACKUP_DIRECTORY} cannot be used.")
+    last = viewer.get(ADDRESS).json()["last_run"]
+    assert (last["operation"], last["state"], last["filename"]) == (str(operation.pk), "failed", None)
+    assert last["message"] == "backups cannot be used."
+
+
+def test_that_it_is_overdue_is_told(viewer: APIClient) -> None:
+    assert viewer.get(ADDRESS).json()["overdue_since"] is None
+    arm()
+    Schedule.objects.update(next_run="2026-01-01T02:00:00Z")
+    assert viewer.get(ADDRESS).json()["overdue_since"] == "2026-01-01T02:00:00+00:00"
+
+
+def test_what_is_answered_is_what_the_schema_says(viewer: APIClient) -> None:
+    create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
+    body = viewer.get(ADDRESS).json()
+    assert list(body) == list(ScheduleSerializer().fields)
+    assert list(body["last_run"]) == list(ScheduledRunSerializer().fields)
 
 
 def test_a_slash_at_the_end_means_nothing(viewer: APIClient) -> None:

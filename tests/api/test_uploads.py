@@ -34,13 +34,13 @@ from tests.operations.elsewhere import running
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
-from tvarr_backup.api import uploads
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.transfer import uploads
 
 pytestmark = pytest.mark.django_db
 
@@ -503,7 +503,7 @@ def test_an_operation_that_ends_soon_is_waited_for(
             Operation.objects.filter(pk=operation.pk).update(state="succeeded")
 
     monkeypatch.setattr(uploads, "_LEAST_PATIENCE_SECONDS", 5)
-    monkeypatch.setattr("tvarr_backup.api.uploads.time.sleep", sleep)
+    monkeypatch.setattr("tvarr_backup.transfer.uploads.time.sleep", sleep)
     assert send(client, ("file", "copy.db", copy.read_bytes())).status_code == 201
     assert slept == [0.5] * 3
 

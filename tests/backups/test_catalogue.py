@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,7 @@ from tests.backups.makers import (
     tvarrs_new_backup,
     tvarrs_old_backup,
 )
+from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.catalogue import (
     Backup,
     Broken,
@@ -33,6 +35,7 @@ from tvarr_backup.backups.catalogue import (
     protect_backup,
     publish_backup,
     read_folder,
+    rewrite_sidecar,
 )
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import parse_name
@@ -382,6 +385,12 @@ class TestProtecting:
         assert protect_backup(folder, NAME, protected=True).sidecar.note == "nightly"
         assert protect_backup(folder, NAME, note="").sidecar.protected
 
+    def test_a_person_who_protects_it_does_so_without_an_end(self, made: Backup, folder: Path) -> None:
+        with work_in(folder) as work:
+            rewrite_sidecar(folder, work, made, protected=True, protected_until=NOW)
+        assert protect_backup(folder, NAME, note="x").sidecar.protected_until == NOW
+        assert protect_backup(folder, NAME, protected=True).sidecar.protected_until is None
+
     def test_nothing_is_written_where_nothing_changes(self, made: Backup, folder: Path) -> None:
         before = (folder / META).stat()
         protect_backup(folder, NAME, protected=False, note="nightly")
@@ -453,6 +462,21 @@ class TestDeleting:
             delete_backup(folder, NAME)
         assert state(folder) == before
 
+    @pytest.mark.parametrize(("hours", "gone"), [(1, False), (-1, True)])
+    def test_a_protection_with_an_end_is_heeded_until_then(
+        self, made: Backup, folder: Path, hours: int, *, gone: bool
+    ) -> None:
+        end = datetime.now(UTC) + timedelta(hours=hours)
+        with work_in(folder) as work:
+            rewrite_sidecar(folder, work, made, protected=True, protected_until=end)
+        with (
+            contextlib.nullcontext()
+            if gone
+            else pytest.raises(BackupProtected, match=f"until {end:%Y-%m-%d %H:%M} UTC")
+        ):
+            delete_backup(folder, NAME)
+        assert (folder / NAME).exists() is not gone
+
     @pytest.mark.parametrize("what", sorted(set(SPOILT) - {"archive is a folder"}))
     def test_what_is_broken_is_deleted_when_a_person_wants_it(self, made: Backup, folder: Path, what: str) -> None:
         spoil(folder, what)
@@ -492,3 +516,36 @@ class TestPublishing:
         assert published == Backup(NAME, sidecar)
         assert read_folder(folder).backups == (published,)
         assert sorted(state(folder)) == [".lock", ".work", NAME, META]
+
+
+# --- What is remembered from one look to the next --------------------------------------------------------------------
+
+
+def long_ago(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the file had not been changed for a while."""
+    monkeypatch.setattr("tvarr_backup.backups.catalogue.time.time", lambda: path.stat().st_ctime + 60)
+
+
+def test_a_description_that_is_not_changed_is_read_once(
+    live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backup(live, folder)
+    long_ago(folder / made.name.sidecar, monkeypatch)
+    assert filenames(folder) == [made.filename]
+    monkeypatch.setattr(catalogue, "read_sidecar", lambda path: pytest.fail(f"{path} was read again"))
+    assert filenames(folder) == [made.filename]
+
+
+def test_one_that_was_changed_is_read_again_however_it_was_changed(
+    live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backup(live, folder, note="one")
+    path = folder / made.name.sidecar
+    long_ago(path, monkeypatch)
+    for number, text in enumerate(("two", "six")):
+        content = path.read_bytes().replace(b'"one"', f'"{text}"'.encode()).replace(b'"two"', f'"{text}"'.encode())
+        if number:
+            path.unlink()
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+        assert find_backup(folder, made.filename).sidecar.note == text

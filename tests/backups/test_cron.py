@@ -181,3 +181,51 @@ def test_every_hour_is_every_hour_that_passes(cron: str, zone: str, day: str) ->
 )
 def test_it_is_told_in_words(cron: str, words: str) -> None:
     assert Timetable(cron, parse_zone(BERLIN)).describe() == words
+
+
+# --- The time between two of them ------------------------------------------------------------------------------------
+
+
+def interval(cron: str, zone: str, now: str) -> timedelta:
+    place = parse_zone(zone)
+    return Timetable(parse_cron(cron), place).interval_at(datetime.fromisoformat(now).replace(tzinfo=place))
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "now", "hours"),
+    [
+        ("0 2 * * *", "UTC", "2026-06-15T12:00", 24),
+        ("0 2 * * *", "UTC", "2026-06-15T02:00", 24),
+        ("* * * * *", BERLIN, "2026-06-15T12:00:30", 1 / 60),
+        ("*/15 * * * *", "UTC", "2026-06-15T12:00", 1 / 4),
+        ("0 * * * *", BERLIN, "2026-03-29T03:30", 1),
+        ("0 */6 * * *", "UTC", "2026-06-15T12:00", 6),
+        ("30 4 * * SUN", "UTC", "2026-06-15T12:00", 7 * 24),
+        ("0 2 * * MON-FRI", "UTC", "2026-06-18T12:00", 24),  # a Thursday
+        ("0 2 * * MON-FRI", "UTC", "2026-06-20T12:00", 72),  # a Saturday: it lies in the gap
+        ("0 2 * * MON-FRI", "UTC", "2026-06-22T12:00", 72),  # a Monday: the gap came before
+        ("0 2,3,4 * * *", "UTC", "2026-06-15T02:30", 22),
+        ("0 2,3,4 * * *", "UTC", "2026-06-15T03:30", 1),
+        ("0 2 1 * *", "UTC", "2026-03-15T12:00", 31 * 24),
+        ("0 0 29 2 *", "UTC", "2026-06-15T12:00", (4 * 365 + 1) * 24),
+        ("0 0 29 2 *", "UTC", "2107-06-15T12:00", (8 * 365 + 1) * 24),  # there is none in 2100
+    ],
+)
+def test_the_interval_is_the_longer_one_of_the_gap_of_now_and_the_gap_before(
+    cron: str, zone: str, now: str, hours: float
+) -> None:
+    assert interval(cron, zone, now) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "now", "hours"),
+    [
+        (BERLIN, "0 4 * * *", "2026-03-29T12:00", 24),  # 23 hours came before
+        (BERLIN, "0 4 * * *", "2026-10-25T12:00", 25),
+        (BERLIN, "0 4 * * *", "2026-10-26T12:00", 24),
+        (NEW_YORK, "0 4 * * SUN", "2026-11-01T12:00", 7 * 24 + 1),
+        (NEW_YORK, "0 4 * * SUN", "2026-03-08T12:00", 7 * 24),
+    ],
+)
+def test_it_is_counted_in_hours_that_pass_where_clocks_change(zone: str, cron: str, now: str, hours: float) -> None:
+    assert interval(cron, zone, now) == timedelta(hours=hours)

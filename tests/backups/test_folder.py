@@ -12,12 +12,24 @@ from threading import Barrier
 
 import pytest
 
-from tests.backups.makers import FOREIGN, NOW, backup, filenames, packed, python, raising_at, state, umask
+from tests.backups.makers import (
+    FOREIGN,
+    NOW,
+    backup,
+    filenames,
+    on_small_disk,
+    packed,
+    python,
+    raising_at,
+    state,
+    umask,
+)
 from tvarr_backup.backups.catalogue import delete_backup, find_backup, protect_backup
 from tvarr_backup.backups.folder import (
     DELETED_ENDING,
     UPLOADS_NAME,
     WORK_NAME,
+    disk_of,
     explained,
     prepare_folder,
     receive_in,
@@ -137,6 +149,23 @@ class TestPreparing:
         assert words.startswith(
             f"The backup folder {tmp_path / 'closed' / 'backups'} cannot be used: Permission denied."
         )
+
+
+class TestDisk:
+    """Where the disk of a folder is mounted."""
+
+    def test_it_is_the_nearest_mount_point_above(self, tmp_path: Path) -> None:
+        place = disk_of(tmp_path)
+        assert place.is_mount()
+        assert place in tmp_path.parents
+
+    def test_a_disk_of_its_own_is_known(self, tmp_path: Path) -> None:
+        code = (
+            "import json, sys; from pathlib import Path; from tvarr_backup.backups.folder import disk_of\n"
+            "disk = Path(sys.argv[1]); folder = disk / 'backups'; folder.mkdir()\n"
+            "print(json.dumps([str(disk_of(disk)), str(disk_of(folder))]))"
+        )
+        assert on_small_disk(code, tmp_path) == [str(tmp_path)] * 2
 
 
 class TestWork:

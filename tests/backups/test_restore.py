@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,8 @@ def test_the_content_comes_back_and_what_was_there_is_a_protected_backup(
         True,
         made.filename,
     )
+    assert sidecar.protected_until is not None
+    assert timedelta(0) <= sidecar.protected_until - sidecar.created_at - timedelta(days=7) < timedelta(minutes=1)
     assert sidecar.note == f"before restoring {made.filename}"
     assert content(unpacked(folder, safety.filename, tmp_path / "now.db")) == before
     assert verify_backup(folder, safety.filename, required()).problems == ()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.retention import Policy, expired
+from tvarr_backup.backups.retention import Policy, expired, why_kept
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -79,10 +79,16 @@ def test_protected_manual_uploaded_and_tvarrs_own_neither_go_nor_count(changes: 
     assert removed([*spared, *FIVE], keep=2, days=50) == ["b95", "b96", "b97"]
 
 
-@pytest.mark.parametrize(("days_old", "gone"), [(6.9, []), (7.1, ["b1"])])
-def test_a_copy_made_before_a_restore_is_protected_for_seven_days(days_old: float, gone: list[str]) -> None:
-    copy = backup(1, days_old=days_old, kind=BackupKind.PRE_RESTORE, protected=True)
+@pytest.mark.parametrize(("days", "gone"), [(0.1, []), (-0.1, ["b1"])])
+def test_a_copy_made_before_a_restore_counts_once_its_protection_is_over(days: float, gone: list[str]) -> None:
+    end = NOW + timedelta(days=days)
+    copy = backup(1, kind=BackupKind.PRE_RESTORE, protected=True, protected_until=end)
     assert removed([copy, *FIVE], keep=5) == gone
+
+
+def test_a_copy_made_before_a_restore_stays_whatever_its_age_when_a_person_protects_it() -> None:
+    copy = backup(1, days_old=400, kind=BackupKind.PRE_RESTORE, protected=True)
+    assert removed([copy, *FIVE], keep=5, days=50) == []
 
 
 def test_an_unprotected_copy_made_before_a_restore_counts_at_once() -> None:
@@ -149,3 +155,38 @@ def test_whatever_the_folder_the_newest_good_one_and_enough_automatic_ones_stay(
             kept.sidecar.kind is BackupKind.PRE_RESTORE for kept in stay
         )
     assert removed(stay, keep=keep, days=days) == []
+
+
+# --- Why one stays ---------------------------------------------------------------------------------------------------
+
+
+def why(backups: list[Backup], seq: int, **limits: Any) -> str | None:
+    chosen = next(one for one in backups if one.sidecar.seq == seq)
+    policy = Policy(limits.get("keep"), limits.get("max_age"))
+    return why_kept(chosen, backups, policy, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "within limits"),
+        ({"protected": True}, "protected"),
+        ({"kind": BackupKind.MANUAL}, "not automatic"),
+        ({"kind": BackupKind.UPLOADED, "protected": True}, "protected"),
+        (
+            {"kind": BackupKind.PRE_RESTORE, "protected": True, "protected_until": NOW + timedelta(days=1)},
+            "protected for now",
+        ),
+        (
+            {"kind": BackupKind.PRE_RESTORE, "protected": True, "protected_until": NOW - timedelta(days=1)},
+            "within limits",
+        ),
+    ],
+)
+def test_what_stays_has_its_reason(changes: dict[str, Any], reason: str) -> None:
+    assert why([*FIVE, backup(100, **changes)], 100, keep=3) == reason
+
+
+def test_what_goes_has_none_and_the_newest_good_one_stays_for_that_alone() -> None:
+    backups = [backup(96), backup(97), backup(98, checked=BAD)]
+    assert [why(backups, seq, keep=1) for seq in (96, 97, 98)] == [None, "newest good", "within limits"]

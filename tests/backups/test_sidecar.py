@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ SIDECAR = Sidecar(
     note="before new provider – Häfen",
     table_counts={"filters": 9, "channels": 300},
     protected=True,
+    protected_until=MOMENT,
     imported=False,
     checked=Checked(CheckLevel.FULL, MOMENT, ("one problem",)),
     restored_from="",
@@ -62,6 +63,20 @@ def test_what_is_written_is_read_again() -> None:
 def test_a_backup_that_was_never_checked_says_so() -> None:
     unchecked = SIDECAR.with_changes(checked=None)
     assert decode_sidecar(encode_sidecar(unchecked)).checked is None
+
+
+@pytest.mark.parametrize(
+    ("protected", "until", "expected"),
+    [
+        (True, None, True),
+        (True, MOMENT, True),
+        (True, MOMENT - timedelta(microseconds=1), False),
+        (False, None, False),
+        (False, MOMENT + timedelta(days=1), False),
+    ],
+)
+def test_a_protection_with_an_end_is_over_after_it(*, protected: bool, until: datetime | None, expected: bool) -> None:
+    assert SIDECAR.with_changes(protected=protected, protected_until=until).is_protected(MOMENT) is expected
 
 
 def test_tvarrs_members_come_first_and_under_tvarrs_names() -> None:
@@ -99,6 +114,8 @@ def test_a_sidecar_of_tvarrs_own_can_be_written_again() -> None:
         ("kind", "magic", "kind is none of manual, scheduled, pre_restore, uploaded, tvarr."),
         ("note", 5, "note is no text."),
         ("protected", "yes", "protected is neither true nor false."),
+        ("protected_until", "next week", "protected_until is no date and time."),
+        ("protected_until", False, "protected_until is no date and time."),
         ("table_counts", [], None),
         ("table_counts", "many", "table_counts is no object."),
         ("table_counts", {"filters": -1}, "table_counts.filters is no whole number from 0."),

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,8 +40,8 @@ from tests.backups.makers import (
 from tvarr_backup.backups.catalogue import Backup, find_backup, protect_backup, read_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
-from tvarr_backup.backups.verify import Verification, verify_backup
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
+from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import BackupBroken, BackupBusy, BackupNotFound, NoRoom, TvarrBackupError
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
@@ -393,3 +393,50 @@ def test_a_wrong_index_is_found_that_its_creation_could_not_see(made: Backup, fo
         )
     with_database(folder, database.read_bytes())
     assert failed(verify(folder)) == ["structure"]
+
+
+# --- Which one is next -----------------------------------------------------------------------------------------------
+
+
+def described(name: str, days_old: float, checked: float | None = None, level: CheckLevel = CheckLevel.FULL) -> Backup:
+    """So many days old, and last checked so many days ago."""
+    at = None if checked is None else Checked(level, NOW - timedelta(days=checked))
+    created = NOW - timedelta(days=days_old)
+    sidecar = Sidecar(created, 1, 1, "sha256:" + "a" * 64, BackupKind.MANUAL, checked=at)
+    return Backup(f"tvarr-backup-{created:%Y-%m-%dT%H-%M-%S}.{ord(name):03}.db.gz", sidecar)
+
+
+@pytest.mark.parametrize(
+    ("backups", "expected"),
+    [
+        ([], None),
+        ([("a", 9.0, 3.0), ("b", 9.0, 5.0), ("c", 9.0, 4.0)], "b"),
+        ([("a", 9.0, 3.0), ("b", 1.0), ("c", 2.0)], "c"),
+        ([("a", 9.0, 3.0), ("b", 1.0, 1.0, CheckLevel.QUICK)], "b"),
+        ([("a", 400.0, 32.0), ("b", 1.0, 1.0, CheckLevel.QUICK)], "a"),
+        ([("a", 400.0, 30.0), ("b", 1.0, 1.0, CheckLevel.QUICK)], "b"),
+        ([("a", 9.0, -300.0), ("b", 9.0, 3.0)], "a"),
+        ([("a", -300.0), ("b", 400.0, 29.0)], "a"),
+    ],
+    ids=[
+        "none",
+        "the longest ago",
+        "never checked, the oldest of them",
+        "only checked when it was made",
+        "but one that was verified a month ago goes first",
+        "and not one of less than a month",
+        "verified in the future: by a wrong clock",
+        "made in the future: as if now",
+    ],
+)
+def test_the_one_that_was_verified_longest_ago_is_next(backups: list[Any], expected: str | None) -> None:
+    found = next_to_verify([described(*backup) for backup in backups], NOW)
+    assert (found and chr(int(found.filename.split(".")[1]))) == expected
+
+
+def test_an_archive_of_tvarrs_that_cannot_keep_the_result_is_never_next(folder: Path, live: Path) -> None:
+    tvarrs_new_backup(folder, live)
+    (tar,) = read_folder(folder).backups
+    assert next_to_verify([tar], NOW) is None
+    known = described("a", 9, 1)
+    assert next_to_verify([tar, known], NOW) == known

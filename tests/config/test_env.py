@@ -23,6 +23,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
     "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
     "origins": lambda: env.origins("HARBOUR"),
+    "networks": lambda: env.networks("HARBOUR", "127.0.0.1"),
     "time_zone": lambda: env.time_zone("HARBOUR", "UTC"),
     "flag": lambda: env.flag("HARBOUR", default=True),
     "cron": lambda: env.cron("HARBOUR", "0 2 * * *"),
@@ -54,6 +55,9 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("origins", "https://a.example,http://10.0.0.1:8080", ["https://a.example", "http://10.0.0.1:8080"]),
     ("origins", "https://*.a.example", ["https://*.a.example"]),
     ("origins", "http://[::1]:8080", ["http://[::1]:8080"]),
+    ("networks", "10.0.0.1, 172.16.0.0/12,", ["10.0.0.1", "172.16.0.0/12"]),
+    ("networks", "::1,fd00::/8", ["::1", "fd00::/8"]),
+    ("networks", "*", ["*"]),
     ("time_zone", "Europe/Berlin", "Europe/Berlin"),
     ("time_zone", ":America/New_York", "America/New_York"),
     *[("flag", value, True) for value in ("true", "Yes", " ON ", "1")],
@@ -84,6 +88,7 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("host", "127.0.0.1"),
     ("hosts", ["my_own_name"]),
     ("origins", []),
+    ("networks", ["127.0.0.1"]),
     ("time_zone", "UTC"),
     ("flag", True),
     ("cron", "0 2 * * *"),
@@ -91,6 +96,10 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("redis", ""),
 ]
 REFUSED: list[tuple[str, str, str]] = [
+    *[
+        ("networks", value, "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all")
+        for value in ("proxy.example", "10.0.0.1/8", "10.0.0", "10.0.0.1:80", "[::1]", "10.0.0.0/33", "١٠.0.0.1")
+    ],
     ("word", "loud", "one of debug, info"),
     *[
         ("duration", value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit")

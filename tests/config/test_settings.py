@@ -9,6 +9,7 @@ NONSENSE = [
     ("TVARR_SERVER_HOST", "http://harbour.example"),
     ("TVARR_SERVER_PORT", "eighty"),
     ("TVARR_LOGGING_LEVEL", "loud"),
+    ("TVARR_LOGGING_FORMAT", "yaml"),
     ("TVARR_DATABASE_DSN", "mysql://harbour.example/tvarr"),
     ("DATABASE_URL", "sqlite://app.db"),
     ("REDIS_URL", "harbour.example:6379"),
@@ -19,6 +20,7 @@ NONSENSE = [
     ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon"),
     ("ALLOWED_HOSTS", "https://harbour.example"),
     ("CSRF_TRUSTED_ORIGINS", "harbour.example"),
+    ("FORWARDED_ALLOW_IPS", "harbour.example"),
     ("SECRET_KEY_FILE", "/nowhere/key"),
 ]
 
@@ -64,6 +66,12 @@ def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, insta
 def test_an_ipv6_address_is_a_host_of_ours(installation: Installation) -> None:
     installation.environment["TVARR_SERVER_HOST"] = "fd00::5"
     assert "'[fd00::5]'" in shown_settings(installation)["ALLOWED_HOSTS"]
+
+
+def test_whoever_asks_from_the_same_machine_is_always_allowed(installation: Installation) -> None:
+    installation.environment["ALLOWED_HOSTS"] = "backup.example"
+    hosts = shown_settings(installation)["ALLOWED_HOSTS"]
+    assert hosts == "['backup.example', 'localhost', '127.0.0.1', '[::1]']"
 
 
 def test_the_key_that_prepare_kept_is_the_key_of_later_processes(prepared: Installation) -> None:

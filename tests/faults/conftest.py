@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import Bench, Driver, build_shim
+from tests.faults.harness import Bench, Driver, build_library
 from tests.faults.world import World, build_world
 
 _PLUGIN = "tests.faults.figures"
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled library."""
-    return build_shim(tmp_path_factory.mktemp("shim"))
+    return build_library(tmp_path_factory.mktemp("shim"), "shim")
 
 
 @pytest.fixture(scope="session")

@@ -36,13 +36,13 @@ def require_tool(name: str) -> str:
     return found
 
 
-def build_shim(folder: Path) -> Path:
-    """Compile `shim.c`."""
-    target = folder / "shim.so"
+def build_library(folder: Path, name: str) -> Path:
+    """Compile `shim.c` or `clock.c`."""
+    target = folder / f"{name}.so"
     command = [require_tool("gcc"), "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", str(target)]
-    done = subprocess.run([*command, str(HERE / "shim.c"), "-ldl"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, str(HERE / f"{name}.c"), "-ldl"], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(f"gcc could not compile the shim: {done.stderr[:2000]}", pytrace=False)
+        pytest.fail(f"gcc could not compile {name}.c: {done.stderr[:2000]}", pytrace=False)
     return target
 
 

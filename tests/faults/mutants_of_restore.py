@@ -351,8 +351,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "one of ours accepted for tvarr's database",
         "restore",
-        "        if ours and theirs:\n",
-        "        if ours and not theirs and not ours:\n",
+        '    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("tvarr "):\n',
+        '    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("none "):\n',
         Quick(_FILE, "one_of_ours_is_refused"),
     ),
     Mutant(

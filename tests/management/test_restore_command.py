@@ -112,6 +112,7 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
     assert safety["note"] == f"before restoring {name}"
+    assert "  protected until 2" in attached_installation.ok("backup", "list").splitlines()[0]
     assert attached_installation.ok("backup", "verify", safety["filename"]).endswith("good (9 checks)\n")
     assert f"{safety['filename']} would replace" in attached_installation.ok("backup", "undo-restore")
     assert content(live) == then
@@ -507,10 +508,11 @@ def test_a_database_that_is_lost_comes_back_by_prepare_and_restore(prepared: Ins
 
 def test_a_database_of_another_kind_is_refused_before_anything_is_looked_at(prepared: Installation) -> None:
     name = created(prepared)
-    dsn = "postgres://db.example/tvarr"
+    dsn = "mysql://db.example/tvarr"
     words = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
     assert words == (
-        f"error: TVARR_DATABASE_DSN is '{dsn}'; allowed is the path of an SQLite file, file:PATH or sqlite:///PATH.\n"
+        f"error: TVARR_DATABASE_DSN is '{dsn}'; allowed is the path of an SQLite file, file:PATH or sqlite:///PATH, or "
+        "postgresql://USER:PASSWORD@HOST:PORT/NAME with options of libpq such as ?sslmode=require.\n"
     )
 
 

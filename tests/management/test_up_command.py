@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.templatetags.static import static
 
 from tests.installation import Installation
 from tests.processes import family, none_is_left, wait_until
@@ -53,26 +54,26 @@ def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     with browser.open(f"{up.address}/", timeout=10) as page:
-        assert "/admin/login/" in page.url
+        assert "/sign-in/" in page.url
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())[0]
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(f"{up.address}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
+    with browser.open(f"{up.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
     assert page.url == f"{up.address}/admin/"
     assert "Encoding profiles" in text
 
 
 def test_its_style_sheets_are_served(up: Up) -> None:
-    for name in ("css/admin.css", "admin/css/base.css"):
-        with urllib.request.urlopen(f"{up.address}/static/{name}", timeout=10) as answer:
+    for name in ("css/app.css", "css/admin.css", "admin/css/base.css"):
+        with urllib.request.urlopen(f"{up.address}{static(name)}", timeout=10) as answer:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 
 def test_it_says_what_it_started(up: Up) -> None:
     assert f"Serving {up.address}/\n" in up.log
-    assert f"The web server was started (process {up.program('gunicorn').pid})" in up.log
-    assert f"The worker was started (process {up.program('worker').pid})" in up.log
+    assert f'program.started program="web server" pid={up.program("gunicorn").pid}\n' in up.log
+    assert f"program.started program=worker pid={up.program('worker').pid}\n" in up.log
 
 
 def test_each_program_has_a_session_of_its_own(up: Up) -> None:
@@ -89,7 +90,7 @@ def test_it_ends_when_told_and_leaves_nothing_behind(up: Up, number: signal.Sign
     send(up.process.pid, number)
     assert up.process.wait(timeout=12) == 0
     none_is_left(processes, seconds=0.1)
-    assert "The worker has stopped" in up.log
+    assert " worker.stopped " in up.log
 
 
 def test_killed_it_takes_everything_along(up: Up) -> None:
@@ -99,14 +100,14 @@ def test_killed_it_takes_everything_along(up: Up) -> None:
     none_is_left(processes, seconds=10)
 
 
-@pytest.mark.parametrize(("word", "name"), [("gunicorn", "The web server"), ("worker", "The worker")])
+@pytest.mark.parametrize(("word", "name"), [("gunicorn", "web server"), ("worker", "worker")])
 def test_a_program_that_is_killed_is_started_again(up: Up, word: str, name: str) -> None:
     killed = up.program(word)
     old = family(killed.pid)
     killed.kill()
     none_is_left(old, seconds=5)
-    wait_until(lambda: up.log.count(f"{name} was started") == 2 and up.is_complete(), "it is complete again")
-    assert f"{name} ended (killed by SIGKILL) and is started again in 1 s" in up.log
+    wait_until(lambda: up.starts(name) == 2 and up.is_complete(), "it is complete again")
+    assert re.search(rf' program.ended program="?{name}"? how="killed by SIGKILL" restart_seconds=1\n', up.log)
     assert up.program(word).pid != killed.pid
 
 
@@ -117,12 +118,12 @@ def test_what_a_killed_program_leaves_behind_is_killed_before_it_is_started_agai
         process.suspend()
     killed.kill()
     none_is_left(held)
-    wait_until(lambda: up.log.count("The web server was started") == 2 and up.is_complete(), "it is complete again")
+    wait_until(lambda: up.starts("web server") == 2 and up.is_complete(), "it is complete again")
 
 
 def test_no_request_is_refused_while_the_web_server_is_started_again(up: Up) -> None:
     up.program("gunicorn").kill()
-    wait_until(lambda: "The web server ended" in up.log, "its end is seen")
+    wait_until(lambda: ' program.ended program="web server" ' in up.log, "its end is seen")
     assert up.answers()
 
 
@@ -130,7 +131,7 @@ def test_a_program_that_keeps_ending_is_started_less_and_less_often(up: Up) -> N
     for delay in (1, 2):
         wait_until(up.is_complete, "it is complete")
         up.program("worker").kill()
-        wait_until(lambda delay=delay: f"is started again in {delay} s" in up.log, f"the delay of {delay} s")  # type: ignore[misc]  # a default argument
+        wait_until(lambda delay=delay: f" restart_seconds={delay}\n" in up.log, f"the delay of {delay} s")  # type: ignore[misc]  # a default argument
 
 
 def test_a_port_that_is_taken_ends_it_in_words(installation: Installation, start: Start) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -96,7 +97,7 @@ def rename(installation: Installation, name: str, to: str) -> None:
 def test_idle_it_ends_when_told(worker: RunningWorker, number: signal.Signals) -> None:
     worker.process.send_signal(number)
     assert worker.ends() == 0
-    assert "The worker has stopped" in worker.log
+    assert " worker.stopped " in worker.log
 
 
 def test_idle_it_ends_when_its_whole_group_is_told(worker: RunningWorker) -> None:
@@ -149,7 +150,7 @@ def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
     assert rows(worker.installation, "SELECT success FROM django_q_task ORDER BY started") == [(0,), (1,)]
     wait_until(lambda: rows(worker.installation, "SELECT count(*) FROM django_q_ormq") == [(0,)], "an empty queue")
-    assert f"ended with {number.name}" in worker.log
+    assert f" how={number.name}\n" in worker.log
 
 
 def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
@@ -157,8 +158,23 @@ def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
     queue(worker.installation, "nap", "waiting", 0)
     wait_for_note(worker.installation, "waiting done")
     assert notes(worker.folder) == ["long begun", "waiting begun", "waiting done"]
-    assert "ERROR   django-q: Failed 'tests.worker_tasks.nap'" in worker.log
+    assert " error    \"Failed 'tests.worker_tasks.nap'" in worker.log
     assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
+
+
+def test_a_task_whose_end_cannot_be_stored_is_told_in_one_line_with_its_traceback(prepared: Installation) -> None:
+    prepared.environment["TVARR_LOGGING_FORMAT"] = "json"
+    running = RunningWorker(prepared)
+    try:
+        queue(prepared, "nap", "short", 1)
+        wait_for_note(prepared, "short begun")
+        rename(prepared, "django_q_ormq", "away")
+        wait_until(lambda: "task.died" in running.log, "the failure")
+        events = {line["event"]: line for line in map(json.loads, running.log.splitlines())}
+    finally:
+        running.end()
+    assert "no such table: django_q_ormq" in events["task.unrecorded"]["exception"]
+    assert events["task.died"]["how"] == "exit status 1"
 
 
 @pytest.mark.long

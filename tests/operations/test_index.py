@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ def test_it_follows_every_change_of_the_folder(folder: Path, first: str) -> None
     delete_backup(folder, first)
     refresh_index()
     assert [name for name, _state in shown()] == [second]
+
+
+def test_a_protection_with_an_end_is_shown_until_then(folder: Path, first: str) -> None:
+    now = datetime.now(UTC)
+    over = another(folder, 1, protected=True, protected_until=now - timedelta(hours=1))
+    holds = another(folder, 2, protected=True, protected_until=now + timedelta(hours=1))
+    refresh_index()
+    rows = {row.filename: (row.protected, row.protected_until) for row in Backup.objects.all()}
+    assert rows == {first: (False, None), over: (False, None), holds: (True, now + timedelta(hours=1))}
 
 
 def test_each_state_is_shown(folder: Path, first: str) -> None:

@@ -14,12 +14,13 @@ import pytest
 from django.db import connection
 from django_q.models import OrmQ, Schedule
 
+from tests.events import told
 from tests.operations import elsewhere
 from tests.operations.elsewhere import queued, running
 from tvarr_backup import conf
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.operations.models import Operation, OperationState
-from tvarr_backup.operations.schedule import arm
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationState
+from tvarr_backup.operations.schedule import arm, schedule_as_data
 from tvarr_backup.operations.track import cancel, track
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
@@ -109,7 +110,8 @@ def test_a_locked_database_is_no_reason_to_throw_the_work_away(caplog: pytest.Lo
     operation = running()
     with locked_elsewhere(0.7), track(operation) as tracker:
         tracker.progress(Phase.COPY, 10, 100)
-        assert "could not be written: database is locked" in caplog.text
+        (event,) = told(caplog, "operation.progress_unwritten")
+        assert (event["operation"], event["reason"]) == (operation.pk, "database is locked")
     assert (stored(operation).state, stored(operation).done_bytes) == ("succeeded", 10)
 
 
@@ -132,3 +134,24 @@ def test_a_real_process_is_cancelled_within_seconds() -> None:
     process.communicate(timeout=30)
     assert stored(operation).state == "cancelled"
     assert time.monotonic() - asked < 10
+
+
+_CHANGE = """
+from tvarr_backup.operations.schedule import change_settings
+wait_for_start()
+change_settings({sys.argv[1]: sys.argv[2]})
+"""
+
+
+def test_of_two_processes_that_change_different_things_at_once_both_succeed() -> None:
+    processes = [elsewhere.start(_CHANGE, *change) for change in (("cron", "0 3 * * *"), ("time_zone", "Asia/Tokyo"))]
+    for process in processes:
+        elsewhere.heard(process, "ready")
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert (BackupSettings.load().cron, BackupSettings.load().time_zone) == ("0 3 * * *", "Asia/Tokyo")
+    assert Schedule.objects.get().next_run == datetime.fromisoformat(schedule_as_data()["next_runs"][0])

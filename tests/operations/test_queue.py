@@ -9,6 +9,7 @@ import pytest
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from tests.events import told
 from tests.operations.elsewhere import queued
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.queue import deliver_again, waiting_tasks
@@ -53,7 +54,7 @@ def test_what_lost_its_task_gets_another(lose: Any, caplog: pytest.LogCaptureFix
     assert deliver_again() == [operation]
     assert tasks() == [(operation.pk,)]
     assert OrmQ.objects.count() == 1
-    assert "Queued had no task in the queue that waits for a worker; it is delivered again" in caplog.text
+    assert [event["operation"] for event in told(caplog, "task.redelivered")] == [str(operation.pk)]
     assert deliver_again() == []
 
 

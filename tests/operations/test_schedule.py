@@ -10,16 +10,24 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
+from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
+from ulid import ULID
 
+from tests.events import told
 from tests.operations.elsewhere import queued
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import read_folder
+from tvarr_backup.backups.catalogue import find_backup, read_folder
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.cron import parse_zone
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.errors import BackupUnsupported
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationState
-from tvarr_backup.operations.schedule import arm, change_settings, schedule_as_data
-from tvarr_backup.tasks import run_operation, scheduled_backup
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.schedule import arm, change_settings, hand_out_check, schedule_as_data
+from tvarr_backup.operations.track import create_operation
+from tvarr_backup.tasks import run_operation, scheduled_backup, scheduled_check
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +60,23 @@ def run_the_task(task: OrmQ) -> None:
     task.delete()
 
 
+def ended(state: OperationState, *, kind: OperationKind = OperationKind.BACKUP, **columns: Any) -> Operation:
+    """Something that the schedule asked for a minute ago, as it ended."""
+    now = datetime.now(UTC)
+    operation = create_operation(
+        kind, origin=Origin.SCHEDULE, state=OperationState.RUNNING, due_at=columns.pop("due_at", now)
+    )
+    Operation.objects.filter(pk=operation.pk).update(state=state, finished_at=now, **columns)
+    operation.refresh_from_db()
+    return operation
+
+
+def soon(minutes: int) -> tuple[str, datetime]:
+    """A cron for every day at a time so many minutes from now, and that time."""
+    time = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=minutes)
+    return f"{time.minute} {time.hour} * * *", time
+
+
 # --- What is in force ------------------------------------------------------------------------------------------------
 
 
@@ -70,6 +95,10 @@ def test_by_itself_it_is_as_the_environment_says(settings: Any) -> None:
     assert data == values | {
         "description": "Every Sunday at 04:30 (Europe/Berlin)",
         "next_runs": data["next_runs"],
+        "overdue_since": None,
+        "last_run": None,
+        "last_check": None,
+        "problems": [],
         "defaults": values,
     }
     assert BackupSettings.objects.count() == 0
@@ -93,9 +122,10 @@ def test_what_is_set_counts_and_the_defaults_are_told_beside_it() -> None:
     }
 
 
-def test_it_is_told_with_one_query(django_assert_num_queries: Any) -> None:
+def test_it_is_told_with_few_queries(django_assert_max_num_queries: Any) -> None:
     change_settings({"cron": "0 3 * * *"})
-    with django_assert_num_queries(1):
+    ended(OperationState.SUCCEEDED)
+    with django_assert_max_num_queries(5):
         schedule_as_data()
 
 
@@ -126,6 +156,76 @@ def test_on_where_the_environment_says_off(settings: Any) -> None:
     assert schedule_as_data()["enabled"] is True
     change_settings({"enabled": None})
     assert schedule_as_data()["enabled"] is False
+
+
+def test_a_stored_word_that_cannot_be_read_counts_as_not_set_and_is_told() -> None:
+    """Such as one that a newer version has stored, or a zone that went with an update of the system."""
+    BackupSettings.objects.create(pk=1, cron="@sunrise", time_zone="Mars/Base", keep=3, max_age="1y")
+    data = schedule_as_data()
+    assert (data["cron"], data["timezone"], data["max_age"], data["retention"]) == ("0 2 * * *", "UTC", "none", 3)
+    assert [problem.partition(" is not allowed")[0] for problem in data["problems"]] == [
+        "cron “@sunrise”",
+        "time zone “Mars/Base”",
+        "max_age “1y”",
+    ]
+    arm()
+    assert row().next_run == datetime.fromisoformat(data["next_runs"][0])
+
+
+def test_a_stored_age_that_cannot_be_read_removes_nothing(settings: Any) -> None:
+    settings.BACKUP_MAX_AGE = timedelta(hours=1)
+    BackupSettings.objects.create(pk=1, max_age="1y")
+    assert BackupSettings.load().policy().max_age is None
+
+
+def test_what_cannot_be_read_is_logged_when_the_worker_starts(caplog: pytest.LogCaptureFixture) -> None:
+    BackupSettings.objects.create(pk=1, cron="@sunrise")
+    arm()
+    assert "@sunrise" not in caplog.text
+    arm(worker_starts=True)
+    assert "cron “@sunrise” is not allowed" in caplog.text
+
+
+def test_the_last_run_is_told_with_its_end() -> None:
+    assert schedule_as_data()["last_run"] is None
+    operation = ended(OperationState.FAILED, error="The disk is full.")
+    ended(OperationState.SUCCEEDED, kind=OperationKind.VERIFY)
+    times = {name: getattr(operation, name).isoformat() for name in ("due_at", "started_at", "finished_at")}
+    assert schedule_as_data()["last_run"] == times | {
+        "operation": str(operation.pk),
+        "state": "failed",
+        "message": "The disk is full.",
+        "filename": None,
+    }
+
+
+def test_the_last_run_names_what_it_made_and_the_last_check_what_it_checked() -> None:
+    ended(OperationState.SUCCEEDED, result={"backup": {"filename": "a"}, "removed": []})
+    ended(OperationState.ATTENTION, kind=OperationKind.VERIFY, result={"verified": [{"backup": {"filename": "b"}}]})
+    data = schedule_as_data()
+    assert (data["last_run"]["filename"], data["last_check"]["filename"]) == ("a", "b")
+
+
+def test_what_a_clock_that_ran_ahead_has_dated_is_not_the_last() -> None:
+    ahead = datetime.now(UTC) + timedelta(days=400)
+    ended(OperationState.FAILED)
+    Operation.objects.update(id=str(ULID.from_datetime(ahead)), created_at=ahead)
+    right = ended(OperationState.SUCCEEDED)
+    assert schedule_as_data()["last_run"]["operation"] == str(right.pk)
+
+
+@pytest.mark.parametrize(("minutes", "overdue"), [(-60, False), (1, False), (6, True)])
+def test_one_that_has_not_been_asked_for_within_five_minutes_is_overdue(minutes: int, *, overdue: bool) -> None:
+    arm()
+    let_the_time_come(timedelta(minutes=minutes))
+    assert schedule_as_data()["overdue_since"] == (row().next_run.isoformat() if overdue else None)
+
+
+def test_off_nothing_is_overdue(settings: Any) -> None:
+    arm()
+    let_the_time_come(timedelta(days=1))
+    settings.BACKUP_SCHEDULE_ENABLED = False
+    assert schedule_as_data()["overdue_since"] is None
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
@@ -279,6 +379,96 @@ def test_a_time_that_has_come_is_done_by_the_old_settings_before_new_ones_count(
     assert (row().next_run.hour, row().next_run.minute) == (5, 18)
 
 
+def test_the_operation_knows_the_time_that_it_is_for() -> None:
+    arm()
+    let_the_time_come()
+    time = row().next_run
+    run_the_task(hand_out())
+    assert Operation.objects.get().due_at == time
+
+
+# --- Clocks that are put back, and backups that were cut off ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("minutes", "again"), [(5, False), (59, False), (62, True)])
+def test_a_time_that_comes_again_within_the_hour_was_done(minutes: int, *, again: bool) -> None:
+    """The clock was put back right after the run; put back by more than an hour it was wrong, and the time is done anew."""
+    cron, time = soon(minutes)
+    ended(OperationState.SUCCEEDED, due_at=time)
+    change_settings({"cron": cron})
+    assert row().next_run == (time if again else time + timedelta(days=1))
+    assert schedule_as_data()["next_runs"][0] == row().next_run.isoformat()
+
+
+def test_a_time_that_was_armed_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
+    """By a day, hours ago: what was done then is dated within the hour now."""
+    cron, time = soon(30)
+    change_settings({"cron": cron})
+    ended(OperationState.SUCCEEDED, due_at=time)
+    arm()
+    assert row().next_run == time
+    assert schedule_as_data()["next_runs"][0] == time.isoformat()
+
+
+def test_a_clock_that_is_put_back_before_the_task_runs_does_not_make_it_twice() -> None:
+    cron, time = soon(5)
+    change_settings({"cron": cron})
+    Schedule.objects.update(repeats=0)  # handed out when it was so late
+    scheduled_backup()
+    assert (Operation.objects.get().due_at, row().next_run) == (time, time + timedelta(days=1))
+
+
+@pytest.mark.parametrize("state", [OperationState.SUCCEEDED, OperationState.ATTENTION, OperationState.FAILED, OperationState.CANCELLED])  # fmt: skip
+def test_what_has_come_to_an_end_is_not_made_up(state: OperationState) -> None:
+    ended(state)
+    arm(worker_starts=True)
+    assert row().next_run > datetime.now(UTC)
+
+
+def test_one_that_was_cut_off_is_made_up_once() -> None:
+    arm()
+    first = ended(OperationState.INTERRUPTED)
+    run_the_task(hand_out())
+    second = Operation.objects.exclude(pk=first.pk).get()
+    assert (second.state, second.due_at) == ("queued", first.due_at)
+    Operation.objects.filter(pk=second.pk).update(state=OperationState.SUCCEEDED)
+    arm(worker_starts=True)
+    assert row().next_run > datetime.now(UTC)
+
+
+def test_one_that_is_cut_off_again_and_again_is_tried_three_times() -> None:
+    arm()
+    let_the_time_come()
+    for _ in range(3):
+        run_the_task(hand_out())
+        Operation.objects.update(state=OperationState.INTERRUPTED)
+        OrmQ.objects.all().delete()
+    arm()
+    assert row().next_run > datetime.now(UTC)
+    assert len(set(Operation.objects.values_list("due_at", flat=True))) == 1
+
+
+def test_off_nothing_is_made_up() -> None:
+    ended(OperationState.INTERRUPTED)
+    change_settings({"enabled": False})
+    arm(worker_starts=True)
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize("by", [timedelta(minutes=10), timedelta(days=1, minutes=1), timedelta(days=400)])
+def test_a_task_that_was_queued_by_a_clock_ahead_is_handed_out_anew(by: timedelta) -> None:
+    """Its row in the queue looks like one that somebody has taken."""
+    arm()
+    let_the_time_come()
+    hand_out()
+    OrmQ.objects.update(lock=datetime.now(UTC) + by)
+    arm()
+    assert OrmQ.objects.get().lock <= timezone.now()
+
+
+# --- Switched off, lost, refused -------------------------------------------------------------------------------------
+
+
 def test_switched_off_in_between_nothing_is_asked_for() -> None:
     arm()
     let_the_time_come()
@@ -339,7 +529,9 @@ def test_while_another_operation_is_open_it_stays_due(caplog: pytest.LogCaptureF
     let_the_time_come()
     run_the_task(hand_out())
     assert Operation.objects.get() == other
-    assert "The scheduled backup waits, and is tried again within a minute: A backup waits since" in caplog.text
+    (event,) = told(caplog, "schedule.waiting", "schedule.due")
+    assert event["event"] == "schedule.waiting"
+    assert event["reason"].startswith("A backup waits since")
     Operation.objects.update(state=OperationState.SUCCEEDED)
     run_the_task(hand_out())
     assert Operation.objects.filter(origin="schedule").count() == 1
@@ -357,8 +549,9 @@ def test_one_that_cannot_be_asked_for_is_logged_and_the_next_comes_as_usual(
     task = hand_out()
     monkeypatch.setattr(conf, "live_database", refuse)
     run_the_task(task)
-    assert "ERROR" in caplog.text
-    assert "The scheduled backup was not begun: tvarr's database is on PostgreSQL." in caplog.text
+    (event,) = told(caplog)
+    assert (event["level"], event["event"]) == ("error", "schedule.skipped")
+    assert event["reason"] == "tvarr's database is on PostgreSQL."
     assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
 
 
@@ -373,7 +566,9 @@ def test_one_that_fails_is_logged_with_its_reason_and_the_next_comes_as_usual(
     run_operation(Operation.objects.get().pk)
     operation = Operation.objects.get()
     assert (operation.state, bool(operation.error)) == ("failed", True)
-    assert ("ERROR", True) in [(record.levelname, operation.error in record.getMessage()) for record in caplog.records]
+    (event,) = told(caplog, "backup.failed")
+    assert (event["level"], event["operation"], event["origin"]) == ("error", operation.pk, "schedule")
+    assert (event["code"], event["reason"]) == (operation.error_code, operation.error)
     assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
 
 
@@ -394,3 +589,137 @@ def test_where_the_queue_refuses_it_stays_due() -> None:
         cursor.execute("DROP TRIGGER refuse")
     run_the_task(hand_out())
     assert Operation.objects.count() == 1
+
+
+# --- The nightly check -----------------------------------------------------------------------------------------------
+
+
+def night() -> datetime:
+    """Four o'clock last night."""
+    now = datetime.now(UTC)
+    return now.replace(hour=4, minute=0, second=0, microsecond=0) - timedelta(days=now.hour < 4)
+
+
+@pytest.fixture
+def older() -> Operation:
+    """A backup that was made before last night."""
+    long_before = night() - timedelta(days=2)
+    return ended(OperationState.SUCCEEDED, created_at=long_before, due_at=long_before)
+
+
+def look() -> list[Operation]:
+    """What the worker does at its look, and the checks that have come of it."""
+    arm()
+    hand_out_check()
+    for task in OrmQ.objects.all():
+        if task.func() == "tvarr_backup.tasks.scheduled_check":
+            scheduled_check()
+            task.delete()
+    return list(Operation.objects.filter(kind=OperationKind.VERIFY))
+
+
+def test_every_night_one_check_is_asked_for(older: Operation) -> None:
+    (operation,) = look()
+    assert (operation.origin, operation.state, operation.due_at) == ("schedule", "queued", night())
+    assert operation.requested_by is None
+    Operation.objects.update(state=OperationState.SUCCEEDED)
+    assert look() == [operation]
+
+
+def test_however_many_nights_were_missed_it_is_made_up_once(older: Operation) -> None:
+    long_ago = night() - timedelta(days=40)
+    ended(OperationState.SUCCEEDED, kind=OperationKind.VERIFY, due_at=long_ago, created_at=long_ago)
+    look()
+    Operation.objects.update(state=OperationState.SUCCEEDED)
+    assert len(look()) == 2
+
+
+def test_one_that_was_cut_off_is_left_for_the_next_night(older: Operation) -> None:
+    ended(OperationState.INTERRUPTED, kind=OperationKind.VERIFY, due_at=night())
+    assert len(look()) == 1
+
+
+def test_the_night_is_that_of_the_zone(older: Operation) -> None:
+    change_settings({"time_zone": "Asia/Kathmandu"})
+    (operation,) = look()
+    assert operation.due_at is not None
+    assert f"{operation.due_at.astimezone(parse_zone('Asia/Kathmandu')):%H:%M}" == "04:00"
+    assert timedelta(0) <= datetime.now(UTC) - operation.due_at < timedelta(days=1)
+
+
+def test_no_check_is_asked_for_before_there_was_a_backup_that_night() -> None:
+    ended(OperationState.SUCCEEDED)
+    assert look() == []
+
+
+def test_no_check_is_asked_for_while_it_is_off(older: Operation) -> None:
+    change_settings({"enabled": False})
+    assert look() == []
+
+
+def test_a_check_waits_for_what_is_open(older: Operation) -> None:
+    queued()
+    assert look() == []
+    scheduled_check()
+    assert not Operation.objects.filter(kind=OperationKind.VERIFY).exists()
+
+
+def test_a_check_waits_for_a_backup_that_is_due(older: Operation) -> None:
+    arm()
+    let_the_time_come()
+    assert look() == []
+    hand_out()
+    assert look() == []
+    run_the_task(OrmQ.objects.get())
+    Operation.objects.update(state=OperationState.SUCCEEDED)
+    assert len(look()) == 1
+
+
+def test_a_backup_that_comes_due_during_a_check_is_made_right_after(older: Operation) -> None:
+    look()
+    OrmQ.objects.all().delete()
+    let_the_time_come()
+    run_the_task(hand_out())
+    assert [operation.kind for operation in Operation.objects.filter(state="queued")] == ["verify"]
+    Operation.objects.update(state=OperationState.SUCCEEDED)
+    run_the_task(hand_out())
+    assert [operation.kind for operation in Operation.objects.filter(state="queued")] == ["backup"]
+
+
+def made(folder: Path, number: int) -> str:
+    """The file name of a real backup."""
+    live, required = conf.live_database(), conf.required_schema()
+    return create_backup(live, folder, required, kind=BackupKind.SCHEDULED, note=str(number)).filename
+
+
+def test_a_check_is_of_the_backup_that_was_checked_longest_ago(folder: Path, attached: Path, older: Operation) -> None:
+    names = [made(folder, number) for number in range(2)]
+    verify_backup(folder, names[0], conf.required_schema())
+    (operation,) = look()
+    run_operation(operation.pk)
+    operation.refresh_from_db()
+    assert (operation.state, operation.arguments["filenames"]) == ("succeeded", [names[1]])
+    checked = find_backup(folder, names[1]).sidecar.checked
+    assert checked is not None
+    assert checked.level == "full"
+
+
+def test_damage_that_is_found_needs_attention_and_is_logged(
+    folder: Path, attached: Path, older: Operation, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = made(folder, 1)
+    archive = bytearray((folder / name).read_bytes())
+    archive[len(archive) // 2] ^= 1
+    (folder / name).write_bytes(archive)
+    (operation,) = look()
+    run_operation(operation.pk)
+    assert schedule_as_data()["last_check"]["state"] == "attention"
+    assert name in schedule_as_data()["last_check"]["message"]
+    assert [record.levelname for record in caplog.records if name in record.getMessage()] == ["ERROR", "WARNING"]
+
+
+def test_a_check_of_nothing_succeeds(folder: Path, attached: Path, older: Operation) -> None:
+    (operation,) = look()
+    run_operation(operation.pk)
+    operation.refresh_from_db()
+    assert (operation.state, operation.result) == ("succeeded", {"verified": [], "broken": []})

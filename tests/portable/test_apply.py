@@ -18,6 +18,7 @@ from django.db import connections, transaction
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
+from tests.events import told
 from tests.installation import ROOT, Installation
 from tests.portable.files import (
     CLIENTS,
@@ -368,3 +369,19 @@ class TestTwoAtOnce:
         assert time.monotonic() - started >= 2
         release.join()
         writer.close()
+
+
+def test_the_log_is_told_what_an_import_did(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    apply_import(envelope(FILTERS, filter_item("Harbour News"), filter_item("Harbour Sports")))
+    (event,) = told(caplog)
+    assert 0 < event.pop("seconds") < 10
+    counts = {"items": 2, "created": 2, "renamed": 0, "overwritten": 0, "unchanged": 0, "skipped": 0}
+    assert event == {"level": "info", "event": "import.applied", "kind": "filters", **counts}
+
+
+def test_nothing_is_told_of_an_import_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with pytest.raises(errors.ImportBlocked):
+        apply_import(envelope(FILTERS, filter_item(expression="(")))
+    assert told(caplog) == []

@@ -26,6 +26,17 @@ def test_it_reads_items_with_every_member() -> None:
     }
 
 
+def test_without_a_kind_the_files_own_is_taken() -> None:
+    text = json.dumps(document(CLIENTS, {"name": "Player", "expression": "true"})).encode()
+    assert read_envelope(io.BytesIO(text), None, "1").kind is CLIENTS
+
+
+def test_without_a_kind_an_unknown_one_is_refused_with_all_that_are_allowed() -> None:
+    text = json.dumps(document(FILTERS, export_type="proxies")).encode()
+    with pytest.raises(errors.WrongKind, match=r"export_type is “proxies”; allowed are filters, data_mapping_rules, "):
+        read_envelope(io.BytesIO(text), None, "1")
+
+
 def test_missing_members_take_tvarrs_defaults() -> None:
     (item,) = read(document(CLIENTS, {"name": "Player", "expression": "true"}), CLIENTS).items
     assert item.values["is_enabled"] is True

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
+from tests.events import told
 from tests.portable.files import CLIENTS, FILTERS, MAPPING, PROFILES
 from tests.tvarr_own import FILTER_ID, SOURCE_ID, WRITTEN, insert
 from tvarr_backup import errors
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
-from tvarr_backup.portable.export import export_file_name, stream_export
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, StreamSource
+from tvarr_backup.portable.export import export_file_name, list_exportable, stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 
 pytestmark = pytest.mark.django_db
@@ -242,3 +243,56 @@ def test_the_file_name_has_the_kind_and_the_time_in_utc() -> None:
 
 def test_the_one_live_filter_of_the_sample_can_be_chosen_by_id(attached: Path) -> None:
     assert [item["name"] for item in export(FILTERS, [FILTER_ID])["items"]] == ["Harbour Sports"]
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_the_log_is_told_what_was_exported_once_all_of_it_is(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for name in range(number):
+        make_filter(f"Harbour News {name}")
+    blocks = stream_export(FILTERS)
+    first = next(blocks)
+    assert told(caplog) == []
+    size = len(first + b"".join(blocks))
+    (event,) = told(caplog)
+    assert (event["event"], event["kind"], event["items"], event["file_bytes"]) == (
+        "export.made",
+        "filters",
+        number,
+        size,
+    )
+
+
+class TestListing:
+    """What can be chosen for an export."""
+
+    def test_own_rows_stand_in_the_order_of_the_file_and_built_in_ones_apart(self) -> None:
+        DataMappingRule.objects.create(name="Later", expression="true", priority=9)
+        DataMappingRule.objects.create(name="Sooner", expression="true", priority=2, description="First of all.")
+        listing = list_exportable(MAPPING)
+        assert [(row.name, row.description) for row in listing.own] == [("Sooner", "First of all."), ("Later", "")]
+        assert listing.built_in == sorted(DataMappingRule.objects.filter(is_system=True).values_list("name", flat=True))
+
+    def test_a_rule_names_the_own_profile_that_no_file_of_rules_carries(self) -> None:
+        profile = EncodingProfile.objects.create(name="HEVC high")
+        ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
+        ClientDetectionRule.objects.create(name="B", expression="true")
+        assert [row.needs for row in list_exportable(CLIENTS).own] == ["HEVC high", ""]
+
+    def test_a_profile_that_every_tvarr_has_is_not_named(self) -> None:
+        profile = EncodingProfile.objects.filter(is_system=True).first()
+        ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
+        assert [row.needs for row in list_exportable(CLIENTS).own] == [""]
+
+    def test_a_filter_names_its_source(self) -> None:
+        source = StreamSource.objects.create(name="Pelican", type="m3u", url="http://pelican.example.test/")
+        make_filter(source_id=source.pk)
+        assert [row.needs for row in list_exportable(FILTERS).own] == ["Pelican"]
+
+    def test_many_rows_cost_no_more_queries_than_few(
+        self, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        for number in range(50):
+            make_filter(f"Harbour {number}")
+        with django_assert_max_num_queries(4):
+            assert len(list_exportable(FILTERS).own) == 50

@@ -293,6 +293,20 @@ def test_the_name_of_a_deleted_filter_is_free() -> None:
     assert only(FILTERS, filter_item("A"), bulk="rename").final_name == "A (1)"
 
 
+def test_the_suggested_name_can_be_given_back_as_the_chosen_one() -> None:
+    make_filter("A", action="exclude")
+    suggested = only(FILTERS, filter_item("A")).suggested_name
+    step = only(FILTERS, filter_item("A"), new_names={"A": suggested})
+    assert (step.action, step.final_name) == (Action.RENAME, "A (1)")
+
+
+def test_the_name_suggested_for_another_item_is_taken() -> None:
+    make_filter("A", action="exclude")
+    make_filter("B", action="exclude")
+    step = plan(FILTERS, filter_item("A"), filter_item("B"), new_names={"B": "A (1)"}).steps[1]
+    assert step.problems[0].code == "name_taken"
+
+
 @pytest.mark.parametrize("taken", ["Here", "In File", "Sports Only"])
 def test_a_chosen_name_must_be_free(taken: str) -> None:
     make_filter("Here")
@@ -502,3 +516,35 @@ class TestFingerprint:
         before = plan(FILTERS, filter_item()).fingerprint
         make_filter("Something Else")
         assert plan(FILTERS, filter_item()).fingerprint == before
+
+    def test_each_item_has_a_mark_that_changes_with_what_it_meets(self) -> None:
+        before = plan(FILTERS, filter_item("A"), filter_item("B"))
+        make_filter("B", action="exclude")
+        after = plan(FILTERS, filter_item("A"), filter_item("B"), bulk="overwrite")
+        changed = [old.mark != new.mark for old, new in zip(before.steps, after.steps, strict=True)]
+        assert changed == [False, True]
+
+
+class TestMissingReferences:
+    """What items refer to in vain, and what could be meant instead."""
+
+    def test_they_are_listed_once_with_the_number_of_items(self) -> None:
+        items = [client_item(name, encoding_profile_name="Attic") for name in ("A", "B")]
+        (missing,) = plan(CLIENTS, *items, client_item("C")).missing_references
+        assert (missing.value, missing.positions) == ("Attic", (1, 2))
+        assert missing.names == tuple(sorted(EncodingProfile.objects.values_list("name", flat=True)))
+
+    def test_one_that_is_answered_is_still_listed(self) -> None:
+        EncodingProfile.objects.create(name="Here")
+        item = client_item(encoding_profile_name="Attic")
+        assert plan(CLIENTS, item, references={"Attic": "Here"}).missing_references[0].value == "Attic"
+
+    def test_for_a_source_those_of_the_same_type_are_offered(self) -> None:
+        StreamSource.objects.create(name="Pelican", type="m3u", url="http://pelican.example.test/")
+        stream, guide = filter_item("A", source_id="01A"), filter_item("B", source_id="01B", source_type="epg")
+        missing = plan(FILTERS, stream, guide).missing_references
+        assert [(each.value, each.names) for each in missing] == [("01A", ("Pelican",)), ("01B", ())]
+
+    def test_what_is_here_is_not_among_them(self) -> None:
+        EncodingProfile.objects.create(name="Attic")
+        assert plan(CLIENTS, client_item(encoding_profile_name="Attic")).missing_references == ()

@@ -10,3 +10,7 @@ class AccessConfig(AppConfig):
     label = "access"
     verbose_name = "Access"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Have the log told."""
+        from tvarr_backup.access import told  # noqa: F401, PLC0415  # listens once it is imported; needs the models

@@ -10,7 +10,6 @@ __all__ = ["access", "backups", "catalogue", "kinds", "operations"]
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"
 admin.site.index_title = "Administration"
-admin.site.site_url = None  # there is nothing but the admin yet to go to
 
 # An operation tells more than a task of the queue, and nobody should queue tasks by hand.
 admin.site.unregister(

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from tvarr_backup import program
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 
@@ -39,7 +40,7 @@ class ApiTokenAdmin(LookOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         shown = {
             "title": "API tokens",
-            "subtitle": "Made with `manage.py token create NAME --user USER`, which shows it once",
+            "subtitle": f"Made with `{program.NAME} token create NAME --user USER`, which shows it once",
         }
         return super().changelist_view(request, shown | (extra_context or {}))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,30 +12,26 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_POST
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.admin.look_only import LookOnlyAdmin
-from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.durable import open_regular
-from tvarr_backup.backups.examine import live_rows
-from tvarr_backup.backups.live import look_at_live
+from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import next_to_go, run_here
-from tvarr_backup.schema import State
+from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.run import change_backup, next_to_go, run_here
 from tvarr_backup.tasks import submit
 
-_WAITING = (
-    "No worker seems to run, so this waits: start one with `manage.py worker`, or everything with `manage.py up`."
-)
+_WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
 
 
 def _may(request: HttpRequest, permission: str) -> bool:
@@ -87,7 +82,7 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.display(description="protected", ordering="protected")
     def shown_protected(self, backup: Backup) -> str:
-        return "protected" if backup.protected else ""
+        return _protection(backup)
 
     @admin.display(description="problems")
     def shown_problem(self, backup: Backup) -> str:
@@ -165,8 +160,8 @@ class BackupAdmin(LookOnlyAdmin):
         context = {}
         if object_id and self.has_download_permission(request):
             context["download_url"] = _download_url(unquote(object_id))
-        if object_id and self.has_restore_permission(request):
-            context["restore_url"] = reverse("admin:operations_backup_restore", args=[unquote(object_id)])
+        if object_id and parse_name(unquote(object_id)) and self.has_restore_permission(request):
+            context["restore_url"] = reverse("restore", args=[unquote(object_id)])
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
@@ -189,7 +184,6 @@ class BackupAdmin(LookOnlyAdmin):
         view = self.admin_site.admin_view
         own = [
             path("create/", view(require_POST(self.create_view)), name="operations_backup_create"),
-            path("<path:filename>/restore/", view(self.restore_view), name="operations_backup_restore"),
             path("<path:filename>/download/", view(self.download_view), name="operations_backup_download"),
         ]
         return [*own, *super().get_urls()]
@@ -218,38 +212,10 @@ class BackupAdmin(LookOnlyAdmin):
         answer["ETag"] = f'"{backup.sidecar.checksum}"'
         return answer
 
-    def restore_view(self, request: HttpRequest, filename: str) -> HttpResponse:
-        """What a restore would do; a POST asks the worker for it."""
-        if not self.has_restore_permission(request):
-            raise PermissionDenied
-        try:
-            live = conf.live_database()
-            backup = find_backup(conf.backup_folder(), filename)
-            look_at_live(live, conf.required_schema())
-            now = live_rows(live)
-        except BackupNotFound as problem:
-            raise Http404(str(problem)) from problem
-        except (TvarrBackupError, sqlite3.Error) as problem:
-            self.message_user(request, str(problem), messages.ERROR)
-            return HttpResponseRedirect(_list_url(Backup))
-        if request.method == "POST":
-            return self._submit(request, OperationKind.RESTORE, filename=filename)
-        then = backup.sidecar.table_counts
-        context = self.admin_site.each_context(request) | {
-            "title": "Restore",
-            "opts": self.opts,
-            "backup": backup,
-            "sidecar": backup.sidecar,
-            "state": state_of(backup.sidecar, conf.required_schema()).label,
-            "rows": [(table, now.get(table), then.get(table)) for table in sorted({*now, *then})],
-            "attached": conf.tvarr_state() is State.ATTACHED,
-        }
-        return TemplateResponse(request, "admin/operations/backup/restore.html", context)
-
     @admin.action(permissions=["restore"], description="Restore the selected backup")
     def restore(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
         chosen = self._only_one(request, queryset, "restored")
-        return HttpResponseRedirect(reverse("admin:operations_backup_restore", args=[chosen])) if chosen else None
+        return HttpResponseRedirect(reverse("restore", args=[chosen])) if chosen else None
 
     @admin.action(permissions=["verify"], description="Verify selected backups")
     def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
@@ -303,10 +269,7 @@ class BackupAdmin(LookOnlyAdmin):
         )
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
-        folder = conf.backup_folder()
-        done = self._each(
-            request, list(backups), lambda backup: protect_backup(folder, backup.filename, protected=protected)
-        )
+        done = self._each(request, list(backups), lambda backup: change_backup(backup.filename, protected=protected))
         if done:
             words = "protected" if protected else "no longer protected"
             self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")
@@ -342,6 +305,12 @@ def _data(backup: Backup) -> dict[str, Any]:
         return {}
 
 
+def _protection(backup: Backup) -> str:
+    if not backup.protected or backup.protected_until is None:
+        return "protected" if backup.protected else ""
+    return f"protected until {timezone.localtime(backup.protected_until):%Y-%m-%d %H:%M %Z}"
+
+
 def _open_operation() -> Operation | None:
     return Operation.objects.filter(finished_at=None).first()
 
@@ -352,7 +321,7 @@ def _named(backup: Backup, only: str | None) -> str:
         for word in (
             backup.note,
             "the only checked backup" if backup.pk == only else "",
-            "protected" if backup.protected else "",
+            _protection(backup),
         )
         if word
     )

@@ -45,6 +45,7 @@ class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is gene
     search_fields: ClassVar[tuple[str, ...]] = ("name", "description", "expression")
     ordering: ClassVar[tuple[str, ...]] = ("name",)
     actions = ("export_selected", "delete_selected")
+    change_list_template = "admin/tvarr_backup/kind_change_list.html"
 
     @admin.display(description="expression", ordering="expression")
     def short_expression(self, row: Any) -> str:
@@ -56,6 +57,10 @@ class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is gene
 
     def get_fieldsets(self, _request: HttpRequest, obj: Model | None = None) -> Any:
         return [*(self.fieldsets or ()), _RECORD] if obj else self.fieldsets
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        anchor = {"export_anchor": kind_of_model(self.model).slug.replace("_", "-")}
+        return super().changelist_view(request, anchor | (extra_context or {}))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         return super().get_search_results(request, queryset, search_term[:SEARCHED_CHARACTERS])

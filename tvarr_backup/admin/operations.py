@@ -19,7 +19,7 @@ from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
 from tvarr_backup.operations.track import cancel
@@ -99,16 +99,52 @@ def _linked(backup: dict[str, Any] | None) -> str:
     return format_html('<a href="{}">{}</a>', address, backup["filename"])
 
 
+def _told(operation: Operation | None) -> str:
+    """When something scheduled was asked for and how it went, with the way to it."""
+    if operation is None:
+        return "none yet"
+    address = reverse("admin:operations_operation_change", args=[operation.pk])
+    outcome = operation.error or operation.message
+    words = f"{_day_and_time(operation.created_at)}: {operation.get_state_display()}. {outcome}"
+    return format_html('<a href="{}">{}</a>', address, words)
+
+
+def _day_and_time(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%A, %d %B %Y, %H:%M %Z}"
+
+
 @admin.register(BackupSettings)
 class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
     """One row, made when it is first stored; what follows from what is stored is said beside it."""
 
     fieldsets = (
-        ("When", {"fields": ("enabled", "cron", "time_zone", "description", "next_runs", "last_run")}),
+        (
+            "When",
+            {
+                "fields": (
+                    "enabled",
+                    "cron",
+                    "time_zone",
+                    "description",
+                    "next_runs",
+                    "last_run",
+                    "last_check",
+                    "attention",
+                )
+            },
+        ),
         ("What is kept", {"fields": ("keep", "keep_all", "max_age", "next_clean_up")}),
         (None, {"fields": ("from_environment",)}),
     )
-    readonly_fields = ("description", "next_runs", "last_run", "next_clean_up", "from_environment")
+    readonly_fields = (
+        "description",
+        "next_runs",
+        "last_run",
+        "last_check",
+        "attention",
+        "next_clean_up",
+        "from_environment",
+    )
 
     @admin.display(description="in words")
     def description(self, _settings: BackupSettings) -> str:
@@ -119,16 +155,21 @@ class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the st
         times = schedule.next_runs(BackupSettings.load(), datetime.now(UTC))
         return format_html_join("", "{}<br>", ((f"{time:%A, %d %B %Y, %H:%M %Z}",) for time in times)) or "none"
 
-    @admin.display(description="last time")
+    @admin.display(description="last backup")
     def last_run(self, _settings: BackupSettings) -> str:
-        last = Operation.objects.filter(origin=Origin.SCHEDULE).first()
-        if last is None:
-            return "none yet"
-        address = reverse("admin:operations_operation_change", args=[last.pk])
-        words = (
-            f"{timezone.localtime(last.created_at):%A, %d %B %Y, %H:%M %Z}: {last.get_state_display()}. {last.error}"
-        )
-        return format_html('<a href="{}">{}</a>', address, words)
+        return _told(schedule.last_run(OperationKind.BACKUP, datetime.now(UTC)))
+
+    @admin.display(description="last check of a backup")
+    def last_check(self, _settings: BackupSettings) -> str:
+        return _told(schedule.last_run(OperationKind.VERIFY, datetime.now(UTC)))
+
+    @admin.display(description="attention")
+    def attention(self, _settings: BackupSettings) -> str:
+        stored = BackupSettings.load()
+        sentences = [f"Counts as not set: {problem}" for problem in stored.problems()]
+        if overdue := schedule.overdue_since(stored, datetime.now(UTC)):
+            sentences.append(f"The backup of {_day_and_time(overdue)} is overdue: is the worker running?")
+        return format_html_join("", "{}<br>", ((sentence,) for sentence in sentences)) or "none needed"
 
     @admin.display(description="the environment's defaults")
     def from_environment(self, _settings: BackupSettings) -> str:
@@ -147,6 +188,7 @@ class BackupSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the st
         """The schedule follows what is stored."""
         super().save_model(request, obj, form, change)
         schedule.arm()
+        schedule.tell_change(obj)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Where nothing is backed up, the page says why, and nothing is stored."""

@@ -13,6 +13,7 @@ from django.utils.http import parse_etags
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
+from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -20,25 +21,25 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tvarr_backup import conf
-from tvarr_backup.api.downloads import ARCHIVE_TYPE, download
+from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
-from tvarr_backup.api.schedule import ScheduleSerializer
+from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import ProblemSerializer, problems
-from tvarr_backup.api.strict import Flag, StrictSerializer, Text
-from tvarr_backup.api.uploads import UploadFormSerializer, take_in
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, protect_backup, read_folder
+from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
+from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
-from tvarr_backup.operations.models import BackupState, OperationKind, Origin
+from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
-from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.schedule import schedule_as_data
+from tvarr_backup.operations.run import change_backup, run_here
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
+from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
+from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
 
 # --- Shapes ----------------------------------------------------------------------------------------------------------
 
@@ -58,6 +59,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "seq": 42,
     "kind": "manual",
     "note": "before the new provider",
+    "protected_until": None,
     "database_checksum": "sha256:" + "5c" * 32,
     "schema": "tvarr 029",
     "sqlite_version": "3.45.1",
@@ -94,6 +96,9 @@ class BackupSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField(help_text="Higher is newer, whatever the clock says.")
     kind = serializers.ChoiceField(choices=[kind.value for kind in BackupKind])
     note = serializers.CharField(allow_blank=True)
+    protected_until = serializers.DateTimeField(
+        allow_null=True, help_text="Of a copy made before a restore: then it counts as an automatic backup."
+    )
     database_checksum = serializers.CharField(allow_blank=True)
     schema = serializers.CharField(allow_blank=True, help_text="The state of the tables.")
     sqlite_version = serializers.CharField(allow_blank=True)
@@ -135,6 +140,25 @@ class ProtectionSerializer(StrictSerializer):
     """Whether a backup is kept from clean-ups and from deletion."""
 
     protected = Flag()
+
+
+class UploadFieldsSerializer(StrictSerializer):
+    """What a form with a file may have beside it."""
+
+    note = Text(required=False, default="", allow_blank=True, help_text="One line; without it, that of `meta` counts.")
+    accept_broken_references = Word(
+        choices=["true", "false"],
+        required=False,
+        default="false",
+        help_text="Take it in also with rows that refer to rows which are not there.",
+    )
+
+
+class UploadFormSerializer(UploadFieldsSerializer):
+    """The form of an upload, for the schema."""
+
+    file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
+    meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
 
 
 class NothingSerializer(StrictSerializer):
@@ -291,7 +315,7 @@ class BackupList(_BackupView):
                 "backups": [shown(backup, request, folder, required=required) for backup in listing.backups],
                 "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
                 "backup_directory": str(folder) if _is_administrator(request) else None,
-                "schedule": schedule_as_data(),
+                "schedule": shown_schedule(),
             }
         )
 
@@ -314,7 +338,7 @@ class BackupList(_BackupView):
 class BackupUpload(_BackupView):
     """A backup from elsewhere."""
 
-    parser_classes = (MultiPartParser,)  # says what is taken; the form is read by `take_in` alone
+    parser_classes = (MultiPartParser,)  # says what is taken; the form is read by `receive` alone
     required_permissions = {"post": "operations.create_backup"}
 
     @extend_schema(
@@ -330,7 +354,7 @@ class BackupUpload(_BackupView):
     )
     def post(self, request: Request) -> Response:
         folder = conf.backup_folder()
-        operation = take_in(request._request, folder)  # noqa: SLF001  # the framework's name of Django's request
+        operation = _take_in(request, folder)
         made = (operation.result or {})["backup"]
         address = reverse("api-backup", args=[made["filename"]])
         return Response(shown(made, request, folder), status.HTTP_201_CREATED, headers={"Location": address})
@@ -537,14 +561,42 @@ class BackupRestore(_BackupView):
 def _change(view: _BackupView, request: Request, filename: str, serializer: type[StrictSerializer]) -> Response:
     name, folder = _name(filename), conf.backup_folder()
     changes = _checked(serializer, request)
-    return view.answer(protect_backup(folder, name.filename, only_if=_only_if(request), **changes), folder)
+    return view.answer(change_backup(name.filename, only_if=_only_if(request), **changes), folder)
 
 
 def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:
     if not request.user.has_perm("operations.download_backup"):
         view.permission_denied(request)
     folder = conf.backup_folder()
-    return download(request, folder, find_backup(folder, _name(filename).filename))
+    backup = find_backup(folder, _name(filename).filename)
+    try:
+        return download(request._request, folder, backup)  # noqa: SLF001  # the framework's name of Django's request
+    except RangeUnsatisfiable as refused:
+        body = problem(416, "range_not_satisfiable", str(refused))
+        headers = {"Content-Range": refused.content_range}
+        return Response(body, 416, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _take_in(request: Request, folder: Path) -> Operation:
+    asked = request._request  # noqa: SLF001  # the framework's name of Django's request
+    if asked.content_type != MEDIA_TYPE:
+        raise UnsupportedMediaType((asked.content_type or "")[:80])
+    try:
+        with receive(asked, folder) as upload:
+            checked = UploadFieldsSerializer(data=upload.fields)
+            checked.is_valid(raise_exception=True)
+            return take_in(
+                upload,
+                note=checked.validated_data["note"],
+                accept_broken_references=checked.validated_data["accept_broken_references"] == "true",
+                requested_by=request.user,
+                origin=Origin.API,
+            )
+    except FormUnreadable as unreadable:
+        raise ParseError(str(unreadable)) from unreadable
+    except FieldRefused as refused:
+        detail = serializers.ErrorDetail(str(refused), code=refused.code)
+        raise serializers.ValidationError({refused.name: detail}) from refused
 
 
 def _require_something(folder: Path, name: BackupName) -> None:

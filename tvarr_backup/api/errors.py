@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
@@ -22,7 +22,7 @@ from rest_framework.views import APIView, set_rollback
 from tvarr_backup import conf, errors
 from tvarr_backup.tvarr_database import is_busy
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -120,7 +120,7 @@ def _of_database(exception: DatabaseError) -> tuple[dict[str, Any], dict[str, st
     """What others did to the database or the disk is told apart from statements of ours that are wrong."""
     if isinstance(exception, (ProgrammingError, DataError, NotSupportedError)):
         return None
-    logger.error("A request failed because of the database.", exc_info=exception)
+    logger.error("request.failed", reason="The database refused it.", exc_info=exception)
     if isinstance(exception, IntegrityError):
         return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again."), {}
     if is_busy(exception):
@@ -199,9 +199,13 @@ def _pointed(details: Any, pointer: str) -> Iterator[dict[str, str]]:
 # --- What no view of the API has answered ----------------------------------------------------------------------------
 
 
+_OTHERS_FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics")
+
+
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that wants problems as JSON."""
-    return request.path_info == "/api" or request.path_info.startswith("/api/")
+    path = request.path_info.removesuffix("/")
+    return path == "/api" or path.startswith("/api/") or path in _OTHERS_FOR_PROGRAMS
 
 
 def answer(status: int, code: str, detail: str) -> JsonResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
@@ -25,7 +25,8 @@ class TablePermissions(DjangoModelPermissions):
 class NamedPermissions(BasePermission):
     """What the view's `required_permissions` say for its action, or for the method where it has no actions.
 
-    A view that forgets one is closed to all but superusers. HEAD needs what GET needs.
+    Where it names several, all are needed. A view that forgets one is closed to all but superusers. HEAD needs what GET
+    needs.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -33,9 +34,11 @@ class NamedPermissions(BasePermission):
             return True
         if not request.user.is_authenticated:
             return False
-        required: Mapping[str, str] = view.required_permissions
+        required: Mapping[str, str | Sequence[str]] = view.required_permissions
         name = getattr(view, "action", None) or str(request.method).lower().replace("head", "get")
-        return request.user.is_superuser or (name in required and request.user.has_perm(required[name]))
+        wanted = required.get(name, ())
+        wanted = (wanted,) if isinstance(wanted, str) else wanted
+        return request.user.is_superuser or (bool(wanted) and request.user.has_perms(wanted))
 
 
 def _only_asks_for_methods(request: Request, view: Any) -> bool:

@@ -13,10 +13,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tvarr_backup import conf
+from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.parsers import StrictJSON
 from tvarr_backup.api.schema import problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
-from tvarr_backup.operations.models import MOST_KEPT, validate_cron, validate_max_age, validate_time_zone
+from tvarr_backup.operations.models import (
+    MOST_KEPT,
+    OperationState,
+    validate_cron,
+    validate_max_age,
+    validate_time_zone,
+)
 from tvarr_backup.operations.schedule import change_settings, schedule_as_data
 
 _RETENTION_REFUSED = (
@@ -37,12 +44,32 @@ class ScheduleDefaultsSerializer(_ValuesSerializer):
     """What the environment says."""
 
 
+class ScheduledRunSerializer(serializers.Serializer[Any]):
+    """Something that was done by itself."""
+
+    operation = serializers.CharField(help_text="Its `id`.")
+    state = serializers.ChoiceField(choices=OperationState.values)
+    due_at = serializers.DateTimeField(allow_null=True, help_text="The time that it is for.")
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    message = serializers.CharField(allow_blank=True, help_text="Why it failed, or what needs attention.")
+    filename = serializers.CharField(allow_null=True, help_text="The backup that was made or checked.")
+
+
 class ScheduleSerializer(_ValuesSerializer):
-    """What is in force."""
+    """What is in force, and how it goes."""
 
     description = serializers.CharField(help_text="When backups are made, in a sentence.")
     next_runs = serializers.ListField(
         child=serializers.DateTimeField(), help_text="The next three times, in the time zone; none while it is off."
+    )
+    overdue_since = serializers.DateTimeField(
+        allow_null=True, help_text="A time more than five minutes ago whose backup has not been begun."
+    )
+    last_run = ScheduledRunSerializer(allow_null=True, help_text="The last scheduled backup.")
+    last_check = ScheduledRunSerializer(allow_null=True, help_text="The last nightly check of a backup.")
+    problems = serializers.ListField(
+        child=serializers.CharField(), help_text="What is stored and cannot be read; it counts as not set."
     )
     defaults = ScheduleDefaultsSerializer()
 
@@ -85,6 +112,18 @@ _ANSWER = OpenApiExample(
         "timezone": "Europe/Berlin",
         "description": "Every Sunday at 04:30 (Europe/Berlin)",
         "next_runs": ["2026-03-22T04:30:00+01:00", "2026-03-29T04:30:00+02:00", "2026-04-05T04:30:00+02:00"],
+        "overdue_since": None,
+        "last_run": {
+            "operation": "01JQ4Z6V9M3N8W5X2Y7T1K0CDE",
+            "state": "succeeded",
+            "due_at": "2026-03-15T03:30:00+00:00",
+            "started_at": "2026-03-15T03:30:21.204000+00:00",
+            "finished_at": "2026-03-15T03:30:23.911000+00:00",
+            "message": "",
+            "filename": "tvarr-backup-2026-03-15T03-30-21.db.gz",
+        },
+        "last_check": None,
+        "problems": [],
         "defaults": _DEFAULTS,
     },
     response_only=True,
@@ -95,6 +134,15 @@ _CHANGES = [
     OpenApiExample("Off", value={"enabled": False}, request_only=True),
     OpenApiExample("As the environment says", value=dict.fromkeys(_DEFAULTS), request_only=True),
 ]
+
+
+def shown_schedule() -> dict[str, Any]:
+    """What is in force and how it goes, as the API tells it: without paths."""
+    data = schedule_as_data()
+    for run in (data["last_run"], data["last_check"]):
+        if run is not None:
+            run["message"] = without_paths(run["message"])
+    return data
 
 
 class ScheduleView(APIView):
@@ -121,7 +169,7 @@ class ScheduleView(APIView):
     )
     def get(self, _request: Request) -> Response:
         """What is in force, whether it was set here or by the environment, with the next three times."""
-        return Response(schedule_as_data())
+        return Response(shown_schedule())
 
     @extend_schema(
         operation_id="backups_schedule_update",
@@ -140,7 +188,7 @@ class ScheduleView(APIView):
         change = ScheduleChangeSerializer(data=request.data)
         change.is_valid(raise_exception=True)
         change_settings(dict(_columns(change.validated_data)))
-        return Response(schedule_as_data())
+        return Response(shown_schedule())
 
 
 def _columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

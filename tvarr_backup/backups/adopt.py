@@ -188,7 +188,7 @@ def _require_acceptable(examined: Examined, filename: str, *, accept_broken_refe
         raise UploadRefused(
             f"{filename} was not taken in: {' '.join(examined.warnings)} If that was so where it comes from, take it in "
             "all the same, and say that broken references are accepted: --accept-broken-references for the command, "
-            "accept_broken_references in a request."
+            "accept_broken_references in a request, a box to tick on the page."
         )
 
 

@@ -44,7 +44,7 @@ def create_backup(
     with work_in(folder) as work:
         listing = read_folder(folder)
         name = new_name(now or datetime.now(UTC), taken_names(folder))
-        require_room(folder, 2 * _used(live), "The backup")
+        require_room_for_backup(folder, _used(live))
         snapshot = work / "snapshot.db"
         copy_database(live, snapshot, partial(progress, Phase.COPY))
         packed, examined = pack_and_examine(snapshot, work / name.filename, required, CheckLevel.QUICK, progress)
@@ -64,6 +64,11 @@ def create_backup(
         )
         progress(Phase.PUBLISH, 0, 1)
         return publish_backup(folder, work, name, sidecar)
+
+
+def require_room_for_backup(folder: Path, used: int) -> None:
+    """Raise `NoRoom` where a backup of so many bytes in use, the copy of them and its archive, is likely not to fit."""
+    require_room(folder, 2 * used, "The backup")
 
 
 def pack_and_examine(

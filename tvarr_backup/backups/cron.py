@@ -68,6 +68,23 @@ class Timetable:
                 yield found
                 last = found
 
+    def interval_at(self, moment: datetime) -> timedelta:
+        """The time between two times: the longer one of the gap in which `moment` lies and the gap before it."""
+        moment, back = moment.astimezone(UTC), timedelta(hours=1)
+        while True:
+            times = list(self._times_around(moment - back, moment))
+            if len(times) > 2:
+                first, second, third = (time.astimezone(UTC) for time in times[-3:])
+                return max(second - first, third - second)
+            back *= 2
+
+    def _times_around(self, start: datetime, moment: datetime) -> Iterator[datetime]:
+        """The times after `start` as far as the first one after `moment`."""
+        for time in self.times_after(start):
+            yield time
+            if time > moment:
+                return
+
     def describe(self) -> str:
         """Daily, weekly and hourly times in words; others as they are written."""
         minute, _hour, day, month, _weekday = self.cron.split()

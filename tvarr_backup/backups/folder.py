@@ -55,6 +55,11 @@ def prepare_folder(path: Path) -> Path:
     return folder
 
 
+def disk_of(folder: Path) -> Path:
+    """The mount point of the disk that the folder, a real path, lies on."""
+    return next(place for place in (folder, *folder.parents) if place.is_mount())
+
+
 @contextlib.contextmanager
 def work_in(folder: Path) -> Iterator[Path]:
     """Hold the folder's lock, clean up after a crash, and give the folder for temporary files, empty.

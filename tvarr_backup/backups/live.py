@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvarr_backup import schema
+from tvarr_backup import program, schema
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.sqlite import Statements, measure, open_database, primary_code
 from tvarr_backup.errors import (
@@ -57,13 +57,13 @@ def look_at_live(live: Path, required: RequiredSchema) -> Live:
     `RestoreRefused`.
     """
     if not live.exists():
-        raise DatabaseMissing(f"There is no database at {live} to restore into; run `manage.py prepare` first.")
+        raise DatabaseMissing(f"There is no database at {live} to restore into; run `{program.NAME} prepare` first.")
     try:
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
             size = measure(connection)
             if not size.pages:
                 raise DatabaseUnusable(
-                    f"{live} is an empty file. Start tvarr once, or run `manage.py prepare`, so that it becomes a database; "
+                    f"{live} is an empty file. Start tvarr once, or run `{program.NAME} prepare`, so that it becomes a database; "
                     "then restore into that."
                 )
             (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -113,7 +113,7 @@ def _unusable(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
 
 _MAKE_A_NEW_ONE = (
     "Stop every program that uses it, move it away with the files -wal and -shm beside it, start tvarr once or run "
-    "`manage.py prepare --create` for a new one, and restore into that."
+    f"`{program.NAME} prepare --create` for a new one, and restore into that."
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 _NAME = re.compile(
     r"tvarr-backup-(?P<moment>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})(?P<milliseconds>\.[0-9]{3})?"
@@ -38,6 +39,7 @@ class BackupName:
         return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
 
 
+@lru_cache(maxsize=4096)
 def parse_name(filename: str) -> BackupName | None:
     """The parts of a name that follows the grammar to its last character; `None` for every other."""
     match = _NAME.fullmatch(filename)

@@ -47,7 +47,7 @@ from tvarr_backup.backups.unfinished import (
     safety_path,
 )
 from tvarr_backup.backups.verify import unpack_and_check
-from tvarr_backup.errors import RestoreFailed, RestoreRefused, TvarrBackupError
+from tvarr_backup.errors import RestoreFailed, RestoreRefused, RestoreUnsettled, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
 Migrate = Callable[[Path], None]
@@ -87,6 +87,26 @@ def restore_backup(
     finish_restore(folder, required)
     with work_in(folder) as work:
         return _Restore(live, folder, work, required, progress).run(filename, migrate)
+
+
+def look_before_restore(live: Path, folder: Path, filename: str, required: RequiredSchema) -> Backup:
+    """The backup, where nothing stands in the way of its restore as far as that can be told without unpacking it.
+
+    Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem.
+    """
+    found = look_at_live(live, required)
+    backup = find_backup(folder, filename)
+    recorded = backup.sidecar
+    if recorded.checked is not None and recorded.checked.problems:
+        raise RestoreRefused(
+            f"{filename} cannot be relied on: its last check found that {' '.join(recorded.checked.problems)} Verify it again, "
+            "or choose another."
+        )
+    if schema.is_newer(recorded.schema, required):
+        raise _newer(backup, recorded.schema)
+    _require_kinship(backup, recorded.schema, found)
+    _require_room(live, folder, found, recorded.database_size)
+    return backup
 
 
 def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
@@ -185,9 +205,7 @@ class _Restore:
         )
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
         if examined is not None and examined.newer:
-            raise RestoreRefused(
-                f"{backup.filename} was made by a newer version ({examined.schema}); update first, then restore it."
-            )
+            raise _newer(backup, examined.schema)
         if problems or staged is None or examined is None:
             raise RestoreRefused(f"{backup.filename} cannot be relied on, and was not restored. {' '.join(problems)}")
         with open_database(staged) as connection:
@@ -197,12 +215,7 @@ class _Restore:
                 f"{backup.filename} holds its texts in {encoding}, the live database in {live.encoding}: programs that have "
                 "it open could not go on."
             )
-        ours, theirs = examined.schema.startswith("tvarr-backup "), live.schema.startswith("tvarr ")
-        if ours and theirs:
-            raise RestoreRefused(
-                f"{backup.filename} is of a database that tvarr-backup made, and tvarr could not go on with it. Import its "
-                "configuration instead."
-            )
+        _require_kinship(backup, examined.schema, live)
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
@@ -278,7 +291,7 @@ class _Restore:
         except (sqlite3.Error, TvarrBackupError, OSError) as problem:
             reason = str(problem)
         if reason:
-            raise RestoreFailed(
+            raise RestoreUnsettled(
                 f"The live database is damaged after the restore ({'; '.join(problems)}), and what was there before could not "
                 f"be put back ({reason}). It is kept as {safety}: once nothing else stands in the way, `backup recover` makes "
                 f"it the backup {unfinished.safety}, and `backup restore {unfinished.safety} --yes` puts it back."
@@ -301,6 +314,21 @@ def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
         require_room(live.parent, there, "The restore")
 
 
+def _newer(backup: Backup, its_schema: str) -> RestoreRefused:
+    return RestoreRefused(
+        f"{backup.filename} was made by a newer version ({its_schema}); update first, then restore it."
+    )
+
+
+def _require_kinship(backup: Backup, its_schema: str, live: Live) -> None:
+    """tvarr's own tables are never replaced by ours."""
+    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("tvarr "):
+        raise RestoreRefused(
+            f"{backup.filename} is of a database that tvarr-backup made, and tvarr could not go on with it. Import its "
+            "configuration instead."
+        )
+
+
 def _set_mark(staged: Path, mark: int) -> None:
     """Give the staged database its number, which comes into the live one with its content, or not at all.
 
@@ -312,8 +340,8 @@ def _set_mark(staged: Path, mark: int) -> None:
         connection.execute(f"PRAGMA user_version={mark:d}")
 
 
-def _unknown(work: Path, unfinished: Unfinished) -> RestoreFailed:
-    return RestoreFailed(
+def _unknown(work: Path, unfinished: Unfinished) -> RestoreUnsettled:
+    return RestoreUnsettled(
         f"{unfinished.live} cannot be used just now, so it is not known whether {unfinished.backup} has been restored into it. What was "
         f"there before is kept as {safety_path(work)}; when it can be used again, run `backup recover`."
     )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, read_folder, remove_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
-
-PRE_RESTORE_KEPT = timedelta(days=7)
-"""For so long the copy that a restore made is protected; then it counts as an automatic one."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     steps back must not make the newest backup the oldest. A backup that is dated in the future is not too old.
     """
     everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
-    newest_good = next((backup for backup in everything if _is_good(backup.sidecar)), None)
+    newest_good = next((backup for backup in everything if is_good(backup.sidecar)), None)
     automatic = [backup for backup in everything if _is_automatic(backup.sidecar, now)]
     beyond = automatic[policy.keep :] if policy.keep is not None else []
     if policy.max_age is not None:
@@ -43,6 +41,34 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
 
 
+class Kept(StrEnum):
+    """Why the next clean-up leaves a backup where it is."""
+
+    PROTECTED = "protected"
+    PROTECTED_FOR_NOW = "protected for now"
+    """Until the moment in its description."""
+    NOT_AUTOMATIC = "not automatic"
+    NEWEST_GOOD = "newest good"
+    WITHIN_LIMITS = "within limits"
+
+
+def why_kept(backup: Backup, backups: Collection[Backup], policy: Policy, now: datetime) -> Kept | None:
+    """Why the next clean-up of these backups leaves this one; `None` where it removes it (`expired` says so)."""
+    if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
+        return None
+    sidecar = backup.sidecar
+    if sidecar.is_protected(now):
+        return Kept.PROTECTED_FOR_NOW if sidecar.protected_until else Kept.PROTECTED
+    if not _is_automatic(sidecar, now):
+        return Kept.NOT_AUTOMATIC
+    others = [other for other in backups if other.filename != backup.filename]
+    unguarded = backup.sidecar.with_changes(checked=None)
+    alone = [*others, Backup(backup.filename, unguarded)]
+    if any(gone.filename == backup.filename for gone in expired(alone, policy, now)):
+        return Kept.NEWEST_GOOD
+    return Kept.WITHIN_LIMITS
+
+
 def prune(
     folder: Path,
     policy: Policy,
@@ -50,8 +76,11 @@ def prune(
     in_use: Collection[str] = (),
     now: datetime | None = None,
     progress: Progress = no_progress,
+    on_removal: Callable[[Backup], None] | None = None,
 ) -> list[Backup]:
     """Remove what is expired, oldest first, and give it back. Cut short, it has removed some, each of them whole.
+
+    `on_removal` is told of each when it is gone.
 
     Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises.
     """
@@ -60,20 +89,15 @@ def prune(
         for done, backup in enumerate(doomed):
             progress(Phase.PRUNE, done, len(doomed))
             remove_backup(folder, work, backup.name)
+            if on_removal is not None:
+                on_removal(backup)
         return doomed
 
 
-def is_protected(sidecar: Sidecar, now: datetime) -> bool:
-    """Whether a backup is under protection now: what a restore set aside is so for seven days only."""
-    if sidecar.kind is BackupKind.PRE_RESTORE:
-        return sidecar.protected and now - sidecar.created_at <= PRE_RESTORE_KEPT
-    return sidecar.protected
+def is_good(sidecar: Sidecar) -> bool:
+    """Whether its last check found no problem."""
+    return sidecar.checked is not None and not sidecar.checked.problems
 
 
 def _is_automatic(sidecar: Sidecar, now: datetime) -> bool:
-    automatic = sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
-    return automatic and not is_protected(sidecar, now)
-
-
-def _is_good(sidecar: Sidecar) -> bool:
-    return sidecar.checked is not None and not sidecar.checked.problems
+    return sidecar.kind in (BackupKind.SCHEDULED, BackupKind.PRE_RESTORE) and not sidecar.is_protected(now)

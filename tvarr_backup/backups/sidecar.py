@@ -62,7 +62,8 @@ class Sidecar:
 
     `checksum` and `compressed_size` are those of the archive, `database_checksum` and `database_size` those of the
     database in it. `seq` grows by one with each backup of a folder, whatever the clock says. `schema` names the state
-    of the tables (the last migration). `table_counts` are live rows.
+    of the tables (the last migration). `table_counts` are live rows. `protected` holds until `protected_until`, and for
+    good where that is `None`.
     """
 
     created_at: datetime
@@ -79,9 +80,14 @@ class Sidecar:
     note: str = ""
     table_counts: Mapping[str, int] = field(default_factory=dict)
     protected: bool = False
+    protected_until: datetime | None = None
     imported: bool = False
     checked: Checked | None = None
     restored_from: str = ""
+
+    def is_protected(self, now: datetime) -> bool:
+        """Whether clean-ups and deletions leave it alone: the one rule that everybody asks."""
+        return self.protected and (self.protected_until is None or now <= self.protected_until)
 
     def with_changes(self, **changes: Any) -> Sidecar:
         """The same with some members changed."""
@@ -104,6 +110,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         "seq": sidecar.seq,
         "kind": sidecar.kind,
         "note": sidecar.note,
+        "protected_until": sidecar.protected_until and _encode_time(sidecar.protected_until),
         "database_checksum": sidecar.database_checksum,
         "schema": sidecar.schema,
         "sqlite_version": sidecar.sqlite_version,
@@ -177,6 +184,7 @@ class _Reader:
             note=self.text("note"),
             table_counts=self.table_counts(),
             protected=self.flag("protected"),
+            protected_until=self.time("protected_until") if self.value.get("protected_until") is not None else None,
             imported=self.flag("imported"),
             checked=self.checked(),
             restored_from=self.text("restored_from"),

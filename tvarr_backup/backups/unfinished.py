@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, next_seq, publish_backup, read_folder, taken_names
@@ -16,6 +16,9 @@ from tvarr_backup.backups.names import BackupName, new_name, parse_name
 from tvarr_backup.backups.progress import Progress
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
 from tvarr_backup.schema import RequiredSchema
+
+PROTECTED_FOR = timedelta(days=7)
+"""For so long the copy of before is protected by itself; then it counts as an automatic backup."""
 
 _STATE_NAME = "restore.json"
 _SAFETY_NAME = "safety.db"
@@ -96,7 +99,8 @@ def pack_safety(
         seq=next_seq(read_folder(folder)),
         note=f"before restoring {unfinished.backup}",
     )
-    return name, sidecar.with_changes(protected=True, restored_from=unfinished.backup)
+    until = datetime.now(UTC) + PROTECTED_FOR
+    return name, sidecar.with_changes(protected=True, restored_from=unfinished.backup, protected_until=until)
 
 
 def publish_safety(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tvarr_backup.backups.archive import Packed
@@ -18,6 +18,8 @@ from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sideca
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, SidecarInvalid
 from tvarr_backup.schema import RequiredSchema
+
+_AS_IF_CHECKED = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,24 @@ class Unpacked:
     verification: Verification
     database: Path | None = None
     examined: Examined | None = None
+
+
+def next_to_verify(backups: Iterable[Backup], now: datetime) -> Backup | None:
+    """The backup whose full check is longest ago; `None` where there is none that could keep the result.
+
+    One that was never checked completely counts as checked a month before it was made: it is next, but those that are
+    kept for years come round every month, however many new ones are made. A check that lies in the future was dated by a
+    wrong clock, and counts for nothing.
+    """
+
+    def checked_at(backup: Backup) -> datetime:
+        checked = backup.sidecar.checked
+        if checked is not None and checked.level is CheckLevel.FULL and checked.at <= now:
+            return checked.at
+        return min(backup.sidecar.created_at, now) - _AS_IF_CHECKED
+
+    kept = [backup for backup in backups if backup.name.format is not ArchiveFormat.TAR]
+    return min(kept, key=lambda backup: (checked_at(backup), backup.filename), default=None)
 
 
 def verify_backup(

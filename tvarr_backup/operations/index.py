@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -22,8 +23,8 @@ def refresh_index() -> catalogue.Listing:
     Raises `BackupFolderUnusable` where the folder cannot be read; the table is as it was then.
     """
     listing = catalogue.read_folder(conf.backup_folder())
-    required = conf.required_schema()
-    wanted = {backup.filename: _row(backup, required) for backup in listing.backups}
+    required, now = conf.required_schema(), datetime.now(UTC)
+    wanted = {backup.filename: _row(backup, required, now) for backup in listing.backups}
     wanted |= {broken.filename: _broken_row(broken) for broken in listing.broken}
     known = {row["filename"]: row for row in Backup.objects.values("filename", *_COLUMNS)}
     changed = [Backup(**row) for filename, row in wanted.items() if known.get(filename) != row]
@@ -38,8 +39,9 @@ def refresh_index() -> catalogue.Listing:
     return listing
 
 
-def _row(backup: catalogue.Backup, required: RequiredSchema) -> dict[str, Any]:
+def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> dict[str, Any]:
     sidecar = backup.sidecar
+    protected = sidecar.is_protected(now)
     return {
         "filename": backup.filename,
         "kind": str(sidecar.kind),
@@ -48,7 +50,8 @@ def _row(backup: catalogue.Backup, required: RequiredSchema) -> dict[str, Any]:
         "seq": sidecar.seq,
         "database_size": sidecar.database_size,
         "compressed_size": sidecar.compressed_size,
-        "protected": sidecar.protected,
+        "protected": protected,
+        "protected_until": sidecar.protected_until if protected else None,
         "imported": sidecar.imported,
         "state": str(state_of(sidecar, required)),
         "checked_at": sidecar.checked and sidecar.checked.at,
@@ -66,6 +69,7 @@ def _broken_row(broken: catalogue.Broken) -> dict[str, Any]:
         "database_size": None,
         "compressed_size": None,
         "protected": False,
+        "protected_until": None,
         "imported": False,
         "state": str(BackupState.BROKEN),
         "checked_at": None,

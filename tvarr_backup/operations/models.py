@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -23,6 +25,8 @@ from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.fields import ULIDField, new_ulid
+
+_Value = TypeVar("_Value")
 
 NO_AGE_LIMIT = "none"
 MOST_KEPT = 100_000
@@ -78,7 +82,8 @@ class Operation(models.Model):
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
     `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
     person, one sentence a line; `total_bytes` is null as long as nobody knows it. `queue_task` is the id of the task
-    that will do the work, empty for what a command does itself.
+    that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
+    for what a person asked for.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -103,6 +108,7 @@ class Operation(models.Model):
     pid = models.PositiveIntegerField(null=True, blank=True)
     process_started = models.BigIntegerField(null=True, blank=True)
     queue_task = models.CharField(max_length=32, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -123,6 +129,11 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
+
+    def as_context(self) -> dict[str, Any]:
+        """By what the log tells which operation it is, and who asked for it."""
+        user = self.requested_by.get_username() if self.requested_by else None
+        return {"operation": str(self.pk), "kind": str(self.kind), "origin": str(self.origin), "user": user}
 
     @property
     def is_open(self) -> bool:
@@ -267,6 +278,14 @@ class BackupSettings(models.Model):
         with suppress(ValueError):  # told by the field's own check
             self.cron = self.cron and parse_cron(self.cron)
 
+    def problems(self) -> list[str]:
+        """What is stored and cannot be read, such as what a newer version has stored, in sentences. It counts as not set."""
+        try:
+            self.clean_fields()
+        except ValidationError as refusal:
+            return [sentence for sentences in refusal.message_dict.values() for sentence in sentences]
+        return []
+
     def is_scheduled(self) -> bool:
         """Whether backups are made by themselves: these settings, or the environment's where they are silent."""
         return bool(settings.BACKUP_SCHEDULE_ENABLED if self.enabled is None else self.enabled)
@@ -274,16 +293,27 @@ class BackupSettings(models.Model):
     def timetable(self) -> Timetable:
         """When they are made, in the same way."""
         default = conf.default_timetable()
-        return Timetable(self.cron or default.cron, parse_zone(self.time_zone) if self.time_zone else default.zone)
+        return Timetable(_read(parse_cron, self.cron, default.cron), _read(parse_zone, self.time_zone, default.zone))
 
     def policy(self) -> Policy:
-        """What the next clean-up goes by: these settings, and the environment's where they are silent."""
+        """What the next clean-up goes by: these settings, and the environment's where they are silent.
+
+        A maximum age that cannot be read is none, so that nothing is removed because of it.
+        """
         default = conf.default_policy()
         keep = default.keep if self.keep is None else self.keep
         max_age = default.max_age
         if self.max_age:
-            max_age = None if self.max_age == NO_AGE_LIMIT else parse_duration(self.max_age)
+            max_age = None if self.max_age == NO_AGE_LIMIT else _read(parse_duration, self.max_age, None)
         return Policy(keep=None if self.keep_all else keep, max_age=max_age)
+
+
+def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:
+    """What a stored text says; `default` where it is empty, or says nothing."""
+    try:
+        return parse(text) if text else default
+    except ValueError:
+        return default
 
 
 class BackupState(models.TextChoices):
@@ -319,6 +349,7 @@ class Backup(models.Model):
     database_size = models.BigIntegerField(null=True)
     compressed_size = models.BigIntegerField(null=True)
     protected = models.BooleanField(default=False)
+    protected_until = models.DateTimeField(null=True)
     imported = models.BooleanField(default=False)
     state = models.CharField(max_length=20, choices=BackupState)
     checked_at = models.DateTimeField(null=True)

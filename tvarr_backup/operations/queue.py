@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 from django_q.brokers import get_broker
@@ -22,7 +22,10 @@ _TASK = "tvarr_backup.tasks.run_operation"
 GRACE = timedelta(seconds=10)
 """For so long an operation may be queued without a task that waits for a worker."""
 
-logger = logging.getLogger(__name__)
+CLAIM_WITHOUT_BEGIN = timedelta(seconds=60)
+"""For so long a task of the schedule may be claimed without being begun."""
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def require_reachable() -> None:
@@ -63,14 +66,14 @@ def deliver_again() -> list[Operation]:
     It was lost with the queue, or was taken by a worker that was killed before it began, or its signature was refused. A
     task that is sent though another worker is just beginning costs nothing: an operation is begun once.
     """
-    queued = Operation.objects.filter(state=OperationState.QUEUED)
+    queued = Operation.objects.filter(state=OperationState.QUEUED).select_related("requested_by")
     due = [operation for operation in queued if abs(datetime.now(UTC) - operation.created_at) > GRACE]
     if not due:
         return []
     tasks = waiting_tasks()
     lost = [operation for operation in due if tasks.get(operation.queue_task) is not False]
     for operation in lost:
-        logger.warning("%s had no task in the queue that waits for a worker; it is delivered again", operation)
+        logger.warning("task.redelivered", **operation.as_context())
         old = operation.queue_task
         send(operation)
         delete_task(old)
@@ -98,6 +101,22 @@ def delete_task(task_id: str) -> bool:
         return False
     pks = [row.pk for row in OrmQ.objects.all() if task_id and row.task_id() == task_id]
     return bool(OrmQ.objects.filter(pk__in=pks).delete()[0])
+
+
+def release_claim(task_id: str, now: datetime, unstarted_for: timedelta) -> bool:
+    """Let a task in the queue's table be delivered again that a worker claimed so long ago; whether it was.
+
+    A worker claims a task by locking its row for the time of a retry, a day, and hands it on in memory: killed in
+    between, it leaves a task that nobody begins. A row that would have been locked in the future is one that was queued, or
+    claimed, before the clock was put back.
+    """
+    if not Conf.ORM:
+        return False
+    for row in OrmQ.objects.filter(lock__gt=now):
+        claimed = row.lock - timedelta(seconds=Conf.RETRY)
+        if str(row.task_id()) == task_id and not now - unstarted_for < claimed <= now:
+            return bool(OrmQ.objects.filter(pk=row.pk, lock=row.lock).update(lock=now))
+    return False
 
 
 def _task_id(payload: bytes) -> str:

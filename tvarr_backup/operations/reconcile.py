@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
@@ -15,7 +15,7 @@ from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE_OF_THE_LIVING = timedelta(minutes=5)
 """A process that lives but has not reported for so long, and does not hold the folder, has lost its operation."""
@@ -36,10 +36,11 @@ def reconcile() -> list[Operation]:
     Can be called at any time and by several processes; costs one query when nothing is running.
     """
     ended = []
-    for operation in Operation.objects.filter(state=OperationState.RUNNING):
+    for operation in Operation.objects.filter(state=OperationState.RUNNING).select_related("requested_by"):
         if _is_lost(operation, datetime.now(UTC)) and _end(operation):
+            context = operation.as_context()
             operation.refresh_from_db()
-            logger.warning("%s: %s", operation, operation.message)
+            logger.warning("operation.interrupted", **context, reason=operation.message)
             ended.append(operation)
     return ended
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from tvarr_backup import conf
@@ -25,15 +26,19 @@ def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
 def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> dict[str, Any]:
     """The metadata of a backup: tvarr's members and ours; sizes are bytes, times RFC 3339 in UTC.
 
+    `protected` is so now, and `protected_until` null where it has no end, or is over.
     Who shows many passes `required`, which is otherwise looked up for each.
     """
     members = json.loads(encode_sidecar(backup.sidecar))
     del members["format"]  # of the sidecar as a file
+    protected = backup.sidecar.is_protected(datetime.now(UTC))
     return {
         "filename": backup.filename,
         "file_size": backup.sidecar.compressed_size,
         "state": str(state_of(backup.sidecar, required or conf.required_schema())),
         **members,
+        "protected": protected,
+        "protected_until": members["protected_until"] if protected else None,
     }
 
 

@@ -8,25 +8,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.db import connections
 
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, protect_backup, read_folder
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.verify import Verification, verify_backup
-from tvarr_backup.errors import OperationCancelled, OperationForeign, OperationInterrupted, TvarrBackupError
+from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
+from tvarr_backup.errors import (
+    BackupFolderUnusable,
+    OperationCancelled,
+    OperationForeign,
+    OperationInterrupted,
+    TvarrBackupError,
+)
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
-from tvarr_backup.operations.track import Tracker, create_operation, track
+from tvarr_backup.operations.track import Tracker, create_operation, forget_old, track
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
+
+_GOOD = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def run_here(
@@ -36,15 +46,18 @@ def run_here(
     origin: Origin,
     arguments: Mapping[str, Any] | None = None,
     watch: Progress = no_progress,
+    on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
     """Do an operation in this process, without the queue; the operation as it ended. `watch` is told its progress too.
 
+    `on_begin` is told the operation before its work, for who wants to know it also where that fails.
     Raises `OperationRunning` while another one is open, and what ended the work otherwise.
     """
     reconcile()
     operation = create_operation(
         kind, origin=origin, state=OperationState.RUNNING, requested_by=requested_by, arguments=arguments
     )
+    on_begin(operation)
     perform(operation, watch)
     return operation
 
@@ -53,13 +66,14 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
     """Do the work of a running operation of this process; raises what ended it, after that was written down."""
     with track(operation, watch) as tracker:
         run(operation, tracker)
+    forget_old()
 
 
 def run(operation: Operation, tracker: Tracker) -> None:
     """Do the work, and give the tracker its result.
 
     - backup (`note`): `{"backup": metadata, "removed": [file names]}`
-    - verify (`filenames`, or none for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
+    - verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
@@ -73,15 +87,34 @@ def run(operation: Operation, tracker: Tracker) -> None:
             f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
             "the same path on every machine (TVARR_DATABASE_DSN), and ask again."
         )
+    if operation.origin == Origin.SCHEDULE:
+        _require_disk_of_before(conf.backup_folder())
     _WORK[OperationKind(operation.kind)](operation, tracker)
+
+
+def _require_disk_of_before(folder: Path) -> None:
+    """Raise `BackupFolderUnusable` where the disk of the folder is not mounted: an empty one lies in its place then.
+
+    Each backup keeps with its operation where its disk was mounted. One that a person makes there counts as their word
+    that the folder is right as it is.
+    """
+    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=_GOOD)
+    last = made.filter(arguments__folder=str(folder)).first()
+    if last is not None and not Path(last.arguments["disk"]).is_mount():
+        raise BackupFolderUnusable(
+            f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not "
+            "mounted now. Mount it; or make a backup by hand, if the folder is right as it is."
+        )
 
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
-    required = conf.required_schema()
+    required, folder = conf.required_schema(), conf.backup_folder()
+    operation.arguments |= {"folder": str(folder), "disk": str(disk_of(folder))}
+    operation.save(update_fields=["arguments"])
     backup = create_backup(
         conf.live_database(),
-        conf.backup_folder(),
+        folder,
         required,
         kind=kind,
         note=operation.arguments.get("note", ""),
@@ -89,6 +122,7 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     )
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.result(data)  # from here on there is a backup, whatever happens
+    logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
     tracker.result(data | {"removed": _prune_after_backup(tracker)})
 
 
@@ -99,7 +133,7 @@ def _prune_after_backup(tracker: Tracker) -> list[str]:
     except TvarrBackupError as problem:
         tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
     except Exception:
-        logger.exception("The clean-up after a backup failed")
+        logger.exception("pruning.failed")
         tracker.attention("The backup is complete, but the clean-up after it failed; the log says why.")
     return []
 
@@ -109,13 +143,19 @@ def _prune(_operation: Operation, tracker: Tracker) -> None:
 
 
 def _prune_now(tracker: Tracker) -> list[str]:
-    removed = retention.prune(conf.backup_folder(), BackupSettings.load().policy(), progress=tracker.progress)
+    removed = retention.prune(
+        conf.backup_folder(),
+        BackupSettings.load().policy(),
+        progress=tracker.progress,
+        on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
+    )
     return [backup.filename for backup in removed]
 
 
 def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
     delete_backup(conf.backup_folder(), filename, only_if=operation.arguments.get("only_if"))
+    logger.info("backup.removed", filename=filename, reason="deletion")
     tracker.result({"removed": [filename]})
 
 
@@ -131,6 +171,12 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
+    logger.info(
+        "restore.done",
+        filename=done.filename,
+        pre_restore_backup=done.safety and done.safety.filename,
+        seconds=tracker.seconds,
+    )
     for sentence in done.attention:
         tracker.attention(sentence)
     tracker.result(
@@ -144,6 +190,13 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     )
 
 
+def change_backup(filename: str, **changes: Any) -> Backup:
+    """Set or lift the protection of a backup, or change its note, as `protect_backup` does, without an operation."""
+    backup = protect_backup(conf.backup_folder(), filename, **changes)
+    logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)
+    return backup
+
+
 def next_to_go() -> list[str]:
     """The file names of what the next clean-up removes."""
     backups = read_folder(conf.backup_folder()).backups
@@ -151,18 +204,32 @@ def next_to_go() -> list[str]:
     return [backup.filename for backup in doomed]
 
 
+def doomed_by(changed: BackupSettings) -> list[Backup]:
+    """What a clean-up by these settings would remove now, and by those that are stored would not; oldest first."""
+    before, after = BackupSettings.load().policy(), changed.policy()
+    if before == after:
+        return []
+    backups, now = read_folder(conf.backup_folder()).backups, datetime.now(UTC)
+    goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
+    return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
+
+
 def _verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = conf.backup_folder(), conf.required_schema()
     listing = read_folder(folder)
+    if operation.arguments.get("longest_ago"):
+        _choose(operation, listing.backups)
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
         filenames = [backup.filename for backup in listing.backups]
     for one in broken:
         tracker.attention(f"{one.filename}: {one.reason}.")
+        tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
     for number, filename in enumerate(filenames, start=1):
         tracker.step(f"{filename} ({number} of {len(filenames)})" if len(filenames) > 1 else "")
+        before = tracker.seconds
         try:
             verification = verify_backup(folder, filename, required, progress=tracker.progress)
         except (OperationCancelled, OperationInterrupted):
@@ -172,10 +239,17 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
                 raise
             tracker.attention(f"{filename} could not be checked: {problem}")
             continue
-        _tell_damage(verification, tracker)
+        _tell_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
+
+
+def _choose(operation: Operation, backups: Iterable[Backup]) -> None:
+    """Keep with the operation which backup it is about."""
+    chosen = next_to_verify(backups, datetime.now(UTC))
+    operation.arguments |= {"filenames": [chosen.filename] if chosen else []}
+    operation.save(update_fields=["arguments"])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -185,7 +259,12 @@ def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[
     }
 
 
-def _tell_damage(verification: Verification, tracker: Tracker) -> None:
+def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
+    sizes = _sizes(verification.backup)
+    if not verification.problems:
+        logger.info("backup.verified", **sizes, seconds=seconds)
+        return
+    tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
         tracker.attention(f"{verification.backup.filename}: {problem}")
 
@@ -203,7 +282,17 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         accept_broken_references=arguments.get("accept_broken_references", False),
         progress=tracker.progress,
     )
+    logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
     tracker.result({"backup": backup_as_data(backup, required)})
+
+
+def _sizes(backup: Backup) -> dict[str, Any]:
+    sidecar = backup.sidecar
+    return {
+        "filename": backup.filename,
+        "database_bytes": sidecar.database_size,
+        "archive_bytes": sidecar.compressed_size,
+    }
 
 
 _WORK: dict[OperationKind, Callable[[Operation, Tracker], None]] = {

@@ -2,42 +2,68 @@
 
 The row is called `scheduled-backup`, and there is none while scheduled backups are off.
 
-    armed        `repeats` is 1, and `next_run` is the next time of the timetable
+    armed        `repeats` is 1, and `next_run` is the next time of the timetable, or that of a backup to be made up
       |
     handed out   `repeats` is 0: at that time django-q2's scheduler has queued `tvarr_backup.tasks.scheduled_backup`
       |
     armed again  by that task, together with the operation that it asks for, or without one where that is refused
 
 django-q2 knows nothing of crons here. What was due and has not been done stays due: when the machine was off, when the
-task died, or while another operation is open. However many times have passed in between, it is done once.
+task died, or while another operation is open. However many times have passed in between, it is done once. A backup that
+was cut off (the machine was switched off, its process was killed) is made up, in three attempts at most; one that failed
+is not, the next comes as usual.
+
+Every operation of the schedule keeps in `due_at` which time it is for. By that a time is known to be done when a clock that
+is put back by less than an hour shows it once more; one that is put back further was wrong, and its times come anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import Max, QuerySet
 from django_q.models import Schedule
+from django_q.tasks import async_task
 
 from tvarr_backup import conf
 from tvarr_backup.backups.durations import format_duration
 from tvarr_backup.operations import queue
-from tvarr_backup.operations.models import NO_AGE_LIMIT, BackupSettings
+from tvarr_backup.operations.models import (
+    NO_AGE_LIMIT,
+    OPEN_STATES,
+    BackupSettings,
+    Operation,
+    OperationKind,
+    OperationState,
+    Origin,
+)
+
+logger = structlog.stdlib.get_logger(__name__)
 
 NAME = "scheduled-backup"
 _TASK = "tvarr_backup.tasks.scheduled_backup"
+_CHECK_TASK = "tvarr_backup.tasks.scheduled_check"
 _ARMED, _HANDED_OUT = 1, 0
+
+_ATTEMPTS = 3
+_PUT_BACK = timedelta(hours=1)
+_OVERDUE = timedelta(minutes=5)
+_CHECK_HOUR = 4
 
 
 def schedule_as_data() -> dict[str, Any]:
     """What is in force, the environment's defaults included: tvarr's members, and ours.
 
     `retention` is 0 where all are kept, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339,
-    in the zone), none while it is off. `defaults` has the environment's values of the five that can be set.
+    in the zone), none while it is off. `defaults` has the environment's values of the five that can be set. `last_run` is
+    the last backup that was asked for, `last_check` the last nightly check. `problems` are sentences about what is stored
+    and cannot be read.
     """
     stored = BackupSettings.load()
     now = datetime.now(UTC)
@@ -45,6 +71,10 @@ def schedule_as_data() -> dict[str, Any]:
         **_values(stored),
         "description": describe(stored),
         "next_runs": [time.isoformat() for time in next_runs(stored, now)],
+        "overdue_since": _time(overdue_since(stored, now)),
+        "last_run": _run_as_data(last_run(OperationKind.BACKUP, now)),
+        "last_check": _run_as_data(last_run(OperationKind.VERIFY, now)),
+        "problems": stored.problems(),
         "defaults": _values(BackupSettings()),
     }
 
@@ -56,7 +86,29 @@ def describe(stored: BackupSettings) -> str:
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
     """The next times in the zone of the timetable; none while it is off."""
-    return list(islice(stored.timetable().times_after(now), number)) if stored.is_scheduled() else []
+    if not stored.is_scheduled():
+        return []
+    first = _next_time(stored, now, Schedule.objects.filter(name=NAME).first())
+    return [first, *islice(stored.timetable().times_after(first), number - 1)]
+
+
+def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
+    """The time that came more than five minutes ago and whose backup has not been asked for; `None` otherwise."""
+    if not stored.is_scheduled():
+        return None
+    late: datetime | None = (
+        Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE).values_list("next_run", flat=True).first()
+    )
+    return late
+
+
+def last_run(kind: OperationKind, now: datetime) -> Operation | None:
+    """The last of this kind that the schedule asked for, without those that a clock which ran ahead has dated later."""
+    return _asked(kind).filter(created_at__lte=now + _PUT_BACK).first()
+
+
+def _asked(kind: OperationKind) -> QuerySet[Operation]:
+    return Operation.objects.filter(origin=Origin.SCHEDULE, kind=kind)
 
 
 def _values(stored: BackupSettings) -> dict[str, Any]:
@@ -66,8 +118,29 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
         "cron": timetable.cron,
         "retention": policy.keep or 0,
         "timezone": timetable.zone.key,
-        "max_age": stored.max_age or (format_duration(policy.max_age) if policy.max_age else NO_AGE_LIMIT),
+        "max_age": (stored.max_age or format_duration(policy.max_age)) if policy.max_age else NO_AGE_LIMIT,
     }
+
+
+def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
+    """How it went; `filename` is that of the backup that was made or checked."""
+    if operation is None:
+        return None
+    result = operation.result or {}
+    verified = result.get("verified") or [{}]
+    return {
+        "operation": str(operation.pk),
+        "state": operation.state,
+        "due_at": _time(operation.due_at),
+        "started_at": _time(operation.started_at),
+        "finished_at": _time(operation.finished_at),
+        "message": operation.error or operation.message,
+        "filename": (result.get("backup") or verified[0].get("backup") or {}).get("filename"),
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 # --- Changing --------------------------------------------------------------------------------------------------------
@@ -86,6 +159,12 @@ def change_settings(changes: Mapping[str, Any]) -> None:
         stored.full_clean(validate_unique=False)
         stored.save()
         arm()
+        tell_change(stored)
+
+
+def tell_change(stored: BackupSettings) -> None:
+    """Tell the log what is in force, once it is."""
+    transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
 _LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
@@ -113,27 +192,90 @@ def arm(*, worker_starts: bool = False) -> None:
     rows = Schedule.objects.filter(name=NAME)
     with _alone():
         stored = BackupSettings.load()
+        if worker_starts:
+            for problem in stored.problems():
+                logger.error("settings.invalid", reason=problem)
         if not stored.is_scheduled():
             rows.delete()
             return
         now = datetime.now(UTC)
-        (time,) = next_runs(stored, now, 1)
         row = rows.first()
+        time = _cut_off(now) or _next_time(stored, now, row)
         if row is None:
             Schedule.objects.create(name=NAME, func=_TASK, schedule_type=Schedule.ONCE, repeats=_ARMED, next_run=time)
         elif row.repeats == _HANDED_OUT:
             if worker_starts or row.task not in queue.waiting_tasks():
                 rows.update(repeats=_ARMED)
+            else:
+                queue.release_claim(row.task, now, queue.CLAIM_WITHOUT_BEGIN)
         elif row.next_run > now and row.next_run != time:
             rows.update(next_run=time)
 
 
-def take_up() -> bool:
-    """Arm the row anew if it is handed out; whether it was. Who asks for the backup does both in one transaction."""
+def take_up() -> datetime | None:
+    """Arm the row anew if it is handed out; the time that had come. Who asks for the backup does both in one transaction."""
     stored = BackupSettings.load()
     handed_out = Schedule.objects.filter(name=NAME, repeats=_HANDED_OUT)
     if not stored.is_scheduled():
         handed_out.delete()
-        return False
-    (time,) = next_runs(stored, datetime.now(UTC), 1)
-    return bool(handed_out.update(repeats=_ARMED, next_run=time))
+        return None
+    row = handed_out.first()
+    if row is None:
+        return None
+    now = datetime.now(UTC)
+    put_back = now < row.next_run <= now + _PUT_BACK
+    time = next(stored.timetable().times_after(row.next_run if put_back else now))
+    return row.next_run if handed_out.update(repeats=_ARMED, next_run=time) else None
+
+
+def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> datetime:
+    """The next time of the timetable that has not been done. One that the row is armed for has not, whatever was before."""
+    timetable = stored.timetable()
+    time = next(timetable.times_after(now))
+    if row is not None and row.next_run == time:
+        return time
+    done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
+    latest = done.aggregate(latest=Max("due_at"))["latest"]
+    return next(timetable.times_after(latest)) if latest else time
+
+
+def _cut_off(now: datetime) -> datetime | None:
+    """The time of the last scheduled backup if that was cut off, and was not tried too often."""
+    last = last_run(OperationKind.BACKUP, now)
+    if last is None or last.state != OperationState.INTERRUPTED or last.due_at is None:
+        return None
+    attempts = _asked(OperationKind.BACKUP).filter(due_at=last.due_at, state=OperationState.INTERRUPTED).count()
+    return last.due_at if attempts < _ATTEMPTS else None
+
+
+# --- The nightly check -----------------------------------------------------------------------------------------------
+
+
+def hand_out_check() -> None:
+    """Queue the task of the nightly check if that is due; more than once is harmless."""
+    if check_due(datetime.now(UTC)):
+        async_task(_CHECK_TASK, task_name="nightly-check")
+
+
+def check_due(now: datetime) -> datetime | None:
+    """Four o'clock last night, in the zone of the schedule, if its check has not been asked for and nothing is in the way.
+
+    In the way is whatever is open, and a backup that is due. There is one check for a night, made up once however many
+    nights have passed; none while scheduled backups are off, nor for a night before which nothing was done here.
+    """
+    stored = BackupSettings.load()
+    if not stored.is_scheduled():
+        return None
+    night = now.astimezone(stored.timetable().zone).replace(hour=_CHECK_HOUR, minute=0, second=0, microsecond=0)
+    if night > now:
+        night -= timedelta(days=1)
+    if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
+        return None
+    backup_is_due = Schedule.objects.filter(name=NAME, next_run__lte=now).exists()
+    if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES).exists():
+        return None
+    return night
+
+
+def _anything_was_done_before(night: datetime) -> bool:
+    return Operation.objects.filter(created_at__lt=night).exists()

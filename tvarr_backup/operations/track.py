@@ -21,11 +21,13 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
+import structlog
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, InterfaceError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 from django_q.exceptions import TimeoutException
+from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.errors import (
     InternalError,
@@ -43,14 +45,25 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.process import this_process
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0
+KEPT = 5000
+"""So many operations that have ended are kept."""
+_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 _UNUSABLE = (OperationalError, InterfaceError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FAILED = {
+    OperationKind.BACKUP: "backup.failed",
+    OperationKind.VERIFY: "verification.failed",
+    OperationKind.PRUNE: "pruning.failed",
+    OperationKind.DELETE: "deletion.failed",
+    OperationKind.ADOPT: "adoption.failed",
+    OperationKind.RESTORE: "restore.failed",
+}
 
 stop_requested = threading.Event()
 """Set when this process was told to stop; whoever works here ends at its next report of progress. Ask it, never wait on
@@ -89,6 +102,7 @@ def create_operation(
     state: OperationState,
     requested_by: Any = None,
     arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
 ) -> Operation:
     """A new operation on the protected database: `queued`, or `running` for who does it here and now.
 
@@ -102,6 +116,7 @@ def create_operation(
         requested_by=requested_by,
         arguments=dict(arguments or {}),
         database=str(conf.live_database()),
+        due_at=due_at,
         created_at=now,
     )
     if state == OperationState.RUNNING:
@@ -124,7 +139,7 @@ def begin(operation_id: str) -> Operation | None:
     begun = Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED).update(
         state=OperationState.RUNNING, **_start_by_this_process(now)
     )
-    return Operation.objects.get(pk=operation_id) if begun else None
+    return Operation.objects.select_related("requested_by").get(pk=operation_id) if begun else None
 
 
 def _start_by_this_process(now: datetime) -> dict[str, Any]:
@@ -140,7 +155,7 @@ def _describe_open(operation: Operation) -> str:
     worker = (
         "The worker runs and will begin it; try again when it is done."
         if worker_seems_alive()
-        else "No worker seems to run: start one with `manage.py worker`, or cancel what waits."
+        else f"No worker seems to run: start one with `{program.NAME} worker`, or cancel what waits."
     )
     return f"A {kind} waits since {since:%Y-%m-%d %H:%M:%S} UTC, {who}. {worker}"
 
@@ -164,7 +179,11 @@ def cancel(operation_id: str) -> Operation:
             raise OperationNotFound(f"There is no operation {str(operation_id)[:80]!r}.")
         if cancelled:
             queue.delete_task(operation.queue_task)
-    if not cancelled and not asked:
+    if cancelled:
+        logger.info("operation.cancelled", operation=str(operation.pk), kind=str(operation.kind))
+    elif asked:
+        logger.info("operation.cancel_requested", operation=str(operation.pk), kind=str(operation.kind))
+    else:
         kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
         raise OperationEnded(f"The {kind} cannot be cancelled: it has ended already ({state}).")
     return operation
@@ -184,6 +203,7 @@ class Tracker:
         self._phase: dict[str, Any] = {}
         self._running_message = ""
         self._has_complained = False
+        self._began = time.monotonic()
         self.sentences: list[str] = []
         self.data: dict[str, Any] | None = None
 
@@ -217,19 +237,27 @@ class Tracker:
         """What came of it; raises `TypeError` for what is no JSON data, while that can still be told."""
         self.data = json.loads(json.dumps(data))
 
+    @property
+    def seconds(self) -> float:
+        """For how long the work has been going on."""
+        return round(time.monotonic() - self._began, 3)
+
+    def log(self, level: int, event: str, **members: Any) -> None:
+        """Tell the log what a command tells the person who waits for it."""
+        logger.log(logging.INFO if self._operation.origin == Origin.COMMAND else level, event, **members)
+
     def end(self, state: OperationState, **changes: Any) -> None:
-        """Write the last state, unless the operation is no longer this process's own; that is only logged."""
+        """Write the last state, unless the operation is no longer this process's own; in either case it is logged."""
         changes = (
             {"message": ""}
             | self._phase
             | changes
             | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
         )
-        began = time.monotonic()
+        own, began = False, time.monotonic()
         for attempt in itertools.count(1):
             try:
-                if not self._own_row().update(**changes):
-                    logger.warning("Operation %s is no longer ours; it would have ended %s", self._operation.pk, state)
+                own = bool(self._own_row().update(**changes)) or own
                 self._operation.refresh_from_db()
             except _UNUSABLE:
                 if attempt >= _ATTEMPTS_TO_END and time.monotonic() - began > _patience():
@@ -237,7 +265,24 @@ class Tracker:
                 time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
                 _renew_connection()
             else:
+                self._log_end(state, changes, own=own)
                 return
+
+    def _log_end(self, state: OperationState, changes: Mapping[str, Any], *, own: bool) -> None:
+        if not own:
+            logger.warning("operation.lost", state=str(state), seconds=self.seconds)
+        elif state == OperationState.SUCCEEDED:
+            logger.info("operation.succeeded", seconds=self.seconds)
+        elif state == OperationState.ATTENTION:
+            self.log(logging.WARNING, "operation.attention", sentences=self.sentences, seconds=self.seconds)
+        elif state == OperationState.FAILED:
+            code, reason = changes["error_code"], changes["error"]
+            event = _FAILED[OperationKind(self._operation.kind)]
+            self.log(logging.ERROR, event, code=code, reason=reason, seconds=self.seconds)
+        elif state == OperationState.CANCELLED:
+            logger.info("operation.cancelled", seconds=self.seconds)
+        else:
+            self.log(logging.WARNING, "operation.interrupted", reason=changes["message"], seconds=self.seconds)
 
     def _write(self) -> None:
         try:
@@ -248,7 +293,7 @@ class Tracker:
                 cancelled = self._own_row().values_list("cancel_requested", flat=True).first()
         except _UNUSABLE as problem:  # locked, no room, or a server that is gone: no reason to throw the work away
             if not self._has_complained:  # a server may be gone for long
-                logger.warning("The progress of operation %s could not be written: %s", self._operation.pk, problem)
+                logger.warning("operation.progress_unwritten", reason=conf.in_a_line(problem))
             self._has_complained = True
             _renew_connection()
             return
@@ -274,10 +319,17 @@ class Tracker:
 def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Tracker]:
     """Follow the work on a running operation of this process to its end, and write down how that was.
 
-    `operation` itself is brought up to date. A failure goes on to the caller as a `TvarrBackupError`: as it was, or as
-    one in words for what the system refused; any other exception is logged here and becomes an `InternalError`.
+    `operation` itself is brought up to date; whatever is logged meanwhile names it. A failure goes on to the caller as a
+    `TvarrBackupError`: as it was, or as one in words for what the system refused; any other exception is logged here and
+    becomes an `InternalError`.
     """
-    tracker = Tracker(operation, watch)
+    with bound_contextvars(**operation.as_context()), _ended_as_told(Tracker(operation, watch), operation) as tracker:
+        logger.info("operation.started")
+        yield tracker
+
+
+@contextlib.contextmanager
+def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     try:
         yield tracker
     except OperationCancelled as problem:
@@ -315,6 +367,13 @@ def _renew_connection() -> None:
     connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
+def forget_old() -> None:
+    """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
+    oldest = Operation.objects.exclude(state__in=OPEN_STATES).values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
+    with contextlib.suppress(OperationalError):  # locked, or no room: the next operation does it
+        Operation.objects.filter(pk__in=list(oldest)).delete()
+
+
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
     tracker.end(OperationState.FAILED, error_code=problem.code, error=str(problem))
 
@@ -324,7 +383,7 @@ def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom("The disk is full; what was begun has been removed, and older backups are as they were.")
-    logger.error("Operation %s failed", operation.pk, exc_info=problem)
+    logger.error("operation.fault", exc_info=problem)
     return InternalError(
         f"A fault of this program ended it ({type(problem).__name__}); the log names operation {operation.pk}."
     )

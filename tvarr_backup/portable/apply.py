@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.db import DatabaseError, router
 
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, PlanStale
@@ -17,6 +19,8 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.tvarr_database import is_attached, is_busy, writing
+
+logger = structlog.stdlib.get_logger(__name__)
 
 _MAX_LINES = 20
 
@@ -65,6 +69,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     for longer than 20 s, `DatabaseUnusable` when it refuses to be written, or `AnswerInvalid`. In each case nothing was
     written.
     """
+    began = time.monotonic()
     try:
         with writing():
             plan = plan_import(envelope, answers)
@@ -81,7 +86,19 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
             ) from problem
         raise DatabaseUnusable(f"The database did not take the import, and nothing was stored: {problem}.") from problem
     lines = tuple(_line(step) for step in plan.steps)
-    return ImportResult(plan.kind, lines, (*plan.warnings, *_notes(plan, settled)))
+    result = ImportResult(plan.kind, lines, (*plan.warnings, *_notes(plan, settled)))
+    logger.info(
+        "import.applied",
+        kind=plan.kind.slug.value,
+        items=len(lines),
+        created=result.count(Action.CREATE),
+        renamed=result.count(Action.RENAME),
+        overwritten=result.count(Action.OVERWRITE),
+        unchanged=result.unchanged,
+        skipped=result.skipped,
+        seconds=round(time.monotonic() - began, 3),
+    )
+    return result
 
 
 def _write(plan: Plan) -> None:

@@ -72,8 +72,8 @@ class _Parts:
     others: list[str] = field(default_factory=list)
 
 
-def read_envelope(source: BinaryIO, kind: Kind, own_version: str) -> Envelope:
-    """Read an export of `kind`; nothing is stored and no database is asked.
+def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
+    """Read an export of `kind`, or with `None` of the kind that it says; nothing is stored and no database is asked.
 
     `own_version` is what this program writes as `tvarr_version`; another one is a warning. Raises a `FileRefused`
     whose sentence has the place (line and column, or a JSON pointer), the value and what is allowed.
@@ -121,10 +121,12 @@ def _read_beside(value: Event, events: Iterator[Event]) -> Any:
     return _skip(value, events) if value.name == "start_array" else value.value
 
 
-def _understood(parts: _Parts, kind: Kind, own_version: str) -> Envelope:
+def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
     metadata = _require_metadata(parts)
     warnings = [f"The member “{name[:80]}” of the file is not known and is ignored." for name in parts.others]
-    warnings += _check_metadata(metadata, kind, own_version)
+    warnings += _check_version(metadata["version"])
+    kind = _kind_of(metadata["export_type"], wanted)
+    warnings += _check_metadata(metadata, own_version)
     if parts.items is None:
         raise NotAnEnvelope(
             "The file has no items: the member “items”, a list, is missing. Perhaps it is not complete."
@@ -245,9 +247,7 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     return metadata
 
 
-def _check_metadata(metadata: dict[str, Any], kind: Kind, own_version: str) -> Iterator[str]:
-    yield from _check_version(metadata["version"])
-    _require_kind(metadata["export_type"], kind)
+def _check_metadata(metadata: dict[str, Any], own_version: str) -> Iterator[str]:
     if parts_missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
         yield f"The metadata lack {' and '.join(parts_missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
@@ -276,14 +276,18 @@ def _check_version(version: str) -> Iterator[str]:
         yield f"The file has the newer format {version}; what this program does not know of it is ignored."
 
 
-def _require_kind(export_type: str, kind: Kind) -> None:
-    if export_type == kind.slug:
-        return
+def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
+    """The kind that the file says, which must be the wanted one, if one is."""
+    if wanted is not None and export_type == wanted.slug:
+        return wanted
     try:
-        other = kind_named(export_type).label
+        said = kind_named(export_type)
     except KindUnknown:
-        raise WrongKind(f"/metadata/export_type is “{export_type[:80]}”; allowed is {kind.slug}.") from None
-    raise WrongKind(f"This is an export of {other}, not of {kind.label}.")
+        allowed = f"is {wanted.slug}" if wanted else f"are {', '.join(KINDS)}"
+        raise WrongKind(f"/metadata/export_type is “{export_type[:80]}”; allowed {allowed}.") from None
+    if wanted is not None:
+        raise WrongKind(f"This is an export of {said.label}, not of {wanted.label}.")
+    return said
 
 
 def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:

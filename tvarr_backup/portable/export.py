@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Generator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import structlog
 from django.core.exceptions import ValidationError
 from django.db.models import Count, DateTimeField, F, Func, QuerySet, Subquery, Value
 from django.utils import timezone
@@ -14,11 +17,13 @@ from django.utils import timezone
 from tvarr_backup import __version__
 from tvarr_backup.errors import ItemNotFound, SelectionEmpty, SystemRowSelected
 from tvarr_backup.fields import parse_ulid
-from tvarr_backup.models import PortableRow
+from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import FORMAT_VERSION
 from tvarr_backup.portable.items import exported_item, require_readable
-from tvarr_backup.portable.kinds import Kind
+from tvarr_backup.portable.kinds import Kind, ReferenceTarget
 from tvarr_backup.portable.references import References
+
+logger = structlog.stdlib.get_logger(__name__)
 
 WRITTEN_BY = f"tvarr-backup {__version__}"
 """What `tvarr_version` says in our files."""
@@ -42,8 +47,52 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     if ids is not None:
         rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
     require_readable(kind, rows)
-    rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*kind.order, Instant(F("created_at")), "id")
+    rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
     return _stream(kind, rows, References(kind), timezone.now())
+
+
+@dataclass(frozen=True)
+class ExportableRow:
+    """A row that can be chosen; `needs` names what it refers to and what its file cannot bring along."""
+
+    row_id: str
+    name: str
+    description: str
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """The user-created rows of a kind in the order of the file, and the names of those that every tvarr has."""
+
+    kind: Kind
+    own: list[ExportableRow]
+    built_in: list[str]
+
+
+def list_exportable(kind: Kind) -> Exportable:
+    """What can be chosen for an export; the number of queries does not grow with the number of rows."""
+    reference = kind.reference
+    columns = ["pk", "name", "description", *([reference.column] if reference else [])]
+    rows = kind.model.objects.filter(is_system=False).order_by(*_order(kind)).values_list(*columns)
+    needed = _not_carried(reference.target) if reference else {}
+    own = [
+        ExportableRow(row_id, name, description or "", needed.get(target[0] or "", "") if target else "")
+        for row_id, name, description, *target in rows
+    ]
+    built_in = kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True)
+    return Exportable(kind, own, list(built_in))
+
+
+def _not_carried(target: ReferenceTarget) -> dict[str, str]:
+    """Names by id of what the other tvarr may not have: sources, and profiles that people have made."""
+    if target is ReferenceTarget.PROFILE_NAME:
+        return dict(EncodingProfile.objects.filter(is_system=False).values_list("pk", "name"))
+    return {**dict(StreamSource.objects.values_list("pk", "name")), **dict(EpgSource.objects.values_list("pk", "name"))}
+
+
+def _order(kind: Kind) -> tuple[Any, ...]:
+    return (*kind.order, Instant(F("created_at")), "id")
 
 
 def export_file_name(kind: Kind, moment: datetime) -> str:
@@ -98,7 +147,8 @@ def _read_id(kind: Kind, text: str) -> str:
 
 
 def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
-    count = 0
+    began = time.monotonic()
+    count = written = 0
     block = b""
     for number, row in enumerate(rows.iterator(chunk_size=_BLOCK_ITEMS)):
         if number == 0:
@@ -106,9 +156,14 @@ def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, mom
             block = _head(kind, count, moment)
         block += (b",\n" if number else b"\n") + _indented(exported_item(kind, row, references.exported(row)))
         if number % _BLOCK_ITEMS == _BLOCK_ITEMS - 1:
+            written += len(block)
             yield block
             block = b""
-    yield block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    block = block + b"\n  ]\n}\n" if count else _head(kind, 0, moment) + b"]\n}\n"
+    written += len(block)
+    yield block
+    seconds = round(time.monotonic() - began, 3)
+    logger.info("export.made", kind=kind.slug.value, items=count, file_bytes=written, seconds=seconds)
 
 
 def _head(kind: Kind, count: int, moment: datetime) -> bytes:

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers, Resolution
@@ -18,7 +19,7 @@ from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.names import free_name, retired_name
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
-from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, Step
 
 
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
@@ -31,8 +32,15 @@ def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
     _require_answers_fit(envelope, answers, here.references)
     drafts = [draft_item(item, envelope.kind, answers, here) for item in envelope.items]
     drafts = _suggest_names(drafts, envelope, here)
+    marks = [_mark(draft) for draft in drafts]
     steps = _Decider(envelope.kind, answers, here, drafts).steps()
-    return Plan(envelope.kind, tuple(steps), envelope.warnings, _fingerprint(envelope.kind, drafts))
+    return Plan(
+        kind=envelope.kind,
+        steps=tuple(replace(step, mark=mark) for step, mark in zip(steps, marks, strict=True)),
+        warnings=envelope.warnings,
+        fingerprint="sha256:" + _digest([envelope.kind.slug, *marks]),
+        missing_references=tuple(_missing_references(drafts, here.references)),
+    )
 
 
 def _require_answers_fit(envelope: Envelope, answers: Answers, references: References) -> None:
@@ -61,8 +69,8 @@ def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[
     return suggested
 
 
-def _fingerprint(kind: Kind, drafts: list[Draft]) -> str:
-    facts = [
+def _mark(draft: Draft) -> str:
+    return _digest(
         [
             draft.item.position,
             dict(draft.item.values),
@@ -72,10 +80,22 @@ def _fingerprint(kind: Kind, drafts: list[Draft]) -> str:
             [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
             draft.suggested_name,
         ]
-        for draft in drafts
-    ]
-    text = json.dumps([kind.slug, facts], sort_keys=True)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    )
+
+
+def _digest(facts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _missing_references(drafts: list[Draft], references: References) -> Iterator[MissingReference]:
+    by_value: dict[str, list[Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.resolved_unmapped.unresolved:
+            by_value[draft.resolved_unmapped.unresolved].append(draft)
+    for value, users in by_value.items():
+        # An answer is looked up by the last item's source type, and so are the names that are offered.
+        names = references.names_for(users[-1].item.values.get("source_type", ""))
+        yield MissingReference(value, tuple(draft.item.position for draft in users), names)
 
 
 class _Decider:
@@ -129,7 +149,7 @@ class _Decider:
         """Store the item as a new row under another name."""
         chosen = self._answers.new_name_for(draft.item)
         problems: list[Finding] = []
-        if chosen is not None and chosen in self._taken:
+        if chosen is not None and chosen != draft.suggested_name and chosen in self._taken:
             message = f"“{chosen[:80]}” is taken, here or in the file; allowed is a name that is free."
             problems.append(Finding("name", "name_taken", message, chosen))
         name = chosen

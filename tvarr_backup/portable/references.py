@@ -59,6 +59,11 @@ class References:
         found = next((row_id for row_id, name in names.items() if name == wanted), None)
         return Resolved(row_id=found) if found else Resolved(unresolved=value)
 
+    def names_for(self, source_type: str) -> tuple[str, ...]:
+        """The names, sorted, that can stand for what an item of this source type refers to in vain."""
+        by_source = self._reference is not None and self._reference.target is ReferenceTarget.SOURCE_ID
+        return tuple(sorted(set(self._names_by_id.get(source_type if by_source else "", {}).values())))
+
 
 def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
     """Names of live rows by id; sources by the type of what looks at them, profiles under the empty text."""

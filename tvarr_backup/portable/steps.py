@@ -65,6 +65,17 @@ class Step:
     """The reference that the stored row would hold for later."""
     retires: PortableRow | None = field(default=None, repr=False, compare=False)
     """A row marked as deleted whose name is needed, under the name that it gets instead."""
+    mark: str = field(default="", repr=False)
+    """The same as long as the item and what it meets here are the same, whatever the answers."""
+
+
+@dataclass(frozen=True)
+class MissingReference:
+    """A name or id that items refer to and that is not here, answered or not; `names` are what could be meant instead."""
+
+    value: str
+    positions: tuple[int, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Plan:
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
     fingerprint: str
+    missing_references: tuple[MissingReference, ...] = ()
 
     @property
     def blocked(self) -> list[Step]:

@@ -13,10 +13,10 @@ import humanize
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils import timezone
+from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf
-from tvarr_backup.backups import retention
-from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, protect_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
@@ -27,7 +27,7 @@ from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import next_to_go, run_here
+from tvarr_backup.operations.run import change_backup, next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
 
@@ -78,6 +78,7 @@ class Command(BaseCommand):
                 restore.add_argument("name")
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
+    @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         stop_on_sigterm()
@@ -159,8 +160,8 @@ class Command(BaseCommand):
             raise CommandError(f"{bad} of {len(found) + len(broken)} cannot be relied on.")
 
     def _protect(self, options: dict[str, Any]) -> None:
-        folder, name = conf.backup_folder(), options["name"]
-        backup = protect_backup(folder, name, protected=not options["off"], note=options["note"])
+        name = options["name"]
+        backup = change_backup(name, protected=not options["off"], note=options["note"])
         self._print(backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}")
 
     def _delete(self, options: dict[str, Any]) -> None:
@@ -285,7 +286,8 @@ def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str
 
 def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     sidecar = backup.sidecar
-    protected = "protected" if retention.is_protected(sidecar, datetime.now(UTC)) else ""
+    end = f" until {_time(sidecar.protected_until)}" if sidecar.protected_until else ""
+    protected = f"protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
     state = state_of(sidecar, required).label
     note = sidecar.note
     return (

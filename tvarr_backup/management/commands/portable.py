@@ -15,9 +15,11 @@ from typing import Any, BinaryIO, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
+from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult, apply_import
 from tvarr_backup.portable.envelope import Envelope, read_envelope
@@ -60,6 +62,7 @@ class Command(BaseCommand):
             if name == "import":
                 command.add_argument("--fingerprint", help="refuse if what this plan showed has changed since")
 
+    @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         try:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
+from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -22,6 +24,8 @@ from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
+
+logger = structlog.stdlib.get_logger(__name__)
 
 _LOCK = 0x7476_6172_72  # of a server's advisory locks, the one that we take to prepare: "tvarr"
 
@@ -54,7 +58,15 @@ class Command(BaseCommand):
                     self.stdout.write(f"{operation}. {operation.message}")
         except DatabaseUnusable as problem:
             raise CommandError(str(problem)) from problem
-        self.check()
+        self._check()
+
+    def _check(self) -> None:
+        """What is wrong ends it, in Django's words; what should only be known is for the log."""
+        found = [issue for issue in run_checks() if not issue.is_silenced()]
+        if any(issue.is_serious() for issue in found):
+            self.check()
+        for issue in found:
+            logger.log(issue.level, "check.found", id=issue.id, reason=str(issue.msg), hint=issue.hint)
 
     def _prepare_ours(self, verbosity: int) -> None:
         try:
@@ -74,6 +86,7 @@ class Command(BaseCommand):
         if state in (State.MISSING, State.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
+            logger.info("database.created", path=name)
             self.stdout.write(f"Created a database of our own: {name}")
         call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
 
@@ -94,6 +107,7 @@ class Command(BaseCommand):
                 password = secrets.token_urlsafe(12)
                 _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
             users.objects.create_superuser(username=name, password=password)
+        logger.info("administrator.created", user=name)
         self.stdout.write(f"Administrator: {name}")
         if not chosen:
             self.stdout.write(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")

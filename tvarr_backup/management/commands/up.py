@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from tvarr_backup import program
 from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
 
@@ -42,15 +43,17 @@ class Command(BaseCommand):
 
 
 def _web_server(listener: socket.socket) -> Program:
-    command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
-    command += ["--pythonpath", str(settings.BASE_DIR)]  # whatever the working directory is
+    command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
+    command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # whatever the working directory is
+    command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
+    command += ["--logger-class", "config.gunicorn.Logger"]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
 
 
 def _worker() -> Program:
-    return Program("The worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker"])
+    return Program("The worker", [*program.COMMAND, "worker"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

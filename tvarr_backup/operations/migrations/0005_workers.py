@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("operations", "0003_origin_api"),
+        ("operations", "0004_scheduled_times"),
     ]
 
     operations = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,11 +17,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, QueryDict, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import parse_header_parameters
-from rest_framework import serializers
-from rest_framework.exceptions import ParseError, UnsupportedMediaType
 
-from tvarr_backup.api.connection import limit_silence
-from tvarr_backup.api.strict import StrictSerializer, Text, Word
 from tvarr_backup.backups import sidecar
 from tvarr_backup.backups.catalogue import checked_note
 from tvarr_backup.backups.durable import create_private
@@ -27,8 +25,9 @@ from tvarr_backup.backups.folder import megabytes, receive_in, require_room
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.transfer.connection import limit_silence
 
-_MEDIA_TYPE = "multipart/form-data"
+MEDIA_TYPE = "multipart/form-data"
 _FILE, _META = "file", "meta"
 _FORM_BYTES = 2**21
 """What a form may have beside the file: the description, the other fields, and the lines between them."""
@@ -37,6 +36,8 @@ _ROOM_ASKED_EVERY_BYTES = 2**26
 _LONGEST_SHOWN = 80
 _END_BYTES = 256
 """More than the longest line that ends a form."""
+_FIRST_FIELD_BYTES = 2**10
+_DISCARDED_FOR_SECONDS = 20.0
 
 # An operation that runs when the upload is complete is waited for as long as receiving took, within these limits: whoever
 # has sent for hours does not mind minutes, and should not have sent in vain.
@@ -45,44 +46,91 @@ _MOST_PATIENCE_SECONDS = 600.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
-class _FieldsSerializer(StrictSerializer):
-    note = Text(required=False, default="", allow_blank=True, help_text="One line; without it, that of `meta` counts.")
-    accept_broken_references = Word(
-        choices=["true", "false"],
-        required=False,
-        default="false",
-        help_text="Take it in also with rows that refer to rows which are not there.",
-    )
+class FormUnreadable(Exception):
+    """A form that breaks the rules of `multipart/form-data`; the sentence says how."""
 
 
-class UploadFormSerializer(_FieldsSerializer):
-    """The form of an upload, for the schema."""
+class FieldRefused(Exception):
+    """A file of the form, or a field, that is not as it must be; `code` is a word for programs."""
 
-    file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
-    meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
+    def __init__(self, name: str, words: str, code: str) -> None:
+        super().__init__(words)
+        self.name = name[:_LONGEST_SHOWN]
+        self.code = code
 
 
-def take_in(request: HttpRequest, folder: Path) -> Operation:
-    """Receive a file and make a backup of it; the operation that did so. Nothing of what was received is left.
+@dataclass(frozen=True)
+class Received:
+    """A file of the form: where it lies, and what its sender called it."""
 
-    Raises `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `UploadRefused`, `OperationRunning` and
-    `BackupFolderUnusable`, and what REST framework has for forms that are none.
+    path: Path
+    filename: str
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A form that has come whole: its fields, each given once, and its files."""
+
+    fields: Mapping[str, str]
+    file: Received
+    meta: Received | None
+    seconds: float
+    """How long it took."""
+
+
+@contextlib.contextmanager
+def receive(request: HttpRequest, folder: Path, body: Body | None = None) -> Iterator[Upload]:
+    """Receive a form with a backup in `file` and perhaps its description in `meta`; at the end nothing of it is left.
+
+    `body` is what of the request has been looked at already. Raises `LengthRequired`, `UploadTooLarge`, `NoRoom`,
+    `UploadIncomplete`, `BackupFolderUnusable`, `FormUnreadable`, `FieldRefused`, and Django's `RequestDataTooBig`.
     """
     length = _checked_length(request)
     require_room(folder, length, "The upload")
     limit_silence(request)
     began = time.monotonic()
     with receive_in(folder) as place:
-        arguments = _received(request, length, place)
-        took = time.monotonic() - began
-        patience = min(max(took, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
-        return _adopt(request, arguments, give_up_at=time.monotonic() + patience)
+        fields, files = _received(request, body or Body(request), length, place)
+        yield _whole(fields, files, time.monotonic() - began)
+
+
+def take_in(
+    upload: Upload,
+    *,
+    note: str,
+    accept_broken_references: bool,
+    requested_by: Any,
+    origin: Origin,
+    on_begin: Callable[[Operation], object] = lambda _operation: None,
+) -> Operation:
+    """Make a backup of what has come; the operation that did so. One that runs just now is waited for.
+
+    `on_begin` is told each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
+    """
+    patience = min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
+    give_up_at = time.monotonic() + patience
+    arguments = {
+        "source": str(upload.file.path),
+        "filename": upload.file.filename,
+        "sidecar": str(upload.meta.path) if upload.meta else "",
+        "note": checked_note(note),
+        "accept_broken_references": accept_broken_references,
+    }
+    while True:
+        try:
+            return run_here(
+                OperationKind.ADOPT, requested_by=requested_by, origin=origin, arguments=arguments, on_begin=on_begin
+            )
+        except BackupBusy:
+            if time.monotonic() > give_up_at:
+                raise
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
 
 def _checked_length(request: HttpRequest) -> int:
     """How long the body is, as its sender says. Raises what can be told before any of it is read."""
-    if request.content_type != _MEDIA_TYPE:
-        raise UnsupportedMediaType((request.content_type or "")[:_LONGEST_SHOWN])
+    if request.content_type != MEDIA_TYPE:
+        raise FormUnreadable(f"The form is not sent as {MEDIA_TYPE}.")
     try:
         length = int(request.META["CONTENT_LENGTH"])
     except (KeyError, ValueError):
@@ -92,81 +140,78 @@ def _checked_length(request: HttpRequest) -> int:
     return length
 
 
-def _adopt(request: HttpRequest, arguments: Mapping[str, Any], *, give_up_at: float) -> Operation:
-    while True:
-        try:
-            return run_here(OperationKind.ADOPT, requested_by=request.user, origin=Origin.API, arguments=arguments)
-        except BackupBusy:
-            if time.monotonic() > give_up_at:
-                raise
-        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
-
-
-def _received(request: HttpRequest, length: int, place: Path) -> dict[str, Any]:
-    """The form, its files in `place`, as the arguments of the operation that takes them in."""
-    body, files = _Body(request), _Files(place)
+def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, Received]]:
+    """The fields of the form, and its files in `place`."""
+    files = _Files(place)
     try:
         fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
     except RequestDataTooBig:
         raise
     except (MultiPartParserError, SuspiciousOperation) as problem:
-        raise ParseError(f"The form cannot be read as {_MEDIA_TYPE}.") from problem
+        raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}.") from problem
     finally:
         files.close()
     if body.read_bytes < length:
         raise UploadIncomplete(f"The upload broke off: {body.read_bytes} of {length} bytes came.")
     if not body.ends_with(_boundary(request)):
-        raise ParseError(f"The form cannot be read as {_MEDIA_TYPE}: it has no end.")
-    return _arguments(fields, files.received)
+        raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: it has no end.")
+    return fields, files.received
 
 
-def _arguments(fields: QueryDict, received: Mapping[str, _Received]) -> dict[str, Any]:
-    if _FILE not in received:
+def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> Upload:
+    if _FILE not in files:
         words = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
-        raise serializers.ValidationError({_FILE: serializers.ErrorDetail(words, code="required")})
+        raise FieldRefused(_FILE, words, "required")
     for name, values in fields.lists():
         if len(values) > 1:
-            raise _refused(name, "It is given more than once; allowed is once.", "repeated")
-    checked = _FieldsSerializer(data=fields.dict())
-    checked.is_valid(raise_exception=True)
-    values = checked.validated_data
-    return {
-        "source": str(received[_FILE].path),
-        "filename": received[_FILE].filename,
-        "sidecar": str(received[_META].path) if _META in received else "",
-        "note": checked_note(values["note"]),
-        "accept_broken_references": values["accept_broken_references"] == "true",
-    }
+            raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
+    return Upload({name: str(value) for name, value in fields.items()}, files[_FILE], files.get(_META), seconds)
 
 
-@dataclass(frozen=True)
-class _Received:
-    """A file of the form: where it lies, and what its sender called it."""
-
-    path: Path
-    filename: str
-
-
-class _Body:
+class Body:
     """The body of the request: counted, and its last bytes remembered, because the parser takes any end for the end."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
+        self._start = b""
         self._end = b""
         self.read_bytes = 0
 
+    def first_field(self, name: str) -> str:
+        """The text of the field that the form begins with, where it has this name; a look that takes nothing away."""
+        limit_silence(self._request)
+        self._start = self._read(_FIRST_FIELD_BYTES)
+        field = rb'--[^\r\n]+\r\nContent-Disposition: form-data; name="%s"\r\n\r\n([^\r\n]*)\r\n--' % name.encode()
+        found = re.match(field, self._start, re.IGNORECASE)
+        return found[1].decode(errors="replace") if found else ""
+
     def read(self, size: int) -> bytes:
-        try:
-            data = self._request.read(size)
-        except UnreadablePostError as problem:
-            raise UploadIncomplete(f"The upload broke off after {self.read_bytes} bytes.") from problem
+        data, self._start = self._start[:size], self._start[size:]
+        if not data:
+            data = self._read(size)
         self.read_bytes += len(data)
         self._end = (self._end + data[-_END_BYTES:])[-_END_BYTES:]
         return data
 
+    def discard_rest(self) -> None:
+        """Read to the end what nobody wants: a browser looks at the answer only after all was sent.
+
+        No longer than for some seconds: then it will say itself that the connection was lost.
+        """
+        deadline = time.monotonic() + _DISCARDED_FOR_SECONDS
+        with contextlib.suppress(UploadIncomplete):
+            while time.monotonic() < deadline and self.read(_BLOCK_BYTES):
+                pass
+
     def ends_with(self, boundary: str) -> bool:
         """Whether the line is there that ends the form."""
         return f"\r\n--{boundary}--".encode() in b"\r\n" + self._end
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._request.read(size)
+        except UnreadablePostError as problem:
+            raise UploadIncomplete(f"The upload broke off after {self.read_bytes} bytes.") from problem
 
 
 class _Files(FileUploadHandler):
@@ -180,19 +225,19 @@ class _Files(FileUploadHandler):
         self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES}
         self._file: IO[bytes] | None = None
         self._room_asked_at = 0
-        self.received: dict[str, _Received] = {}
+        self.received: dict[str, Received] = {}
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, file_name, *args, **kwargs)
         if field_name not in self._limits:
-            raise _refused(field_name, "No file of this name is known here.", "unknown_member")
+            raise FieldRefused(field_name, "No file of this name is known here.", "unknown_member")
         if field_name in self.received:
-            raise _refused(field_name, "It is given more than once; allowed is once.", "repeated")
+            raise FieldRefused(field_name, "It is given more than once; allowed is once.", "repeated")
         self.close()
         path = self._place / field_name
         self._file = os.fdopen(create_private(path), "wb")
         self._room_asked_at = 0
-        self.received[field_name] = _Received(path, file_name[:_LONGEST_SHOWN])
+        self.received[field_name] = Received(path, file_name[:_LONGEST_SHOWN])
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         limit = self._limits[str(self.field_name)]
@@ -221,7 +266,3 @@ def _boundary(request: HttpRequest) -> str:
 
 def _too_large(what: str, limit: int) -> UploadTooLarge:
     return UploadTooLarge(f"{what} is larger than {megabytes(limit)}, which is the most that is taken in here.")
-
-
-def _refused(name: str, words: str, code: str) -> serializers.ValidationError:
-    return serializers.ValidationError({name[:_LONGEST_SHOWN]: serializers.ErrorDetail(words, code=code)})

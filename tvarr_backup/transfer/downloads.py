@@ -9,17 +9,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import parse_etags
-from rest_framework.request import Request
-from rest_framework.response import Response
 
-from tvarr_backup.api.connection import limit_silence
-from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import explained
 from tvarr_backup.errors import BackupNotFound, PreconditionFailed
+from tvarr_backup.transfer.connection import limit_silence
 
 ARCHIVE_TYPE = "application/gzip"
 _BLOCK_BYTES = 2**16
@@ -28,13 +25,17 @@ _RANGE = re.compile(r"bytes=\s*([0-9]{1,1000})?-([0-9]{1,1000})?\s*", re.ASCII |
 
 
 class RangeUnsatisfiable(Exception):
-    """A range that begins behind the end."""
+    """A range that begins behind the end; `content_range` is the header that says where that is (416)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range begins behind the end; the archive has {size} bytes.")
+        self.content_range = f"bytes */{size}"
 
 
-def download(request: Request, folder: Path, backup: Backup) -> HttpResponseBase:
+def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponseBase:
     """The archive, or what is asked for of it. Deleting the backup meanwhile does not disturb who is receiving it.
 
-    Raises `BackupNotFound`, `BackupFolderUnusable`, or `PreconditionFailed` for `If-Match`.
+    Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or `RangeUnsatisfiable`.
     """
     etag = f'"{backup.sidecar.checksum}"'
     _require_match(request, etag)
@@ -47,7 +48,7 @@ def download(request: Request, folder: Path, backup: Backup) -> HttpResponseBase
         wanted = _wanted(request, etag, size)
     except RangeUnsatisfiable:
         file.close()
-        return _unsatisfiable(size)
+        raise
     first, last = wanted or (0, size - 1)
     headers["Content-Length"] = str(last - first + 1)
     headers["Content-Disposition"] = f'attachment; filename="{backup.filename}"'
@@ -58,7 +59,7 @@ def download(request: Request, folder: Path, backup: Backup) -> HttpResponseBase
     if request.method == "HEAD":
         file.close()
         return HttpResponse(status=status, headers=headers, content_type=ARCHIVE_TYPE)
-    limit_silence(request._request)  # noqa: SLF001  # the framework's name of Django's request
+    limit_silence(request)
     return StreamingHttpResponse(
         _Part(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
     )
@@ -92,18 +93,18 @@ def _open(folder: Path, backup: Backup) -> IO[bytes]:
             raise BackupNotFound(f"There is no backup {backup.filename!r}.") from gone
 
 
-def _require_match(request: Request, etag: str) -> None:
+def _require_match(request: HttpRequest, etag: str) -> None:
     header = request.headers.get("If-Match")
     if header is not None and not {etag, "*"} & set(parse_etags(header)):
         raise PreconditionFailed("The archive is not the one that was asked for by its ETag.")
 
 
-def _is_known(request: Request, etag: str) -> bool:
+def _is_known(request: HttpRequest, etag: str) -> bool:
     header = request.headers.get("If-None-Match")
     return header is not None and bool({etag, f"W/{etag}", "*"} & set(parse_etags(header)))
 
 
-def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+def _wanted(request: HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
     """The first and last byte of the one range that is asked for.
 
     `None` means everything: without a range, with several, with one that makes no sense (RFC 9110 wants it ignored), or
@@ -120,11 +121,5 @@ def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
     elif last is not None and last < first:
         return None
     if first >= size:
-        raise RangeUnsatisfiable
+        raise RangeUnsatisfiable(size)
     return first, size - 1 if last is None else min(last, size - 1)
-
-
-def _unsatisfiable(size: int) -> Response:
-    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-    body = problem(status, "range_not_satisfiable", f"The range begins behind the end; the archive has {size} bytes.")
-    return Response(body, status, headers={"Content-Range": f"bytes */{size}"}, content_type=CONTENT_TYPE)

@@ -1,0 +1,212 @@
+"""What the log looks like: one form for our events and for the lines of Django, django-q2 and gunicorn."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import logging.config
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.stdlib import ProcessorFormatter
+
+FORMS = ("text", "json")
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked for every few seconds by programs: what they are answered is not logged."""
+
+_OURS = ("tvarr_backup", "config")
+_CONTEXT = ("operation", "kind", "origin", "user")
+"""What several lines may have in common; it comes first."""
+_HIDDEN = "(hidden)"
+_SECRET_MEMBER = re.compile(
+    r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE
+)
+_SECRET_IN_TEXT = re.compile(
+    r"(?<=//)[^\s/@:]*:[^\s/@]*(?=@)|(?<=\bbearer )\S{16,}|(?<=\bbasic )\S{16,}", re.IGNORECASE
+)
+_LONGEST_TURN_SECONDS = 5
+_BARE = re.compile(r'[^\s"=\\]+')
+
+_Event = MutableMapping[str, Any]
+
+
+def logging_settings(level: str, form: str) -> dict[str, Any]:
+    """For `LOGGING`: everything goes to standard error, from `level` on, as `text` or `json`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"health": {"()": "config.logs.WithoutHealth"}},
+        "formatters": {
+            form: {
+                "()": "structlog.stdlib.ProcessorFormatter",
+                "foreign_pre_chain": [merge_contextvars, structlog.processors.format_exc_info],
+                "processors": [_headed, _answered, _masked, _as_json if form == "json" else _as_text],
+            }
+        },
+        "handlers": {"console": {"class": "config.logs.WholeLines", "formatter": form}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django": {"level": level},
+            "django.db.backends": {"level": "INFO"},  # statements have values in them
+            "django.request": {"filters": ["health"]},
+            "django.server": {"handlers": [], "propagate": True},
+            "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
+            # Its five lines for each task say less than the operation's own ones.
+            "django-q": {"level": "DEBUG" if level == "DEBUG" else "WARNING"},
+            # Our own events tell of wrong passwords, and of names that are closed.
+            "axes": {"level": "DEBUG" if level == "DEBUG" else "ERROR"},
+        },
+    }
+
+
+def configure(settings: Mapping[str, Any]) -> None:
+    """For `LOGGING_CONFIG`: let `settings` hold for this process, for our events, warnings and failures nobody catches."""
+    logging.config.dictConfig(dict(settings))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            _leave_to_commands,
+            merge_contextvars,
+            structlog.processors.format_exc_info,
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+class WholeLines(logging.StreamHandler[TextIO]):
+    """Writes each line in one piece, whichever process of the service it comes from.
+
+    In a pipe the kernel keeps 4 KiB together; a longer line, such as a traceback, would be torn by others' lines where its
+    reader is slow. So they take turns, by a lock that is gone with its process.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with _turn(self.stream):
+            super().emit(record)
+
+
+@contextlib.contextmanager
+def _turn(stream: TextIO) -> Iterator[None]:
+    """Whoever is held up in its turn, say by a debugger, does not hold up the others for ever."""
+    give_up = time.monotonic() + _LONGEST_TURN_SECONDS
+    with contextlib.suppress(OSError, ValueError):  # no file, or one that knows no locks
+        while time.monotonic() < give_up:
+            try:
+                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                time.sleep(0.001)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.lockf(stream, fcntl.LOCK_UN)
+
+
+class WithoutHealth(logging.Filter):
+    """Leaves out that a health check was answered with an error, which is how it says that something is not well."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        return record.exc_info is not None or getattr(request, "path_info", None) not in HEALTH_PATHS
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    structlog.get_logger("tvarr_backup").critical("process.failed", exc_info=(kind, error, trace))
+
+
+# --- Processors ------------------------------------------------------------------------------------------------------
+
+
+def _leave_to_commands(logger: logging.Logger, method: str, event: _Event) -> _Event:
+    """What a command has done it tells the person who ran it; on the same screen the log says it only for `debug`."""
+    if method == "info" and get_contextvars().get("origin") == "command" and not logger.isEnabledFor(logging.DEBUG):
+        raise structlog.DropEvent
+    return event
+
+
+def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
+    """What every line has comes first; no member can stand in for it."""
+    record: logging.LogRecord = event.pop("_record")
+    del event["_from_structlog"]
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    head = {
+        "time": moment.removesuffix("+00:00") + "Z",
+        "level": record.levelname.lower(),
+        "event": str(event["event"]),
+        "logger": record.name,
+    }
+    context = {name: event[name] for name in _CONTEXT if name in event}
+    return {**head, **context, **event, **head}
+
+
+def _answered(_logger: Any, _method: str, event: _Event) -> _Event:
+    """A member that is a function is asked now; one that is nothing is left out."""
+    answered = {name: value() if callable(value) else value for name, value in event.items()}
+    return {name: value for name, value in answered.items() if value is not None}
+
+
+def _masked(_logger: Any, _method: str, event: _Event) -> _Event:
+    """The last line of defence: whoever logs has left secrets out already."""
+    return {name: _without_secrets(name, value) for name, value in event.items()}
+
+
+def _without_secrets(name: str, value: Any) -> Any:
+    if _SECRET_MEMBER.search(name):
+        return _HIDDEN
+    if isinstance(value, str):
+        return _SECRET_IN_TEXT.sub(_HIDDEN, value)
+    if isinstance(value, Mapping):
+        return {str(key): _without_secrets(str(key), member) for key, member in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_without_secrets("", member) for member in value]
+    return value
+
+
+def _as_json(_logger: Any, _method: str, event: _Event) -> str:
+    """One line of ASCII, whatever is in it."""
+    return json.dumps(event, default=str)
+
+
+def _as_text(_logger: Any, _method: str, event: _Event) -> str:
+    """`TIME LEVEL EVENT MEMBER=VALUE ...`; below it, indented, where something failed."""
+    moment, level, what, logger = (event.pop(name) for name in ("time", "level", "event", "logger"))
+    exception = str(event.pop("exception", ""))
+    members = event if logger.split(".")[0] in _OURS else {**event, "logger": logger}
+    words = [f"{moment} {level:<8} {_sentence(what)}", *(f"{name}={_value(value)}" for name, value in members.items())]
+    return "\n    ".join([" ".join(words), *map(_printable, exception.splitlines())])
+
+
+def _sentence(text: str) -> str:
+    return text if text and text.isprintable() and not re.search(r'["=\\]', text) else _quoted(text)
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if _BARE.fullmatch(text) and text.isprintable() else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + _printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
+def _printable(text: str) -> str:
+    """Without line breaks, control characters and what else would let a value look like a line of its own."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,55 @@
+"""The log of requests: who asks is known to whatever is logged meanwhile; how it was answered is told when debugging."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.core.signals import request_finished
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.functional import SimpleLazyObject, empty
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from config.logs import HEALTH_PATHS
+from tvarr_backup.api.errors import is_api
+from tvarr_backup.operations.models import Origin
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+class RequestLog:
+    """What is bound holds until the answer is closed: a stream is read after the view has answered."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        began = time.monotonic()
+        clear_contextvars()
+        bind_contextvars(origin=str(Origin.API if is_api(request) else Origin.WEB), user=lambda: _user_of(request))
+        response = self._get_response(request)
+        if request.path_info not in HEALTH_PATHS:
+            logger.debug(
+                "request.answered",
+                method=request.method,
+                path=request.path_info,
+                status=response.status_code,
+                seconds=round(time.monotonic() - began, 3),
+            )
+        return response
+
+
+@receiver(request_finished)
+def _forget(**_: Any) -> None:
+    clear_contextvars()
+
+
+def _user_of(request: HttpRequest) -> str | None:
+    """The name of who asks, where that is known already: looking it up now may be what has just failed."""
+    user: Any = getattr(request, "user", None)
+    if user is None or (isinstance(user, SimpleLazyObject) and user.__dict__["_wrapped"] is empty):
+        return None
+    return user.get_username() or None

@@ -1,0 +1,51 @@
+"""What a view asks of its caller: what it names, all of it, and where it names nothing, nobody may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory, force_authenticate
+from rest_framework.views import APIView
+
+from tests.factories import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+BOTH = ("operations.view_backup", "operations.view_operation")
+
+
+def ask(required: Mapping[str, str | Sequence[str]], *permissions: str, **user: Any) -> int:
+    """The status of a GET to a view that requires this."""
+
+    class View(APIView):
+        required_permissions = required
+
+        def get(self, _request: Request) -> Response:
+            return Response()
+
+    person = UserFactory.create(**{"is_superuser": False, "is_staff": False} | user)
+    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    request = APIRequestFactory().get("/")
+    force_authenticate(request, person)
+    return int(View.as_view()(request).status_code)
+
+
+@pytest.mark.parametrize("required", [{}, {"put": "operations.view_backup"}, {"get": ()}])
+def test_a_view_that_names_nothing_is_for_superusers_only(required: dict[str, Any]) -> None:
+    assert ask(required, "view_backup", "view_operation") == 403
+    assert ask(required, is_superuser=True) == 200
+
+
+def test_one_that_it_names_is_enough() -> None:
+    assert ask({"get": "operations.view_backup"}, "view_backup") == 200
+    assert ask({"get": "operations.view_backup"}, "view_operation") == 403
+
+
+def test_of_several_all_are_needed() -> None:
+    assert ask({"get": BOTH}, "view_backup", "view_operation") == 200
+    assert ask({"get": BOTH}, "view_backup") == 403

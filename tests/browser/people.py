@@ -1,0 +1,222 @@
+"""A person at a real Chromium, on a real `up`, who looks closely at every page.
+
+Stories use the fixtures of `tests/browser/conftest.py`:
+
+    def test_a_backup_is_made(person: Person) -> None:
+        person.open("/")
+        person.page.fill("#id_note", "before the new provider")
+        person.press("Back up now")
+        expect(person.page.get_by_role("heading", name="Backed up")).to_be_visible(timeout=20_000)
+        person.look()
+
+`open`, `press` and `follow` look at the page that they lead to: axe finds nothing, nothing is wider than the window. For
+what htmx brings into a page, and where Playwright's own calls lead elsewhere, call `look` yourself: at the end of the
+test each address must have been looked at. Through the whole test no console message above `info`, no violation of the
+content security policy, no error in a script and no request to another host is forgiven. Who expects a refusal says so:
+`open("/nowhere/", status=404)`.
+
+`person` comes twice, in a wide light and in a narrow dark window; `@pytest.mark.looks(*ALL_LOOKS)` asks for all four,
+`@pytest.mark.looks(Look.WIDE_LIGHT)` for one. `plain_person` has no JavaScript. Both are signed in as the administrator,
+`people.come("viewer")` brings another, see `People`. Each module has an `up` of its own; a module that wants another start than an empty
+installation overrides the fixture `installed`:
+
+    @pytest.fixture(scope="module")
+    def installed(installed: Installation) -> Installation:
+        installed.ok("demo_data", "--channels", "100", "--programmes", "1000", "--items", "20")
+        return installed
+
+Tests of this folder cannot use Django's database: Playwright's event loop forbids it, and the server has its own.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, Page, Request, Response
+
+from tests.installation import Installation
+from tests.ups import Up
+
+AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text(encoding="utf-8")
+PASSWORD = "wharf-lantern-41"
+
+_RUN_AXE = """async () => {
+    const found = await axe.run(document, {resultTypes: ["violations"], preload: false});
+    return found.violations.map(each => `${each.id} (${each.impact}): ${each.help}: `
+        + each.nodes.map(node => node.target.join(" ") + " " + node.html.slice(0, 200)).slice(0, 5).join(" | "));
+}"""
+_TELL_VIOLATIONS = """
+    document.addEventListener("securitypolicyviolation", found =>
+        console.error(`CSP: ${found.violatedDirective} ${found.blockedURI} ${found.sample} in ${found.sourceFile} ${found.lineNumber}`));
+"""
+
+
+class Look(enum.Enum):
+    """A window's width, and what the browser wishes."""
+
+    WIDE_LIGHT = (1280, "light")
+    WIDE_DARK = (1280, "dark")
+    NARROW_LIGHT = (400, "light")
+    NARROW_DARK = (400, "dark")
+
+
+ALL_LOOKS = tuple(Look)
+
+
+@dataclass
+class Site:
+    """A running `up`, its installation, and the sessions that were begun there."""
+
+    up: Up
+    installation: Installation
+    states: dict[str, Any] = field(default_factory=dict)
+
+
+class Person:
+    """One window; see the top of this module."""
+
+    def __init__(self, context: BrowserContext, address: str, *, has_scripts: bool) -> None:
+        self.address = address
+        self._has_scripts = has_scripts
+        self._complaints: list[tuple[str, str]] = []
+        self._reached: set[str] = set()
+        self._looked_at: set[str] = set()
+        self._refused: set[str] = set()
+        context.add_init_script(_TELL_VIOLATIONS)
+        context.on("console", self._hear)
+        context.on("request", self._see_request)
+        context.on("weberror", lambda error: self._complaints.append((f"script: {error.error}", "")))
+        self.page = context.new_page()
+        self.page.on("framenavigated", self._see_frame)
+
+    # --- Moving about ---
+
+    def open(self, path: str, *, status: int = 200) -> Page:
+        """Go to an address of the site, and look at the page."""
+        self._reach(self.page.goto(self.address + path), path, status)
+        return self.page
+
+    def press(self, name: str, *, status: int = 200) -> Page:
+        """Press the button of this name, which leads to another page, and look at that."""
+        return self._go("button", name, status)
+
+    def follow(self, name: str, *, status: int = 200) -> Page:
+        """Follow the link of this name, and look at the page."""
+        return self._go("link", name, status)
+
+    def _go(self, role: Any, name: str, status: int) -> Page:
+        with self.page.expect_navigation() as reached:
+            self.page.get_by_role(role, name=name, exact=True).click()
+        self._reach(reached.value, name, status)
+        return self.page
+
+    def _reach(self, answer: Response | None, what: str, status: int) -> None:
+        assert answer is not None
+        assert answer.status == status, f"{what} was answered with {answer.status}"
+        if status >= 400:
+            self._refused.add(answer.url)
+        self.look()
+
+    # --- Looking ---
+
+    def look(self) -> None:
+        """Axe finds nothing on what is shown now, nothing is wider than the window, and nothing was complained of."""
+        self.page.wait_for_load_state()
+        where = self._where(self.page.url)
+        self._looked_at.add(where)
+        width, room = self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert width <= room, f"{where} is {width} pixels wide, the window {room}"
+        if self._has_scripts:
+            self.page.evaluate(AXE)
+            found = self.page.evaluate(_RUN_AXE)
+            assert not found, f"axe on {where}:\n" + "\n".join(found)
+        self._require_no_complaint()
+
+    def leave(self) -> None:
+        """At the end of a test: every page was looked at, and nothing was complained of."""
+        self._require_no_complaint()
+        assert self._reached <= self._looked_at, f"not looked at: {sorted(self._reached - self._looked_at)}"
+
+    def forgive(self) -> None:
+        """For tests of the looking itself."""
+        self._complaints.clear()
+        self._reached.clear()
+
+    # --- Watching ---
+
+    def _require_no_complaint(self) -> None:
+        complaints = [f"{what} {url}" for what, url in self._complaints if url not in self._refused]
+        assert not complaints, complaints
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self._complaints.append((f"console, {message.type}: {message.text}", message.location.get("url", "")))
+
+    def _see_request(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.address}/", "data:", f"blob:{self.address}/")):
+            self._complaints.append(("request to another host", request.url))
+
+    def _see_frame(self, frame: Frame) -> None:
+        if frame.parent_frame is None and frame.url.startswith(self.address):
+            self._reached.add(self._where(frame.url))
+
+    def _where(self, url: str) -> str:
+        return urlsplit(url).path
+
+
+class People:
+    """Brings people to a site; they are seen off at the end of the test."""
+
+    def __init__(self, browser: Browser, site: Site) -> None:
+        self._browser = browser
+        self._site = site
+        self._present: list[tuple[Person, BrowserContext]] = []
+
+    def come(self, name: str = "admin", look: Look = Look.WIDE_LIGHT, *, has_scripts: bool = True) -> Person:
+        """Somebody in a window of their own: `admin`, another who has been made with `add_person`, or "" for a stranger."""
+        width, scheme = look.value
+        context = self._browser.new_context(
+            viewport={"width": width, "height": 800},
+            color_scheme="dark" if scheme == "dark" else "light",
+            java_script_enabled=has_scripts,
+            storage_state=self._session(name) if name else None,
+        )
+        context.set_default_timeout(10_000)
+        person = Person(context, self._site.up.address, has_scripts=has_scripts)
+        self._present.append((person, context))
+        return person
+
+    def see_off(self) -> None:
+        """Close all windows; then say what was wrong in one of them."""
+        for _, context in self._present:
+            context.close()  # once more does nothing
+        for person, _ in self._present:
+            person.leave()
+
+    def _session(self, name: str) -> Any:
+        """Signed in once for each module, and kept."""
+        if name not in self._site.states:
+            context = self._browser.new_context()
+            page = context.new_page()
+            page.goto(f"{self._site.up.address}/sign-in/")
+            page.fill("#id_username", name)
+            page.fill("#id_password", PASSWORD)
+            page.click("main button[type=submit]")
+            page.wait_for_url(f"{self._site.up.address}/**")
+            assert "/sign-in/" not in page.url, page.inner_text("main")
+            self._site.states[name] = context.storage_state()
+            context.close()
+        return self._site.states[name]
+
+
+def add_person(installation: Installation, name: str, group: str) -> None:
+    """Somebody of one of the groups (Viewer, Operator, Administrator), who signs in with `PASSWORD`."""
+    lines = (
+        "from django.contrib.auth.models import Group, User",
+        f"User.objects.create_user({name!r}, password={PASSWORD!r}).groups.add(Group.objects.get(name={group!r}))",
+    )
+    installation.ok("shell", "-c", "\n".join(lines))

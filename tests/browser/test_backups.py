@@ -1,0 +1,258 @@
+"""Stories of backups in a real browser, on a real server with its worker."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.backups.makers import query, settled, tvarrs
+from tests.browser.people import Look, Person, Site
+from tests.installation import Installation
+
+WAIT = 30_000
+
+_WRITER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+while True:
+    connection.execute("UPDATE encoding_profiles SET description = 'written'")
+    time.sleep(0.005)
+"""
+
+wide = pytest.mark.looks(Look.WIDE_LIGHT)
+
+
+@pytest.fixture(scope="module")
+def installed(installed: Installation) -> Installation:
+    installed.ok("demo_data", "--channels", "50", "--programmes", "100", "--items", "50")
+    return installed
+
+
+def ends(person: Person, title: str) -> Page:
+    """Wait until the operation that is shown has ended with these words, and look at the page."""
+    expect(person.page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=WAIT)
+    person.look()
+    return person.page
+
+
+def backed_up(person: Person, note: str = "") -> str:
+    """Make a backup and go to its page; its file name."""
+    person.open("/")
+    person.page.fill("#id_note", note)
+    person.press("Back up now")
+    ends(person, "Backed up")
+    person.follow("Look at the backup")
+    return person.page.url.rstrip("/").rpartition("/")[2]
+
+
+def live(site: Site) -> Path:
+    return site.installation.data / "tvarr.db"
+
+
+def number_of_filters(site: Site) -> int:
+    return int(query(live(site), "SELECT count(*) FROM filters"))
+
+
+@contextmanager
+def somebody_writing(site: Site) -> Iterator[None]:
+    """Another program, which nothing stops while the pages do their work."""
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, live(site)])
+    try:
+        yield
+        assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def mistake(site: Site) -> int:
+    """A filter is lost; how many there were."""
+    before = number_of_filters(site)
+    with closing(sqlite3.connect(live(site), timeout=20)) as connection, connection:
+        connection.execute("DELETE FROM filters WHERE id = (SELECT id FROM filters WHERE is_system = 0 LIMIT 1)")
+    assert number_of_filters(site) == before - 1
+    return before
+
+
+def test_a_backup_is_made_watched_protected_verified_and_downloaded(person: Person, site: Site) -> None:
+    filename = backed_up(person, "before the new provider")
+    assert person.page.input_value("#id_note") == "before the new provider"
+    person.press("Protect")
+    expect(person.page.get_by_role("status").filter(has_text="is protected")).to_be_visible()
+    person.press("Verify")
+    ends(person, "Verified")
+    person.open(f"/backups/{filename}/")
+    expect(person.page.get_by_text("completely")).to_be_visible()
+    with person.page.expect_download() as download:
+        person.page.get_by_role("link", name="Download").click()
+    assert Path(download.value.path()).read_bytes() == (site.installation.data / "backups" / filename).read_bytes()
+
+
+def test_a_restore_and_its_undo_while_a_writer_runs(person: Person, site: Site) -> None:
+    with somebody_writing(site):
+        backed_up(person, "the good one")
+        before = mistake(site)
+        after = number_of_filters(site)
+        person.follow("Restore")
+        expect(person.page.get_by_role("link", name="Cancel")).to_be_focused()
+        assert person.page.evaluate("scrollY") == 0
+        expect(person.page.get_by_text("Everything changed after")).to_be_visible()
+        with person.page.expect_navigation():
+            person.page.get_by_role("button", name="Replace with the backup of").click()
+        ends(person, "Restored")
+        assert number_of_filters(site) == before
+        person.follow("Undo: go back to before the restore")
+        with person.page.expect_navigation():
+            person.page.get_by_role("button", name="Replace with the backup of").click()
+        ends(person, "Restored")
+        assert number_of_filters(site) == after
+
+
+@wide
+def test_a_restore_by_the_keyboard_alone(person: Person, site: Site) -> None:
+    filename = backed_up(person)
+    before = mistake(site)
+    person.open(f"/backups/{filename}/restore/")
+    person.page.keyboard.press("Shift+Tab")
+    with person.page.expect_navigation():
+        person.page.keyboard.press("Enter")
+    ends(person, "Restored")
+    assert number_of_filters(site) == before
+
+
+def test_without_scripts_one_backs_up_and_restores(plain_person: Person, site: Site) -> None:
+    page = plain_person.open("/")
+    plain_person.press("Back up now")
+    for word, title in (("Back up", "Backed up"), ("Replace", "Restored")):
+        if word == "Replace":
+            plain_person.follow("Look at the backup")
+            before = mistake(site)
+            plain_person.follow("Restore")
+            with page.expect_navigation():
+                page.get_by_role("button", name=word).click()
+        for _ in range(60):
+            if page.get_by_role("heading", name=title, exact=True).count():
+                break
+            page.wait_for_timeout(500)
+            page.reload()
+        plain_person.look()
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    assert number_of_filters(site) == before
+
+
+def test_a_backup_from_elsewhere_is_uploaded(person: Person, tmp_path: Path) -> None:
+    copy = settled(tvarrs(tmp_path / "from-the-attic.db"))
+    person.open("/")
+    person.follow("Upload")
+    person.page.set_input_files("#id_file", copy)
+    person.page.fill("#id_note", "from the attic")
+    with person.page.expect_navigation():
+        person.page.get_by_role("button", name="Upload").click()
+    ends(person, "Taken in")
+    person.follow("Look at the backup")
+    assert person.page.input_value("#id_note") == "from the attic"
+
+
+def test_a_photo_is_no_backup(person: Person, tmp_path: Path) -> None:
+    photo = tmp_path / "holiday.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100_000))
+    person.open("/backups/upload/")
+    person.page.set_input_files("#id_file", photo)
+    with person.page.expect_navigation():
+        person.page.get_by_role("button", name="Upload").click()
+    ends(person, "Not taken in")
+    expect(person.page.get_by_text("It is no backup, but a picture.")).to_be_visible()
+
+
+@wide
+def test_a_photo_is_refused_without_scripts_too(plain_person: Person, tmp_path: Path) -> None:
+    (tmp_path / "holiday.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(3_000_000))
+    plain_person.open("/backups/upload/")
+    plain_person.page.set_input_files("#id_file", tmp_path / "holiday.png")
+    plain_person.press("Upload")
+    expect(plain_person.page.get_by_text("It is no backup, but a picture.")).to_be_visible()
+
+
+@wide
+def test_an_empty_file_is_not_even_sent(person: Person, tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    person.open("/backups/upload/")
+    person.page.set_input_files("#id_file", tmp_path / "empty.db")
+    assert person.page.eval_on_selector("#id_file", "each => each.validationMessage") == (
+        "This file is empty, so it is no backup."
+    )
+
+
+def test_several_are_chosen_and_deleted(person: Person, site: Site) -> None:
+    names = [backed_up(person, "to go"), backed_up(person, "to go")]
+    person.open("/")
+    for name in names:
+        person.page.check(f"input[value='{name}']")
+    with person.page.expect_navigation():
+        person.page.get_by_role("button", name="Delete what is chosen").click()
+    person.look()
+    expect(person.page.get_by_text("cannot be brought back")).to_be_visible()
+    person.press("Delete 2 backups")
+    expect(person.page.get_by_text("2 backups are deleted.")).to_be_visible()
+    assert not any((site.installation.data / "backups" / name).exists() for name in names)
+
+
+def test_more_opens_and_protects(person: Person) -> None:
+    backed_up(person)
+    person.open("/")
+    more = person.page.locator("details.more").first
+    more.locator("summary").click()
+    person.look()
+    with person.page.expect_navigation():
+        more.get_by_role("button", name="Protect", exact=True).click()
+    person.look()
+    expect(person.page.get_by_role("button", name="Unprotect")).to_be_visible()
+
+
+@wide
+def test_a_double_click_backs_up_once(person: Person, site: Site) -> None:
+    person.open("/")
+    before = len(list((site.installation.data / "backups").glob("*.db.gz")))
+    person.page.get_by_role("button", name="Back up now").dblclick()
+    ends(person, "Backed up")
+    person.page.go_back()
+    person.look()
+    person.page.reload()
+    assert len(list((site.installation.data / "backups").glob("*.db.gz"))) == before + 1
+
+
+@wide
+def test_nothing_is_asked_while_nothing_runs(person: Person) -> None:
+    backed_up(person)
+    person.open("/")
+    asked: list[str] = []
+    person.page.on("request", lambda request: asked.append(request.url))
+    person.page.wait_for_timeout(2500)
+    assert asked == []
+
+
+@wide
+def test_the_list_is_renewed_when_a_backup_ends_while_it_is_shown(person: Person) -> None:
+    filename = backed_up(person)
+    person.open(f"/backups/{filename}/")
+    person.press("Verify")
+    person.open("/")
+    expect(person.page.get_by_role("heading", name="Verified", exact=True)).to_be_visible(timeout=WAIT)
+    expect(person.page.get_by_role("button", name="Dismiss")).to_be_visible()
+    person.look()
+    person.press("Dismiss")
+    expect(person.page.get_by_role("heading", name="Verified", exact=True)).to_have_count(0)
+
+
+def test_the_other_pages_are_right(person: Person) -> None:
+    filename = backed_up(person)
+    for path in ("/history/", "/backups/delete/", f"/backups/delete/?name={filename}", "/backups/upload/"):
+        person.open(path)
+    person.open("/backups/tvarr-backup-2020-01-01T00-00-00.db.gz/", status=404)

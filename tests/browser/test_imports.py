@@ -1,0 +1,290 @@
+"""Imports in a real Chromium: review, choices, problems, somebody else's change, and no mouse or no scripts at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.people import ALL_LOOKS, Look, Person, Site
+from tests.portable.files import CLIENTS, FILTERS, client_item, document, filter_item
+
+_HERE = [filter_item(name, description="") for name in ("Same", "Differs", "Differs, too", "Third")]
+
+
+@pytest.fixture(autouse=True)
+def _as_at_first(site: Site) -> None:
+    """Only these filters are people's own."""
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as connection, connection:
+        connection.execute("DELETE FROM filters WHERE NOT is_system")
+        connection.execute("DELETE FROM client_detection_rules WHERE NOT is_system")
+    script = f"from tvarr_backup.models import Filter\nfor item in {_HERE!r}: Filter.objects.create(**item)"
+    site.installation.ok("shell", "-c", script)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """New, the same, different three times, built in, and one that cannot be stored."""
+    items = [filter_item("New"), _HERE[0]]
+    items += [filter_item(name, action="exclude") for name in ("Differs", "Differs, too", "Third", "Sports Only")]
+    return written(tmp_path, document(FILTERS, *items, filter_item("Broken", expression="(((")))
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "settings.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def bring(person: Person, file: Path) -> Page:
+    """Choose the file, which is read at once."""
+    page = person.open("/import/")
+    with page.expect_navigation():
+        page.set_input_files("#id_file", file)
+    person.look()
+    return page
+
+
+def choose(page: Page, name: str, what: str) -> None:
+    page.get_by_label(f"What to do with {name}", exact=True).select_option(what)
+
+
+def totals(page: Page) -> Locator:
+    return page.locator("#import-totals")
+
+
+def names_here(site: Site) -> list[str]:
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM filters WHERE NOT is_system ORDER BY name")]
+
+
+@pytest.mark.looks(*ALL_LOOKS)
+def test_an_import_with_every_state_from_start_to_end(person: Person, mixed: Path, site: Site) -> None:
+    page = bring(person, mixed)
+    expect(totals(page)).to_have_text("Will add 1, skip 5. 1 problem first: mend the file, or skip or rename.")
+    choose(page, "Differs", "overwrite")
+    expect(totals(page)).to_contain_text("overwrite 1")
+    choose(page, "Differs, too", "rename")
+    page.get_by_label("New name for Differs, too").fill("By hand")
+    page.get_by_label("New name for Differs, too").press("Tab")
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    person.look()
+    person.press("Import 3 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten, 1 copied, 3 skipped, 1 were the same.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
+    person.look()
+    expect(page.get_by_role("link", name="By hand")).to_have_attribute(
+        "href", re.compile("^/admin/tvarr_backup/filter/")
+    )
+    assert names_here(site) == ["By hand", "Differs", "Differs, too", "New", "Same", "Third"]
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_typed_name_that_is_taken_is_told_beside_it_and_mended(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    choose(page, "Differs", "rename")
+    field = page.get_by_label("New name for Differs", exact=True)
+    field.fill("Same")
+    field.press("Tab")
+    expect(page.locator("#found-3")).to_contain_text("“Same” is taken")
+    person.look()
+    field.fill("Free")
+    field.press("Tab")
+    expect(page.locator("#found-3")).to_have_text("")
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT, Look.NARROW_DARK)
+def test_the_bulk_bar_the_tiles_and_the_opened_rows(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    choose(page, "Third", "rename")
+    page.get_by_role("button", name="Overwrite all").click()
+    expect(totals(page)).to_contain_text("overwrite 2, copy 1")
+    page.get_by_role("button", name="Different 3").click()
+    expect(page.locator(".review-table > tbody > tr")).to_have_count(3)
+    expect(page.get_by_role("button", name="Different 3")).to_be_focused()
+    page.locator("summary").first.click()
+    expect(page.locator(".review-table del").first).to_have_text("include")
+    expect(page.locator(".review-table ins").first).to_have_text("exclude")
+    person.look()
+    page.get_by_label("also rows set by hand").check()
+    page.get_by_role("button", name="Skip all", exact=True).click()
+    expect(totals(page)).to_contain_text("Will add 1, skip 5.")
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_somebody_elses_change_reopens_just_that_row(person: Person, mixed: Path, site: Site) -> None:
+    page = bring(person, mixed)
+    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Overwrite all").click()
+    expect(totals(page)).to_contain_text("overwrite 3")
+    site.installation.ok(
+        "shell",
+        "-c",
+        "from tvarr_backup.models import Filter; Filter.objects.filter(name='Third').update(description='x')",
+    )
+    person.press("Import 4 items, overwrite 3")
+    expect(page.get_by_text("1 item has changed here since you looked")).to_be_visible()
+    expect(totals(page)).to_have_text("Will add 1, overwrite 2, skip 4.")
+    person.press("Import 3 items, overwrite 2")
+    expect(page.get_by_text("1 added, 2 overwritten")).to_be_visible()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_what_is_not_found_here_is_mapped_for_all_its_items(person: Person, tmp_path: Path) -> None:
+    items = [client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")]
+    page = bring(person, written(tmp_path, document(CLIENTS, *items)))
+    expect(page.locator(".found")).to_have_count(2)
+    page.get_by_label("The encoding profile “HEVC high”, in 2 items").select_option("-")
+    expect(totals(page)).to_have_text("Will skip 2. Nothing would change.")
+    page.get_by_label("The encoding profile “HEVC high”, in 2 items").select_option("=H.265 High Quality")
+    expect(page.locator(".found")).to_have_count(0)
+    person.press("Import 2 items")
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT, Look.NARROW_DARK)
+def test_a_photo_a_broken_file_and_one_too_large_are_each_refused_in_words(person: Person, tmp_path: Path) -> None:
+    photo = tmp_path / "holiday.jpg"
+    photo.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(1000))
+    page = bring(person, photo)
+    expect(page.get_by_text("“holiday.jpg” cannot be imported.")).to_be_visible()
+    film = tmp_path / "film.mkv"
+    with film.open("wb") as file:
+        file.truncate(2 * 2**30)
+    page.set_input_files("#id_file", film)
+    expect(page.get_by_text("an export is at most 32 MiB. Nothing was sent.")).to_be_visible()
+    person.look()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_dropped_file_is_read_at_once(person: Person, mixed: Path) -> None:
+    page = person.open("/import/")
+    script = (
+        "text => { const data = new DataTransfer(); data.items.add(new File([text], 'dropped.json')); return data; }"
+    )
+    data = page.evaluate_handle(script, mixed.read_text())
+    with page.expect_navigation():
+        page.dispatch_event("#import-file", "drop", {"dataTransfer": data})
+    expect(page.get_by_text("dropped.json")).to_be_visible()
+    person.look()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_double_click_imports_once(person: Person, tmp_path: Path, site: Site) -> None:
+    page = bring(person, written(tmp_path, document(FILTERS, filter_item("New"))))
+    page.get_by_role("button", name="Import 1 item").dblclick()
+    expect(page.get_by_role("heading", name="Imported filters")).to_be_visible()
+    person.look()
+    assert names_here(site).count("New") == 1
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_going_back_after_an_import_and_importing_again_imports_nothing_twice(
+    person: Person, tmp_path: Path, site: Site
+) -> None:
+    page = bring(person, written(tmp_path, document(FILTERS, filter_item("New"))))
+    person.press("Import 1 item")
+    page.go_back()
+    expect(page.get_by_role("button", name="Import 1 item")).to_be_enabled()
+    page.get_by_role("button", name="Import 1 item").click()
+    expect(page.get_by_role("heading", name="Imported filters")).to_be_visible()
+    person.look()
+    assert names_here(site).count("New") == 1
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_the_bar_above_may_be_renewed_meanwhile(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    before = totals(page).inner_text()
+    with page.expect_response("**/operations/bar/"):
+        page.evaluate("htmx.ajax('GET', '/operations/bar/', {source: '#operation-bar', target: '#operation-bar'})")
+    page.wait_for_timeout(200)
+    expect(totals(page)).to_have_text(before)
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_session_that_has_ended_is_told(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    page.context.clear_cookies(name="tvarr_backup_session")
+    choose(page, "Differs", "overwrite")
+    expect(page.get_by_text("what you sent was not done")).to_be_visible()
+    person.look()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_an_import_by_keyboard_alone(person: Person, mixed: Path) -> None:
+    page = person.open("/import/")
+    page.keyboard.press("Tab")
+    reach(page, "id_text")
+    page.keyboard.insert_text(mixed.read_text())
+    page.keyboard.press("Tab")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    person.look()
+    reach(page, "bulk-problems")
+    page.keyboard.press("Enter")
+    expect(totals(page)).to_have_text("Will add 1, skip 6.")
+    reach(page, "action-3")
+    page.keyboard.press("ArrowDown")
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    page.keyboard.press("Tab")
+    page.keyboard.type("typed")
+    page.keyboard.press("Tab")
+    reach(page, "Import 2 items")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    person.look()
+    expect(page.get_by_role("rowheader", name="typed")).to_be_visible()
+
+
+_WHERE = """() => {
+    const active = document.activeElement, box = active.getBoundingClientRect();
+    const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return [active.id || active.textContent, active === top || active.contains(top)];
+}"""
+
+
+def reach(page: Page, wanted: str) -> None:
+    """Press Tab until what has this id or these words has the focus; it must not be covered."""
+    for _ in range(120):
+        name, is_seen = page.evaluate(_WHERE)
+        if name == wanted:
+            assert is_seen, f"{wanted} is covered"
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not lead to {wanted}")
+
+
+def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) -> None:
+    page = plain_person.open("/import/")
+    page.set_input_files("#id_file", mixed)
+    plain_person.press("Read the file")
+    choose(page, "Differs", "rename")
+    page.get_by_label("New name for Differs", exact=True).fill("By hand")
+    choose(page, "Broken", "skip")
+    plain_person.press("Update the totals")
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    plain_person.press("Overwrite all")
+    expect(totals(page)).to_have_text("Will add 1, overwrite 2, copy 1, skip 3.")
+    choose(page, "Third", "")
+    plain_person.press("Import 4 items, overwrite 2")
+    expect(page.get_by_text("Nothing was imported yet: your last choices changed")).to_be_visible()
+    plain_person.press("Import 3 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+
+
+def test_without_scripts_a_file_that_is_too_large_is_refused_in_words(plain_person: Person, tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    with film.open("wb") as file:
+        file.truncate(100 * 2**20)
+    page = plain_person.open("/import/")
+    page.set_input_files("#id_file", film)
+    plain_person.press("Read the file")
+    expect(page.get_by_text(re.compile("This is larger than 48 MiB"))).to_be_visible()

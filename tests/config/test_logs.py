@@ -1,0 +1,254 @@
+"""The form of a line: one for everybody, that no value can leave."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from django.http import HttpRequest
+from structlog.contextvars import bound_contextvars
+
+from config.logs import FORMS, WithoutHealth, logging_settings
+from tests.installation import ROOT
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+FORGED = "harbour\n2026-01-01T00:00:00.000Z info backup.created\r\x1b[31m\x85\u2028\u202e\0 a=b"
+
+Written = Callable[[str], str]
+
+
+@pytest.fixture
+def written() -> Iterator[Written]:
+    """Begins a log in one of the forms; called again, what has been written since."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handler = logging.StreamHandler(stream)
+
+    def begin(form: str) -> str:
+        if handler not in root.handlers:
+            (asked,) = logging_settings("INFO", form)["formatters"].values()
+            made = logging.config.DictConfigurator({}).configure_formatter(dict(asked))
+            handler.setFormatter(made)
+            root.addHandler(handler)
+        return stream.getvalue()
+
+    before = root.level
+    root.setLevel(logging.INFO)
+    yield begin
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+def ours() -> Any:
+    return structlog.stdlib.get_logger("tvarr_backup.harbour")
+
+
+def theirs() -> logging.Logger:
+    return logging.getLogger("django.harbour")
+
+
+def test_text_has_time_level_event_and_members(written: Written) -> None:
+    written("text")
+    ours().info("backup.created", filename="a.db.gz", archive_bytes=12, seconds=0.5, note="two words", empty="")
+    assert re.fullmatch(
+        TIME + ' info     backup.created filename=a.db.gz archive_bytes=12 seconds=0.5 note="two words" empty=""\n',
+        written("text"),
+    )
+
+
+def test_json_has_the_same_as_an_object(written: Written) -> None:
+    written("json")
+    ours().warning("backup.created", filename="Hafen ü", archive_bytes=12)
+    line = json.loads(written("json"))
+    assert re.fullmatch(TIME, line.pop("time"))
+    assert line == {
+        "level": "warning",
+        "event": "backup.created",
+        "logger": "tvarr_backup.harbour",
+        "filename": "Hafen ü",
+        "archive_bytes": 12,
+    }
+
+
+def test_lines_of_others_have_the_same_form_and_say_whose_they_are(written: Written) -> None:
+    written("text")
+    theirs().error("Not Found: %s", "/harbour")
+    assert re.fullmatch(TIME + " error    Not Found: /harbour logger=django.harbour\n", written("text"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("log", [lambda: ours().info("odd", name=FORGED), lambda: theirs().error("odd: %s", FORGED)])
+def test_no_value_makes_a_line_of_its_own(form: str, log: Callable[[], None], written: Written) -> None:
+    written(form)
+    log()
+    text = written(form)
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    assert text.removesuffix("\n").isprintable()
+
+
+def test_in_json_the_value_is_whole(written: Written) -> None:
+    written("json")
+    ours().info("odd", name=FORGED)
+    assert json.loads(written("json"))["name"] == FORGED
+
+
+def test_a_value_cannot_pretend_to_be_two_members(written: Written) -> None:
+    written("text")
+    ours().info("odd", name='a" user="admin', path="b\\")
+    assert written("text").endswith(r'odd name="a\" user=\"admin" path="b\\"' + "\n")
+
+
+def fail() -> None:
+    try:
+        _fail()
+    except ValueError:
+        ours().exception("odd")
+
+
+def _fail() -> None:
+    raise ValueError(FORGED)
+
+
+def test_in_text_a_traceback_is_indented_so_that_it_holds_no_line_of_the_log(written: Written) -> None:
+    written("text")
+    fail()
+    first, *others = written("text").splitlines()
+    assert first.endswith(" odd")
+    assert "    Traceback (most recent call last):" in others
+    assert all(line.startswith("    ") for line in others)
+
+
+@pytest.mark.parametrize("log", [fail, lambda: theirs().error("odd", exc_info=ValueError(FORGED))])
+def test_in_json_it_is_a_member(log: Callable[[], None], written: Written) -> None:
+    written("json")
+    log()
+    (line,) = written("json").splitlines()
+    assert f"ValueError: {FORGED}" in json.loads(line)["exception"]
+
+
+SECRETS = {
+    "password": "hunter2",
+    "api_key": "hunter2",
+    "Authorization": "Bearer hunter2",
+    "DATABASE_DSN": "hunter2",
+    "deep": {"list": [{"session_cookie": "hunter2"}]},
+    "address": "postgres://keeper:hunter2@db.example/app",
+    "header": "Authorization: Bearer hunter2hunter2hunter2",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_is_called_like_a_secret_is_hidden(name: str, form: str, written: Written) -> None:
+    written(form)
+    ours().info("odd", **{name: SECRETS[name]})
+    assert "hunter2" not in written(form)
+    assert "(hidden)" in written(form)
+
+
+def test_secrets_in_lines_of_others_are_hidden(written: Written) -> None:
+    written("text")
+    theirs().error("cannot reach %s", SECRETS["address"])
+    assert "cannot reach postgres://(hidden)@db.example/app" in written("text")
+
+
+def test_what_is_bound_is_in_every_line(written: Written) -> None:
+    written("text")
+    with bound_contextvars(operation="01HARBOUR", user=lambda: "marit", asked=None):
+        ours().info("odd")
+        theirs().error("odd")
+    assert written("text").count(" odd operation=01HARBOUR user=marit") == 2
+    assert "asked" not in written("text")
+
+
+def test_what_a_command_has_done_it_tells_itself(written: Written) -> None:
+    written("text")
+    with bound_contextvars(origin="command"):
+        ours().info("backup.created")
+        ours().warning("odd")
+    (line,) = written("text").splitlines()
+    assert " odd " in line
+
+
+def setting(script: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of a script that logs as JSON."""
+    variables = {"DJANGO_SETTINGS_MODULE": "config.settings", "TVARR_LOGGING_FORMAT": "json"}
+    command = [sys.executable, "-c", f"import django\ndjango.setup()\n{script}"]
+    return command, os.environ | variables | {"TVARR_STORAGE_BASE_DIR": str(folder)}
+
+
+def printed(script: str, folder: Path) -> list[dict[str, Any]]:
+    """What a process logs, which may end in any way."""
+    command, environment = setting(script, folder)
+    done = subprocess.run(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_what_nobody_catches_is_told_in_the_same_form(tmp_path: Path) -> None:
+    (line,) = printed("raise KeyError('harbour')", tmp_path)
+    assert (line["level"], line["event"]) == ("critical", "process.failed")
+    assert "KeyError: 'harbour'" in line["exception"]
+
+
+def test_so_is_what_python_warns_of(tmp_path: Path) -> None:
+    (line,) = printed("import warnings\nwarnings.warn('harbour')", tmp_path)
+    assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+    assert "UserWarning: harbour" in line["event"]
+
+
+_GUNICORN = """
+from gunicorn.config import Config
+from config.gunicorn import Logger
+log = Logger(Config())
+log.exception("Error handling request %s %s", "GET", "/a?token=hunter2")
+log.warning("Invalid request from ip=192.0.2.7: Invalid HTTP request line: 'GET /b?token=hunter2'")
+"""
+
+
+def test_gunicorn_tells_of_requests_without_what_they_hold(tmp_path: Path) -> None:
+    assert [line["event"] for line in printed(_GUNICORN, tmp_path)] == [
+        "Error handling request GET /a",
+        "Invalid request from ip=192.0.2.7: Invalid HTTP request line: ...",
+    ]
+
+
+_WRITERS = """
+import os, structlog
+children = [os.fork() for _ in range(2)]
+for number in range(40):
+    structlog.get_logger("tvarr_backup").info("odd", text=str(os.getpid()) * 1200)
+if all(children):
+    for child in children:
+        os.waitpid(child, 0)
+"""
+
+
+def test_long_lines_of_several_processes_are_not_torn_where_the_reader_is_slow(tmp_path: Path) -> None:
+    read = b""
+    command, environment = setting(_WRITERS, tmp_path)
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, bufsize=0) as writers:
+        assert writers.stderr is not None
+        while block := writers.stderr.read(2000):
+            read += block
+            time.sleep(0.0002)
+    assert Counter(len(set(json.loads(line)["text"])) > 1 for line in read.splitlines()) == {True: 160}
+
+
+@pytest.mark.parametrize(("path", "told"), [("/readyz", False), ("/metrics", False), ("/admin/", True)])
+def test_what_health_checks_are_answered_does_not_fill_the_log(path: str, told: bool) -> None:
+    record = logging.makeLogRecord({"request": HttpRequest()})
+    record.request.path_info = path  # type: ignore[attr-defined]  # as Django does
+    assert WithoutHealth().filter(record) is told

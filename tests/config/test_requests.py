@@ -1,0 +1,77 @@
+"""The log of requests: who asks is in whatever is logged meanwhile, streams included, and in nothing later."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from structlog.contextvars import get_contextvars
+
+from config.logs import logging_settings
+from config.requests import RequestLog
+from tests.events import told
+from tests.factories import FilterFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def members(event: dict[str, Any]) -> dict[str, Any]:
+    """As they are written: functions are asked."""
+    return {name: value() if callable(value) else value for name, value in event.items()}
+
+
+def test_who_asks_through_the_api_is_told_with_a_stream_that_is_read_later(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.force_login(UserFactory.create(username="marit"))
+    caplog.set_level("INFO")
+    FilterFactory.create()
+    answer: Any = client.get("/api/v1/filters/export?all=true")
+    assert answer.status_code == 200
+    assert b"Harbour" in b"".join(answer.streaming_content)
+    (event,) = told(caplog, "export.made")
+    assert (event["origin"], event["user"]()) == ("api", "marit")
+
+
+def test_who_asks_in_the_admin_is_told(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.force_login(UserFactory.create(username="marit"))
+    caplog.set_level("DEBUG", "config.requests")
+    client.get(reverse("admin:index"), query_params={"token": "hunter2"})
+    event = members(told(caplog, "request.answered")[0])
+    assert 0 < event.pop("seconds") < 30
+    assert event == {
+        "level": "debug",
+        "event": "request.answered",
+        "origin": "web",
+        "user": "marit",
+        "method": "GET",
+        "path": "/admin/",
+        "status": 200,
+    }
+
+
+def test_nobody_is_looked_up_for_the_log(caplog: pytest.LogCaptureFixture, django_assert_num_queries: Any) -> None:
+    caplog.set_level("DEBUG", "config.requests")
+    with django_assert_num_queries(0):
+        Client().get("/nothing")
+        assert members(told(caplog, "request.answered")[0])["user"] is None
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_health_checks_are_not_told(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "config.requests")
+    Client().get(path)
+    assert told(caplog, "request.answered") == []
+
+
+def test_nothing_of_a_request_is_left_when_it_is_answered() -> None:
+    Client().get("/nothing")
+    assert get_contextvars() == {}
+
+
+def test_usually_requests_are_not_told() -> None:
+    assert logging_settings("INFO", "text")["root"]["level"] == "INFO"
+    assert not logging.getLogger(RequestLog.__module__).isEnabledFor(logging.DEBUG)

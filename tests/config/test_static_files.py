@@ -1,0 +1,61 @@
+"""The address of static files follows their content, and they are kept for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.templatetags.static import static
+from django.test import Client
+
+from config.static_files import mark_of
+
+pytestmark = pytest.mark.django_db  # Django closes connections after an answer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "css").mkdir()
+    (tmp_path / "css" / "app.css").write_text("main {}")
+    return tmp_path
+
+
+def kept(address: str) -> tuple[int, str]:
+    """Status, and what is said about keeping it."""
+    answer = Client().get(address)
+    answer.close()
+    return answer.status_code, answer.get("Cache-Control", "")
+
+
+def test_another_content_has_another_mark(folder: Path) -> None:
+    before = mark_of([folder])
+    assert mark_of([folder]) == before
+    (folder / "css" / "app.css").write_text("main {color: red}")
+    assert mark_of([folder]) != before
+
+
+def test_another_name_has_another_mark(folder: Path) -> None:
+    before = mark_of([folder])
+    (folder / "css" / "app.css").rename(folder / "css" / "page.css")
+    assert mark_of([folder]) != before
+
+
+def test_the_place_of_the_folder_and_the_age_of_its_files_mean_nothing(folder: Path, tmp_path: Path) -> None:
+    before = mark_of([folder])
+    (folder / "css" / "app.css").touch()
+    assert mark_of([folder.rename(tmp_path.parent / "elsewhere")]) == before
+
+
+def test_pages_name_files_by_the_mark_and_browsers_may_keep_them_for_ever() -> None:
+    address = static("css/app.css")
+    assert address == f"/static/{mark_of(settings.STATICFILES_DIRS)}/css/app.css"
+    assert kept(address) == (200, "max-age=315360000, public, immutable")
+
+
+def test_libraries_files_are_kept_too() -> None:
+    assert "immutable" in kept(static("django_htmx/htmx-2.min.js"))[1]
+
+
+def test_an_address_with_an_old_mark_is_no_file() -> None:
+    assert kept("/static/00000000/css/app.css") == (404, "")

@@ -1,0 +1,590 @@
+"""Whether all is well: what each check says, and of what."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+from django.db.backends.dummy import base as dummy
+from django_q.models import Schedule
+
+from tests.operations.elsewhere import queued, running
+from tests.tvarr_own import build_tvarr_database
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
+from tvarr_backup.backups.unfinished import Unfinished, remember
+from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
+from tvarr_backup.operations.heartbeat import Heartbeat
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.schedule import arm, change_settings
+from tvarr_backup.operations.track import create_operation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _worker(tmp_path: Path, settings: Any) -> Iterator[None]:
+    settings.STORAGE_BASE_DIR = tmp_path
+    with Heartbeat():
+        yield
+
+
+def said(subject: Subject, found: Health | None = None) -> tuple[str, str]:
+    """State and sentence of one check."""
+    return next((str(one.state), one.message) for one in (found or look()).checks if one.subject is subject)
+
+
+def make(folder: Path, ago: timedelta = timedelta(), **changes: Any) -> Backup:
+    """A backup of the test database, made so long ago."""
+    values: dict[str, Any] = {"kind": BackupKind.SCHEDULED, "now": datetime.now(UTC) - ago}
+    return create_backup(conf.live_database(), folder, conf.required_schema(), **values | changes)
+
+
+def rewrite(folder: Path, backup: Backup, **changes: Any) -> None:
+    (folder / backup.name.sidecar).write_bytes(encode_sidecar(backup.sidecar.with_changes(**changes)))
+
+
+def ended(state: OperationState, origin: Origin = Origin.SCHEDULE, **values: Any) -> None:
+    operation = create_operation(OperationKind.BACKUP, origin=origin, state=OperationState.RUNNING)
+    Operation.objects.filter(pk=operation.pk).update(state=state, finished_at=datetime.now(UTC), **values)
+
+
+def armed(due: timedelta) -> None:
+    """The next scheduled backup is due so far from now."""
+    arm()
+    Schedule.objects.update(next_run=datetime.now(UTC) + due)
+
+
+# --- All together ----------------------------------------------------------------------------------------------------
+
+
+def test_on_a_new_installation_all_is_well_before_its_first_backup() -> None:
+    found = look()
+    assert [(str(check.subject), str(check.state)) for check in found.checks] == [(one, "ok") for one in Subject]
+    assert found.state is State.OK
+
+
+def test_every_subject_has_one_check_whatever_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.rmdir()
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
+    monkeypatch.setitem(connections["tvarr"].settings_dict, "NAME", "file:/nowhere/tvarr.db?mode=rw")
+    assert [check.subject for check in look().checks] == list(Subject)
+
+
+def test_the_worst_counts(folder: Path) -> None:
+    ended(OperationState.FAILED, Origin.SCHEDULE, error="The disk is full.")
+    make(folder)
+    assert look().state is State.WARNING
+    make(folder, timedelta(days=3))
+    assert look().state is State.SICK
+
+
+def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    make(folder)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    look()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_looking_leaves_nothing_beside_a_database_at_rest(attached: Path, mode: str) -> None:
+    with closing(sqlite3.connect(attached)) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+    content, beside = attached.read_bytes(), sorted(attached.parent.iterdir())
+    look()
+    assert (attached.read_bytes(), sorted(attached.parent.iterdir())) == (content, beside)
+
+
+def test_what_a_killed_program_left_in_its_journal_is_left_there(attached: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(attached, isolation_level=None)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        writer.execute("UPDATE filters SET description = 'mine'")
+        for ending in ("", "-wal"):
+            shutil.copy(f"{attached}{ending}", tmp_path / f"killed.db{ending}")
+    before = [(tmp_path / f"killed.db{ending}").read_bytes() for ending in ("", "-wal")]
+    connections["tvarr"].settings_dict["NAME"] = f"file:{tmp_path}/killed.db?mode=rw"
+    assert said(Subject.TVARR)[0] == "ok"
+    assert [(tmp_path / f"killed.db{ending}").read_bytes() for ending in ("", "-wal")] == before
+
+
+def test_looking_waits_for_nobody_who_works_in_the_folder(folder: Path) -> None:
+    make(folder)
+    with work_in(folder):
+        began = time.monotonic()
+        assert look().state is State.OK
+        assert time.monotonic() - began < 2
+
+
+def test_a_folder_that_is_missing_is_not_made(folder: Path) -> None:
+    folder.rmdir()
+    assert said(Subject.FOLDER) == ("ok", f"The first backup will make the folder {folder}.")
+    assert not folder.exists()
+
+
+def test_it_is_json_data(folder: Path) -> None:
+    backup = make(folder)
+    operation = running(OperationKind.VERIFY)
+    data = json.loads(json.dumps(health_as_data(look())))
+    assert (data["state"], len(data["checks"])) == ("ok", len(Subject))
+    assert data["last_good_backup"] == {
+        "filename": backup.filename,
+        "kind": "scheduled",
+        "created_at": backup.sidecar.created_at.isoformat(),
+    }
+    assert data["running_operation"]["id"] == str(operation.pk)
+    assert (data["may_be_old_seconds"], data["overdue"], data["queued_operations"]) == (2 * 86400, False, 0)
+    assert min(data["free_bytes"].values()) > 0
+
+
+# --- Databases -------------------------------------------------------------------------------------------------------
+
+
+def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(folder)
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
+    found = look()
+    assert said(Subject.DEFAULT, found) == (
+        "sick",
+        "/nowhere/app.db does not exist. Bring it back, or run `manage.py prepare` to begin anew.",
+    )
+    for subject in (Subject.QUEUE, Subject.SCHEDULE):
+        assert said(subject, found) == (
+            "warning",
+            "This cannot be told while this program's own database cannot be used.",
+        )
+    assert said(Subject.LAST_BACKUP, found)[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "has none of our tables; run `manage.py prepare`"), (b"x" * 999, "is not an SQLite")]
+)
+def test_a_file_that_is_not_ours_is_told(
+    content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.db").write_bytes(content)
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))
+    state, sentence = said(Subject.DEFAULT)
+    assert state == "sick"
+    assert words in sentence
+
+
+def test_our_own_database_of_an_older_version_is_to_be_prepared(db: None) -> None:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0005_workers'")
+    assert said(Subject.DEFAULT) == ("sick", "It is not up to date with this version; run `manage.py prepare`.")
+
+
+def test_a_stored_schedule_that_is_none_is_told() -> None:
+    BackupSettings.objects.create(pk=1, cron="at tea time")
+    state, sentence = said(Subject.DEFAULT)
+    assert state == "warning"
+    assert sentence.startswith("A stored setting makes no sense, and counts as not set: cron “at tea time”")
+
+
+def test_tvarrs_own_database_is_attached(attached: Path) -> None:
+    assert said(Subject.TVARR) == ("ok", "It answers, and is tvarr's own, attached.")
+
+
+def locked(path: Path, mode: str) -> closing[sqlite3.Connection]:
+    """A connection that keeps all others out."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(f"PRAGMA journal_mode={mode}")
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    if mode == "WAL":
+        connection.execute("UPDATE filters SET description = 'mine'")
+        connection.execute("COMMIT")
+    return closing(connection)
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_a_database_that_others_have_locked_is_told_soon(attached: Path, mode: str) -> None:
+    with locked(attached, mode):
+        began = time.monotonic()
+        assert said(Subject.TVARR) == (
+            "sick",
+            f"{attached} is locked by another program, and cannot be read until that lets go.",
+        )
+        assert time.monotonic() - began < 8  # without a patience of its own it would be 20
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_one_that_is_being_written_to_is_not_sick(attached: Path, mode: str) -> None:
+    with closing(sqlite3.connect(attached, isolation_level=None)) as writer:
+        writer.execute(f"PRAGMA journal_mode={mode}")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE filters SET description = 'mine'")
+        assert said(Subject.TVARR)[0] == "ok"
+
+
+def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
+    with closing(sqlite3.connect(attached)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'filters'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with attached.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xaa" * size)
+    assert said(Subject.TVARR) == (
+        "sick",
+        f"{attached} cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+    )
+
+
+def test_one_file_for_both_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = conf.database_path("default")
+    monkeypatch.setitem(connections["tvarr"].settings_dict, "NAME", f"file:{ours}?mode=rw")
+    assert said(Subject.TVARR)[1].startswith("DATABASE_URL and TVARR_DATABASE_DSN are the same file")
+
+
+def test_tvarrs_own_database_in_the_place_of_ours_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_tvarr_database(tmp_path / "app.db")
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))
+    assert said(Subject.DEFAULT)[1].startswith("DATABASE_URL names tvarr's own database")
+
+
+class NotSqlite(dummy.DatabaseWrapper):
+    """A server of which nothing is asked here but an answer."""
+
+    vendor = display_name = "PostgreSQL"
+
+    def cursor(self) -> Any:
+        raise OperationalError("connection refused")
+
+
+def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    usual = connections["tvarr"]
+    connections["tvarr"] = NotSqlite(usual.settings_dict, "tvarr")
+    try:
+        found = look()
+    finally:
+        connections["tvarr"] = usual
+    assert said(Subject.TVARR, found) == ("sick", "tvarr's database does not answer; the log says why.")
+    assert "connection refused" in caplog.text
+    for subject in (Subject.SCHEDULE, Subject.LAST_BACKUP):
+        state, sentence = said(subject, found)
+        assert state == "ok"
+        assert "use pg_dump for PostgreSQL" in sentence
+
+
+# --- Worker and queue ------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_silent_is_missed(tmp_path: Path) -> None:
+    os.utime(tmp_path / "worker", (0, 0))
+    state, sentence = said(Subject.WORKER)
+    assert state == "sick"
+    assert "Start one with `manage.py worker`" in sentence
+
+
+def test_what_has_just_been_asked_for_may_wait() -> None:
+    operation = queued()
+    assert said(Subject.QUEUE) == ("ok", f"A backup waits since {operation.created_at:%Y-%m-%d %H:%M} UTC.")
+    assert look().queued == (operation,)
+
+
+def test_what_nobody_begins_is_told() -> None:
+    operation = queued()
+    since = datetime.now(UTC) - timedelta(minutes=6)
+    Operation.objects.filter(pk=operation.pk).update(created_at=since)
+    assert said(Subject.QUEUE) == (
+        "sick",
+        (
+            f"A backup waits since {since:%Y-%m-%d %H:%M} UTC, and nobody begins it. See that a worker runs, and what its log "
+            "says; or cancel what waits."
+        ),
+    )
+
+
+# --- The schedule ----------------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_is_told_with_its_next_time() -> None:
+    armed(timedelta(hours=3))
+    found = look()
+    assert found.next_run == Schedule.objects.get().next_run
+    assert said(Subject.SCHEDULE, found) == (
+        "ok",
+        f"Every day at 02:00 (UTC); the next is due {found.next_run:%Y-%m-%d %H:%M} UTC.",
+    )
+
+
+def test_before_the_worker_has_armed_it_the_next_time_is_that_of_the_timetable() -> None:
+    change_settings({"cron": "30 4 * * *"})
+    Schedule.objects.all().delete()
+    found = look()
+    assert found.next_run is not None
+    assert f"{found.next_run:%H:%M}" == "04:30"
+
+
+def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
+    change_settings({"enabled": False})
+    make(folder, timedelta(days=900))
+    found = look()
+    assert found.state is State.OK
+    assert (found.next_run, found.may_be_old) == (None, None)
+    assert said(Subject.SCHEDULE, found)[1] == "Scheduled backups are off."
+    assert "scheduled backups are off, so none is expected" in said(Subject.LAST_BACKUP, found)[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "values", "words"),
+    [
+        (OperationState.FAILED, {"error": "The disk is full."}, "failed: The disk is full. The next is due "),
+        (
+            OperationState.INTERRUPTED,
+            {"message": "It was stopped."},
+            "was interrupted: It was stopped. The next is due ",
+        ),
+    ],
+)
+def test_a_scheduled_backup_that_came_to_nothing_is_told_with_its_reason(
+    folder: Path, state: OperationState, values: dict[str, Any], words: str
+) -> None:
+    make(folder)
+    ended(state, **values)
+    was, sentence = said(Subject.SCHEDULE)
+    assert was == "warning"
+    assert words in sentence
+
+
+@pytest.mark.parametrize("state", [OperationState.SUCCEEDED, OperationState.ATTENTION, OperationState.CANCELLED])
+def test_after_any_other_end_the_schedule_is_well(state: OperationState) -> None:
+    ended(OperationState.FAILED, error="The disk is full.")
+    ended(state)
+    assert said(Subject.SCHEDULE)[0] == "ok"
+
+
+def test_a_backup_by_hand_that_failed_says_nothing_of_the_schedule() -> None:
+    ended(OperationState.FAILED, Origin.WEB, error="The disk is full.")
+    assert said(Subject.SCHEDULE)[0] == "ok"
+
+
+def test_a_backup_may_begin_a_little_late() -> None:
+    armed(-timedelta(minutes=4))
+    found = look()
+    assert (found.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
+
+
+@pytest.mark.parametrize("handed_out", [False, True])
+def test_one_that_has_not_begun_by_then_is_overdue(handed_out: bool) -> None:
+    armed(-timedelta(minutes=6))
+    Schedule.objects.update(repeats=0 if handed_out else 1)
+    found = look()
+    assert found.is_overdue
+    assert said(Subject.SCHEDULE, found)[0] == "warning"
+    assert "has not begun: see that a worker runs" in said(Subject.SCHEDULE, found)[1]
+
+
+def test_one_that_waits_for_something_else_says_so() -> None:
+    armed(-timedelta(minutes=6))
+    running(OperationKind.VERIFY)
+    assert said(Subject.SCHEDULE)[1].endswith("has not begun: a check is running.")
+
+
+# --- The last good backup --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "hours", "state"),
+    [
+        ({}, 47, "ok"),
+        ({}, 49, "sick"),
+        ({"cron": "0 */6 * * *"}, 11, "ok"),
+        ({"cron": "0 */6 * * *"}, 13, "sick"),
+        ({"cron": "30 4 * * SUN"}, 13 * 24, "ok"),
+        ({"cron": "30 4 * * SUN"}, 15 * 24, "sick"),
+    ],
+)
+def test_it_may_be_twice_as_old_as_the_interval(folder: Path, values: dict[str, Any], hours: int, state: str) -> None:
+    change_settings(values)
+    make(folder, timedelta(hours=hours))
+    assert said(Subject.LAST_BACKUP)[0] == state
+
+
+def test_one_that_is_too_old_is_told_with_its_age_and_what_is_allowed(folder: Path) -> None:
+    backup = make(folder, timedelta(hours=49))
+    assert said(Subject.LAST_BACKUP) == (
+        "sick",
+        (
+            f"The last good backup is of {backup.sidecar.created_at:%Y-%m-%d %H:%M} UTC, 2 days and 1 hour ago; by the "
+            "schedule it may be 2 days old. `manage.py backup create` makes one, or says what stands in the way."
+        ),
+    )
+
+
+@pytest.mark.parametrize("kind", [BackupKind.MANUAL, BackupKind.SCHEDULED, BackupKind.PRE_RESTORE])
+def test_every_copy_of_the_live_database_counts(folder: Path, kind: BackupKind) -> None:
+    make(folder, timedelta(days=3))
+    newest = make(folder, kind=kind)
+    found = look()
+    assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (newest, "ok")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": BackupKind.UPLOADED},
+        {"imported": True},
+        {"checked": None},
+        {"checked": Checked(CheckLevel.FULL, datetime(2026, 1, 1, tzinfo=UTC), ("It is damaged.",))},
+    ],
+    ids=["uploaded", "imported", "not checked", "damaged"],
+)
+def test_what_comes_from_elsewhere_or_has_not_passed_its_check_does_not_count(
+    folder: Path, changes: dict[str, Any]
+) -> None:
+    old = make(folder, timedelta(days=3))
+    rewrite(folder, make(folder), **changes)
+    found = look()
+    assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (old, "sick")
+
+
+def test_the_newest_is_told_by_its_number_whatever_the_clock_said(folder: Path) -> None:
+    make(folder)
+    rewound = make(folder, timedelta(days=3))
+    assert look().last_good == rewound
+
+
+def test_one_that_is_dated_in_the_future_is_no_comfort(folder: Path) -> None:
+    make(folder, -timedelta(days=400))
+    state, sentence = said(Subject.LAST_BACKUP)
+    assert state == "warning"
+    assert "which is still to come: set the clock" in sentence
+
+
+def test_without_one_it_is_well_until_the_first_is_overdue() -> None:
+    armed(timedelta(hours=3))
+    state, sentence = said(Subject.LAST_BACKUP)
+    assert state == "ok"
+    assert sentence.startswith("There is no backup yet; the first is due ")
+    armed(-timedelta(minutes=6))
+    assert said(Subject.LAST_BACKUP) == (
+        "sick",
+        (
+            "There is no good backup, though one was due by the schedule. `manage.py backup create` makes one, or says what "
+            "stands in the way."
+        ),
+    )
+
+
+def test_without_one_after_a_scheduled_run_something_is_wrong() -> None:
+    ended(OperationState.SUCCEEDED)
+    assert said(Subject.LAST_BACKUP)[0] == "sick"
+
+
+def test_without_one_though_there_were_some_is_worth_a_look() -> None:
+    ended(OperationState.SUCCEEDED, Origin.WEB)
+    state, sentence = said(Subject.LAST_BACKUP)
+    assert state == "warning"
+    assert sentence.startswith("There is no good backup any more, though backups were made.")
+
+
+# --- The folder ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_has_gone_is_missed(folder: Path) -> None:
+    ended(OperationState.SUCCEEDED)
+    folder.rmdir()
+    assert said(Subject.FOLDER) == (
+        "sick",
+        f"The backup folder {folder} is not there any more, though backups were made. Is its disk mounted?",
+    )
+
+
+@pytest.mark.parametrize("what", ["nowhere/backups", "file", "loop", "link"])
+def test_what_can_be_no_backup_folder_is_told(what: str, tmp_path: Path, settings: Any) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to("nowhere")
+    settings.BACKUP_DIRECTORY = tmp_path / what
+    found = look()
+    assert said(Subject.FOLDER, found)[0] == "sick"
+    assert said(Subject.FOLDER, found)[1].startswith(f"The backup folder {tmp_path / what} cannot be ")
+    for subject in (Subject.LAST_BACKUP, Subject.BACKUPS, Subject.RESTORE):
+        assert said(subject, found) == ("warning", "This cannot be told while the backup folder cannot be read.")
+
+
+def test_backups_that_cannot_be_relied_on_are_named(folder: Path) -> None:
+    damaged, broken, good = make(folder), make(folder), make(folder)
+    rewrite(
+        folder,
+        damaged,
+        checked=Checked(CheckLevel.FULL, datetime(2026, 1, 1, tzinfo=UTC), ("Its checksum is another.",)),
+    )
+    (folder / broken.name.sidecar).unlink()
+    state, sentence = said(Subject.BACKUPS)
+    assert state == "warning"
+    assert f"{damaged.filename} is damaged" in sentence
+    assert f"{broken.filename} is broken (its description {broken.name.sidecar} is missing)" in sentence
+    assert good.filename not in sentence
+
+
+def test_of_many_only_some_are_named(folder: Path) -> None:
+    for second in range(9):
+        (folder / f"tvarr-backup-2026-01-01T00-00-0{second}.db.gz").touch()
+    sentence = said(Subject.BACKUPS)[1]
+    assert sentence.count(" is broken ") == 3
+    assert "; and 6 more." in sentence
+
+
+def unfinished(folder: Path) -> None:
+    (folder / ".work").mkdir(exist_ok=True)
+    remember(folder / ".work", Unfinished(7, "/live/tvarr.db", "tvarr-backup-a.db.gz", "b", "2026-01-01T00:00:00Z"))
+
+
+def test_a_restore_that_broke_off_is_told(folder: Path) -> None:
+    unfinished(folder)
+    assert said(Subject.RESTORE) == (
+        "warning",
+        (
+            "The restore of tvarr-backup-a.db.gz was not finished. `manage.py backup recover` settles it, or says what stands in "
+            "the way; what was there before is kept until then."
+        ),
+    )
+
+
+def test_one_that_is_under_way_is_no_matter(folder: Path) -> None:
+    unfinished(folder)
+    running(OperationKind.RESTORE)
+    assert said(Subject.RESTORE) == ("ok", "tvarr-backup-a.db.gz is being restored.")
+
+
+def test_something_else_under_way_does_not_hide_it(folder: Path) -> None:
+    unfinished(folder)
+    running(OperationKind.VERIFY)
+    assert said(Subject.RESTORE)[0] == "warning"
+
+
+def test_the_room_asked_for_is_that_of_a_backup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 64 * 2**20)
+    state, sentence = said(Subject.FOLDER)
+    assert state == "sick"
+    assert sentence.startswith("The backup needs about 67.")
+    assert sentence.endswith("; there are 67.1 MB. Make room, or name another folder.")
+
+
+def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
+    backup = make(folder)
+    for number in range(500):
+        name = f"tvarr-backup-2026-01-01T{number // 60:02}-{number % 60:02}-00"
+        os.link(folder / backup.filename, folder / f"{name}.db.gz")
+        (folder / f"{name}.meta.json").write_bytes(encode_sidecar(backup.sidecar.with_changes(seq=number + 2)))
+    began = time.process_time()
+    assert look().listing is not None
+    assert time.process_time() - began < 0.5

@@ -1,0 +1,57 @@
+"""Behind a proxy that holds the certificate: what is believed of it, and of nobody else."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.parse
+
+import pytest
+
+from tests.installation import Installation
+from tests.test_wheel import serving
+from tests.ups import Up
+
+HTTPS = {"X-Forwarded-Proto": "https"}
+
+
+@pytest.fixture
+def service(prepared: Installation) -> Installation:
+    """As docs/deploy.md says it is set up."""
+    prepared.environment |= {"ALLOWED_HOSTS": "backup.example,127.0.0.1"}
+    return prepared
+
+
+def sign_in_from_a_page_with_tls(up: Up, headers: dict[str, str]) -> int:
+    """The status of a form that a browser sends from https://backup.example; 200 shows it again, 403 refuses it."""
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
+    headers = headers | {"Host": "backup.example"}
+    connection.request("GET", "/sign-in/", headers=headers)
+    page = connection.getresponse()
+    (token,) = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
+    cookie = page.headers["Set-Cookie"].partition(";")[0]
+    headers |= {"Cookie": cookie, "Origin": "https://backup.example", "Referer": "https://backup.example/sign-in/"}
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    form = urllib.parse.urlencode({"csrfmiddlewaretoken": token, "username": "nobody", "password": "nothing"})
+    connection.request("POST", "/sign-in/", form, headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_a_proxy_on_the_same_machine_is_believed_that_it_was_reached_by_https(service: Installation) -> None:
+    with serving(service) as up:
+        assert sign_in_from_a_page_with_tls(up, HTTPS) == 200
+        assert sign_in_from_a_page_with_tls(up, {}) == 403
+
+
+def test_others_are_not(service: Installation) -> None:
+    service.environment["FORWARDED_ALLOW_IPS"] = "192.0.2.7"
+    with serving(service) as up:
+        assert sign_in_from_a_page_with_tls(up, HTTPS) == 403
+
+
+def test_where_the_proxy_does_not_say_it_the_origin_can_be_named(service: Installation) -> None:
+    service.environment["CSRF_TRUSTED_ORIGINS"] = "https://backup.example"
+    with serving(service) as up:
+        assert sign_in_from_a_page_with_tls(up, {}) == 200

@@ -1,0 +1,37 @@
+"""Somebody who is signed in and may do what a test names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from tests.factories import UserFactory
+from tvarr_backup import conf
+
+SignIn = Callable[..., Client]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, settings: Any) -> Path:
+    """A backup folder of its own."""
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture
+def signed_in(db: None) -> SignIn:
+    """Signs somebody of a group in: Viewer, Operator or Administrator; "" is of none."""
+
+    def sign_in(group: str = "Administrator") -> Client:
+        user = UserFactory.create(is_superuser=False, is_staff=False)
+        user.groups.set(Group.objects.filter(name=group))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in

@@ -1,0 +1,206 @@
+"""Signing in and out, the own password, and the own tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from knox.models import get_token_model
+
+from tests.admin.pages import messages_of, text_of
+from tests.factories import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "wharf-lantern-41"
+OTHER = "quay-barometer-62"
+
+
+@pytest.fixture
+def user() -> User:
+    made: User = UserFactory.create(username="marit", is_superuser=False, is_staff=False)
+    made.set_password(PASSWORD)
+    made.save()
+    return made
+
+
+@pytest.fixture
+def signed_in(user: User, client: Client) -> Client:
+    client.force_login(user)
+    return client
+
+
+def sign_in(client: Client, password: str = PASSWORD, **more: str) -> Any:
+    return client.post("/sign-in/", {"username": "marit", "password": password, **more})
+
+
+# --- Signing in ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_asked_to_sign_in_and_comes_where_they_wanted_to_go(client: Client, user: User) -> None:
+    answer: Any = client.get("/history/")
+    assert answer.url == "/sign-in/?next=/history/"
+    assert sign_in(client, next="/history/").url == "/history/"
+
+
+def test_nobody_is_led_to_another_site(client: Client, user: User) -> None:
+    assert sign_in(client, next="https://evil.example/").url == "/"
+
+
+def test_a_wrong_password_says_so_and_keeps_the_name(client: Client, user: User) -> None:
+    page = sign_in(client, "wrong")
+    assert page.status_code == 200
+    assert "Please enter a correct username and password." in text_of(page)
+    assert 'value="marit"' in page.content.decode()
+    assert "wrong" not in page.content.decode()
+
+
+def test_too_many_wrong_passwords_say_for_how_long(client: Client, user: User) -> None:
+    for _ in range(5):
+        page = sign_in(client, "wrong")
+    assert page.status_code == 429
+    assert "Too many wrong passwords for this name from this address; try again in 15 minutes." in text_of(page)
+    assert sign_in(client).status_code == 429
+
+
+def test_where_the_first_password_is_stands_there_until_it_is_changed(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.INITIAL_PASSWORD_PATH = tmp_path / "initial-password"
+    assert "For the first time" not in text_of(client.get("/sign-in/"))
+    settings.INITIAL_PASSWORD_PATH.write_text(PASSWORD)
+    text = text_of(client.get("/sign-in/"))
+    assert "For the first time" in text
+    assert str(tmp_path) not in text
+
+
+def test_whoever_is_signed_in_already_goes_on(signed_in: Client) -> None:
+    answer: Any = signed_in.get("/sign-in/?next=/account/")
+    assert answer.url == "/account/"
+
+
+def test_the_admins_own_page_to_sign_in_leads_to_ours(client: Client) -> None:
+    answer: Any = client.get("/admin/operations/backup/", follow=True)
+    assert answer.redirect_chain[-1][0] == "/sign-in/?next=/admin/operations/backup/"
+
+
+def test_who_may_not_see_the_admin_is_told_so_and_not_sent_in_circles(signed_in: Client) -> None:
+    answer: Any = signed_in.get("/admin/", follow=True)
+    assert answer.status_code == 403
+    assert "You are not allowed to do this." in text_of(answer)
+
+
+def test_signing_out_takes_a_form_and_leads_to_the_sign_in(signed_in: Client) -> None:
+    assert signed_in.get("/sign-out/").status_code == 405
+    answer: Any = signed_in.post("/sign-out/")
+    assert answer.url == "/sign-in/"
+    assert signed_in.get("/account/").status_code == 302
+
+
+# --- The password ----------------------------------------------------------------------------------------------------
+
+
+def change_password(client: Client, old: str = PASSWORD, new: str = OTHER, again: str = OTHER) -> Any:
+    return client.post("/account/password/", {"old_password": old, "new_password1": new, "new_password2": again})
+
+
+def test_a_new_password_counts_and_the_session_goes_on(signed_in: Client, user: User) -> None:
+    answer = change_password(signed_in)
+    assert answer.url == "/account/"
+    assert messages_of(answer) == [
+        "Your password is changed. Tokens are not: revoke those that you do not trust.",
+    ]
+    assert signed_in.get("/account/").status_code == 200
+    assert sign_in(Client(), OTHER).status_code == 302
+
+
+def test_a_new_password_ends_other_sessions(signed_in: Client, user: User) -> None:
+    other = Client()
+    other.force_login(user)
+    change_password(signed_in)
+    assert other.get("/account/").status_code == 302
+
+
+def test_the_administrators_new_password_deletes_the_file_with_the_first(
+    client: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.ADMIN_USERNAME = "marit"
+    settings.INITIAL_PASSWORD_PATH = tmp_path / "initial-password"
+    settings.INITIAL_PASSWORD_PATH.write_text(PASSWORD)
+    client.force_login(User.objects.create_user("marit", password=PASSWORD))
+    change_password(client, new="short", again="short")
+    assert settings.INITIAL_PASSWORD_PATH.exists()
+    change_password(client)
+    assert not settings.INITIAL_PASSWORD_PATH.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"old": "wrong"}, "Your old password was entered incorrectly."),
+        ({"again": "quay-barometer-63"}, "The two password fields didn’t match."),
+        ({"new": "4711", "again": "4711"}, "This password is too short."),
+        ({"new": "marit", "again": "marit"}, "The password is too similar to the username."),
+    ],
+)
+def test_a_password_that_will_not_do_is_refused(signed_in: Client, given: dict[str, str], sentence: str) -> None:
+    page = change_password(signed_in, **given)
+    assert page.status_code == 200
+    assert sentence in text_of(page)
+    assert sign_in(Client()).status_code == 302
+
+
+# --- Tokens ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_and_works(signed_in: Client) -> None:
+    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": ""})
+    secret = page.context["secret"]
+    assert secret in text_of(page)
+    assert "no-store" in page["Cache-Control"]
+    assert secret not in text_of(signed_in.get("/account/"))
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert Client().get("/api/v1/backups", headers=bearer).status_code == 403  # known, and of no group
+
+
+def test_sent_again_it_makes_no_second_token(signed_in: Client) -> None:
+    for _ in range(2):
+        page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": "30d"})
+    assert get_token_model().objects.count() == 1
+    assert page.context["secret"] == ""
+    assert "Harbour script" in text_of(page)
+    assert page.context["form"].non_field_errors()
+
+
+@pytest.mark.parametrize("lifetime", ["soon", "0h", "3 days"])
+def test_a_lifetime_that_makes_no_sense_is_refused_and_nothing_typed_is_lost(signed_in: Client, lifetime: str) -> None:
+    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": lifetime})
+    assert lifetime in text_of(page)
+    assert 'value="Harbour script"' in page.content.decode()
+    assert not get_token_model().objects.exists()
+
+
+def test_a_revoked_token_is_gone(signed_in: Client) -> None:
+    secret = signed_in.post("/account/", {"name": "Harbour script"}).context["secret"]
+    answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
+    assert answer.url == "/account/"
+    assert messages_of(answer) == ["The token “Harbour script” is revoked: nobody can use it any more."]
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert Client().get("/api/v1/backups", headers=bearer).status_code == 401
+
+
+def test_revoked_twice_it_is_told_that_it_was_gone(signed_in: Client) -> None:
+    answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
+    assert messages_of(answer) == ["You have no token “Harbour script” any more; nothing was done."]
+
+
+def test_nobody_can_revoke_anothers(signed_in: Client) -> None:
+    other = Client()
+    other.force_login(UserFactory.create(username="joran"))
+    other.post("/account/", {"name": "Joran's"})
+    assert "Joran's" not in text_of(signed_in.get("/account/"))
+    signed_in.post("/account/tokens/revoke/", {"name": "Joran's"})
+    assert get_token_model().objects.count() == 1

@@ -1,0 +1,499 @@
+"""The pages of the backups: the list, one of them, its note and protection, deleting, downloading."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.web.backup_parts import (
+    NO_BACKUP,
+    administrator,
+    client_of,
+    described,
+    make,
+    messages_on,
+    present,
+    text_of,
+)
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.lock import backup_lock
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.operations import observe
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.track import create_operation
+
+pytestmark = pytest.mark.django_db
+
+HOME = "/"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    return administrator()
+
+
+def address(name: str, backup: Any) -> str:
+    return reverse(name, args=[backup if isinstance(backup, str) else backup.filename])
+
+
+def bad(folder: Path, backup: Any) -> None:
+    described(folder, backup, checked=Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",)))
+
+
+# --- The list --------------------------------------------------------------------------------------------------------
+
+
+def test_the_empty_page_says_when_the_first_one_comes_and_where_to_bring_one(client: Client) -> None:
+    text = text_of(client.get(HOME))
+    assert "No backups yet. The first automatic one runs " in text
+    assert ", 02:00 UTC" in text
+    assert "Make one now, it takes a few seconds." in text
+    assert reverse("upload") in client.get(HOME).content.decode()
+
+
+def test_without_a_schedule_the_empty_page_promises_nothing(client: Client, settings: Any) -> None:
+    settings.BACKUP_SCHEDULE_ENABLED = False
+    assert "No backups yet. Automatic backups are off." in text_of(client.get(HOME))
+
+
+def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, folder: Path) -> None:
+    make(folder, kind=BackupKind.SCHEDULED)
+    newest = make(folder, note="before the new provider")
+    protect_backup(folder, newest.filename, protected=True)
+    text = text_of(client.get(HOME))
+    assert "Manual before the new provider under 0.1 MB tvarr-backup 0.1.0 Checked, protected" in text
+    assert text.index("Manual before") < text.index("Automatic under")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"checked": None}, "Not checked"),
+        ({"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("torn",))}, "Damaged"),
+        ({"schema": "tvarr 999"}, "Made by a newer version"),
+        ({"kind": BackupKind.PRE_RESTORE}, "Before restore"),
+        ({"kind": BackupKind.UPLOADED}, "Uploaded"),
+    ],
+)
+def test_states_and_kinds_are_words(client: Client, folder: Path, changes: dict[str, Any], words: str) -> None:
+    described(folder, make(folder), **changes)
+    assert words in text_of(client.get(HOME))
+
+
+def test_what_goes_with_the_next_clean_up_says_so_in_the_list(client: Client, folder: Path, settings: Any) -> None:
+    settings.BACKUP_RETENTION = 1
+    for _ in range(2):
+        make(folder, kind=BackupKind.SCHEDULED)
+    assert text_of(client.get(HOME)).count("goes with the next clean-up") == 1
+
+
+def test_broken_and_foreign_files_are_told_and_left_alone(client: Client, folder: Path) -> None:
+    (folder / NO_BACKUP).write_bytes(b"half")
+    for name in ("holiday.jpg", "notes.txt", "list.m3u"):
+        (folder / name).touch()
+    text = text_of(client.get(HOME))
+    assert f"{NO_BACKUP} : its description" in text
+    assert "3 files here are not our backups and are left alone." in text
+    assert "holiday.jpg" in text
+
+
+def many(folder: Path, number: int) -> None:
+    """One real backup, and so many more automatic ones as far as the list looks."""
+    first = make(folder)
+    for day in range(number):
+        made = datetime(2024, 1, 1, 2, tzinfo=UTC) + timedelta(days=day)
+        archive = folder / f"{made:tvarr-backup-%Y-%m-%dT%H-%M-%S}.db.gz"
+        archive.hardlink_to(folder / first.filename)
+        changed = type(first)(archive.name, first.sidecar)
+        described(folder, changed, kind=BackupKind.SCHEDULED, created_at=made, seq=100 + day)
+
+
+def test_five_hundred_are_in_pages_and_chosen_by_kind(client: Client, folder: Path) -> None:
+    many(folder, 499)
+    first = client.get(HOME)
+    assert first.content.count(b'name="name"') == 25
+    assert "Page 1 of 20" in text_of(first)
+    assert "All (500)" in text_of(first)
+    assert "Page 20 of 20" in text_of(client.get(HOME, {"kind": "scheduled", "page": "20"}))
+    assert client.get(HOME, {"kind": "manual"}).content.count(b'name="name"') == 1
+
+
+def test_the_number_of_queries_does_not_grow_with_the_backups(client: Client, folder: Path) -> None:
+    make(folder)
+    with CaptureQueriesContext(connection) as few:
+        client.get(HOME)
+    many(folder, 60)
+    with CaptureQueriesContext(connection) as more:
+        client.get(HOME)
+    assert len(more) == len(few) == 14, [query["sql"] for query in few]
+
+
+@pytest.mark.parametrize("query", [{"page": "x"}, {"page": "999"}, {"page": "-1"}, {"kind": "nonsense"}])
+def test_a_page_that_is_not_there_is_the_nearest(client: Client, folder: Path, query: dict[str, str]) -> None:
+    make(folder)
+    assert "Manual" in text_of(client.get(HOME, query))
+
+
+def test_a_folder_that_cannot_be_used_is_told_on_the_card(client: Client, tmp_path: Path, settings: Any) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path / "missing" / "backups"
+    text = text_of(client.get(HOME))
+    assert "Needs your attention" in text
+    assert "backups cannot be made: the folder above it does not exist, or cannot be written to." in text
+
+
+def test_another_database_is_backed_up_by_its_own_means(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections["tvarr"], "vendor", "postgresql")
+    response = client.get(HOME)
+    assert response.status_code == 409
+    assert "pg_dump" in text_of(response)
+
+
+# --- The card on top -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is there; a real one would do what the tests only ask for."""
+    monkeypatch.setattr(observe, "worker_seems_alive", lambda: True)
+
+
+def test_the_card_says_that_all_is_well_and_what_there_is(client: Client, folder: Path, worker: None) -> None:
+    made = make(folder)
+    text = text_of(client.get(HOME))
+    assert "All is well Last good backup:" in text
+    assert ", checked. Next:" in text
+    assert "1 backup, under 0.1 MB in all; " in text
+    assert f"{folder} Copy" in text
+    assert "Same disk as the database: keep a second copy elsewhere." in text
+    assert made.filename not in text.partition("All backups")[0]
+
+
+def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> None:
+    text = text_of(client.get(HOME))
+    assert "No backup yet Next:" in text
+    assert "0 backups" in text
+
+
+def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path) -> None:
+    described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
+    response = client.get(HOME)
+    text = text_of(response)
+    assert "Needs your attention No worker seems to run" in text
+    assert "9 days ago; by the schedule it may be 2 days old." in text
+    assert "<code>manage.py worker</code>" in response.content.decode()
+
+
+def test_without_a_schedule_the_card_says_so(client: Client, folder: Path, worker: None, settings: Any) -> None:
+    settings.BACKUP_SCHEDULE_ENABLED = False
+    make(folder)
+    assert "Automatic backups are off." in text_of(client.get(HOME))
+
+
+def test_who_may_not_restore_is_not_told_the_folder(folder: Path, worker: None) -> None:
+    make(folder)
+    assert str(folder) not in client_of("view_backup").get(HOME).content.decode()
+
+
+def test_the_sizes_are_drawn_from_the_oldest_to_the_newest(client: Client, folder: Path, worker: None) -> None:
+    first, second = make(folder), make(folder)
+    described(folder, first, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert b"<polyline" in client.get(HOME).content
+    (folder / second.filename).unlink()
+    assert b"<polyline" not in client.get(HOME).content
+
+
+# --- Backing up ------------------------------------------------------------------------------------------------------
+
+
+def test_back_up_now_leads_to_the_operation(client: Client) -> None:
+    response = client.post(reverse("create-backup"), {"note": " now "})
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.arguments) == ("backup", "queued", {"note": "now"})
+    assert response["Location"] == reverse("operation", args=[operation.pk])
+
+
+def test_a_double_click_backs_up_once_and_leads_to_the_same_page(client: Client) -> None:
+    first, second = (client.post(reverse("create-backup"), {"note": ""}) for _ in range(2))
+    assert first["Location"] == second["Location"]
+    assert Operation.objects.count() == 1
+
+
+def test_what_somebody_else_has_asked_for_is_told(client: Client) -> None:
+    client.post(reverse("create-backup"))
+    response = administrator().post(reverse("create-backup"))
+    assert response["Location"] == HOME
+    assert messages_on(client, response).startswith("A backup waits since ")
+    assert Operation.objects.count() == 1
+
+
+def test_a_note_of_two_lines_is_refused(client: Client) -> None:
+    response = client.post(reverse("create-backup"), {"note": "one\ntwo"})
+    assert "one line of text" in messages_on(client, response)
+    assert not Operation.objects.exists()
+
+
+def test_the_result_stays_until_it_is_dismissed(client: Client, folder: Path) -> None:
+    make(folder)
+    client.post(reverse("create-backup"))
+    operation = Operation.objects.get()
+    Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
+    for _ in range(2):
+        assert "Not backed up The disk is full." in text_of(client.get(HOME))
+    assert "The disk is full." not in text_of(administrator().get(HOME))
+    client.post(reverse("dismiss-operation", args=[operation.pk]))
+    assert "The disk is full." not in text_of(client.get(HOME))
+
+
+def test_one_thing_alone_asks_each_second_and_only_while_something_runs(client: Client) -> None:
+    assert b"every 1s" not in client.get(HOME).content
+    client.post(reverse("create-backup"))
+    pages = [HOME, reverse("operation", args=[Operation.objects.get().pk]), reverse("history")]
+    assert [client.get(page).content.count(b"every 1s") for page in pages] == [1, 1, 1]
+
+
+# --- One -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_shows_what_is_in_it_beside_what_is_live_now(client: Client, folder: Path) -> None:
+    made = make(folder, note="the good one")
+    described(folder, made, table_counts={"filters": 1006, "channels": 3, "old_things": 2})
+    text = text_of(client.get(address("backup", made)))
+    assert "filters 8 1,006 +998 rows" in text
+    assert "channels 0 3 +3 rows old things not there 2 not there now" in text
+    assert made.sidecar.checksum in text
+    assert "Kept: clean-ups remove automatic backups only" in text
+    assert 'value="the good one"' in client.get(address("backup", made)).content.decode()
+
+
+def test_one_says_what_becomes_of_it(client: Client, folder: Path, settings: Any) -> None:
+    settings.BACKUP_RETENTION = 1
+    old, new = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
+    assert "Will be removed by the next clean-up" in text_of(client.get(address("backup", old)))
+    assert "Kept: within the limits of the schedule" in text_of(client.get(address("backup", new)))
+    protect_backup(folder, old.filename, protected=True)
+    assert "Kept: protected" in text_of(client.get(address("backup", old)))
+
+
+def test_one_that_is_damaged_says_what_was_found(client: Client, folder: Path) -> None:
+    made = make(folder)
+    bad(folder, made)
+    assert "Its last check found that it cannot be relied on: A page is torn." in text_of(
+        client.get(address("backup", made))
+    )
+
+
+@pytest.mark.parametrize("name", ["backup", "restore", "download-backup"])
+@pytest.mark.parametrize("filename", [NO_BACKUP, "..", "passwd", "a" * 300])
+def test_what_is_not_there_is_not_found(client: Client, name: str, filename: str) -> None:
+    assert client.get(address(name, filename)).status_code == 404
+
+
+def test_a_broken_one_says_why(client: Client, folder: Path) -> None:
+    (folder / NO_BACKUP).write_bytes(b"half")
+    response = client.get(address("backup", NO_BACKUP))
+    assert response.status_code == 409
+    assert f"{NO_BACKUP} cannot be used: its description" in text_of(response)
+
+
+def test_a_note_is_changed(client: Client, folder: Path) -> None:
+    made = make(folder)
+    response = client.post(address("backup-note", made), {"note": "the good one", "mark": made.mark})
+    assert messages_on(client, response) == "The note is changed."
+    assert find_backup(folder, made.filename).sidecar.note == "the good one"
+
+
+def test_a_note_that_somebody_else_has_changed_meanwhile_stays(client: Client, folder: Path) -> None:
+    made = make(folder)
+    protect_backup(folder, made.filename, note="theirs")
+    response = client.post(address("backup-note", made), {"note": "mine", "mark": made.mark})
+    assert "has been changed since it was looked at" in messages_on(client, response)
+    assert find_backup(folder, made.filename).sidecar.note == "theirs"
+
+
+def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path) -> None:
+    made = make(folder)
+    response = client.post(address("backup-note", made), {"note": "x" * 501})
+    assert "The note has 501 characters; allowed are 500." in messages_on(client, response)
+
+
+def test_protection_is_set_and_lifted(client: Client, folder: Path) -> None:
+    made = make(folder)
+    response = client.post(address("protect-backup", made), {"protected": "true"})
+    assert "is protected: neither clean-ups nor a deletion touch it." in messages_on(client, response)
+    assert find_backup(folder, made.filename).sidecar.protected
+    client.post(address("protect-backup", made), {"protected": "false"})
+    assert not find_backup(folder, made.filename).sidecar.protected
+
+
+def test_a_change_of_one_that_is_gone_or_in_use_is_told(client: Client, folder: Path) -> None:
+    response = client.post(address("protect-backup", NO_BACKUP), {"protected": "true"})
+    assert f"There is no backup '{NO_BACKUP}'." in messages_on(client, response)
+    made = make(folder)
+    with backup_lock(folder):
+        response = client.post(address("protect-backup", made), {"protected": "true"})
+    assert "at work in" in messages_on(client, response)
+
+
+def test_one_is_verified_by_the_worker(client: Client, folder: Path) -> None:
+    made = make(folder)
+    client.post(address("verify-backup", made))
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.arguments) == ("verify", {"filenames": [made.filename]})
+
+
+def test_one_is_downloaded_whole_and_in_part(client: Client, folder: Path) -> None:
+    made = make(folder)
+    content = (folder / made.filename).read_bytes()
+    whole: Any = client.get(address("download-backup", made))
+    assert b"".join(whole.streaming_content) == content
+    assert whole["Content-Disposition"] == f'attachment; filename="{made.filename}"'
+    part: Any = client.get(address("download-backup", made), headers={"Range": "bytes=100-"})
+    assert (part.status_code, b"".join(part.streaming_content)) == (206, content[100:])
+    beyond = client.get(address("download-backup", made), headers={"Range": "bytes=99999999-"})
+    assert (beyond.status_code, beyond["Content-Range"]) == (416, f"bytes */{len(content)}")
+
+
+# --- Deleting --------------------------------------------------------------------------------------------------------
+
+DELETE = "/backups/delete/"
+
+
+def test_deleting_names_each_and_says_that_it_cannot_be_brought_back(client: Client, folder: Path) -> None:
+    made = [make(folder, note="the first"), make(folder, note="the second")]
+    make(folder)
+    text = text_of(client.get(DELETE, {"name": [backup.filename for backup in made]}))
+    assert "These backups cannot be brought back once they are deleted:" in text
+    assert "“the first”" in text
+    assert "“the second”" in text
+    assert "only checked" not in text
+    assert len(present(folder)) == 3
+
+
+def test_what_is_confirmed_is_deleted(client: Client, folder: Path) -> None:
+    gone, kept = [make(folder), make(folder)], make(folder)
+    response = client.post(DELETE, {"name": [backup.filename for backup in gone]})
+    assert messages_on(client, response) == "2 backups are deleted."
+    assert present(folder) == [kept.filename]
+    assert Operation.objects.filter(kind="delete", state="succeeded", origin="web").count() == 2
+
+
+def test_a_protected_one_is_named_and_stays(client: Client, folder: Path) -> None:
+    made = make(folder)
+    protect_backup(folder, made.filename, protected=True)
+    response = client.get(DELETE, {"name": made.filename})
+    assert "is protected and stays. Unprotect it first if it shall go." in text_of(response)
+    assert b"btn-danger" not in response.content
+    refused = client.post(DELETE, {"name": made.filename})
+    assert "is protected; lift the protection before you delete it." in messages_on(client, refused)
+    assert present(folder) == [made.filename]
+
+
+def test_the_only_checked_one_says_so(client: Client, folder: Path) -> None:
+    good, other = make(folder), make(folder)
+    bad(folder, other)
+    assert "It is the only checked backup" in text_of(client.get(DELETE, {"name": good.filename}))
+    assert "only checked" not in text_of(client.get(DELETE, {"name": other.filename}))
+
+
+def test_a_broken_one_can_be_deleted(client: Client, folder: Path) -> None:
+    (folder / NO_BACKUP).write_bytes(b"half")
+    assert "not usable: its description" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
+    client.post(DELETE, {"name": NO_BACKUP})
+    assert not (folder / NO_BACKUP).exists()
+
+
+def test_a_second_click_on_delete_does_no_harm(client: Client, folder: Path) -> None:
+    made = make(folder)
+    client.post(DELETE, {"name": made.filename})
+    response = client.post(DELETE, {"name": made.filename})
+    assert messages_on(client, response) == f"{made.filename} is deleted.\n{made.filename} was gone already."
+
+
+def test_nothing_chosen_is_told(client: Client) -> None:
+    assert "Nothing was chosen: tick the backups that are to go." in text_of(client.get(DELETE))
+    assert "not there any more" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
+
+
+def test_while_something_runs_nothing_is_deleted_and_that_is_told_once(client: Client, folder: Path) -> None:
+    made = [make(folder), make(folder)]
+    create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    response = client.post(DELETE, {"name": [backup.filename for backup in made]})
+    assert messages_on(client, response).count("A backup is running since") == 1
+    assert len(present(folder)) == 2
+
+
+# --- Who may do what -------------------------------------------------------------------------------------------------
+
+CALLS = [
+    ("get", "home", "view_backup"),
+    ("post", "create-backup", "create_backup"),
+    ("get", "upload", "create_backup"),
+    ("post", "upload", "create_backup"),
+    ("get", "backup", "view_backup"),
+    ("post", "backup-note", "protect_backup"),
+    ("post", "protect-backup", "protect_backup"),
+    ("post", "verify-backup", "verify_backup"),
+    ("get", "download-backup", "download_backup"),
+    ("get", "delete-backups", "delete_backup"),
+    ("post", "delete-backups", "delete_backup"),
+    ("get", "restore", "restore_backup"),
+    ("post", "restore", "restore_backup"),
+]
+EVERYTHING = {permission for _, _, permission in CALLS}
+
+
+def call(client: Client, method: str, name: str, made: Any) -> Any:
+    whole = name in ("home", "create-backup", "upload", "delete-backups")
+    response = getattr(client, method)(reverse(name) if whole else address(name, made))
+    if response.streaming:
+        list(response.streaming_content)
+    return response
+
+
+@pytest.mark.parametrize(("method", "name", "permission"), CALLS)
+def test_each_call_needs_its_permission_and_no_other(folder: Path, method: str, name: str, permission: str) -> None:
+    made = make(folder)
+    assert call(client_of(*(EVERYTHING - {permission})), method, name, made).status_code == 403
+    assert call(client_of(permission), method, name, made).status_code in (200, 302)
+
+
+@pytest.mark.parametrize(("method", "name", "permission"), CALLS)
+def test_nobody_is_led_to_sign_in(folder: Path, method: str, name: str, permission: str) -> None:
+    response = call(Client(), method, name, make(folder))
+    assert response["Location"].startswith("/sign-in/?next=")
+
+
+def test_who_may_only_look_sees_no_button(folder: Path) -> None:
+    made = make(folder)
+    client = client_of("view_backup", "view_operation")
+    for page in (HOME, address("backup", made)):
+        source = client.get(page).content.decode().partition("<main")[2]
+        assert 'type="submit"' not in source
+        for word in ("Restore", "Download", "Delete", "Upload", "checkbox"):
+            assert word not in source
+
+
+@pytest.mark.parametrize("name", ["create-backup", "backup-note", "protect-backup", "verify-backup"])
+def test_what_changes_something_is_no_link(client: Client, folder: Path, name: str) -> None:
+    assert call(client, "get", name, make(folder)).status_code == 405
+
+
+def test_a_form_without_its_token_is_refused(folder: Path) -> None:
+    client = administrator(enforce_csrf_checks=True)
+    assert client.post(reverse("create-backup")).status_code == 403
+    assert client.post(DELETE, {"name": make(folder).filename}).status_code == 403
+    assert len(present(folder)) == 1

@@ -1,0 +1,161 @@
+"""The page for exports: who sees it, what can be chosen, and the files."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.factories import ClientDetectionRuleFactory, EncodingProfileFactory, FilterFactory, StreamSourceFactory
+from tests.web.browsing import person, send, text_of
+from tvarr_backup.models import Filter
+from tvarr_backup.portable.export import MAX_IDS
+from tvarr_backup.portable.kinds import KINDS
+
+pytestmark = pytest.mark.django_db
+
+MAY_EXPORT = {"access.export_configuration"}
+NO_ROW = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    return person(MAY_EXPORT)
+
+
+def names_in(response: Any) -> list[str]:
+    assert response.status_code == 200
+    return [item["name"] for item in json.loads(b"".join(response.streaming_content))["items"]]
+
+
+def boxes(response: Any) -> list[tuple[str, bool]]:
+    """Ids on the page, and whether they are ticked."""
+    found = re.findall(r'name="ids" value="(\w+)"( checked)?', response.content.decode())
+    return [(row_id, bool(checked)) for row_id, checked in found]
+
+
+def test_without_the_permission_there_is_neither_page_nor_file_nor_a_link_to_them() -> None:
+    nobody, row = person(()), FilterFactory.create()
+    assert nobody.get("/export/").status_code == 403
+    assert send(nobody, "/export/filters/", {"ids": row.pk}).status_code == 403
+    assert send(nobody, "/export/filters/preview/", {"ids": row.pk}).status_code == 403
+    assert "/export/" not in nobody.get("/account/").content.decode()
+
+
+def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
+    for response in (client.get("/export/"), send(client, "/export/filters/", {})):
+        assert (response.status_code, response["Location"].partition("?")[0]) == (302, "/sign-in/")
+
+
+def test_the_page_is_linked_and_names_all_kinds(viewer: Client) -> None:
+    text = text_of(viewer.get("/export/"))
+    assert all(kind.label.capitalize() in text for kind in KINDS.values())
+    assert '<a href="/export/" aria-current="page">Export</a>' in viewer.get("/export/").content.decode()
+
+
+def test_all_own_items_are_ticked_and_built_in_ones_cannot_be(viewer: Client) -> None:
+    rows = FilterFactory.create_batch(3)
+    response = viewer.get("/export/")
+    assert boxes(response) == [(row.pk, True) for row in rows]
+    built_in = Filter.objects.filter(is_system=True)
+    assert f"{built_in.count()} built in: always present, not exported" in text_of(response)
+    assert built_in[0].name in text_of(response)
+
+
+def test_nothing_to_export_is_said_in_words(viewer: Client) -> None:
+    response = viewer.get("/export/")
+    assert "There is nothing of your own to export yet" in text_of(response)
+    assert "You have no filters of your own." in text_of(response)
+    assert "Download" not in text_of(response)
+
+
+def test_the_ticked_items_are_downloaded_as_one_file_of_their_kind(viewer: Client) -> None:
+    one, _two, three = FilterFactory.create_batch(3)
+    response = send(viewer, "/export/filters/", {"ids": [three.pk, one.pk]})
+    assert re.fullmatch(r'attachment; filename="tvarr-filters-[-\dT]+\.json"', response["Content-Disposition"])
+    assert response["Content-Type"] == "application/json"
+    assert names_in(response) == [one.name, three.name]
+
+
+def test_thousands_of_items_can_be_chosen_one_by_one(viewer: Client) -> None:
+    row = FilterFactory.create()
+    many = [NO_ROW] * (MAX_IDS - 1)
+    response = send(viewer, "/export/filters/", {"ids": [row.pk, *many]})
+    assert f"There is none of the filters with the id {NO_ROW}" in text_of(response)
+
+
+def test_more_than_can_be_chosen_is_said_in_words(viewer: Client) -> None:
+    response = send(viewer, "/export/filters/", {"ids": [NO_ROW] * (MAX_IDS + 20)})
+    assert f"The form has more than {MAX_IDS + 10} fields" in text_of(response)
+
+
+def test_choosing_nothing_is_said_and_the_choice_stays(viewer: Client) -> None:
+    rows = FilterFactory.create_batch(2)
+    response = send(viewer, "/export/filters/", {})
+    assert "No filters were chosen" in text_of(response)
+    assert boxes(response) == [(row.pk, False) for row in rows]
+
+
+def test_a_row_that_is_gone_meanwhile_is_named_and_the_choice_stays(viewer: Client) -> None:
+    gone, here, unticked = FilterFactory.create_batch(3)
+    gone.delete()
+    response = send(viewer, "/export/filters/", {"ids": [gone.pk, here.pk]})
+    assert f"There is none of the filters with the id {gone.pk}" in text_of(response)
+    assert boxes(response) == [(here.pk, True), (unticked.pk, False)]
+
+
+def test_a_kind_that_is_none_is_not_found(viewer: Client) -> None:
+    assert send(viewer, "/export/proxies/", {"ids": NO_ROW}).status_code == 404
+
+
+def test_a_file_is_only_given_to_a_form_of_ours() -> None:
+    row, client = FilterFactory.create(), person(MAY_EXPORT, enforce_csrf_checks=True)
+    assert send(client, "/export/filters/", {"ids": row.pk}).status_code == 403
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/export/").content.decode())
+    assert token is not None
+    assert send(client, "/export/filters/", {"ids": row.pk, "csrfmiddlewaretoken": token[1]}).status_code == 200
+
+
+def test_rules_name_the_profile_that_is_not_in_their_file(viewer: Client) -> None:
+    profile = EncodingProfileFactory.create(name="HEVC high")
+    ClientDetectionRuleFactory.create_batch(3, encoding_profile=profile)
+    text = text_of(viewer.get("/export/"))
+    assert "3 of these use the encoding profile “HEVC high”, which is not in this file." in text
+
+
+def test_filters_name_the_source_that_does_not_travel(viewer: Client) -> None:
+    FilterFactory.create(source_id=StreamSourceFactory.create(name="Pelican").pk)
+    assert "1 of these look at the source “Pelican” alone." in text_of(viewer.get("/export/"))
+
+
+def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> None:
+    row = FilterFactory.create(name="Harbour <b>")
+    page = send(viewer, "/export/filters/preview/", {"ids": row.pk})
+    assert '"name": "Harbour <b>"' in text_of(page)
+    assert "<b>" not in page.content.decode()
+    part = send(viewer, "/export/filters/preview/", {"ids": row.pk}, HX_Target="preview-filters")
+    assert "<html" in page.content.decode()
+    assert "<html" not in part.content.decode()
+
+
+def test_the_preview_of_a_large_file_says_that_it_is_a_beginning(viewer: Client) -> None:
+    rows = [
+        FilterFactory.create(description="d" * 1000, expression='group_title == "' + "x" * 70_000 + '"') for _ in "abc"
+    ]
+    text = text_of(send(viewer, "/export/filters/preview/", {"ids": [row.pk for row in rows]}))
+    assert "The file, 0.2 MB; only its beginning is shown" in text
+
+
+def test_a_preview_of_nothing_says_so_in_its_place(viewer: Client) -> None:
+    FilterFactory.create()
+    response = send(viewer, "/export/filters/preview/", {}, HX_Target="preview-filters")
+    assert (response.status_code, "No filters were chosen" in text_of(response)) == (200, True)
+
+
+def test_many_items_cost_no_more_queries_than_few(viewer: Client, django_assert_max_num_queries: Any) -> None:
+    FilterFactory.create_batch(50)
+    with django_assert_max_num_queries(20):
+        viewer.get("/export/")

@@ -1,0 +1,466 @@
+"""The pages of an import: reading a file, the review with its choices, the import, and its result."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from tests.factories import EncodingProfileFactory, FilterFactory
+from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.web.browsing import fields_of, person, send, text_of
+from tvarr_backup.errors import DatabaseBusy
+from tvarr_backup.models import ClientDetectionRule, Filter
+from tvarr_backup.portable.json_events import MAX_BYTES
+from tvarr_backup.portable.kinds import KINDS, Kind
+from tvarr_backup.web.review import ROWS_ON_A_PAGE, pack
+
+pytestmark = pytest.mark.django_db
+
+MAY_IMPORT = {"access.import_configuration"}
+PAGE = "/import/"
+FORM = "import-form"
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    return person(MAY_IMPORT)
+
+
+def file_of(kind: Kind, *items: Any, name: str = "settings.json", **metadata: Any) -> SimpleUploadedFile:
+    text = json.dumps(document(kind, *items, **metadata)).encode()
+    return SimpleUploadedFile(name, text, "application/json")
+
+
+def review(client: Client, kind: Kind, *items: Any, **metadata: Any) -> Any:
+    response = client.post(PAGE, {"file": file_of(kind, *items, **metadata)})
+    assert response.status_code == 200, text_of(response)
+    return response
+
+
+def change(client: Client, shown: Any, /, **fields: Any) -> Any:
+    """Send the page's form with these fields changed; names with a hyphen are written with an underscore."""
+    changed = {name.replace("_", "-"): value for name, value in fields.items()}
+    return send(client, PAGE, {**fields_of(shown, FORM), **changed})
+
+
+def totals(response: Any) -> str:
+    found = re.search(r'id="import-totals">([^<]*)<', response.content.decode())
+    assert found, text_of(response)
+    return found[1]
+
+
+def button(response: Any) -> tuple[str, bool]:
+    """What the button to import says, and whether it can be pressed."""
+    found = re.search(
+        r'name="import" value="[\d,]*" class="btn btn-main"( disabled)?>([^<]*)<', response.content.decode()
+    )
+    assert found, text_of(response)
+    return found[2], not found[1]
+
+
+def press_import(client: Client, shown: Any, /, **fields: Any) -> Any:
+    """Press the button that the page shows."""
+    agreed = re.search(r'name="import" value="([\d,]*)"', shown.content.decode())
+    assert agreed, text_of(shown)
+    return change(client, shown, **{"import": agreed[1], **fields})
+
+
+def tiles(response: Any) -> dict[str, int]:
+    found = re.findall(r'class="tile"[^>]*>([\w ]+) <strong>(\d+)<', response.content.decode())
+    return {label: int(number) for label, number in found}
+
+
+def names_shown(response: Any) -> list[str]:
+    return re.findall(r'<th scope="row">([^<]*)</th>\s*<td>\s*(?:<details|nothing)', response.content.decode())
+
+
+# --- Who may, and what is no export ----------------------------------------------------------------------------------
+
+
+def test_without_the_permission_there_is_neither_page_nor_link_nor_import() -> None:
+    nobody = person(())
+    assert nobody.get(PAGE).status_code == 403
+    assert nobody.post(PAGE, {"file": file_of(FILTERS, filter_item())}).status_code == 403
+    assert nobody.get("/import/result/x/").status_code == 403
+    assert PAGE not in nobody.get("/account/").content.decode()
+
+
+def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
+    form = {"file": file_of(FILTERS, filter_item())}
+    response = client.post(PAGE, form, headers={"Referer": f"http://testserver{PAGE}"})
+    assert (response.status_code, response["Location"]) == (302, f"/sign-in/?next={PAGE}&unsent=1")
+
+
+def test_only_forms_of_ours_are_read() -> None:
+    client = person(MAY_IMPORT, enforce_csrf_checks=True)
+    assert client.post(PAGE, {"file": file_of(FILTERS, filter_item())}).status_code == 403
+    assert send(client, PAGE, {"text": "{}"}).status_code == 403
+
+
+def test_a_form_of_ours_is_read_with_its_token() -> None:
+    client = person(MAY_IMPORT, enforce_csrf_checks=True)
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(PAGE).content.decode())
+    assert token is not None
+    page = client.post(PAGE, {"file": file_of(FILTERS, filter_item()), "csrfmiddlewaretoken": token[1]})
+    assert press_import(client, page).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "The file is empty; an export is wanted."),
+        (gzip.compress(b"x"), "This is a compressed file, perhaps a backup; an export (a JSON file) is wanted."),
+        (b"SQLite format 3\0" + bytes(100), "This is an SQLite database; an export"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200), "Line 1, column 1: "),
+        (b'{"metadata": {\n  "version": }', "Line 2, column 14: this is no JSON."),
+        (b'{"a": 1}', "it has no object “metadata”"),
+        (json.dumps(document(FILTERS, export_type="bundle")).encode(), "“bundle”; allowed are filters, data_mapping"),
+        (
+            json.dumps(document(FILTERS, filter_item(priority=1, action=5))).encode(),
+            "Item 1, action: it is 5; allowed is a text.",
+        ),
+    ],
+    ids=["empty", "backup", "database", "photo", "broken", "other JSON", "bundle", "wrong type"],
+)
+def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, content: bytes, sentence: str) -> None:
+    response = operator.post(PAGE, {"file": SimpleUploadedFile("holiday.jpg", content)})
+    assert "“holiday.jpg” cannot be imported." in text_of(response)
+    assert sentence in text_of(response)
+    assert "Nothing was changed." in text_of(response)
+
+
+def test_a_file_over_the_limit_is_refused_in_a_sentence(operator: Client) -> None:
+    for size in (MAX_BYTES + 1, 2 * MAX_BYTES):
+        response = operator.post(PAGE, {"file": SimpleUploadedFile("film.mkv", b"{" * size)})
+        assert "is larger than" in text_of(response)
+
+
+def test_no_file_and_no_text_is_said(operator: Client) -> None:
+    assert "No file was chosen, and no text was pasted." in text_of(operator.post(PAGE, {}))
+    assert "No file was chosen, and no text was pasted." in text_of(send(operator, PAGE, {"text": " \n"}))
+
+
+def test_a_text_that_cannot_be_read_stays_in_the_form(operator: Client) -> None:
+    response = send(operator, PAGE, {"text": '{"metadata": <'})
+    assert "This cannot be imported." in text_of(response)
+    assert "{&quot;metadata&quot;: &lt;</textarea>" in response.content.decode()
+
+
+def test_a_text_of_some_megabytes_can_be_pasted(operator: Client) -> None:
+    items = [filter_item(f"Harbour {number}", description="d" * 500) for number in range(6000)]
+    text = json.dumps(document(FILTERS, *items))
+    assert len(text) > 3_000_000
+    assert totals(send(operator, PAGE, {"text": text})) == "Will add 6000."
+
+
+def test_more_fields_than_a_page_has_are_refused_in_a_sentence(operator: Client) -> None:
+    response = send(operator, PAGE, {f"action-{number}": "skip" for number in range(2000)})
+    assert "The form has more than 1000 fields" in text_of(response)
+
+
+@pytest.mark.parametrize("packed", ["", "!", "AAAA", pack(b"x" * 1000)[:-8], "é"])
+def test_a_file_that_the_page_does_not_give_back_whole_is_not_imported(operator: Client, packed: str) -> None:
+    page = review(operator, FILTERS, filter_item())
+    response = press_import(operator, page, packed=packed)
+    assert "The page did not send back the file that it held; nothing was imported." in text_of(response)
+    assert not Filter.objects.filter(is_system=False).exists()
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "x", pack(b"[]"), pack(b"{}"), pack(b'[{"a":1},{},"",[],"",1]'), pack(b"[" * 9000)]
+)
+def test_choices_that_the_page_does_not_give_back_whole_are_not_used(operator: Client, kept: str) -> None:
+    page = review(operator, FILTERS, filter_item())
+    assert "nothing was imported" in text_of(press_import(operator, page, kept=kept))
+    assert not Filter.objects.filter(is_system=False).exists()
+
+
+def test_what_unpacks_to_more_than_the_limit_is_refused(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item())
+    response = change(operator, page, packed=pack(b" " * (MAX_BYTES + 2**20)))
+    assert "larger than 32 MiB" in text_of(response)
+
+
+# --- The review ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
+def test_the_kind_is_seen_from_the_file(operator: Client, kind: Kind) -> None:
+    response = review(operator, kind, EXAMPLES[kind.slug]())
+    assert f"Import {kind.label}" in text_of(response)
+    assert "settings.json : 1 item, exported Fri 2 Jan 2026, 03:04 UTC" in text_of(response)
+    assert (totals(response), button(response)) == ("Will add 1.", ("Import 1 item", True))
+
+
+def of_all_states(client: Client) -> Any:
+    """A review with two new, two different, one same, one built in, one that cannot be stored."""
+    for name in ("Same", "Differs", "Differs, too"):
+        FilterFactory.create(**filter_item(name, description=""))
+    items = [filter_item("New"), filter_item("Newer"), filter_item("Same")]
+    items += [filter_item(name, action="exclude") for name in ("Differs", "Differs, too", "Sports Only")]
+    return review(client, FILTERS, *items, filter_item("Broken", expression="((("))
+
+
+def test_the_tiles_count_the_states(operator: Client) -> None:
+    page = of_all_states(operator)
+    assert tiles(page) == {"All": 7, "New": 2, "Different": 2, "Same": 1, "Built in": 1, "Problem": 1}
+    assert totals(page) == "Will add 2, skip 4. 1 problem first: mend the file, or skip or rename."
+    assert button(page) == ("Import 2 items", False)
+
+
+def test_a_tile_shows_its_rows_alone_and_keeps_what_was_chosen_elsewhere(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), action_1="skip", show="different")
+    assert names_shown(page) == ["Differs", "Differs, too"]
+    everything = change(operator, page, show="")
+    assert fields_of(everything, FORM)["action-1"] == ["skip"]
+    assert len(names_shown(everything)) == 7
+
+
+def test_a_row_that_differs_shows_what_is_here_and_what_is_in_the_file(operator: Client) -> None:
+    FilterFactory.create(name="A", action="include", expression='group_title == "News"')
+    page = review(operator, FILTERS, filter_item("A", expression='group_title == "Sports"'))
+    source = page.content.decode()
+    assert "expression" in text_of(page)
+    assert "group_title == &quot;<del>News</del>&quot;" in source
+    assert "group_title == &quot;<ins>Sports</ins>&quot;" in source
+
+
+def test_a_text_too_long_to_compare_is_marked_as_a_whole(operator: Client) -> None:
+    FilterFactory.create(**filter_item("A", description="a " * 400))
+    page = review(operator, FILTERS, filter_item("A", description="b " * 400))
+    assert re.search(r"<del>(a ){400}</del>", page.content.decode())
+
+
+def test_a_problem_names_field_value_and_what_is_allowed(operator: Client) -> None:
+    text = text_of(review(operator, FILTERS, filter_item("A", action="perhaps")))
+    assert re.search(r"Problem, action is “perhaps”: .*include", text)
+
+
+def test_a_single_answer_changes_the_totals(operator: Client) -> None:
+    page = of_all_states(operator)
+    page = change(operator, page, action_4="overwrite", action_5="rename", action_7="skip")
+    assert totals(page) == "Will add 2, overwrite 1, copy 1, skip 3."
+    assert button(page) == ("Import 4 items, overwrite 1", True)
+
+
+def test_where_nothing_would_change_the_button_is_off(operator: Client) -> None:
+    FilterFactory.create(**filter_item("Same", description=""))
+    page = review(operator, FILTERS, filter_item("Same"))
+    assert totals(page) == "Will skip 1. Nothing would change."
+    assert button(page) == ("Import 0 items", False)
+
+
+def test_a_file_without_items_says_so(operator: Client) -> None:
+    assert totals(review(operator, FILTERS)) == "The file has no items."
+
+
+def test_a_name_typed_by_hand_is_checked_in_its_row(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), action_4="rename", name_4="Same")
+    assert "“Same” is taken, here or in the file; allowed is a name that is free." in text_of(page)
+    assert fields_of(page, FORM)["name-4"] == ["Same"]
+    assert fields_of(page, FORM)["action-4"] == ["rename"]
+    page = change(operator, page, name_4="Something else")
+    assert "is taken" not in text_of(page)
+
+
+def test_an_answer_that_is_none_is_refused_in_words(operator: Client) -> None:
+    response = change(operator, review(operator, FILTERS, filter_item()), action_1="perhaps")
+    assert "The answer for “#1” is “perhaps”; allowed are skip, rename, overwrite." in text_of(response)
+
+
+def test_the_bulk_bar_leaves_rows_set_by_hand_alone(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), action_4="rename")
+    page = change(operator, page, bulk="overwrite")
+    assert totals(page).startswith("Will add 2, overwrite 1, copy 1,")
+    page = change(operator, page, bulk="skip")
+    assert totals(page).startswith("Will add 2, copy 1, skip 3.")
+
+
+def test_the_bulk_bar_changes_rows_set_by_hand_if_asked(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), action_4="rename")
+    page = change(operator, page, bulk="overwrite", also_by_hand="1")
+    assert totals(page).startswith("Will add 2, overwrite 2, skip 2.")
+    assert "Will add 2, skip 4." in totals(change(operator, page, bulk="skip", also_by_hand="1"))
+
+
+def test_a_row_set_back_by_hand_counts_as_set_by_hand(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), bulk="overwrite")
+    page = change(operator, page, action_4="")
+    page = change(operator, page, bulk="rename")
+    assert totals(page).startswith("Will add 2, copy 1, skip 3.")
+    assert fields_of(page, FORM)["action-4"] == [""]
+
+
+def test_all_with_a_problem_can_be_skipped_at_once(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), bulk="skip-problems")
+    assert (totals(page), button(page)) == ("Will add 2, skip 5.", ("Import 2 items", True))
+
+
+def test_equal_names_in_the_file_are_a_problem_until_one_is_renamed(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item("Twice"), filter_item("Twice"))
+    assert tiles(page)["Problem"] == 2
+    page = change(operator, page, action_2="rename")
+    assert (tiles(page), totals(page)) == ({"All": 2, "New": 2}, "Will add 1, copy 1.")
+
+
+def test_more_rows_than_a_page_shows_are_kept_with_their_choices(operator: Client) -> None:
+    items = [filter_item(f"Harbour {number}") for number in range(ROWS_ON_A_PAGE + 20)]
+    page = change(operator, review(operator, FILTERS, *items), action_1="skip", page="2")
+    assert len(names_shown(page)) == 20
+    page = change(operator, page, action_120="skip")
+    assert "Items 101 to 120 of 120" in text_of(page)
+    assert totals(page) == "Will add 118, skip 2."
+
+
+def test_five_thousand_rows_go_through_from_start_to_end(operator: Client) -> None:
+    items = [filter_item(f"Harbour {number}") for number in range(5000)]
+    page = change(operator, review(operator, FILTERS, *items), show="new", page="50", action_1="skip")
+    assert len(page.content) < 600_000
+    response = press_import(operator, page, action_5000="skip")
+    assert "your last choices changed what would happen" in text_of(response)
+    assert press_import(operator, response).status_code == 302
+    assert Filter.objects.filter(is_system=False).count() == 4998
+
+
+# --- References ------------------------------------------------------------------------------------------------------
+
+
+def with_missing_profile(client: Client) -> Any:
+    EncodingProfileFactory.create(name="Attic")
+    items = [client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")]
+    return review(client, CLIENTS, *items)
+
+
+def test_what_is_not_found_here_is_asked_for_with_the_number_of_its_items(operator: Client) -> None:
+    text = text_of(with_missing_profile(operator))
+    assert "The encoding profile “HEVC high”, in 2 items" in text
+    assert "Import without it Skip its 2 items Use “AV1/Opus (Next-Gen)” Use “Attic”" in text
+
+
+def test_a_name_for_it_is_used_for_all_its_items(operator: Client) -> None:
+    page = change(operator, with_missing_profile(operator), reference_0="=Attic")
+    assert fields_of(page, FORM)["reference-0"] == ["=Attic"]
+    press_import(operator, page)
+    rules = ClientDetectionRule.objects.filter(name__in=["A", "B"])
+    assert [rule.encoding_profile.name for rule in rules if rule.encoding_profile] == ["Attic", "Attic"]
+
+
+def test_its_items_can_be_skipped_but_for_those_set_by_hand(operator: Client) -> None:
+    page = change(operator, with_missing_profile(operator), reference_0="-")
+    assert totals(page) == "Will skip 2. Nothing would change."
+    assert fields_of(page, FORM)["action-1"] == ["skip"]
+    assert totals(change(operator, page, action_1="")) == "Will add 1, skip 1."
+
+
+def test_a_name_that_is_gone_meanwhile_is_given_up_and_told(operator: Client) -> None:
+    page = change(operator, with_missing_profile(operator), reference_0="=Attic", action_2="skip")
+    EncodingProfileFactory._meta.model.objects.get(name="Attic").delete()
+    page = press_import(operator, page)
+    assert "There is no encoding profile “Attic” here to stand for “HEVC high”." in text_of(page)
+    assert fields_of(page, FORM)["reference-0"] == [""]
+    assert fields_of(page, FORM)["action-2"] == ["skip"]
+
+
+# --- The import and its result ---------------------------------------------------------------------------------------
+
+
+def test_an_import_leads_to_a_result_with_a_line_per_item_that_survives_a_reload() -> None:
+    client = person(MAY_IMPORT | {"tvarr_backup.view_filter"}, is_staff=True)
+    page = change(client, of_all_states(client), action_4="overwrite", action_5="rename", action_7="skip")
+    response = press_import(client, page)
+    assert response.status_code == 302
+    first, again = client.get(response["Location"]), client.get(response["Location"])
+    assert "settings.json : 2 added, 1 overwritten, 1 copied, 2 skipped, 1 were the same." in text_of(first)
+    assert text_of(first) == text_of(again)
+    row = Filter.objects.get(name="Differs, too (1)")
+    assert f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/">Differs, too (1)</a>' in again.content.decode()
+    assert "in the file: Differs, too" in text_of(again)
+
+
+def test_who_may_not_look_in_the_admin_gets_no_links_there(operator: Client) -> None:
+    response = press_import(operator, review(operator, FILTERS, filter_item()))
+    assert "/change/" not in operator.get(response["Location"]).content.decode()
+
+
+def test_the_result_of_another_import_is_no_longer_kept(operator: Client) -> None:
+    first = press_import(operator, review(operator, FILTERS, filter_item("A")))["Location"]
+    press_import(operator, review(operator, FILTERS, filter_item("B")))
+    assert "The result of that import is no longer kept" in text_of(operator.get(first, follow=True))
+
+
+def test_a_second_press_of_the_button_imports_nothing_and_leads_to_the_same_result(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item("A"))
+    first, second = press_import(operator, page), press_import(operator, page)
+    assert (first.status_code, second.status_code) == (302, 302)
+    assert first["Location"] == second["Location"]
+    assert Filter.objects.filter(is_system=False).count() == 1
+
+
+def test_the_button_does_only_what_it_says(operator: Client) -> None:
+    page = of_all_states(operator)
+    page = change(operator, page, action_7="skip")
+    response = press_import(operator, page, action_4="overwrite")
+    assert "Nothing was imported yet: your last choices changed what would happen." in text_of(response)
+    assert button(response) == ("Import 3 items, overwrite 1", True)
+    assert not Filter.objects.filter(name="New").exists()
+    assert press_import(operator, response).status_code == 302
+
+
+def test_what_somebody_else_changes_reopens_just_that_row(operator: Client) -> None:
+    page = change(operator, of_all_states(operator), bulk="overwrite", action_1="skip", action_7="skip")
+    Filter.objects.filter(name="Differs").update(description="edited")
+    response = press_import(operator, page)
+    assert "1 item has changed here since you looked" in text_of(response)
+    fields = fields_of(response, FORM)
+    assert [fields[f"action-{number}"] for number in (1, 4, 5, 7)] == [["skip"], [""], ["overwrite"], ["skip"]]
+    assert tiles(response)["Changed here"] == 1
+    assert not Filter.objects.filter(name="Newer").exists()
+    assert names_shown(change(operator, response, show="changed")) == []
+    assert press_import(operator, response).status_code == 302
+
+
+def test_a_failed_import_keeps_all_choices(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_args: Any) -> None:
+        raise DatabaseBusy("Another process is writing to the database; nothing was imported. Try again.")
+
+    monkeypatch.setattr("tvarr_backup.web.imports.apply_import", busy)
+    page = change(operator, of_all_states(operator), action_4="rename", name_4="By hand", action_7="skip")
+    response = press_import(operator, page)
+    assert "nothing was imported. Try again. Your choices are all still here." in text_of(response)
+    fields = fields_of(response, FORM)
+    assert [fields[name] for name in ("action-4", "name-4", "action-7")] == [["rename"], ["By hand"], ["skip"]]
+
+
+def test_a_result_of_very_many_lines_says_how_many_are_not_listed(operator: Client) -> None:
+    items = [filter_item(f"Harbour {number}") for number in range(1200)]
+    response = press_import(operator, review(operator, FILTERS, *items))
+    text = text_of(operator.get(response["Location"]))
+    assert "1200 added" in text
+    assert "And 200 more, which are counted above." in text
+
+
+# --- Parts for htmx --------------------------------------------------------------------------------------------------
+
+
+def test_a_choice_renews_the_totals_without_the_page(operator: Client) -> None:
+    page = of_all_states(operator)
+    response = send(operator, PAGE, {**fields_of(page, FORM), "action-7": "skip"}, HX_Target="import-totals")
+    source = response.content.decode()
+    assert source.strip().startswith("Will add 2, skip 5.")
+    assert "<html" not in source
+    assert "<select" not in source
+    assert 'id="found-4" hx-swap-oob="innerHTML"' in source
+
+
+def test_where_something_has_changed_the_whole_review_is_renewed(operator: Client) -> None:
+    page = of_all_states(operator)
+    Filter.objects.filter(name="Differs").update(description="edited")
+    response = send(operator, PAGE, fields_of(page, FORM), HX_Target="import-totals")
+    assert response["HX-Retarget"] == "#review"
+    assert "1 item has changed here" in text_of(response)

@@ -1,0 +1,252 @@
+"""An operation as it goes and as it ended, and the history of all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.web.backup_parts import administrator, client_of, make, messages_on, text_of
+from tvarr_backup import conf
+from tvarr_backup.errors import RestoreFailed, RestoreUnsettled
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.track import create_operation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    return administrator()
+
+
+def running(kind: OperationKind, **changes: Any) -> Operation:
+    operation = create_operation(kind, origin=Origin.WEB, state=OperationState.RUNNING)
+    Operation.objects.update(**changes)
+    return operation
+
+
+def ended(kind: OperationKind, state: OperationState, **changes: Any) -> Operation:
+    operation = create_operation(kind, origin=Origin.WEB, state=OperationState.RUNNING)
+    Operation.objects.filter(pk=operation.pk).update(state=state, finished_at=datetime.now(UTC), **changes)
+    return operation
+
+
+def page_of(operation: Operation) -> str:
+    return reverse("operation", args=[operation.pk])
+
+
+def shown(client: Client, operation: Operation) -> str:
+    return text_of(client.get(page_of(operation)))
+
+
+# --- Under way -------------------------------------------------------------------------------------------------------
+
+
+def test_it_names_its_steps_and_says_how_far_it_is(client: Client) -> None:
+    text = shown(client, running(OperationKind.BACKUP, phase="pack", done_bytes=50, total_bytes=200))
+    assert "Copy the database (done) Pack and check the copy (now) Lay it into the folder Clean up" in text
+    assert "25 %" in text
+    assert "You can leave this page: the work goes on." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ({"phase": "unpack"}, "Try the backup out on a copy, and copy what is there now (now)"),
+        ({"phase": "check", "total_bytes": 100}, "Try the backup out on a copy, and copy what is there now (now)"),
+        ({"phase": "replace"}, "Replace the content (now)"),
+        ({"phase": "check"}, "Check the result, and keep the copy of before (now)"),
+        ({"phase": "pack", "total_bytes": 100}, "Check the result, and keep the copy of before (now)"),
+    ],
+)
+def test_a_restore_tells_its_two_checks_apart(client: Client, changes: dict[str, Any], now: str) -> None:
+    assert now in shown(client, running(OperationKind.RESTORE, **changes))
+
+
+def test_without_a_worker_it_asks_whether_one_runs(client: Client) -> None:
+    client.post(reverse("create-backup"))
+    assert "It waits for the worker: is it running?" in shown(client, Operation.objects.get())
+
+
+def test_who_looks_again_gets_the_middle_alone_and_is_told_the_end(client: Client) -> None:
+    operation = running(OperationKind.BACKUP, phase="copy")
+    again = {"HX-Request": "true", "HX-Target": "operation"}
+    first = client.get(page_of(operation), headers=again)
+    assert b"<html" not in first.content
+    assert "HX-Trigger" not in first
+    Operation.objects.update(state=OperationState.SUCCEEDED, finished_at=datetime.now(UTC))
+    last = client.get(page_of(operation), headers=again)
+    assert last["HX-Trigger"] == "operation-ended"
+    assert b"every 1s" not in last.content
+
+
+def test_one_that_waits_is_cancelled(client: Client) -> None:
+    client.post(reverse("create-backup"))
+    operation = Operation.objects.get()
+    response = client.post(reverse("cancel-operation", args=[operation.pk]))
+    assert messages_on(client, response) == "It is cancelled."
+    assert "Not backed up (cancelled)" in shown(client, operation)
+
+
+def test_one_that_runs_is_asked_to_end_and_the_button_goes(client: Client) -> None:
+    operation = running(OperationKind.BACKUP, phase="copy")
+    client.post(reverse("cancel-operation", args=[operation.pk]))
+    text = shown(client, operation)
+    assert "It was asked to end." in text
+    assert "Cancel" not in text
+
+
+def test_a_second_click_on_cancel_says_that_it_has_ended(client: Client) -> None:
+    operation = ended(OperationKind.BACKUP, OperationState.SUCCEEDED)
+    response = client.post(reverse("cancel-operation", args=[operation.pk]))
+    assert "cannot be cancelled: it has ended already" in messages_on(client, response)
+
+
+def test_who_may_only_look_cannot_cancel(client: Client) -> None:
+    operation = running(OperationKind.BACKUP, phase="copy")
+    viewer = client_of("view_operation")
+    assert "Cancel" not in shown(viewer, operation)
+    assert viewer.post(reverse("cancel-operation", args=[operation.pk])).status_code == 403
+
+
+# --- Ended -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_leads_to_what_was_made_and_names_what_was_removed(client: Client, folder: Path) -> None:
+    made = backup_as_data(make(folder))
+    result = {"backup": made, "removed": ["an-old-one"]}
+    operation = ended(OperationKind.BACKUP, OperationState.SUCCEEDED, result=result)
+    assert "Backed up" in shown(client, operation)
+    assert "The clean-up after it removed 1: an-old-one." in shown(client, operation)
+    assert reverse("backup", args=[made["filename"]]) in client.get(page_of(operation)).content.decode()
+
+
+def restored(folder: Path, state: OperationState, **changes: Any) -> tuple[Operation, str]:
+    """A restore that is done, and the name of its safety copy."""
+    was, copy = make(folder), make(folder)
+    result = {
+        "outcome": "restored",
+        "filename": was.filename,
+        "pre_restore_backup": backup_as_data(copy),
+        "before": {"filters": 9, "channels": 7},
+        "after": {"filters": 8, "channels": 7},
+    }
+    return ended(OperationKind.RESTORE, state, result=result, **changes), copy.filename
+
+
+def test_a_restore_says_what_was_there_before_and_how_to_go_back(client: Client, folder: Path) -> None:
+    operation, copy = restored(folder, OperationState.SUCCEEDED)
+    text = shown(client, operation)
+    assert " Restored " in text
+    assert f"What was there before is kept as a protected backup, {copy} ." in text
+    assert "Undo: go back to before the restore" in text
+    assert "filters 9 8 -1 row" in text
+    assert reverse("restore", args=[copy]) in client.get(page_of(operation)).content.decode()
+
+
+def test_on_the_page_of_the_backups_a_restore_is_told_in_brief(client: Client, folder: Path) -> None:
+    operation, _ = restored(folder, OperationState.SUCCEEDED)
+    Operation.objects.update(requested_by=client.session["_auth_user_id"])
+    response = client.get("/")
+    assert "Undo: go back to before the restore" in text_of(response)
+    assert "filters 9 8" not in text_of(response)
+    assert f'href="{page_of(operation)}">What has changed' in response.content.decode()
+
+
+def test_undo_is_not_offered_where_the_copy_is_gone_or_one_may_not(client: Client, folder: Path) -> None:
+    operation, copy = restored(folder, OperationState.SUCCEEDED)
+    assert "Undo" not in shown(client_of("view_operation"), operation)
+    (folder / copy).unlink()
+    assert "Undo" not in shown(client, operation)
+
+
+def test_a_restore_with_attention_counts_what_needs_it(client: Client, folder: Path) -> None:
+    operation, _ = restored(folder, OperationState.ATTENTION, message="The journal is large.\nA reader stays.")
+    text = shown(client, operation)
+    assert "Restored, 2 things need attention" in text
+    assert "The journal is large. A reader stays." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"error_code": RestoreFailed.code, "error": "It was locked.", "phase": "replace"},
+            "Not restored, your data is unchanged At the step “Replace the content”: It was locked.",
+        ),
+        (
+            {"error_code": RestoreUnsettled.code, "error": "It is kept."},
+            "The restore did not end well: read what to do",
+        ),
+        ({"error_code": "internal_error", "error": "A fault."}, "The restore did not end well: read what to do"),
+    ],
+)
+def test_a_restore_that_failed_says_where_why_and_whether_the_data_is_as_it_was(
+    client: Client, changes: dict[str, str], words: str
+) -> None:
+    assert words in shown(client, ended(OperationKind.RESTORE, OperationState.FAILED, **changes))
+
+
+def test_of_a_restore_that_was_interrupted_nothing_is_claimed(client: Client) -> None:
+    operation = ended(OperationKind.RESTORE, OperationState.INTERRUPTED, message="Its process is gone.")
+    assert "Not restored (interrupted)" not in shown(client, operation)
+    assert "Restore: interrupted" in shown(client, operation)
+    assert "unchanged" not in shown(client, operation)
+
+
+def test_a_verification_lists_its_checks(client: Client, folder: Path) -> None:
+    made = make(folder)
+    operation = run_here(OperationKind.VERIFY, origin=Origin.WEB, arguments={"filenames": [made.filename]})
+    text = shown(client, operation)
+    assert "Verified" in text
+    assert "Archive checksum: well" in text
+
+
+@pytest.mark.parametrize("pk", ["01JZZZZZZZZZZZZZZZZZZZZZZZ", "x", "a" * 200])
+def test_one_that_never_was_is_not_found(client: Client, pk: str) -> None:
+    assert client.get(f"/operations/{pk}/").status_code == 404
+    assert client.post(f"/operations/{pk}/cancel/").status_code in (302, 404)
+    assert client.post(f"/operations/{pk}/dismiss/").status_code in (302, 404)
+
+
+# --- History ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_has_who_when_what_and_the_result(client: Client, folder: Path) -> None:
+    _, copy = restored(folder, OperationState.SUCCEEDED)
+    ended(OperationKind.BACKUP, OperationState.FAILED, error="The disk is full.")
+    response = client.get(reverse("history"))
+    assert "Backup Web Not backed up The disk is full." in text_of(response)
+    assert "Restored Undo this restore" in text_of(response)
+    assert reverse("restore", args=[copy]) in response.content.decode()
+
+
+def test_an_empty_history_says_so(client: Client) -> None:
+    assert "Nothing was done yet." in text_of(client.get(reverse("history")))
+
+
+def test_the_number_of_queries_does_not_grow_with_the_history(client: Client) -> None:
+    ended(OperationKind.PRUNE, OperationState.SUCCEEDED, result={"removed": []})
+    with CaptureQueriesContext(connection) as few:
+        client.get(reverse("history"))
+    for _ in range(60):
+        ended(OperationKind.PRUNE, OperationState.SUCCEEDED, result={"removed": []})
+    with CaptureQueriesContext(connection) as more:
+        response = client.get(reverse("history"))
+    assert len(more) == len(few) == 6, [query["sql"] for query in few]
+    assert "Page 1 of 2" in text_of(response)

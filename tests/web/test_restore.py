@@ -1,0 +1,155 @@
+"""The restore page: what it says before, and what it asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from tests.backups.makers import settled
+from tests.web.backup_parts import administrator, described, make, text_of
+from tvarr_backup import conf
+from tvarr_backup.backups import restore as restoring
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.sidecar import Checked, CheckLevel
+from tvarr_backup.errors import NoRoom
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.track import create_operation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    return administrator()
+
+
+@pytest.fixture
+def made(folder: Path) -> Backup:
+    return make(folder, note="the good one")
+
+
+def page_of(backup: Backup) -> str:
+    return reverse("restore", args=[backup.filename])
+
+
+def refused(client: Client, backup: Backup) -> str:
+    """The reason, which the page shows with its button off, and which a POST is answered with all the same."""
+    page, answer = client.get(page_of(backup)), client.post(page_of(backup))
+    assert b'btn-danger" disabled' in page.content
+    assert answer.status_code == 409
+    assert not Operation.objects.filter(kind=OperationKind.RESTORE).exists()
+    assert "This backup cannot be restored now; your data is unchanged." in text_of(page)
+    return text_of(page)
+
+
+def test_it_says_what_one_gets_what_happens_and_what_is_lost(client: Client, folder: Path, made: Backup) -> None:
+    nine_days_ago = datetime.now(UTC) - timedelta(days=9, minutes=1)
+    described(folder, made, created_at=nine_days_ago, table_counts={"filters": 5})
+    text = text_of(client.get(page_of(made)))
+    moment = f"{nine_days_ago.day} {nine_days_ago:%b %Y, %H:%M}"
+    assert "Note the good one" in text
+    assert "filters 8 5 -3 rows" in text
+    assert "What is there now becomes a backup of its own, protected" in text
+    assert f"Everything changed after {moment}: 9 days. It goes from tvarr's database, and is kept" in text
+    assert f"Replace with the backup of {moment}" in text
+
+
+def test_cancel_has_the_focus_and_the_button_is_on(client: Client, made: Backup) -> None:
+    source = client.get(page_of(made)).content.decode()
+    assert 'href="/" autofocus>Cancel' in source
+    assert "disabled" not in source
+
+
+def test_a_backup_from_the_future_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at=datetime.now(UTC) + timedelta(days=2))
+    assert "is still to come by this clock" in text_of(client.get(page_of(made)))
+
+
+def test_updates_of_the_data_format_are_told(client: Client, folder: Path, made: Backup) -> None:
+    assert "data format" not in text_of(client.get(page_of(made)))
+    described(folder, made, schema="tvarr-backup 0001_tables")
+    assert "1 update to the data format will be applied." in text_of(client.get(page_of(made)))
+
+
+def test_confirmed_it_is_asked_for_once_however_often_one_clicks(client: Client, made: Backup) -> None:
+    first, second = (client.post(page_of(made)) for _ in range(2))
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.origin) == ("restore", "queued", "web")
+    assert operation.arguments == {"filename": made.filename}
+    assert first["Location"] == second["Location"] == reverse("operation", args=[operation.pk])
+
+
+def test_while_something_else_runs_it_leads_back_here_and_says_what(client: Client, made: Backup) -> None:
+    create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    response = client.post(page_of(made))
+    assert response["Location"] == page_of(made)
+    assert "A backup is running since" in text_of(client.get(response["Location"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"schema": "tvarr 999"}, "was made by a newer version (tvarr 999); update first, then restore it."),
+        (
+            {"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",))},
+            "cannot be relied on: its last check found that A page is torn. Verify it again, or choose another.",
+        ),
+    ],
+)
+def test_what_cannot_be_restored_says_why(
+    client: Client, folder: Path, made: Backup, changes: dict[str, Any], reason: str
+) -> None:
+    described(folder, made, **changes)
+    assert reason in refused(client, made)
+
+
+def test_where_no_copy_of_before_can_be_made_it_is_blocked(
+    client: Client, made: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, needed: int, what: str) -> None:
+        raise NoRoom(f"{what} needs about 340.0 MB of free space in {folder}; there are 120.0 MB.")
+
+    monkeypatch.setattr(restoring, "require_room", full)
+    assert "The restore needs about 340.0 MB of free space" in refused(client, made)
+
+
+def test_a_live_database_that_is_not_in_the_right_mode_blocks_it(
+    client: Client, folder: Path, attached: Path, made: Backup
+) -> None:
+    settled(attached)
+    assert "has journal mode delete" in refused(client, made)
+
+
+def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path, attached: Path, made: Backup) -> None:
+    described(folder, made, schema="tvarr-backup 0002_system_rows")
+    assert "tvarr could not go on with it. Import its configuration instead." in refused(client, made)
+
+
+def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
+    client: Client, attached: Path, made: Backup
+) -> None:
+    assert "may hold old rules in memory until it is started again" in text_of(client.get(page_of(made)))
+
+
+def test_without_an_attached_tvarr_nothing_is_warned_of(client: Client, made: Backup) -> None:
+    assert "may hold old rules" not in text_of(client.get(page_of(made)))
+
+
+def test_a_live_database_that_is_damaged_can_still_be_looked_at(
+    client: Client, folder: Path, made: Backup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.db"
+    torn.write_bytes(b"no database at all" * 1000)
+    monkeypatch.setattr(conf, "live_database", lambda: torn)
+    assert "is not an SQLite database" in text_of(client.get(page_of(made)))

@@ -1,0 +1,250 @@
+"""The page that takes in a backup: straight into the backup folder, and nothing of what is refused is left."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import MemoryFileUploadHandler
+from django.test import Client
+
+from tests.backups.makers import changed, settled, tvarrs
+from tests.web.backup_parts import administrator, client_of, make, messages_on, present, text_of
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.errors import NoRoom
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.track import create_operation
+from tvarr_backup.transfer import uploads
+
+pytestmark = pytest.mark.django_db
+
+HERE = "/backups/upload/"
+BOUNDARY = "two-lighthouses"
+EXPORT = b'{"version": "1.0", "export_type": "filters", "items": []}'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Path:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    return conf.backup_folder()
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "_LEAST_PATIENCE_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file of a form is kept in memory."""
+    monkeypatch.setattr(MemoryFileUploadHandler, "new_file", lambda *_: pytest.fail("the file was received elsewhere"))
+
+
+@pytest.fixture
+def client(db: None) -> Client:
+    return administrator()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return settled(tvarrs(tmp_path / "copy.db"))
+
+
+def send(client: Client, content: bytes = b"", name: str = "copy.db", **fields: Any) -> Any:
+    return client.post(HERE, {**fields, "file": SimpleUploadedFile(name, content)})
+
+
+def left(folder: Path) -> list[str]:
+    """What lies in the folder beside backups."""
+    work = folder / ".work"
+    return [str(path) for path in work.rglob("*")] if work.exists() else []
+
+
+def refusal(client: Client, folder: Path, response: Any) -> str:
+    """What the page says to which a refused upload leads; nothing was kept."""
+    text = text_of(client.get(response["Location"]))
+    assert present(folder) == []
+    assert left(folder) == []
+    return text
+
+
+# --- Taken in --------------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_with_its_description_and_a_note_is_taken_in(client: Client, folder: Path, tmp_path: Path) -> None:
+    incoming = prepare_folder(tmp_path / "incoming")
+    theirs = make(incoming, note="from the attic")
+    meta = SimpleUploadedFile("x.meta.json", (incoming / theirs.name.sidecar).read_bytes())
+    response = send(client, (incoming / theirs.filename).read_bytes(), theirs.filename, meta=meta, note="mine")
+    taken = find_backup(folder, theirs.filename).sidecar
+    assert (taken.note, taken.protected, taken.imported) == ("mine", True, True)
+    text = text_of(client.get(response["Location"]))
+    assert "Taken in" in text
+    assert theirs.filename in text
+    operation = Operation.objects.get()
+    assert (operation.kind, operation.state, operation.origin) == ("adopt", "succeeded", "web")
+
+
+def test_a_plain_copy_is_taken_in(client: Client, folder: Path, copy: Path) -> None:
+    send(client, copy.read_bytes())
+    assert len(present(folder)) == 1
+    assert left(folder) == []
+
+
+def test_a_script_is_told_where_to_go(client: Client, copy: Path) -> None:
+    form = {"file": SimpleUploadedFile("copy.db", copy.read_bytes())}
+    response = client.post(HERE, form, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert response["HX-Redirect"] == f"/operations/{Operation.objects.get().pk}/"
+
+
+def test_broken_references_are_taken_in_where_that_is_ticked(client: Client, folder: Path, copy: Path) -> None:
+    changed(copy, "UPDATE channels SET source_id = '01JZZZZZZZZZZZZZZZZZZZZZZZ'")
+    assert "broken references" in refusal(client, folder, send(client, copy.read_bytes()))
+    send(client, copy.read_bytes(), accept_broken_references="true")
+    assert len(present(folder)) == 1
+
+
+# --- Refused ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (EXPORT, "filters.json", "It is no backup, but an export of filters"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "holiday.png", "It is no backup, but a picture"),
+        (b"", "empty.db.gz", "It is no backup, but an empty file"),
+        (b"\x1f\x8b\x08" + bytes(100), "half.db.gz", "half.db.gz cannot be taken in."),
+        (b"#EXTM3U\n", "list.m3u", "a channel list"),
+    ],
+)
+def test_what_is_no_backup_is_refused_in_its_own_words(
+    client: Client, folder: Path, content: bytes, name: str, words: str
+) -> None:
+    text = refusal(client, folder, send(client, content, name))
+    assert words in text
+    assert "Not taken in" in text
+    assert "Nothing of the file was kept; your backups are as they were." in text
+
+
+def test_one_of_a_newer_version_is_refused(client: Client, folder: Path, copy: Path) -> None:
+    changed(copy, "UPDATE schema_migrations SET version = '999' WHERE version = '029'")
+    assert "was made by a newer version (tvarr 999); update first" in refusal(
+        client, folder, send(client, copy.read_bytes())
+    )
+
+
+def test_one_that_is_damaged_is_refused(client: Client, folder: Path, tmp_path: Path) -> None:
+    incoming = prepare_folder(tmp_path / "incoming")
+    theirs = make(incoming)
+    content = (incoming / theirs.filename).read_bytes()
+    assert "cannot be taken in" in refusal(client, folder, send(client, content[:-100], theirs.filename))
+
+
+def test_one_that_is_too_large_is_refused(client: Client, folder: Path, settings: Any) -> None:
+    settings.UPLOAD_BYTES = 1000
+    response = send(client, bytes(2000))
+    assert response["Location"] == HERE
+    assert "larger than 0.0 MB, which is the most that is taken in here" in messages_on(client, response)
+    settings.UPLOAD_BYTES = 1_000_000
+    response = send(client, bytes(4_000_000))
+    assert "The upload is larger than 1.0 MB" in refusal(client, folder, response)
+
+
+def test_without_room_it_is_refused(client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, needed: int, what: str) -> None:
+        raise NoRoom(f"{what} needs about 340.0 MB; there are 120.0 MB.")
+
+    monkeypatch.setattr(uploads, "require_room", full)
+    assert "The upload needs about 340.0 MB; there are 120.0 MB." in refusal(client, folder, send(client, b"x"))
+
+
+def test_without_a_file_it_says_so(client: Client, folder: Path) -> None:
+    response = client.post(HERE, {"note": "nothing"})
+    assert "No file was chosen, so nothing was taken in. Choose one." in refusal(client, folder, response)
+
+
+def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path, copy: Path) -> None:
+    response = send(client, copy.read_bytes(), note="x" * 501)
+    assert "The note has 501 characters; allowed are 500." in refusal(client, folder, response)
+
+
+def test_a_form_that_breaks_off_is_refused(client: Client, folder: Path) -> None:
+    body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nhalf'.encode()
+    response = client.generic("POST", HERE, body, f"multipart/form-data; boundary={BOUNDARY}")
+    assert "it has no end" in refusal(client, folder, response)
+
+
+def test_what_is_no_form_with_a_file_is_refused(client: Client, folder: Path) -> None:
+    response = client.post(HERE, "note=x", content_type="application/x-www-form-urlencoded")
+    assert "The form is not sent as multipart/form-data." in refusal(client, folder, response)
+
+
+def test_while_something_runs_it_is_refused(client: Client, folder: Path, copy: Path) -> None:
+    create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    assert "A backup is running since" in refusal(client, folder, send(client, copy.read_bytes()))
+
+
+def test_the_page_names_the_limit(client: Client, settings: Any) -> None:
+    settings.UPLOAD_BYTES = 12_300_000
+    assert "At most 12.3 MB." in text_of(client.get(HERE))
+
+
+# --- Before anything is read -----------------------------------------------------------------------------------------
+
+
+class Untouched(io.BytesIO):
+    """A body that must not be read any further than the token may reach."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        assert 0 <= size <= 1024 - self.tell(), "the file was read"
+        return super().read(size)
+
+
+def form(token: str) -> bytes:
+    """As browsers send it, the token first."""
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="csrfmiddlewaretoken"\r\n\r\n{token}\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x.db"\r\n\r\n'
+    ).encode()
+
+
+def raw(client: Client, body: io.BytesIO, size: int, **more: Any) -> Any:
+    more |= {"CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}", "CONTENT_LENGTH": str(size)}
+    return client.request(REQUEST_METHOD="POST", PATH_INFO=HERE, **{"wsgi.input": body, **more})
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "x" * 64])
+def test_without_the_right_token_no_file_is_read(folder: Path, token: str) -> None:
+    client = administrator(enforce_csrf_checks=True)
+    client.get(HERE)
+    content = form(token) + bytes(5000)
+    assert raw(client, Untouched(content), len(content)).status_code == 403
+    assert left(folder) == []
+
+
+def test_the_token_of_the_form_or_of_a_header_is_enough(folder: Path, copy: Path) -> None:
+    client = administrator(enforce_csrf_checks=True)
+    token = client.get(HERE).context["csrf_token"]
+    for sent, header in ((str(token), {}), ("", {"HTTP_X_CSRFTOKEN": str(token)})):
+        content = form(sent) + copy.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+        response = raw(client, io.BytesIO(content), len(content), **header)
+        assert response.status_code == 302, response.content
+    assert len(present(folder)) == 2
+
+
+def test_of_a_stranger_or_who_may_not_nothing_is_read(folder: Path) -> None:
+    content = form("any") + bytes(5000)
+
+    class Closed(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise AssertionError("it was read")
+
+    assert raw(Client(), Closed(content), len(content))["Location"].startswith("/sign-in/")
+    assert raw(client_of("view_backup"), Closed(content), len(content)).status_code == 403

@@ -1,0 +1,87 @@
+"""Whether the service lives, and whether all is well: `/healthz`, `/readyz` and `/metrics`, outside of `/api/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.urls import URLPattern, path
+from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tvarr_backup import program
+from tvarr_backup.api.errors import without_paths
+from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
+from tvarr_backup.api.queries import require_known_parameters
+from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.operations.health import State, health_as_data, look
+from tvarr_backup.operations.observe import require_default
+
+
+class Alive(APIView):
+    """Whether this process answers: for everybody, and without a look at any database."""
+
+    schema = None
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:
+        require_known_parameters(request, ())
+        return Response({"status": "alive"})
+
+
+class _LooksAtAll(APIView):
+    """For whoever may look at backups and operations. Who that is cannot be told without our own database."""
+
+    schema = None
+    required_permissions: Mapping[str, Sequence[str]] = {"get": ("operations.view_backup", "operations.view_operation")}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        try:
+            require_default()
+        except DatabaseUnusable as problem:
+            raise type(problem)(
+                "Not ready: this program's own database does not answer, and without it nobody can be told more here. "
+                f"`{program.NAME} status` on the machine says more."
+            ) from problem
+        super().initial(request, *args, **kwargs)
+        require_known_parameters(request, ())
+
+
+class Ready(_LooksAtAll):
+    """Every check with its outcome: 200, or 503 where one of them is sick."""
+
+    def get(self, _request: Request) -> Response:
+        health = look()
+        data = health_as_data(health)
+        for check in data["checks"]:
+            check["message"] = without_paths(check["message"])
+        return Response(data, HTTPStatus.SERVICE_UNAVAILABLE if health.state is State.SICK else HTTPStatus.OK)
+
+
+class _Plain(BaseRenderer):
+    media_type = "text/plain"
+    format = "txt"
+
+    def render(self, data: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return data
+
+
+class Metrics(_LooksAtAll):
+    """The same in numbers, for Prometheus."""
+
+    renderer_classes = [_Plain]
+
+    def get(self, _request: Request) -> Response:
+        return Response(metrics(), content_type=CONTENT_TYPE)
+
+
+urlpatterns: list[URLPattern] = [
+    path("healthz", Alive.as_view(), name="healthz"),
+    path("readyz", Ready.as_view(), name="readyz"),
+    path("metrics", Metrics.as_view(), name="metrics"),
+]

@@ -1,0 +1,88 @@
+"""`status`: whether all is well, on one screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import humanize
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
+from tvarr_backup.operations.models import Operation
+
+_NAMES = {
+    Subject.DEFAULT: "Our own database",
+    Subject.TVARR: "tvarr's database",
+    Subject.WORKER: "Worker",
+    Subject.QUEUE: "Queue",
+    Subject.SCHEDULE: "Schedule",
+    Subject.LAST_BACKUP: "Last good backup",
+    Subject.FOLDER: "Backup folder",
+    Subject.BACKUPS: "Backups",
+    Subject.RESTORE: "Restore",
+}
+_WORDS = {
+    State.OK: "All is well.",
+    State.WARNING: "The work is done, but there is something to read.",
+    State.SICK: "Something is not as it must be.",
+}
+
+
+class Command(BaseCommand):
+    """Exit status 1 where something is sick; a warning fails nobody. Nothing is changed, and no worker is needed."""
+
+    help = "Say whether all is well: databases, worker, schedule, last good backup, space; 1 where it is not."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON value")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        health = look()
+        lines = (
+            [json.dumps(health_as_data(health), indent=2, ensure_ascii=False)] if options["json"] else _screen(health)
+        )
+        for line in lines:
+            self.stdout.write(line)
+        if health.state is State.SICK:
+            self.stdout.flush()
+            sys.exit(1)
+
+
+def _screen(health: Health) -> Iterator[str]:
+    yield _WORDS[health.state]
+    yield ""
+    for check in health.checks:
+        yield f"{check.state:<8} {_NAMES[check.subject]:<17} {check.message}"
+    yield ""
+    good, overdue = health.last_good, ", overdue" if health.is_overdue else ""
+    yield _fact("Last good", f"{_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
+    yield _fact("Next run", f"{_time(health.next_run)}{overdue}" if health.next_run else "-")
+    yield _fact("Running", _running(health.running) if health.running else "-")
+    yield _fact("Free space", _space(health) or "-")
+
+
+def _fact(name: str, words: str) -> str:
+    return f"{name:<11} {words}"
+
+
+def _running(operation: Operation) -> str:
+    percent = "" if operation.percent is None else f", {operation.percent} %"
+    phase = f", {operation.phase}{percent}" if operation.phase else ""
+    since = f" since {_time(operation.started_at)}" if operation.started_at else ""
+    return f"{operation.get_kind_display()}{since}{phase}"
+
+
+def _space(health: Health) -> str:
+    places = {"in the backup folder": health.free_in_folder, "beside tvarr's database": health.free_beside_live}
+    return ", ".join(f"{humanize.naturalsize(free)} {where}" for where, free in places.items() if free is not None)
+
+
+def _time(moment: datetime) -> str:
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"

@@ -1,0 +1,310 @@
+"""What one look sees of both databases, the backup folder, and what our own database keeps of operations.
+
+Nothing is written, and no lock but those of the databases is waited for. What cannot be seen is told in a sentence, with
+what to do about it, and never raised.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django_q.models import Schedule
+
+from tvarr_backup import conf, program, schema, tvarr_database
+from tvarr_backup.backups.catalogue import Listing, read_folder
+from tvarr_backup.backups.create import require_room_for_backup
+from tvarr_backup.backups.cron import Timetable
+from tvarr_backup.backups.folder import WORK_NAME, free_bytes
+from tvarr_backup.backups.sqlite import measure, primary_code
+from tvarr_backup.backups.unfinished import Unfinished, remembered
+from tvarr_backup.errors import (
+    BackupFolderUnusable,
+    BackupUnsupported,
+    DatabaseForeign,
+    DatabaseMissing,
+    DatabaseNotPrepared,
+    DatabaseUnusable,
+    NoRoom,
+)
+from tvarr_backup.operations import schedule
+from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+
+logger = structlog.stdlib.get_logger(__name__)
+
+PATIENCE_SECONDS = 2.0
+"""For so long a database that others have locked is waited for."""
+
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is armed."""
+
+    is_scheduled: bool
+    timetable: Timetable
+    due: datetime | None
+    running: Operation | None
+    queued: tuple[Operation, ...]
+    last_scheduled: Operation | None
+    has_made_backups: bool
+    setting_problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Live:
+    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite)."""
+
+    what: str
+    used: int | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The backup folder: what is wrong with it, what lies in it, what a restore has left there, how many bytes are free.
+
+    Without a listing it cannot be read, or, where nothing is wrong, is still to be made.
+    """
+
+    path: Path
+    problem: str
+    listing: Listing | None = None
+    unfinished: Unfinished | None = None
+    free: int | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody can see what lies in it."""
+        return self.listing is None and bool(self.problem)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen at one moment; a database that cannot be used is `None`, and has its `problem`.
+
+    `unsupported` says why no backups can be made of tvarr's database, where that is so.
+    """
+
+    at: datetime
+    kept: Kept | None
+    kept_problem: str
+    live: Live | None
+    live_problem: str
+    unsupported: str
+    worker_is_alive: bool
+    folder: Folder
+    free_beside_live: int | None
+
+
+def observe() -> Seen:
+    """Look at everything now."""
+    now = datetime.now(UTC)
+    kept, kept_problem = _look_at_default()
+    live, live_problem = _look_at_live()
+    unsupported = _why_unsupported()
+    return Seen(
+        at=now,
+        kept=kept,
+        kept_problem=kept_problem,
+        live=live,
+        live_problem=live_problem,
+        unsupported=unsupported,
+        worker_is_alive=_worker_is_alive(),
+        folder=_look_at_folder(kept, live),
+        free_beside_live=None if unsupported else _free(_live_folder()),
+    )
+
+
+def require_default() -> None:
+    """Raise `DatabaseUnusable` where our own database cannot be asked anything, without opening it through Django."""
+    if not conf.is_file(DEFAULT_DB_ALIAS):
+        try:
+            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Error as problem:
+            raise DatabaseUnusable(_logged("This program's own database does not answer", problem)) from problem
+        return
+    path = conf.database_path(DEFAULT_DB_ALIAS)
+    try:
+        tables = tvarr_database.ask(
+            path, lambda _path, connection: schema.SqliteTables(connection).names(), timeout_seconds=PATIENCE_SECONDS
+        )
+    except DatabaseMissing as problem:
+        raise DatabaseMissing(f"{problem} Bring it back, or run `{program.NAME} prepare` to begin anew.") from problem
+    if schema.TVARRS_OWN_TABLE in tables:
+        raise DatabaseForeign(f"DATABASE_URL names tvarr's own database, {path}; allowed is one of ours.")
+    if "django_migrations" not in tables:
+        raise DatabaseNotPrepared(f"{path} has none of our tables; run `{program.NAME} prepare`.")
+
+
+# --- Databases -------------------------------------------------------------------------------------------------------
+
+
+def _look_at_default() -> tuple[Kept | None, str]:
+    try:
+        require_default()
+        if not conf.is_up_to_date(DEFAULT_DB_ALIAS):
+            raise DatabaseNotPrepared(f"It is not up to date with this version; run `{program.NAME} prepare`.")
+        return _what_is_kept(), ""
+    except DatabaseUnusable as problem:
+        return None, _with_advice(problem, "Put it back as it was.")
+    except Error as problem:
+        return None, _logged("This program's own database cannot be used", problem)
+
+
+def _what_is_kept() -> Kept:
+    stored = BackupSettings.load()
+    operations = Operation.objects.defer("arguments", "result")
+    open_ones = list(operations.filter(state__in=OPEN_STATES).order_by("created_at"))
+    row = Schedule.objects.filter(name=schedule.NAME).first()
+    backups = operations.filter(kind=OperationKind.BACKUP)
+    return Kept(
+        is_scheduled=stored.is_scheduled(),
+        timetable=stored.timetable(),
+        due=row and row.next_run,
+        running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
+        queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
+        last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
+        has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
+        setting_problems=tuple(stored.problems()),
+    )
+
+
+def _look_at_live() -> tuple[Live | None, str]:
+    alias = conf.tvarr_alias()
+    try:
+        if not conf.is_file(alias):
+            return _judged_on_server(alias), ""
+        path = conf.database_path(alias)
+        if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
+            raise DatabaseForeign(
+                f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
+            )
+        return tvarr_database.ask(path, _judged, timeout_seconds=PATIENCE_SECONDS), ""
+    except DatabaseUnusable as problem:
+        if isinstance(problem.__cause__, Error):
+            return None, _logged("tvarr's database does not answer", problem.__cause__)
+        return None, _with_advice(problem, "Restore a backup into it, or put it back as it was.")
+    except Error as problem:
+        return None, _logged("tvarr's database does not answer", problem)
+
+
+def _judged(path: Path, connection: sqlite3.Connection) -> Live:
+    """Whose it is, whether each table can be read from, and how many bytes are in use."""
+    state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
+    if state is schema.State.EMPTY:
+        raise DatabaseMissing(f"{path} is empty.")
+    if schema.is_older(schema.schema_of(connection, required), required):
+        raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
+    for table in required.columns:
+        connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
+    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    return Live(whose, measure(connection).used)
+
+
+def _judged_on_server(alias: str) -> Live:
+    name = conf.database_name(alias)
+    state = conf.tvarr_state()
+    if state is schema.State.EMPTY:
+        raise DatabaseMissing(f"{name} is empty.")
+    if state is schema.State.OURS and not conf.is_up_to_date(alias):
+        raise DatabaseNotPrepared(f"{name} is not up to date with this version; run `{program.NAME} prepare`.")
+    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    return Live(f"{whose}, on {connections[alias].display_name}", None)
+
+
+def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
+    cause = problem.__cause__
+    if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
+        return f"{problem} {for_damage}"
+    if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
+        return (
+            f"{problem} Bring it back, or make a new one (`{program.NAME} prepare`, with `--create` where TVARR_DATABASE_DSN names "
+            "it) and restore a backup into that."
+        )
+    return str(problem)
+
+
+def _logged(sentence: str, problem: Error) -> str:
+    """What a server says may name hosts and users, which not everybody who may look is to see."""
+    logger.warning("database.unusable", reason=f"{sentence}: {problem}")
+    return f"{sentence}; the log says why."
+
+
+def _why_unsupported() -> str:
+    if conf.is_file(conf.tvarr_alias()):
+        return ""
+    try:
+        conf.live_database()
+    except BackupUnsupported as problem:
+        return str(problem)
+    raise AssertionError
+
+
+def _worker_is_alive() -> bool:
+    try:
+        return worker_seems_alive()
+    except (OSError, Error):  # its file went away between two looks, or the server that knows of others is gone
+        return False
+
+
+# --- The folder ------------------------------------------------------------------------------------------------------
+
+
+def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
+    path = conf.backup_path()
+    if not os.path.lexists(path):
+        return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
+    try:
+        folder = Path(os.path.realpath(path, strict=True))
+        listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
+    except BackupFolderUnusable as problem:
+        return Folder(path, f"{problem} Name another, or make it readable.")
+    except OSError as problem:
+        return Folder(
+            path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
+        )
+    return Folder(folder, _why_closed(folder, live), listing, unfinished, _free(folder))
+
+
+def _why_missing(path: Path, *, has_made_backups: bool) -> str:
+    if has_made_backups:
+        return f"The backup folder {path} is not there any more, though backups were made. Is its disk mounted?"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return (
+            f"The backup folder {path} cannot be made: the folder above it does not exist, or cannot be written to. Make that, "
+            "or name another."
+        )
+    return ""
+
+
+def _why_closed(folder: Path, live: Live | None) -> str:
+    """Why the next backup would find no place there; empty where it would."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"The backup folder {folder} cannot be written to. Let this program's user write there, or name another."
+    try:
+        if live is not None and live.used is not None:
+            require_room_for_backup(folder, live.used)
+    except NoRoom as problem:
+        return f"{problem} Make room, or name another folder."
+    except OSError as problem:
+        return f"The backup folder {folder} cannot be used: {problem.strerror}."
+    return ""
+
+
+def _live_folder() -> Path:
+    return Path(os.path.realpath(conf.database_path(conf.tvarr_alias()))).parent
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return free_bytes(folder)
+    except OSError:
+        return None

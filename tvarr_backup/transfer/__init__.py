@@ -1,0 +1,1 @@
+"""Files from the network into the backup folder and back, for API and pages: in blocks, never through memory."""

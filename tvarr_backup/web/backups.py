@@ -1,0 +1,275 @@
+"""The backups: all of them, one of them, and what is done to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import (
+    MAX_NOTE,
+    Backup,
+    Broken,
+    Listing,
+    checked_note,
+    find_backup,
+    protect_backup,
+    read_folder,
+)
+from tvarr_backup.backups.examine import live_rows
+from tvarr_backup.backups.retention import expired, why_kept
+from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, TvarrBackupError
+from tvarr_backup.operations.health import look
+from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.run import run_here
+from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
+from tvarr_backup.web.operations import DISMISSED, ask, shown
+from tvarr_backup.web.refusals import of_backups
+from tvarr_backup.web.status import status_of
+from tvarr_backup.web.words import FATES, KINDS, Row, changes
+
+A_PAGE = 25
+_ACTIONS = ("create", "restore", "download", "verify", "protect", "delete")
+_RESULT_SHOWN_FOR = timedelta(days=1)
+
+
+@login_required
+@permission_required("operations.view_backup", raise_exception=True)
+@require_GET
+@of_backups
+def backups(request: HttpRequest) -> HttpResponse:
+    """All backups, the newest first, and what is under way."""
+    reconcile()
+    health = look()
+    listing = health.listing or Listing((), (), ())
+    stored = BackupSettings.load()
+    chosen = request.GET.get("kind", "")
+    counts = Counter(backup.sidecar.kind for backup in listing.backups)
+    found = [backup for backup in listing.backups if chosen not in counts or backup.sidecar.kind == chosen]
+    page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
+    operation = _operation_to_show(request)
+    context = {
+        "page": page,
+        "rows": _rows(page),
+        "kinds": [(kind.value, KINDS[kind], counts[kind]) for kind in KINDS if counts[kind]],
+        "kind": chosen if chosen in counts else "",
+        "listing": listing,
+        "doomed": {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))},
+        "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),
+        "max_note": MAX_NOTE,
+        "may": {what: request.user.has_perm(f"operations.{what}_backup") for what in _ACTIONS},
+        "query": f"kind={chosen}" if chosen in counts else "",
+    }
+    return render(request, "web/backups.html", context | (shown(operation) if operation else {}))
+
+
+def _rows(backups: Iterable[Backup]) -> list[Row]:
+    required = conf.required_schema()
+    return [_row(backup, required) for backup in backups]
+
+
+def _row(backup: Backup, required: RequiredSchema) -> Row:
+    return Row(backup, state_of(backup.sidecar, required))
+
+
+def _operation_to_show(request: HttpRequest) -> Operation | None:
+    """What is under way, or else how the newest of one's own ended, until that is dismissed."""
+    if not request.user.has_perm("operations.view_operation"):
+        return None
+    operations = Operation.objects.select_related("requested_by")
+    found = operations.filter(state__in=OPEN_STATES).first()
+    if found is not None:
+        return found
+    since = datetime.now(UTC) - _RESULT_SHOWN_FOR
+    own = operations.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
+    newest = own.exclude(kind=OperationKind.DELETE).first()
+    return newest if newest is not None and newest.pk > request.session.get(DISMISSED, "") else None
+
+
+@login_required
+@permission_required("operations.create_backup", raise_exception=True)
+@require_POST
+@of_backups
+def create(request: HttpRequest) -> HttpResponse:
+    """Ask the worker for a backup, and show how it goes."""
+    try:
+        note = checked_note(request.POST.get("note", ""))
+    except NoteInvalid as problem:
+        messages.error(request, str(problem))
+        return HttpResponseRedirect(reverse("home"))
+    return ask(request, OperationKind.BACKUP, reverse("home"), note=note)
+
+
+# --- One -------------------------------------------------------------------------------------------------------------
+
+
+@login_required
+@permission_required("operations.view_backup", raise_exception=True)
+@require_GET
+@of_backups
+def backup(request: HttpRequest, filename: str) -> HttpResponse:
+    """What is known of one, beside what is live now."""
+    folder, required = conf.backup_folder(), conf.required_schema()
+    found = find_backup(folder, filename)
+    kept = why_kept(found, read_folder(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
+    context = {
+        "row": _row(found, required),
+        "backup": found,
+        "sidecar": found.sidecar,
+        "changes": changes(live_rows(conf.live_database()), found.sidecar.table_counts),
+        "fate": FATES[kept],
+        "is_doomed": kept is None,
+        "max_note": MAX_NOTE,
+    }
+    return render(request, "web/backup.html", context)
+
+
+@login_required
+@permission_required("operations.protect_backup", raise_exception=True)
+@require_POST
+@of_backups
+def note(request: HttpRequest, filename: str) -> HttpResponse:
+    """Another note, unless somebody else has changed the backup since the page was shown."""
+    return _change(request, filename, "The note is changed.", note=request.POST.get("note", ""))
+
+
+@login_required
+@permission_required("operations.protect_backup", raise_exception=True)
+@require_POST
+@of_backups
+def protect(request: HttpRequest, filename: str) -> HttpResponse:
+    """Set or lift the protection."""
+    protected = request.POST.get("protected") == "true"
+    words = (
+        "is protected: neither clean-ups nor a deletion touch it"
+        if protected
+        else "is no longer protected: clean-ups may remove it, and it can be deleted"
+    )
+    return _change(request, filename, f"{filename} {words}.", protected=protected)
+
+
+def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) -> HttpResponse:
+    mark = request.POST.get("mark")
+    try:
+        protect_backup(conf.backup_folder(), filename, only_if=[mark] if mark else None, **what)  # type: ignore[arg-type]  # by name
+        messages.success(request, done)
+    except BackupNotFound as problem:
+        messages.error(request, str(problem))
+        return HttpResponseRedirect(reverse("home"))
+    except TvarrBackupError as problem:
+        messages.error(request, str(problem))
+    return HttpResponseRedirect(reverse("backup", args=[filename]))
+
+
+@login_required
+@permission_required("operations.verify_backup", raise_exception=True)
+@require_POST
+@of_backups
+def verify(request: HttpRequest, filename: str) -> HttpResponse:
+    """Ask the worker for a complete check."""
+    found = find_backup(conf.backup_folder(), filename)
+    return ask(request, OperationKind.VERIFY, reverse("backup", args=[found.filename]), filenames=[found.filename])
+
+
+@login_required
+@permission_required("operations.download_backup", raise_exception=True)
+@require_http_methods(["GET", "HEAD"])
+@of_backups
+def send(request: HttpRequest, filename: str) -> HttpResponseBase:
+    """The archive, or a range of it."""
+    folder = conf.backup_folder()
+    try:
+        return download(request, folder, find_backup(folder, filename))
+    except RangeUnsatisfiable as refused:
+        return HttpResponse(str(refused), status=416, headers={"Content-Range": refused.content_range})
+
+
+# --- Deleting --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What somebody has chosen to delete: a backup with what is known of it, or what is broken."""
+
+    filename: str
+    row: Row | None = None
+    broken: Broken | None = None
+
+    @property
+    def is_protected(self) -> bool:
+        return self.row is not None and self.row.is_protected
+
+
+@login_required
+@permission_required("operations.delete_backup", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+@of_backups
+def delete(request: HttpRequest) -> HttpResponse:
+    """Name what was chosen, and delete it when that is confirmed."""
+    if request.method == "POST":
+        return _delete(request)
+    reconcile()
+    names = request.GET.getlist("name")
+    listing = read_folder(conf.backup_folder())
+    chosen = _chosen(listing, names)
+    going = [one for one in chosen if not one.is_protected]
+    context = {
+        "chosen": chosen,
+        "going": going,
+        "gone": sorted(set(names) - {one.filename for one in chosen}),
+        "takes_last_good": _takes_last_good(listing, going),
+    }
+    return render(request, "web/delete.html", context)
+
+
+def _chosen(listing: Listing, names: list[str]) -> list[Doomed]:
+    wanted, required = set(names), conf.required_schema()
+    backups = [
+        Doomed(backup.filename, row=_row(backup, required)) for backup in listing.backups if backup.filename in wanted
+    ]
+    return backups + [Doomed(one.filename, broken=one) for one in listing.broken if one.filename in wanted]
+
+
+def _takes_last_good(listing: Listing, going: list[Doomed]) -> bool:
+    """Whether there would be no checked backup left."""
+    required = conf.required_schema()
+    good = {backup.filename for backup in listing.backups if state_of(backup.sidecar, required) is BackupState.CHECKED}
+    return bool(good) and good <= {one.filename for one in going}
+
+
+def _delete(request: HttpRequest) -> HttpResponse:
+    """One after another; a refusal stops none of the others, but where something else is under way all wait."""
+    deleted = []
+    for filename in request.POST.getlist("name"):
+        try:
+            run_here(
+                OperationKind.DELETE,
+                requested_by=request.user,
+                origin=Origin.WEB,
+                arguments={"filename": filename},
+            )
+            deleted.append(filename)
+        except BackupNotFound:
+            messages.info(request, f"{filename} was gone already.")
+        except OperationRunning as problem:
+            messages.error(request, str(problem))
+            break
+        except TvarrBackupError as problem:
+            messages.error(request, str(problem))
+    if deleted:
+        words = f"{deleted[0]} is deleted." if len(deleted) == 1 else f"{len(deleted)} backups are deleted."
+        messages.success(request, words)
+    return HttpResponseRedirect(reverse("home"))

@@ -1,0 +1,208 @@
+"""The pages of an import: a file is chosen, its items are reviewed, and what became of each is shown."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods
+
+from tvarr_backup.errors import (
+    AnswerInvalid,
+    FileRefused,
+    FileTooLarge,
+    MemberInvalid,
+    PageIncomplete,
+    PlanStale,
+    TvarrBackupError,
+)
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
+from tvarr_backup.portable.envelope import Envelope, read_envelope
+from tvarr_backup.portable.export import WRITTEN_BY
+from tvarr_backup.portable.json_events import MAX_BYTES
+from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.web import review
+from tvarr_backup.web.large_forms import receive_form
+from tvarr_backup.web.review import Choices, Review
+
+_MOST_BYTES = MAX_BYTES + MAX_BYTES // 2
+"""Of a form: a file that does not shrink when it is packed grows by a third in its field."""
+
+_MOST_FIELDS = 10 * review.ROWS_ON_A_PAGE
+_MOST_LINES = 1_000
+_RESULT = "import_result"
+
+
+@csrf_exempt
+@login_required
+@permission_required("access.import_configuration", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def page(request: HttpRequest) -> HttpResponse:
+    """The form for a file; a POST brings a file to review, or a reviewed one with the choices that were made."""
+    if request.method == "GET":
+        return _choose_file(request)
+    try:
+        receive_form(request, _MOST_BYTES, _MOST_FIELDS)
+        return csrf_protect(_received)(request)
+    except TvarrBackupError as problem:
+        return _choose_file(request, problem)
+    except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
+        return _choose_file(request, FileTooLarge("The form holds more than a file; nothing of it was read."))
+
+
+def _choose_file(request: HttpRequest, problem: Exception | None = None, name: str = "") -> HttpResponse:
+    """The form, and why what was sent cannot be imported."""
+    if isinstance(problem, MemberInvalid):
+        sentences = [*review.problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
+    else:
+        sentences = [str(problem)] if problem else []
+    text = request.POST.get("text", "") if problem else ""
+    shown = {"sentences": sentences, "file_name": name, "text": text, "most_bytes": MAX_BYTES}
+    return render(request, "web/import.html", shown)
+
+
+def _received(request: HttpRequest) -> HttpResponse:
+    form = request.POST
+    name = form.get("file_name", "")
+    try:
+        if "packed" in form:
+            content = review.unpack(form["packed"])
+        elif upload := request.FILES.get("file"):
+            name, content = str(upload.name), upload.read()
+        elif form.get("text", "").strip():
+            content = form["text"].encode()
+        else:
+            raise PageIncomplete("No file was chosen, and no text was pasted. Choose the file of an export.")
+        envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
+    except FileRefused as problem:
+        return _choose_file(request, problem, name)
+    kept = review.read_choices(form["kept"]) if "kept" in form else Choices()
+    shown = {"packed": form.get("packed") or review.pack(content), "file_name": name}
+    return _reviewed(request, envelope, review.choose(kept, envelope, form), shown)
+
+
+def _reviewed(request: HttpRequest, envelope: Envelope, choices: Choices, shown: dict[str, Any]) -> HttpResponse:
+    """The review of a file with the choices so far; where that is the button that was pressed, the import."""
+    form = request.POST
+    refusal = ""
+    choices, plan, problem = _planned(envelope, choices)
+    if "bulk" in form:
+        choices = review.choose_for_all(choices, plan, form["bulk"], also_by_hand="also-by-hand" in form)
+        choices, plan, problem = _planned(envelope, choices)
+    answers = choices.answers(envelope)
+    if "import" in form and not problem:
+        is_as_shown = plan.fingerprint == choices.fingerprint
+        if is_as_shown and form["import"] != Review(envelope, plan, choices).agreed:
+            refusal = "Nothing was imported yet: your last choices changed what would happen. Look at the totals again."
+        else:
+            try:
+                done = apply_import(envelope, answers, choices.fingerprint)
+                return _imported(request, done, choices, shown["file_name"])
+            except PlanStale:
+                if (url := _result_of(request, choices)) is not None:
+                    return HttpResponseRedirect(url)
+            except TvarrBackupError as failure:
+                refusal = f"{failure} Your choices are all still here."
+    choices, changed = review.without_changed(choices, plan)
+    if changed:
+        choices, plan, problem = _planned(envelope, choices)
+    return _page(request, Review(envelope, plan, review.as_shown(choices, plan), changed), refusal or problem, shown)
+
+
+def _planned(envelope: Envelope, choices: Choices) -> tuple[Choices, Plan, str]:
+    """The plan; an answer that fits nothing here any more is given up, and the sentence says so."""
+    try:
+        return choices, plan_import(envelope, choices.answers(envelope)), ""
+    except AnswerInvalid as problem:
+        choices = review.without_lost(choices, plan_import(envelope, Answers()))
+        return choices, plan_import(envelope, choices.answers(envelope)), str(problem)
+
+
+def _page(request: HttpRequest, shown: Review, problem: str, file: dict[str, Any]) -> HttpResponse:
+    is_part = request.headers.get("HX-Target") == "import-totals" and not shown.changed and not problem
+    template = "web/_import_totals.html" if is_part else "web/import_review.html"
+    response = render(request, template, {"review": shown, "problem": problem, **file})
+    if request.headers.get("HX-Target") == "import-totals" and not is_part:
+        response["HX-Retarget"], response["HX-Reswap"], response["HX-Reselect"] = "#review", "outerHTML", "#review"
+    return response
+
+
+# --- Results ---------------------------------------------------------------------------------------------------------
+
+
+def _imported(request: HttpRequest, done: ImportResult, choices: Choices, file_name: str) -> HttpResponse:
+    """Keep what became of each item with the session, and lead there."""
+    mark = review.mark_of_import(choices)
+    request.session[_RESULT] = {
+        "mark": mark,
+        "kind": done.kind.slug,
+        "file_name": file_name,
+        "counts": {
+            "added": done.count(Action.CREATE),
+            "overwritten": done.count(Action.OVERWRITE),
+            "copied": done.count(Action.RENAME),
+            "skipped": done.skipped,
+            "unchanged": done.unchanged,
+        },
+        "notes": list(done.notes),
+        "lines": [_line(line) for line in done.lines[:_MOST_LINES]],
+        "more": max(0, len(done.lines) - _MOST_LINES),
+    }
+    request.session.save()  # at once: a second press of the button looks for it
+    return HttpResponseRedirect(reverse("import-result", args=[mark]))
+
+
+def _result_of(request: HttpRequest, choices: Choices) -> str | None:
+    """Where the result of just this import stands, if it was done a moment ago: the button was pressed twice."""
+    mark = review.mark_of_import(choices)
+    kept = type(request.session)(request.session.session_key).get(_RESULT)
+    return reverse("import-result", args=[mark]) if kept and kept["mark"] == mark else None
+
+
+@login_required
+@permission_required("access.import_configuration", raise_exception=True)
+@require_GET
+def result(request: HttpRequest, mark: str) -> HttpResponse:
+    """What became of each item; the last import's is kept as long as one is signed in."""
+    kept = request.session.get(_RESULT)
+    if not kept or kept["mark"] != mark:
+        messages.info(request, "The result of that import is no longer kept: only that of your last one is.")
+        return HttpResponseRedirect(reverse("import"))
+    kind = kind_named(kept["kind"])
+    model = kind.model._meta
+    may_look = request.user.is_staff and request.user.has_perm(f"{model.app_label}.view_{model.model_name}")
+    shown = {
+        **kept,
+        "kind": kind,
+        "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_look else "",
+    }
+    return render(request, "web/import_result.html", shown)
+
+
+_DONE = {
+    Action.CREATE: "Added",
+    Action.OVERWRITE: "Overwritten",
+    Action.RENAME: "Copied",
+    Action.SKIP: "Skipped",
+}
+
+
+def _line(line: ResultLine) -> dict[str, Any]:
+    same = line.action is Action.SKIP and line.state is State.IDENTICAL
+    return {
+        "done": "Same, nothing to do" if same else _DONE[line.action],
+        "original_name": line.original_name,
+        "final_name": line.final_name,
+        "row_id": line.row_id,
+        "warnings": [[finding.field, finding.message] for finding in line.warnings],
+    }

@@ -1,0 +1,149 @@
+"""Operations: the one that is under way, how one ended, and the history of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.errors import OperationRunning, TvarrBackupError
+from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.track import cancel as cancel_operation
+from tvarr_backup.tasks import submit
+from tvarr_backup.web import words
+
+_A_PAGE = 50
+_ENDED = "operation-ended"
+"""The event that pages listen to."""
+DISMISSED = "dismissed_operation"
+"""In the session: results up to this operation are not shown on the page of the backups any more."""
+
+
+def ask(request: HttpRequest, kind: OperationKind, back: str, **arguments: Any) -> HttpResponse:
+    """Ask the worker for an operation, and lead to it. What is asked for twice, by a second click, is done once."""
+    try:
+        made = submit(kind, requested_by=request.user, origin=Origin.WEB, arguments=arguments)
+    except OperationRunning as problem:
+        running = Operation.objects.filter(pk=problem.operation).first()
+        is_same = running is not None and (running.kind, running.arguments, running.requested_by_id) == (
+            kind,
+            arguments,
+            request.user.pk,
+        )
+        if running is not None and is_same:
+            return HttpResponseRedirect(reverse("operation", args=[running.pk]))
+        messages.error(request, str(problem))
+        return HttpResponseRedirect(back)
+    except TvarrBackupError as problem:
+        messages.error(request, str(problem))
+        return HttpResponseRedirect(back)
+    return HttpResponseRedirect(reverse("operation", args=[made.pk]))
+
+
+@login_required
+@require_GET
+def bar(request: HttpRequest) -> HttpResponse:
+    """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
+    response = render(request, "web/_bar.html")
+    if not Operation.objects.filter(finished_at=None).exists():
+        response["HX-Trigger"] = _ENDED
+    return response
+
+
+@login_required
+@permission_required("operations.view_operation", raise_exception=True)
+@require_GET
+def operation(request: HttpRequest, pk: str) -> HttpResponse:
+    """How one goes, or how it ended: as a page, or its middle alone for whoever looks again."""
+    reconcile()
+    found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
+    if request.headers.get("HX-Target") != "operation":
+        return render(request, "web/operation.html", shown(found))
+    response = render(request, "web/_operation.html", shown(found))
+    if not found.is_open:
+        response["HX-Trigger"] = _ENDED
+    return response
+
+
+def shown(operation: Operation) -> dict[str, Any]:
+    """What `web/_operation.html` shows of one."""
+    result = operation.result or {}
+    context = {
+        "operation": operation,
+        "title": words.title(operation),
+        "level": words.level(operation),
+        "told": words.told(operation),
+        "subject": words.subject(operation),
+        "worker_is_silent": operation.is_open and not worker_seems_alive(),
+    }
+    if operation.is_open:
+        return context | {"steps": words.steps(operation)}
+    return context | {
+        "ended_at_step": "" if operation.result else words.step_reached(operation),
+        "checks": list(words.checks(operation)),
+        "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
+        "made": _present((result.get("backup") or {}).get("filename")),
+        "safety": _present((result.get("pre_restore_backup") or {}).get("filename")),
+    }
+
+
+def _present(filename: str | None) -> str:
+    """The name of a backup that is still there; empty for every other."""
+    if not filename:
+        return ""
+    try:
+        return find_backup(conf.backup_folder(), filename).filename
+    except TvarrBackupError:
+        return ""
+
+
+@login_required
+@permission_required("operations.create_backup", raise_exception=True)
+@require_POST
+def cancel(request: HttpRequest, pk: str) -> HttpResponse:
+    """Ask for its end."""
+    try:
+        asked = cancel_operation(pk)
+        messages.info(request, "It was asked to end." if asked.is_open else "It is cancelled.")
+    except TvarrBackupError as problem:
+        messages.error(request, str(problem))
+    return HttpResponseRedirect(reverse("operation", args=[pk]))
+
+
+@login_required
+@require_POST
+def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
+    """Show the result on the page of the backups no more, nor that of an older one."""
+    request.session[DISMISSED] = max(pk, request.session.get(DISMISSED, ""))
+    return HttpResponseRedirect(reverse("home"))
+
+
+@login_required
+@permission_required("operations.view_operation", raise_exception=True)
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """What was done, by whom, and how it went, the newest first."""
+    reconcile()
+    page = Paginator(Operation.objects.select_related("requested_by"), _A_PAGE).get_page(request.GET.get("page"))
+    entries = [
+        {
+            "operation": found,
+            "title": words.title(found),
+            "level": words.level(found),
+            "subject": words.subject(found),
+            "told": words.told(found),
+            "safety": _present(((found.result or {}).get("pre_restore_backup") or {}).get("filename")),
+        }
+        for found in page
+    ]
+    return render(request, "web/history.html", {"page": page, "entries": entries})

@@ -1,0 +1,138 @@
+"""How values are shown to people: icons, moments, sizes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import humanize
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from tvarr_backup.backups.progress import Phase
+from tvarr_backup.operations.models import Operation, OperationState
+
+register = template.Library()
+
+_LEVELS = {"error": "danger", "debug": "secondary"}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An icon of `vendor/bootstrap-icons/icons.svg`; it says nothing to whoever cannot see it, so a word stands beside it."""
+    return _icon(name)
+
+
+@cache
+def _icon(name: str) -> SafeString:
+    address = static("vendor/bootstrap-icons/icons.svg")
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', address, name)
+
+
+@register.filter
+def moment(time: datetime | None) -> str:
+    """Date, time and zone, and how long ago or in how long beside it."""
+    return "" if time is None else format_html("{} {}", clock(time), ago(time))
+
+
+@register.filter
+def clock(time: datetime) -> SafeString:
+    """Date, time and zone."""
+    shown = timezone.localtime(time)
+    words = f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}"
+    return format_html('<time datetime="{}">{}</time>', time.isoformat(), words)
+
+
+@register.filter
+def ago(time: datetime) -> SafeString:
+    """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
+    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
+
+
+@register.filter
+def with_code(sentence: str) -> SafeString:
+    """What stands between backticks as code."""
+    parts = sentence.split("`")
+    return format_html_join(
+        "",
+        "{}{}{}",
+        (
+            (SafeString("<code>") if number % 2 else "", part, SafeString("</code>") if number % 2 else "")
+            for number, part in enumerate(parts)
+        ),
+    )
+
+
+@register.filter
+def short_moment(time: datetime) -> str:
+    """Date and time alone, for names and sentences."""
+    shown = timezone.localtime(time)
+    return f"{shown.day} {shown:%b %Y, %H:%M}"
+
+
+@register.filter
+def megabytes(size: int | None) -> str:
+    """Bytes as MB with one decimal."""
+    if size is None:
+        return ""
+    return "under 0.1 MB" if 0 < size < 50_000 else f"{size / 1_000_000:,.1f} MB"
+
+
+@register.filter
+def bootstrap_level(tag: str) -> str:
+    """What Bootstrap calls the level of a message."""
+    return _LEVELS.get(tag, tag)
+
+
+_PHASES = {
+    "": "it begins",
+    Phase.COPY: "copying the database",
+    Phase.RECEIVE: "receiving the file",
+    Phase.UNPACK: "unpacking",
+    Phase.PACK: "packing",
+    Phase.CHECK: "checking",
+    Phase.PUBLISH: "laying it into the folder",
+    Phase.PRUNE: "cleaning up",
+    Phase.SAFETY: "copying what is there now",
+    Phase.REPLACE: "replacing the content",
+}
+
+
+@register.filter
+def in_words(operation: Operation) -> str:
+    """What an operation is doing, or how it ended."""
+    kind = operation.get_kind_display()
+    if operation.state == OperationState.QUEUED:
+        return f"{kind}: waiting for the worker"
+    if operation.state == OperationState.RUNNING:
+        return f"{kind}: {_PHASES.get(operation.phase, operation.phase)}"
+    return f"{kind}: {operation.get_state_display().lower()}"
+
+
+@register.filter
+def seconds_taken(operation: Operation) -> str:
+    """How long it has been under way, or was."""
+    if operation.started_at is None:
+        return ""
+    ended = operation.finished_at or datetime.now(UTC)
+    return f"{(ended - operation.started_at).total_seconds():.0f} s"
+
+
+@register.filter
+def in_its_zone(time: datetime) -> str:
+    """Day, date, time and zone of a time of the schedule: as clocks show it in the schedule's own zone."""
+    return f"{time:%A}, {time.day} {time:%B %Y, %H:%M %Z}"
+
+
+@register.filter
+def value_in_words(value: Any) -> str:
+    """A value of an item of an export."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

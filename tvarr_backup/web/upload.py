@@ -1,0 +1,80 @@
+"""The page that takes in a backup from elsewhere."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods
+from django_htmx.http import HttpResponseClientRedirect
+
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import MAX_NOTE
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.models import Operation, Origin
+from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
+from tvarr_backup.web.refusals import of_backups
+
+_TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
+
+
+@csrf_exempt
+@login_required
+@permission_required("operations.create_backup", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+@of_backups
+def upload(request: HttpRequest) -> HttpResponse:
+    """The form; or what was sent with it, from the connection straight into the backup folder.
+
+    Django would read all of a form before it looks for the token. Here that is in a header, or it is the form's first
+    field, and nothing behind that is read before it has been found right.
+    """
+    if request.method == "POST":
+        body = Body(request)
+        token = "" if "X-CSRFToken" in request.headers else body.first_field(_TOKEN)
+        request.POST = QueryDict(urlencode({_TOKEN: token}))
+        return _receive(request, body)
+    folder = conf.backup_folder()
+    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE}
+    return render(request, "web/upload.html", context)
+
+
+@csrf_protect
+def _receive(request: HttpRequest, body: Body) -> HttpResponse:
+    begun: list[Operation] = []
+    try:
+        with receive(request, conf.backup_folder(), body) as received:
+            take_in(
+                received,
+                note=received.fields.get("note", ""),
+                accept_broken_references=received.fields.get("accept_broken_references") == "true",
+                requested_by=request.user,
+                origin=Origin.WEB,
+                on_begin=begun.append,
+            )
+    except (TvarrBackupError, FieldRefused, FormUnreadable, RequestDataTooBig) as problem:
+        body.discard_rest()
+        if not begun:
+            messages.error(request, _sentence(problem))
+            return _lead(request, reverse("upload"))
+    return _lead(request, reverse("operation", args=[begun[-1].pk]))
+
+
+def _sentence(problem: Exception) -> str:
+    if isinstance(problem, FieldRefused) and problem.name == "file":
+        return "No file was chosen, so nothing was taken in. Choose one."
+    if isinstance(problem, RequestDataTooBig):
+        return "The form has more text beside the file than it may have; nothing was taken in."
+    return str(problem)
+
+
+def _lead(request: HttpRequest, address: str) -> HttpResponse:
+    """Where a script has sent the form, it is the page that has to go there."""
+    return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else HttpResponseRedirect(address)

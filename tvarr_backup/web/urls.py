@@ -1,0 +1,53 @@
+"""Addresses of the pages."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path, register_converter
+
+from tvarr_backup.web import account, backups, exports, imports, operations, restore, schedule, upload
+
+
+class Ulid:
+    """An id as our tables have them."""
+
+    regex = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return str(value)
+
+
+register_converter(Ulid, "ulid")
+
+urlpatterns = [
+    path("", backups.backups, name="home"),
+    path("backups/create/", backups.create, name="create-backup"),
+    path("backups/upload/", upload.upload, name="upload"),
+    path("backups/delete/", backups.delete, name="delete-backups"),
+    path("backups/<str:filename>/", backups.backup, name="backup"),
+    path("backups/<str:filename>/note/", backups.note, name="backup-note"),
+    path("backups/<str:filename>/protect/", backups.protect, name="protect-backup"),
+    path("backups/<str:filename>/verify/", backups.verify, name="verify-backup"),
+    path("backups/<str:filename>/download/", backups.send, name="download-backup"),
+    path("backups/<str:filename>/restore/", restore.restore, name="restore"),
+    path("operations/bar/", operations.bar, name="operation-bar"),
+    path("operations/<ulid:pk>/", operations.operation, name="operation"),
+    path("operations/<ulid:pk>/cancel/", operations.cancel, name="cancel-operation"),
+    path("operations/<ulid:pk>/dismiss/", operations.dismiss, name="dismiss-operation"),
+    path("export/", exports.page, name="export"),
+    path("export/<slug>/", exports.download, name="export-kind"),
+    path("export/<slug>/preview/", exports.preview, name="export-preview"),
+    path("import/", imports.page, name="import"),
+    path("import/result/<mark>/", imports.result, name="import-result"),
+    path("history/", operations.history, name="history"),
+    path("settings/", schedule.schedule, name="settings"),
+    path("settings/preview/", schedule.preview, name="settings-preview"),
+    path("settings/reset/", schedule.reset, name="reset-settings"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.Password.as_view(), name="password"),
+    path("account/tokens/revoke/", account.revoke, name="revoke"),
+    path("sign-in/", account.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("admin/login/", account.sign_in_to_admin),
+]

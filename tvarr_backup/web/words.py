@@ -1,0 +1,262 @@
+"""What is said of backups and operations: one place for the words, whichever page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from django.urls import reverse
+
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.progress import Phase
+from tvarr_backup.backups.retention import Kept
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
+from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
+from tvarr_backup.web.templatetags.shown import short_moment
+
+KINDS = {
+    BackupKind.SCHEDULED: "Automatic",
+    BackupKind.MANUAL: "Manual",
+    BackupKind.PRE_RESTORE: "Before restore",
+    BackupKind.UPLOADED: "Uploaded",
+    BackupKind.TVARR: "Made by tvarr",
+}
+STATES = {
+    BackupState.CHECKED: "Checked",
+    BackupState.NOT_CHECKED: "Not checked",
+    BackupState.DAMAGED: "Damaged",
+    BackupState.NEWER: "Made by a newer version",
+}
+FATES = {
+    Kept.PROTECTED: "Kept: protected",
+    Kept.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
+    Kept.NOT_AUTOMATIC: "Kept: clean-ups remove automatic backups only",
+    Kept.NEWEST_GOOD: "Kept: the newest good backup is never removed",
+    Kept.WITHIN_LIMITS: "Kept: within the limits of the schedule",
+    None: "Will be removed by the next clean-up",
+}
+
+
+# --- Rows of tables --------------------------------------------------------------------------------------------------
+
+_FIRST = ("filters", "data_mapping_rules", "client_detection_rules", "encoding_profiles")
+
+
+@dataclass(frozen=True)
+class Change:
+    """The rows of one table, before and after; `None` where the table is not there."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """Both in words."""
+        before, after = ("not there" if number is None else f"{number:,}" for number in (self.before, self.after))
+        return before, after
+
+    @property
+    def difference(self) -> str:
+        """In words; empty where nothing changes."""
+        if self.before == self.after:
+            return ""
+        if self.before is None:
+            return "not there now"
+        if self.after is None:
+            return "not in the backup"
+        more = self.after - self.before
+        return f"{more:+,} {'row' if abs(more) == 1 else 'rows'}"
+
+
+def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
+    """The four kinds first, then the other tables that have rows on either side."""
+    tables = sorted({*before, *after}, key=lambda table: (table not in _FIRST, table))
+    return [
+        Change(table.replace("_", " "), before.get(table), after.get(table))
+        for table in tables
+        if table in _FIRST or before.get(table) or after.get(table)
+    ]
+
+
+# --- Operations ------------------------------------------------------------------------------------------------------
+
+_DONE: dict[OperationKind, str] = {
+    OperationKind.BACKUP: "Backed up",
+    OperationKind.VERIFY: "Verified",
+    OperationKind.PRUNE: "Cleaned up",
+    OperationKind.DELETE: "Deleted",
+    OperationKind.ADOPT: "Taken in",
+    OperationKind.RESTORE: "Restored",
+}
+_STATES = {
+    OperationState.QUEUED: "waiting for the worker",
+    OperationState.CANCELLED: "cancelled",
+    OperationState.INTERRUPTED: "interrupted",
+}
+_LEVELS = {
+    OperationState.SUCCEEDED: "success",
+    OperationState.ATTENTION: "warning",
+    OperationState.FAILED: "danger",
+    OperationState.CANCELLED: "secondary",
+    OperationState.INTERRUPTED: "danger",
+}
+_DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
+"""After these nobody knows by the operation alone what is live."""
+
+
+def title(operation: Operation) -> str:
+    """How it ended, or that it has not."""
+    kind, state = OperationKind(operation.kind), OperationState(operation.state)
+    done = _DONE[kind]
+    if state == OperationState.SUCCEEDED:
+        return done
+    if state == OperationState.ATTENTION:
+        number = len(operation.message.splitlines())
+        return f"{done}, {number} {'thing needs' if number == 1 else 'things need'} attention"
+    if operation.is_open:
+        return f"{operation.get_kind_display()}: {_STATES.get(state, 'running')}"
+    missed = f"Not {done[0].lower()}{done[1:]}"
+    if kind == OperationKind.RESTORE:
+        if operation.error_code in _DOUBTFUL:
+            return "The restore did not end well: read what to do"
+        if state == OperationState.INTERRUPTED:
+            return "Restore: interrupted"
+        missed += ", your data is unchanged"
+    return f"{missed} ({_STATES[state]})" if state in _STATES else missed
+
+
+def level(operation: Operation) -> str:
+    """Bootstrap's word for it."""
+    return _LEVELS.get(OperationState(operation.state), "info")
+
+
+def subject(operation: Operation) -> str:
+    """What it was done to, as far as that is one thing."""
+    result, arguments = operation.result or {}, operation.arguments
+    made = (result.get("backup") or {}).get("filename")
+    names: list[str] = arguments.get("filenames") or []
+    found = made or arguments.get("filename") or (names[0] if len(names) == 1 else "")
+    return str(found) or (f"{len(names)} backups" if names else "")
+
+
+def told(operation: Operation) -> str:
+    """What a person should know of it, one sentence a line; empty where the title says it all."""
+    result = operation.result or {}
+    sentences = [operation.error or operation.message]
+    removed = result.get("removed") or []
+    if operation.kind == OperationKind.BACKUP and removed:
+        sentences.append(f"The clean-up after it removed {len(removed)}: {', '.join(removed)}.")
+    if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
+        sentences.append(f"Removed: {', '.join(removed)}." if removed else "There was nothing to remove.")
+    return "\n".join(sentence for sentence in sentences if sentence)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of an operation, and where it stands: `done`, `now` or `to come`."""
+
+    label: str
+    stands: str
+
+
+_STEPS: dict[OperationKind, tuple[tuple[str, frozenset[Phase]], ...]] = {
+    OperationKind.BACKUP: (
+        ("Copy the database", frozenset({Phase.COPY})),
+        ("Pack and check the copy", frozenset({Phase.PACK, Phase.CHECK})),
+        ("Lay it into the folder", frozenset({Phase.PUBLISH})),
+        ("Clean up", frozenset({Phase.PRUNE})),
+    ),
+    OperationKind.VERIFY: (
+        ("Unpack", frozenset({Phase.UNPACK})),
+        ("Check everything", frozenset({Phase.CHECK})),
+    ),
+    OperationKind.ADOPT: (
+        ("Unpack", frozenset({Phase.RECEIVE, Phase.UNPACK})),
+        ("Pack and check", frozenset({Phase.PACK, Phase.CHECK})),
+        ("Lay it into the folder", frozenset({Phase.PUBLISH})),
+    ),
+    OperationKind.RESTORE: (
+        ("Try the backup out on a copy, and copy what is there now", frozenset({Phase.UNPACK, Phase.SAFETY})),
+        ("Replace the content", frozenset({Phase.REPLACE})),
+        ("Check the result, and keep the copy of before", frozenset({Phase.PACK, Phase.PUBLISH})),
+    ),
+}
+
+
+def steps(operation: Operation) -> list[Step]:
+    """The parts of one that is open, and of one that failed; none where there is only one."""
+    parts = _STEPS.get(OperationKind(operation.kind), ())
+    now = _part(operation, parts)
+    return [
+        Step(label, "done" if number < now else "now" if number == now else "to come")
+        for number, (label, _) in enumerate(parts)
+    ]
+
+
+def step_reached(operation: Operation) -> str:
+    """The part in which it ended."""
+    return next((step.label for step in steps(operation) if step.stands == "now"), "") if operation.phase else ""
+
+
+def _part(operation: Operation, parts: tuple[tuple[str, frozenset[Phase]], ...]) -> int:
+    if operation.state == OperationState.QUEUED:
+        return -1
+    if operation.kind == OperationKind.RESTORE and operation.phase == Phase.CHECK:
+        # The backup's check knows how much there is to check, that of the live database does not.
+        return 0 if operation.total_bytes else len(parts) - 1
+    return next((number for number, (_, phases) in enumerate(parts) if operation.phase in phases), 0)
+
+
+def checks(operation: Operation) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Of a verification: each backup with its checks."""
+    for verified in (operation.result or {}).get("verified") or ():
+        yield verified["backup"]["filename"], verified["checks"]
+
+
+# --- Backups ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A backup as lists and pages show it."""
+
+    backup: Backup
+    state: BackupState
+
+    @cached_property
+    def address(self) -> str:
+        """Of its page; those of what can be done to it begin with it."""
+        return reverse("backup", args=[self.backup.filename])
+
+    @cached_property
+    def moment(self) -> str:
+        """When it was made, for names and sentences."""
+        return short_moment(self.backup.sidecar.created_at)
+
+    @cached_property
+    def is_protected(self) -> bool:
+        return self.backup.sidecar.is_protected(datetime.now(UTC))
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.backup.sidecar.kind]
+
+    @property
+    def state_words(self) -> str:
+        return STATES[self.state]
+
+    @property
+    def state_icon(self) -> str:
+        return _STATE_ICONS.get(self.state, "exclamation-triangle")
+
+    @property
+    def version(self) -> str:
+        return self.backup.sidecar.tvarr_version or "unknown"
+
+
+_STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
