@@ -7,7 +7,7 @@ CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
+.PHONY: help setup run test coverage test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,10 +25,13 @@ setup: .venv/complete  ## Make .venv from the lock file (done by the other targe
 run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
 	@$(BIN)/python manage.py up
 
-test: lint chromium servers  ## Lint, types, contracts and all tests but the long ones, then what can be on PostgreSQL there
-	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
+test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that can be
 	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
 	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto
+
+coverage: setup chromium servers  ## Which lines and branches the tests reach; it takes half as long again
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
 
 test-long: setup fault-tools servers  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto

@@ -17,14 +17,21 @@ _OF_BACKUPS = (
     "admin/test_backups.py",
     "api/test_backups.py",
     "api/test_downloads.py",
+    "api/test_health.py",
     "api/test_operations.py",
     "api/test_roles.py",
     "api/test_schedule.py",
     "api/test_uploads.py",
     "management/test_restore_command.py",
     "operations/",
+    "test_health_docs.py",
     "test_tasks.py",
     "test_worker.py",
+    "web/test_backups.py",
+    "web/test_operations.py",
+    "web/test_restore.py",
+    "web/test_schedule.py",
+    "web/test_upload.py",
 )
 _OWN_DATABASES = frozenset({"installation", "prepared", "large"})
 _server = ExitStack()

@@ -182,8 +182,8 @@ def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Mach
         status, answer = machine.call("GET", "/readyz")
         assert (status, answer["code"]) == (503, "database_unusable")
         assert "Not ready: this program's own database does not answer" in answer["detail"]
-    status = machines.each[0].installation.run("status").stdout
-    assert "This program's own database does not answer; the log says why." in status
+    said = machines.each[0].installation.run("status").stdout
+    assert "This program's own database does not answer; the log says why." in said
     time.sleep(11)
     assert all(0 < complaints(worker.log) <= 4 for worker in machines.workers())
     machines.postgresql.start()

@@ -189,6 +189,7 @@ def test_nor_is_one_above_a_folder_that_cannot_be_made(viewer: APIClient, tmp_pa
 # --- Without our own database ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("address", GUARDED)
 @pytest.mark.parametrize("credentials", [{}, {"Authorization": "Bearer " + "0" * 64}, {"Authorization": "Basic eDp5"}])
 @pytest.mark.parametrize("content", [None, b"", b"no database " * 99])
@@ -217,6 +218,7 @@ def test_that_the_process_lives_is_told_all_the_same(tmp_path: Path, monkeypatch
     assert Client().get("/healthz").status_code == 200
 
 
+@pytest.mark.sqlite
 def test_a_database_whose_tables_for_tokens_are_missing_is_not_ready(viewer: APIClient) -> None:
     with connections["default"].cursor() as cursor:
         cursor.execute("ALTER TABLE access_apitoken RENAME TO gone")
@@ -357,6 +359,7 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
     return viewer
 
 
+@pytest.mark.sqlite
 # Four say who asks and what that person may do, two which migrations there are, five what is kept; the rest is metrics'.
 @pytest.mark.parametrize(("address", "queries"), [("/readyz", 11), ("/metrics", 13)])
 def test_however_much_there_is_it_asks_the_same(

@@ -53,5 +53,5 @@ def test_an_address_for_forms_says_so_when_it_is_typed() -> None:
 def test_a_program_gets_the_frameworks_own_refusal() -> None:
     client = Client()
     client.force_login(UserFactory.create())
-    answer = client.put("/api/v1/backups", headers={"X-CSRFToken": "x"})
+    answer = client.put("/api/v1/operations", headers={"X-CSRFToken": "x"})
     assert (answer.status_code, answer["Content-Type"]) == (405, "application/problem+json")

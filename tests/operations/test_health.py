@@ -152,6 +152,7 @@ def test_it_is_json_data(folder: Path) -> None:
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(folder)
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
@@ -168,6 +169,7 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
     assert said(Subject.LAST_BACKUP, found)[0] == "ok"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "has none of our tables; run `manage.py prepare`"), (b"x" * 999, "is not an SQLite")]
 )
@@ -250,6 +252,7 @@ def test_one_file_for_both_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(Subject.TVARR)[1].startswith("DATABASE_URL and TVARR_DATABASE_DSN are the same file")
 
 
+@pytest.mark.sqlite
 def test_tvarrs_own_database_in_the_place_of_ours_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_tvarr_database(tmp_path / "app.db")
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -132,6 +132,7 @@ def test_five_hundred_are_in_pages_and_chosen_by_kind(client: Client, folder: Pa
     assert client.get(HOME, {"kind": "manual"}).content.count(b'name="name"') == 1
 
 
+@pytest.mark.sqlite
 def test_the_number_of_queries_does_not_grow_with_the_backups(client: Client, folder: Path) -> None:
     make(folder)
     with CaptureQueriesContext(connection) as few:
@@ -153,13 +154,6 @@ def test_a_folder_that_cannot_be_used_is_told_on_the_card(client: Client, tmp_pa
     text = text_of(client.get(HOME))
     assert "Needs your attention" in text
     assert "backups cannot be made: the folder above it does not exist, or cannot be written to." in text
-
-
-def test_another_database_is_backed_up_by_its_own_means(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections["tvarr"], "vendor", "postgresql")
-    response = client.get(HOME)
-    assert response.status_code == 409
-    assert "pg_dump" in text_of(response)
 
 
 # --- The card on top -------------------------------------------------------------------------------------------------
