@@ -163,7 +163,7 @@ def _look_at_default() -> tuple[Kept | None, str]:
 def _what_is_kept() -> Kept:
     stored = BackupSettings.load()
     operations = Operation.objects.defer("arguments", "result")
-    open_ones = list(operations.filter(state__in=OPEN_STATES).order_by("created_at"))
+    open_ones = sorted(Operation.open_ones(), key=lambda operation: operation.created_at)
     row = Schedule.objects.filter(name=schedule.NAME).first()
     backups = operations.filter(kind=OperationKind.BACKUP)
     return Kept(

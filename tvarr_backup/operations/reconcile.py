@@ -12,7 +12,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations import queue
-from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationState
+from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -43,7 +43,7 @@ def reconcile(*, worker_starts: bool = False) -> list[Operation]:
     Can be called at any time and by several processes; costs one query when nothing is open.
     """
     ended = []
-    for operation in Operation.objects.filter(state__in=OPEN_STATES).select_related("requested_by"):
+    for operation in Operation.open_ones():
         if operation.state == OperationState.RUNNING:
             done = _is_lost(operation, datetime.now(UTC)) and _end_running(operation)
         else:

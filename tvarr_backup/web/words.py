@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase
@@ -231,7 +231,7 @@ class Row:
     @cached_property
     def address(self) -> str:
         """Of its page; those of what can be done to it begin with it."""
-        return reverse("backup", args=[self.backup.filename])
+        return _address(self.backup.filename, get_script_prefix())
 
     @cached_property
     def moment(self) -> str:
@@ -257,6 +257,11 @@ class Row:
     @property
     def version(self) -> str:
         return self.backup.sidecar.tvarr_version or "unknown"
+
+
+@lru_cache(maxsize=1000)
+def _address(filename: str, _prefix: str) -> str:
+    return reverse("backup", args=[filename])
 
 
 _STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
