@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
-
-from django.urls import get_script_prefix, reverse
 
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase
@@ -16,6 +14,7 @@ from tvarr_backup.backups.retention import Kept
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
+from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_moment
 
 KINDS = {
@@ -231,7 +230,7 @@ class Row:
     @cached_property
     def address(self) -> str:
         """Of its page; those of what can be done to it begin with it."""
-        return _address(self.backup.filename, get_script_prefix())
+        return address_of("backup", self.backup.filename)
 
     @cached_property
     def moment(self) -> str:
@@ -257,11 +256,6 @@ class Row:
     @property
     def version(self) -> str:
         return self.backup.sidecar.tvarr_version or "unknown"
-
-
-@lru_cache(maxsize=1000)
-def _address(filename: str, _prefix: str) -> str:
-    return reverse("backup", args=[filename])
 
 
 _STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
