@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -87,7 +87,13 @@ def require_prepared() -> None:
 
 def is_up_to_date(alias: str) -> bool:
     """Whether every migration of this version has been applied to the database, which exists."""
-    return _has_all(alias, frozenset(MigrationRecorder(connections[alias]).applied_migrations()))
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT app, name FROM django_migrations")
+            applied = frozenset(cursor.fetchall())
+    except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
+        applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
+    return _has_all(alias, applied)
 
 
 @lru_cache(maxsize=8)

@@ -137,8 +137,8 @@ def _operation_to_show(request: HttpRequest) -> Operation | None:
         return under_way[0]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.exclude(kind=OperationKind.DELETE).first()
-    return newest if newest is not None and newest.pk > request.session.get(DISMISSED, "") else None
+    newest = own.exclude(kind=OperationKind.DELETE).values_list("pk", flat=True).first()
+    return Operation.objects.get(pk=newest) if newest and newest > request.session.get(DISMISSED, "") else None
 
 
 @login_required
