@@ -25,19 +25,39 @@ def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
 
     Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here.
     """
-    answers = answers or Answers()
-    here = Here(Present(envelope.kind, {item.name for item in envelope.items}), References(envelope.kind))
-    _require_answers_fit(envelope, answers, here.references)
-    drafts = [draft_item(item, envelope.kind, answers, here) for item in envelope.items]
-    drafts = _suggest_names(drafts, envelope, here)
-    steps = tuple(_Decider(envelope.kind, answers, here, drafts).steps())
-    return Plan(
-        kind=envelope.kind,
-        steps=steps,
-        warnings=envelope.warnings,
-        fingerprint="sha256:" + digest([envelope.kind.slug, *(step.mark for step in steps)]),
-        missing_references=tuple(_missing_references(drafts, here.references)),
-    )
+    return Planner(envelope).plan(answers or Answers())
+
+
+class Planner:
+    """A file beside what is here at this moment, for plans with several answers: the comparison is what takes long."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        kind = envelope.kind
+        self._here = Here(Present(kind, {item.name for item in envelope.items}), References(kind))
+        self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
+
+    def plan(self, answers: Answers) -> Plan:
+        """Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here."""
+        envelope, here = self._envelope, self._here
+        _require_answers_fit(envelope, answers, here.references)
+        drafts = self._drafts(answers)
+        steps = tuple(_Decider(envelope.kind, answers, here, drafts).steps())
+        return Plan(
+            kind=envelope.kind,
+            steps=steps,
+            warnings=envelope.warnings,
+            fingerprint="sha256:" + digest([envelope.kind.slug, *(step.mark for step in steps)]),
+            missing_references=tuple(_missing_references(drafts, here.references)),
+        )
+
+    def _drafts(self, answers: Answers) -> list[Draft]:
+        """Of all answers, only what stands for missing references matters to them."""
+        known = frozenset(answers.references.items())
+        if known not in self._compared:
+            drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
+            self._compared[known] = _suggest_names(drafts, self._envelope, self._here)
+        return self._compared[known]
 
 
 def _require_answers_fit(envelope: Envelope, answers: Answers, references: References) -> None:
