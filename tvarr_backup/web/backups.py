@@ -261,30 +261,29 @@ def delete(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _delete(request)
     reconcile()
-    names = request.GET.getlist("name")
+    names, required = request.GET.getlist("name"), conf.required_schema()
     listing = read_folder(conf.backup_folder())
-    chosen = _chosen(listing, names)
+    chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {
         "chosen": chosen,
         "going": going,
         "gone": sorted(set(names) - {one.filename for one in chosen}),
-        "takes_last_good": _takes_last_good(listing, going),
+        "takes_last_good": _takes_last_good(listing, going, required),
     }
     return render(request, "web/delete.html", context)
 
 
-def _chosen(listing: Listing, names: list[str]) -> list[Doomed]:
-    wanted, required = set(names), conf.required_schema()
+def _chosen(listing: Listing, names: list[str], required: RequiredSchema) -> list[Doomed]:
+    wanted = set(names)
     backups = [
         Doomed(backup.filename, row=_row(backup, required)) for backup in listing.backups if backup.filename in wanted
     ]
     return backups + [Doomed(one.filename, broken=one) for one in listing.broken if one.filename in wanted]
 
 
-def _takes_last_good(listing: Listing, going: list[Doomed]) -> bool:
+def _takes_last_good(listing: Listing, going: list[Doomed], required: RequiredSchema) -> bool:
     """Whether there would be no checked backup left."""
-    required = conf.required_schema()
     good = {backup.filename for backup in listing.backups if state_of(backup.sidecar, required) is BackupState.CHECKED}
     return bool(good) and good <= {one.filename for one in going}
 
