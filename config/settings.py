@@ -76,7 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.packed_files.StaticFiles",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.Entrance",
