@@ -76,7 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.packed_files.StaticFiles",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.Entrance",
@@ -122,6 +122,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"
 
 LANGUAGE_CODE = "en"
+USE_I18N = False  # there is one language, and with others to choose from it is looked up for every number on a page
 TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 

@@ -149,7 +149,13 @@ def require_prepared() -> None:
 
 def is_up_to_date(alias: str) -> bool:
     """Whether every migration of this version has been applied to the database, which exists."""
-    return _has_all(alias, frozenset(MigrationRecorder(connections[alias]).applied_migrations()))
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT app, name FROM django_migrations")
+            applied = frozenset(cursor.fetchall())
+    except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
+        applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
+    return _has_all(alias, applied)
 
 
 @lru_cache(maxsize=8)

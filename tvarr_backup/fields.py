@@ -4,6 +4,7 @@ import json
 import re
 import time
 from datetime import UTC, datetime
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -19,6 +20,7 @@ from ulid import ULIDGenerator
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ZERO_ULID = "0" * 26
+_MALFORMED = re.compile("[\0\ud800-\udfff]")
 
 
 class _MonotonicUlids:
@@ -86,13 +88,13 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
 
 def validate_well_formed(value: str) -> None:
     """Refuse what no UTF-8 text file and no SQLite text can hold: NUL characters and lone surrogates."""
-    for position, character in enumerate(value, start=1):
-        if character == "\0" or "\ud800" <= character <= "\udfff":
-            raise ValidationError(
-                "Character %(position)s is U+%(point)s; allowed is any text without NUL and without lone surrogates.",
-                code="malformed_text",
-                params={"position": position, "point": f"{ord(character):04X}"},
-            )
+    malformed = _MALFORMED.search(value)
+    if malformed is not None:
+        raise ValidationError(
+            "Character %(position)s is U+%(point)s; allowed is any text without NUL and without lone surrogates.",
+            code="malformed_text",
+            params={"position": malformed.start() + 1, "point": f"{ord(malformed[0]):04X}"},
+        )
 
 
 class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
@@ -124,15 +126,18 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
 class TextChoiceColumn(TextColumn):
     """A `text` column with fixed words; the refusal lists them."""
 
+    @cached_property
+    def _words(self) -> list[str]:
+        return [str(word) for word, _label in self.flatchoices]
+
     def validate(self, value: Any, model_instance: models.Model | None) -> None:
-        words = [str(word) for word, _label in self.flatchoices]
-        if value in self.empty_values or value in words:
+        if value in self.empty_values or value in self._words:
             models.TextField.validate(self, value, model_instance)
             return
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": str(value)[:80], "allowed": ", ".join(filter(None, words))},
+            params={"value": str(value)[:80], "allowed": ", ".join(filter(None, self._words))},
         )
 
 

@@ -4,8 +4,10 @@ import contextlib
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -22,6 +24,7 @@ from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, 
 T = TypeVar("T")
 
 APP_LABEL = Filter._meta.app_label
+_SETTLED_SECONDS = 2.0
 
 
 def inspect(path: Path) -> State:
@@ -109,6 +112,35 @@ def is_tvarrs_own(path: Path) -> bool:
 
 def newest_tvarr_migration(path: Path) -> str:
     """The last of tvarr's migrations in a database that tvarr made; empty for every other, and where there is none."""
+    files = _settled(path)
+    return _remembered_migration(path, files) if files else _read_migration(path)
+
+
+def _settled(path: Path) -> tuple[object, ...]:
+    """What tells these files of a database from all that they may become; empty while they are being written.
+
+    For two seconds after a change the times of a file may be the same after another one.
+    """
+    now = time.time()
+    files: list[tuple[int, ...] | None] = []
+    for ending in ("", "-wal", "-journal"):
+        try:
+            status = os.stat(f"{path}{ending}")  # noqa: PTH116  # for every page that shows backups
+        except OSError:
+            files.append(None)
+            continue
+        if abs(now - status.st_ctime) < _SETTLED_SECONDS:
+            return ()
+        files.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return tuple(files)
+
+
+@lru_cache(maxsize=8)
+def _remembered_migration(path: Path, _files: tuple[object, ...]) -> str:
+    return _read_migration(path)
+
+
+def _read_migration(path: Path) -> str:
     try:
         found = _look(path, lambda _path, connection: schema.schema_of(connection, required_schema()))
     except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):

@@ -3,21 +3,25 @@ const forms = [...document.querySelectorAll(".export-kind")];
 const summary = document.getElementById("export-summary");
 
 const boxes = (form) => [...form.querySelectorAll("input[name=ids]")];
+const whole = (form) => form.querySelector("input[name=all]"); // stands for all rows as long as they are not here
 const words = (form, number) => `${number} ${number === 1 ? form.dataset.one : form.dataset.many}`;
 
 function count(form) {
+  const total = Number(form.dataset.number);
   const chosen = boxes(form).filter((box) => box.checked);
+  const number = whole(form) ? (whole(form).disabled ? 0 : total) : chosen.length;
   const all = form.querySelector(".export-all");
-  all.checked = chosen.length === boxes(form).length;
-  all.indeterminate = chosen.length > 0 && !all.checked;
-  form.querySelector(".export-download").textContent = `Download ${words(form, chosen.length)}`;
-  for (const button of form.querySelectorAll("button")) button.disabled = !chosen.length;
+  all.checked = number === (whole(form) ? total : boxes(form).length);
+  all.indeterminate = number > 0 && !all.checked;
+  form.querySelector(".export-download").textContent = `Download ${words(form, number)}`;
+  for (const button of form.querySelectorAll("button")) button.disabled = !number;
   for (const warning of form.querySelectorAll("[data-needed]")) {
-    const number = chosen.filter((box) => box.dataset.needs === warning.dataset.needed).length;
-    warning.hidden = !number;
-    warning.querySelector(".export-number").textContent = number;
+    const { needed, ofAll } = warning.dataset;
+    const those = whole(form) ? (number ? Number(ofAll) : 0) : chosen.filter((box) => box.dataset.needs === needed).length;
+    warning.hidden = !those;
+    warning.querySelector(".export-number").textContent = those;
   }
-  return chosen.length;
+  return number;
 }
 
 function tell() {
@@ -59,26 +63,41 @@ function renew(form) {
   const shown = form.querySelector(".export-preview");
   if (!shown.childElementCount) return;
   clearTimeout(waiting);
-  if (boxes(form).some((box) => box.checked)) waiting = setTimeout(() => form.querySelector("[hx-post]").click(), 300);
+  if (count(form)) waiting = setTimeout(() => form.querySelector("[hx-post]").click(), 300);
   else shown.replaceChildren();
 }
 
-for (const form of forms) {
+function search(form, text) {
+  const wanted = text.trim().toLowerCase();
+  for (const row of form.querySelectorAll(".export-rows li")) row.hidden = !row.textContent.toLowerCase().includes(wanted);
+}
+
+function reveal(form) {
   for (const part of form.querySelectorAll(".export-all, .export-search")) part.parentElement.hidden = false;
+}
+
+for (const form of forms) {
+  const all = form.querySelector(".export-all");
   const copies = form.querySelector(".export-copy");
+  reveal(form);
   copies.hidden = false;
   copies.addEventListener("click", () => copy(form));
-  form.querySelector(".export-search").addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLowerCase();
-    for (const row of form.querySelectorAll(".export-rows li")) {
-      row.hidden = !row.textContent.toLowerCase().includes(wanted);
-    }
+  form.addEventListener("input", ({ target }) => {
+    if (target.matches(".export-search")) search(form, target.value);
   });
-  form.querySelector(".export-search").addEventListener("keydown", (event) => {
-    if (event.key === "Enter") event.preventDefault();
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches(".export-search")) event.preventDefault();
   });
-  form.querySelector(".export-all").addEventListener("change", (event) => {
-    for (const box of boxes(form)) box.checked = event.target.checked;
+  // The rows have come, and are chosen as all of them were.
+  form.addEventListener("htmx:afterSwap", ({ detail }) => {
+    if (!detail.target.matches(".export-choice")) return;
+    for (const box of boxes(form)) box.checked = all.checked;
+    reveal(form);
+    tell();
+  });
+  all.addEventListener("change", () => {
+    if (whole(form)) whole(form).disabled = !all.checked;
+    for (const box of boxes(form)) box.checked = all.checked;
     tell();
   });
   form.addEventListener("change", () => {

@@ -111,7 +111,7 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
     monkeypatch.setattr(
         "tvarr_backup.conf.newest_tvarr_migration", _watched(newest_tvarr_migration, Path("/"), lookups)
     )
-    monkeypatch.setattr(os, "scandir", _watched(os.scandir, folder.parent, looks))
+    monkeypatch.setattr(os, "listdir", _watched(os.listdir, folder.parent, looks))
     for number in (1, 500):
         for one in range(1, number):
             name = f"tvarr-backup-2026-01-01T00-{one // 60:02}-{one % 60:02}.db.gz"

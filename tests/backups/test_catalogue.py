@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,6 +239,46 @@ class TestReading:
         assert (len(listing.backups), len(listing.broken), len(listing.foreign)) == (1950, 50, 20)
         listed = [each.sidecar.seq for each in listing.backups]
         assert listed == sorted(set(seqs) - set(seqs[::40]), reverse=True)
+
+
+class TestRemembering:
+    """A sidecar is read again only where it may say something else; the file is the truth."""
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, made: Backup, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(catalogue, "_SETTLED_SECONDS", 0)
+        assert read_folder(folder).backups == (made,)
+        time.sleep(0.02)  # longer than the clock of files stands still
+
+    def test_what_has_not_changed_is_not_read_again(
+        self, made: Backup, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(catalogue, "read_sidecar", None)
+        assert read_folder(folder).backups == (made,)
+
+    def test_what_is_written_over_in_place_is_seen_at_once_whatever_its_time_says(
+        self, made: Backup, folder: Path
+    ) -> None:
+        before = (folder / META).stat()
+        with (folder / META).open("r+b") as file:
+            file.write(encode_sidecar(made.sidecar.with_changes(note="weekend")))
+        os.utime(folder / META, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (folder / META).stat().st_size == before.st_size
+        assert [each.sidecar.note for each in read_folder(folder).backups] == ["weekend"]
+        assert find_backup(folder, NAME).sidecar.note == "weekend"
+
+    def test_one_that_takes_its_place_is_seen_at_once(self, made: Backup, folder: Path) -> None:
+        (folder / "other").write_bytes(encode_sidecar(made.sidecar.with_changes(note="another")))
+        (folder / "other").replace(folder / META)
+        assert [each.sidecar.note for each in read_folder(folder).backups] == ["another"]
+
+    def test_an_archive_that_is_cut_off_is_seen_at_once(self, made: Backup, folder: Path) -> None:
+        os.truncate(folder / NAME, 10)
+        assert [broken.filename for broken in read_folder(folder).broken] == [NAME]
+
+    def test_one_that_is_gone_is_seen_at_once(self, made: Backup, folder: Path) -> None:
+        (folder / META).unlink()
+        assert [broken.filename for broken in read_folder(folder).broken] == [NAME]
 
 
 class TestTvarrsArchives:

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from tests.operations.elsewhere import queued
 from tvarr_backup import conf
@@ -130,3 +130,20 @@ def test_a_row_of_the_index_shows_its_file_name() -> None:
 
 def test_the_migrations_are_those_of_the_models() -> None:
     call_command("makemigrations", "operations", check=True, dry_run=True, verbosity=0)
+
+
+def test_whether_anything_is_open_is_told_by_an_index_alone(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1) as asked:
+        assert Operation.open_ones() == []
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
+        assert "INDEX one_open_operation_per_database" in str(cursor.fetchall())
+
+
+def test_what_is_open_is_found_in_either_state() -> None:
+    waiting = queued()
+    assert Operation.open_ones() == [waiting]
+    Operation.objects.update(state=OperationState.RUNNING)
+    assert Operation.open_ones() == [waiting]
+    Operation.objects.update(state=OperationState.SUCCEEDED)
+    assert Operation.open_ones() == []

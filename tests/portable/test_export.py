@@ -15,8 +15,15 @@ from tests.events import told
 from tests.portable.files import CLIENTS, FILTERS, MAPPING, PROFILES
 from tests.tvarr_own import FILTER_ID, SOURCE_ID, WRITTEN, insert
 from tvarr_backup import errors
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, StreamSource
-from tvarr_backup.portable.export import export_file_name, list_exportable, stream_export
+from tvarr_backup.models import (
+    ClientDetectionRule,
+    DataMappingRule,
+    EncodingProfile,
+    EpgSource,
+    Filter,
+    StreamSource,
+)
+from tvarr_backup.portable.export import count_exportable, export_file_name, list_exportable, stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 
 pytestmark = pytest.mark.django_db
@@ -269,30 +276,41 @@ class TestListing:
     def test_own_rows_stand_in_the_order_of_the_file_and_built_in_ones_apart(self) -> None:
         DataMappingRule.objects.create(name="Later", expression="true", priority=9)
         DataMappingRule.objects.create(name="Sooner", expression="true", priority=2, description="First of all.")
-        listing = list_exportable(MAPPING)
-        assert [(row.name, row.description) for row in listing.own] == [("Sooner", "First of all."), ("Later", "")]
-        assert listing.built_in == sorted(DataMappingRule.objects.filter(is_system=True).values_list("name", flat=True))
+        listed, counted = list_exportable(MAPPING), count_exportable(MAPPING)
+        assert [(row.name, row.description) for row in listed] == [("Sooner", "First of all."), ("Later", "")]
+        assert counted.number == 2
+        assert counted.built_in == sorted(DataMappingRule.objects.filter(is_system=True).values_list("name", flat=True))
 
     def test_a_rule_names_the_own_profile_that_no_file_of_rules_carries(self) -> None:
         profile = EncodingProfile.objects.create(name="HEVC high")
         ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
         ClientDetectionRule.objects.create(name="B", expression="true")
-        assert [row.needs for row in list_exportable(CLIENTS).own] == ["HEVC high", ""]
+        assert [row.needs for row in list_exportable(CLIENTS)] == ["HEVC high", ""]
+        assert (count_exportable(CLIENTS).number, count_exportable(CLIENTS).needs) == (2, {"HEVC high": 1})
 
     def test_a_profile_that_every_tvarr_has_is_not_named(self) -> None:
         profile = EncodingProfile.objects.filter(is_system=True).first()
         ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
-        assert [row.needs for row in list_exportable(CLIENTS).own] == [""]
+        assert [row.needs for row in list_exportable(CLIENTS)] == [""]
+        assert count_exportable(CLIENTS).needs == {}
 
     def test_a_filter_names_its_source(self) -> None:
         source = StreamSource.objects.create(name="Pelican", type="m3u", url="http://pelican.example.test/")
         make_filter(source_id=source.pk)
-        assert [row.needs for row in list_exportable(FILTERS).own] == ["Pelican"]
+        make_filter("Gone", source_id="01JN9Q4T7V8W2X5Y6Z0A1B2C3D")
+        assert [row.needs for row in list_exportable(FILTERS)] == ["Pelican", ""]
+        assert (count_exportable(FILTERS).number, count_exportable(FILTERS).needs) == (2, {"Pelican": 1})
 
     def test_many_rows_cost_no_more_queries_than_few(
         self, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         for number in range(50):
             make_filter(f"Harbour {number}")
-        with django_assert_max_num_queries(4):
-            assert len(list_exportable(FILTERS).own) == 50
+        with django_assert_max_num_queries(7):
+            assert len(list_exportable(FILTERS)) == count_exportable(FILTERS).number == 50
+
+    def test_sources_of_one_name_count_as_one(self) -> None:
+        for model, kind in ((StreamSource, "m3u"), (EpgSource, "xmltv")):
+            source = model.objects.create(name="Pelican", type=kind, url="http://pelican.example.test/")
+            make_filter(f"By its {kind}", source_id=source.pk)
+        assert count_exportable(FILTERS).needs == {"Pelican": 2}

@@ -31,7 +31,7 @@ from tvarr_backup.models import ClientDetectionRule, EncodingProfile, Filter, St
 from tvarr_backup.portable.answers import read_answers
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
-from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.plan import Planner, plan_import
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 
 pytestmark = pytest.mark.django_db
@@ -548,3 +548,14 @@ class TestMissingReferences:
     def test_what_is_here_is_not_among_them(self) -> None:
         EncodingProfile.objects.create(name="Attic")
         assert plan(CLIENTS, client_item(encoding_profile_name="Attic")).missing_references == ()
+
+
+def test_further_plans_of_a_file_ask_nothing_and_are_the_same() -> None:
+    EncodingProfile.objects.create(name="Attic")
+    file = envelope(CLIENTS, *(client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")))
+    planner = Planner(file)
+    answers = [read_answers({}), read_answers({"A": "skip"}), read_answers({}, None, None, {"HEVC high": "Attic"})]
+    with CaptureQueriesContext(connections["tvarr"]) as asked:
+        plans = [planner.plan(answer) for answer in answers]
+    assert len(asked) == 0
+    assert plans == [plan_import(file, answer) for answer in answers]

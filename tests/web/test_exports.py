@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.factories import ClientDetectionRuleFactory, EncodingProfileFactory, FilterFactory, StreamSourceFactory
+from tests.factories import (
+    ClientDetectionRuleFactory,
+    DataMappingRuleFactory,
+    EncodingProfileFactory,
+    FilterFactory,
+    StreamSourceFactory,
+)
 from tests.web.browsing import person, send, text_of
 from tvarr_backup.models import Filter
 from tvarr_backup.portable.export import MAX_IDS
@@ -56,13 +62,36 @@ def test_the_page_is_linked_and_names_all_kinds(viewer: Client) -> None:
     assert '<a href="/export/" aria-current="page">Export</a>' in viewer.get("/export/").content.decode()
 
 
-def test_all_own_items_are_ticked_and_built_in_ones_cannot_be(viewer: Client) -> None:
-    rows = FilterFactory.create_batch(3)
-    response = viewer.get("/export/")
-    assert boxes(response) == [(row.pk, True) for row in rows]
+def test_all_own_items_are_chosen_and_built_in_ones_cannot_be(viewer: Client) -> None:
+    FilterFactory.create_batch(3)
+    text = text_of(viewer.get("/export/"))
+    assert "3 of your own: choose single ones Show all 3" in text
     built_in = Filter.objects.filter(is_system=True)
-    assert f"{built_in.count()} built in: always present, not exported" in text_of(response)
-    assert built_in[0].name in text_of(response)
+    assert f"{built_in.count()} built in: always present, not exported" in text
+    assert built_in[0].name in text
+
+
+def test_the_single_items_come_when_they_are_asked_for_and_all_are_ticked(viewer: Client) -> None:
+    rows = FilterFactory.create_batch(3)
+    DataMappingRuleFactory.create()
+    assert boxes(viewer.get("/export/")) == []
+    assert boxes(viewer.get("/export/?open=filters")) == [(row.pk, True) for row in rows]
+    assert viewer.get("/export/?open=proxies").status_code == 404
+
+
+def test_as_a_part_the_single_items_come_alone(viewer: Client) -> None:
+    rows = FilterFactory.create_batch(3)
+    part = viewer.get("/export/?open=filters", headers={"HX-Target": "rows-filters"})
+    assert boxes(part) == [(row.pk, True) for row in rows]
+    assert "<html" not in part.content.decode()
+    assert "<form" not in part.content.decode()
+
+
+def test_without_single_items_the_file_holds_all_that_there_are_by_now(viewer: Client) -> None:
+    rows = FilterFactory.create_batch(2)
+    assert 'name="all" value="1"' in viewer.get("/export/").content.decode()
+    rows.append(FilterFactory.create())
+    assert names_in(send(viewer, "/export/filters/", {"all": "1"})) == [row.name for row in rows]
 
 
 def test_nothing_to_export_is_said_in_words(viewer: Client) -> None:
@@ -122,8 +151,9 @@ def test_a_file_is_only_given_to_a_form_of_ours() -> None:
 def test_rules_name_the_profile_that_is_not_in_their_file(viewer: Client) -> None:
     profile = EncodingProfileFactory.create(name="HEVC high")
     ClientDetectionRuleFactory.create_batch(3, encoding_profile=profile)
-    text = text_of(viewer.get("/export/"))
-    assert "3 of these use the encoding profile “HEVC high”, which is not in this file." in text
+    for address in ("/export/", "/export/?open=client-detection-rules"):
+        text = text_of(viewer.get(address))
+        assert "3 of these use the encoding profile “HEVC high”, which is not in this file." in text
 
 
 def test_filters_name_the_source_that_does_not_travel(viewer: Client) -> None:
@@ -157,5 +187,14 @@ def test_a_preview_of_nothing_says_so_in_its_place(viewer: Client) -> None:
 
 def test_many_items_cost_no_more_queries_than_few(viewer: Client, django_assert_max_num_queries: Any) -> None:
     FilterFactory.create_batch(50)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(12):
         viewer.get("/export/")
+    with django_assert_max_num_queries(15):
+        viewer.get("/export/?open=filters")
+
+
+def test_many_items_make_the_page_no_heavier(viewer: Client) -> None:
+    FilterFactory.create()
+    few = len(viewer.get("/export/").content)
+    FilterFactory.create_batch(50)
+    assert len(viewer.get("/export/").content) < few + 50

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -70,13 +71,7 @@ class Timetable:
 
     def interval_at(self, moment: datetime) -> timedelta:
         """The time between two times: the longer one of the gap in which `moment` lies and the gap before it."""
-        moment, back = moment.astimezone(UTC), timedelta(hours=1)
-        while True:
-            times = list(self._times_around(moment - back, moment))
-            if len(times) > 2:
-                first, second, third = (time.astimezone(UTC) for time in times[-3:])
-                return max(second - first, third - second)
-            back *= 2
+        return _interval_at(self, moment.astimezone(UTC).replace(second=0, microsecond=0))  # times are of whole minutes
 
     def _times_around(self, start: datetime, moment: datetime) -> Iterator[datetime]:
         """The times after `start` as far as the first one after `moment`."""
@@ -101,6 +96,17 @@ class Timetable:
         if times.hours == _EVERY_HOUR:
             return f"Every {days}, every hour at minute {int(minute)} ({self.zone.key})"
         return f"Every {days} at {_listed([f'{hour:02}:{int(minute):02}' for hour in sorted(times.hours)])} ({self.zone.key})"
+
+
+@lru_cache(maxsize=100)
+def _interval_at(timetable: Timetable, moment: datetime) -> timedelta:
+    back = timedelta(hours=1)
+    while True:
+        times = list(timetable._times_around(moment - back, moment))  # noqa: SLF001  # the same class
+        if len(times) > 2:
+            first, second, third = (time.astimezone(UTC) for time in times[-3:])
+            return max(second - first, third - second)
+        back *= 2
 
 
 def _comes_true(cron: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 _NAME = re.compile(
     r"tvarr-backup-(?P<moment>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})(?P<milliseconds>\.[0-9]{3})?"
@@ -33,7 +33,7 @@ class BackupName:
     moment: datetime
     format: ArchiveFormat
 
-    @property
+    @cached_property
     def sidecar(self) -> str:
         """The name of the file that describes the archive."""
         return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
@@ -53,6 +53,7 @@ def parse_name(filename: str) -> BackupName | None:
     return BackupName(filename, moment + timedelta(milliseconds=milliseconds), ArchiveFormat(match["ending"]))
 
 
+@lru_cache(maxsize=4096)
 def archive_of_sidecar(filename: str) -> BackupName | None:
     """The archive of ours that a file would describe, judged by its name alone; `None` for every other name."""
     if not filename.endswith(_SIDECAR_ENDING):

@@ -161,14 +161,13 @@ def _look_at_default() -> tuple[Kept | None, str]:
 
 def _what_is_kept() -> Kept:
     stored = BackupSettings.load()
-    operations = Operation.objects.defer("arguments", "result")
-    open_ones = list(operations.filter(state__in=OPEN_STATES).order_by("created_at"))
-    row = Schedule.objects.filter(name=schedule.NAME).first()
-    backups = operations.filter(kind=OperationKind.BACKUP)
+    open_ones = sorted(Operation.open_ones(), key=lambda operation: operation.created_at)
+    armed = Schedule.objects.filter(name=schedule.NAME).values_list("next_run", flat=True)
+    backups = Operation.objects.filter(kind=OperationKind.BACKUP).only("state", "created_at", "error", "message")
     return Kept(
         is_scheduled=stored.is_scheduled(),
         timetable=stored.timetable(),
-        due=row and row.next_run,
+        due=armed.first(),
         running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
         queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),

@@ -33,6 +33,8 @@ class Answers:
 
     def resolution_for(self, item: Item) -> Resolution | None:
         """The item's own answer."""
+        if not self.resolutions and not self.new_names:
+            return None
         given = self.resolutions.get(f"#{item.position}") or self.resolutions.get(item.name)
         return given or (Resolution.RENAME if self.new_name_for(item) is not None else None)
 

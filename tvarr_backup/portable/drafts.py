@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tvarr_backup.models import PortableRow
@@ -16,6 +19,8 @@ from tvarr_backup.portable.kinds import Kind, Reference
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References, Resolved
 from tvarr_backup.portable.steps import Difference, State
+
+_JSON = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Draft:
     item: Item
     state: State
     row: PortableRow
-    """The item as a new row, or over the row that is here."""
+    """The item as a new row, or over the row that is here; that itself where nothing differs."""
     existing: PortableRow | None
     now: dict[str, Any]
     differences: tuple[Difference, ...]
@@ -45,10 +50,30 @@ class Draft:
     """Whether the row that is here refers to something, and the item to nothing that can be found."""
     suggested_name: str = ""
 
+    @cached_property
+    def mark(self) -> str:
+        """The same as long as the item and what it meets here are the same."""
+        return digest(
+            [
+                self.item.position,
+                dict(self.item.values),
+                self.state,
+                self.existing.id if self.existing else None,
+                self.now,
+                [self.resolved_unmapped.row_id, self.resolved_unmapped.unresolved],
+                self.suggested_name,
+            ]
+        )
+
     @property
     def held_after_overwriting(self) -> str:
         """The reference that the row that is here would hold for later: none where it keeps one that leads somewhere."""
         return "" if self.keeps_link else self.resolved.unresolved
+
+
+def digest(facts: list[Any]) -> str:
+    """Stands for these facts, which are JSON data."""
+    return hashlib.sha256(_JSON.encode(facts).encode()).hexdigest()
 
 
 def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
@@ -59,13 +84,16 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
     unmapped = here.references.resolve(value, source_type)
     mapped_to = answers.references.get(value)
     resolved = unmapped if mapped_to is None else here.references.resolve(value, source_type, mapped_to)
-    row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
     now = item_values(kind, existing, here.references.exported(existing)) if existing else {}
     differences = tuple(_differences(kind, item, existing, now, resolved)) if existing else ()
     keeps_link = bool(kind.reference and existing and getattr(existing, kind.reference.column) is not None)
     state = State.NEW
     if existing is not None:
         state = State.SYSTEM if existing.is_system else State.DIFFERENT if differences else State.IDENTICAL
+    if existing is not None and state is State.IDENTICAL:
+        row = existing
+    else:
+        row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
     problems = problems_of(row) if state in (State.NEW, State.DIFFERENT) else ()
     return Draft(
         item=item,

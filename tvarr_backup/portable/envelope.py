@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, BinaryIO
 
 from tvarr_backup.errors import (
@@ -40,7 +41,7 @@ class Item:
     values: Mapping[str, Any]
     unknown: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The item's name; empty where the file gives none."""
         return str(self.values["name"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Generator
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -63,25 +64,42 @@ class ExportableRow:
 
 @dataclass(frozen=True)
 class Exportable:
-    """The user-created rows of a kind in the order of the file, and the names of those that every tvarr has."""
+    """How many user-created rows of a kind there are, and the names of those that every tvarr has.
+
+    `needs` counts the rows that refer to what their file cannot bring along, by its name.
+    """
 
     kind: Kind
-    own: list[ExportableRow]
+    number: int
+    needs: Mapping[str, int]
     built_in: list[str]
 
 
-def list_exportable(kind: Kind) -> Exportable:
-    """What can be chosen for an export; the number of queries does not grow with the number of rows."""
+def count_exportable(kind: Kind) -> Exportable:
+    """What there is to export; neither the queries nor what they bring grow with the number of rows."""
+    rows, reference = kind.model.objects.filter(is_system=False), kind.reference
+    built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
+    if reference is None:
+        return Exportable(kind, rows.count(), {}, built_in)
+    counts = dict(rows.values_list(reference.column).annotate(Count("pk")))
+    names = _not_carried(reference.target) if any(counts) else {}
+    needs = Counter[str]()
+    for row_id, number in counts.items():
+        if row_id in names:
+            needs[names[row_id]] += number
+    return Exportable(kind, sum(counts.values()), needs, built_in)
+
+
+def list_exportable(kind: Kind) -> list[ExportableRow]:
+    """What can be chosen for an export, in the order of the file; the number of queries does not grow with that of rows."""
     reference = kind.reference
     columns = ["pk", "name", "description", *([reference.column] if reference else [])]
     rows = kind.model.objects.filter(is_system=False).order_by(*_order(kind)).values_list(*columns)
     needed = _not_carried(reference.target) if reference else {}
-    own = [
+    return [
         ExportableRow(row_id, name, description or "", needed.get(target[0] or "", "") if target else "")
         for row_id, name, description, *target in rows
     ]
-    built_in = kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True)
-    return Exportable(kind, own, list(built_in))
 
 
 def _not_carried(target: ReferenceTarget) -> dict[str, str]:

@@ -12,7 +12,12 @@ from tvarr_backup.models import PortableRow
 from tvarr_backup.validation import expression_findings
 
 _EMPTY = frozenset({"blank", "null", "required"})
-_NEEDS_A_QUERY = frozenset({"encoding_profile"})  # it was looked up already, with all others at once
+_NOT_JUDGED = frozenset(
+    {
+        *("id", "created_at", "updated_at", "deleted_at", "is_system"),  # no file has them
+        "encoding_profile",  # it was looked up already, with all others at once
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ def problems_of(row: PortableRow) -> tuple[Finding, ...]:
     """Why the row cannot be stored: one finding per field and reason, with the value and what is allowed."""
     errors: dict[str, list[ValidationError]] = {}
     try:
-        row.clean_fields(exclude=_NEEDS_A_QUERY)
+        row.clean_fields(exclude=_NOT_JUDGED)
     except ValidationError as problem:
         problem.update_error_dict(errors)
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +10,7 @@ from typing import Any
 
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers, Resolution
-from tvarr_backup.portable.drafts import Draft, Here, draft_item, fill
+from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, fill
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding, problems_of
 from tvarr_backup.portable.kinds import Kind
@@ -27,20 +25,39 @@ def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
 
     Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here.
     """
-    answers = answers or Answers()
-    here = Here(Present(envelope.kind, {item.name for item in envelope.items}), References(envelope.kind))
-    _require_answers_fit(envelope, answers, here.references)
-    drafts = [draft_item(item, envelope.kind, answers, here) for item in envelope.items]
-    drafts = _suggest_names(drafts, envelope, here)
-    marks = [_mark(draft) for draft in drafts]
-    steps = _Decider(envelope.kind, answers, here, drafts).steps()
-    return Plan(
-        kind=envelope.kind,
-        steps=tuple(replace(step, mark=mark) for step, mark in zip(steps, marks, strict=True)),
-        warnings=envelope.warnings,
-        fingerprint="sha256:" + _digest([envelope.kind.slug, *marks]),
-        missing_references=tuple(_missing_references(drafts, here.references)),
-    )
+    return Planner(envelope).plan(answers or Answers())
+
+
+class Planner:
+    """A file beside what is here at this moment, for plans with several answers: the comparison is what takes long."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        kind = envelope.kind
+        self._here = Here(Present(kind, {item.name for item in envelope.items}), References(kind))
+        self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
+
+    def plan(self, answers: Answers) -> Plan:
+        """Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here."""
+        envelope, here = self._envelope, self._here
+        _require_answers_fit(envelope, answers, here.references)
+        drafts = self._drafts(answers)
+        steps = tuple(_Decider(envelope.kind, answers, here, drafts).steps())
+        return Plan(
+            kind=envelope.kind,
+            steps=steps,
+            warnings=envelope.warnings,
+            fingerprint="sha256:" + digest([envelope.kind.slug, *(step.mark for step in steps)]),
+            missing_references=tuple(_missing_references(drafts, here.references)),
+        )
+
+    def _drafts(self, answers: Answers) -> list[Draft]:
+        """Of all answers, only what stands for missing references matters to them."""
+        known = frozenset(answers.references.items())
+        if known not in self._compared:
+            drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
+            self._compared[known] = _suggest_names(drafts, self._envelope, self._here)
+        return self._compared[known]
 
 
 def _require_answers_fit(envelope: Envelope, answers: Answers, references: References) -> None:
@@ -60,31 +77,13 @@ def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[
     suggested = []
     for draft in drafts:
         name = draft.item.name
-        free = ""
         if draft.existing is not None or draft.problems or name in seen:
             free = free_name(name.strip() or "Unnamed", taken, envelope.kind.name_limit)
             taken.add(free)
+            draft = replace(draft, suggested_name=free)  # noqa: PLW2901  # what is suggested is a part of it
         seen.add(name)
-        suggested.append(replace(draft, suggested_name=free))
+        suggested.append(draft)
     return suggested
-
-
-def _mark(draft: Draft) -> str:
-    return _digest(
-        [
-            draft.item.position,
-            dict(draft.item.values),
-            draft.state,
-            draft.existing.id if draft.existing else None,
-            draft.now,
-            [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
-            draft.suggested_name,
-        ]
-    )
-
-
-def _digest(facts: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _missing_references(drafts: list[Draft], references: References) -> Iterator[MissingReference]:
@@ -170,12 +169,12 @@ class _Decider:
         if draft.problems:
             return _blocked(draft, draft.problems)
         if draft.state is State.NEW:
-            step = replace(_step(draft, Action.CREATE), row=draft.row, unresolved=draft.resolved.unresolved)
+            step = _step(draft, Action.CREATE, row=draft.row, unresolved=draft.resolved.unresolved)
             return self._with_retired_row(step)
         if draft.state is State.SYSTEM and self._answers.resolution_for(draft.item) is Resolution.OVERWRITE:
             return _blocked(draft, [_system_row(draft, self._kind)])
         if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
-            return replace(_step(draft, Action.OVERWRITE), row=draft.row, unresolved=draft.held_after_overwriting)
+            return _step(draft, Action.OVERWRITE, row=draft.row, unresolved=draft.held_after_overwriting)
         return _step(draft, Action.SKIP)
 
     def _with_retired_row(self, step: Step) -> Step:
@@ -189,7 +188,7 @@ class _Decider:
         return replace(step, retires=renamed, warnings=(*step.warnings, freed))
 
 
-def _step(draft: Draft, action: Action) -> Step:
+def _step(draft: Draft, action: Action, **written: Any) -> Step:
     return Step(
         position=draft.item.position,
         name=draft.item.name,
@@ -201,6 +200,8 @@ def _step(draft: Draft, action: Action) -> Step:
         differences=draft.differences,
         problems=draft.problems,
         warnings=draft.warnings,
+        mark=draft.mark,
+        **written,
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -13,6 +14,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from tvarr_backup import conf
@@ -30,20 +32,37 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, TvarrBackupError
 from tvarr_backup.operations.health import look
-from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import BackupSettings, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
 from tvarr_backup.web.operations import DISMISSED, ask, shown
+from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
+from tvarr_backup.web.templatetags.shown import ago, clock, megabytes
 from tvarr_backup.web.words import FATES, KINDS, Row, changes
 
 A_PAGE = 25
-_ACTIONS = ("create", "restore", "download", "verify", "protect", "delete")
 _RESULT_SHOWN_FOR = timedelta(days=1)
+
+
+class May(NamedTuple):
+    """What somebody may do with backups."""
+
+    create: bool
+    restore: bool
+    download: bool
+    verify: bool
+    protect: bool
+    delete: bool
+
+
+def _may(request: HttpRequest) -> May:
+    names = ("create", "restore", "download", "verify", "protect", "delete")
+    return May(**{name: request.user.has_perm(f"operations.{name}_backup") for name in names})
 
 
 @login_required
@@ -61,16 +80,17 @@ def backups(request: HttpRequest) -> HttpResponse:
     found = [backup for backup in listing.backups if chosen not in counts or backup.sidecar.kind == chosen]
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
     operation = _operation_to_show(request)
+    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))}
+    may = _may(request)
     context = {
         "page": page,
-        "rows": _rows(page),
+        "rows": [_rendered(row, may, is_doomed=row.backup.filename in doomed) for row in _rows(page)],
         "kinds": [(kind.value, KINDS[kind], counts[kind]) for kind in KINDS if counts[kind]],
         "kind": chosen if chosen in counts else "",
         "listing": listing,
-        "doomed": {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))},
         "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),
         "max_note": MAX_NOTE,
-        "may": {what: request.user.has_perm(f"operations.{what}_backup") for what in _ACTIONS},
+        "may": may,
         "query": f"kind={chosen}" if chosen in counts else "",
     }
     return render(request, "web/backups.html", context | (shown(operation) if operation else {}))
@@ -85,18 +105,39 @@ def _row(backup: Backup, required: RequiredSchema) -> Row:
     return Row(backup, state_of(backup.sidecar, required))
 
 
+def _rendered(row: Row, may: May, *, is_doomed: bool) -> SafeString:
+    sidecar = row.backup.sidecar
+    return rendered(
+        "web/_backup_row.html",
+        filename=row.backup.filename,
+        address=row.address,
+        delete_address=reverse("delete-backups"),
+        moment=row.moment,
+        when=clock(sidecar.created_at),
+        ago=ago(sidecar.created_at),
+        kind=row.kind,
+        note=sidecar.note,
+        size=megabytes(sidecar.compressed_size),
+        version=row.version,
+        state_icon=row.state_icon,
+        state_words=row.state_words,
+        is_protected=row.is_protected,
+        is_doomed=is_doomed,
+        may=may,
+    )
+
+
 def _operation_to_show(request: HttpRequest) -> Operation | None:
     """What is under way, or else how the newest of one's own ended, until that is dismissed."""
     if not request.user.has_perm("operations.view_operation"):
         return None
-    operations = Operation.objects.select_related("requested_by")
-    found = operations.filter(state__in=OPEN_STATES).first()
-    if found is not None:
-        return found
+    under_way = Operation.open_ones()
+    if under_way:
+        return under_way[0]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
-    own = operations.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.exclude(kind=OperationKind.DELETE).first()
-    return newest if newest is not None and newest.pk > request.session.get(DISMISSED, "") else None
+    own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
+    newest = own.exclude(kind=OperationKind.DELETE).values_list("pk", flat=True).first()
+    return Operation.objects.get(pk=newest) if newest and newest > request.session.get(DISMISSED, "") else None
 
 
 @login_required
@@ -222,30 +263,29 @@ def delete(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _delete(request)
     reconcile()
-    names = request.GET.getlist("name")
+    names, required = request.GET.getlist("name"), conf.required_schema()
     listing = read_folder(conf.backup_folder())
-    chosen = _chosen(listing, names)
+    chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {
         "chosen": chosen,
         "going": going,
         "gone": sorted(set(names) - {one.filename for one in chosen}),
-        "takes_last_good": _takes_last_good(listing, going),
+        "takes_last_good": _takes_last_good(listing, going, required),
     }
     return render(request, "web/delete.html", context)
 
 
-def _chosen(listing: Listing, names: list[str]) -> list[Doomed]:
-    wanted, required = set(names), conf.required_schema()
+def _chosen(listing: Listing, names: list[str], required: RequiredSchema) -> list[Doomed]:
+    wanted = set(names)
     backups = [
         Doomed(backup.filename, row=_row(backup, required)) for backup in listing.backups if backup.filename in wanted
     ]
     return backups + [Doomed(one.filename, broken=one) for one in listing.broken if one.filename in wanted]
 
 
-def _takes_last_good(listing: Listing, going: list[Doomed]) -> bool:
+def _takes_last_good(listing: Listing, going: list[Doomed], required: RequiredSchema) -> bool:
     """Whether there would be no checked backup left."""
-    required = conf.required_schema()
     good = {backup.filename for backup in listing.backups if state_of(backup.sidecar, required) is BackupState.CHECKED}
     return bool(good) and good <= {one.filename for one in going}
 

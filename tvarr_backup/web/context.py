@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from tvarr_backup.operations.models import OPEN_STATES, Operation
+from tvarr_backup.operations.models import Operation
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     """For the templates; costs a query only where the running operation is shown."""
     return {
         "navigation": lambda: _navigation(request),
-        "running": cache(lambda: Operation.objects.filter(state__in=OPEN_STATES).first()),
+        "running": cache(lambda: next(iter(Operation.open_ones()), None)),
     }
 
 

@@ -20,6 +20,7 @@ from tvarr_backup.portable.export import (
     MAX_IDS,
     Exportable,
     ExportableRow,
+    count_exportable,
     export_file_name,
     list_exportable,
     stream_export,
@@ -34,11 +35,14 @@ _SHOWN_CHARACTERS = 200_000
 
 @dataclass(frozen=True)
 class Section:
-    """One kind on the page: its rows, each with whether it is chosen, and what the rows need that no file brings along."""
+    """One kind on the page: how much there is, and what the chosen rows need that no file brings along.
+
+    `rows`, each with whether it is chosen, are there where somebody wants to choose single ones; without them all are meant.
+    """
 
     exportable: Exportable
-    rows: list[tuple[ExportableRow, bool]]
     needs: list[tuple[str, int]]
+    rows: list[tuple[ExportableRow, bool]] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -59,38 +63,48 @@ class Section:
         return str(self.kind.reference.target) if self.kind.reference else ""
 
 
-def _section(kind: Kind, chosen: Collection[str] | None) -> Section:
-    exportable = list_exportable(kind)
-    rows = [(row, chosen is None or row.row_id in chosen) for row in exportable.own]
+def _section(kind: Kind) -> Section:
+    exportable = count_exportable(kind)
+    return Section(exportable, sorted(exportable.needs.items()))
+
+
+def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
+    """With its rows, and these of them chosen; all where nothing was chosen yet."""
+    rows = [(row, chosen is None or row.row_id in chosen) for row in list_exportable(kind)]
     needs = Counter(row.needs for row, is_chosen in rows if row.needs and is_chosen)
-    return Section(exportable, rows, sorted(needs.items()))
+    return Section(count_exportable(kind), sorted(needs.items()), rows)
 
 
 @login_required
 @permission_required("access.export_configuration", raise_exception=True)
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
-    """Everything that can be exported; all of it is chosen at first."""
-    return _page(request)
+    """Everything that can be exported, all of it chosen at first; of the kind that is opened the single rows."""
+    try:
+        kind = kind_named(request.GET["open"]) if "open" in request.GET else None
+    except KindUnknown as problem:
+        raise Http404 from problem
+    opened = _opened(kind) if kind else None
+    if opened and request.headers.get("HX-Target") == f"rows-{opened.slug}":
+        return render(request, "web/_export_rows.html", {"section": opened})
+    return _page(request, opened)
 
 
-def _page(request: HttpRequest, kind: Kind | None = None, problem: str = "") -> HttpResponse:
-    """The page, with what was chosen of one kind and could not be exported."""
-    chosen = set(request.POST.getlist("ids"))
-    sections = [_section(each, chosen if each is kind else None) for each in KINDS.values()]
+def _page(request: HttpRequest, opened: Section | None = None, problem: str = "") -> HttpResponse:
+    """The page, with one kind opened and what was chosen of it, and why that could not be exported."""
+    sections = [opened if opened and each is opened.kind else _section(each) for each in KINDS.values()]
     shown = {
         "sections": sections,
         "problem": problem,
-        "refused": kind,
-        "total": sum(len(section.rows) for section in sections),
+        "total": sum(section.exportable.number for section in sections),
     }
     return render(request, "web/export.html", shown)
 
 
 def _of_a_kind(
-    view: Callable[[HttpRequest, Kind, list[str]], HttpResponseBase],
+    view: Callable[[HttpRequest, Kind, list[str] | None], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, ...], HttpResponseBase]:
-    """A POST of chosen ids of the kind in its address; what cannot be exported is said on the page."""
+    """A POST of chosen ids of the kind in its address, or of `all`; what cannot be exported is said on the page."""
 
     @wraps(view)
     def answer(request: HttpRequest, slug: str) -> HttpResponseBase:
@@ -104,17 +118,22 @@ def _of_a_kind(
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx shows nothing that comes with another status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return _page(request, kind, str(problem))
+            return _page(request, _opened(kind, _ids(request)), str(problem))
 
     def _chosen(request: HttpRequest, kind: Kind) -> HttpResponseBase:
-        return view(request, kind, request.POST.getlist("ids"))
+        return view(request, kind, _ids(request))
 
     guarded = permission_required("access.export_configuration", raise_exception=True)(require_POST(answer))
     return csrf_exempt(login_required(guarded))
 
 
+def _ids(request: HttpRequest) -> list[str] | None:
+    """What was chosen; `None` for all that there is, where nobody has asked for the single rows."""
+    return None if "all" in request.POST else request.POST.getlist("ids")
+
+
 @_of_a_kind
-def download(_request: HttpRequest, kind: Kind, ids: list[str]) -> HttpResponseBase:
+def download(_request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file."""
     blocks = stream_export(kind, ids)
     name = export_file_name(kind, timezone.now())
@@ -123,7 +142,7 @@ def download(_request: HttpRequest, kind: Kind, ids: list[str]) -> HttpResponseB
 
 
 @_of_a_kind
-def preview(request: HttpRequest, kind: Kind, ids: list[str]) -> HttpResponseBase:
+def preview(request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file to look at, as a page or as a part of one; of a large one its beginning."""
     text = b"".join(stream_export(kind, ids)).decode()
     shown = {

@@ -29,7 +29,7 @@ from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
-from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import Action, Plan, State
 from tvarr_backup.web import review
 from tvarr_backup.web.large_forms import receive_form
@@ -94,11 +94,11 @@ def _received(request: HttpRequest) -> HttpResponse:
 def _reviewed(request: HttpRequest, envelope: Envelope, choices: Choices, shown: dict[str, Any]) -> HttpResponse:
     """The review of a file with the choices so far; where that is the button that was pressed, the import."""
     form = request.POST
-    refusal = ""
-    choices, plan, problem = _planned(envelope, choices)
+    refusal, planner = "", Planner(envelope)
+    choices, plan, problem = _planned(planner, envelope, choices)
     if "bulk" in form:
         choices = review.choose_for_all(choices, plan, form["bulk"], also_by_hand="also-by-hand" in form)
-        choices, plan, problem = _planned(envelope, choices)
+        choices, plan, problem = _planned(planner, envelope, choices)
     answers = choices.answers(envelope)
     if "import" in form and not problem:
         is_as_shown = plan.fingerprint == choices.fingerprint
@@ -115,17 +115,17 @@ def _reviewed(request: HttpRequest, envelope: Envelope, choices: Choices, shown:
                 refusal = f"{failure} Your choices are all still here."
     choices, changed = review.without_changed(choices, plan)
     if changed:
-        choices, plan, problem = _planned(envelope, choices)
+        choices, plan, problem = _planned(planner, envelope, choices)
     return _page(request, Review(envelope, plan, review.as_shown(choices, plan), changed), refusal or problem, shown)
 
 
-def _planned(envelope: Envelope, choices: Choices) -> tuple[Choices, Plan, str]:
+def _planned(planner: Planner, envelope: Envelope, choices: Choices) -> tuple[Choices, Plan, str]:
     """The plan; an answer that fits nothing here any more is given up, and the sentence says so."""
     try:
-        return choices, plan_import(envelope, choices.answers(envelope)), ""
+        return choices, planner.plan(choices.answers(envelope)), ""
     except AnswerInvalid as problem:
-        choices = review.without_lost(choices, plan_import(envelope, Answers()))
-        return choices, plan_import(envelope, choices.answers(envelope)), str(problem)
+        choices = review.without_lost(choices, planner.plan(Answers()))
+        return choices, planner.plan(choices.answers(envelope)), str(problem)
 
 
 def _page(request: HttpRequest, shown: Review, problem: str, file: dict[str, Any]) -> HttpResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.contrib import messages
@@ -10,6 +12,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup import conf
@@ -21,8 +24,10 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
+from tvarr_backup.web.parts import address_of, rendered
+from tvarr_backup.web.templatetags.shown import ago, clock
 
-_A_PAGE = 50
+_A_PAGE = 25
 _ENDED = "operation-ended"
 """The event that pages listen to."""
 DISMISSED = "dismissed_operation"
@@ -134,16 +139,26 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
 def history(request: HttpRequest) -> HttpResponse:
     """What was done, by whom, and how it went, the newest first."""
     reconcile()
+    may_restore = request.user.has_perm("operations.restore_backup")
     page = Paginator(Operation.objects.select_related("requested_by"), _A_PAGE).get_page(request.GET.get("page"))
-    entries = [
-        {
-            "operation": found,
-            "title": words.title(found),
-            "level": words.level(found),
-            "subject": words.subject(found),
-            "told": words.told(found),
-            "safety": _present(((found.result or {}).get("pre_restore_backup") or {}).get("filename")),
-        }
-        for found in page
-    ]
+    present = cache(_present)
+    entries = [_entry(found, present if may_restore else lambda _filename: "") for found in page]
     return render(request, "web/history.html", {"page": page, "entries": entries})
+
+
+def _entry(found: Operation, present: Callable[[str | None], str]) -> SafeString:
+    """A row of the history; `present` gives the name of a backup that is there and can be gone back to."""
+    safety = present(((found.result or {}).get("pre_restore_backup") or {}).get("filename"))
+    return rendered(
+        "web/_history_row.html",
+        address=address_of("operation", found.pk),
+        when=clock(found.created_at),
+        ago=ago(found.created_at),
+        kind=found.get_kind_display(),
+        subject=words.subject(found),
+        who=str(found.requested_by or found.get_origin_display()),
+        title=words.title(found),
+        level=words.level(found),
+        told=words.told(found),
+        undo=address_of("restore", safety) if safety else "",
+    )

@@ -16,10 +16,11 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.restore import look_before_restore
-from tvarr_backup.errors import BackupNotFound, BackupUnsupported, DatabaseUnusable, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
-from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.tvarr_database import newest_tvarr_migration
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.templatetags.shown import short_moment
@@ -52,7 +53,7 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar.created_at, datetime.now(UTC)),
         "changes": changes(_rows_now(), found.sidecar.table_counts),
-        "is_attached": _is_attached(),
+        "is_attached": bool(newest_tvarr_migration(live)),
     }
     return render(request, "web/restore.html", context, status=409 if request.method == "POST" else 200)
 
@@ -63,13 +64,6 @@ def _rows_now() -> dict[str, int]:
         return live_rows(conf.live_database())
     except sqlite3.Error:
         return {}
-
-
-def _is_attached() -> bool:
-    try:
-        return conf.tvarr_state() is State.ATTACHED
-    except DatabaseUnusable:
-        return False
 
 
 def _updates(backup: Backup, required: RequiredSchema) -> int:

@@ -16,6 +16,8 @@ from datetime import datetime
 from django.core.paginator import Page, Paginator
 from django.http import QueryDict
 from django.utils.functional import cached_property
+from django.utils.html import escape
+from django.utils.safestring import SafeString
 
 from tvarr_backup.errors import FileTooLarge, PageIncomplete
 from tvarr_backup.fields import read_timestamp
@@ -25,7 +27,7 @@ from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
 from tvarr_backup.web.templatetags.shown import value_in_words
 
-ROWS_ON_A_PAGE = 100
+ROWS_ON_A_PAGE = 50
 LIVE_ROWS = 1_000
 """Up to so many items the totals follow each choice at once."""
 
@@ -231,20 +233,12 @@ _TAKES = {
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some of a text; marked where the other text has something else."""
-
-    text: str
-    is_marked: bool
-
-
-@dataclass(frozen=True)
 class Line:
-    """One member of an item: what is here, what is in the file."""
+    """One member of an item: what is here, what is in the file; marked is what only one of them has."""
 
     field: str
-    now: list[Piece]
-    in_file: list[Piece]
+    now: str
+    in_file: str
 
 
 @dataclass(frozen=True)
@@ -255,6 +249,15 @@ class Row:
     item: Item
     choice: Choice
     has_changed: bool
+
+    @cached_property
+    def position(self) -> str:
+        """Its place in the file, as it stands in names of fields."""
+        return str(self.step.position)
+
+    @cached_property
+    def name(self) -> str:
+        return self.item.name
 
     @property
     def state(self) -> str:
@@ -278,6 +281,10 @@ class Row:
         return options
 
     @property
+    def has_findings(self) -> bool:
+        return bool(self.step.problems or self.step.warnings)
+
+    @property
     def new_name(self) -> str:
         return self.step.suggested_name if self.choice.name is None else self.choice.name
 
@@ -285,7 +292,7 @@ class Row:
     def fields(self) -> str:
         return ", ".join(difference.field for difference in self.step.differences)
 
-    @property
+    @cached_property
     def lines(self) -> list[Line]:
         """Of an item that differs what differs; of a new one everything that it says."""
         if self.step.differences:
@@ -293,7 +300,7 @@ class Row:
         if self.step.existing_id:
             return []
         said = {name: value for name, value in self.item.values.items() if value not in ("", [], ()) and name != "name"}
-        return [Line(name, [], [Piece(value_in_words(value), is_marked=False)]) for name, value in said.items()]
+        return [Line(name, "", value_in_words(value)) for name, value in said.items()]
 
 
 @dataclass(frozen=True)
@@ -453,17 +460,22 @@ def _line(difference: Difference) -> Line:
     return Line(difference.field, *_compared(now, in_file))
 
 
-def _compared(now: str, in_file: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, with what only one of them has marked; texts too long to compare are marked as a whole."""
+def _compared(now: str, in_file: str) -> tuple[SafeString, SafeString]:
+    """Both texts with what only one of them has marked; texts too long to compare are marked as a whole."""
     words = _WORD.findall(now), _WORD.findall(in_file)
     if max(map(len, words)) > _MOST_WORDS:
-        return [Piece(now, is_marked=True)], [Piece(in_file, is_marked=True)]
-    pieces: tuple[list[Piece], list[Piece]] = ([], [])
+        return _marked("del", now), _marked("ins", in_file)
+    sides: tuple[list[str], list[str]] = ([], [])
     for tag, *(a, b, c, d) in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
-        for side, text in zip(pieces, ("".join(words[0][a:b]), "".join(words[1][c:d])), strict=True):
-            if text:
-                side.append(Piece(text, is_marked=tag != "equal"))
-    return pieces
+        for side, mark, text in zip(
+            sides, ("del", "ins"), ("".join(words[0][a:b]), "".join(words[1][c:d])), strict=True
+        ):
+            side.append(escape(text) if tag == "equal" else _marked(mark, text))
+    return SafeString("".join(sides[0])), SafeString("".join(sides[1]))
+
+
+def _marked(mark: str, text: str) -> SafeString:
+    return SafeString(f"<{mark}>{escape(text)}</{mark}>" if text else "")
 
 
 def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from django.urls import reverse
-
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
+from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_moment
 
 KINDS = {
@@ -231,7 +230,7 @@ class Row:
     @cached_property
     def address(self) -> str:
         """Of its page; those of what can be done to it begin with it."""
-        return reverse("backup", args=[self.backup.filename])
+        return address_of("backup", self.backup.filename)
 
     @cached_property
     def moment(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import cache
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache, lru_cache
 from typing import Any
 
 import humanize
@@ -19,6 +19,8 @@ from tvarr_backup.operations.models import Operation, OperationState
 register = template.Library()
 
 _LEVELS = {"error": "danger", "debug": "secondary"}
+_DAY = timedelta(days=1)
+_REMEMBERED = 2000
 
 
 @register.simple_tag
@@ -42,7 +44,12 @@ def moment(time: datetime | None) -> str:
 @register.filter
 def clock(time: datetime) -> SafeString:
     """Date, time and zone."""
-    shown = timezone.localtime(time)
+    return _clock(time, timezone.get_current_timezone())
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _clock(time: datetime, zone: tzinfo) -> SafeString:
+    shown = timezone.localtime(time, zone)
     words = f"{shown:%a} {shown.day} {shown:%b %Y, %H:%M %Z}"
     return format_html('<time datetime="{}">{}</time>', time.isoformat(), words)
 
@@ -50,7 +57,19 @@ def clock(time: datetime) -> SafeString:
 @register.filter
 def ago(time: datetime) -> SafeString:
     """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
-    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
+    passed = datetime.now(UTC) - time
+    days = int(passed / _DAY)
+    return _days_ago(days) if days else _ago(passed)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _days_ago(days: int) -> SafeString:
+    """From a day on, hours and minutes are not told."""
+    return _ago(days * _DAY)
+
+
+def _ago(passed: timedelta) -> SafeString:
+    return format_html('<span class="ago">{}</span>', humanize.naturaltime(passed, months=False))
 
 
 @register.filter
@@ -70,7 +89,12 @@ def with_code(sentence: str) -> SafeString:
 @register.filter
 def short_moment(time: datetime) -> str:
     """Date and time alone, for names and sentences."""
-    shown = timezone.localtime(time)
+    return _short_moment(time, timezone.get_current_timezone())
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _short_moment(time: datetime, zone: tzinfo) -> str:
+    shown = timezone.localtime(time, zone)
     return f"{shown.day} {shown:%b %Y, %H:%M}"
 
 
