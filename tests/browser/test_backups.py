@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -70,6 +71,17 @@ def somebody_writing(site: Site) -> Iterator[None]:
     finally:
         writer.kill()
         writer.wait()
+
+
+@contextmanager
+def worker_that_waits(site: Site) -> Iterator[None]:
+    """Nothing that is asked for begins in the meantime."""
+    worker = site.up.program("worker")
+    worker.suspend()
+    try:
+        yield
+    finally:
+        worker.resume()
 
 
 def mistake(site: Site) -> int:
@@ -229,13 +241,51 @@ def test_a_double_click_backs_up_once(person: Person, site: Site) -> None:
 
 
 @wide
-def test_nothing_is_asked_while_nothing_runs(person: Person) -> None:
-    backed_up(person)
-    person.open("/")
+@pytest.mark.parametrize("path", ["/", "/history/", ""])
+def test_what_runs_is_asked_for_once_a_second_at_most_and_then_no_more(person: Person, site: Site, path: str) -> None:
+    with worker_that_waits(site):
+        person.open("/")
+        person.press("Back up now")
+        person.open(path or urlsplit(person.page.url).path)
+        asked = requests_of(person)
+        person.page.wait_for_timeout(3500)
+        assert 2 <= len(asked) <= 4, asked
+    expect(person.page.get_by_text("waiting for the worker")).to_have_count(0, timeout=WAIT)
+    expect(person.page.locator("[hx-trigger^=every]")).to_have_count(0, timeout=WAIT)
+    person.page.wait_for_load_state("networkidle")
+    asked = requests_of(person)
+    person.page.wait_for_timeout(1500)
+    assert asked == []
+
+
+def requests_of(person: Person) -> list[str]:
+    """What is asked for from now on."""
     asked: list[str] = []
     person.page.on("request", lambda request: asked.append(request.url))
-    person.page.wait_for_timeout(2500)
-    assert asked == []
+    return asked
+
+
+@wide
+def test_what_is_ticked_and_opened_stays_so_when_the_list_is_renewed(person: Person, site: Site) -> None:
+    filename = backed_up(person)
+    page = person.page
+    with worker_that_waits(site):
+        person.open("/")
+        person.press("Back up now")
+        person.open("/")
+        row = page.locator("tr", has=page.locator(f"input[value='{filename}']"))
+        row.get_by_role("checkbox").check()
+        row.locator("summary").click()
+        row.get_by_role("button", name="Verify").focus()
+    expect(page.get_by_role("heading", name="Backed up", exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.locator("tbody tr").first.get_by_role("checkbox")).not_to_be_checked()
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(row.get_by_role("button", name="Verify")).to_be_focused()
+    person.look()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Delete what is chosen").click()
+    person.look()
+    expect(page.get_by_role("listitem").filter(has_text=filename)).to_be_visible()
 
 
 @wide
