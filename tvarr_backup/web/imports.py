@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from tvarr_backup.errors import (
     AnswerInvalid,
+    BackupNotExport,
     FileRefused,
     FileTooLarge,
     MemberInvalid,
@@ -80,7 +81,13 @@ def _choose_file(request: HttpRequest, problem: Exception | None = None, name: s
     else:
         sentences = [str(problem)] if problem else []
     text = request.POST.get("text", "") if problem else ""
-    shown = {"sentences": sentences, "file_name": name, "text": text, "most_bytes": MAX_BYTES}
+    shown = {
+        "sentences": sentences,
+        "is_no_export": isinstance(problem, BackupNotExport),
+        "file_name": name,
+        "text": text,
+        "most_bytes": MAX_BYTES,
+    }
     return render(request, "web/import.html", shown)
 
 
