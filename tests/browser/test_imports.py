@@ -67,10 +67,14 @@ def totals(page: Page) -> Locator:
     return page.locator("#import-totals")
 
 
-def change_third(site: Site) -> None:
+def change(site: Site, statement: str) -> None:
     """As somebody else would."""
     with closing(sqlite3.connect(site.installation.data / "tvarr.db", timeout=20)) as connection, connection:
-        connection.execute("UPDATE filters SET description = 'x' WHERE name = 'Third'")
+        connection.execute(statement)
+
+
+def change_third(site: Site) -> None:
+    change(site, "UPDATE filters SET description = 'x' WHERE name = 'Third'")
 
 
 def names_here(site: Site) -> list[str]:
@@ -259,7 +263,9 @@ def test_whose_session_ends_in_a_review_signs_in_elsewhere_and_goes_on(person: P
     sign_in(elsewhere.value)
     elsewhere.value.close()
     person.press("Import 2 items")
-    expect(page.get_by_role("alert")).to_contain_text("You have signed in anew since this page was made, so nothing was imported yet.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "You have signed in anew since this page was made, so nothing was imported yet."
+    )
     person.press("Import 3 items, overwrite 1")
     expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
     assert "By hand" in names_here(site)
@@ -278,6 +284,36 @@ def test_a_choice_after_signing_in_elsewhere_makes_the_page_as_new(person: Perso
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, skip 5.")
     person.press("Import 2 items, overwrite 1")
     expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_what_the_database_does_not_take_is_told_and_tried_again_with_all_choices(
+    person: Person, mixed: Path, site: Site
+) -> None:
+    page = bring(person, mixed)
+    choose(page, "Differs", "rename")
+    page.get_by_label("New name for Differs", exact=True).fill("By hand")
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    before = names_here(site)
+    change(site, "CREATE TRIGGER closed BEFORE INSERT ON filters BEGIN SELECT RAISE(ABORT, 'it is closed'); END")
+    person.press("Import 2 items")
+    change(site, "DROP TRIGGER closed")
+    expect(page.get_by_role("alert")).to_contain_text("nothing was stored: it is closed.")
+    expect(page.get_by_role("alert")).to_contain_text("Your choices are all still here.")
+    assert names_here(site) == before
+    person.press("Import 2 items")
+    assert names_here(site) == sorted([*before, "By hand", "New"])
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_review_that_is_loaded_again_imports_nothing(person: Person, mixed: Path, site: Site) -> None:
+    page = bring(person, mixed)
+    before = names_here(site)
+    page.reload()
+    expect(totals(page)).to_contain_text("Will add 1, skip 5.")
+    person.look()
+    assert names_here(site) == before
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.backups.makers import query
 from tests.browser.people import Look, Person, Site
-from tests.browser.test_backups import WAIT, backed_up, ends, worker_that_waits
+from tests.browser.stories import backed_up, ends, number_of_filters, worker_that_waits
 from tests.installation import Installation
 from tests.portable.files import FILTERS, document, filter_item
 
@@ -43,13 +42,14 @@ def disk(site: Site) -> Path:
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
     """With 10 MB of room."""
-    file = disk / "film.mkv"
+    path = disk / "film.mkv"
     left = os.statvfs(disk)
-    file.write_bytes(bytes(left.f_bavail * left.f_frsize - 10_000_000))
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize - 10_000_000)
     try:
         yield
     finally:
-        file.unlink()
+        path.unlink()
 
 
 def spoil(archive: Path) -> None:
@@ -58,10 +58,6 @@ def spoil(archive: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 20] = b"x" * 20
     archive.write_bytes(content)
-
-
-def live_filters(site: Site) -> int:
-    return int(query(site.installation.data / "tvarr.db", "SELECT count(*) FROM filters"))
 
 
 # --- The disk --------------------------------------------------------------------------------------------------------
@@ -107,7 +103,7 @@ def test_without_a_worker_it_is_asked_whether_one_runs_and_one_can_cancel(person
 
 
 def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person, site: Site, disk: Path) -> None:
-    filename, before = backed_up(person), live_filters(site)
+    filename, before = backed_up(person), number_of_filters(site)
     spoil(disk / filename)
     page = person.page
     person.follow("Restore")
@@ -115,7 +111,7 @@ def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person,
         page.get_by_role("button", name="Replace with the backup of").click()
     ends(person, "Not restored, your data is unchanged")
     expect(page.locator(".alert")).to_contain_text("At the step “Try the backup out on a copy")
-    assert live_filters(site) == before
+    assert number_of_filters(site) == before
     person.open(f"/backups/{filename}/")
     person.press("Verify")
     ends(person, "Verified, 1 thing needs attention")

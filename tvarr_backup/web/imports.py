@@ -60,9 +60,8 @@ def page(request: HttpRequest) -> HttpResponse:
     try:
         receive_form(request, _MOST_BYTES, _MOST_FIELDS)
         answer = csrf_protect(_received)(request)
-        if answer.status_code == HTTPStatus.FORBIDDEN and _is_from_here(request):
-            return _received(request, is_too_old=True)
-        return answer
+        is_too_old = answer.status_code == HTTPStatus.FORBIDDEN and _is_from_here(request)
+        return _received(request, is_too_old=True) if is_too_old else answer
     except TvarrBackupError as problem:
         return _choose_file(request, problem)
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
