@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, reverse
+from playwright.sync_api import expect
 
 from tests.browser.people import Look, People, Person, Site, add_person
 from tests.installation import Installation
@@ -85,6 +86,35 @@ def test_nothing_is_wrong_without_scripts(people: People, parts: dict[str, str],
         answer = person.page.request.get(person.address + address_of(name, parts))
         if is_page(answer) and answer.status == 200:
             person.open(address_of(name, parts))
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/", "Back up now"),
+        ("/settings/", "Save"),
+        ("/backups/upload/", "Upload"),
+        ("/backups/delete/?name={filename}", "Delete 1 backup"),
+        ("/backups/{filename}/restore/", "Replace with the backup of"),
+    ],
+)
+def test_on_a_small_screen_the_main_button_stays_visible_at(
+    people: People, parts: dict[str, str], path: str, button: str
+) -> None:
+    person = people.come(look=Look.NARROW_LIGHT)
+    page = person.open(path.format(**parts))
+    scrolled = ("scrollTo(0, 0)", "scrollTo(0, 300)", "document.querySelector('main form').scrollIntoView({block: 'end'})")
+    for place in scrolled:
+        page.evaluate(place)
+        expect(page.get_by_role("button", name=button)).to_be_in_viewport(ratio=1)
+        assert page.get_by_role("button", name=button).evaluate(_IS_ON_TOP), f"covered at {place}"
+    person.look()
+
+
+_IS_ON_TOP = """each => {
+    const box = each.getBoundingClientRect();
+    return each.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+}"""
 
 
 def test_nothing_is_asked_for_on_any_page_while_nothing_runs(person: Person, parts: dict[str, str]) -> None:
