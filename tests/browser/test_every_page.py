@@ -103,7 +103,11 @@ def test_on_a_small_screen_the_main_button_stays_visible_at(
 ) -> None:
     person = people.come(look=Look.NARROW_LIGHT)
     page = person.open(path.format(**parts))
-    scrolled = ("scrollTo(0, 0)", "scrollTo(0, 300)", "document.querySelector('main form').scrollIntoView({block: 'end'})")
+    scrolled = (
+        "scrollTo(0, 0)",
+        "scrollTo(0, 300)",
+        "document.querySelector('main form').scrollIntoView({block: 'end'})",
+    )
     for place in scrolled:
         page.evaluate(place)
         expect(page.get_by_role("button", name=button)).to_be_in_viewport(ratio=1)
