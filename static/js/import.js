@@ -35,6 +35,34 @@ if (review) {
     totals.textContent = sentence;
     document.querySelector("#import-button button").disabled = true;
   };
+  const sayAway = () => {
+    totals.textContent = "The server did not answer, and nothing was imported. Your choices are all here: press once more when it does.";
+  };
+  const saySignedOut = () => {
+    const link = Object.assign(document.createElement("a"), { href: review.dataset.signIn, target: "_blank", textContent: "sign in in another tab" });
+    totals.replaceChildren("You are signed out, and nothing was imported. Your choices are all here: ", link, ", and go on here.");
+  };
+  // Whoever is led to another page has lost all choices: a press is sent only where the server answers and knows who asks.
+  let isSure = false;
+  review.addEventListener("submit", async (event) => {
+    if (isSure) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const pressed = event.submitter;
+    const answer = await fetch(review.dataset.look, { redirect: "manual" }).catch(() => null);
+    if (!answer) sayAway();
+    else if (answer.type === "opaqueredirect") saySignedOut();
+    else if (pressed?.isConnected) {
+      isSure = true;
+      review.requestSubmit(pressed);
+      isSure = false;
+    }
+  });
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (!event.detail.xhr.getResponseHeader("HX-Redirect")?.startsWith(review.dataset.signIn)) return;
+    event.preventDefault();
+    saySignedOut();
+  });
   // Requests of this form, by how many new reviews had been asked for. While one is on its way nothing can be chosen that it
   // would wipe out; afterwards the focus is where it was.
   const asked = new WeakMap();

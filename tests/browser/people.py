@@ -49,6 +49,13 @@ _RUN_AXE = """async () => {
     return found.violations.map(each => `${each.id} (${each.impact}): ${each.help}: `
         + each.nodes.map(node => node.target.join(" ") + " " + node.html.slice(0, 200)).slice(0, 5).join(" | "));
 }"""
+_UNTIL_COLOURS_HAVE_CHANGED = """async () => {
+    const atMost = (wanted) => Promise.race([wanted, new Promise(over => setTimeout(over, 1000))]);
+    await atMost(new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    await atMost(Promise.allSettled(document.getAnimations().map(each => each.finished)));
+}"""
+_ANSWERS = ("/account/", "/import/", "/settings/", "/settings/reset/", "/sign-in/", "/export/filters/preview/")
+"""What may answer a form with a page at once; everywhere else another page is led to, which can be reloaded and gone back to."""
 _TELL_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", found =>
         console.error(`CSP: ${found.violatedDirective} ${found.blockedURI} ${found.sample} in ${found.sourceFile} ${found.lineNumber}`));
@@ -112,6 +119,10 @@ class Person:
         with self.page.expect_navigation() as reached:
             self.page.get_by_role(role, name=name, exact=True).click()
         self._reach(reached.value, name, status)
+        if reached.value.request.method == "POST" and status < 400:
+            assert self._where(self.page.url) in _ANSWERS, (
+                f"{name}: the page would send the form again when it is reloaded"
+            )
         return self.page
 
     def _reach(self, answer: Response | None, what: str, status: int) -> None:
@@ -136,14 +147,27 @@ class Person:
             assert not found, f"axe on {where}:\n" + "\n".join(found)
         self._require_no_complaint()
 
+    def look_in_all_windows(self) -> None:
+        """The same in each look; the page stays, and heeds that the window and the browser's wish become others."""
+        for look in Look:
+            width, scheme = look.value
+            self.page.set_viewport_size({"width": width, "height": 800})
+            self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            self.page.evaluate(_UNTIL_COLOURS_HAVE_CHANGED)
+            self.look()
+
     def leave(self) -> None:
         """At the end of a test: every page was looked at, and nothing was complained of."""
         self._require_no_complaint()
         assert self._reached <= self._looked_at, f"not looked at: {sorted(self._reached - self._looked_at)}"
 
+    def forgive_console(self) -> None:
+        """What was complained of until now was meant, such as a server that is away."""
+        self._complaints.clear()
+
     def forgive(self) -> None:
         """For tests of the looking itself."""
-        self._complaints.clear()
+        self.forgive_console()
         self._reached.clear()
 
     # --- Watching ---

@@ -85,8 +85,9 @@ def test_a_token_is_shown_once_and_a_double_click_makes_one(person: Person, look
         page.get_by_role("button", name="Make it").dblclick(no_wait_after=True)
     expect(page.locator("#secret")).not_to_be_empty()
     person.look()
-    person.open("/account/")
+    page.reload()
     expect(page.locator("#secret")).to_have_count(0)
+    person.open("/account/")
     person.press(f"Revoke {name}")
     expect(page.get_by_text(f"The token “{name}” is revoked")).to_be_visible()
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.backups.makers import query, settled, tvarrs
-from tests.browser.people import Look, Person, Site
+from tests.backups.makers import settled, tvarrs
+from tests.browser.people import Look, People, Person, Site
+from tests.browser.stories import (
+    WAIT,
+    backed_up,
+    ends,
+    mistake,
+    number_of_filters,
+    somebody_writing,
+    worker_that_waits,
+)
 from tests.installation import Installation
-
-WAIT = 30_000
-
-_WRITER = """
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
-while True:
-    connection.execute("UPDATE encoding_profiles SET description = 'written'")
-    time.sleep(0.005)
-"""
 
 wide = pytest.mark.looks(Look.WIDE_LIGHT)
 
@@ -33,52 +28,6 @@ wide = pytest.mark.looks(Look.WIDE_LIGHT)
 def installed(installed: Installation) -> Installation:
     installed.ok("demo_data", "--channels", "50", "--programmes", "100", "--items", "50")
     return installed
-
-
-def ends(person: Person, title: str) -> Page:
-    """Wait until the operation that is shown has ended with these words, and look at the page."""
-    expect(person.page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=WAIT)
-    person.look()
-    return person.page
-
-
-def backed_up(person: Person, note: str = "") -> str:
-    """Make a backup and go to its page; its file name."""
-    person.open("/")
-    person.page.fill("#id_note", note)
-    person.press("Back up now")
-    ends(person, "Backed up")
-    person.follow("Look at the backup")
-    return person.page.url.rstrip("/").rpartition("/")[2]
-
-
-def live(site: Site) -> Path:
-    return site.installation.data / "tvarr.db"
-
-
-def number_of_filters(site: Site) -> int:
-    return int(query(live(site), "SELECT count(*) FROM filters"))
-
-
-@contextmanager
-def somebody_writing(site: Site) -> Iterator[None]:
-    """Another program, which nothing stops while the pages do their work."""
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, live(site)])
-    try:
-        yield
-        assert writer.poll() is None
-    finally:
-        writer.kill()
-        writer.wait()
-
-
-def mistake(site: Site) -> int:
-    """A filter is lost; how many there were."""
-    before = number_of_filters(site)
-    with closing(sqlite3.connect(live(site), timeout=20)) as connection, connection:
-        connection.execute("DELETE FROM filters WHERE id = (SELECT id FROM filters WHERE is_system = 0 LIMIT 1)")
-    assert number_of_filters(site) == before - 1
-    return before
 
 
 def test_a_backup_is_made_watched_protected_verified_and_downloaded(person: Person, site: Site) -> None:
@@ -229,13 +178,51 @@ def test_a_double_click_backs_up_once(person: Person, site: Site) -> None:
 
 
 @wide
-def test_nothing_is_asked_while_nothing_runs(person: Person) -> None:
-    backed_up(person)
-    person.open("/")
+@pytest.mark.parametrize("path", ["/", "/history/", ""])
+def test_what_runs_is_asked_for_once_a_second_at_most_and_then_no_more(person: Person, site: Site, path: str) -> None:
+    with worker_that_waits(site):
+        person.open("/")
+        person.press("Back up now")
+        person.open(path or urlsplit(person.page.url).path)
+        asked = requests_of(person)
+        person.page.wait_for_timeout(3500)
+        assert 2 <= len(asked) <= 4, asked
+    expect(person.page.get_by_text("waiting for the worker")).to_have_count(0, timeout=WAIT)
+    expect(person.page.locator("[hx-trigger^=every]")).to_have_count(0, timeout=WAIT)
+    person.page.wait_for_load_state("networkidle")
+    asked = requests_of(person)
+    person.page.wait_for_timeout(1500)
+    assert asked == []
+
+
+def requests_of(person: Person) -> list[str]:
+    """What is asked for from now on."""
     asked: list[str] = []
     person.page.on("request", lambda request: asked.append(request.url))
-    person.page.wait_for_timeout(2500)
-    assert asked == []
+    return asked
+
+
+@wide
+def test_what_is_ticked_and_opened_stays_so_when_the_list_is_renewed(person: Person, site: Site) -> None:
+    filename = backed_up(person)
+    page = person.page
+    with worker_that_waits(site):
+        person.open("/")
+        person.press("Back up now")
+        person.open("/")
+        row = page.locator("tr", has=page.locator(f"input[value='{filename}']"))
+        row.get_by_role("checkbox").check()
+        row.locator("summary").click()
+        row.get_by_role("button", name="Verify").focus()
+    expect(page.get_by_role("heading", name="Backed up", exact=True)).to_be_visible(timeout=WAIT)
+    expect(page.locator("tbody tr").first.get_by_role("checkbox")).not_to_be_checked()
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(row.get_by_role("button", name="Verify")).to_be_focused()
+    person.look()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Delete what is chosen").click()
+    person.look()
+    expect(page.get_by_role("listitem").filter(has_text=filename)).to_be_visible()
 
 
 @wide
@@ -256,3 +243,42 @@ def test_the_other_pages_are_right(person: Person) -> None:
     for path in ("/history/", "/backups/delete/", f"/backups/delete/?name={filename}", "/backups/upload/"):
         person.open(path)
     person.open("/backups/tvarr-backup-2020-01-01T00-00-00.db.gz/", status=404)
+
+
+def test_what_somebody_else_deletes_meanwhile_is_told_wherever_one_presses(person: Person, site: Site) -> None:
+    filename, page = backed_up(person), person.page
+    person.open(f"/backups/delete/?name={filename}")
+    site.installation.ok("backup", "delete", filename)
+    person.press("Delete 1 backup")
+    expect(page.get_by_text(f"{filename} was gone already.")).to_be_visible()
+    person.open(f"/backups/{filename}/restore/", status=404)
+    expect(page.get_by_text("Nothing was changed.")).to_be_visible()
+
+
+@wide
+def test_two_tabs_do_one_thing_after_the_other(people: People, site: Site) -> None:
+    first, second = people.come(), people.come()
+    backed_up(first)
+    first.follow("Restore")
+    with worker_that_waits(site):
+        second.open("/")
+        second.press("Back up now")
+        with first.page.expect_navigation():
+            first.page.get_by_role("button", name="Replace with the backup of").click()
+        expect(first.page.get_by_role("alert")).to_contain_text("A backup waits since")
+        first.look()
+        assert first.page.url.endswith("/restore/")
+        second.press("Cancel")
+
+
+@wide
+def test_a_note_that_was_changed_in_another_tab_is_not_lost(people: People) -> None:
+    first, second = people.come(), people.come()
+    filename = backed_up(first)
+    second.open(f"/backups/{filename}/")
+    second.page.fill("#id_note", "theirs")
+    second.press("Save the note")
+    first.page.fill("#id_note", "mine")
+    first.press("Save the note")
+    expect(first.page.get_by_role("alert")).to_contain_text("changed")
+    expect(first.page.locator("#id_note")).to_have_value("theirs")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from django.urls import URLPattern, reverse
+from playwright.sync_api import expect
 
-from tests.browser.people import ALL_LOOKS, Look, People, Person, Site, add_person
+from tests.browser.people import Look, People, Person, Site, add_person
 from tests.installation import Installation
 from tvarr_backup.web.urls import urlpatterns
 
@@ -47,7 +48,12 @@ def is_page(answer: Any) -> bool:
     return "text/html" in answer.headers["content-type"] and b"<html" in answer.body()
 
 
-@pytest.mark.looks(*ALL_LOOKS)
+@pytest.fixture
+def person(people: People) -> Person:
+    """The administrator, whose window changes."""
+    return people.come()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_wrong_with(person: Person, parts: dict[str, str], name: str) -> None:
     address = address_of(name, parts)
@@ -55,29 +61,76 @@ def test_nothing_is_wrong_with(person: Person, parts: dict[str, str], name: str)
     assert answer.status in (200, 405), f"{address} was answered with {answer.status}"
     if is_page(answer) and answer.status == 200:
         person.open(address)
+        person.look_in_all_windows()
 
 
-@pytest.mark.looks(*ALL_LOOKS)
 @pytest.mark.parametrize("name", ["sign-in", "home", "settings", "history", "account"])
-def test_nothing_is_wrong_with_what_others_see_at(people: People, parts: dict[str, str], look: Look, name: str) -> None:
-    people.come("" if name == "sign-in" else "viola", look).open(address_of(name, parts))
+def test_nothing_is_wrong_with_what_others_see_at(people: People, parts: dict[str, str], name: str) -> None:
+    other = people.come("" if name == "sign-in" else "viola")
+    other.open(address_of(name, parts))
+    other.look_in_all_windows()
 
 
-@pytest.mark.looks(*ALL_LOOKS)
-def test_nothing_is_wrong_with_the_refusals(people: People, look: Look) -> None:
-    person = people.come(look=look)
-    person.open("/nowhere/", status=404)
-    person.open("/backups/create/", status=405)
-    people.come("viola", look).open("/admin/", status=403)
+def test_nothing_is_wrong_with_the_refusals(people: People, person: Person) -> None:
+    for path, status in (("/nowhere/", 404), ("/backups/create/", 405)):
+        person.open(path, status=status)
+        person.look_in_all_windows()
+    other = people.come("viola")
+    other.open("/admin/", status=403)
+    other.look_in_all_windows()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_wrong_without_scripts_at(people: People, parts: dict[str, str], look: Look, name: str) -> None:
+def test_nothing_is_wrong_without_scripts(people: People, parts: dict[str, str], look: Look) -> None:
     person = people.come(look=look, has_scripts=False)
-    address = address_of(name, parts)
-    answer = person.page.request.get(person.address + address)
-    if is_page(answer) and answer.status == 200:
-        person.open(address)
+    for name in NAMES:
+        answer = person.page.request.get(person.address + address_of(name, parts))
+        if is_page(answer) and answer.status == 200:
+            person.open(address_of(name, parts))
+
+
+@pytest.mark.parametrize(
+    ("path", "button"),
+    [
+        ("/", "Back up now"),
+        ("/settings/", "Save"),
+        ("/backups/upload/", "Upload"),
+        ("/backups/delete/?name={filename}", "Delete 1 backup"),
+        ("/backups/{filename}/restore/", "Replace with the backup of"),
+    ],
+)
+def test_on_a_small_screen_the_main_button_stays_visible_at(
+    people: People, parts: dict[str, str], path: str, button: str
+) -> None:
+    person = people.come(look=Look.NARROW_LIGHT)
+    page = person.open(path.format(**parts))
+    scrolled = (
+        "scrollTo(0, 0)",
+        "scrollTo(0, 300)",
+        "document.querySelector('main form').scrollIntoView({block: 'end'})",
+    )
+    for place in scrolled:
+        page.evaluate(place)
+        expect(page.get_by_role("button", name=button)).to_be_in_viewport(ratio=1)
+        assert page.get_by_role("button", name=button).evaluate(_IS_ON_TOP), f"covered at {place}"
+    person.look()
+
+
+_IS_ON_TOP = """each => {
+    const box = each.getBoundingClientRect();
+    return each.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+}"""
+
+
+def test_nothing_is_asked_for_on_any_page_while_nothing_runs(person: Person, parts: dict[str, str]) -> None:
+    addresses = [address_of(name, parts) for name in NAMES]
+    asked: list[str] = []
+    for address in addresses:
+        answer = person.page.request.get(person.address + address)
+        if is_page(answer) and answer.status == 200:
+            person.page.context.new_page().goto(person.address + address)
+    person.page.context.on("request", lambda request: asked.append(request.url))
+    person.page.wait_for_timeout(2500)
+    assert [url for url in asked if not url.endswith("favicon.svg")] == []
 
 
 @pytest.mark.parametrize(
@@ -94,3 +147,4 @@ def test_nothing_is_wrong_without_scripts_at(people: People, parts: dict[str, st
 )
 def test_nothing_is_wrong_in_the_admin_at(person: Person, address: str) -> None:
     person.open(f"/admin/{address}")
+    person.look_in_all_windows()

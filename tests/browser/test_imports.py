@@ -12,20 +12,28 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.people import ALL_LOOKS, Look, Person, Site
+from tests.browser.people import ALL_LOOKS, PASSWORD, Look, Person, Site
 from tests.portable.files import CLIENTS, FILTERS, client_item, document, filter_item
 
 _HERE = [filter_item(name, description="") for name in ("Same", "Differs", "Differs, too", "Third")]
 
 
-@pytest.fixture(autouse=True)
-def _as_at_first(site: Site) -> None:
-    """Only these filters are people's own."""
-    with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as connection, connection:
-        connection.execute("DELETE FROM filters WHERE NOT is_system")
-        connection.execute("DELETE FROM client_detection_rules WHERE NOT is_system")
+@pytest.fixture(scope="module")
+def rows(site: Site) -> list[tuple[Any, ...]]:
+    """The filters that are people's own, as the database has them."""
     script = f"from tvarr_backup.models import Filter\nfor item in {_HERE!r}: Filter.objects.create(**item)"
     site.installation.ok("shell", "-c", script)
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as connection:
+        return connection.execute("SELECT * FROM filters WHERE NOT is_system").fetchall()
+
+
+@pytest.fixture(autouse=True)
+def _as_at_first(site: Site, rows: list[tuple[Any, ...]]) -> None:
+    """Only these filters are people's own."""
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db", timeout=20)) as connection, connection:
+        connection.execute("DELETE FROM filters WHERE NOT is_system")
+        connection.execute("DELETE FROM client_detection_rules WHERE NOT is_system")
+        connection.executemany(f"INSERT INTO filters VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 @pytest.fixture
@@ -57,6 +65,16 @@ def choose(page: Page, name: str, what: str) -> None:
 
 def totals(page: Page) -> Locator:
     return page.locator("#import-totals")
+
+
+def change(site: Site, statement: str) -> None:
+    """As somebody else would."""
+    with closing(sqlite3.connect(site.installation.data / "tvarr.db", timeout=20)) as connection, connection:
+        connection.execute(statement)
+
+
+def change_third(site: Site) -> None:
+    change(site, "UPDATE filters SET description = 'x' WHERE name = 'Third'")
 
 
 def names_here(site: Site) -> list[str]:
@@ -125,16 +143,28 @@ def test_somebody_elses_change_reopens_just_that_row(person: Person, mixed: Path
     page.get_by_role("button", name="Skip all with a problem").click()
     page.get_by_role("button", name="Overwrite all").click()
     expect(totals(page)).to_contain_text("overwrite 3")
-    site.installation.ok(
-        "shell",
-        "-c",
-        "from tvarr_backup.models import Filter; Filter.objects.filter(name='Third').update(description='x')",
-    )
+    change_third(site)
     person.press("Import 4 items, overwrite 3")
     expect(page.get_by_text("1 item has changed here since you looked")).to_be_visible()
     expect(totals(page)).to_have_text("Will add 1, overwrite 2, skip 4.")
     person.press("Import 3 items, overwrite 2")
     expect(page.get_by_text("1 added, 2 overwritten")).to_be_visible()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_somebody_elses_change_is_told_at_the_next_choice_with_totals_that_are_true(
+    person: Person, mixed: Path, site: Site
+) -> None:
+    page = bring(person, mixed)
+    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Overwrite all").click()
+    expect(totals(page)).to_contain_text("overwrite 3")
+    change_third(site)
+    choose(page, "Differs", "rename")
+    expect(page.get_by_text("1 item has changed here since you looked")).to_be_visible()
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    person.press("Import 3 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
@@ -209,13 +239,94 @@ def test_the_bar_above_may_be_renewed_meanwhile(person: Person, mixed: Path) -> 
     expect(totals(page)).to_have_text(before)
 
 
-@pytest.mark.looks(Look.WIDE_LIGHT)
-def test_a_session_that_has_ended_is_told(person: Person, mixed: Path) -> None:
+def sign_in(page: Page) -> None:
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Sign in").click()
+
+
+def test_whose_session_ends_in_a_review_signs_in_elsewhere_and_goes_on(person: Person, mixed: Path, site: Site) -> None:
     page = bring(person, mixed)
+    choose(page, "Differs", "rename")
+    page.get_by_label("New name for Differs", exact=True).fill("By hand")
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
     page.context.clear_cookies(name="tvarr_backup_session")
-    choose(page, "Differs", "overwrite")
-    expect(page.get_by_text("what you sent was not done")).to_be_visible()
+    choose(page, "Third", "overwrite")
+    expect(totals(page)).to_contain_text("You are signed out, and nothing was imported. Your choices are all here")
+    page.get_by_role("button", name="Import 2 items").click()
+    expect(totals(page)).to_contain_text("You are signed out, and nothing was imported. Your choices are all here")
     person.look()
+    with page.expect_popup() as elsewhere:
+        page.get_by_role("link", name="sign in in another tab").click()
+    sign_in(elsewhere.value)
+    elsewhere.value.close()
+    person.press("Import 2 items")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "You have signed in anew since this page was made, so nothing was imported yet."
+    )
+    person.press("Import 3 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+    assert "By hand" in names_here(site)
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_choice_after_signing_in_elsewhere_makes_the_page_as_new(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, skip 6.")
+    page.context.clear_cookies(name="tvarr_backup_session")
+    elsewhere = page.context.new_page()
+    elsewhere.goto(f"{person.address}/sign-in/")
+    sign_in(elsewhere)
+    choose(page, "Differs", "overwrite")
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, skip 5.")
+    person.press("Import 2 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_what_the_database_does_not_take_is_told_and_tried_again_with_all_choices(
+    person: Person, mixed: Path, site: Site
+) -> None:
+    page = bring(person, mixed)
+    choose(page, "Differs", "rename")
+    page.get_by_label("New name for Differs", exact=True).fill("By hand")
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    before = names_here(site)
+    change(site, "CREATE TRIGGER closed BEFORE INSERT ON filters BEGIN SELECT RAISE(ABORT, 'it is closed'); END")
+    person.press("Import 2 items")
+    change(site, "DROP TRIGGER closed")
+    expect(page.get_by_role("alert")).to_contain_text("nothing was stored: it is closed.")
+    expect(page.get_by_role("alert")).to_contain_text("Your choices are all still here.")
+    assert names_here(site) == before
+    person.press("Import 2 items")
+    assert names_here(site) == sorted([*before, "By hand", "New"])
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_review_that_is_loaded_again_imports_nothing(person: Person, mixed: Path, site: Site) -> None:
+    page = bring(person, mixed)
+    before = names_here(site)
+    page.reload()
+    expect(totals(page)).to_contain_text("Will add 1, skip 5.")
+    person.look()
+    assert names_here(site) == before
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_server_that_is_away_loses_no_choices(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    page.get_by_role("button", name="Skip all with a problem").click()
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Import 1 item").click()
+    expect(totals(page)).to_contain_text("The server did not answer, and nothing was imported.")
+    page.context.set_offline(False)
+    person.forgive_console()
+    person.press("Import 1 item")
+    expect(page.get_by_text("1 added")).to_be_visible()
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
@@ -278,6 +389,23 @@ def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) ->
     expect(page.get_by_text("Nothing was imported yet: your last choices changed")).to_be_visible()
     plain_person.press("Import 3 items, overwrite 1")
     expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+
+
+def test_without_scripts_a_session_that_ends_costs_no_choice(plain_person: Person, mixed: Path) -> None:
+    page = plain_person.open("/import/")
+    page.set_input_files("#id_file", mixed)
+    plain_person.press("Read the file")
+    choose(page, "Differs", "overwrite")
+    choose(page, "Broken", "skip")
+    plain_person.press("Update the totals")
+    page.context.clear_cookies(name="tvarr_backup_session")
+    elsewhere = page.context.new_page()
+    elsewhere.goto(f"{plain_person.address}/sign-in/")
+    sign_in(elsewhere)
+    plain_person.press("Import 2 items, overwrite 1")
+    expect(page.get_by_role("alert")).to_contain_text("You have signed in anew since this page was made")
+    plain_person.press("Import 2 items, overwrite 1")
+    expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
 
 
 def test_without_scripts_a_file_that_is_too_large_is_refused_in_words(plain_person: Person, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_saving_that_would_remove_backups_asks_first(person: Person) -> None:
     expect(page.locator("#outlook")).to_contain_text("would remove 2 backups")
     person.press("Save")
     expect(page.get_by_role("heading", level=1)).to_have_text("These settings remove 2 backups")
+    page.reload()
+    expect(page.get_by_text("Nothing is saved yet.")).to_be_visible()
     person.press("Back to the settings, as I filled them in")
     expect(page.get_by_label("How many of the automatic backups")).to_have_value("1")
     person.press("Save")

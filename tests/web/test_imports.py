@@ -103,6 +103,21 @@ def test_only_forms_of_ours_are_read() -> None:
     assert send(client, PAGE, {"text": "{}"}).status_code == 403
 
 
+def test_of_a_page_with_an_old_token_the_review_is_shown_anew_and_nothing_is_imported() -> None:
+    client = person(MAY_IMPORT, enforce_csrf_checks=True)
+    ours, others = {"Origin": "http://testserver"}, {"Origin": "http://elsewhere.example"}
+    form = {"file": file_of(FILTERS, filter_item("New")), "csrfmiddlewaretoken": "x" * 64}
+    page = client.post(PAGE, form, headers=ours)
+    assert button(page) == ("Import 1 item", True)
+    fields = fields_of(page, FORM) | {"import": "1,0,0"}
+    old = fields | {"csrfmiddlewaretoken": "x" * 64}
+    assert send(client, PAGE, old, **others).status_code == 403
+    again = send(client, PAGE, old, **ours)
+    assert "You have signed in anew since this page was made, so nothing was imported yet." in text_of(again)
+    assert not Filter.objects.filter(name="New").exists()
+    assert send(client, PAGE, fields_of(again, FORM) | {"import": "1,0,0"}).status_code == 302
+
+
 def test_a_form_of_ours_is_read_with_its_token() -> None:
     client = person(MAY_IMPORT, enforce_csrf_checks=True)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get(PAGE).content.decode())

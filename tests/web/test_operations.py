@@ -190,6 +190,10 @@ def test_a_restore_with_attention_counts_what_needs_it(client: Client, folder: P
             "Not restored, your data is unchanged At the step “Replace the content”: It was locked.",
         ),
         (
+            {"error_code": RestoreFailed.code, "error": "It is damaged.", "phase": "", "started_at": datetime.now(UTC)},
+            "At the step “Try the backup out on a copy, and copy what is there now”: It is damaged.",
+        ),
+        (
             {"error_code": RestoreUnsettled.code, "error": "It is kept."},
             "The restore did not end well: read what to do",
         ),
@@ -197,7 +201,7 @@ def test_a_restore_with_attention_counts_what_needs_it(client: Client, folder: P
     ],
 )
 def test_a_restore_that_failed_says_where_why_and_whether_the_data_is_as_it_was(
-    client: Client, changes: dict[str, str], words: str
+    client: Client, changes: dict[str, Any], words: str
 ) -> None:
     assert words in shown(client, ended(OperationKind.RESTORE, OperationState.FAILED, **changes))
 

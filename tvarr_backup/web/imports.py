@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from tvarr_backup.errors import (
     AnswerInvalid,
+    BackupNotExport,
     FileRefused,
     FileTooLarge,
     MemberInvalid,
@@ -40,6 +42,10 @@ _MOST_BYTES = MAX_BYTES + MAX_BYTES // 2
 
 _MOST_FIELDS = 10 * review.ROWS_ON_A_PAGE
 _MOST_LINES = 1_000
+_SIGNED_IN_ANEW = (
+    "You have signed in anew since this page was made, so nothing was imported yet. "
+    "Your choices are all still here: press the button once more."
+)
 _RESULT = "import_result"
 
 
@@ -53,11 +59,18 @@ def page(request: HttpRequest) -> HttpResponse:
         return _choose_file(request)
     try:
         receive_form(request, _MOST_BYTES, _MOST_FIELDS)
-        return csrf_protect(_received)(request)
+        answer = csrf_protect(_received)(request)
+        is_too_old = answer.status_code == HTTPStatus.FORBIDDEN and _is_from_here(request)
+        return _received(request, is_too_old=True) if is_too_old else answer
     except TvarrBackupError as problem:
         return _choose_file(request, problem)
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
         return _choose_file(request, FileTooLarge("The form holds more than a file; nothing of it was read."))
+
+
+def _is_from_here(request: HttpRequest) -> bool:
+    """Whether a page of ours has sent the form, by the browser's word; with an old token that is enough to look, not to import."""
+    return request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
 
 
 def _choose_file(request: HttpRequest, problem: Exception | None = None, name: str = "") -> HttpResponse:
@@ -67,11 +80,18 @@ def _choose_file(request: HttpRequest, problem: Exception | None = None, name: s
     else:
         sentences = [str(problem)] if problem else []
     text = request.POST.get("text", "") if problem else ""
-    shown = {"sentences": sentences, "file_name": name, "text": text, "most_bytes": MAX_BYTES}
+    shown = {
+        "sentences": sentences,
+        "is_no_export": isinstance(problem, BackupNotExport),
+        "file_name": name,
+        "text": text,
+        "most_bytes": MAX_BYTES,
+    }
     return render(request, "web/import.html", shown)
 
 
-def _received(request: HttpRequest) -> HttpResponse:
+def _received(request: HttpRequest, *, is_too_old: bool = False) -> HttpResponse:
+    """The review, or the import; of a page from before another sign-in the review anew, with its choices and a new token."""
     form = request.POST
     name = form.get("file_name", "")
     try:
@@ -88,19 +108,22 @@ def _received(request: HttpRequest) -> HttpResponse:
         return _choose_file(request, problem, name)
     kept = review.read_choices(form["kept"]) if "kept" in form else Choices()
     shown = {"packed": form.get("packed") or review.pack(content), "file_name": name}
-    return _reviewed(request, envelope, review.choose(kept, envelope, form), shown)
+    return _reviewed(request, envelope, review.choose(kept, envelope, form), shown, is_too_old=is_too_old)
 
 
-def _reviewed(request: HttpRequest, envelope: Envelope, choices: Choices, shown: dict[str, Any]) -> HttpResponse:
+def _reviewed(
+    request: HttpRequest, envelope: Envelope, choices: Choices, shown: dict[str, Any], *, is_too_old: bool
+) -> HttpResponse:
     """The review of a file with the choices so far; where that is the button that was pressed, the import."""
     form = request.POST
-    refusal, planner = "", Planner(envelope)
+    refusal = _SIGNED_IN_ANEW if is_too_old and "import" in form else ""
+    planner = Planner(envelope)
     choices, plan, problem = _planned(planner, envelope, choices)
     if "bulk" in form:
         choices = review.choose_for_all(choices, plan, form["bulk"], also_by_hand="also-by-hand" in form)
         choices, plan, problem = _planned(planner, envelope, choices)
     answers = choices.answers(envelope)
-    if "import" in form and not problem:
+    if "import" in form and not problem and not is_too_old:
         is_as_shown = plan.fingerprint == choices.fingerprint
         if is_as_shown and form["import"] != Review(envelope, plan, choices).agreed:
             refusal = "Nothing was imported yet: your last choices changed what would happen. Look at the totals again."
@@ -116,7 +139,8 @@ def _reviewed(request: HttpRequest, envelope: Envelope, choices: Choices, shown:
     choices, changed = review.without_changed(choices, plan)
     if changed:
         choices, plan, problem = _planned(planner, envelope, choices)
-    return _page(request, Review(envelope, plan, review.as_shown(choices, plan), changed), refusal or problem, shown)
+    found = Review(envelope, plan, review.as_shown(choices, plan), changed)
+    return _page(request, found, refusal or problem, shown, is_whole=is_too_old)
 
 
 def _planned(planner: Planner, envelope: Envelope, choices: Choices) -> tuple[Choices, Plan, str]:
@@ -128,8 +152,8 @@ def _planned(planner: Planner, envelope: Envelope, choices: Choices) -> tuple[Ch
         return choices, planner.plan(choices.answers(envelope)), str(problem)
 
 
-def _page(request: HttpRequest, shown: Review, problem: str, file: dict[str, Any]) -> HttpResponse:
-    is_part = request.headers.get("HX-Target") == "import-totals" and not shown.changed and not problem
+def _page(request: HttpRequest, shown: Review, problem: str, file: dict[str, Any], *, is_whole: bool) -> HttpResponse:
+    is_part = request.headers.get("HX-Target") == "import-totals" and not shown.changed and not problem and not is_whole
     template = "web/_import_totals.html" if is_part else "web/import_review.html"
     response = render(request, template, {"review": shown, "problem": problem, **file})
     if request.headers.get("HX-Target") == "import-totals" and not is_part:

@@ -198,8 +198,9 @@ def steps(operation: Operation) -> list[Step]:
 
 
 def step_reached(operation: Operation) -> str:
-    """The part in which it ended."""
-    return next((step.label for step in steps(operation) if step.stands == "now"), "") if operation.phase else ""
+    """The part in which it ended; the first where it ended before it could tell of any, none where it had not begun."""
+    has_begun = bool(operation.phase or operation.started_at)
+    return next((step.label for step in steps(operation) if step.stands == "now"), "") if has_begun else ""
 
 
 def _part(operation: Operation, parts: tuple[tuple[str, frozenset[Phase]], ...]) -> int:
