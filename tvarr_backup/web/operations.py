@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
@@ -94,17 +94,27 @@ def shown(operation: Operation) -> dict[str, Any]:
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
         "made": _present((result.get("backup") or {}).get("filename")),
         "safety": _present((result.get("pre_restore_backup") or {}).get("filename")),
+        "undo": _undo(operation),
     }
 
 
 def _present(filename: str | None) -> str:
     """The name of a backup that is still there; empty for every other."""
-    if not filename:
-        return ""
+    found = _found(filename)
+    return found.filename if found else ""
+
+
+def _undo(operation: Operation) -> str:
+    """The backup that takes a restore back; empty where there is none, or it is a copy of what was damaged."""
+    found = _found(((operation.result or {}).get("pre_restore_backup") or {}).get("filename"))
+    return found.filename if found and not (found.sidecar.checked and found.sidecar.checked.problems) else ""
+
+
+def _found(filename: str | None) -> Backup | None:
     try:
-        return find_backup(conf.backup_folder(), filename).filename
+        return find_backup(conf.backup_folder(), filename) if filename else None
     except TvarrBackupError:
-        return ""
+        return None
 
 
 @login_required
@@ -142,7 +152,7 @@ def history(request: HttpRequest) -> HttpResponse:
             "level": words.level(found),
             "subject": words.subject(found),
             "told": words.told(found),
-            "safety": _present(((found.result or {}).get("pre_restore_backup") or {}).get("filename")),
+            "undo": _undo(found),
         }
         for found in page
     ]

@@ -36,7 +36,7 @@ def _icon(name: str) -> SafeString:
 @register.filter
 def moment(time: datetime | None) -> str:
     """Date, time and zone, and how long ago or in how long beside it."""
-    return "" if time is None else format_html("{} {}", clock(time), ago(time))
+    return "" if time is None else format_html('{} <span class="ago">({})</span>', clock(time), _since(time))
 
 
 @register.filter
@@ -50,7 +50,11 @@ def clock(time: datetime) -> SafeString:
 @register.filter
 def ago(time: datetime) -> SafeString:
     """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
-    return format_html('<span class="ago">{}</span>', humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
+    return format_html('<span class="ago">{}</span>', _since(time))
+
+
+def _since(time: datetime) -> str:
+    return str(humanize.naturaltime(time, months=False, when=datetime.now(UTC)))
 
 
 @register.filter
@@ -119,7 +123,8 @@ def seconds_taken(operation: Operation) -> str:
     if operation.started_at is None:
         return ""
     ended = operation.finished_at or datetime.now(UTC)
-    return f"{(ended - operation.started_at).total_seconds():.0f} s"
+    seconds = (ended - operation.started_at).total_seconds()
+    return "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
 
 
 @register.filter
