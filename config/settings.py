@@ -123,6 +123,7 @@ LOGOUT_REDIRECT_URL = "sign-in"
 
 LANGUAGE_CODE = "en"
 USE_I18N = False  # there is one language, and with others to choose from it is looked up for every number on a page
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 

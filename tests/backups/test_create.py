@@ -240,7 +240,11 @@ class TestRefusals:
             ("missing table", CopyDamaged, "the table filters is missing."),
             ("missing column", CopyDamaged, "the column filters.expression is missing."),
             ("damaged text", CopyFailed, "could not be copied: its schema holds what is no text."),
-            ("damaged tree", CopyFailed, "could not be copied: database disk image is malformed."),
+            (
+                "damaged tree",
+                CopyFailed,
+                "could not be copied: database disk image is malformed. It is damaged; a restore mends that.",
+            ),
             ("violated check", CopyDamaged, "CHECK constraint failed in t"),
             ("violated not null", CopyDamaged, "NULL value in filters.name"),
         ],

@@ -95,7 +95,7 @@ def test_an_import_with_every_state_from_start_to_end(person: Person, mixed: Pat
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
     person.look()
     person.press("Import 3 items, overwrite 1")
-    expect(page.get_by_text("1 added, 1 overwritten, 1 copied, 3 skipped, 1 were the same.")).to_be_visible()
+    expect(page.get_by_text("1 added, 1 overwritten, 1 copied, 3 skipped, 1 unchanged.")).to_be_visible()
     page.reload()
     expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
     person.look()

@@ -194,7 +194,7 @@ def test_the_card_says_that_all_is_well_and_what_there_is(client: Client, folder
 def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> None:
     text = text_of(client.get(HOME))
     assert "No backup yet Next:" in text
-    assert "0 backups" in text
+    assert "0 backups" not in text
 
 
 def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path) -> None:
@@ -204,6 +204,25 @@ def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path
     assert "Needs your attention No worker seems to run" in text
     assert "9 days ago; by the schedule it may be 2 days old." in text
     assert "<code>manage.py worker</code>" in response.content.decode()
+
+
+def test_the_card_tells_to_press_a_button_not_to_type_a_command(client: Client, folder: Path, worker: None) -> None:
+    described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
+    text = text_of(client.get(HOME))
+    assert "“Back up now” makes one, or says what stands in the way." in text
+    assert "backup create" not in text
+
+
+def test_a_folder_that_cannot_be_read_is_told_once_and_nothing_is_said_of_what_is_in_it(
+    client: Client, folder: Path, worker: None
+) -> None:
+    folder.rmdir()
+    folder.touch()
+    text = text_of(client.get(HOME))
+    assert f"The backup folder {folder} cannot be used" in text
+    assert "cannot be told" not in text
+    assert "No backups yet" not in text
+    assert "0 backups" not in text
 
 
 def test_without_a_schedule_the_card_says_so(client: Client, folder: Path, worker: None, settings: Any) -> None:

@@ -153,12 +153,12 @@ def test_rules_name_the_profile_that_is_not_in_their_file(viewer: Client) -> Non
     ClientDetectionRuleFactory.create_batch(3, encoding_profile=profile)
     for address in ("/export/", "/export/?open=client-detection-rules"):
         text = text_of(viewer.get(address))
-        assert "3 of these use the encoding profile “HEVC high”, which is not in this file." in text
+        assert "With the encoding profile “HEVC high”, which is not in this file: 3 of these." in text
 
 
 def test_filters_name_the_source_that_does_not_travel(viewer: Client) -> None:
     FilterFactory.create(source_id=StreamSourceFactory.create(name="Pelican").pk)
-    assert "1 of these look at the source “Pelican” alone." in text_of(viewer.get("/export/"))
+    assert "For the source “Pelican” alone: 1 of these." in text_of(viewer.get("/export/"))
 
 
 def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> None:

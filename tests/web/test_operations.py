@@ -12,8 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.web.backup_parts import administrator, client_of, make, messages_on, text_of
+from tests.web.backup_parts import administrator, client_of, described, make, messages_on, text_of
 from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.sidecar import Checked, CheckLevel
 from tvarr_backup.errors import RestoreFailed, RestoreUnsettled
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.report import backup_as_data
@@ -136,6 +138,17 @@ def test_a_backup_leads_to_what_was_made_and_names_what_was_removed(client: Clie
     assert reverse("backup", args=[made["filename"]]) in client.get(page_of(operation)).content.decode()
 
 
+def test_of_many_that_were_removed_the_first_are_named(client: Client) -> None:
+    result = {"removed": ["one", "two", "three", "four", "five"]}
+    operation = ended(OperationKind.PRUNE, OperationState.SUCCEEDED, result=result)
+    assert "Removed: one, two, three and 2 more." in shown(client, operation)
+
+
+def test_a_check_that_found_something_is_not_called_well(client: Client) -> None:
+    operation = ended(OperationKind.VERIFY, OperationState.ATTENTION, message="An old one: a page is torn.")
+    assert "Not all is well, 1 thing needs attention" in shown(client, operation)
+
+
 def restored(folder: Path, state: OperationState, **changes: Any) -> tuple[Operation, str]:
     """A restore that is done, and the name of its safety copy."""
     was, copy = make(folder), make(folder)
@@ -173,6 +186,16 @@ def test_undo_is_not_offered_where_the_copy_is_gone_or_one_may_not(client: Clien
     assert "Undo" not in shown(client_of("view_operation"), operation)
     (folder / copy).unlink()
     assert "Undo" not in shown(client, operation)
+
+
+def test_undo_is_not_offered_where_the_copy_is_of_what_was_damaged(client: Client, folder: Path) -> None:
+    operation, copy = restored(folder, OperationState.ATTENTION, message="It was damaged.")
+    problems = Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",))
+    described(folder, find_backup(folder, copy), checked=problems)
+    text = shown(client, operation)
+    assert f"is kept as a protected backup, {copy} ." in text
+    assert "Undo" not in text
+    assert "Undo" not in text_of(client.get(reverse("history")))
 
 
 def test_a_restore_with_attention_counts_what_needs_it(client: Client, folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_while_something_else_runs_it_leads_back_here_and_says_what(client: Clie
         ({"schema": "tvarr 999"}, "was made by a newer version (tvarr 999); update first, then restore it."),
         (
             {"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",))},
-            "cannot be relied on: its last check found that A page is torn. Verify it again, or choose another.",
+            "cannot be relied on: its last check found this: A page is torn. Verify it again, or choose another.",
         ),
     ],
 )

@@ -11,7 +11,6 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -21,6 +20,7 @@ from tvarr_backup import conf, program
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.durable import open_regular
+from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
@@ -74,11 +74,11 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.display(description="size", ordering="compressed_size")
     def size(self, backup: Backup) -> str:
-        return filesizeformat(backup.compressed_size) if backup.compressed_size is not None else "-"
+        return megabytes(backup.compressed_size) if backup.compressed_size is not None else "-"
 
     @admin.display(description="size of the database", empty_value="-")
     def database_bytes(self, backup: Backup) -> str:
-        return filesizeformat(backup.database_size) if backup.database_size is not None else "-"
+        return megabytes(backup.database_size) if backup.database_size is not None else "-"
 
     @admin.display(description="protected", ordering="protected")
     def shown_protected(self, backup: Backup) -> str:

@@ -10,13 +10,13 @@ from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
+from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
@@ -45,7 +45,7 @@ class OperationAdmin(LookOnlyAdmin):
     def how_far(self, operation: Operation) -> str:
         if not operation.is_open or not operation.total_bytes:
             return ""
-        done, total = filesizeformat(operation.done_bytes), filesizeformat(operation.total_bytes)
+        done, total = megabytes(operation.done_bytes), megabytes(operation.total_bytes)
         return f"{operation.percent} % ({done} of {total})"
 
     @admin.display(description="took")

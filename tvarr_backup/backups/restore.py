@@ -99,7 +99,7 @@ def look_before_restore(live: Path, folder: Path, filename: str, required: Requi
     recorded = backup.sidecar
     if recorded.checked is not None and recorded.checked.problems:
         raise RestoreRefused(
-            f"{filename} cannot be relied on: its last check found that {' '.join(recorded.checked.problems)} Verify it again, "
+            f"{filename} cannot be relied on: its last check found this: {' '.join(recorded.checked.problems)} Verify it again, "
             "or choose another."
         )
     if schema.is_newer(recorded.schema, required):

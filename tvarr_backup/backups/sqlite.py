@@ -107,7 +107,12 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
         remove_database(target)
         if primary_code(problem) == sqlite3.SQLITE_FULL:
             raise NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.") from problem
-        raise CopyFailed(f"{live} could not be copied: {str(problem) or 'SQLite gave no reason'}.") from problem
+        what_mends_it = (
+            " It is damaged; a restore mends that." if primary_code(problem) == sqlite3.SQLITE_CORRUPT else ""
+        )
+        raise CopyFailed(
+            f"{live} could not be copied: {str(problem) or 'SQLite gave no reason'}.{what_mends_it}"
+        ) from problem
     except BaseException:
         remove_database(target)
         raise

@@ -11,7 +11,7 @@ from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import Check, Examination, Examined
-from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.folder import megabytes, require_room, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
@@ -99,8 +99,12 @@ def unpack_and_check(
     try:
         with open_regular(folder / backup.filename) as archive:
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
-    except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-        return Unpacked(Verification(backup, (Check("archive", passed=False, detail=str(problem)),)))
+    except ArchiveTooLarge:
+        return _unreadable(
+            backup, f"It unpacks to more than its description says, {megabytes(recorded.database_size)}."
+        )
+    except (ArchiveDamaged, SidecarInvalid) as problem:
+        return _unreadable(backup, str(problem))
     size = staged.path.stat().st_size
     progress(Phase.CHECK, 0, size)
     with Examination(staged.path, required, CheckLevel.FULL) as examination:
@@ -114,6 +118,10 @@ def unpack_and_check(
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
     all_checks = (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined))
     return Unpacked(Verification(backup, all_checks, warnings), staged.path, examined)
+
+
+def _unreadable(backup: Backup, why: str) -> Unpacked:
+    return Unpacked(Verification(backup, (Check("archive", passed=False, detail=why),)))
 
 
 def _compared(recorded: Sidecar, packed: Packed) -> Iterator[Check]:

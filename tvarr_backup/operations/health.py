@@ -56,11 +56,15 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """How it is with one thing, and a sentence for people: what is so, and where it is not well, what to do."""
+    """How it is with one thing, and a sentence for people: what is so, and where it is not well, what to do.
+
+    What cannot be told (`is_known`) is so for a reason that the check of another subject names.
+    """
 
     subject: Subject
     state: State
     message: str
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -344,7 +348,7 @@ _MAKE_ONE = f"`{program.NAME} backup create` makes one, or says what stands in t
 
 
 def _unknown(subject: Subject, why: str) -> Check:
-    return Check(subject, State.WARNING, f"This cannot be told while {why}.")
+    return Check(subject, State.WARNING, f"This cannot be told while {why}.", is_known=False)
 
 
 def _a(operation: Operation) -> str:

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
@@ -99,17 +99,31 @@ def shown(operation: Operation) -> dict[str, Any]:
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
         "made": _present((result.get("backup") or {}).get("filename")),
         "safety": _present((result.get("pre_restore_backup") or {}).get("filename")),
+        "undo": _undo(_copy_of_before(operation)),
     }
 
 
 def _present(filename: str | None) -> str:
     """The name of a backup that is still there; empty for every other."""
-    if not filename:
-        return ""
+    found = _found(filename)
+    return found.filename if found else ""
+
+
+def _copy_of_before(operation: Operation) -> str | None:
+    return ((operation.result or {}).get("pre_restore_backup") or {}).get("filename")
+
+
+def _undo(filename: str | None) -> str:
+    """The backup that takes a restore back; empty where there is none, or it is a copy of what was damaged."""
+    found = _found(filename)
+    return found.filename if found and not (found.sidecar.checked and found.sidecar.checked.problems) else ""
+
+
+def _found(filename: str | None) -> Backup | None:
     try:
-        return find_backup(conf.backup_folder(), filename).filename
+        return find_backup(conf.backup_folder(), filename) if filename else None
     except TvarrBackupError:
-        return ""
+        return None
 
 
 @login_required
@@ -141,14 +155,14 @@ def history(request: HttpRequest) -> HttpResponse:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     page = Paginator(Operation.objects.select_related("requested_by"), _A_PAGE).get_page(request.GET.get("page"))
-    present = cache(_present)
-    entries = [_entry(found, present if may_restore else lambda _filename: "") for found in page]
+    undo = cache(_undo) if may_restore else lambda _filename: ""
+    entries = [_entry(found, undo) for found in page]
     return render(request, "web/history.html", {"page": page, "entries": entries})
 
 
-def _entry(found: Operation, present: Callable[[str | None], str]) -> SafeString:
-    """A row of the history; `present` gives the name of a backup that is there and can be gone back to."""
-    safety = present(((found.result or {}).get("pre_restore_backup") or {}).get("filename"))
+def _entry(found: Operation, undo: Callable[[str | None], str]) -> SafeString:
+    """A row of the history; `undo` is asked whether the copy of before a restore can be gone back to."""
+    safety = undo(_copy_of_before(found))
     return rendered(
         "web/_history_row.html",
         address=address_of("operation", found.pk),

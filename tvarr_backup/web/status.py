@@ -9,8 +9,16 @@ from pathlib import Path
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
-from tvarr_backup.operations.health import Health, State
+from tvarr_backup.operations.health import Health, State, Subject
+from tvarr_backup.program import NAME
 
+_BUTTONS = (
+    (f"`{NAME} backup create`", "“Back up now”"),
+    (
+        f"`{NAME} backup show` says more of each, `backup delete` removes it.",
+        "Each says more below, where it can be deleted.",
+    ),
+)
 _DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
 
@@ -34,7 +42,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Status:
-    """What the card says; `folder` is empty where it is nobody's business who asks."""
+    """What the card says; `folder` is empty where it is nobody's business who asks.
+
+    `is_closed` says that the folder cannot be read, so that nobody knows what is in it.
+    """
 
     level: Level
     sentences: tuple[str, ...]
@@ -46,12 +57,14 @@ class Status:
     folder: str
     on_same_disk: bool
     curve: Curve | None
+    is_closed: bool
 
 
 def status_of(health: Health, *, tells_folder: bool) -> Status:
     """The card of what one look has found."""
     backups = health.listing.backups if health.listing else ()
-    sentences = tuple(check.message for check in health.checks if check.state is not State.OK)
+    wrong = [check for check in health.checks if check.state is not State.OK]
+    sentences = tuple(_as_on_the_page(check.message) for check in wrong if check.is_known)
     level = Level.WARNING if sentences else Level.GOOD if health.last_good else Level.NONE_YET
     return Status(
         level=level,
@@ -64,7 +77,15 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         folder=str(conf.backup_path()) if tells_folder else "",
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
         curve=_curve(health.listing) if health.listing else None,
+        is_closed=any(check.subject is Subject.FOLDER for check in wrong) and not health.listing,
     )
+
+
+def _as_on_the_page(sentence: str) -> str:
+    """Here one presses a button instead of typing a command."""
+    for command, button in _BUTTONS:
+        sentence = sentence.replace(command, button)
+    return sentence
 
 
 def _are_on_one_disk(folder: Path, database: Path) -> bool:

@@ -104,6 +104,7 @@ _LEVELS = {
     OperationState.CANCELLED: "secondary",
     OperationState.INTERRUPTED: "danger",
 }
+_NAMED_AT_MOST = 3
 _DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
 """After these nobody knows by the operation alone what is live."""
 
@@ -116,6 +117,7 @@ def title(operation: Operation) -> str:
         return done
     if state == OperationState.ATTENTION:
         number = len(operation.message.splitlines())
+        done = "Not all is well" if kind == OperationKind.VERIFY else done
         return f"{done}, {number} {'thing needs' if number == 1 else 'things need'} attention"
     if operation.is_open:
         return f"{operation.get_kind_display()}: {_STATES.get(state, 'running')}"
@@ -149,10 +151,16 @@ def told(operation: Operation) -> str:
     sentences = [operation.error or operation.message]
     removed = result.get("removed") or []
     if operation.kind == OperationKind.BACKUP and removed:
-        sentences.append(f"The clean-up after it removed {len(removed)}: {', '.join(removed)}.")
+        sentences.append(f"The clean-up after it removed {len(removed)}: {_some(removed)}.")
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
-        sentences.append(f"Removed: {', '.join(removed)}." if removed else "There was nothing to remove.")
+        sentences.append(f"Removed: {_some(removed)}." if removed else "There was nothing to remove.")
     return "\n".join(sentence for sentence in sentences if sentence)
+
+
+def _some(names: list[str]) -> str:
+    """The first of many; the history of each day needs no more."""
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_NAMED_AT_MOST])} and {more} more"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def _icon(name: str) -> SafeString:
 @register.filter
 def moment(time: datetime | None) -> str:
     """Date, time and zone, and how long ago or in how long beside it."""
-    return "" if time is None else format_html("{} {}", clock(time), ago(time))
+    return "" if time is None else format_html('{} <span class="ago">({})</span>', clock(time), _since(time))
 
 
 @register.filter
@@ -57,19 +57,23 @@ def _clock(time: datetime, zone: tzinfo) -> SafeString:
 @register.filter
 def ago(time: datetime) -> SafeString:
     """How long ago, or in how long: in days up to a year, since 16 of them are no month to who has lost them."""
+    return format_html('<span class="ago">{}</span>', _since(time))
+
+
+def _since(time: datetime) -> str:
     passed = datetime.now(UTC) - time
     days = int(passed / _DAY)
     return _days_ago(days) if days else _ago(passed)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _days_ago(days: int) -> SafeString:
+def _days_ago(days: int) -> str:
     """From a day on, hours and minutes are not told."""
     return _ago(days * _DAY)
 
 
-def _ago(passed: timedelta) -> SafeString:
-    return format_html('<span class="ago">{}</span>', humanize.naturaltime(passed, months=False))
+def _ago(passed: timedelta) -> str:
+    return str(humanize.naturaltime(passed, months=False))
 
 
 @register.filter
@@ -143,7 +147,8 @@ def seconds_taken(operation: Operation) -> str:
     if operation.started_at is None:
         return ""
     ended = operation.finished_at or datetime.now(UTC)
-    return f"{(ended - operation.started_at).total_seconds():.0f} s"
+    seconds = (ended - operation.started_at).total_seconds()
+    return "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
 
 
 @register.filter

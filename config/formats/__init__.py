@@ -1,0 +1,1 @@
+"""How Django's own pages, those of the admin, write dates: as ours do."""

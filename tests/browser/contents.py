@@ -1,0 +1,113 @@
+"""What is in the pictures: fictional settings and backups, and the files that come from elsewhere (without Django)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvarr_backup import __version__
+
+WRITTEN_BY = f"tvarr-backup {__version__}"
+
+
+def _filter(name: str, expression: str, **members: Any) -> dict[str, Any]:
+    return {"name": name, "expression": expression, "source_type": "stream", "action": "include"} | members
+
+
+def _rule(name: str, expression: str) -> dict[str, Any]:
+    usual = {"source_type": "stream", "priority": 10, "stop_on_match": False, "is_enabled": True}
+    return {"name": name, "expression": expression} | usual
+
+
+def _client(name: str, device: str, **members: Any) -> dict[str, Any]:
+    expression = f'@dynamic(request.headers):user-agent contains "{device}"'
+    usual = {"priority": 50, "is_enabled": True, "supports_fmp4": True, "supports_mpegts": True}
+    return {"name": name, "expression": expression} | usual | members
+
+
+def _profile(name: str, quality: str) -> dict[str, Any]:
+    usual = {"target_video_codec": "h265", "target_audio_codec": "aac", "hw_accel": "auto", "is_default": False}
+    return {"name": name, "quality_preset": quality, "enabled": True} | usual
+
+
+def document(kind: str, *items: Any, written_by: str = WRITTEN_BY) -> dict[str, Any]:
+    """An export as a JSON value."""
+    head = {"version": "1.0.0", "tvarr_version": written_by, "export_type": kind, "item_count": len(items)}
+    return {"metadata": head | {"exported_at": "2026-05-12T19:04:05Z"}, "items": list(items)}
+
+
+_NEWS = _filter("Evening news", 'group_title == "News" AND channel_name contains "HD"')
+FILTERS = document(
+    "filters",
+    _NEWS,
+    _filter("Harbour sports", 'group_title contains "Sports"'),
+    _filter("No shopping", 'channel_name contains "Shop"', action="exclude"),
+    _filter("Radio", 'group_title == "Radio"', description="For the kitchen."),
+)
+OWN = (
+    document("encoding_profiles", _profile("HEVC high", "high"), _profile("Tablet HEVC", "low")),
+    FILTERS,
+    document(
+        "data_mapping_rules",
+        _rule("Tidy names", 'channel_name contains "HD" SET tvg_name = "x"'),
+        _rule("Films together", 'channel_name contains "Cinema" SET group_title = "Films"'),
+    ),
+    document(
+        "client_detection_rules",
+        _client("Kitchen tablet", "Tablet"),
+        _client("Living room", "TV", encoding_profile_name="HEVC high"),
+    ),
+)
+
+OF_THE_NEIGHBOUR = document(
+    "filters",
+    _filter("Films in 4K", 'channel_name contains "4K"'),
+    _filter("Children", 'group_title contains "Kids"'),
+    _NEWS,
+    _filter("Harbour sports", 'group_title contains "Sport" OR group_title contains "Football"'),
+    _filter("Radio", 'group_title == "Radio"', action="exclude", description="For the garage."),
+    _filter("Sports Only", 'group_title contains "Sports"', action="exclude"),
+    _filter("Half a thought", 'group_title == "News" AND ('),
+    written_by="0.0.27",
+)
+"""Beside the own filters: new twice, the same, different twice, built in, and one that cannot be stored."""
+
+WITH_REFERENCES = document(
+    "client_detection_rules",
+    _client("Bedroom", "Bedroom", encoding_profile_name="AV1 small"),
+    _client("Workshop", "Workshop", encoding_profile_name="AV1 small"),
+    _client("Veranda", "Veranda", encoding_profile_name="H.265 high quality"),
+)
+
+SOME_WEEKS = """
+from datetime import UTC, datetime, timedelta
+from django.core.management import call_command
+from tvarr_backup import conf
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.sidecar import BackupKind
+for days in range(33, 8, -6):
+    call_command("demo_data", channels=250, programmes=4_000, items=0)
+    made = (datetime.now(UTC) - timedelta(days=days)).replace(hour=2, minute=0, second=4)
+    kind = BackupKind.MANUAL if days == 21 else BackupKind.SCHEDULED
+    note = "before the new provider" if days == 21 else ""
+    create_backup(conf.live_database(), conf.backup_folder(), conf.required_schema(), kind=kind, note=note, now=made)
+"""
+"""Five backups of a database that grew; the last was made nine days ago."""
+
+MORE_THAN_A_PAGE = """
+from tvarr_backup import conf
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.sidecar import BackupKind
+for _ in range(25):
+    create_backup(conf.live_database(), conf.backup_folder(), conf.required_schema(), kind=BackupKind.SCHEDULED)
+"""
+
+BY_THE_SCHEDULE = """
+from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.operations.run import run_here
+try:
+    run_here(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, arguments={})
+except TvarrBackupError:
+    pass
+"""
+"""A backup as the schedule would make it now."""

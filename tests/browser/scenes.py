@@ -1,0 +1,596 @@
+"""The scenes of `make screenshots`, one after another on one installation, from its first start to its ruin.
+
+Whatever takes time is done once, by the worker or a command, and then shown in all looks; `halfway` stops the worker's
+process for that. What somebody fills in is filled in for each look. Where something is broken, it is really broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import Page
+
+from tests.browser.contents import (
+    BY_THE_SCHEDULE,
+    FILTERS,
+    MORE_THAN_A_PAGE,
+    OF_THE_NEIGHBOUR,
+    OWN,
+    SOME_WEEKS,
+    WITH_REFERENCES,
+)
+from tests.browser.people import PASSWORD, Person, add_person
+from tests.browser.studio import HEIGHT, Show, Studio
+from tests.processes import family, wait_until
+
+# --- Ways to get somewhere -------------------------------------------------------------------------------------------
+
+
+def page(path: str) -> Show:
+    """This address, as it is."""
+    return lambda person: person.page.goto(person.address + path)
+
+
+def after(*steps: Show) -> Show:
+    """One thing after another."""
+
+    def show(person: Person) -> None:
+        for step in steps:
+            step(person)
+
+    return show
+
+
+def press(name: str, *, waits: bool = True) -> Show:
+    """The button of this name, which leads to another page."""
+
+    def show(person: Person) -> None:
+        button = person.page.get_by_role("button", name=name).first
+        if not waits:
+            button.click()
+            return
+        with person.page.expect_navigation():
+            button.click()
+
+    return show
+
+
+def fill(label: str, text: str) -> Show:
+    return lambda person: person.page.get_by_label(label, exact=True).first.fill(text)
+
+
+def pause(milliseconds: int) -> Show:
+    """For what the page asks for a moment after it was changed."""
+    return lambda person: person.page.wait_for_timeout(milliseconds)
+
+
+# --- What is done once -----------------------------------------------------------------------------------------------
+
+
+def ask(studio: Studio, sql: str, *values: object) -> Any:
+    """The first row of our own bookkeeping."""
+    with closing(sqlite3.connect(studio.installation.data / "app.db", timeout=20)) as connection:
+        return connection.execute(sql, values).fetchone()
+
+
+def run_sql(database: Path, sql: str) -> None:
+    with closing(sqlite3.connect(database, timeout=20, isolation_level=None)) as connection:
+        connection.execute(sql)
+
+
+def newest_operation(studio: Studio) -> str:
+    """The address of its page."""
+    (key,) = ask(studio, "SELECT id FROM operations_operation ORDER BY id DESC")
+    return f"/operations/{key}/"
+
+
+def done(studio: Studio) -> str:
+    """Wait until nothing is under way; the address of what was."""
+    wait_until(
+        lambda: not ask(studio, "SELECT 1 FROM operations_operation WHERE finished_at IS NULL"), "it ends", seconds=60
+    )
+    return newest_operation(studio)
+
+
+def do(studio: Studio, path: str, button: str, **fields: str) -> str:
+    """The administrator presses a button, and it is waited for what the worker does; the address of that."""
+    person = studio.person()
+    page(path)(person)
+    for label, text in fields.items():
+        person.page.fill(f"#{label}", text)
+    press(button)(person)
+    return done(studio)
+
+
+@contextmanager
+def halfway(studio: Studio, path: str, button: str) -> Iterator[str]:
+    """The same, but the worker's process stands still in the middle of it."""
+    person = studio.person()
+    page(path)(person)
+    press(button)(person)
+    row = wait_until(lambda: ask(studio, "SELECT pid FROM operations_operation WHERE state = 'running'"), "it runs")
+    members = family(row[0])
+    try:
+        _go_on_by_inches(studio, members)
+        yield newest_operation(studio)
+    finally:
+        _each(members, psutil.Process.resume)
+    done(studio)
+
+
+def _go_on_by_inches(studio: Studio, members: list[psutil.Process]) -> None:
+    """Until it has said how far it is. It says so once a second, and is too quick for that otherwise."""
+    said = "SELECT 100 * done_bytes / total_bytes FROM operations_operation WHERE state = 'running'"
+    for _ in range(40):
+        _each(members, psutil.Process.suspend)
+        if 10 <= ((ask(studio, said) or [None])[0] or 0) <= 95:
+            return
+        time.sleep(1.05)
+        _each(members, psutil.Process.resume)
+        time.sleep(0.02)
+
+
+def _each(members: list[psutil.Process], do_it: Callable[[psutil.Process], None]) -> None:
+    for process in members:
+        if process.is_running():
+            do_it(process)
+
+
+def shell(studio: Studio, script: str) -> None:
+    studio.installation.ok("shell", "-c", script)
+
+
+def backups(studio: Studio) -> list[dict[str, Any]]:
+    """The newest first."""
+    found: list[dict[str, Any]] = studio.installation.json("backup", "list", "--json")["backups"]
+    return found
+
+
+def written(studio: Studio, name: str, content: Any) -> Path:
+    """A file on somebody's desk."""
+    path = studio.installation.data.parent / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(json.dumps(content))
+    return path
+
+
+@contextmanager
+def moved_away(path: Path) -> Iterator[None]:
+    """What lies there is gone for a while."""
+    aside = path.with_name(path.name + "-aside")
+    path.rename(aside)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        aside.rename(path)
+
+
+# --- The scenes ------------------------------------------------------------------------------------------------------
+
+
+def signing_in(studio: Studio) -> None:
+    """The first start, with the password that was printed."""
+    studio.take("sign-in-first", page("/sign-in/"), who="")
+    own = f"from django.contrib.auth.models import User; user = User.objects.get(); user.set_password({PASSWORD!r}); user.save()"
+    shell(studio, own)
+    add_person(studio.installation, "viola", "Viewer")
+    studio.take("sign-in", page("/sign-in/"), who="")
+    wrong = after(fill("Username", "admin"), fill("Password", "not this one"), press("Sign in"))
+    studio.take("sign-in-wrong", after(page("/sign-in/"), wrong), who="")
+    studio.take("sign-in-unsent", page("/sign-in/?unsent=1&next=/settings/"), who="", looks=("wide",))
+
+    def guess(person: Person) -> None:
+        page("/sign-in/")(person)
+        for _ in range(5):
+            fill("Username", f"guest-{person.page.evaluate('innerWidth')}")(person)
+            after(fill("Password", "guess"), press("Sign in"))(person)
+
+    studio.take("sign-in-closed", guess, who="")
+
+
+def empty(studio: Studio) -> None:
+    """Nothing was done yet."""
+    for name, path in (("backups", "/"), ("export", "/export/"), ("history", "/history/")):
+        studio.take(f"{name}-empty", page(path))
+
+
+def neglected(studio: Studio) -> None:
+    """Backups of some weeks, but none for nine days, because the last try has failed."""
+    for document in OWN:  # by imports, as a person would have them
+        kind = document["metadata"]["export_type"]
+        studio.installation.ok("portable", "import", kind, str(written(studio, "own.json", document)))
+    shell(studio, SOME_WEEKS)
+    folder = studio.installation.data / "backups"
+    with moved_away(folder):
+        folder.touch()
+        shell(studio, BY_THE_SCHEDULE)
+        studio.take("backups-no-folder", page("/"))
+    (folder / "holiday.jpg").write_bytes(b"a photo")
+    (folder / "tvarr-backup-2020-01-01T00-00-00.db.gz").write_bytes(b"half of one")
+    studio.take("backups-warning", page("/"), longest=1000)
+    studio.take("backups-filtered", page("/?kind=manual"), looks=("wide",), longest=HEIGHT)
+    (folder / "tvarr-backup-2020-01-01T00-00-00.db.gz").unlink()
+    (folder / "holiday.jpg").unlink()
+
+
+def backing_up(studio: Studio) -> None:
+    """From the press of the button to the end."""
+    with halfway(studio, "/", "Back up now") as operation:
+        studio.take("backups-running", page("/"), longest=HEIGHT)
+        studio.take("operation-running", page(operation))
+        studio.take("account-while-one-runs", page("/account/"), looks=("wide",))
+        studio.take("backups-refused-meanwhile", after(page("/"), press("Back up now")), longest=HEIGHT)
+        studio.take("operation-asked-to-end", after(page(operation), press("Cancel")), looks=("wide",))
+    studio.take("operation-cancelled", page(newest_operation(studio)), looks=("wide",))
+    operation = do(studio, "/", "Back up now", id_note="before the new provider")
+    studio.take("operation-backed-up", page(operation))
+    studio.take("backups-done", page("/"), longest=HEIGHT)
+    press("Dismiss")(studio.person())
+    shell(studio, BY_THE_SCHEDULE)
+    studio.take("backups", page("/"), looks=("wide", "narrow", "dark"))
+    studio.take("backups-viewer", page("/"), who="viola", looks=("wide",))
+    studio.take("backups-more", after(page("/"), lambda person: person.page.locator("summary").first.click()))
+
+
+def one_backup(studio: Studio) -> None:
+    """Its page, and deleting."""
+    automatic, manual, *_, oldest = [backup["filename"] for backup in backups(studio)]
+    studio.take("backup", page(f"/backups/{manual}/"))
+    page(f"/backups/{manual}/")(studio.person())
+    after(fill("Note", "before the new provider, and the new roof"), press("Save the note"))(studio.person())
+    operation = do(studio, f"/backups/{manual}/", "Verify")
+    studio.take("operation-verified", page(operation), looks=("wide",))
+    studio.installation.ok("backup", "protect", oldest)
+    studio.take("backup-protected", page(f"/backups/{oldest}/"), looks=("wide",))
+    studio.take("delete-one", page(f"/backups/delete/?name={automatic}"))
+
+    def choose_two(person: Person) -> None:
+        page("/")(person)
+        for name in (automatic, manual):
+            person.page.check(f"input[value='{name}']")
+
+    studio.take("backups-chosen", choose_two)
+    studio.take("delete-several", page(f"/backups/delete/?name={automatic}&name={manual}&name={oldest}"))
+    every = "&".join(f"name={backup['filename']}" for backup in backups(studio) if backup["filename"] != oldest)
+    studio.installation.ok("backup", "protect", oldest, "--off")
+    studio.take("delete-all-that-are-good", page(f"/backups/delete/?{every}&name={oldest}"), looks=("wide",))
+    studio.take("delete-nothing", page("/backups/delete/"), looks=("wide",))
+
+
+def uploading(studio: Studio) -> None:
+    """A backup from elsewhere, and what is none."""
+    studio.take("upload", page("/backups/upload/"))
+    photo = written(studio, "holiday.png", b"\x89PNG\r\n\x1a\n" + bytes(100_000))
+    studio.take("upload-not-a-backup", page(_upload(studio, photo)))
+    export = written(studio, "filters.json", FILTERS)
+    studio.take("upload-an-export", page(_upload(studio, export)))
+    copy = _copy(studio, "attic.db")
+    with studio.in_other_windows():
+        studio.take("upload-sending", lambda person: _send_slowly(person, copy), settles=False)
+    studio.take("upload-done", page(_upload(studio, copy, note="from the attic")))
+    studio.take("upload-no-file", _without_a_file, looks=("wide",))
+
+
+def _copy(studio: Studio, name: str) -> Path:
+    """What is live now, as a plain file."""
+    path = studio.installation.data.parent / name
+    with closing(sqlite3.connect(studio.installation.data / "tvarr.db", timeout=20)) as connection:
+        connection.execute("VACUUM INTO ?", (str(path),))
+    return path
+
+
+def _upload(studio: Studio, file: Path, note: str = "") -> str:
+    person = studio.person()
+    page("/backups/upload/")(person)
+    person.page.set_input_files("#id_file", file)
+    person.page.fill("#id_note", note)
+    press("Upload")(person)
+    return done(studio)
+
+
+def _send_slowly(person: Person, file: Path) -> None:
+    page("/backups/upload/")(person)
+    person.page.set_input_files("#id_file", file)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000}
+    person.page.context.new_cdp_session(person.page).send("Network.emulateNetworkConditions", conditions)
+    press("Upload", waits=False)(person)
+    person.page.get_by_text("MB sent").wait_for()
+    pause(3000)(person)
+
+
+def _without_a_file(person: Person) -> None:
+    page("/backups/upload/")(person)
+    person.page.evaluate("document.getElementById('upload').noValidate = true")
+    press("Upload")(person)
+
+
+def restoring(studio: Studio) -> None:
+    """There and back again, and what stands in the way."""
+    newest, *_ = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"]
+    run_sql(studio.installation.data / "tvarr.db", "DELETE FROM filters WHERE NOT is_system")
+    studio.take("restore", page(f"/backups/{newest}/restore/"))
+    with halfway(studio, f"/backups/{newest}/restore/", "Replace with the backup of") as operation:
+        studio.take("operation-restoring", page(operation))
+    studio.take("operation-restored", page(newest_operation(studio)))
+    studio.take("backups-restored", page("/"), longest=HEIGHT)
+    (before, *_) = [backup["filename"] for backup in backups(studio) if backup["kind"] == "pre_restore"]
+    studio.take("backup-before-restore", page(f"/backups/{before}/"), looks=("wide",))
+    studio.take("restore-undo", page(f"/backups/{before}/restore/"), looks=("wide",))
+    do(studio, f"/backups/{before}/restore/", "Replace with the backup of")
+    do(studio, f"/backups/{newest}/restore/", "Replace with the backup of")
+    press_dismiss(studio)
+
+
+def press_dismiss(studio: Studio) -> None:
+    person = studio.person()
+    page("/")(person)
+    press("Dismiss")(person)
+
+
+def damaged(studio: Studio) -> None:
+    """A backup whose file has rotted, one of a newer version, and at last the live database itself."""
+    folder = studio.installation.data / "backups"
+    good, rotten = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"][:2]
+    _rot(folder / rotten)
+    operation = do(studio, f"/backups/{rotten}/restore/", "Replace with the backup of")
+    studio.take("operation-not-restored", page(operation))
+    operation = do(studio, f"/backups/{rotten}/", "Verify")
+    studio.take("operation-found-damage", page(operation), looks=("wide",))
+    studio.take("backup-damaged", page(f"/backups/{rotten}/"))
+    studio.take("restore-blocked", page(f"/backups/{rotten}/restore/"))
+    press_dismiss(studio)
+    studio.take("backups-damaged", page("/"), longest=HEIGHT)
+    newer = _copy(studio, "newer.db")
+    run_sql(
+        newer,
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('tvarr_backup', '9999_to_come', '2030-01-01')",
+    )
+    studio.take("upload-newer", page(_upload(studio, newer)), looks=("wide",))
+    studio.installation.ok("backup", "delete", rotten)
+    with moved_away(studio.installation.data / "tvarr.db"):
+        studio.take("backups-no-database", page("/"), longest=HEIGHT)
+    _rot_live(studio)
+    operation = do(studio, "/", "Back up now")
+    studio.take("operation-not-backed-up", page(operation), looks=("wide",))
+    operation = do(studio, f"/backups/{good}/restore/", "Replace with the backup of")
+    studio.take("operation-restored-with-attention", page(operation))
+    press_dismiss(studio)
+
+
+def _rot(file: Path) -> None:
+    """Some bytes in the middle of it turn."""
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(os.urandom(4096))
+
+
+def _rot_live(studio: Studio) -> None:
+    live = studio.installation.data / "tvarr.db"
+    run_sql(live, "PRAGMA wal_checkpoint(TRUNCATE)")
+    _rot(live)
+
+
+def exporting(studio: Studio) -> None:
+    """Chosen settings."""
+    studio.take("export", page("/export/"))
+
+    def single(person: Person) -> None:
+        page("/export/")(person)
+        filters = person.page.locator("#filters")
+        filters.locator("summary").first.click()
+        filters.locator(".export-rows input").first.uncheck()
+        person.page.locator("#client-detection-rules summary").last.click()
+        filters.get_by_role("button", name="Preview").click()
+        filters.locator("textarea").wait_for()
+
+    studio.take("export-chosen", single)
+    studio.take("export-refused", _nothing_chosen)
+
+
+def _nothing_chosen(person: Person) -> None:
+    page("/export/")(person)
+    person.page.evaluate("document.querySelectorAll('#filters input[name=ids]').forEach(each => each.checked = false)")
+    person.page.evaluate("document.querySelector('#filters form').submit()")
+    person.page.get_by_role("alert").wait_for()
+
+
+def importing(studio: Studio) -> None:
+    """From the file to its result."""
+    studio.take("import", page("/import/"))
+    photo = written(studio, "holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(1000))
+    studio.take("import-refused", bring(photo))
+    studio.take(
+        "import-text-refused", after(page("/import/"), fill("Or paste its text", '{"items": ['), press("Read the text"))
+    )
+    mixed = written(studio, "from-the-neighbour.json", OF_THE_NEIGHBOUR)
+    studio.take("import-review", bring(mixed), looks=("wide", "narrow", "dark"))
+
+    def opened(person: Person) -> None:
+        bring(mixed)(person)
+        for summary in person.page.locator("#review summary").all():
+            summary.click()
+
+    studio.take("import-review-opened", opened)
+
+    def renamed(person: Person) -> None:
+        bring(mixed)(person)
+        choose(person.page, "Radio", "rename")
+        person.page.get_by_label("New name for Radio", exact=True).fill("No shopping")
+        person.page.get_by_label("New name for Radio", exact=True).press("Tab")
+        person.page.get_by_text("is taken").wait_for()
+
+    studio.take("import-name-taken", renamed)
+    studio.take(
+        "import-filtered",
+        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Problem 1").click(), pause(500)),
+    )
+    clients = written(studio, "clients.json", WITH_REFERENCES)
+    studio.take("import-references", bring(clients))
+    same = written(studio, "same.json", FILTERS)
+    studio.take("import-nothing-to-do", bring(same), looks=("wide",))
+    _import_late(studio, mixed)
+
+
+def bring(file: Path) -> Show:
+    """Choose the file, which is read at once."""
+
+    def show(person: Person) -> None:
+        page("/import/")(person)
+        with person.page.expect_navigation():
+            person.page.set_input_files("#id_file", file)
+
+    return show
+
+
+def choose(shown: Page, name: str, what: str) -> None:
+    with shown.expect_response("**/import/"):
+        shown.get_by_label(f"What to do with {name}", exact=True).select_option(what)
+
+
+def _import_late(studio: Studio, mixed: Path) -> None:
+    """Somebody else has changed a filter meanwhile."""
+
+    def stale(person: Person) -> None:
+        bring(mixed)(person)
+        with person.page.expect_response("**/import/"):
+            person.page.get_by_role("button", name="Skip all with a problem").click()
+        pause(300)(person)
+        choose(person.page, "Radio", "overwrite")
+        choose(person.page, "Harbour sports", "rename")
+        text = person.page.evaluate("innerWidth")
+        shell(
+            studio,
+            f"from tvarr_backup.models import Filter; Filter.objects.filter(name='Radio').update(description='{text}')",
+        )
+        press("Import 4 items")(person)
+
+    studio.take("import-stale", stale)
+    person = studio.person()
+    bring(mixed)(person)
+    with person.page.expect_response("**/import/"):
+        person.page.get_by_role("button", name="Skip all with a problem").click()
+    pause(300)(person)
+    choose(person.page, "Radio", "overwrite")
+    choose(person.page, "Harbour sports", "rename")
+    press("Import 4 items")(person)
+    address = person.page.url.removeprefix(person.address)
+    studio.take("import-result", page(address))
+
+
+def settings(studio: Studio) -> None:
+    """The schedule."""
+
+    def weekly(person: Person) -> None:
+        page("/settings/")(person)
+        person.page.get_by_label("Every week", exact=True).check()
+        person.page.get_by_label("Time zone").fill("Europe/Berlin")
+        person.page.get_by_text("Every Sunday at 02:00 (Europe/Berlin).").wait_for()
+
+    how_many = "How many of the automatic backups"
+    studio.take("settings", page("/settings/"), looks=("wide", "narrow", "dark"))
+    studio.take("settings-weekly", weekly, looks=("wide",))
+    studio.take("settings-mistake", after(page("/settings/"), fill("Time zone", "Mars/Base"), press("Save")))
+
+    def would_remove(person: Person) -> None:
+        page("/settings/")(person)
+        person.page.get_by_label(how_many).fill("1")
+        press("Save")(person)
+        person.page.get_by_role("heading", name="These settings remove").wait_for()
+
+    studio.take("settings-would-remove", would_remove)
+    studio.take("settings-viewer", page("/settings/"), who="viola", looks=("wide",))
+    studio.take("settings-saved", after(page("/settings/"), fill("Time", "03:15"), press("Save")), looks=("wide",))
+
+
+def history_and_account(studio: Studio) -> None:
+    """What was done, and who one is."""
+    studio.take("history", page("/history/"), longest=HEIGHT)
+    studio.take("account", page("/account/"))
+
+    def token(person: Person) -> None:
+        page("/account/")(person)
+        person.page.get_by_label("Name").fill(f"Harbour script {person.page.evaluate('innerWidth')}")
+        press("Make it")(person)
+
+    studio.take("account-token", token)
+    studio.take("password", page("/account/password/"))
+
+    def mistyped(person: Person) -> None:
+        page("/account/password/")(person)
+        for field in ("old_password", "new_password1", "new_password2"):
+            person.page.fill(f"#id_{field}", "1234")
+        press("Change")(person)
+
+    studio.take("password-refused", mistyped)
+
+
+def admin(studio: Studio) -> None:
+    """Django's own pages."""
+    studio.take("admin", page("/admin/"))
+    studio.take("admin-filters", page("/admin/tvarr_backup/filter/"))
+
+    def invalid(person: Person) -> None:
+        page("/admin/tvarr_backup/filter/add/")(person)
+        person.page.fill("#id_name", "Half a thought")
+        person.page.fill("#id_expression", 'group_title == "News" AND (')
+        press("Save")(person)
+
+    studio.take("admin-filter-refused", invalid)
+    studio.take("admin-backups", page("/admin/operations/backup/"))
+    studio.take("admin-operations", page("/admin/operations/operation/"), looks=("wide",))
+    studio.take("api", page("/api/v1/docs"), looks=("wide",), longest=HEIGHT)
+
+
+def many(studio: Studio) -> None:
+    """More than a page of backups."""
+    shell(studio, MORE_THAN_A_PAGE)
+    studio.take("backups-page-2", page("/?kind=scheduled&page=2"), looks=("wide",))
+
+
+def refusals(studio: Studio) -> None:
+    """What is not there, not allowed, or our fault."""
+    studio.take("refused-403", page("/admin/"), who="viola")
+    studio.take("refused-404", page("/nowhere/"))
+    studio.take("refused-404-backup", page("/backups/tvarr-backup-2020-01-01T00-00-00.db.gz/"), looks=("wide",))
+    studio.take("refused-405", page("/backups/create/"), looks=("wide",))
+
+    def too_old(person: Person) -> None:
+        page("/settings/")(person)
+        cookies = [each for each in person.page.context.cookies() if each["name"] == "tvarr_backup_csrf"]
+        person.page.context.clear_cookies(name="tvarr_backup_csrf")
+        press("Save")(person)
+        person.page.context.add_cookies(cookies)  # type: ignore[arg-type]  # as they were
+
+    studio.take("refused-too-old", too_old, looks=("wide",))
+    run_sql(studio.installation.data / "app.db", "ALTER TABLE operations_operation RENAME TO gone")
+    studio.take("refused-500", page("/history/"))
+
+
+SCENES = (
+    signing_in,
+    empty,
+    neglected,
+    backing_up,
+    one_backup,
+    uploading,
+    restoring,
+    damaged,
+    exporting,
+    importing,
+    settings,
+    history_and_account,
+    admin,
+    many,
+    refusals,
+)
