@@ -88,14 +88,14 @@ class Bench:
         self.environment |= {
             "TVARR_STORAGE_BASE_DIR": str(self.folder),
             "TVARR_ADMIN_PASSWORD": PASSWORD,
+            "TVARR_BACKUP_SCHEDULE_RETENTION": str(2 * BACKUPS),
             "DJANGO_SETTINGS_MODULE": "benchmarks.page_settings",
         }
         self.cookies: dict[str, str] = {}
         self.manage("prepare")
         self.manage("demo_data", f"--channels={CHANNELS}", "--programmes=1000", f"--items={ITEMS}")
         (self.folder / "backups").mkdir()
-        for number in range(1, BACKUPS):
-            self.lay(number)
+        self.automatic, *_ = [self.lay(number) for number in range(1, BACKUPS)]
         self.newest = json.loads(self.manage("backup", "create", "--json"))["filename"]
         database = str(self.folder / "tvarr.db")
         self.manage("shell", "-c", _OPERATIONS.format(number=OPERATIONS, database=database, newest=self.newest))
@@ -103,8 +103,8 @@ class Bench:
     def manage(self, *words: str) -> str:
         return run([sys.executable, str(ROOT / "manage.py"), *words], self.environment)
 
-    def lay(self, number: int) -> None:
-        """A small file as a backup of so many days ago."""
+    def lay(self, number: int) -> str:
+        """A small file as a scheduled backup of so many days ago."""
         scratch = self.folder / "scratch"
         scratch.write_bytes(bytes(100_000))
         name = new_name(datetime.now(UTC) - timedelta(days=number), ())
@@ -115,12 +115,13 @@ class Bench:
             database_size=measured.database_size,
             compressed_size=measured.archive_size,
             checksum=measured.archive_checksum,
-            kind=BackupKind.MANUAL,
+            kind=BackupKind.SCHEDULED,
             seq=BACKUPS - number,
             database_checksum=measured.database_checksum,
         )
         (self.folder / "backups" / name.sidecar).write_bytes(encode_sidecar(sidecar))
         scratch.unlink()
+        return name.filename
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -183,6 +184,7 @@ class Bench:
             Page("the site's frame, empty", FRAME),
             *(Page(path, path) for path in self.places()),
             Page("a backup", f"/backups/{self.newest}/"),
+            Page("an automatic one", f"/backups/{self.automatic}/"),
             Page("its restore", f"/backups/{self.newest}/restore/"),
             Page("its deletion", f"/backups/delete/?name={self.newest}"),
             Page("an upload", "/backups/upload/"),

@@ -163,7 +163,7 @@ def test_whatever_the_folder_the_newest_good_one_and_enough_automatic_ones_stay(
 def why(backups: list[Backup], seq: int, **limits: Any) -> str | None:
     chosen = next(one for one in backups if one.sidecar.seq == seq)
     policy = Policy(limits.get("keep"), limits.get("max_age"))
-    return why_kept(chosen, backups, policy, NOW)
+    return why_kept(chosen, lambda: backups, policy, NOW)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +190,8 @@ def test_what_stays_has_its_reason(changes: dict[str, Any], reason: str) -> None
 def test_what_goes_has_none_and_the_newest_good_one_stays_for_that_alone() -> None:
     backups = [backup(96), backup(97), backup(98, checked=BAD)]
     assert [why(backups, seq, keep=1) for seq in (96, 97, 98)] == [None, "newest good", "within limits"]
+
+
+def test_for_one_that_is_never_counted_the_others_are_not_asked_for() -> None:
+    for changes in ({"kind": BackupKind.MANUAL}, {"protected": True}):
+        assert why_kept(backup(1, **changes), lambda: pytest.fail("asked"), Policy(3, None), NOW)

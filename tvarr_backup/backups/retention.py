@@ -52,15 +52,19 @@ class Kept(StrEnum):
     WITHIN_LIMITS = "within limits"
 
 
-def why_kept(backup: Backup, backups: Collection[Backup], policy: Policy, now: datetime) -> Kept | None:
-    """Why the next clean-up of these backups leaves this one; `None` where it removes it (`expired` says so)."""
-    if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
-        return None
+def why_kept(backup: Backup, listed: Callable[[], Collection[Backup]], policy: Policy, now: datetime) -> Kept | None:
+    """Why the next clean-up of what is `listed` leaves this one; `None` where it removes it (`expired` says so).
+
+    The others are only asked for where it depends on them: not for one that is protected, or that nobody counts.
+    """
     sidecar = backup.sidecar
     if sidecar.is_protected(now):
         return Kept.PROTECTED_FOR_NOW if sidecar.protected_until else Kept.PROTECTED
     if not _is_automatic(sidecar, now):
         return Kept.NOT_AUTOMATIC
+    backups = listed()
+    if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
+        return None
     others = [other for other in backups if other.filename != backup.filename]
     unguarded = backup.sidecar.with_changes(checked=None)
     alone = [*others, Backup(backup.filename, unguarded)]

@@ -165,7 +165,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """What is known of one, beside what is live now."""
     folder, required = conf.backup_folder(), conf.required_schema()
     found = find_backup(folder, filename)
-    kept = why_kept(found, read_folder(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
+    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
     context = {
         "row": _row(found, required),
         "backup": found,
