@@ -100,3 +100,15 @@ def test_too_many_wrong_passwords_close_the_door_in_words(people: People) -> Non
         page.get_by_label("Password").fill("wrong")
         person.press("Sign in", status=429 if attempt == 4 else 200)
     expect(page.get_by_text("try again in 15 minutes")).to_be_visible()
+
+
+def test_nothing_is_wrong_with_pages_that_have_nothing_to_show(people: People) -> None:
+    person = people.come()
+    for path, words in (
+        ("/", "No backups yet."),
+        ("/history/", "Nothing was done yet."),
+        ("/export/", "There is nothing of your own to export yet"),
+    ):
+        person.open(path)
+        expect(person.page.get_by_text(words)).to_be_visible()
+        person.look_in_all_windows()

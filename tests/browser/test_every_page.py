@@ -72,7 +72,8 @@ def test_nothing_is_wrong_with_what_others_see_at(people: People, parts: dict[st
 
 
 def test_nothing_is_wrong_with_the_refusals(people: People, person: Person) -> None:
-    for path, status in (("/nowhere/", 404), ("/backups/create/", 405)):
+    nothing = "/backups/tvarr-backup-2020-01-01T00-00-00.db.gz/"
+    for path, status in (("/nowhere/", 404), (nothing, 404), ("/backups/create/", 405)):
         person.open(path, status=status)
         person.look_in_all_windows()
     other = people.come("viola")

@@ -105,6 +105,25 @@ def test_an_import_with_every_state_from_start_to_end(person: Person, mixed: Pat
     assert names_here(site) == ["By hand", "Differs", "Differs, too", "New", "Same", "Third"]
 
 
+@pytest.mark.looks(Look.NARROW_DARK)
+def test_five_hundred_rows_stay_usable(person: Person, tmp_path: Path, site: Site) -> None:
+    items = [filter_item(f"Harbour {number}") for number in range(496)]
+    different = [filter_item(name, action="exclude") for name in ("Same", "Differs", "Differs, too", "Third")]
+    page = bring(person, written(tmp_path, document(FILTERS, *items, *different)))
+    page.get_by_role("button", name="Overwrite all").click()
+    expect(totals(page)).to_have_text("Will add 496, overwrite 4.")
+    choose(page, "Harbour 7", "skip")
+    expect(totals(page)).to_have_text("Will add 495, overwrite 4, skip 1.")
+    page.get_by_role("button", name="Next items").click()
+    expect(page.get_by_text(re.compile("Items .* to .* of 500"))).to_be_visible()
+    page.get_by_role("button", name="Different 4").click()
+    choose(page, "Same", "")
+    expect(totals(page)).to_have_text("Will add 495, overwrite 3, skip 2.")
+    person.look()
+    person.press("Import 498 items, overwrite 3")
+    assert len(names_here(site)) == 499
+
+
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_a_typed_name_that_is_taken_is_told_beside_it_and_mended(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
@@ -400,7 +419,8 @@ def test_without_scripts_a_session_that_ends_costs_no_choice(plain_person: Perso
     plain_person.press("Update the totals")
     page.context.clear_cookies(name="tvarr_backup_session")
     elsewhere = page.context.new_page()
-    elsewhere.goto(f"{plain_person.address}/sign-in/")
+    elsewhere.goto(f"{plain_person.address}/sign-in/?next=/import/&unsent=1")
+    expect(elsewhere.get_by_text("The choices for an import are still in the page before this one")).to_be_visible()
     sign_in(elsewhere)
     plain_person.press("Import 2 items, overwrite 1")
     expect(page.get_by_role("alert")).to_contain_text("You have signed in anew since this page was made")

@@ -19,6 +19,7 @@ from tests.installation import Installation
 from tests.portable.files import FILTERS, document, filter_item
 
 wide = pytest.mark.looks(Look.WIDE_LIGHT)
+narrow = pytest.mark.looks(Look.NARROW_DARK)
 LIMIT = 5_000_000
 
 
@@ -88,6 +89,7 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
 # --- The worker ------------------------------------------------------------------------------------------------------
 
 
+@narrow
 def test_without_a_worker_it_is_asked_whether_one_runs_and_one_can_cancel(person: Person, site: Site) -> None:
     with worker_that_waits(site):
         long_ago = time.time() - 3600
@@ -102,6 +104,7 @@ def test_without_a_worker_it_is_asked_whether_one_runs_and_one_can_cancel(person
 # --- Backups that are not whole --------------------------------------------------------------------------------------
 
 
+@narrow
 def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person, site: Site, disk: Path) -> None:
     filename, before = backed_up(person), number_of_filters(site)
     spoil(disk / filename)
@@ -137,6 +140,7 @@ def film(folder: Path) -> Path:
     return path
 
 
+@wide
 def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_path: Path) -> None:
     page = person.open("/backups/upload/")
     page.set_input_files("#id_file", export(tmp_path))
@@ -147,6 +151,7 @@ def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_pat
     person.follow("Import it")
 
 
+@narrow
 def test_a_backup_on_the_page_for_imports_leads_to_the_upload(person: Person, tmp_path: Path) -> None:
     (tmp_path / "backup.db.gz").write_bytes(gzip.compress(b"x"))
     page = person.open("/import/")
