@@ -144,6 +144,12 @@ def _each(members: list[psutil.Process], do_it: Callable[[psutil.Process], None]
             do_it(process)
 
 
+def dismiss(studio: Studio) -> None:
+    person = studio.person()
+    page("/")(person)
+    press("Dismiss")(person)
+
+
 def shell(studio: Studio, script: str) -> None:
     studio.installation.ok("shell", "-c", script)
 
@@ -251,6 +257,7 @@ def one_backup(studio: Studio) -> None:
     after(fill("Note", "before the new provider, and the new roof"), press("Save the note"))(studio.person())
     operation = do(studio, f"/backups/{manual}/", "Verify")
     studio.take("operation-verified", page(operation), looks=("wide",))
+    dismiss(studio)
     studio.installation.ok("backup", "protect", oldest)
     studio.take("backup-protected", page(f"/backups/{oldest}/"), looks=("wide",))
     studio.take("delete-one", page(f"/backups/delete/?name={automatic}"))
@@ -329,13 +336,7 @@ def restoring(studio: Studio) -> None:
     studio.take("restore-undo", page(f"/backups/{before}/restore/"), looks=("wide",))
     do(studio, f"/backups/{before}/restore/", "Replace with the backup of")
     do(studio, f"/backups/{newest}/restore/", "Replace with the backup of")
-    press_dismiss(studio)
-
-
-def press_dismiss(studio: Studio) -> None:
-    person = studio.person()
-    page("/")(person)
-    press("Dismiss")(person)
+    dismiss(studio)
 
 
 def damaged(studio: Studio) -> None:
@@ -349,7 +350,7 @@ def damaged(studio: Studio) -> None:
     studio.take("operation-found-damage", page(operation), looks=("wide",))
     studio.take("backup-damaged", page(f"/backups/{rotten}/"))
     studio.take("restore-blocked", page(f"/backups/{rotten}/restore/"))
-    press_dismiss(studio)
+    dismiss(studio)
     studio.take("backups-damaged", page("/"), longest=HEIGHT)
     newer = _copy(studio, "newer.db")
     run_sql(
@@ -358,6 +359,7 @@ def damaged(studio: Studio) -> None:
     )
     studio.take("upload-newer", page(_upload(studio, newer)), looks=("wide",))
     studio.installation.ok("backup", "delete", rotten)
+    dismiss(studio)
     with moved_away(studio.installation.data / "tvarr.db"):
         studio.take("backups-no-database", page("/"), longest=HEIGHT)
     _rot_live(studio)
@@ -365,7 +367,7 @@ def damaged(studio: Studio) -> None:
     studio.take("operation-not-backed-up", page(operation), looks=("wide",))
     operation = do(studio, f"/backups/{good}/restore/", "Replace with the backup of")
     studio.take("operation-restored-with-attention", page(operation))
-    press_dismiss(studio)
+    dismiss(studio)
 
 
 def _rot(file: Path) -> None:

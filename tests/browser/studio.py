@@ -74,7 +74,7 @@ class Studio:
     ) -> None:
         """`show` brings a window into the state; it is called once for each look. Then the network is quiet, if it `settles`.
 
-        What is below `longest` pixels is cut off.
+        What is below `longest` pixels is cut off, in a narrow window below `LONGEST`.
         """
         for look in looks:
             person = self.person(who, LOOKS[look])
@@ -83,7 +83,7 @@ class Studio:
                 person.page.wait_for_load_state("networkidle")
             person.page.evaluate(_AS_IF_AT_THE_ROOT, str(self.installation.data.parent))
             target = FOLDER / f"{picture}-{look}.webp"
-            target.write_bytes(self._small(_whole(person.page, longest)))
+            target.write_bytes(self._small(_whole(person.page, LONGEST if look == "narrow" else longest)))
             sys.stdout.write(f"{target.name}: {target.stat().st_size // 1000} KB\n")
 
     def _small(self, png: bytes) -> bytes:
