@@ -441,10 +441,10 @@ def test_what_somebody_else_changes_reopens_just_that_row(operator: Client) -> N
 
 
 def test_a_failed_import_keeps_all_choices(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def busy(*_args: Any) -> None:
+    def busy(*_args: Any, **_kwargs: Any) -> None:
         raise DatabaseBusy("Another process is writing to the database; nothing was imported. Try again.")
 
-    monkeypatch.setattr("tvarr_backup.web.imports.apply_import", busy)
+    monkeypatch.setattr("tvarr_backup.web.imports.import_file", busy)
     page = change(operator, of_all_states(operator), action_4="rename", name_4="By hand", action_7="skip")
     response = press_import(operator, page)
     assert "nothing was imported. Try again. Your choices are all still here." in text_of(response)

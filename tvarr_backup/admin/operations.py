@@ -19,7 +19,7 @@ from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
+from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
 from tvarr_backup.operations.track import cancel
@@ -90,6 +90,15 @@ class OperationAdmin(LookOnlyAdmin):
             else:
                 words = "was asked to end" if asked.is_open else "is cancelled"
                 self.message_user(request, f"{operation.get_kind_display()} {words}.")
+
+
+@admin.register(ImportRecord)
+class ImportRecordAdmin(LookOnlyAdmin):
+    """What was imported, by whom, and from which file."""
+
+    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "requested_by", "origin")  # fmt: skip
+    list_filter = ("kind", "origin")
+    list_select_related = ("requested_by",)
 
 
 def _linked(backup: dict[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -181,6 +181,7 @@ class ImportRequest:
     envelope: Envelope
     answers: Answers
     fingerprint: str | None
+    file_name: str = ""
 
 
 def read_file(request: Request, kind: Kind) -> Envelope:
@@ -223,7 +224,8 @@ def _read_form(request: Request, kind: Kind) -> ImportRequest:
         raise ValidationError({"file": [ErrorDetail("It is missing; the export is wanted, as a file.", "required")]})
     for name in set(files) - {"file"}:
         raise ValidationError({name[:80]: [ErrorDetail("Allowed is one file, named “file”.", "unknown_member")]})
-    return _import_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
+    asked = _import_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
+    return replace(asked, file_name=str(files["file"].name))
 
 
 def _form_values(request: Request) -> Iterator[tuple[str, Any]]:

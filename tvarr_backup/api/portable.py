@@ -29,7 +29,8 @@ from tvarr_backup.api.queries import flag_parameter, require_known_parameters
 from tvarr_backup.api.schema import problems
 from tvarr_backup.errors import ImportBlocked, MemberInvalid, PlanStale
 from tvarr_backup.fields import parse_ulid
-from tvarr_backup.portable.apply import apply_import
+from tvarr_backup.operations.imports import import_file
+from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
@@ -167,7 +168,19 @@ class ImportView(TravelView):
         asked = envelopes.read_import(request, self.kind)
         if preview:
             return Response(plan_as_data(plan_import(asked.envelope, asked.answers)))
-        return Response(result_as_data(apply_import(asked.envelope, asked.answers, asked.fingerprint)))
+        return _imported(request, asked)
+
+
+def _imported(request: Request, asked: envelopes.ImportRequest) -> Response:
+    done = import_file(
+        asked.envelope,
+        asked.answers,
+        asked.fingerprint,
+        requested_by=request.user,
+        origin=Origin.API,
+        file_name=asked.file_name,
+    )
+    return Response(result_as_data(done))
 
 
 class TvarrImportView(TravelView):
@@ -177,7 +190,7 @@ class TvarrImportView(TravelView):
         """All of it or nothing."""
         require_known_parameters(request, ())
         asked = envelopes.read_import(request, self.kind)
-        return Response(result_as_data(apply_import(asked.envelope, asked.answers, asked.fingerprint)))
+        return _imported(request, asked)
 
 
 class TvarrPreviewView(TravelView):

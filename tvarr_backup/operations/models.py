@@ -160,6 +160,31 @@ class Operation(models.Model):
         return min(100, 100 * self.done_bytes // self.total_bytes)
 
 
+class ImportRecord(models.Model):
+    """An import that was done: who asked for it, through which door, from which file, and what became of how many items."""
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    kind = models.CharField(max_length=30)
+    file_name = models.CharField(max_length=255, blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    origin = models.CharField(max_length=20, choices=Origin)
+    added = models.PositiveIntegerField()
+    overwritten = models.PositiveIntegerField()
+    copied = models.PositiveIntegerField()
+    skipped = models.PositiveIntegerField()
+    unchanged = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "import"
+
+    def __str__(self) -> str:
+        return f"import of {self.kind} {self.id}"
+
+
 _ANY_OPEN = f"""
     SELECT 1 FROM {Operation._meta.db_table}
     WHERE state IN ({", ".join(f"'{state.value}'" for state in OPEN_STATES)})

@@ -25,8 +25,10 @@ from tvarr_backup.errors import (
     PlanStale,
     TvarrBackupError,
 )
+from tvarr_backup.operations.imports import import_file
+from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
+from tvarr_backup.portable.apply import ImportResult, ResultLine
 from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.json_events import MAX_BYTES
@@ -129,7 +131,14 @@ def _reviewed(
             refusal = "Nothing was imported yet: your last choices changed what would happen. Look at the totals again."
         else:
             try:
-                done = apply_import(envelope, answers, choices.fingerprint)
+                done = import_file(
+                    envelope,
+                    answers,
+                    choices.fingerprint,
+                    requested_by=request.user,
+                    origin=Origin.WEB,
+                    file_name=shown["file_name"],
+                )
                 return _imported(request, done, choices, shown["file_name"])
             except PlanStale:
                 if (url := _result_of(request, choices)) is not None:

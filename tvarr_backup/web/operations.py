@@ -19,7 +19,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
 from tvarr_backup.tasks import submit
@@ -151,13 +151,33 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """What was done, by whom, and how it went, the newest first."""
+    """What was done, by whom, and how it went, the newest first: operations, and imports among them."""
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
-    page = Paginator(Operation.objects.select_related("requested_by"), _A_PAGE).get_page(request.GET.get("page"))
     undo = cache(_undo) if may_restore else lambda _filename: ""
-    entries = [_entry(found, undo) for found in page]
-    return render(request, "web/history.html", {"page": page, "entries": entries})
+    operations, imports = Operation.objects.order_by(), ImportRecord.objects.order_by()
+    both = operations.values_list("pk").union(imports.values_list("pk"), all=True).order_by("-id")
+    page = Paginator(both, _A_PAGE).get_page(request.GET.get("page"))
+    keys = [key for (key,) in page]
+    found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
+    found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
+    return render(request, "web/history.html", {"page": page, "entries": [found[key] for key in keys if key in found]})
+
+
+def _entry_of_import(record: ImportRecord) -> SafeString:
+    return rendered(
+        "web/_history_row.html",
+        address="",
+        when=clock(record.created_at),
+        ago=ago(record.created_at),
+        kind="Import",
+        subject=record.file_name,
+        who=str(record.requested_by or record.get_origin_display()),
+        title=words.title_of_import(record),
+        level="success",
+        told=words.told_of_import(record),
+        undo="",
+    )
 
 
 def _entry(found: Operation, undo: Callable[[str | None], str]) -> SafeString:

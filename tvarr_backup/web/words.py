@@ -13,7 +13,8 @@ from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
-from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
+from tvarr_backup.operations.models import BackupState, ImportRecord, Operation, OperationKind, OperationState
+from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_moment
 
@@ -155,6 +156,28 @@ def told(operation: Operation) -> str:
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
         sentences.append(f"Removed: {_some(removed)}." if removed else "There was nothing to remove.")
     return "\n".join(sentence for sentence in sentences if sentence)
+
+
+def title_of_import(record: ImportRecord) -> str:
+    """How many items of which kind it has written."""
+    written = record.added + record.overwritten + record.copied
+    if not written:
+        return "Nothing was changed"
+    names = kind_named(record.kind).model._meta
+    return f"Imported {written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
+
+
+def told_of_import(record: ImportRecord) -> str:
+    """What became of its items, in a sentence."""
+    counts = {
+        "added": record.added,
+        "overwritten": record.overwritten,
+        "copied": record.copied,
+        "skipped": record.skipped,
+        "the same": record.unchanged,
+    }
+    told = ", ".join(f"{words} {number:,}" for words, number in counts.items() if number)
+    return f"{told[:1].upper()}{told[1:]}." if told else "The file held no items."
 
 
 def _some(names: list[str]) -> str:

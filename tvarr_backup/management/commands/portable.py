@@ -19,9 +19,10 @@ from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
+from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.answers import Answers, read_answers
-from tvarr_backup.portable.apply import ImportResult, apply_import
+from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY, stream_export
 from tvarr_backup.portable.kinds import KINDS, kind_named
@@ -72,7 +73,8 @@ class Command(BaseCommand):
             elif action == "plan":
                 self._plan(*_read(options), as_json=options["json"])
             else:
-                self._import(*_read(options), options["fingerprint"], as_json=options["json"])
+                name = "" if options["file"] == "-" else Path(options["file"]).name
+                self._import(*_read(options), options["fingerprint"], file_name=name, as_json=options["json"])
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
         except DatabaseError as problem:
@@ -94,9 +96,13 @@ class Command(BaseCommand):
         else:
             self._show_plan(plan)
 
-    def _import(self, envelope: Envelope, answers: Answers, fingerprint: str | None, *, as_json: bool) -> None:
+    def _import(
+        self, envelope: Envelope, answers: Answers, fingerprint: str | None, *, file_name: str, as_json: bool
+    ) -> None:
         try:
-            result = apply_import(envelope, answers, fingerprint)
+            result = import_file(
+                envelope, answers, fingerprint, requested_by=None, origin=Origin.COMMAND, file_name=file_name
+            )
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
                 self._print_json(plan_as_data(stale.plan)) if as_json else self._show_plan(stale.plan)

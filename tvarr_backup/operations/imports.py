@@ -1,0 +1,57 @@
+"""Imports with their history: what `portable` does, and a row that says who has done it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from django.db import DatabaseError
+
+from tvarr_backup.operations.models import ImportRecord, Origin
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.apply import ImportResult, apply_import
+from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.steps import Action
+
+logger = structlog.stdlib.get_logger(__name__)
+
+KEPT = 5000
+"""So many imports are kept."""
+_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
+_LONGEST_NAME = 255
+
+
+def import_file(
+    envelope: Envelope,
+    answers: Answers | None,
+    fingerprint: str | None,
+    *,
+    requested_by: Any,
+    origin: Origin,
+    file_name: str = "",
+) -> ImportResult:
+    """`apply_import`, with what it raises, and a row of the history. Where only the row fails, the log has it: the import is done."""
+    done = apply_import(envelope, answers, fingerprint)
+    try:
+        _keep(done, requested_by=requested_by, origin=origin, file_name=file_name)
+    except DatabaseError:
+        logger.exception("import.unrecorded", kind=done.kind.slug.value)
+    return done
+
+
+def _keep(done: ImportResult, *, requested_by: Any, origin: Origin, file_name: str) -> None:
+    ImportRecord.objects.create(
+        kind=done.kind.slug,
+        file_name=file_name[:_LONGEST_NAME],
+        requested_by=requested_by,
+        origin=origin,
+        added=done.count(Action.CREATE),
+        overwritten=done.count(Action.OVERWRITE),
+        copied=done.count(Action.RENAME),
+        skipped=done.skipped,
+        unchanged=done.unchanged,
+        created_at=datetime.now(UTC),
+    )
+    oldest = ImportRecord.objects.values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
+    ImportRecord.objects.filter(pk__in=list(oldest)).delete()
