@@ -26,7 +26,7 @@ run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign 
 	@$(BIN)/python manage.py up
 
 test: lint chromium  ## Lint, types, contracts and all tests but the long ones
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --cov --cov-report term
+	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
 
 test-long: setup fault-tools  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
