@@ -26,13 +26,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("look", looks, ids=[look.name.lower() for look in looks])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup` one process has all stories of a module, so that each module starts one server and no more."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def _with_known_password(tmp_path_factory: pytest.TempPathFactory) -> Path:
     installation = Installation(tmp_path_factory.mktemp("browser") / "data")

@@ -106,7 +106,7 @@ def test_on_a_small_screen_the_main_button_stays_visible_at(
     page = person.open(path.format(**parts))
     scrolled = (
         "scrollTo(0, 0)",
-        "scrollTo(0, 300)",
+        "scrollTo(0, 700)",
         "document.querySelector('main form').scrollIntoView({block: 'end'})",
     )
     for place in scrolled:
