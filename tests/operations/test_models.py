@@ -132,6 +132,7 @@ def test_the_migrations_are_those_of_the_models() -> None:
     call_command("makemigrations", "operations", check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.sqlite
 def test_whether_anything_is_open_is_told_by_an_index_alone(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1) as asked:
         assert Operation.open_ones() == []
