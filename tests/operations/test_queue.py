@@ -38,7 +38,7 @@ def take_its_task() -> None:
 
 def tasks() -> list[tuple[Any, ...]]:
     """The arguments of those that would be delivered now."""
-    return [row.args() for row in OrmQ.objects.filter(lock__lte=datetime.now(UTC))]
+    return [row.args() for row in OrmQ.objects.filter(lock__lte=datetime.now(UTC)).order_by("pk")]
 
 
 def test_what_waits_with_its_task_is_left_alone() -> None:
