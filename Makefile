@@ -28,10 +28,11 @@ run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign 
 test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that can be
 	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
 	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
-	$(BIN)/python -m pytest --numprocesses auto
+	@# Servers that the tests of a file share are started once.
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 coverage: setup chromium servers  ## Which lines and branches the tests reach; it takes half as long again
-	$(BIN)/python -m pytest --numprocesses auto --cov --cov-report term
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report term
 
 test-long: setup fault-tools servers  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto

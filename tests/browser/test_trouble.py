@@ -117,7 +117,7 @@ def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person,
     assert number_of_filters(site) == before
     person.open(f"/backups/{filename}/")
     person.press("Verify")
-    ends(person, "Verified, 1 thing needs attention")
+    ends(person, "Not all is well, 1 thing needs attention")
     person.open(f"/backups/{filename}/")
     expect(page.get_by_text("Its last check found that it cannot be relied on")).to_be_visible()
     person.open(f"/backups/{filename}/restore/")

@@ -160,7 +160,7 @@ def test_a_damaged_one_is_refused_and_the_failure_is_recorded(prepared: Installa
     name = created(prepared)
     archive = prepared.data / "backups" / name
     raw = bytearray(archive.read_bytes())
-    raw[len(raw) // 2] ^= 1
+    raw[-5] ^= 1  # of the checksum at the end: in the middle, what is said depends on what the changed bit meant
     archive.write_bytes(raw)
     before = content(live_of(prepared))
     words = prepared.refused("backup", "restore", name, "--yes")
