@@ -117,6 +117,8 @@ def test_five_hundred_rows_stay_usable(person: Person, tmp_path: Path, site: Sit
     page.get_by_role("button", name="Next items").click()
     expect(page.get_by_text(re.compile("Items .* to .* of 500"))).to_be_visible()
     page.get_by_role("button", name="Different 4").click()
+    expect(page.get_by_text(re.compile("Items .* to .* of 500"))).to_have_count(0)
+    expect(page.locator(".htmx-added")).to_have_count(0)  # what has just come listens a moment later
     choose(page, "Same", "")
     expect(totals(page)).to_have_text("Will add 495, overwrite 3, skip 2.")
     person.look()
