@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def _as_somebody(number: signal.Signals) -> list[str]:
     return ["setpriv", *who, f"--pdeathsig={number.name.removeprefix('SIG')}", "--"]
 
 
-class _Server:
+class _Server(ABC):
     """A program that can be stopped and started again at the same address."""
 
     end: signal.Signals
@@ -54,11 +55,13 @@ class _Server:
         assert self._process is not None
         return self._process.pid
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it; each kind has its own."""
 
+    @abstractmethod
     def answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it takes connections."""
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:

@@ -460,16 +460,21 @@ def choose(shown: Page, name: str, what: str) -> None:
         shown.get_by_label(f"What to do with {name}", exact=True).select_option(what)
 
 
+def _choose_all(mixed: Path, person: Person) -> None:
+    """Bring the file, and answer for each item that needs an answer."""
+    bring(mixed)(person)
+    with person.page.expect_response("**/import/"):
+        person.page.get_by_role("button", name="Skip all with a problem").click()
+    pause(300)(person)
+    choose(person.page, "Radio", "overwrite")
+    choose(person.page, "Harbour sports", "rename")
+
+
 def _import_late(studio: Studio, mixed: Path) -> None:
     """Somebody else has changed a filter meanwhile."""
 
     def stale(person: Person) -> None:
-        bring(mixed)(person)
-        with person.page.expect_response("**/import/"):
-            person.page.get_by_role("button", name="Skip all with a problem").click()
-        pause(300)(person)
-        choose(person.page, "Radio", "overwrite")
-        choose(person.page, "Harbour sports", "rename")
+        _choose_all(mixed, person)
         text = person.page.evaluate("innerWidth")
         shell(
             studio,
@@ -479,12 +484,7 @@ def _import_late(studio: Studio, mixed: Path) -> None:
 
     studio.take("import-stale", stale)
     person = studio.person()
-    bring(mixed)(person)
-    with person.page.expect_response("**/import/"):
-        person.page.get_by_role("button", name="Skip all with a problem").click()
-    pause(300)(person)
-    choose(person.page, "Radio", "overwrite")
-    choose(person.page, "Harbour sports", "rename")
+    _choose_all(mixed, person)
     press("Import 4 items")(person)
     address = person.page.url.removeprefix(person.address)
     studio.take("import-result", page(address))

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from django.db import DatabaseError
 
-from tvarr_backup.operations.models import ImportRecord, Origin
+from tvarr_backup.operations.models import ImportRecord, Origin, forget_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import ImportResult, apply_import
 from tvarr_backup.portable.envelope import Envelope
@@ -18,7 +18,6 @@ logger = structlog.stdlib.get_logger(__name__)
 
 KEPT = 5000
 """So many imports are kept."""
-_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
 _LONGEST_NAME = 255
 
 
@@ -53,5 +52,4 @@ def _keep(done: ImportResult, *, requested_by: Any, origin: Origin, file_name: s
         unchanged=done.unchanged,
         created_at=datetime.now(UTC),
     )
-    oldest = ImportRecord.objects.values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
-    ImportRecord.objects.filter(pk__in=list(oldest)).delete()
+    forget_oldest(ImportRecord.objects.all(), KEPT)

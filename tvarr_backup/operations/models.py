@@ -160,6 +160,13 @@ class Operation(models.Model):
         return min(100, 100 * self.done_bytes // self.total_bytes)
 
 
+_ANY_OPEN = f"""
+    SELECT 1 FROM {Operation._meta.db_table}
+    WHERE state IN ({", ".join(f"'{state.value}'" for state in OPEN_STATES)})
+    LIMIT 1
+"""  # noqa: S608  # words of ours; as parameters they would not be known to be those of the index
+
+
 class ImportRecord(models.Model):
     """An import that was done: who asked for it, through which door, from which file, and what became of how many items."""
 
@@ -185,13 +192,6 @@ class ImportRecord(models.Model):
         return f"import of {self.kind} {self.id}"
 
 
-_ANY_OPEN = f"""
-    SELECT 1 FROM {Operation._meta.db_table}
-    WHERE state IN ({", ".join(f"'{state.value}'" for state in OPEN_STATES)})
-    LIMIT 1
-"""  # noqa: S608  # words of ours; as parameters they would not be known to be those of the index
-
-
 class WorkerSign(models.Model):
     """A worker's sign of life where `default` is on a server, for the others to see; on one machine a file says it.
 
@@ -213,6 +213,15 @@ class WorkerSign(models.Model):
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+_FORGOTTEN = 500  # SQLite's limit of parameters is 999 where it is lowest
+
+
+def forget_oldest(rows: models.QuerySet[Any], kept: int) -> None:
+    """Remove what is beyond the first `kept` of the rows, which are ordered newest first; a few hundred at once."""
+    oldest = rows.values_list("pk", flat=True)[kept : kept + _FORGOTTEN]
+    rows.filter(pk__in=list(oldest)).delete()
 
 
 def validate_max_age(text: str) -> None:

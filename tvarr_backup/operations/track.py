@@ -42,7 +42,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationKind, OperationState, Origin, forget_oldest
 from tvarr_backup.operations.process import this_process
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -50,7 +50,6 @@ logger = structlog.stdlib.get_logger(__name__)
 SECONDS_BETWEEN_WRITES = 1.0
 KEPT = 5000
 """So many operations that have ended are kept."""
-_FORGOTTEN = 500  # at once; SQLite's limit of parameters is 999 where it is lowest
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
@@ -369,9 +368,8 @@ def _renew_connection() -> None:
 
 def forget_old() -> None:
     """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
-    oldest = Operation.objects.exclude(state__in=OPEN_STATES).values_list("pk", flat=True)[KEPT : KEPT + _FORGOTTEN]
     with contextlib.suppress(OperationalError):  # locked, or no room: the next operation does it
-        Operation.objects.filter(pk__in=list(oldest)).delete()
+        forget_oldest(Operation.objects.exclude(state__in=OPEN_STATES), KEPT)
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:

@@ -98,7 +98,7 @@ def shown(operation: Operation) -> dict[str, Any]:
         "checks": list(words.checks(operation)),
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
         "made": _present((result.get("backup") or {}).get("filename")),
-        "safety": _present((result.get("pre_restore_backup") or {}).get("filename")),
+        "safety": _present(_copy_of_before(operation)),
         "undo": _undo(_copy_of_before(operation)),
     }
 
