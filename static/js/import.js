@@ -52,9 +52,12 @@ if (review) {
     const answer = await fetch(review.dataset.look, { redirect: "manual" }).catch(() => null);
     if (!answer) sayAway();
     else if (answer.type === "opaqueredirect") saySignedOut();
-    else if (pressed?.isConnected) {
+    else {
+      // New totals may have come meanwhile, with another button: it stands for the same if they are the same.
+      const button = pressed?.isConnected ? pressed : document.getElementById(pressed?.id);
+      if (!button || button.disabled || button.value !== pressed.value) return;
       isSure = true;
-      review.requestSubmit(pressed);
+      review.requestSubmit(button);
       isSure = false;
     }
   });

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.people import ALL_LOOKS, PASSWORD, Look, Person, Site
 from tests.portable.files import CLIENTS, FILTERS, client_item, document, filter_item
@@ -370,11 +371,33 @@ def test_an_import_by_keyboard_alone(person: Person, mixed: Path) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("typed")
     page.keyboard.press("Tab")
-    reach(page, "Import 2 items")
+    reach(page, "import-now")
+    expect(page.locator("#import-now")).to_have_text("Import 2 items")
     with page.expect_navigation():
         page.keyboard.press("Enter")
     person.look()
     expect(page.get_by_role("rowheader", name="typed")).to_be_visible()
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT)
+def test_a_press_of_the_button_counts_while_the_totals_are_renewed(person: Person, mixed: Path) -> None:
+    page = bring(person, mixed)
+    page.get_by_role("button", name="Skip all with a problem").click()
+    expect(totals(page)).to_have_text("Will add 1, skip 6.")
+    choose(page, "Differs", "rename")
+    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    page.get_by_label("New name for Differs", exact=True).fill("typed")
+
+    def later(route: Route) -> None:
+        """The answer to the typing comes first, and brings another button of the same words."""
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/operations/bar/", later)
+    page.locator("#import-now").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("rowheader", name="typed")).to_be_visible()
+    person.look()
 
 
 _WHERE = """() => {
