@@ -1,4 +1,4 @@
-"""Pages of a running server: the time to the first byte against an empty page of the same run, and their weight.
+"""Pages of a running server: the time to the first byte, and to the last, against an empty page of the same run; their weight.
 
 The server has answered each page once before: the times are those of one that has been running, not of one that starts. The
 least of the calls is told beside the median, because what else a machine does makes long answers longer than short ones.
@@ -61,13 +61,14 @@ def main() -> None:
                   f"{os.cpu_count()} processors; {CHANNELS:,} channels, {BACKUPS} backups, {OPERATIONS} operations; ratio (goal: at "
                   "most 3), first visit (goal: under 400 KB), later ones (goal: under 50 KB)")  # fmt: skip
             for page in bench.pages():
-                floors, ours = bench.side_by_side(page)
-                (floor, least_floor), (median, least) = (
-                    (statistics.median(times), min(times)) for times in (floors, ours)
+                floors, ours, wholes = bench.side_by_side(page)
+                (floor, least_floor), (median, least), (whole, _) = (
+                    (statistics.median(times), min(times)) for times in (floors, ours, wholes)
                 )
                 first, later = bench.weights(page)
                 print(f"{page.name}: {median * 1000:.1f} ms, empty {floor * 1000:.1f} ms, ratio {median / floor:.2f} (of the least "
-                      f"{least / least_floor:.2f}); {first / 1000:.0f} KB, {later / 1000:.0f} KB", flush=True)  # fmt: skip
+                      f"{least / least_floor:.2f}), all of it {whole * 1000:.1f} ms; {first / 1000:.0f} KB, {later / 1000:.0f} KB",
+                      flush=True)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class Bench:
             answer = connection.getresponse()
             seconds = time.perf_counter() - started
             content = answer.read()
+            self.whole = time.perf_counter() - started  # seconds, to the last byte
             self.weight = len(content) + len(str(answer.headers))  # as it came
         if answer.headers.get("Content-Encoding") == "gzip":
             content = gzip.decompress(content)
@@ -215,11 +217,11 @@ class Bench:
         number = len(document["items"])
         return [Page(f"review of {number}", "/import/", read), Page("overwrite all in it", "/import/", chosen)]
 
-    def side_by_side(self, page: Page) -> tuple[list[float], list[float]]:
-        """The empty page and this one by turns, so that what else the machine does falls on both."""
+    def side_by_side(self, page: Page) -> tuple[list[float], list[float], list[float]]:
+        """The empty page and this one by turns, so that what else the machine does falls on both; and all of this one."""
         self.ask(page.path, page.form)
-        pairs = [(self.ask(FLOOR)[2], self.ask(page.path, page.form)[2]) for _ in range(CALLS)]
-        return [floor for floor, _ in pairs], [ours for _, ours in pairs]
+        both = [(self.ask(FLOOR)[2], self.ask(page.path, page.form)[2], self.whole) for _ in range(CALLS)]
+        return [floor for floor, _, _ in both], [ours for _, ours, _ in both], [whole for _, _, whole in both]
 
     # --- Weighing ---
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
 from tvarr_backup.access import lockout
 from tvarr_backup.api.errors import answer, is_api
 from tvarr_backup.web.middleware import page_before
+from tvarr_backup.web.refusals import CANNOT_BE_USED, sentence_of_failure
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
@@ -40,10 +40,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 
 def failed(request: HttpRequest) -> HttpResponseBase:
     """500: our fault; 503 where a database cannot be used just now. The log has it."""
-    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
-        sentence = "A database cannot be used just now; the log of the service says why. Try again."
+    problem = sys.exception()
+    sentence = sentence_of_failure(problem)
+    if isinstance(problem, CANNOT_BE_USED):
         return _refuse(request, 503, "database_unusable", "Not now", sentence)
-    sentence = "Something failed that should not; the log of the service says what."
     return _refuse(request, 500, "internal_error", "Our fault", sentence)
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.http import HttpResponse
+from django.test.client import ClientHandler
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
+from tvarr_backup.web.frame import FrameFirst
 
 _BALLAST = """
     CREATE TABLE ballast (bytes BLOB);
@@ -63,6 +66,22 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 @pytest.fixture(autouse=True)
 def _quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django's client reads a page that goes out in two parts to its end at once, as one answer, as browsers do."""
+    once = ClientHandler.__call__
+
+    def read(self: ClientHandler, environ: dict[str, Any]) -> Any:
+        answer: Any = once(self, environ)
+        if not isinstance(answer, FrameFirst):
+            return answer
+        whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=answer.headers)
+        whole.cookies, whole.wsgi_request = answer.cookies, answer.wsgi_request  # type: ignore[attr-defined]
+        return whole
+
+    monkeypatch.setattr(ClientHandler, "__call__", read)
 
 
 @pytest.fixture

@@ -310,7 +310,7 @@ client.force_login(User.objects.get())
 answers = {{path: client.get("/" + path) for path in {_OF_BACKUPS + _OTHERS}}}
 for path in {_FORMS + _WISHES}:
     answers[path] = client.post("/" + path, {{"action": "verify", "cron": "0 3 * * *"}}, follow=True)
-print(json.dumps({{path: [answer.status_code, answer.content.decode()] for path, answer in answers.items()}}))
+print(json.dumps({{path: [answer.status_code, answer.getvalue().decode()] for path, answer in answers.items()}}))
 """
 
 

@@ -7,9 +7,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from django.apps import apps
@@ -53,6 +53,25 @@ def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeou
         mode = "rw" if _is_at_rest(path) else "ro"
         with _connect(f"file:{quote(str(path))}?mode={mode}", timeout_seconds) as connection:
             return question(path, connection)
+
+
+def ask_again(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
+    """As `ask`, for what is asked again and again: an answer holds for as long as the files of the database stay the same.
+
+    An answer that cannot be given is never kept.
+    """
+    files = _settled(path)
+    if not files:
+        return ask(path, question, timeout_seconds=timeout_seconds)
+    answer: T = _answered(path, files, question, timeout_seconds)
+    return answer
+
+
+@lru_cache(maxsize=8)
+def _answered(
+    path: Path, _files: tuple[object, ...], question: Callable[[Path, sqlite3.Connection], Any], timeout_seconds: float
+) -> Any:
+    return ask(path, question, timeout_seconds=timeout_seconds)
 
 
 def judge(path: Path, connection: sqlite3.Connection) -> State:
@@ -243,6 +262,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+@cache
 def required_schema() -> RequiredSchema:
     """What the models need of a database."""
     models = apps.get_app_config(APP_LABEL).get_models()

@@ -465,7 +465,9 @@ def test_a_result_of_very_many_lines_says_how_many_are_not_listed(operator: Clie
 
 def test_a_choice_renews_the_totals_without_the_page(operator: Client) -> None:
     page = of_all_states(operator)
-    response = send(operator, PAGE, {**fields_of(page, FORM), "action-7": "skip"}, HX_Target="import-totals")
+    response = send(
+        operator, PAGE, {**fields_of(page, FORM), "action-7": "skip"}, HX_Request="true", HX_Target="import-totals"
+    )
     source = response.content.decode()
     assert source.strip().startswith("Will add 2, skip 5.")
     assert "<html" not in source
@@ -476,6 +478,6 @@ def test_a_choice_renews_the_totals_without_the_page(operator: Client) -> None:
 def test_where_something_has_changed_the_whole_review_is_renewed(operator: Client) -> None:
     page = of_all_states(operator)
     Filter.objects.filter(name="Differs").update(description="edited")
-    response = send(operator, PAGE, fields_of(page, FORM), HX_Target="import-totals")
+    response = send(operator, PAGE, fields_of(page, FORM), HX_Request="true", HX_Target="import-totals")
     assert response["HX-Retarget"] == "#review"
     assert "1 item has changed here" in text_of(response)

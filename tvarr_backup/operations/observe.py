@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,8 +104,8 @@ class Seen:
     free_beside_live: int | None
 
 
-def observe() -> Seen:
-    """Look at everything now."""
+def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
+    """Look at everything now; the backup folder by this function."""
     now = datetime.now(UTC)
     kept, kept_problem = _look_at_default()
     live, live_problem = _look_at_live()
@@ -117,7 +118,7 @@ def observe() -> Seen:
         live_problem=live_problem,
         unsupported=unsupported,
         worker_is_alive=_worker_is_alive(),
-        folder=_look_at_folder(kept, live),
+        folder=_look_at_folder(kept, live, listed),
         free_beside_live=None if unsupported else _free(_live_folder()),
     )
 
@@ -133,15 +134,17 @@ def require_default() -> None:
         return
     path = conf.database_path(DEFAULT_DB_ALIAS)
     try:
-        tables = tvarr_database.ask(
-            path, lambda _path, connection: schema.SqliteTables(connection).names(), timeout_seconds=PATIENCE_SECONDS
-        )
+        tables = tvarr_database.ask_again(path, _tables, timeout_seconds=PATIENCE_SECONDS)
     except DatabaseMissing as problem:
         raise DatabaseMissing(f"{problem} Bring it back, or run `{program.NAME} prepare` to begin anew.") from problem
     if schema.TVARRS_OWN_TABLE in tables:
         raise DatabaseForeign(f"DATABASE_URL names tvarr's own database, {path}; allowed is one of ours.")
     if "django_migrations" not in tables:
         raise DatabaseNotPrepared(f"{path} has none of our tables; run `{program.NAME} prepare`.")
+
+
+def _tables(_path: Path, connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(schema.SqliteTables(connection).names())
 
 
 # --- Databases -------------------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ def _look_at_live() -> tuple[Live | None, str]:
             raise DatabaseForeign(
                 f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
             )
-        return tvarr_database.ask(path, _judged, timeout_seconds=PATIENCE_SECONDS), ""
+        return tvarr_database.ask_again(path, _judged, timeout_seconds=PATIENCE_SECONDS), ""
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
             return None, _logged("tvarr's database does not answer", problem.__cause__)
@@ -257,13 +260,13 @@ def _worker_is_alive() -> bool:
 # --- The folder ------------------------------------------------------------------------------------------------------
 
 
-def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
+def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path], Listing]) -> Folder:
     path = conf.backup_path()
     if not os.path.lexists(path):
         return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
-        listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
+        listing, unfinished = listed(folder), remembered(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
         return Folder(path, f"{problem} Name another, or make it readable.")
     except OSError as problem:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -25,12 +26,12 @@ from tvarr_backup.backups.catalogue import (
     Listing,
     checked_note,
     find_backup,
+    glance,
     protect_backup,
-    read_folder,
 )
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
-from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations.health import look
 from tvarr_backup.operations.models import BackupSettings, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -38,6 +39,7 @@ from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
+from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import DISMISSED, ask, shown
 from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
@@ -45,7 +47,11 @@ from tvarr_backup.web.status import status_of
 from tvarr_backup.web.templatetags.shown import ago, clock, megabytes
 from tvarr_backup.web.words import FATES, KINDS, Row, changes
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
 A_PAGE = 25
+_BACKUPS, _BACKUP = "web/backups.html", "web/backup.html"
 _RESULT_SHOWN_FOR = timedelta(days=1)
 
 
@@ -69,10 +75,14 @@ def _may(request: HttpRequest) -> May:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backups(request: HttpRequest) -> HttpResponse:
+def backups(request: HttpRequest) -> HttpResponseBase:
     """All backups, the newest first, and what is under way."""
+    return frame_first(request, _BACKUPS, lambda: _all(request))
+
+
+def _all(request: HttpRequest) -> Content:
     reconcile()
-    health = look()
+    health = look(glance)
     listing = health.listing or Listing((), (), ())
     stored = BackupSettings.load()
     chosen = request.GET.get("kind", "")
@@ -93,7 +103,7 @@ def backups(request: HttpRequest) -> HttpResponse:
         "may": may,
         "query": f"kind={chosen}" if chosen in counts else "",
     }
-    return render(request, "web/backups.html", context | (shown(operation) if operation else {}))
+    return _BACKUPS, context | (shown(operation) if operation else {})
 
 
 def _rows(backups: Iterable[Backup]) -> list[Row]:
@@ -136,8 +146,11 @@ def _operation_to_show(request: HttpRequest) -> Operation | None:
         return under_way[0]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
-    newest = own.exclude(kind=OperationKind.DELETE).values_list("pk", flat=True).first()
-    return Operation.objects.get(pk=newest) if newest and newest > request.session.get(DISMISSED, "") else None
+    newest = own.exclude(kind=OperationKind.DELETE).first()
+    if newest is None or newest.pk <= request.session.get(DISMISSED, ""):
+        return None
+    newest.requested_by = cast("User", request.user)  # known already
+    return newest
 
 
 @login_required
@@ -161,13 +174,17 @@ def create(request: HttpRequest) -> HttpResponse:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backup(request: HttpRequest, filename: str) -> HttpResponse:
+def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
     """What is known of one, beside what is live now."""
-    folder, required = conf.backup_folder(), conf.required_schema()
+    folder = conf.backup_folder()
     found = find_backup(folder, filename)
-    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
+    return frame_first(request, _BACKUP, lambda: _one(folder, found), {"sidecar": found.sidecar})
+
+
+def _one(folder: Path, found: Backup) -> Content:
+    kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
     context = {
-        "row": _row(found, required),
+        "row": _row(found, conf.required_schema()),
         "backup": found,
         "sidecar": found.sidecar,
         "changes": changes(live_rows(conf.live_database()), found.sidecar.table_counts),
@@ -175,7 +192,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
         "is_doomed": kept is None,
         "max_note": MAX_NOTE,
     }
-    return render(request, "web/backup.html", context)
+    return _BACKUP, context
 
 
 @login_required
@@ -184,7 +201,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
 @of_backups
 def note(request: HttpRequest, filename: str) -> HttpResponse:
     """Another note, unless somebody else has changed the backup since the page was shown."""
-    return _change(request, filename, "The note is changed.", note=request.POST.get("note", ""))
+    return _change(request, filename, "The note is changed.", note=request.POST.get("note", "").strip())
 
 
 @login_required
@@ -210,9 +227,19 @@ def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) 
     except BackupNotFound as problem:
         messages.error(request, str(problem))
         return HttpResponseRedirect(reverse("home"))
+    except PreconditionFailed as problem:
+        if _is_so(filename, what):  # the form was sent twice
+            messages.success(request, done)
+        else:
+            messages.error(request, str(problem))
     except TvarrBackupError as problem:
         messages.error(request, str(problem))
     return HttpResponseRedirect(reverse("backup", args=[filename]))
+
+
+def _is_so(filename: str, what: Mapping[str, str | bool]) -> bool:
+    sidecar = find_backup(conf.backup_folder(), filename).sidecar
+    return all(getattr(sidecar, name) == value for name, value in what.items())
 
 
 @login_required
@@ -264,7 +291,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         return _delete(request)
     reconcile()
     names, required = request.GET.getlist("name"), conf.required_schema()
-    listing = read_folder(conf.backup_folder())
+    listing = glance(conf.backup_folder())
     chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -18,7 +18,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 from tvarr_backup.errors import (
     AnswerInvalid,
     BackupNotExport,
-    FileRefused,
     FileTooLarge,
     MemberInvalid,
     PageIncomplete,
@@ -36,6 +35,7 @@ from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import Action, Plan, State
 from tvarr_backup.web import review
+from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.large_forms import receive_form
 from tvarr_backup.web.review import Choices, Review
 
@@ -49,25 +49,26 @@ _SIGNED_IN_ANEW = (
     "Your choices are all still here: press the button once more."
 )
 _RESULT = "import_result"
+_REVIEW = "web/import_review.html"
 
 
 @csrf_exempt
 @login_required
 @permission_required("access.import_configuration", raise_exception=True)
 @require_http_methods(["GET", "POST"])
-def page(request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest) -> HttpResponseBase:
     """The form for a file; a POST brings a file to review, or a reviewed one with the choices that were made."""
     if request.method == "GET":
-        return _choose_file(request)
+        return render(request, *_form())
     try:
         receive_form(request, _MOST_BYTES, _MOST_FIELDS)
         answer = csrf_protect(_received)(request)
         is_too_old = answer.status_code == HTTPStatus.FORBIDDEN and _is_from_here(request)
         return _received(request, is_too_old=True) if is_too_old else answer
     except TvarrBackupError as problem:
-        return _choose_file(request, problem)
+        return render(request, *_form(problem, request))
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
-        return _choose_file(request, FileTooLarge("The form holds more than a file; nothing of it was read."))
+        return render(request, *_form(FileTooLarge("The form holds more than a file; nothing of it was read.")))
 
 
 def _is_from_here(request: HttpRequest) -> bool:
@@ -75,49 +76,61 @@ def _is_from_here(request: HttpRequest) -> bool:
     return request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
 
 
-def _choose_file(request: HttpRequest, problem: Exception | None = None, name: str = "") -> HttpResponse:
-    """The form, and why what was sent cannot be imported."""
+def _form(problem: Exception | None = None, sent: HttpRequest | None = None) -> Content:
+    """The form for a file, and why what was sent cannot be imported."""
     if isinstance(problem, MemberInvalid):
         sentences = [*review.problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
     else:
         sentences = [str(problem)] if problem else []
-    text = request.POST.get("text", "") if problem else ""
-    shown = {
+    return "web/import.html", {
         "sentences": sentences,
         "is_no_export": isinstance(problem, BackupNotExport),
-        "file_name": name,
-        "text": text,
+        "file_name": _file_name(sent) if sent else "",
+        "text": sent.POST.get("text", "") if sent else "",
         "most_bytes": MAX_BYTES,
     }
-    return render(request, "web/import.html", shown)
 
 
-def _received(request: HttpRequest, *, is_too_old: bool = False) -> HttpResponse:
+def _file_name(request: HttpRequest) -> str:
+    upload = request.FILES.get("file")
+    return str(upload.name) if upload else request.POST.get("file_name", "")
+
+
+def _received(request: HttpRequest, *, is_too_old: bool = False) -> HttpResponseBase:
     """The review, or the import; of a page from before another sign-in the review anew, with its choices and a new token."""
-    form = request.POST
-    name = form.get("file_name", "")
+    if "import" in request.POST or "HX-Request" in request.headers:
+        done = _reviewed(request, is_too_old=is_too_old)
+        return done if isinstance(done, HttpResponse) else _page(request, done, is_whole=is_too_old)
+    return frame_first(request, _REVIEW, lambda: _to_look_at(request, is_too_old=is_too_old))
+
+
+def _to_look_at(request: HttpRequest, *, is_too_old: bool) -> Content:
     try:
-        if "packed" in form:
-            content = review.unpack(form["packed"])
-        elif upload := request.FILES.get("file"):
-            name, content = str(upload.name), upload.read()
-        elif form.get("text", "").strip():
-            content = form["text"].encode()
-        else:
-            raise PageIncomplete("No file was chosen, and no text was pasted. Choose the file of an export.")
-        envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
-    except FileRefused as problem:
-        return _choose_file(request, problem, name)
-    kept = review.read_choices(form["kept"]) if "kept" in form else Choices()
-    shown = {"packed": form.get("packed") or review.pack(content), "file_name": name}
-    return _reviewed(request, envelope, review.choose(kept, envelope, form), shown, is_too_old=is_too_old)
+        found = _reviewed(request, is_too_old=is_too_old)
+    except TvarrBackupError as problem:
+        return _form(problem, request)
+    assert not isinstance(found, HttpResponse)  # nothing is imported without its button
+    return _REVIEW, found
 
 
-def _reviewed(
-    request: HttpRequest, envelope: Envelope, choices: Choices, shown: dict[str, Any], *, is_too_old: bool
-) -> HttpResponse:
-    """The review of a file with the choices so far; where that is the button that was pressed, the import."""
+def _content(request: HttpRequest) -> bytes:
+    """Of the file. Raises `PageIncomplete`."""
     form = request.POST
+    if "packed" in form:
+        return review.unpack(form["packed"])
+    if upload := request.FILES.get("file"):
+        return bytes(upload.read())
+    if form.get("text", "").strip():
+        return form["text"].encode()
+    raise PageIncomplete("No file was chosen, and no text was pasted. Choose the file of an export.")
+
+
+def _reviewed(request: HttpRequest, *, is_too_old: bool) -> HttpResponse | dict[str, Any]:
+    """The review of a file with the choices so far, for its page; where that is the button that was pressed, the import."""
+    form, content, file_name = request.POST, _content(request), _file_name(request)
+    envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
+    kept = review.read_choices(form["kept"]) if "kept" in form else Choices()
+    choices = review.choose(kept, envelope, form)
     refusal = _SIGNED_IN_ANEW if is_too_old and "import" in form else ""
     planner = Planner(envelope)
     choices, plan, problem = _planned(planner, envelope, choices)
@@ -137,9 +150,9 @@ def _reviewed(
                     choices.fingerprint,
                     requested_by=request.user,
                     origin=Origin.WEB,
-                    file_name=shown["file_name"],
+                    file_name=file_name,
                 )
-                return _imported(request, done, choices, shown["file_name"])
+                return _imported(request, done, choices, file_name)
             except PlanStale:
                 if (url := _result_of(request, choices)) is not None:
                     return HttpResponseRedirect(url)
@@ -149,7 +162,12 @@ def _reviewed(
     if changed:
         choices, plan, problem = _planned(planner, envelope, choices)
     found = Review(envelope, plan, review.as_shown(choices, plan), changed)
-    return _page(request, found, refusal or problem, shown, is_whole=is_too_old)
+    return {
+        "review": found,
+        "problem": refusal or problem,
+        "packed": form.get("packed") or review.pack(content),
+        "file_name": file_name,
+    }
 
 
 def _planned(planner: Planner, envelope: Envelope, choices: Choices) -> tuple[Choices, Plan, str]:
@@ -161,10 +179,10 @@ def _planned(planner: Planner, envelope: Envelope, choices: Choices) -> tuple[Ch
         return choices, planner.plan(choices.answers(envelope)), str(problem)
 
 
-def _page(request: HttpRequest, shown: Review, problem: str, file: dict[str, Any], *, is_whole: bool) -> HttpResponse:
-    is_part = request.headers.get("HX-Target") == "import-totals" and not shown.changed and not problem and not is_whole
-    template = "web/_import_totals.html" if is_part else "web/import_review.html"
-    response = render(request, template, {"review": shown, "problem": problem, **file})
+def _page(request: HttpRequest, shown: dict[str, Any], *, is_whole: bool) -> HttpResponse:
+    is_other = is_whole or shown["problem"] or shown["review"].changed
+    is_part = request.headers.get("HX-Target") == "import-totals" and not is_other
+    response = render(request, "web/_import_totals.html" if is_part else _REVIEW, shown)
     if request.headers.get("HX-Target") == "import-totals" and not is_part:
         response["HX-Retarget"], response["HX-Reswap"], response["HX-Reselect"] = "#review", "outerHTML", "#review"
     return response

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -24,10 +24,12 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
+from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.parts import address_of, rendered
 from tvarr_backup.web.templatetags.shown import ago, clock
 
 _A_PAGE = 25
+_HISTORY = "web/history.html"
 _ENDED = "operation-ended"
 """The event that pages listen to."""
 DISMISSED = "dismissed_operation"
@@ -150,8 +152,12 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
-def history(request: HttpRequest) -> HttpResponse:
+def history(request: HttpRequest) -> HttpResponseBase:
     """What was done, by whom, and how it went, the newest first: operations, and imports among them."""
+    return frame_first(request, _HISTORY, lambda: _history(request))
+
+
+def _history(request: HttpRequest) -> Content:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     undo = cache(_undo) if may_restore else lambda _filename: ""
@@ -161,7 +167,7 @@ def history(request: HttpRequest) -> HttpResponse:
     keys = [key for (key,) in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
-    return render(request, "web/history.html", {"page": page, "entries": [found[key] for key in keys if key in found]})
+    return _HISTORY, {"page": page, "entries": [found[key] for key in keys if key in found]}
 
 
 def _entry_of_import(record: ImportRecord) -> SafeString:

@@ -7,6 +7,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
@@ -20,12 +21,22 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 
+CANNOT_BE_USED = (OperationalError, InterfaceError)
+"""What a database raises that is not there, or locked for too long."""
+
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
     (BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (NoRoom, HTTPStatus.INSUFFICIENT_STORAGE),
 )
+
+
+def sentence_of_failure(problem: BaseException | None) -> str:
+    """For people: what is our fault, or that a database cannot be used just now. The log has more."""
+    if isinstance(problem, CANNOT_BE_USED):
+        return "A database cannot be used just now; the log of the service says why. Try again."
+    return "Something failed that should not; the log of the service says what."
 
 
 def of_backups(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import humanize
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -21,17 +22,20 @@ from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.tvarr_database import newest_tvarr_migration
+from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.templatetags.shown import short_moment
 from tvarr_backup.web.words import Row, changes
+
+_PAGE = "web/restore.html"
 
 
 @login_required
 @permission_required("operations.restore_backup", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def restore(request: HttpRequest, filename: str) -> HttpResponse:
+def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
     folder, required, live = conf.backup_folder(), conf.required_schema(), conf.live_database()
     found = find_backup(folder, filename)
@@ -45,7 +49,13 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
     here = reverse("restore", args=[found.filename])
     if request.method == "POST" and not blocked:
         return ask(request, OperationKind.RESTORE, here, filename=found.filename)
-    context = {
+    if request.method == "POST":
+        return render(request, *_page(found, required, blocked), status=HTTPStatus.CONFLICT)
+    return frame_first(request, _PAGE, lambda: _page(found, required, blocked), {"sidecar": found.sidecar})
+
+
+def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
+    return _PAGE, {
         "row": Row(found, state_of(found.sidecar, required)),
         "sidecar": found.sidecar,
         "button": f"Replace with the backup of {short_moment(found.sidecar.created_at)}",
@@ -53,9 +63,8 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar.created_at, datetime.now(UTC)),
         "changes": changes(_rows_now(), found.sidecar.table_counts),
-        "is_attached": bool(newest_tvarr_migration(live)),
+        "is_attached": bool(newest_tvarr_migration(conf.live_database())),
     }
-    return render(request, "web/restore.html", context, status=409 if request.method == "POST" else 200)
 
 
 def _rows_now() -> dict[str, int]:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html_join
@@ -27,9 +27,11 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.run import doomed_by
 from tvarr_backup.operations.schedule import change_settings, describe, next_runs
+from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.schedule_form import ScheduleForm, values_of
 
+_PAGE = "web/settings.html"
 _FROM_ENVIRONMENT: dict[str, Any] = {
     "enabled": None,
     "cron": "",
@@ -65,16 +67,16 @@ class Outlook:
 @permission_required("operations.view_backupsettings", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def schedule(request: HttpRequest) -> HttpResponse:
+def schedule(request: HttpRequest) -> HttpResponseBase:
     """The page. A POST stores what was changed on it; where that would remove backups, it asks first."""
     if request.method == "GET":
-        return _page(request)
+        return frame_first(request, _PAGE, _page)
     _require_change(request)
     form = ScheduleForm(request.POST)
     if not form.is_valid():
-        return _page(request, form)
+        return render(request, *_page(form))
     if "look" in request.POST:
-        return _page(request, form, outlook(form.changes()))
+        return render(request, *_page(form, outlook(form.changes())))
     return _store(request, form.changes(), reverse("settings"))
 
 
@@ -128,11 +130,11 @@ def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> Ht
     return HttpResponseRedirect(reverse("settings"))
 
 
-def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook | None = None) -> HttpResponse:
+def _page(form: ScheduleForm | None = None, found: Outlook | None = None) -> Content:
     stored = BackupSettings.load()
     if form is None:
         form, found = ScheduleForm.of(stored), _times(stored)
-    shown = {
+    return _PAGE, {
         "form": form,
         "outlook": found,
         "values": values_of(stored),
@@ -141,7 +143,6 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
         "zones": _zones(),
         "last_run": Operation.objects.filter(origin=Origin.SCHEDULE).first(),
     }
-    return render(request, "web/settings.html", shown)
 
 
 @cache
