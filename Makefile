@@ -5,6 +5,8 @@ BIN := .venv/bin
 LOCK := requirements/dev.txt
 CHANNELS ?= 100000
 PROGRAMMES ?= 1000000
+# One process more than processors: the tests spend a third of their time waiting for programs.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test coverage test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
@@ -28,11 +30,11 @@ run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign 
 test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that can be
 	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
 	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
-	@# Servers that the tests of a file share are started once.
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@# Servers that the tests of a file share are started once; which files come first, `tests/conftest.py` says.
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 coverage: setup chromium servers  ## Which lines and branches the tests reach; it takes half as long again
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report term
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 test-long: setup fault-tools servers  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto

@@ -24,8 +24,21 @@ _BALLAST = """
 """
 
 
+_LONGEST = (
+    *("management/test_restore", "management/test_up_", "api/test_schema.", "test_machines."),
+    *("management/", "browser/", "test_"),
+)
+"""Files and folders of tests whose programs take long, the longest first."""
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return next((turn for turn, start in enumerate(_LONGEST) if path.startswith(start)), len(_LONGEST))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that uses one database may use both."""
+    """A test that uses one database may use both. What takes longest comes first, so that nobody waits for it at the end."""
+    items.sort(key=_turn)
     for item in items:
         for marker in list(item.iter_markers("django_db")):
             if "databases" not in marker.kwargs:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.db import connections
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, NO_BACKUP, OPERATIONS, administrator, client_of, make, present, problem, raw
@@ -597,19 +596,6 @@ def test_parameters_that_are_not_known_are_refused(method: str, what: str, permi
     assert response.status_code == 400
     if method != "HEAD":
         assert "“force” is no parameter of this call" in problem(response, 400, "invalid")
-
-
-@pytest.mark.parametrize(("method", "what", "permission"), CALLS)
-def test_a_database_of_another_kind_is_backed_up_by_its_own_means(
-    method: str, what: str, permission: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = client_of(permission)
-    monkeypatch.setattr(connections["tvarr"], "vendor", "postgresql")
-    monkeypatch.setattr(connections["tvarr"], "display_name", "PostgreSQL")
-    response = raw(client, method, BACKUPS + what, b"", "application/json")
-    assert response.status_code == 409
-    if method != "HEAD":
-        assert "pg_dump" in problem(response, 409, "backup_unsupported")
 
 
 # --- All together ----------------------------------------------------------------------------------------------------

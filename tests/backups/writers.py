@@ -43,6 +43,7 @@ while True:
     longest = max(longest, ended - started)
     standstill = max(standstill, ended - last if last else 0)
     os.pwrite(descriptor, struct.pack("<qq", longest, standstill), 16)
+    time.sleep(0.0005)  # without a gap the other one, which looks for one now and then, may wait for ever
 """
 
 

@@ -185,7 +185,7 @@ def test_a_file_that_is_not_ours_is_told(
 
 def test_our_own_database_of_an_older_version_is_to_be_prepared(db: None) -> None:
     with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0006_imports'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0007_words_of_backups'")
     assert said(Subject.DEFAULT) == ("sick", "It is not up to date with this version; run `manage.py prepare`.")
 
 

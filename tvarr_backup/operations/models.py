@@ -375,14 +375,14 @@ class BackupState(models.TextChoices):
     CHECKED = "checked", "Checked"
     NOT_CHECKED = "not_checked", "Not checked"
     DAMAGED = "damaged", "Damaged"
-    NEWER = "newer", "From a newer version"
+    NEWER = "newer", "Made by a newer version"
     BROKEN = "broken", "Broken"
 
 
-_KIND_LABELS = {
-    BackupKind.MANUAL: "By hand",
-    BackupKind.SCHEDULED: "Scheduled",
-    BackupKind.PRE_RESTORE: "Before a restore",
+KIND_LABELS = {
+    BackupKind.SCHEDULED: "Automatic",
+    BackupKind.MANUAL: "Manual",
+    BackupKind.PRE_RESTORE: "Before restore",
     BackupKind.UPLOADED: "Uploaded",
     BackupKind.TVARR: "Made by tvarr",
 }
@@ -395,7 +395,7 @@ class Backup(models.Model):
     """
 
     filename = models.CharField(primary_key=True, max_length=255, editable=False)
-    kind = models.CharField(max_length=20, choices=[(kind.value, label) for kind, label in _KIND_LABELS.items()])
+    kind = models.CharField(max_length=20, choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(null=True)
     seq = models.BigIntegerField(default=0)

@@ -33,7 +33,14 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations.health import look
-from tvarr_backup.operations.models import BackupSettings, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import (
+    KIND_LABELS,
+    BackupSettings,
+    BackupState,
+    Operation,
+    OperationKind,
+    Origin,
+)
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
@@ -45,7 +52,7 @@ from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
 from tvarr_backup.web.templatetags.shown import ago, clock, megabytes
-from tvarr_backup.web.words import FATES, KINDS, Row, changes
+from tvarr_backup.web.words import FATES, Row, changes
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -95,7 +102,7 @@ def _all(request: HttpRequest) -> Content:
     context = {
         "page": page,
         "rows": [_rendered(row, may, is_doomed=row.backup.filename in doomed) for row in _rows(page)],
-        "kinds": [(kind.value, KINDS[kind], counts[kind]) for kind in KINDS if counts[kind]],
+        "kinds": [(kind.value, label, counts[kind]) for kind, label in KIND_LABELS.items() if counts[kind]],
         "kind": chosen if chosen in counts else "",
         "listing": listing,
         "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),

@@ -95,33 +95,28 @@ def shown(operation: Operation) -> dict[str, Any]:
     }
     if operation.is_open:
         return context | {"steps": words.steps(operation)}
+    safety = _found(_copy_of_before(operation))
     return context | {
         "ended_at_step": "" if operation.result else words.step_reached(operation),
         "checks": list(words.checks(operation)),
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
-        "made": _present((result.get("backup") or {}).get("filename")),
-        "safety": _present(_copy_of_before(operation)),
-        "undo": _undo(_copy_of_before(operation)),
+        "made": _found((result.get("backup") or {}).get("filename")),
+        "safety": safety,
+        "undo": _undo(safety),
     }
-
-
-def _present(filename: str | None) -> str:
-    """The name of a backup that is still there; empty for every other."""
-    found = _found(filename)
-    return found.filename if found else ""
 
 
 def _copy_of_before(operation: Operation) -> str | None:
     return ((operation.result or {}).get("pre_restore_backup") or {}).get("filename")
 
 
-def _undo(filename: str | None) -> str:
+def _undo(safety: Backup | None) -> str:
     """The backup that takes a restore back; empty where there is none, or it is a copy of what was damaged."""
-    found = _found(filename)
-    return found.filename if found and not (found.sidecar.checked and found.sidecar.checked.problems) else ""
+    return safety.filename if safety and not (safety.sidecar.checked and safety.sidecar.checked.problems) else ""
 
 
 def _found(filename: str | None) -> Backup | None:
+    """A backup that is still there."""
     try:
         return find_backup(conf.backup_folder(), filename) if filename else None
     except TvarrBackupError:
@@ -160,7 +155,7 @@ def history(request: HttpRequest) -> HttpResponseBase:
 def _history(request: HttpRequest) -> Content:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
-    undo = cache(_undo) if may_restore else lambda _filename: ""
+    undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
     operations, imports = Operation.objects.order_by(), ImportRecord.objects.order_by()
     both = operations.values_list("pk").union(imports.values_list("pk"), all=True).order_by("-id")
     page = Paginator(both, _A_PAGE).get_page(request.GET.get("page"))

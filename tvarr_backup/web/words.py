@@ -11,26 +11,19 @@ from typing import Any
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Kept
-from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
-from tvarr_backup.operations.models import BackupState, ImportRecord, Operation, OperationKind, OperationState
+from tvarr_backup.operations.models import (
+    KIND_LABELS,
+    BackupState,
+    ImportRecord,
+    Operation,
+    OperationKind,
+    OperationState,
+)
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_moment
 
-KINDS = {
-    BackupKind.SCHEDULED: "Automatic",
-    BackupKind.MANUAL: "Manual",
-    BackupKind.PRE_RESTORE: "Before restore",
-    BackupKind.UPLOADED: "Uploaded",
-    BackupKind.TVARR: "Made by tvarr",
-}
-STATES = {
-    BackupState.CHECKED: "Checked",
-    BackupState.NOT_CHECKED: "Not checked",
-    BackupState.DAMAGED: "Damaged",
-    BackupState.NEWER: "Made by a newer version",
-}
 FATES = {
     Kept.PROTECTED: "Kept: protected",
     Kept.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
@@ -275,11 +268,11 @@ class Row:
 
     @property
     def kind(self) -> str:
-        return KINDS[self.backup.sidecar.kind]
+        return KIND_LABELS[self.backup.sidecar.kind]
 
     @property
     def state_words(self) -> str:
-        return STATES[self.state]
+        return str(self.state.label)
 
     @property
     def state_icon(self) -> str:
