@@ -18,6 +18,7 @@ from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import errors, tvarr_database
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import (
+    ask_again,
     create_empty,
     inspect,
     is_tvarrs_own,
@@ -344,3 +345,52 @@ def test_the_newest_migration_is_looked_up_while_the_file_is_being_written(
     path = build_tvarr_database(tmp_path / "tvarr.db")
     monkeypatch.setattr(tvarr_database, "_remembered_migration", None)
     assert newest_tvarr_migration(path)
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_what_is_asked_again_is_answered_once_until_somebody_writes(
+    tmp_path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tvarr_database, "_SETTLED_SECONDS", 0)
+    path = make(tmp_path / "tvarr.db", f"PRAGMA journal_mode={journal}", "CREATE TABLE filters (name)")
+    asked = []
+
+    def number(_path: Path, connection: sqlite3.Connection) -> int:
+        asked.append(True)
+        return int(connection.execute("SELECT count(*) FROM filters").fetchone()[0])
+
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT 1 FROM filters")
+        assert [ask_again(path, number, timeout_seconds=1) for _ in range(3)] == [0, 0, 0]
+        assert len(asked) == 1
+        time.sleep(0.02)  # longer than the clock of files stands still
+        other.execute("INSERT INTO filters VALUES ('one')")
+        other.commit()
+        assert [ask_again(path, number, timeout_seconds=1) for _ in range(2)] == [1, 1]
+        assert len(asked) == 2
+
+
+def test_what_cannot_be_answered_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tvarr_database, "_SETTLED_SECONDS", 0)
+    path = make(tmp_path / "tvarr.db", "CREATE TABLE filters (name)")
+    asked = []
+
+    def fails(_path: Path, _connection: sqlite3.Connection) -> None:
+        asked.append(True)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    for _ in range(2):
+        with pytest.raises(errors.DatabaseUnusable):
+            ask_again(path, fails, timeout_seconds=1)
+    assert len(asked) == 2
+    path.unlink()
+    with pytest.raises(errors.DatabaseMissing):
+        ask_again(path, fails, timeout_seconds=1)
+
+
+def test_a_database_that_is_being_written_is_asked_each_time(tmp_path: Path) -> None:
+    path = make(tmp_path / "tvarr.db", "CREATE TABLE filters (name)")
+    asked: list[bool] = []
+    for _ in range(2):
+        ask_again(path, lambda _path, _connection: asked.append(True), timeout_seconds=1)
+    assert len(asked) == 2

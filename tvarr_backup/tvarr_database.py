@@ -58,7 +58,7 @@ def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeou
 def ask_again(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
     """As `ask`, for what is asked again and again: an answer holds for as long as the files of the database stay the same.
 
-    An answer that cannot be given is never kept.
+    What cannot be answered is asked anew each time. Whether others hold a lock shows only where the question is asked.
     """
     files = _settled(path)
     if not files:
@@ -148,9 +148,11 @@ def _settled(path: Path) -> tuple[object, ...]:
         except OSError:
             files.append(None)
             continue
-        if abs(now - status.st_ctime) < _SETTLED_SECONDS:
+        # As root, SQLite gives a -wal its owner whenever it opens it, and so another ctime.
+        written = max(status.st_mtime_ns, 0 if ending else status.st_ctime_ns)
+        if abs(now - written / 1e9) < _SETTLED_SECONDS:
             return ()
-        files.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        files.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, written))
     return tuple(files)
 
 
