@@ -22,6 +22,7 @@ from tests.ups import free_port
 
 COMMITTED = ROOT / "docs" / "openapi.yaml"
 FLOOD = ("--max-examples", "30", "--phases", "fuzzing,stateful")
+UPLOAD = "/api/v1/backups/upload"
 CONFIGURATION = ROOT / "tests" / "api" / "schemathesis.toml"
 
 
@@ -112,23 +113,11 @@ def test_generated_requests_find_no_failure_and_no_answer_that_the_schema_does_n
     prepared: Installation, tmp_path: Path
 ) -> None:
     key = token(stocked(prepared))
+    options = ("--header", f"Authorization:Bearer {key}", "--generation-deterministic", "--max-examples", "2")
     with serving(prepared, tmp_path) as address:
-        done = generated(
-            address,
-            "--header",
-            f"Authorization:Bearer {key}",
-            "--generation-deterministic",
-            "--max-examples",
-            "2",
-            seconds=280,
-        )
-        assert done["cases"] > 500
-        assert (
-            generated(
-                address, "--generation-deterministic", "--max-examples", "1", "--phases", "coverage", seconds=200
-            )["cases"]
-            > 100
-        )
+        # First: no worker does what the others ask for, and an upload waits for what is asked for before it.
+        assert generated(address, *options, "--include-path", UPLOAD, seconds=100)["cases"] > 10
+        assert generated(address, *options, "--exclude-path", UPLOAD, seconds=280)["cases"] > 500
 
 
 @pytest.mark.long
@@ -140,3 +129,9 @@ def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tm
         done = generated(address, "--header", f"Authorization:Bearer {key}", "--seed", seed, *FLOOD, seconds=280)
     assert done["cases"] >= 1_450
     sys.stdout.write(done["summary"][-1500:])
+
+
+def test_requests_of_somebody_unknown_find_nothing_either(prepared: Installation, tmp_path: Path) -> None:
+    options = ("--generation-deterministic", "--max-examples", "1", "--phases", "coverage")
+    with serving(stocked(prepared), tmp_path) as address:
+        assert generated(address, *options, seconds=280)["cases"] > 100

@@ -156,6 +156,7 @@ def test_without_scripts_what_is_sent_twice_is_not_told_as_a_mistake(plain_perso
     page = plain_person.open(f"/backups/{newest['filename']}/")
     page.fill("#id_note", "the good one")
     page.get_by_role("button", name="Save the note").dblclick()
+    page.wait_for_timeout(1000)  # for the page that the second click leads to
     page.wait_for_load_state("networkidle")
     plain_person.look()
     expect(page.locator(".alert-danger")).to_have_count(0)
