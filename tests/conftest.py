@@ -3,15 +3,19 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connections
 from django.http import HttpResponse
 from django.test.client import ClientHandler
+from pytest_django.plugin import blocking_manager_key
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
@@ -45,6 +49,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(
                     pytest.mark.django_db(**{**marker.kwargs, "databases": ["default", "tvarr"]}), append=False
                 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """A test with transactions of its own leaves all tables empty: the groups, which a migration makes, come back."""
+    result = yield
+    marker = item.get_closest_marker("django_db")
+    if nextitem is not None and marker is not None and marker.kwargs.get("transaction"):
+        migration = import_module("tvarr_backup.access.migrations.0002_groups")
+        with item.config.stash[blocking_manager_key].unblock():
+            migration.make_groups(apps, SimpleNamespace(connection=connections["default"]))
+    return result
 
 
 @pytest.fixture(scope="session")
