@@ -17,3 +17,5 @@ for _name in ("DATABASE_URL", "TVARR_DATABASE_DSN"):
         os.environ[_name] = os.environ[f"TESTS_{_name}"]
 
 from config.settings import *  # noqa: E402, F403
+
+WHITENOISE_AUTOREFRESH = True  # looked up when asked for: every client of a test would list all of them anew
