@@ -402,7 +402,7 @@ def exporting(studio: Studio) -> None:
 
 def _nothing_chosen(person: Person) -> None:
     page("/export/")(person)
-    person.page.evaluate("document.querySelectorAll('#filters input[name=ids]').forEach(each => each.checked = false)")
+    person.page.evaluate("document.querySelector('#filters input[name=all]').remove()")
     person.page.evaluate("document.querySelector('#filters form').submit()")
     person.page.get_by_role("alert").wait_for()
 
