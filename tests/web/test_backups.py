@@ -75,7 +75,7 @@ def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, fol
     newest = make(folder, note="before the new provider")
     protect_backup(folder, newest.filename, protected=True)
     text = text_of(client.get(HOME))
-    assert "Manual before the new provider under 0.1 MB tvarr-backup 0.1.0 Checked, protected" in text
+    assert "Manual before the new provider under 0.1 MB 0.1.0 Checked, protected" in text
     assert text.index("Manual before") < text.index("Automatic under")
 
 
@@ -116,7 +116,7 @@ def test_a_row_that_was_shown_before_follows_every_change(client: Client, folder
     assert "before the move" in text_of(client.get(HOME))
     protect_backup(folder, made.filename, note="after the move", protected=True)
     text = text_of(client.get(HOME))
-    assert "after the move under 0.1 MB tvarr-backup 0.1.0 Checked, protected" in text
+    assert "after the move under 0.1 MB 0.1.0 Checked, protected" in text
     assert "before the move" not in text
 
 

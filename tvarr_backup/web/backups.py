@@ -135,7 +135,7 @@ def _rendered(row: Row, may: May, *, is_doomed: bool) -> SafeString:
         kind=row.kind,
         note=sidecar.note,
         size=megabytes(sidecar.compressed_size),
-        version=row.version,
+        version=row.version.removeprefix("tvarr-backup "),  # of another program the whole name
         state_icon=row.state_icon,
         state_words=row.state_words,
         is_protected=row.is_protected,
