@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+import re
 from urllib.parse import parse_qsl
 
 from django.core.files.uploadhandler import MemoryFileUploadHandler
@@ -11,6 +13,8 @@ from django.utils.datastructures import MultiValueDict
 from tvarr_backup.errors import FileTooLarge
 
 _BLOCK = 2**20
+_UNUSUAL = re.compile(rb"[^!-~]|%(?![0-9A-Fa-f]{2})")
+"""No browser leaves these in a form."""
 
 
 class _KeptInMemory(MemoryFileUploadHandler):
@@ -18,6 +22,19 @@ class _KeptInMemory(MemoryFileUploadHandler):
 
     def handle_raw_input(self, *_args: object, **_kwargs: object) -> None:
         self.activated = True
+
+
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    """As `parse_qsl`, which takes ten times as long for what browsers send: quoted-printable, read in C, has the same marks."""
+    if _UNUSUAL.search(body):
+        return parse_qsl(body.decode("utf-8", errors="replace"), keep_blank_values=True)
+    pairs = (pair.partition(b"=") for pair in body.split(b"&") if pair)
+    return [(_unquoted(name), _unquoted(value)) for name, _, value in pairs]
+
+
+def _unquoted(text: bytes) -> str:
+    marked = text.replace(b"=", b"=3D").replace(b"+", b" ").replace(b"%", b"=")
+    return binascii.a2b_qp(marked).decode("utf-8", errors="replace")
 
 
 def receive_form(request: HttpRequest, most_bytes: int, most_fields: int) -> None:
@@ -34,13 +51,12 @@ def receive_form(request: HttpRequest, most_bytes: int, most_fields: int) -> Non
     if request.content_type == "multipart/form-data":
         request.upload_handlers = [_KeptInMemory(request)]
         return
-    text = request.read(most_bytes).decode("utf-8", errors="replace")
+    body = request.read(most_bytes)
+    if body.count(b"&") >= most_fields:
+        raise FileTooLarge(f"The form has more than {most_fields} fields, which is the most that is read.")
     form = QueryDict(mutable=True)
-    try:
-        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=most_fields):
-            form.appendlist(name, value)
-    except ValueError:
-        raise FileTooLarge(f"The form has more than {most_fields} fields, which is the most that is read.") from None
+    for name, value in _fields(body):
+        form.appendlist(name, value)
     form._mutable = False  # noqa: SLF001  # as Django makes its own
     request._post = form  # type: ignore[attr-defined]  # noqa: SLF001  # Django has no other way
     request._files = MultiValueDict()  # type: ignore[attr-defined]  # noqa: SLF001  # the same
