@@ -49,7 +49,7 @@ from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.restore import Restored, finish_restore, restore_backup
+from tvarr_backup.backups.restore import Restored, Settled, finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
@@ -59,8 +59,7 @@ from tvarr_backup.errors import (
     BackupNotFound,
     DatabaseBusy,
     DatabaseForeign,
-    DatabaseMissing,
-    DatabaseUnusable,
+    OfflineRestoreRequired,
     RestoreFailed,
     RestoreRefused,
     TvarrBackupError,
@@ -513,9 +512,10 @@ def test_what_was_there_is_kept_where_it_cannot_be_put_back(
     (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
     assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
     assert "was locked by another program for 0 s" in str(failure.value)
-    found = finish_restore(folder, required())
-    assert found is not None
-    assert found.filename == name
+    settled = finish_restore(folder, required())
+    assert settled is not None
+    assert settled.safety is not None
+    assert settled.safety.filename == name
     put_back = restored(live, folder, name)
     assert content(live) == now
     assert put_back.safety is not None
@@ -545,8 +545,8 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
         assert name_in(other) == "then"
         assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     words = (
-        "What was live before was damaged (database disk image is malformed). It was copied as it lay: to look for what is "
-        "missing now, but it cannot be restored."
+        "What was live before was damaged (database disk image is malformed). It was copied byte for byte and is kept for "
+        "salvage, but it cannot be restored."
     )
     assert done.attention == (words,)
     assert done.safety is not None
@@ -562,8 +562,8 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
     live: Path, folder: Path, made: Backup
 ) -> None:
     changed(live, "PRAGMA writable_schema=ON", "UPDATE sqlite_master SET rootpage = 9999999 WHERE name = 'filters'")
-    refused(live, folder, made, DatabaseUnusable, "so damaged that SQLite cannot even begin (malformed database schema")
-    refused(live, folder, made, DatabaseUnusable, "for a new one, and restore into that.")
+    refused(live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch")
+    refused(live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that")
 
 
 # --- A disk becomes full ---------------------------------------------------------------------------------------------
@@ -679,7 +679,8 @@ def _settled(folder: Path, live: Path, tmp_path: Path, safety: list[str] | None)
     backup(live, folder, kind=BackupKind.SCHEDULED)
     prune(folder, Policy(1))
     recover(folder)
-    found = finish_restore(folder, required())
+    settled = finish_restore(folder, required())
+    found = settled and settled.safety
     files = state(folder)
     assert finish_restore(folder, required()) is None
     assert state(folder) == files
@@ -722,7 +723,7 @@ def test_recovery_does_not_publish_twice(live: Path, folder: Path, made: Backup)
     done = restored(live, folder, made, after_replacing(keep))
     kept.rename(place)
     files = {name: found for name, found in state(folder).items() if not name.startswith(".work")}
-    assert finish_restore(folder, required()) == done.safety
+    assert finish_restore(folder, required()) == Settled(made.filename, done.safety)
     assert {name: found for name, found in state(folder).items() if not name.startswith(".work")} == files
     assert is_clean(folder)
 
@@ -736,7 +737,9 @@ def test_a_safety_copy_whose_name_was_taken_meanwhile_gets_another(
     )
     unfinished = json.loads((folder / ".work" / "restore" / "restore.json").read_text())
     (folder / unfinished["safety"]).write_bytes(b"somebody else's")
-    found = finish_restore(folder, required())
+    settled = finish_restore(folder, required())
+    assert settled is not None
+    found = settled.safety
     assert found is not None
     assert (folder / unfinished["safety"]).read_bytes() == b"somebody else's"
     assert content(unpacked(folder, found.filename, tmp_path / "safety.db")) == now
@@ -769,12 +772,12 @@ def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
 
 def refused(live: Path, folder: Path, made: Backup | str, error: type[TvarrBackupError], words: str) -> None:
     """It fails in these words, and neither the live file nor the folder changes."""
-    before, files = live.read_bytes() if live.exists() else None, state(folder)
+    before, files = live.read_bytes() if live.is_file() else None, state(folder)
     with pytest.raises(TvarrBackupError) as failure:
         restored(live, folder, made)
     assert type(failure.value) is error, failure.value
     assert words in str(failure.value)
-    assert (live.read_bytes() if live.exists() else None) == before
+    assert (live.read_bytes() if live.is_file() else None) == before
     assert state(folder) == files
     assert is_clean(folder)
 
@@ -906,14 +909,14 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
-        (lambda live: live.unlink(), DatabaseMissing, "to restore into; run `manage.py prepare` first."),
+        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so a backup can be restored only while"),
         (
             lambda live: live.write_bytes(b"garbage " * 999),
-            DatabaseForeign,
-            "is not an SQLite database. Stop every program that uses it, move it away",
+            OfflineRestoreRequired,
+            "is not an SQLite database, or its header is damaged, so a backup can be restored only while tvarr is stopped",
         ),
-        (settled, RestoreRefused, "has journal mode delete, and only in WAL mode"),
-        (lambda live: live.write_bytes(b""), DatabaseUnusable, "is an empty file. Start tvarr once"),
+        (lambda live: live.write_bytes(b""), OfflineRestoreRequired, "is empty, so a backup can be restored only while"),
+        (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(
@@ -935,8 +938,9 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
         "try: restore_backup(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], required)\n"
         "except Exception as problem: print(json.dumps([type(problem).__name__, str(problem)]))\n"
     )
-    told = python(code, live, folder, made.filename, heeds_modes=True)
-    assert told == ["DatabaseUnusable", f"{live} may not be written."]
+    error, words = python(code, live, folder, made.filename, heeds_modes=True)
+    assert error == "DatabaseUnusable"
+    assert words.startswith(f"{live} may not be written by the user with uid ")
     assert (live.read_bytes(), state(folder)) == (before, files)
 
 

@@ -164,7 +164,7 @@ def _restore_spoilt(times: int) -> Callable[[Path], Any]:
 def _settle(case: Path) -> Any:
     """What every start does after a crash."""
     settled = finish_restore(case / BACKUPS, REQUIRED)
-    return {"settled": settled and settled.filename, "listed": _listed(case)}
+    return {"settled": settled and settled.safety and settled.safety.filename, "listed": _listed(case)}
 
 
 def _look_and_recover(case: Path) -> Any:

@@ -23,6 +23,7 @@ from tvarr_backup.errors import CopyFailed, NoRoom
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
 _LOOK_EVERY_SECONDS = 0.1
+_SPARE_BYTES = 2**20
 _DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]
@@ -61,6 +62,11 @@ def primary_code(problem: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
+def is_of_the_disk(problem: sqlite3.Error) -> bool:
+    """Whether SQLite says something of the disk, not of the database."""
+    return primary_code(problem) in _DISK_ERRORS
+
+
 @contextlib.contextmanager
 def disk_errors_told() -> Iterator[None]:
     """What SQLite says of the disk, not of the database, becomes an `OSError`: nothing is learned of the database."""
@@ -89,7 +95,7 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
     `target` must not exist; it is made with mode 0600, and is complete and on disk when this returns. When it raises
     (`CopyFailed`, or whatever `progress` raised) neither it nor a journal of it is left.
     """
-    descriptor = create_private(target)
+    descriptor, size = create_private(target), None
     try:
         with written_early(descriptor), open_database(live) as connection:
             connection.execute("PRAGMA synchronous=FULL")
@@ -105,19 +111,29 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
             return size
     except sqlite3.Error as problem:
         remove_database(target)
-        if primary_code(problem) == sqlite3.SQLITE_FULL:
-            raise NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.") from problem
-        what_mends_it = (
-            " It is damaged; a restore mends that." if primary_code(problem) == sqlite3.SQLITE_CORRUPT else ""
-        )
-        raise CopyFailed(
-            f"{live} could not be copied: {str(problem) or 'SQLite gave no reason'}.{what_mends_it}"
-        ) from problem
+        raise _copy_failed(live, target, size, problem) from problem
     except BaseException:
         remove_database(target)
         raise
     finally:
         os.close(descriptor)
+
+
+def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.Error) -> NoRoom | CopyFailed:
+    """Why a copy failed. SQLite says that the disk is full also of a database with a wild page number in it."""
+    code, reason = primary_code(problem), str(problem) or "SQLite gave no reason"
+    if code == sqlite3.SQLITE_FULL:
+        room = os.statvfs(target.parent)
+        free = room.f_bavail * room.f_frsize
+        if size is None or free < size.used + size.used // 8 + _SPARE_BYTES:
+            return NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.")
+        return CopyFailed(
+            f"{live} could not be copied. SQLite reports “{reason}”, but the disk has room: {free / 1e6:.1f} MB are free and "
+            f"about {size.used / 1e6:.1f} MB are needed. So the database is damaged, or a quota is used up. To fix a damaged "
+            "database, restore a backup."
+        )
+    advice = " It is damaged. To fix it, restore a backup." if code == sqlite3.SQLITE_CORRUPT else ""
+    return CopyFailed(f"{live} could not be copied: {reason}.{advice}")
 
 
 def remove_database(path: Path) -> None:

@@ -77,8 +77,8 @@ def run(operation: Operation, tracker: Tracker) -> None:
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
-    - restore (`filename`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
-      "before": rows by table, "after": rows by table}`
+    - restore (`filename`, `offline`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata
+      or none, "before": rows by table, "after": rows by table, "set_aside": paths of the old files of an offline restore}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
     """
     live = str(conf.live_database())
@@ -162,11 +162,13 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
 def _restore(operation: Operation, tracker: Tracker) -> None:
     required = conf.required_schema()
     conf.require_no_transaction()
+    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
     done = restore_backup(
         conf.live_database(),
         conf.backup_folder(),
         operation.arguments["filename"],
         required,
+        offline=operation.arguments.get("offline", False),
         migrate=migrate_copy,
         progress=tracker.progress,
     )
@@ -175,6 +177,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         "restore.done",
         filename=done.filename,
         pre_restore_backup=done.safety and done.safety.filename,
+        set_aside=list(done.set_aside),
         seconds=tracker.seconds,
     )
     for sentence in done.attention:
@@ -186,6 +189,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "pre_restore_backup": done.safety and backup_as_data(done.safety, required),
             "before": dict(done.before),
             "after": dict(done.after),
+            "set_aside": list(done.set_aside),
         }
     )
 
