@@ -512,10 +512,10 @@ def test_what_was_there_is_kept_where_it_cannot_be_put_back(
     (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
     assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
     assert "was locked by another program for 0 s" in str(failure.value)
-    settled = finish_restore(folder, required())
-    assert settled is not None
-    assert settled.safety is not None
-    assert settled.safety.filename == name
+    finished = finish_restore(folder, required())
+    assert finished is not None
+    assert finished.safety is not None
+    assert finished.safety.filename == name
     put_back = restored(live, folder, name)
     assert content(live) == now
     assert put_back.safety is not None
@@ -562,8 +562,12 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
     live: Path, folder: Path, made: Backup
 ) -> None:
     changed(live, "PRAGMA writable_schema=ON", "UPDATE sqlite_master SET rootpage = 9999999 WHERE name = 'filters'")
-    refused(live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch")
-    refused(live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that")
+    refused(
+        live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch"
+    )
+    refused(
+        live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that"
+    )
 
 
 # --- A disk becomes full ---------------------------------------------------------------------------------------------
@@ -679,8 +683,8 @@ def _settled(folder: Path, live: Path, tmp_path: Path, safety: list[str] | None)
     backup(live, folder, kind=BackupKind.SCHEDULED)
     prune(folder, Policy(1))
     recover(folder)
-    settled = finish_restore(folder, required())
-    found = settled and settled.safety
+    finished = finish_restore(folder, required())
+    found = finished.safety if finished else None
     files = state(folder)
     assert finish_restore(folder, required()) is None
     assert state(folder) == files
@@ -737,9 +741,9 @@ def test_a_safety_copy_whose_name_was_taken_meanwhile_gets_another(
     )
     unfinished = json.loads((folder / ".work" / "restore" / "restore.json").read_text())
     (folder / unfinished["safety"]).write_bytes(b"somebody else's")
-    settled = finish_restore(folder, required())
-    assert settled is not None
-    found = settled.safety
+    finished = finish_restore(folder, required())
+    assert finished is not None
+    found = finished.safety
     assert found is not None
     assert (folder / unfinished["safety"]).read_bytes() == b"somebody else's"
     assert content(unpacked(folder, found.filename, tmp_path / "safety.db")) == now
@@ -915,7 +919,11 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
             OfflineRestoreRequired,
             "is not an SQLite database, or its header is damaged, so a backup can be restored only while tvarr is stopped",
         ),
-        (lambda live: live.write_bytes(b""), OfflineRestoreRequired, "is empty, so a backup can be restored only while"),
+        (
+            lambda live: live.write_bytes(b""),
+            OfflineRestoreRequired,
+            "is empty, so a backup can be restored only while",
+        ),
         (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
     ],
 )

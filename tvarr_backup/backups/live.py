@@ -16,7 +16,14 @@ from tvarr_backup import program, schema
 from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.in_use import require_unused
 from tvarr_backup.backups.progress import Phase, Progress
-from tvarr_backup.backups.sqlite import Statements, measure, open_database, primary_code, remove_database
+from tvarr_backup.backups.sqlite import (
+    Statements,
+    measure,
+    open_database,
+    primary_code,
+    remove_database,
+    require_readable,
+)
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseForeign,
@@ -67,6 +74,7 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
     """
     _require_content(live, filename)
     try:
+        require_readable(live, timeout_seconds=LOCK_SECONDS)
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
             size = measure(connection)
             if not size.pages:
@@ -134,6 +142,7 @@ def switch_to_wal(live: Path, filename: str) -> None:
     try:
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
             (journal,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            _require_writable(connection)
     except sqlite3.Error as problem:
         raise _unusable(live, problem, filename) from problem
     if journal != "wal":

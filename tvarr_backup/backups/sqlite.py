@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from tvarr_backup.backups.durable import create_private, written_early
@@ -39,14 +39,16 @@ class Size:
 
 
 @contextlib.contextmanager
-def open_database(path: Path, *, timeout_seconds: float = 20) -> Iterator[sqlite3.Connection]:
+def open_database(
+    path: Path, *, timeout_seconds: float = 20, mode: Literal["rw", "ro"] = "rw"
+) -> Iterator[sqlite3.Connection]:
     """A connection without implicit transactions to a file that exists; `mode=rw` also for reading.
 
     On a connection that was opened read-only SQLite leaves CHECK constraints out of what it knows of a table, so that
     `quick_check` and `integrity_check` miss rows that violate them, and SQLite 3.40 cannot copy one with generated
     columns.
     """
-    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
     with closing(
         sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_seconds, check_same_thread=False)
     ) as connection:
@@ -54,6 +56,17 @@ def open_database(path: Path, *, timeout_seconds: float = 20) -> Iterator[sqlite
             yield connection
         except UnicodeDecodeError as problem:  # Python's, where a sentence of SQLite's quotes half a letter
             raise sqlite3.DatabaseError("its schema holds what is no text") from problem
+
+
+def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
+    """Raise SQLite's error for a live database that it cannot read, without touching its -wal.
+
+    A connection that may write would write the -wal of such a file into it when it is closed, and delete the -wal:
+    little would be left to salvage.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        with open_database(path, timeout_seconds=timeout_seconds, mode="ro") as connection:
+            measure(connection)
 
 
 def primary_code(problem: sqlite3.Error) -> int | None:
