@@ -156,6 +156,19 @@ def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> Non
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
 
 
+@pytest.mark.parametrize("may_delete", [False, True])
+def test_only_who_may_delete_unprotects_a_safety_backup(person: Any, folder: Path, *, may_delete: bool) -> None:
+    safety, other = make(folder, kind=BackupKind.PRE_RESTORE), make(folder)
+    for row in (safety, other):
+        catalogue.protect_backup(folder, row.filename, protected=True)
+    client = person("view_backup", "protect_backup", *(["delete_backup"] if may_delete else []))
+    client.get(list_url(Backup))
+    told = messages_of(run_action(client, "unprotect", safety, other))
+    assert any("is still protected" in message for message in told) is not may_delete
+    assert catalogue.find_backup(folder, safety.filename).sidecar.protected is not may_delete
+    assert not catalogue.find_backup(folder, other.filename).sidecar.protected
+
+
 def protect_for(folder: Path, row: Backup, hours: int) -> None:
     """As a restore protects what was there before."""
     end = datetime.now(UTC) + timedelta(hours=hours)

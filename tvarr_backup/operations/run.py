@@ -14,7 +14,7 @@ from django.db import connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, protect_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
@@ -193,13 +193,6 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "after": dict(done.after),
         }
     )
-
-
-def change_backup(filename: str, **changes: Any) -> Backup:
-    """Set or lift the protection of a backup, or change its note, as `protect_backup` does, without an operation."""
-    backup = protect_backup(conf.backup_folder(), filename, **changes)
-    logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)
-    return backup
 
 
 def next_to_go() -> list[str]:
