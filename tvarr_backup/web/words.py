@@ -19,6 +19,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
     OperationState,
 )
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import STEPS, current_step
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.parts import address_of
@@ -54,10 +55,15 @@ class Change:
         return before, after
 
     @property
+    def is_different(self) -> bool:
+        """Whether the numbers differ. Contents may differ although they do not."""
+        return self.before != self.after
+
+    @property
     def difference(self) -> str:
-        """In words; empty where nothing changes."""
+        """Return the difference between the two numbers as a phrase."""
         if self.before == self.after:
-            return ""
+            return SAME_NUMBER_OF_ROWS
         if self.before is None:
             return "not there now"
         if self.after is None:
