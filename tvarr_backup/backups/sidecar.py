@@ -47,7 +47,7 @@ class Checked:
     """The last check of a backup, in sentences.
 
     `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
-    rows that refer to rows which are not there: the backup is a faithful copy of that.
+    rows that refer to rows which are not there, or a view: the backup is a faithful copy of that.
     """
 
     level: CheckLevel
@@ -63,7 +63,8 @@ class Sidecar:
     `checksum` and `compressed_size` are those of the archive, `database_checksum` and `database_size` those of the
     database in it. `seq` grows by one with each backup of a folder, whatever the clock says. `schema` names the state
     of the tables (the last migration). `table_counts` are live rows. `protected` holds until `protected_until`, and for
-    good where that is `None`.
+    good where that is `None`. `accepted_code` names the views, triggers and virtual tables that a user accepted in a
+    file from elsewhere.
     """
 
     created_at: datetime
@@ -84,6 +85,7 @@ class Sidecar:
     imported: bool = False
     checked: Checked | None = None
     restored_from: str = ""
+    accepted_code: tuple[str, ...] = ()
 
     def is_protected(self, now: datetime) -> bool:
         """Whether clean-ups and deletions leave it alone: the one rule that everybody asks."""
@@ -123,6 +125,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
             "warnings": checked.warnings,
         },
         "restored_from": sidecar.restored_from,
+        "accepted_code": sidecar.accepted_code,
     }
     return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -188,6 +191,7 @@ class _Reader:
             imported=self.flag("imported"),
             checked=self.checked(),
             restored_from=self.text("restored_from"),
+            accepted_code=_sentences("accepted_code", self.value.get("accepted_code", [])) if ours else (),
         )
 
     def text(self, name: str) -> str:
