@@ -479,7 +479,7 @@ MUTANTS = (
     Mutant(
         "a trigger taken in",
         "adopt",
-        "    if examined.code:\n",
+        "    if examined.code and not accept_code:\n",
         "    if not examined:\n",
         Quick("test_adopt.py"),
     ),
