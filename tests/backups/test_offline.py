@@ -19,9 +19,9 @@ import pytest
 
 from tests.backups.makers import backup, changed, python, query, raising_at, required, settled, state, tvarrs
 from tests.installation import ROOT
-from tvarr_backup.backups import in_use
+from tvarr_backup.backups import lockout
 from tvarr_backup.backups.catalogue import Backup, read_folder
-from tvarr_backup.backups.in_use import Program, locked_out, programs_using
+from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.restore import Restored, Settled, finish_restore, look_before_restore, restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
@@ -130,7 +130,7 @@ def held(live: Path, *statements: str) -> Iterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(in_use, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(lockout, "_PATIENCE_SECONDS", 0.2)
 
 
 # --- It happens ------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_a_lock_is_noticed_although_the_descriptor_cannot_be_seen(
     damaged: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """As in another container on the same kernel."""
-    monkeypatch.setattr(in_use, "programs_using", lambda _database, **_but: [])
+    monkeypatch.setattr(lockout, "find_users", lambda _paths, **_but: [])
     code = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 0x40000002)\n"
         "print('open', flush=True); sys.stdin.readline()\n"
@@ -309,14 +309,6 @@ def test_while_the_file_is_replaced_sqlite_keeps_everybody_else_out(live: Path) 
         ):
             other.execute("SELECT 1 FROM filters")
     assert query(live, "SELECT 1 FROM filters") == 1
-
-
-def test_the_programs_that_use_a_database_are_found(live: Path) -> None:
-    assert programs_using(live) == []
-    with held(live) as pid:
-        assert [found.pid for found in programs_using(live)] == [pid]
-        assert programs_using(live, but=(pid,)) == []
-    assert str(Program(12)) == "a program that cannot be seen from here"
 
 
 def test_without_its_folder_the_disk_may_not_be_mounted(tmp_path: Path, folder: Path, made: Backup) -> None:

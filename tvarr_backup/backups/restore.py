@@ -21,7 +21,6 @@ from tvarr_backup import program, schema
 from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import require_room, work_in
-from tvarr_backup.backups.in_use import locked_out
 from tvarr_backup.backups.live import (
     Live,
     checkpoint,
@@ -33,6 +32,7 @@ from tvarr_backup.backups.live import (
     problems_of,
     switch_to_wal,
 )
+from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.names import BackupName, new_name
 from tvarr_backup.backups.offline import (
     STOP_IT,
@@ -47,7 +47,7 @@ from tvarr_backup.backups.offline import (
 )
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
+from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
 from tvarr_backup.backups.unfinished import (
     Replacement,
@@ -61,6 +61,13 @@ from tvarr_backup.backups.unfinished import (
     safety_path,
 )
 from tvarr_backup.backups.verify import unpack_and_check
+from tvarr_backup.backups.versions import (
+    is_safety_backup,
+    judge_versions,
+    require_accepted,
+    require_accepted_code,
+    require_kinship,
+)
 from tvarr_backup.errors import (
     OfflineRestoreRequired,
     RestoreFailed,
@@ -107,10 +114,12 @@ def restore_backup(
     *,
     offline: bool = False,
     migrate: Migrate | None = None,
+    accept_newer: bool = False,
     progress: Progress = no_progress,
 ) -> Restored:
     """Replace the content of the live database by that of a backup, while others use it.
 
+    A schema newer than every known one needs `accept_newer`, else `ConfirmationRequired` is raised.
     What was live, with every commit that was acknowledged, becomes a protected backup of its own. `progress` may raise
     until the new content is in place; then it is undone like every failure. Raises `RestoreRefused` (with why this
     backup cannot be restored), `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, or what `find_backup` and
@@ -122,12 +131,18 @@ def restore_backup(
     """
     finish_restore(folder, required)
     with work_in(folder) as work:
-        restore = _Restore(live, folder, work, required, progress)
+        restore = _Restore(live, folder, work, required, progress, accept_newer=accept_newer)
         return restore.run_offline(filename, migrate) if offline else restore.run(filename, migrate)
 
 
 def look_before_restore(
-    live: Path, folder: Path, filename: str, required: RequiredSchema, *, offline: bool = False
+    live: Path,
+    folder: Path,
+    filename: str,
+    required: RequiredSchema,
+    *,
+    offline: bool = False,
+    accept_newer: bool = False,
 ) -> Backup:
     """The backup, where nothing stands in the way of its restore as far as that can be told without unpacking it.
 
@@ -142,9 +157,7 @@ def look_before_restore(
             f"{filename} cannot be relied on: its last check found this: {' '.join(recorded.checked.problems)} Verify it again, "
             "or choose another."
         )
-    if schema.is_newer(recorded.schema, required):
-        raise _newer(backup, recorded.schema)
-    _require_kinship(backup, recorded.schema, found)
+    _require_versions(backup, recorded.schema, found.schema, required, accept_newer=accept_newer)
     _require_room(live, folder, found, recorded.database_size)
     return backup
 
@@ -214,9 +227,18 @@ def _settle(folder: Path, work: Path, unfinished: Unfinished, required: Required
 class _Restore:
     """One restore, under the lock, from looking to telling."""
 
-    def __init__(self, live: Path, folder: Path, work: Path, required: RequiredSchema, progress: Progress) -> None:
+    def __init__(
+        self,
+        live: Path,
+        folder: Path,
+        work: Path,
+        required: RequiredSchema,
+        progress: Progress,
+        *,
+        accept_newer: bool = False,
+    ) -> None:
         self._live, self._folder, self._work = live, folder, work
-        self._required, self._progress = required, progress
+        self._required, self._progress, self._accept_newer = required, progress, accept_newer
         self._attention: list[str] = []
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
@@ -345,8 +367,6 @@ class _Restore:
         """
         unpacked = unpack_and_check(self._folder, self._work, backup, self._required, self._progress, beside=beside)
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
-        if examined is not None and examined.newer:
-            raise _newer(backup, examined.schema)
         if problems or staged is None or examined is None:
             raise RestoreRefused(f"{backup.filename} cannot be relied on, and was not restored. {' '.join(problems)}")
         with open_database(staged) as connection:
@@ -356,15 +376,12 @@ class _Restore:
                 f"{backup.filename} holds its texts in {encoding}, the live database in {live.encoding}: programs that have "
                 "it open could not go on."
             )
-        _require_kinship(backup, examined.schema, live)
+        _require_versions(backup, examined.schema, live.schema, self._required, accept_newer=self._accept_newer)
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
             raise RestoreRefused(f"{backup.filename} was not restored. {' '.join(new)}")
-        if examined.code and backup.sidecar.kind in (BackupKind.UPLOADED, BackupKind.TVARR):
-            raise RestoreRefused(
-                f"{backup.filename} has a {examined.code[0]}, which would run by itself; tvarr has none."
-            )
+        require_accepted_code(backup.filename, backup.sidecar, examined.code)
         return staged, examined
 
     def _prepared(self, staged: Path, examined: Examined, migrate: Migrate | None) -> tuple[Path, Mapping[str, int]]:
@@ -397,7 +414,7 @@ class _Restore:
                 if is_of_the_disk(problem):
                     raise
                 sentence = f"SQLite cannot copy the database in {backup.filename} ({problem})"
-                if page_size not in (0, own) or backup.sidecar.kind is not BackupKind.PRE_RESTORE:
+                if page_size not in (0, own) or not is_safety_backup(backup.sidecar):
                     raise RestoreRefused(
                         f"{sentence}, so it could not be backed up again. Nothing was restored, your data is unchanged. "
                         "Choose another backup."
@@ -503,19 +520,12 @@ def _not_packed(work: Path, problem: Exception) -> str:
     )
 
 
-def _newer(backup: Backup, its_schema: str) -> RestoreRefused:
-    return RestoreRefused(
-        f"{backup.filename} was made by a newer version ({its_schema}); update first, then restore it."
-    )
-
-
-def _require_kinship(backup: Backup, its_schema: str, live: Live) -> None:
-    """tvarr's own tables are never replaced by ours."""
-    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("tvarr "):
-        raise RestoreRefused(
-            f"{backup.filename} is of a database that tvarr-backup made, and tvarr could not go on with it. Import its "
-            "configuration instead."
-        )
+def _require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:
+    """Raise where this schema must not, or not without a confirmation, take the place of the live one."""
+    is_safety = is_safety_backup(backup.sidecar)
+    require_kinship(backup.filename, found, live, required, is_safety=is_safety)
+    verdict = judge_versions(found, live, required, is_safety=is_safety)
+    require_accepted(backup.filename, verdict, accept_newer=accept_newer)
 
 
 def _set_mark(staged: Path, mark: int) -> None:
