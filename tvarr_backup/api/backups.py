@@ -28,7 +28,6 @@ from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
-from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
@@ -36,6 +35,7 @@ from tvarr_backup.operations.models import BackupState, Operation, OperationKind
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.restores import require_restorable_live
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
@@ -160,6 +160,17 @@ class UploadFormSerializer(UploadFieldsSerializer):
 
     file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
     meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
+
+
+class RestoreSerializer(StrictSerializer):
+    """What a restore may need to be confirmed."""
+
+    offline = Flag(
+        required=False,
+        default=False,
+        help_text="Replace a damaged, empty or missing database file. It confirms that tvarr is stopped. Such a file is "
+        "refused without it, with the code `offline_restore_required`.",
+    )
 
 
 class NothingSerializer(StrictSerializer):
@@ -528,14 +539,15 @@ class BackupRestore(_BackupView):
         operation_id="backups_restore",
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
-        "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`.",
+        "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
         tags=["backups"],
         parameters=[
             _FILENAME,
             _LOCATION,
             OpenApiParameter("confirm", str, required=True, enum=["true"], description="The word that it is meant."),
         ],
-        request=NothingSerializer,
+        request=RestoreSerializer,
         responses={202: RestoreStartedSerializer, **_busy(400, 404, 413, 415)},
         examples=[
             _NOTHING,
@@ -550,14 +562,14 @@ class BackupRestore(_BackupView):
     def post(self, request: Request, filename: str) -> Response:
         name = _name(filename)
         _require_confirmation(request)
-        _checked(NothingSerializer, request)
+        offline = _checked(RestoreSerializer, request)["offline"]
         backup = find_backup(conf.backup_folder(), name.filename)
-        look_at_live(conf.live_database(), conf.required_schema())
+        require_restorable_live(backup.filename, offline=offline)
         operation = submit(
             OperationKind.RESTORE,
             requested_by=request.user,
             origin=Origin.API,
-            arguments={"filename": backup.filename},
+            arguments={"filename": backup.filename} | ({"offline": True} if offline else {}),
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
         answer.data["restart_required"] = _is_attached()

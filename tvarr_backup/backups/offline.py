@@ -177,6 +177,7 @@ def _give_free_name(incoming: Path, live: Path) -> None:
             raise
         incoming.rename(live)
     else:
+        sync_folder(live.parent)  # first the new name: after a power cut there could be neither
         incoming.unlink()
 
 
@@ -224,6 +225,7 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
 
 def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Replacement, found: str) -> None:
     if found and live.samefile(incoming):  # it has got the name, and was cut off before it lost its first one
+        sync_folder(live.parent)
         incoming.unlink()
         sync_folder(live.parent)
     elif found in ("", replacement.old):

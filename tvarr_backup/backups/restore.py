@@ -149,7 +149,7 @@ def look_before_restore(
     Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem. Whether
     another program has the live file open is asked for an offline restore only when it is done.
     """
-    found = _look_offline(live, required, filename) if offline else look_at_live(live, required, filename)
+    found = look_offline(live, required, filename) if offline else look_at_live(live, required, filename)
     backup = find_backup(folder, filename)
     recorded = backup.sidecar
     if recorded.checked is not None and recorded.checked.problems:
@@ -162,7 +162,7 @@ def look_before_restore(
     return backup
 
 
-def _look_offline(live: Path, required: RequiredSchema, filename: str) -> Live:
+def look_offline(live: Path, required: RequiredSchema, filename: str) -> Live:
     """What is known of a live file that has to be replaced; raises where it need not be, or cannot be.
 
     Its `used` bytes are those that a copy of it needs.
@@ -275,7 +275,7 @@ class _Restore:
 
     def run_offline(self, filename: str, migrate: Migrate | None) -> Restored:
         """Replace the live file, which SQLite cannot write; the old files are set aside."""
-        found = _look_offline(self._live, self._required, filename)
+        found = look_offline(self._live, self._required, filename)
         owner = require_replaceable(self._live)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
