@@ -26,6 +26,7 @@ from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
+from tvarr_backup.operations.restores import damage_of_live, rows_now
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
