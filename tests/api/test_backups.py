@@ -529,8 +529,9 @@ def test_what_is_live_is_looked_at_before_a_restore_is_promised(
     made, missing = make(folder), tmp_path_factory.mktemp("live") / "missing.db"
     monkeypatch.setattr(conf, "live_database", lambda: missing)
     response = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true")
-    told = problem(response, 409, "offline_restore_required")
-    assert "missing.db does not exist, so a backup can be restored only while tvarr is stopped." in told
+    told = response.json()
+    assert (response.status_code, told["code"]) == (409, "offline_restore_required")
+    assert "missing.db does not exist, so a backup can be restored only while tvarr is stopped." in told["detail"]
     assert not Operation.objects.exists()
 
 

@@ -58,6 +58,7 @@ from tvarr_backup.errors import (
     BackupBusy,
     BackupNotFound,
     ConfirmationRequired,
+    CopyFailed,
     DatabaseBusy,
     DatabaseForeign,
     OfflineRestoreRequired,
@@ -569,6 +570,66 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
     refused(
         live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that"
     )
+
+
+def _uncopyable(path: Path) -> Path:
+    """A whole database that SQLite can read, write and check, but not copy: a column needs a function of its program."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.create_function("own", 1, lambda value: value, deterministic=True)
+        connection.execute("CREATE TABLE extra (a, b AS (own(a)) STORED)")
+        connection.execute("INSERT INTO extra (a) VALUES (1)")
+    return path
+
+
+def _wild_page(path: Path) -> Path:
+    """A row whose rest is on a page that no database can have: SQLite says that the disk is full."""
+    changed(
+        path, "CREATE TABLE big (data)", "INSERT INTO big VALUES (zeroblob(20000))", "PRAGMA wal_checkpoint(TRUNCATE)"
+    )
+    page = query(path, "SELECT rootpage FROM sqlite_master WHERE name = 'big'")
+    with path.open("r+b") as file:
+        file.seek(page * 4096 - 4)
+        file.write(b"\x7f\xff\xff\xf0")
+    return path
+
+
+def test_a_whole_database_that_sqlite_cannot_copy_is_copied_byte_for_byte_and_goes_back(
+    live: Path, folder: Path, made: Backup
+) -> None:
+    _uncopyable(live)
+    done = restored(live, folder, made)
+    words = "SQLite could not copy what was live before (no such function: own), so the safety backup is a byte-for-byte copy."
+    assert done.attention == (f"{words} It passed its check and can be restored.",)
+    assert done.safety is not None
+    assert done.safety.sidecar.checked is not None
+    assert done.safety.sidecar.checked.problems == ()
+    undone = restored(live, folder, done.safety)
+    assert query(live, "SELECT a FROM extra") == 1
+    assert query(live, "SELECT name FROM filters LIMIT 1").startswith("now")
+    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own), as before"
+    assert undone.attention[0].startswith(sentence)
+
+
+def test_one_that_comes_from_elsewhere_is_refused_because_it_could_not_be_backed_up(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    with_database(folder, made, settled(_uncopyable(tvarrs(tmp_path / "other.db"))).read_bytes(), table_counts={})
+    refused(live, folder, made, RestoreRefused, "(no such function: own), so it could not be backed up again.")
+
+
+def test_a_full_disk_that_has_room_does_not_stop_a_restore(live: Path, folder: Path, made: Backup) -> None:
+    _wild_page(live)
+    done = restored(live, folder, made)
+    assert done.attention[0].startswith("What was live before was damaged (database or disk is full).")
+    assert query(live, "PRAGMA integrity_check") == "ok"
+    assert is_clean(folder)
+
+
+def test_a_backup_says_that_the_disk_is_not_full(live: Path, folder: Path) -> None:
+    with pytest.raises(
+        CopyFailed, match=r"“database or disk is full”, but the disk has room: .* MB are free and about"
+    ):
+        backup(_wild_page(live), folder)
 
 
 # --- A disk becomes full ---------------------------------------------------------------------------------------------
