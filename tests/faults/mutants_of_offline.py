@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineSweep, Quick
 
 _FILE = "test_offline.py"
-_READY = "            remember_anew(self._work, replace(unfinished, offline=ready))\n"
+_READY = "            remember_anew(self._work, self._ready)\n"
 _SET_ASIDE = (
     "    for ending in ENDINGS:\n"
     '        old = Path(f"{live}{ending}")\n'

@@ -240,6 +240,7 @@ class _Restore:
         self._live, self._folder, self._work = live, folder, work
         self._required, self._progress, self._accept_newer = required, progress, accept_newer
         self._attention: list[str] = []
+        self._ready: Unfinished | None = None
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
         found = look_at_live(self._live, self._required, filename)
@@ -309,13 +310,17 @@ class _Restore:
         with locked_out(self._live, STOP_IT) as old:
             has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))
             ready = replace(planned, old=old, is_ready=True, has_safety=has_safety)
-            remember_anew(self._work, replace(unfinished, offline=ready))
+            self._ready = replace(unfinished, offline=ready)
+            remember_anew(self._work, self._ready)
             put_in_place(self._live, ready)
-        return replace(unfinished, offline=ready)
+        return self._ready
 
     def _give_up(self, problem: BaseException) -> None:
         """After a failure: nothing has happened, or, once the new database was ready, recovery goes forward."""
-        unfinished = remembered(self._work)
+        try:
+            unfinished = remembered(self._work)
+        except OSError:
+            unfinished = self._ready  # it may be remembered by now, or not
         if unfinished is None or unfinished.offline is None:
             return
         if unfinished.offline.is_ready:
