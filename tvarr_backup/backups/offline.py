@@ -190,9 +190,12 @@ def _free_name(name: str) -> Path:
 
 
 def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
-    """The paths of the old files, as they are now."""
+    """The paths of the old files, as they are now; where their folder cannot be read, what they begin with."""
     base = Path(replacement.set_aside)
-    names = os.listdir(base.parent)  # noqa: PTH208  # names only
+    try:
+        names = os.listdir(base.parent)  # noqa: PTH208  # names only
+    except OSError:
+        return (replacement.set_aside,)
     return tuple(
         str(base.with_name(name)) for name in sorted(names) if name == base.name or name.startswith(f"{base.name}-")
     )

@@ -298,7 +298,8 @@ class _Restore:
             )
         problems = problems_of(self._live, unfinished.mark, _never_raising(self._progress))
         if problems:
-            forget(self._work)
+            with contextlib.suppress(OSError):
+                forget(self._work)
             raise RestoreUnsettled(
                 f"The new database is damaged after the restore ({'; '.join(problems)}). The old files are kept as "
                 f"{planned.set_aside}. Check the disk, then restore again."
