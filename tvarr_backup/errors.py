@@ -265,6 +265,24 @@ class BackupFolderUnusable(TvarrBackupError):
     code = "backup_folder_unusable"
 
 
+class BackupFolderUnmounted(BackupFolderUnusable):
+    """The disk on which the last backup was made is not mounted in the place of the backup folder."""
+
+    code = "backup_folder_unmounted"
+
+
+class BackupFolderMissing(BackupFolderUnusable):
+    """The backup folder, in which backups were made, does not exist any more."""
+
+    code = "backup_folder_missing"
+
+
+class BackupFolderReadOnly(BackupFolderUnusable):
+    """Backups can be read but nothing can be written; `reason` says why, with the command that changes it."""
+
+    code = "backup_folder_read_only"
+
+
 class NoRoom(TvarrBackupError):
     """The disk is full, or would be; nothing half-made is left."""
 

@@ -17,7 +17,7 @@ from tests.factories import UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations import schedule
@@ -33,7 +33,7 @@ CREATE = "admin:operations_backup_create"
 def folder(tmp_path: Path, settings: Any) -> Path:
     """A backup folder of its own."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 def make(folder: Path, *, kind: BackupKind = BackupKind.MANUAL, note: str = "") -> Backup:

@@ -24,7 +24,7 @@ from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.api.backups import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
-from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind
@@ -50,7 +50,7 @@ TVARRS_MEMBERS = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 def only_sidecar(folder: Path, filename: str) -> bytes:
@@ -118,8 +118,9 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
             os.link(folder / made.name.sidecar, folder / name.replace(".db.gz", ".meta.json"))
         looks.clear()
         lookups.clear()
-        # session, user, 2 of permissions, open operations; of the schedule: settings, 2 of its row, 3 of what it has done
-        with django_assert_num_queries(11):
+        # session, user, 2 of permissions, open operations; of the schedule: settings, 2 of its row, 3 of what it has done;
+        # the disk of the last backup
+        with django_assert_num_queries(12):
             assert len(client.get(BACKUPS).json()["backups"]) == number
         assert (looks, len(lookups)) == ([str(folder)], 1)
 
@@ -145,7 +146,7 @@ def test_a_new_one_is_asked_for_and_can_be_followed(folder: Path) -> None:
     assert (response.status_code, body["status"]) == (202, "started")
     operation = Operation.objects.get()
     assert (operation.kind, operation.state, operation.origin) == ("backup", "queued", "api")
-    assert operation.arguments == {"note": "before the harbour fair"}
+    assert operation.arguments == {"note": "before the harbour fair", "accept_folder": False}
     assert operation.requested_by is not None
     assert response["Location"] == f"{OPERATIONS}/{operation.pk}"
     assert body["operation"] == client.get(response["Location"]).json()

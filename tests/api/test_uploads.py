@@ -69,7 +69,7 @@ def send(client: APIClient, *parts: Part, **environment: Any) -> Any:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture(autouse=True)

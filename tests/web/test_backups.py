@@ -24,6 +24,7 @@ from tests.web.backup_parts import (
 )
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
 from tvarr_backup.operations import observe
@@ -38,7 +39,7 @@ HOME = "/"
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.web.backup_parts import administrator, described, make, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups import restore as restoring
 from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import Checked, CheckLevel
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ EXPORT = b'{"version": "1.0", "export_type": "filters", "items": []}'
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture(autouse=True)

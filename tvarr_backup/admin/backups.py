@@ -23,6 +23,7 @@ from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
@@ -174,7 +175,7 @@ class BackupAdmin(LookOnlyAdmin):
         try:
             reconcile()
             foreign = len(refresh_index().foreign)
-            return {"backup_folder": conf.backup_folder(), "foreign": foreign, "running": _open_operation()}
+            return {"backup_folder": backup_folder(), "foreign": foreign, "running": _open_operation()}
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return {}
@@ -201,7 +202,7 @@ class BackupAdmin(LookOnlyAdmin):
             raise PermissionDenied
         try:
             conf.live_database()
-            folder = conf.backup_folder()
+            folder = backup_folder()
             backup = find_backup(folder, filename)
             archive = open_regular(folder / backup.filename)
         except BackupNotFound as problem:
@@ -304,7 +305,7 @@ class BackupAdmin(LookOnlyAdmin):
 def _data(backup: Backup) -> dict[str, Any]:
     """What the files say of a backup now."""
     try:
-        return backup_as_data(find_backup(conf.backup_folder(), backup.filename))
+        return backup_as_data(find_backup(backup_folder(), backup.filename))
     except (BackupBroken, BackupNotFound):
         return {}
 

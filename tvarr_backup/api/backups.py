@@ -32,6 +32,7 @@ from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
@@ -128,6 +129,12 @@ class CreateSerializer(StrictSerializer):
     """What may be said of a new backup."""
 
     note = Text(required=False, default="", allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
+    accept_folder = Flag(
+        required=False,
+        default=False,
+        help_text="Use the backup folder as it is, although the disk of the last backup is not mounted there "
+        "(`backup_folder_unmounted`).",
+    )
 
 
 class ChangeSerializer(StrictSerializer):
@@ -313,7 +320,7 @@ class BackupList(_BackupView):
     )
     def get(self, request: Request) -> Response:
         reconcile()
-        folder, required = conf.backup_folder(), conf.required_schema()
+        folder, required = backup_folder(), conf.required_schema()
         listing = read_folder(folder)
         return Response(
             {
@@ -335,8 +342,9 @@ class BackupList(_BackupView):
         examples=[OpenApiExample("With a note", {"note": "before the new provider"}, request_only=True), _STARTED],
     )
     def post(self, request: Request) -> Response:
-        note = checked_note(_checked(CreateSerializer, request)["note"])
-        operation = submit(OperationKind.BACKUP, requested_by=request.user, origin=Origin.API, arguments={"note": note})
+        checked = _checked(CreateSerializer, request)
+        arguments = {"note": checked_note(checked["note"]), "accept_folder": checked["accept_folder"]}
+        operation = submit(OperationKind.BACKUP, requested_by=request.user, origin=Origin.API, arguments=arguments)
         return started(operation, "The backup will be made; look at the operation for how it goes.")
 
 
@@ -358,7 +366,7 @@ class BackupUpload(_BackupView):
         examples=[_UPLOAD, _BACKUP],
     )
     def post(self, request: Request) -> Response:
-        folder = conf.backup_folder()
+        folder = folder_for_new_backup(accept_folder=False)
         operation = _take_in(request, folder)
         made = (operation.result or {})["backup"]
         address = reverse("api-backup", args=[made["filename"]])
@@ -404,7 +412,7 @@ class BackupDetail(_BackupView):
     def get(self, request: Request, filename: str) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, ArchiveRenderer):
             return _download(self, request, filename)
-        name, folder = _name(filename), conf.backup_folder()
+        name, folder = _name(filename), backup_folder()
         return self.answer(find_backup(folder, name.filename), folder)
 
     @extend_schema(
@@ -440,7 +448,7 @@ class BackupDetail(_BackupView):
         ],
     )
     def delete(self, request: Request, filename: str) -> Response:
-        name, folder = _name(filename), conf.backup_folder()
+        name, folder = _name(filename), backup_folder()
         _require_something(folder, name)
         run_here(
             OperationKind.DELETE,
@@ -508,7 +516,7 @@ class BackupVerify(_BackupView):
     )
     def post(self, request: Request, filename: str) -> Response:
         _checked(NothingSerializer, request)
-        backup = find_backup(conf.backup_folder(), _name(filename).filename)
+        backup = find_backup(backup_folder(), _name(filename).filename)
         operation = submit(
             OperationKind.VERIFY,
             requested_by=request.user,
@@ -551,7 +559,7 @@ class BackupRestore(_BackupView):
         name = _name(filename)
         _require_confirmation(request)
         _checked(NothingSerializer, request)
-        backup = find_backup(conf.backup_folder(), name.filename)
+        backup = find_backup(backup_folder(), name.filename)
         look_at_live(conf.live_database(), conf.required_schema())
         operation = submit(
             OperationKind.RESTORE,
@@ -565,7 +573,7 @@ class BackupRestore(_BackupView):
 
 
 def _change(view: _BackupView, request: Request, filename: str, serializer: type[StrictSerializer]) -> Response:
-    name, folder = _name(filename), conf.backup_folder()
+    name, folder = _name(filename), backup_folder()
     changes = _checked(serializer, request)
     return view.answer(change_backup(name.filename, user=request.user, only_if=_only_if(request), **changes), folder)
 
@@ -573,7 +581,7 @@ def _change(view: _BackupView, request: Request, filename: str, serializer: type
 def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:
     if not request.user.has_perm("operations.download_backup"):
         view.permission_denied(request)
-    folder = conf.backup_folder()
+    folder = backup_folder()
     backup = find_backup(folder, _name(filename).filename)
     try:
         return download(request._request, folder, backup)  # noqa: SLF001  # the framework's name of Django's request

@@ -24,9 +24,10 @@ from tvarr_backup.backups.catalogue import (
 from tvarr_backup.backups.create import describe, pack_and_examine
 from tvarr_backup.backups.durable import create_private, open_regular
 from tvarr_backup.backups.examine import Examined
-from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar, read_sidecar
 from tvarr_backup.backups.sqlite import disk_errors_told, open_database
 from tvarr_backup.backups.stage import stage
@@ -83,7 +84,7 @@ def adopt_backup(
             raise UploadRefused(f"{shown} cannot be taken in. {problem}") from problem
         _require_database(staged, shown)
         size = staged.stat().st_size
-        require_room(folder, size, "Taking the file in")
+        require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
         name = _free_name(folder, shown, described)
         packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
         _require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)

@@ -21,7 +21,8 @@ from django.utils.http import parse_header_parameters
 from tvarr_backup.backups import sidecar
 from tvarr_backup.backups.catalogue import checked_note
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.folder import megabytes, receive_in, require_room
+from tvarr_backup.backups.folder import megabytes, receive_in
+from tvarr_backup.backups.room import require_room
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here

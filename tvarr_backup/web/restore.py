@@ -18,6 +18,7 @@ from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.errors import BackupNotFound, BackupUnsupported, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.schema import RequiredSchema
@@ -37,7 +38,7 @@ _PAGE = "web/restore.html"
 @of_backups
 def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
-    folder, required, live = conf.backup_folder(), conf.required_schema(), conf.live_database()
+    folder, required, live = backup_folder(), conf.required_schema(), conf.live_database()
     found = find_backup(folder, filename)
     blocked = ""
     try:

@@ -24,6 +24,7 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
@@ -47,7 +48,13 @@ class Command(BaseCommand):
             added.add_argument("--json", action="store_true", help="print one JSON value")
             return added
 
-        action("create", "make a backup now").add_argument("--note", default="", help="a line of your own")
+        create = action("create", "make a backup now")
+        create.add_argument("--note", default="", help="a line of your own")
+        create.add_argument(
+            "--accept-folder",
+            action="store_true",
+            help="use the backup folder as it is, although the disk of the last backup is not mounted there",
+        )
         action("list", "list the backups, the newest first")
         action("show", "show all that is known of a backup").add_argument("name")
         verify = action("verify", "check everything about a backup").add_mutually_exclusive_group(required=True)
@@ -116,7 +123,7 @@ class Command(BaseCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         started = datetime.now(UTC)
-        result = self._run(OperationKind.BACKUP, note=options["note"])
+        result = self._run(OperationKind.BACKUP, note=options["note"], accept_folder=options["accept_folder"])
         made = result["backup"]
         seconds = (datetime.now(UTC) - started).total_seconds()
         self._print(
@@ -128,7 +135,7 @@ class Command(BaseCommand):
         )
 
     def _list(self, _options: dict[str, Any]) -> None:
-        folder, required = conf.backup_folder(), conf.required_schema()
+        folder, required = backup_folder(), conf.required_schema()
         listing = read_folder(folder)
         data = {
             "backups": [backup_as_data(backup, required) for backup in listing.backups],
@@ -139,7 +146,7 @@ class Command(BaseCommand):
         self._print(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
-        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
+        data = backup_as_data(find_backup(backup_folder(), options["name"]))
         self._print(data, *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
@@ -185,7 +192,7 @@ class Command(BaseCommand):
         self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
 
     def _restore(self, options: dict[str, Any]) -> None:
-        backup = find_backup(conf.backup_folder(), options["name"])
+        backup = find_backup(backup_folder(), options["name"])
         if not options["yes"]:
             self._show_restore(backup)
             return
@@ -203,7 +210,7 @@ class Command(BaseCommand):
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         finish_restore(folder, conf.required_schema())  # one that broke off may be the one to undo
         backups = read_folder(folder).backups
         last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
@@ -239,7 +246,7 @@ class Command(BaseCommand):
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
         ended = reconcile()
         cleaned = recover(folder)
