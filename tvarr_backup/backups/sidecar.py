@@ -66,7 +66,7 @@ class Checked:
     """The last check of a backup, in sentences.
 
     `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
-    rows that refer to rows which are not there: the backup is a faithful copy of that.
+    rows that refer to rows which are not there, or a view: the backup is a faithful copy of that.
     """
 
     level: CheckLevel
@@ -83,7 +83,8 @@ class Sidecar:
     database in it. `seq` grows by one with each backup of a folder, whatever the clock says. `schema` names the state
     of the tables (the last migration). `table_counts` are live rows. `protected` holds until `protected_until`, and for
     good where that is `None`. `newest_row_at` is looked up for files from elsewhere only. `wal_missing` says that such a
-    file came without its -wal.
+    file came without its -wal. `accepted_code` names the views, triggers and virtual tables that a user accepted in a
+    file from elsewhere.
     """
 
     created_at: datetime
@@ -104,6 +105,7 @@ class Sidecar:
     imported: bool = False
     checked: Checked | None = None
     restored_from: str = ""
+    accepted_code: tuple[str, ...] = ()
     created_at_source: DateSource = DateSource.METADATA
     newest_row_at: datetime | None = None
     wal_missing: bool = False
@@ -167,6 +169,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         "created_at_source": sidecar.created_at_source,
         "newest_row_at": sidecar.newest_row_at and _encode_time(sidecar.newest_row_at),
         "wal_missing": sidecar.wal_missing,
+        "accepted_code": sidecar.accepted_code,
     }
     return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -235,6 +238,7 @@ class _Reader:
             created_at_source=self.date_source() if ours else DateSource.METADATA,
             newest_row_at=self.optional_time("newest_row_at") if ours else None,
             wal_missing=self.flag("wal_missing") if ours else False,
+            accepted_code=_sentences("accepted_code", self.value.get("accepted_code", [])) if ours else (),
         )
 
     def text(self, name: str) -> str:
