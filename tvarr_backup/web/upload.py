@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.models import Operation, Origin
@@ -42,7 +42,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
     folder = conf.backup_folder()
-    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE}
+    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE, "program": program.NAME}
     return render(request, "web/upload.html", context)
 
 
