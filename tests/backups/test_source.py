@@ -145,7 +145,7 @@ def test_a_wal_of_something_else_is_refused(database: Path, spoil: object, words
 
 def test_a_journal_that_is_no_file_is_refused(database: Path) -> None:
     database.with_name("tvarr.db-wal").symlink_to("elsewhere" * 9)
-    assert "cannot be read: Too many levels of symbolic links." in refused(database, UploadRefused)
+    assert "tvarr.db-wal cannot be read: Too many levels of symbolic links." in refused(database, UploadRefused)
 
 
 def test_what_sqlite_does_not_count_is_cut_off(database: Path, target: Path) -> None:

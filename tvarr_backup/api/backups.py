@@ -30,7 +30,7 @@ from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
+from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
@@ -67,6 +67,9 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "app_version": "0.1.0",
     "checked": {"level": "quick", "at": "2026-03-01T18:00:02Z", "problems": [], "warnings": []},
     "restored_from": "",
+    "created_at_source": "metadata",
+    "newest_row_at": None,
+    "wal_missing": False,
 }
 
 
@@ -76,7 +79,10 @@ class CheckedSerializer(serializers.Serializer[Any]):
     level = serializers.ChoiceField(choices=[level.value for level in CheckLevel])
     at = serializers.DateTimeField()
     problems = serializers.ListField(child=serializers.CharField(), help_text="With any, it cannot be relied on.")
-    warnings = serializers.ListField(child=serializers.CharField(), help_text="What was so in the live database.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The backup is usable. What was so in the live database, or what may be missing in a file from elsewhere.",
+    )
 
 
 class BackupSerializer(serializers.Serializer[Any]):
@@ -90,7 +96,7 @@ class BackupSerializer(serializers.Serializer[Any]):
     database_size = serializers.IntegerField()
     compressed_size = serializers.IntegerField(help_text="As `file_size`.")
     checksum = serializers.CharField(help_text="Of the archive; its ETag.")
-    created_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField(help_text="As `created_at_source` says, perhaps not when it was made.")
     table_counts = serializers.DictField(child=serializers.IntegerField(), help_text="Live rows by table.")
     protected = serializers.BooleanField(help_text="Neither clean-ups nor a deletion touch it.")
     imported = serializers.BooleanField(help_text="Taken in from elsewhere.")
@@ -106,6 +112,17 @@ class BackupSerializer(serializers.Serializer[Any]):
     app_version = serializers.CharField(allow_blank=True)
     checked = CheckedSerializer(allow_null=True)
     restored_from = serializers.CharField(allow_blank=True, help_text="Of a copy made before a restore: that backup.")
+    created_at_source = serializers.ChoiceField(
+        choices=[source.value for source in DateSource],
+        help_text="Where `created_at` comes from: the backup's `metadata` or the `name` of the file say when it was made. With "
+        "`newest_row` and `arrival` that is unknown, and it is the time of the newest row, or of the upload.",
+    )
+    newest_row_at = serializers.DateTimeField(
+        allow_null=True, help_text="The newest change in a file from elsewhere, where its rows tell."
+    )
+    wal_missing = serializers.BooleanField(
+        help_text="A copy of a database in WAL mode that came without its -wal: the newest changes may be missing."
+    )
 
 
 class BrokenSerializer(serializers.Serializer[Any]):
@@ -160,6 +177,9 @@ class UploadFormSerializer(UploadFieldsSerializer):
 
     file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
     meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
+    wal = serializers.FileField(
+        required=False, help_text="The `-wal` file next to a plain copy of a database; its changes are applied."
+    )
 
 
 class NothingSerializer(StrictSerializer):

@@ -45,10 +45,14 @@ def find_user(paths: Iterable[Path]) -> Program | None:
 def find_locker(file: IO[bytes]) -> Program | None:
     """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
 
-    Call it for files that this process has not locked itself: closing them would drop those locks.
+    `None` where there is none, or where the file system knows no locks. Call it for files that this process has not locked
+    itself: closing them would drop those locks.
     """
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    try:
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
     return None if kind == fcntl.F_UNLCK else _program(max(0, pid))
 
 

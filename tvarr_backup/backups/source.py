@@ -93,7 +93,7 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
             }
             user = user or find_locker(file)
         except OSError as problem:
-            raise UploadRefused(f"{path} cannot be read: {problem.strerror}.") from problem
+            raise UploadRefused(f"{problem.filename or path} cannot be read: {problem.strerror}.") from problem
         source = Source(path, name, file, journals, start, marks)
         if user is not None and source.is_database:
             raise _in_use(path, user)

@@ -282,6 +282,8 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
+    for warning in backup.sidecar.lasting_warnings:
+        tracker.attention(warning)
     tracker.result({"backup": backup_as_data(backup, required)})
 
 

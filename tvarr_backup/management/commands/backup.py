@@ -21,13 +21,13 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
@@ -139,8 +139,10 @@ class Command(BaseCommand):
         self._print(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
-        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
-        self._print(data, *_members(data))
+        backup = find_backup(conf.backup_folder(), options["name"])
+        data = backup_as_data(backup)
+        unknown = unknown_date(backup.sidecar)
+        self._print(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
@@ -176,7 +178,12 @@ class Command(BaseCommand):
             note=options["note"],
             accept_broken_references=options["accept_broken_references"],
         )["backup"]
-        self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
+        unknown = unknown_date(find_backup(conf.backup_folder(), made["filename"]).sidecar)
+        self._print(
+            made,
+            f"Took in {options['file']} as {made['filename']}, checked and protected",
+            *([f"warning: {unknown}"] if unknown else []),
+        )
 
     def _prune(self, options: dict[str, Any]) -> None:
         names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
@@ -215,19 +222,18 @@ class Command(BaseCommand):
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        described = backup_as_data(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
-            "created_at": backup_as_data(backup)["created_at"],
+            **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
         }
-        age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
-            f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
-            "made first.",
+            f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
             *(
                 [
                     "A running tvarr sees the new data at once, but may hold old rules in memory until it is started again."
@@ -293,12 +299,21 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     note = sidecar.note
     return (
         backup.filename,
-        _time(sidecar.created_at),
+        unknown_date(sidecar) or _time(sidecar.created_at),
         sidecar.kind.value,
         _size(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
+
+
+def _lost(sidecar: Sidecar) -> str:
+    """What a restore removes, counted from the latest change that the backup is known to have."""
+    known, unknown = sidecar.known_at, unknown_date(sidecar)
+    if known is None:
+        return f"Everything that is not in the backup ({unknown})"
+    age = humanize.naturaldelta(datetime.now(UTC) - known)
+    return f"Everything changed since {_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
