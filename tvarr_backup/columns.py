@@ -28,12 +28,14 @@ _ON_SERVER = (
 )
 
 
-def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> None:
-    """Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
+def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> tuple[str, ...]:
+    """Return the columns of the table that this program does not know, as `table.column`.
+
+    Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
 
     Other tables are asked only for what names a row there, or, with `with_related`, for all of the rows that this one
     refers to by a foreign key. Raises `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
-    needs a value in a column that this program does not know. Reads the schema alone, with one query.
+    needs a value in a column that this program does not know. One query, of the schema alone.
     """
     needed = _needed(model, with_related=with_related)
     live = _live_columns(needed)
@@ -50,14 +52,7 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
             f"tvarr-backup {__version__} does not know. Nothing was changed. Add them in tvarr, or install a version of "
             "tvarr-backup that knows this column."
         )
-
-
-def unknown_columns(model: _Model) -> tuple[str, ...]:
-    """Return the columns of a table that this program does not know, as `table.column`."""
-    table = model._meta.db_table
-    known = {field.column for field in model._meta.concrete_fields}
-    live = _live_columns([table]).get(table, {})
-    return tuple(f"{table}.{name}" for name in sorted(live) if name not in known)
+    return tuple(f"{table}.{name}" for name in sorted(live[table]) if name not in known)
 
 
 def _needed(model: _Model, *, with_related: bool) -> dict[str, tuple[str, ...]]:

@@ -199,7 +199,7 @@ def required_schema() -> RequiredSchema:
     newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
     return replace(
         required,
-        tvarr_newest=max(required.tvarr_newest, *newest),
+        tvarr_newest=max([required.tvarr_newest, *newest]),
         last_seen=here[-1] if here else "",
         was_ours=any(schema.startswith("tvarr-backup ") for schema in here),
     )

@@ -16,7 +16,7 @@ from django.db.models import Count, DateTimeField, F, Func, QuerySet, Subquery, 
 from django.utils import timezone
 
 from tvarr_backup import __version__
-from tvarr_backup.columns import require_columns, unknown_columns
+from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, SystemRowSelected
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
@@ -66,7 +66,7 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     missing). With `what_is_there`, ids of no live user-created row are left out in silence, as tvarr does, even if that
     leaves nothing. Rows with texts that are not UTF-8 are left out with a warning, or refused where they are chosen by id.
     """
-    require_columns(kind.model)
+    unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
         rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
@@ -76,13 +76,13 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     rows = rows.exclude(pk__in=undecodable) if undecodable else rows
     require_readable(kind, rows)
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
-    return Export(_stream(kind, rows, References(kind), timezone.now()), _what_is_left_out(kind, undecodable))
+    return Export(_stream(kind, rows, References(kind), timezone.now()), _what_is_left_out(unknown, undecodable))
 
 
-def _what_is_left_out(kind: Kind, undecodable: Mapping[str, str]) -> tuple[str, ...]:
+def _what_is_left_out(unknown: Collection[str], undecodable: Mapping[str, str]) -> tuple[str, ...]:
     columns = [
         f"Exports leave out the column {column}, because tvarr-backup {__version__} does not know it."
-        for column in unknown_columns(kind.model)
+        for column in unknown
     ]
     return (*columns, *(sentence_of_undecodable(row_id, name) for row_id, name in undecodable.items()))
 
@@ -114,11 +114,11 @@ class Exportable:
 
 def count_exportable(kind: Kind) -> Exportable:
     """What there is to export; neither the queries nor what they bring grow with the number of rows."""
-    require_columns(kind.model)
+    unknown = require_columns(kind.model)
     rows, reference = kind.model.objects.filter(is_system=False), kind.reference
     built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
     undecodable = undecodable_rows(kind, rows)
-    warnings = _what_is_left_out(kind, undecodable)
+    warnings = _what_is_left_out(unknown, undecodable)
     if reference is None:
         return Exportable(kind, rows.count() - len(undecodable), {}, built_in, warnings)
     rows = rows.exclude(pk__in=undecodable) if undecodable else rows

@@ -28,6 +28,7 @@ from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
 from tvarr_backup.operations.run import change_backup, next_to_go, run_here
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
 
@@ -63,6 +64,11 @@ class Command(BaseCommand):
         adopt.add_argument(
             "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
         )
+        adopt.add_argument(
+            "--accept-code",
+            action="store_true",
+            help="also with views, triggers and virtual tables; trust the file first",
+        )
         action("prune", "remove what the retention settings let go").add_argument(
             "--dry-run", action="store_true", help="only say what would go"
         )
@@ -76,6 +82,9 @@ class Command(BaseCommand):
             )
             if name == "restore":
                 restore.add_argument("name")
+                restore.add_argument(
+                    "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
+                )
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -174,8 +183,13 @@ class Command(BaseCommand):
             source=str(Path(options["file"]).absolute()),
             note=options["note"],
             accept_broken_references=options["accept_broken_references"],
+            accept_code=options["accept_code"],
         )["backup"]
-        self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
+        self._print(
+            made,
+            f"Took in {options['file']} as {made['filename']}, checked and protected",
+            *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
+        )
 
     def _prune(self, options: dict[str, Any]) -> None:
         names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
@@ -188,7 +202,8 @@ class Command(BaseCommand):
         if not options["yes"]:
             self._show_restore(backup)
             return
-        result = self._run(OperationKind.RESTORE, filename=backup.filename)
+        accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]
         self._print(
             result,
@@ -214,17 +229,21 @@ class Command(BaseCommand):
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
             "created_at": backup_as_data(backup)["created_at"],
+            "facts": list(verdict.facts),
+            "needs_accept_newer": verdict.needs_confirmation,
         }
         age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
+            *verdict.facts,
             f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
             "made first.",
             *(
@@ -234,7 +253,7 @@ class Command(BaseCommand):
                 if conf.tvarr_state() is State.ATTACHED
                 else []
             ),
-            "Nothing was changed. Add --yes to do it.",
+            f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
