@@ -60,6 +60,8 @@ def test_it_says_what_one_gets_what_happens_and_what_is_lost(client: Client, fol
     moment = f"{nine_days_ago.day} {nine_days_ago:%b %Y, %H:%M}"
     assert "Note the good one" in text
     assert "filters 8 5 -3 rows" in text
+    assert "same number of rows" in text
+    assert "tables with the same number of rows may have different contents" in text
     assert "What is there now becomes a backup of its own, protected" in text
     assert f"Everything changed after {moment}: 9 days. It goes from tvarr's database, and is kept" in text
     assert f"Replace with the backup of {moment}" in text
