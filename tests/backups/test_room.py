@@ -20,8 +20,10 @@ from tvarr_backup.errors import NoRoom
 AT_MOST = 1.3
 COMPRESSIBLE = (
     "CREATE TABLE ballast (data)",
-    ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
-    "INSERT INTO ballast SELECT printf('Channel %d of the harbour %s', i, hex(randomblob(12))) || printf('%.200c', 'x') FROM n"),
+    (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
+        "INSERT INTO ballast SELECT printf('Channel %d of the harbour %s', i, hex(randomblob(12))) || printf('%.200c', 'x') FROM n"
+    ),
 )
 
 

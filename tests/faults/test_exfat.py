@@ -67,8 +67,8 @@ class Exfat:
 
     def run(self, operation: str, number: int = 0) -> Answer:
         """Run an operation, killed at this call."""
-        fault = {"call": "any", "number": number, "fault": "kill"} if number else {}
-        return self._driver.ask(Request(operation, str(self.root), watch=str(self.root / STORE), **fault))
+        fault = "kill" if number else ""
+        return self._driver.ask(Request(operation, str(self.root), str(self.root / STORE), "any", number, fault))
 
     def wrong(self, operation: str) -> list[str]:
         """What is not as it must be once recovery has run."""

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
+from tvarr_backup import program
 from tvarr_backup.backups.catalogue import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
@@ -42,7 +43,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
     folder = backup_folder()
-    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE}
+    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE, "program": program.NAME}
     return render(request, "web/upload.html", context)
 
 
@@ -55,6 +56,7 @@ def _receive(request: HttpRequest, body: Body) -> HttpResponse:
                 received,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
+                accept_code=received.fields.get("accept_code") == "true",
                 requested_by=request.user,
                 origin=Origin.WEB,
                 on_begin=begun.append,
