@@ -31,12 +31,14 @@ from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
+from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
@@ -70,6 +72,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "created_at_source": "metadata",
     "newest_row_at": None,
     "wal_missing": False,
+    "accepted_code": [],
 }
 
 
@@ -123,6 +126,10 @@ class BackupSerializer(serializers.Serializer[Any]):
     wal_missing = serializers.BooleanField(
         help_text="A copy of a database in WAL mode that came without its -wal: the newest changes may be missing."
     )
+    accepted_code = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Views, triggers and virtual tables that a user accepted in a file from elsewhere.",
+    )
 
 
 class BrokenSerializer(serializers.Serializer[Any]):
@@ -170,6 +177,12 @@ class UploadFieldsSerializer(StrictSerializer):
         default="false",
         help_text="Take it in also with rows that refer to rows which are not there.",
     )
+    accept_code = Word(
+        choices=["true", "false"],
+        required=False,
+        default="false",
+        help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore.",
+    )
 
 
 class UploadFormSerializer(UploadFieldsSerializer):
@@ -182,6 +195,14 @@ class UploadFormSerializer(UploadFieldsSerializer):
     )
 
 
+class RestoreSerializer(StrictSerializer):
+    """What a restore may need to be confirmed."""
+
+    accept_newer = Flag(
+        required=False, default=False, help_text="Restore also a schema that is newer than every one known here."
+    )
+
+
 class NothingSerializer(StrictSerializer):
     """No member is known."""
 
@@ -191,6 +212,10 @@ class RestoreStartedSerializer(StartedSerializer):
 
     restart_required = serializers.BooleanField(
         help_text="Whether a running tvarr keeps old rules until its next start."
+    )
+    facts = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What to know where the backup has another schema than tvarr's database now; often empty.",
     )
 
 
@@ -555,13 +580,13 @@ class BackupRestore(_BackupView):
             _LOCATION,
             OpenApiParameter("confirm", str, required=True, enum=["true"], description="The word that it is meant."),
         ],
-        request=NothingSerializer,
+        request=RestoreSerializer,
         responses={202: RestoreStartedSerializer, **_busy(400, 404, 413, 415)},
         examples=[
             _NOTHING,
             OpenApiExample(
                 "It is under way",
-                STARTED_EXAMPLE | {"restart_required": False},
+                STARTED_EXAMPLE | {"restart_required": False, "facts": []},
                 response_only=True,
                 status_codes=["202"],
             ),
@@ -570,17 +595,20 @@ class BackupRestore(_BackupView):
     def post(self, request: Request, filename: str) -> Response:
         name = _name(filename)
         _require_confirmation(request)
-        _checked(NothingSerializer, request)
+        accept_newer = _checked(RestoreSerializer, request)["accept_newer"]
         backup = find_backup(conf.backup_folder(), name.filename)
         look_at_live(conf.live_database(), conf.required_schema())
+        verdict = verdict_on(backup)
+        require_accepted(backup.filename, verdict, accept_newer=accept_newer)
         operation = submit(
             OperationKind.RESTORE,
             requested_by=request.user,
             origin=Origin.API,
-            arguments={"filename": backup.filename},
+            arguments={"filename": backup.filename} | ({"accept_newer": True} if accept_newer else {}),
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
         answer.data["restart_required"] = _is_attached()
+        answer.data["facts"] = list(verdict.facts)
         return answer
 
 
@@ -615,6 +643,7 @@ def _take_in(request: Request, folder: Path) -> Operation:
                 upload,
                 note=checked.validated_data["note"],
                 accept_broken_references=checked.validated_data["accept_broken_references"] == "true",
+                accept_code=checked.validated_data["accept_code"] == "true",
                 requested_by=request.user,
                 origin=Origin.API,
             )

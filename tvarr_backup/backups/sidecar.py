@@ -35,6 +35,10 @@ class BackupKind(StrEnum):
     """Made by tvarr itself; its sidecar lacks our members."""
 
 
+MADE_HERE = (BackupKind.MANUAL, BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
+"""The kinds of backups of the live database; one of another server is `imported` as well."""
+
+
 class CheckLevel(StrEnum):
     """How thoroughly a backup was checked."""
 

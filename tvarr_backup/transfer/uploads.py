@@ -104,6 +104,7 @@ def take_in(
     *,
     note: str,
     accept_broken_references: bool,
+    accept_code: bool,
     requested_by: Any,
     origin: Origin,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
@@ -120,6 +121,7 @@ def take_in(
         "sidecar": str(upload.meta.path) if upload.meta else "",
         "note": checked_note(note),
         "accept_broken_references": accept_broken_references,
+        "accept_code": accept_code,
     }
     while True:
         try:

@@ -21,6 +21,7 @@ from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import BackupNotFound, BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.tvarr_database import newest_tvarr_migration
 from tvarr_backup.web.frame import Content, frame_first
@@ -41,22 +42,27 @@ def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     folder, required, live = conf.backup_folder(), conf.required_schema(), conf.live_database()
     found = find_backup(folder, filename)
     blocked = ""
+    accept_newer = request.method == "GET" or request.POST.get("accept_newer") == "true"  # a page asks, a form answers
     try:
-        look_before_restore(live, folder, filename, required)
+        look_before_restore(live, folder, filename, required, accept_newer=accept_newer)
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
         blocked = str(problem)
     here = reverse("restore", args=[found.filename])
     if request.method == "POST" and not blocked:
-        return ask(request, OperationKind.RESTORE, here, filename=found.filename)
+        accepted = {"accept_newer": True} if accept_newer else {}
+        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **accepted)
     if request.method == "POST":
         return render(request, *_page(found, required, blocked), status=HTTPStatus.CONFLICT)
     return frame_first(request, _PAGE, lambda: _page(found, required, blocked), {"sidecar": found.sidecar})
 
 
 def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
+    verdict = verdict_on(found)
     return _PAGE, {
+        "facts": verdict.facts,
+        "needs_accept_newer": verdict.needs_confirmation,
         "row": Row(found, state_of(found.sidecar, required)),
         "sidecar": found.sidecar,
         "button": f"Replace with the backup of {short_made(found.sidecar)}",

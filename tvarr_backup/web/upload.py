@@ -55,6 +55,7 @@ def _receive(request: HttpRequest, body: Body) -> HttpResponse:
                 received,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
+                accept_code=received.fields.get("accept_code") == "true",
                 requested_by=request.user,
                 origin=Origin.WEB,
                 on_begin=begun.append,

@@ -29,6 +29,7 @@ from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
 
@@ -64,6 +65,11 @@ class Command(BaseCommand):
         adopt.add_argument(
             "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
         )
+        adopt.add_argument(
+            "--accept-code",
+            action="store_true",
+            help="also with views, triggers and virtual tables; trust the file first",
+        )
         action("prune", "remove what the retention settings let go").add_argument(
             "--dry-run", action="store_true", help="only say what would go"
         )
@@ -77,6 +83,9 @@ class Command(BaseCommand):
             )
             if name == "restore":
                 restore.add_argument("name")
+                restore.add_argument(
+                    "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
+                )
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -177,12 +186,14 @@ class Command(BaseCommand):
             source=str(Path(options["file"]).absolute()),
             note=options["note"],
             accept_broken_references=options["accept_broken_references"],
+            accept_code=options["accept_code"],
         )["backup"]
         unknown = unknown_date(find_backup(conf.backup_folder(), made["filename"]).sidecar)
         self._print(
             made,
             f"Took in {options['file']} as {made['filename']}, checked and protected",
             *([f"warning: {unknown}"] if unknown else []),
+            *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
         )
 
     def _prune(self, options: dict[str, Any]) -> None:
@@ -196,7 +207,8 @@ class Command(BaseCommand):
         if not options["yes"]:
             self._show_restore(backup)
             return
-        result = self._run(OperationKind.RESTORE, filename=backup.filename)
+        accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]
         self._print(
             result,
@@ -223,16 +235,20 @@ class Command(BaseCommand):
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
         described = backup_as_data(backup)
+        verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
             **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
+            "facts": list(verdict.facts),
+            "needs_accept_newer": verdict.needs_confirmation,
         }
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
+            *verdict.facts,
             f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
             *(
                 [
@@ -241,7 +257,7 @@ class Command(BaseCommand):
                 if conf.tvarr_state() is State.ATTACHED
                 else []
             ),
-            "Nothing was changed. Add --yes to do it.",
+            f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
