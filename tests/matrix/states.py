@@ -226,7 +226,7 @@ def _column_less(world: World) -> Iterator[None]:
 
 @state("newer tvarr: a column of filters less", TVARR)
 def _kinds_column_less(world: World) -> Iterator[None]:
-    change(world.live, _NEWER, "ALTER TABLE filters DROP COLUMN source_type")
+    change(world.live, _NEWER, "ALTER TABLE filters DROP COLUMN action")
     _own_backup(world)
     yield
 
@@ -287,6 +287,7 @@ def _read_only_mount(world: World) -> Iterator[None]:
 
 @state("wrong owner", TVARR)
 def _wrong_owner(world: World) -> Iterator[None]:
+    world.live.chmod(0o600)
     _give_away(world.live)
     with heeding_modes():
         yield
