@@ -19,14 +19,13 @@ from typing import Any
 import psycopg
 
 from tests.matrix.apart import ignoring_modes
+from tests.matrix.entrances import Done, command
 from tests.matrix.outcomes import Code, Outcome
 from tests.matrix.starting import start_up_without_waiting
 from tests.matrix.world import (
     KINDS,
     Contents,
-    Done,
     World,
-    command,
     contents,
     packed_contents,
     reading,

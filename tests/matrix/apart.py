@@ -188,6 +188,11 @@ def ignoring_modes() -> Iterator[None]:
         yield
 
 
+def heeds_modes() -> bool:
+    """Whether this process is held to file modes."""
+    return not _effective() & _IGNORE_MODES
+
+
 @contextlib.contextmanager
 def _capabilities(wanted: int) -> Iterator[None]:
     before = _effective()

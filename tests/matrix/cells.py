@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from django.core.management import call_command
 from django.db import connections
 
 from tests.matrix.actions import ACTIONS
+from tests.matrix.entrances import Entrance, entrance
 from tests.matrix.outcomes import Outcome
 from tests.matrix.states import APP_ON_FULL_DISK, STATES
 from tests.matrix.world import World
@@ -15,8 +18,10 @@ from tvarr_backup.operations import observe
 _WARM = ("status", "home page", "readyz", "list", "download", "export", "edit", "prepare", "up")
 
 
-def run_cell(world: World, state: str, action: str) -> Outcome:
+def run_cell(world: World, state: str, action: str, way: Entrance = Entrance.FUNCTION) -> Outcome:
     """Take an action in a state, and say what has come of it."""
+    entrance.set(way)
+    os.environ["TESTS_SESSION"] = world.session
     live.LOCK_SECONDS = world.patience
     observe.PATIENCE_SECONDS = world.patience
     if state == APP_ON_FULL_DISK:

@@ -14,6 +14,7 @@ import pytest
 from tests.matrix.actions import ACTIONS
 from tests.matrix.apart import CannotRun, Forks
 from tests.matrix.cells import run_cell, warm_up
+from tests.matrix.entrances import Entrance
 from tests.matrix.outcomes import Code, Expected, Outcome, read_table
 from tests.matrix.states import POSTGRESQL, STATES
 from tests.matrix.world import World, build_base
@@ -23,7 +24,7 @@ from tests.tvarr_own import build_tvarr_on_server
 _PLUGIN = "tests.faults.figures"
 _CELLS, _UNEXPECTED = "The matrix: outcomes of cells", "The matrix: unexpected cells"
 _CANNOT_RUN = "The matrix: states that this machine cannot bring about"
-Cell = Callable[[str, str], None]
+Cell = Callable[..., None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,13 +79,15 @@ def cell(
 ) -> Cell:
     """Compares what comes of an action in a state with the table."""
 
-    def check(state: str, action: str) -> None:
+    def check(state: str, action: str, way: Entrance = Entrance.FUNCTION, **world_changes: Any) -> None:
         wanted = expected[state, action]
-        world = base.copy_to(tmp_path / "world")
+        if way is Entrance.PROCESS:
+            wanted = replace(wanted, errors=frozenset())
+        world = replace(base.copy_to(tmp_path / "world"), **world_changes)
         if state == POSTGRESQL:
             world = replace(world, server=request.getfixturevalue("new_server_database")())
         try:
-            outcome = forks.run(tmp_path, world, state, action)
+            outcome = forks.run(tmp_path, world, state, action, way, seconds=600 if world_changes else 60)
         except CannotRun as problem:
             figures.count(_CANNOT_RUN, state, reason=str(problem))
             pytest.skip(f"{state}: {problem}")
@@ -93,10 +96,20 @@ def cell(
         except TimeoutError as problem:
             outcome = Outcome(Code.TIMEOUT, detail=str(problem))
         is_met = wanted.is_met(outcome)
-        figures.count(_CELLS, wanted.words, cells=1, unexpected=int(not is_met))
+        figures.count(
+            _CELLS if way is Entrance.FUNCTION else f"{_CELLS} ({way})",
+            wanted.words,
+            cells=1,
+            unexpected=int(not is_met),
+        )
         if not is_met:
             got = " ".join(str(outcome).replace(f"{tmp_path}/", "").split())
-            figures.count(_UNEXPECTED, f"{state}, {action}", expected=wanted.words, got=got[:400])
+            figures.count(
+                _UNEXPECTED,
+                f"{state}, {action}{'' if way is Entrance.FUNCTION else f' {way}'}",
+                expected=wanted.words,
+                got=got[:400],
+            )
         assert is_met, f"{state}, {action}: expected “{wanted.words}”, got {outcome}"
 
     return check

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from tests.matrix.world import Done, command
+from tests.matrix.entrances import Done, command
 from tvarr_backup.management.commands import up
 
 

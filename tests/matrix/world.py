@@ -13,22 +13,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
 from django.db import connections
 from django.db.utils import load_backend
 from django.test import Client
 
 import config.settings as real_settings
 from tests.matrix.apart import apart
+from tests.matrix.entrances import Done, command
 from tests.tvarr_own import FILTER_ID, MAPPING_ID, PROFILE_ID, RULE_ID, build_tvarr_database
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar, encode_sidecar
-from tvarr_backup.errors import TvarrBackupError
 
 KINDS = {
     "filters": FILTER_ID,
@@ -162,35 +160,6 @@ class World:
         sidecar_of(archive).write_bytes(encode_sidecar(sidecar))
         self.known[archive.name] = contents(database)
         return archive.name
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended: what it printed, and what it failed with, if it did."""
-
-    stdout: str
-    stderr: str
-    exit: int = 0
-    error: TvarrBackupError | None = None
-    problem: str = ""
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.stdout)
-
-
-def command(*arguments: str) -> Done:
-    """Run a command in this process."""
-    out, err = StringIO(), StringIO()
-    try:
-        call_command(*arguments, stdout=out, stderr=err)
-    except CommandError as problem:
-        cause = problem.__cause__
-        error = cause if isinstance(cause, TvarrBackupError) else None
-        return Done(out.getvalue(), err.getvalue(), problem.returncode, error, str(problem))
-    except SystemExit as problem:
-        return Done(out.getvalue(), err.getvalue(), int(problem.code or 0))
-    return Done(out.getvalue(), err.getvalue())
 
 
 def contents(database: Path) -> Contents:
