@@ -19,9 +19,9 @@ from typing import Any
 import psycopg
 
 from tests.matrix.apart import ignoring_modes
-from tests.matrix.entrances import Done, command
+from tests.matrix.entrances import Done, Entrance, command, entrance
 from tests.matrix.outcomes import Code, Outcome
-from tests.matrix.starting import start_up_without_waiting
+from tests.matrix.starting import running_up, start_up_without_waiting, status_of
 from tests.matrix.world import (
     KINDS,
     Contents,
@@ -418,16 +418,19 @@ def _prepare(world: World) -> Outcome:
 @action("up")
 def _up(world: World) -> Outcome:
     before = look(world)
-    done, programs = start_up_without_waiting()
-    if done.problem:
-        return refused(done)
-    if not any("gunicorn" in word for words in programs for word in words):
-        return wrong(f"no web server among {programs}")
-    answer = world.client().get("/")
-    if answer.status_code == 503:
+    if entrance.get() is Entrance.PROCESS:
+        with running_up() as port:
+            status = status_of(port, "/")
+    else:
+        done, programs = start_up_without_waiting()
+        if done.problem:
+            return refused(done)
+        if not any("gunicorn" in word for words in programs for word in words):
+            return wrong(f"no web server among {programs}")
+        status = world.client().get("/").status_code
+    if status == 503:
         return unchanged(world, before) or Outcome(Code.EMERGENCY)
-    is_served = answer.status_code in (200, 302)
-    return unchanged(world, before) or (Outcome(Code.WORKS) if is_served else wrong(f"page {answer.status_code}"))
+    return unchanged(world, before) or (Outcome(Code.WORKS) if status in {200, 302} else wrong(f"page {status}"))
 
 
 # --- Configuration ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,10 +93,11 @@ def cell(
             figures.count(_CANNOT_RUN, state, reason=str(problem))
             pytest.skip(f"{state}: {problem}")
         except AssertionError as problem:
-            outcome = Outcome(Code.UNEXPLAINED, detail=f"...{str(problem)[-600:]}")
+            outcome = Outcome(Code.UNEXPLAINED, detail=str(problem).strip().splitlines()[-1])
         except TimeoutError as problem:
             outcome = Outcome(Code.TIMEOUT, detail=str(problem))
         is_met = wanted.is_met(outcome)
+        shutil.rmtree(world.root)
         figures.count(
             _CELLS if way is Entrance.FUNCTION else f"{_CELLS} ({way})",
             wanted.words,

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from django.db import connections
+
 from tests.matrix.apart import CannotRun, fill, heeding_modes, make_read_only, own_mounts, small_disk
+from tests.matrix.entrances import command
 from tests.matrix.world import World, change, sidecar_of
 from tests.tvarr_own import WRITTEN
 
@@ -420,6 +423,10 @@ def _folder_missing(world: World) -> Iterator[None]:
 @state("disk not mounted", FOLDER)
 def _folder_not_mounted(world: World) -> Iterator[None]:
     """As it is after a backup was made on a disk, and the disk was unmounted: the empty folder below is there."""
+    if world.is_on_real_disks:
+        _unmount_after_backup(world)
+        yield
+        return
     shutil.rmtree(world.folder)
     with closing(sqlite3.connect(world.app)) as connection, connection:
         found = connection.execute("SELECT id, arguments FROM operations_operation WHERE kind = 'backup'").fetchall()
@@ -427,6 +434,20 @@ def _folder_not_mounted(world: World) -> Iterator[None]:
             remembered = json.dumps(json.loads(arguments) | {"disk": str(world.folder.parent)})
             connection.execute("UPDATE operations_operation SET arguments = ? WHERE id = ?", (remembered, pk))
     yield
+
+
+def _unmount_after_backup(world: World) -> None:
+    own_mounts()
+    disk = world.folder.parent
+    disk.rename(disk.with_name("aside"))
+    disk.mkdir()
+    small_disk(disk, 128 * 2**20)
+    shutil.copytree(disk.with_name("aside"), disk, dirs_exist_ok=True)
+    world.enter()
+    done = command("backup", "create", "--json")
+    assert not done.problem, done.problem
+    connections.close_all()
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 @state("folder of another user", FOLDER)
@@ -440,6 +461,10 @@ def _folder_wrong_owner(world: World) -> Iterator[None]:
 @state("no hard links", FOLDER)
 def _no_hard_links(world: World) -> Iterator[None]:
     """As exFAT answers; the long tests mount one."""
+    if world.is_on_real_disks:
+        with _on_exfat(world):
+            yield
+        return
 
     def link(source: Any, *_others: Any, **_options: Any) -> None:
         if str(world.folder) in str(source):
@@ -447,6 +472,40 @@ def _no_hard_links(world: World) -> Iterator[None]:
 
     with patch("os.link", link):
         yield
+
+
+@contextmanager
+def _on_exfat(world: World) -> Iterator[None]:
+    """Move the backup folder to an exFAT disk in a file."""
+    own_mounts()
+    image, disk = world.root / "exfat.img", world.folder.parent
+    disk.rename(disk.with_name("aside"))
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(128 * 2**20)
+    _run_or_give_up("mkfs.exfat", str(image))
+    device = _run_or_give_up("losetup", "--find", "--show", str(image)).strip()
+    try:
+        try:
+            _run_or_give_up("mount", "-t", "exfat", device, str(disk))
+        except CannotRun:  # the kernel may not know it, where FUSE does
+            _run_or_give_up("mount.exfat-fuse", device, str(disk))
+        shutil.copytree(disk.with_name("aside"), disk, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        yield
+        connections.close_all()
+        subprocess.run(["umount", str(disk)], check=False)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=False)
+
+
+def _run_or_give_up(*words: str) -> str:
+    try:
+        ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError as problem:
+        raise CannotRun(f"{words[0]} is not installed") from problem
+    if ended.returncode:
+        raise CannotRun(f"{words[0]}: {' '.join(ended.stderr.split())}")
+    return ended.stdout
 
 
 @state("odd names", FOLDER)

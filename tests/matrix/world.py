@@ -66,6 +66,8 @@ class World:
     """Seconds for which a locked database is waited for."""
     wal_bytes: int = 8 * 2**20
     """Of a large write-ahead log."""
+    is_on_real_disks: bool = False
+    """Whether disks are made and mounted where a state has another way to bring the same about."""
     backups: int = 300
     """How many "thousands of backups" are; each look at them takes its time."""
 
