@@ -32,12 +32,14 @@ from tests.matrix.world import (
     sidecar_of,
     sidecars,
 )
+from tvarr_backup import program
 
 Act = Callable[[World], Outcome]
 ACTIONS: dict[str, Act] = {}
 _NOT_THE_STATE = {"worker"}
 """Checks of health that say nothing of a state."""
 _NEVER = (Code.UNEXPLAINED, Code.HIDDEN)
+_COMMAND = re.compile(rf"`{re.escape(program.NAME)} (backup (?:restore|adopt|undo-restore) [^`]*)`")
 _OPTION = re.compile(r"--(?:offline|accept-[a-z-]+)")
 
 
@@ -344,14 +346,16 @@ def _difference(one: Contents, other: Contents) -> str:
 
 
 def _with_what_it_asks_for(*words: str) -> tuple[Done, tuple[str, ...]]:
-    """A command, again with the options that its refusals name for a user who has understood them."""
-    options: tuple[str, ...] = ()
+    """A command, again as its refusals say for a user who has understood them: with an option, or another command."""
+    taken: tuple[str, ...] = ()
     while True:
-        done = command(*words, *options)
-        asked = [option for option in _OPTION.findall(done.problem) if option not in options]
+        done = command(*words)
+        asked = [option for option in _OPTION.findall(done.problem) if option not in taken]
         if not asked or not done.error:
-            return done, options
-        options += (asked[0],)
+            return done, taken
+        taken += (asked[0],)
+        named = [text.split() for text in _COMMAND.findall(done.problem) if asked[0] in text and " FILE" not in text]
+        words = (*named[0], "--json") if named else (*words, asked[0])
 
 
 @action("upload/adopt")
