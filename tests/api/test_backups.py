@@ -21,6 +21,7 @@ from tests.installation import Installation
 from tests.operations.elsewhere import running
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
+from tests.web.backup_parts import described
 from tvarr_backup import conf
 from tvarr_backup.api.backups import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
@@ -509,6 +510,17 @@ def test_a_restore_is_asked_for(folder: Path) -> None:
     assert (response.status_code, response["Location"]) == (202, f"{OPERATIONS}/{operation.pk}")
     assert (operation.kind, operation.arguments) == ("restore", {"filename": made.filename})
     assert (response.json()["status"], response.json()["restart_required"]) == ("started", False)
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_newer_schema_needs_a_word_and_facts_are_told(folder: Path) -> None:
+    made = make(folder)
+    described(folder, made, schema="tvarr 999")
+    client, address = client_of("restore_backup"), f"{BACKUPS}/{made.filename}/restore?confirm=true"
+    assert "accept_newer in a request" in problem(client.post(address), 400, "confirmation_required")
+    body = client.post(address, {"accept_newer": True}, format="json").json()
+    assert body["facts"][0] == "This backup was made by tvarr 999; tvarr 029 is running."
+    assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
 
 
 @pytest.mark.usefixtures("attached")

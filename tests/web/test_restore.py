@@ -136,6 +136,21 @@ def test_what_cannot_be_restored_says_why(
     assert reason in refused(client, made)
 
 
+def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
+    described(folder, made, schema="tvarr 999")
+    page = client.get(page_of(made))
+    assert "This backup was made by tvarr 999; tvarr 029 is running." in text_of(page)
+    assert b'name="accept_newer"' in page.getvalue()
+    assert "confirm that a newer schema is accepted" in text_of(client.post(page_of(made)))
+    assert not Operation.objects.exists()
+    client.post(page_of(made), {"accept_newer": "true"})
+    assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
+
+
+def test_the_same_schema_needs_none(client: Client, made: Backup) -> None:
+    assert b'name="accept_newer"' not in client.get(page_of(made)).getvalue()
+
+
 def test_where_no_copy_of_before_can_be_made_it_is_blocked(
     client: Client, made: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
