@@ -399,7 +399,7 @@ def test_a_backup_that_an_older_version_made_comes_back_with_its_rules(prepared:
         ),
     ],
 )
-def test_one_that_a_newer_version_made_is_refused(
+def test_one_that_a_newer_version_made_needs_a_word(
     request: pytest.FixtureRequest, tmp_path: Path, fixture: str, statement: str, newer: dict[str, Any], made_by: str
 ) -> None:
     installation: Installation = request.getfixturevalue(fixture)
@@ -410,8 +410,9 @@ def test_one_that_a_newer_version_made_is_refused(
     refused_and_nothing_changed(
         installation,
         made.filename,
-        f"{made.filename} was made by a newer version ({made_by}); update first, then restore it.",
+        f"{made.filename} was not restored. This backup was made by {made_by}; ",
     )
+    installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
 
 # --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------

@@ -103,7 +103,6 @@ def test_while_something_else_runs_it_leads_back_here_and_says_what(client: Clie
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"schema": "tvarr 999"}, "was made by a newer version (tvarr 999); update first, then restore it."),
         (
             {"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",))},
             "cannot be relied on: its last check found this: A page is torn. Verify it again, or choose another.",
@@ -136,7 +135,7 @@ def test_a_live_database_that_is_not_in_the_right_mode_blocks_it(
 
 def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path, attached: Path, made: Backup) -> None:
     described(folder, made, schema="tvarr-backup 0002_system_rows")
-    assert "tvarr could not go on with it. Import its configuration instead." in refused(client, made)
+    assert "the database here is tvarr's own, which it must not replace." in refused(client, made)
 
 
 def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
