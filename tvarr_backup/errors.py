@@ -355,6 +355,24 @@ class UploadRefused(TvarrBackupError):
     code = "upload_refused"
 
 
+class SourceInUse(UploadRefused):
+    """A program has the file open that was to be added."""
+
+    code = "source_in_use"
+
+
+class SourceChanged(UploadRefused):
+    """The file that was to be added changed while it was copied."""
+
+    code = "source_changed"
+
+
+class JournalUnusable(UploadRefused):
+    """A -wal or a -journal came with a file that it does not belong to, or cannot be applied to it."""
+
+    code = "journal_unusable"
+
+
 class QueueUnreachable(TvarrBackupError):
     """The server of the queue does not answer, so nobody could be told of what is asked for."""
 

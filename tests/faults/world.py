@@ -344,7 +344,10 @@ class Judge:
         if not case.completes:
             return []
         there = tuple(tree.get(f"{_BACKUPS}{name}") for name in (case.completes, _sidecar(case.completes)))
-        if case.completes in listed["backups"] and tuple(entry and entry.data for entry in there) == self.world.old[OLD[0]]:
+        if (
+            case.completes in listed["backups"]
+            and tuple(entry and entry.data for entry in there) == self.world.old[OLD[0]]
+        ):
             return []
         return [f"{case.completes} was not completed as it was recorded"]
 

@@ -90,7 +90,10 @@ def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
     assert "would be lost, but is kept in a copy that is made first." in told[-2]
     assert told[-1] == "Nothing was changed. Add --yes to do it."
     data = prepared.json("backup", "restore", name, "--json")
-    assert set(data) == {"filename", "now", "after", "created_at", "restart_required"}
+    assert set(data) == {
+        *("filename", "now", "after", "created_at", "created_at_source", "newest_row_at"),
+        *("facts", "needs_accept_newer", "restart_required"),
+    }
     assert (data["filename"], data["now"]["filters"]) == (name, 0)
     assert data["after"]["filters"] > 0
     assert content(live_of(prepared)) == before

@@ -106,6 +106,8 @@ def test_the_description_has_tvarrs_members_and_ours(folder: Path) -> None:
         *("filename", "created_at", "file_size", "checksum", "tvarr_version", "database_size", "compressed_size"),
         *("table_counts", "protected", "imported", "kind", "note", "state", "checked", "seq", "schema"),
         *("protected_until", "database_checksum", "sqlite_version", "app_version", "restored_from"),
+        *("created_at_source", "newest_row_at", "wal_missing"),
+        "accepted_code",
     }
     assert (data["state"], data["checked"]["level"]) == ("checked", "quick")
     assert data["file_size"] == data["compressed_size"] == (folder / data["filename"]).stat().st_size

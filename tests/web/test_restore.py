@@ -15,7 +15,7 @@ from tests.web.backup_parts import administrator, described, make, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups import restore as restoring
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.sidecar import Checked, CheckLevel
+from tvarr_backup.backups.sidecar import Checked, CheckLevel, DateSource
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
@@ -77,6 +77,26 @@ def test_cancel_has_the_focus_and_the_button_is_on(client: Client, made: Backup)
 def test_a_backup_from_the_future_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
     described(folder, made, created_at=datetime.now(UTC) + timedelta(days=2))
     assert "is still to come by this clock" in text_of(client.get(page_of(made)))
+
+
+NEWEST = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_backup_of_unknown_date_is_counted_from_its_newest_row(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at=NEWEST, created_at_source=DateSource.NEWEST_ROW, newest_row_at=NEWEST)
+    text = text_of(client.get(page_of(made)))
+    days = (datetime.now(UTC) - NEWEST).days
+    assert "Backup of Date unknown newest row Sun 1 Mar 2026, 12:00" in text
+    assert "Everything changed after 1 Mar 2026, 12:00, the newest row in the backup, whose date is unknown: " in text
+    assert f"unknown: {days:,} days." in text or "unknown: 1 year" in text
+    assert "Replace with the backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
+
+
+def test_a_backup_of_which_only_the_arrival_is_known_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at_source=DateSource.ARRIVAL)
+    text = text_of(client.get(page_of(made)))
+    assert "Everything that is not in the backup; how much that is cannot be told, because its date is unknown." in text
+    assert "Everything changed after" not in text
 
 
 def test_updates_of_the_data_format_are_told(client: Client, folder: Path, made: Backup) -> None:

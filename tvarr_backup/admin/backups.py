@@ -28,7 +28,7 @@ from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.report import backup_as_data, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.tasks import submit
 
@@ -55,7 +55,7 @@ class BackupAdmin(LookOnlyAdmin):
             {
                 "fields": (
                     "filename",
-                    "created_at",
+                    "created",
                     "kind",
                     "note",
                     "state",
@@ -70,8 +70,8 @@ class BackupAdmin(LookOnlyAdmin):
     )
 
     @admin.display(description="created", ordering="seq")
-    def created(self, backup: Backup) -> datetime | None:
-        return backup.created_at
+    def created(self, backup: Backup) -> datetime | str | None:
+        return backup.created_at or _unknown_date(backup)
 
     @admin.display(description="size", ordering="compressed_size")
     def size(self, backup: Backup) -> str:
@@ -307,6 +307,14 @@ def _data(backup: Backup) -> dict[str, Any]:
         return backup_as_data(find_backup(conf.backup_folder(), backup.filename))
     except (BackupBroken, BackupNotFound):
         return {}
+
+
+def _unknown_date(backup: Backup) -> str | None:
+    """What is known of the date of one that has none; `None` where its metadata cannot be read."""
+    try:
+        return unknown_date(find_backup(conf.backup_folder(), backup.filename).sidecar)
+    except (BackupBroken, BackupNotFound):
+        return None
 
 
 def _protection(backup: Backup) -> str:

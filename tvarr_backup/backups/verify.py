@@ -77,7 +77,8 @@ def verify_backup(
         found = unpack_and_check(folder, work, backup, required, progress).verification
         if backup.name.format is ArchiveFormat.TAR:
             return found
-        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, found.warnings)
+        warnings = (*found.warnings, *backup.sidecar.lasting_warnings)
+        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, warnings)
         return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
 
 

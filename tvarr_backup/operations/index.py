@@ -46,7 +46,7 @@ def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> d
         "filename": backup.filename,
         "kind": str(sidecar.kind),
         "note": sidecar.note,
-        "created_at": sidecar.created_at,
+        "created_at": sidecar.created_at if sidecar.is_dated else None,  # unknown
         "seq": sidecar.seq,
         "database_size": sidecar.database_size,
         "compressed_size": sidecar.compressed_size,

@@ -36,6 +36,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.sightings import SchemaChange, recent_change
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -57,14 +58,20 @@ class Kept:
     last_scheduled: Operation | None
     has_made_backups: bool
     setting_problems: tuple[str, ...]
+    schema_change: SchemaChange | None
 
 
 @dataclass(frozen=True)
 class Live:
-    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite)."""
+    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite).
+
+    `schema` is as metadata files record it; `missing` are the columns of our models that it lacks.
+    """
 
     what: str
     used: int | None
+    schema: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +183,7 @@ def _what_is_kept() -> Kept:
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         setting_problems=tuple(stored.problems()),
+        schema_change=recent_change(datetime.now(UTC)),
     )
 
 
@@ -203,12 +211,14 @@ def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
         raise DatabaseMissing(f"{path} is empty.")
-    if schema.is_older(schema.schema_of(connection, required), required):
+    found = schema.schema_of(connection, required)
+    if schema.is_older(found, required):
         raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
-    for table in required.columns:
+    tables = schema.SqliteTables(connection)
+    for table in tables.names() & required.columns.keys():
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
-    return Live(whose, measure(connection).used)
+    return Live(whose, measure(connection).used, found, schema.missing_columns(tables, required))
 
 
 def _judged_on_server(alias: str) -> Live:

@@ -39,6 +39,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
+from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 
@@ -83,9 +84,9 @@ def run(operation: Operation, tracker: Tracker) -> None:
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
-    - restore (`filename`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
+    - restore (`filename`, `accept_newer`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
       "before": rows by table, "after": rows by table, "restart_required": whether a running tvarr must be made to reload}`
-    - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
+    - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = str(conf.live_database())
     if operation.database != live:
@@ -115,6 +116,7 @@ def _require_disk_of_before(folder: Path) -> None:
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
+    record_sighting()
     required, folder = conf.required_schema(), conf.backup_folder()
     operation.arguments |= {"folder": str(folder), "disk": str(disk_of(folder))}
     operation.save(update_fields=["arguments"])
@@ -166,6 +168,7 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
 
 
 def _restore(operation: Operation, tracker: Tracker) -> None:
+    record_sighting()
     required = conf.required_schema()
     conf.require_no_transaction()
     done = restore_backup(
@@ -174,6 +177,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         operation.arguments["filename"],
         required,
         migrate=migrate_copy,
+        accept_newer=operation.arguments.get("accept_newer", False),
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
@@ -281,9 +285,12 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         note=arguments.get("note", ""),
         live=conf.live_database(),
         accept_broken_references=arguments.get("accept_broken_references", False),
+        accept_code=arguments.get("accept_code", False),
         progress=tracker.progress,
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
+    for warning in backup.sidecar.lasting_warnings:
+        tracker.attention(warning)
     tracker.result({"backup": backup_as_data(backup, required)})
 
 

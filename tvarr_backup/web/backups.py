@@ -51,7 +51,7 @@ from tvarr_backup.web.operations import DISMISSED, ask, shown
 from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
-from tvarr_backup.web.templatetags.shown import ago, clock, megabytes
+from tvarr_backup.web.templatetags.shown import made_ago, made_at, megabytes
 from tvarr_backup.web.words import FATES, Row, changes
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def _rendered(row: Row, may: May, *, is_doomed: bool, may_change_protection: boo
         address=row.address,
         delete_address=reverse("delete-backups"),
         moment=row.moment,
-        when=clock(sidecar.created_at),
-        ago=ago(sidecar.created_at),
+        when=made_at(sidecar),
+        ago=made_ago(sidecar),
         kind=row.kind,
         note=sidecar.note,
         size=megabytes(sidecar.compressed_size),

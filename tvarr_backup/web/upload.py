@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.models import Operation, Origin
@@ -42,7 +42,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
     folder = conf.backup_folder()
-    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE}
+    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE, "program": program.NAME}
     return render(request, "web/upload.html", context)
 
 
@@ -55,6 +55,7 @@ def _receive(request: HttpRequest, body: Body) -> HttpResponse:
                 received,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
+                accept_code=received.fields.get("accept_code") == "true",
                 requested_by=request.user,
                 origin=Origin.WEB,
                 on_begin=begun.append,

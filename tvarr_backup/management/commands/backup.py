@@ -21,14 +21,15 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
@@ -65,6 +66,11 @@ class Command(BaseCommand):
         adopt.add_argument(
             "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
         )
+        adopt.add_argument(
+            "--accept-code",
+            action="store_true",
+            help="also with views, triggers and virtual tables; trust the file first",
+        )
         action("prune", "remove what the retention settings let go").add_argument(
             "--dry-run", action="store_true", help="only say what would go"
         )
@@ -78,6 +84,9 @@ class Command(BaseCommand):
             )
             if name == "restore":
                 restore.add_argument("name")
+                restore.add_argument(
+                    "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
+                )
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -140,8 +149,10 @@ class Command(BaseCommand):
         self._print(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
-        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
-        self._print(data, *_members(data))
+        backup = find_backup(conf.backup_folder(), options["name"])
+        data = backup_as_data(backup)
+        unknown = unknown_date(backup.sidecar)
+        self._print(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
@@ -176,8 +187,15 @@ class Command(BaseCommand):
             source=str(Path(options["file"]).absolute()),
             note=options["note"],
             accept_broken_references=options["accept_broken_references"],
+            accept_code=options["accept_code"],
         )["backup"]
-        self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
+        unknown = unknown_date(find_backup(conf.backup_folder(), made["filename"]).sidecar)
+        self._print(
+            made,
+            f"Took in {options['file']} as {made['filename']}, checked and protected",
+            *([f"warning: {unknown}"] if unknown else []),
+            *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
+        )
 
     def _prune(self, options: dict[str, Any]) -> None:
         names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
@@ -190,7 +208,8 @@ class Command(BaseCommand):
         if not options["yes"]:
             self._show_restore(backup)
             return
-        result = self._run(OperationKind.RESTORE, filename=backup.filename)
+        accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]
         self._print(
             result,
@@ -218,22 +237,25 @@ class Command(BaseCommand):
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
         restart_required = needs_reload(EVERYTHING)
+        described = backup_as_data(backup)
+        verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
-            "created_at": backup_as_data(backup)["created_at"],
             "restart_required": restart_required,
+            **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
+            "facts": list(verdict.facts),
+            "needs_accept_newer": verdict.needs_confirmation,
         }
-        age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
-            f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
-            "made first.",
+            *verdict.facts,
+            f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
             *([RELOAD_ADVICE] if restart_required else []),
-            "Nothing was changed. Add --yes to do it.",
+            f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
@@ -292,12 +314,21 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     note = sidecar.note
     return (
         backup.filename,
-        _time(sidecar.created_at),
+        unknown_date(sidecar) or _time(sidecar.created_at),
         sidecar.kind.value,
         _size(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
+
+
+def _lost(sidecar: Sidecar) -> str:
+    """What a restore removes, counted from the latest change that the backup is known to have."""
+    known, unknown = sidecar.known_at, unknown_date(sidecar)
+    if known is None:
+        return f"Everything that is not in the backup ({unknown})"
+    age = humanize.naturaldelta(datetime.now(UTC) - known)
+    return f"Everything changed since {_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
