@@ -27,7 +27,7 @@ class Program:
 
 
 def find_user(paths: Iterable[Path]) -> Program | None:
-    """Return a program, this one included, that has one of these files open; `None` where none can be seen."""
+    """Return a program that has one of these files open, this one first; `None` where none can be seen."""
     return next(_users(paths, ()), None)
 
 
@@ -51,10 +51,14 @@ def program_with(pid: int) -> Program:
 def find_locker(file: IO[bytes]) -> Program | None:
     """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
 
-    Call it for files that this process has not locked itself: closing them would drop those locks.
+    `None` where there is none, or where the file system knows no locks. Call it for files that this process has not locked
+    itself: closing them would drop those locks.
     """
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    try:
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
     return None if kind == fcntl.F_UNLCK else program_with(max(0, pid))
 
 
@@ -65,9 +69,10 @@ def _users(paths: Iterable[Path], but: Container[int]) -> Iterator[Program]:
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             files.add((status.st_dev, status.st_ino))
-    for process in _PROC.iterdir():
-        if process.name.isdecimal() and int(process.name) not in but and _has_open(process, files, deleted):
-            yield program_with(int(process.name))
+    processes = {int(process.name) for process in _PROC.iterdir() if process.name.isdecimal()}
+    for pid in (os.getpid(), *sorted(processes - {os.getpid()})):
+        if pid not in but and _has_open(_PROC / str(pid), files, deleted):
+            yield program_with(pid)
 
 
 def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> bool:

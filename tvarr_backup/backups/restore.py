@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import program, schema
-from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, taken_names
+from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
-from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.live import (
     Live,
     checkpoint,
@@ -46,6 +46,7 @@ from tvarr_backup.backups.offline import (
     unsettled,
 )
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
@@ -195,6 +196,8 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
     goes forward once its new database was ready. Can be cut short and run again. Raises `NoRoom` or
     `BackupFolderUnusable` where the copy cannot be published (then it is kept), and `RestoreUnsettled`.
     """
+    if not folder.exists():  # a new installation
+        return None
     with work_in(folder) as work:
         unfinished = remembered(work)
         if unfinished is None:
@@ -488,17 +491,16 @@ class _Restore:
 
 
 def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
-    """In the backup folder the safety copy and the staged copy, of which a copy is made for a moment; beside live the
-    journal of the new content, and its growth, or in an offline restore the new file.
+    """In the backup folder the staged copy and the safety copy, for a moment another copy of the staged one, and later an
+    archive; beside live, before that, the journal of the new content and its growth, or in an offline restore the file.
     """
-    here = 2 * size + found.used
-    there = size
+    here, archive, there = size + found.used, archive_bytes(found.used, read_folder(folder)), size
     if found.page_size:
         there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
     if folder.stat().st_dev == live.parent.stat().st_dev:
-        require_room(folder, max(here, size + found.used + there), "The restore")
+        require_room(folder, here + max(there, archive), "The restore")
     else:
-        require_room(folder, here, "The restore")
+        require_room(folder, here + max(size, archive), "The restore")
         require_room(live.parent, there, "The restore")
 
 

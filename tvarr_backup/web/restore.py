@@ -15,16 +15,19 @@ from django.views.decorators.http import require_http_methods
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.backups.restore import look_before_restore
+from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import BackupNotFound, BackupUnsupported, OfflineRestoreRequired, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.restores import rows_now
+from tvarr_backup.operations.sightings import verdict_on
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
-from tvarr_backup.tvarr_database import newest_tvarr_migration
 from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
-from tvarr_backup.web.templatetags.shown import short_moment
+from tvarr_backup.web.templatetags.shown import short_made, short_moment
 from tvarr_backup.web.words import Row, changes
 
 _PAGE = "web/restore.html"
@@ -37,27 +40,29 @@ _PAGE = "web/restore.html"
 def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
     required = conf.required_schema()
-    found = find_backup(conf.backup_folder(), filename)
-    damage, blocked = _obstacles(found, required)
+    found = find_backup(backup_folder(), filename)
+    accept_newer = request.method == "GET" or request.POST.get("accept_newer") == "true"  # a page asks, a form answers
+    damage, blocked = _obstacles(found, required, accept_newer=accept_newer)
     is_confirmed = not damage or request.POST.get("offline") == "true"
     here = reverse("restore", args=[found.filename])
     if request.method == "POST" and not blocked and is_confirmed:
-        offline = {"offline": True} if damage else {}
-        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **offline)
+        confirmed = {"accept_newer": accept_newer, "offline": bool(damage)}
+        given = {word: True for word, is_given in confirmed.items() if is_given}
+        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **given)
     if request.method == "POST":
         return render(request, *_page(found, required, damage, blocked), status=HTTPStatus.CONFLICT)
     return frame_first(request, _PAGE, lambda: _page(found, required, damage, blocked), {"sidecar": found.sidecar})
 
 
-def _obstacles(found: Backup, required: RequiredSchema) -> tuple[str, str]:
+def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -> tuple[str, str]:
     """What is wrong with the live file where an offline restore has to replace it, and what stands in the way of it."""
-    damage, folder, live = "", conf.backup_folder(), conf.live_database()
+    damage, folder, live = "", backup_folder(), conf.live_database()
     try:
         try:
-            look_before_restore(live, folder, found.filename, required)
+            look_before_restore(live, folder, found.filename, required, accept_newer=accept_newer)
         except OfflineRestoreRequired as problem:
             damage = problem.damage
-            look_before_restore(live, folder, found.filename, required, offline=True)
+            look_before_restore(live, folder, found.filename, required, offline=True, accept_newer=accept_newer)
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
@@ -66,17 +71,20 @@ def _obstacles(found: Backup, required: RequiredSchema) -> tuple[str, str]:
 
 
 def _page(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> Content:
+    verdict = verdict_on(found)
     return _PAGE, {
+        "facts": verdict.facts,
+        "needs_accept_newer": verdict.needs_confirmation,
         "row": Row(found, state_of(found.sidecar, required)),
         "sidecar": found.sidecar,
-        "button": f"Replace with the backup of {short_moment(found.sidecar.created_at)}",
+        "button": f"Replace with the backup of {short_made(found.sidecar)}",
         "damage": damage,
         "live": conf.live_database().name,
         "blocked": blocked,
         "updates": _updates(found, required),
-        "lost": _lost(found.sidecar.created_at, datetime.now(UTC)),
+        "lost": _lost(found.sidecar, datetime.now(UTC)),
         "changes": changes(rows_now(), found.sidecar.table_counts),
-        "is_attached": bool(newest_tvarr_migration(conf.live_database())),
+        "reload_advice": RELOAD_ADVICE if needs_reload(EVERYTHING) else "",
     }
 
 
@@ -88,8 +96,12 @@ def _updates(backup: Backup, required: RequiredSchema) -> int:
     return sum(name > migration for name in required.migrations)
 
 
-def _lost(made: datetime, now: datetime) -> str:
-    """What the live database will not have any more, in words."""
+def _lost(sidecar: Sidecar, now: datetime) -> str:
+    """What the live database will not have any more, counted from the latest change that the backup is known to have."""
+    made = sidecar.known_at
+    if made is None:
+        return "everything that is not in the backup; how much that is cannot be told, because its date is unknown"
     if made > now:
         return f"everything that is not in the backup; its time, {short_moment(made)}, is still to come by this clock"
-    return f"everything changed after {short_moment(made)}: {humanize.naturaldelta(now - made, months=False)}"
+    since = "" if sidecar.is_dated else ", the newest row in the backup, whose date is unknown"
+    return f"everything changed after {short_moment(made)}{since}: {humanize.naturaldelta(now - made, months=False)}"

@@ -22,6 +22,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
                 _keep_secret_key()
                 self._prepare_ours(verbosity)
                 self._prepare_tvarr(conf.require_usable_tvarr(may_be_missing=may_be_missing), verbosity)
+                record_sighting()
                 self._make_first_administrator()
                 for operation in reconcile():
                     self.stdout.write(f"{operation}. {operation.message}")
