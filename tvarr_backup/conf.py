@@ -15,7 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tvarr_backup import models, program, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
-from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.errors import (
@@ -185,8 +185,11 @@ def backup_path() -> Path:
 
 
 def backup_folder() -> Path:
-    """Where backups lie, by its real path, made where it is missing. Raises `BackupFolderUnusable`."""
-    return prepare_folder(backup_path())
+    """Where backups are, or will be, by its real path; nothing is created. Raises `BackupFolderUnusable`.
+
+    Actions ask `operations.disk`, which also knows whether its disk is mounted.
+    """
+    return find_folder(backup_path())
 
 
 def required_schema() -> RequiredSchema:

@@ -25,7 +25,7 @@ from tests.web.backup_parts import described
 from tvarr_backup import conf
 from tvarr_backup.api.backups import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
-from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind
@@ -50,7 +50,7 @@ TVARRS_MEMBERS = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 def only_sidecar(folder: Path, filename: str) -> bytes:
@@ -113,9 +113,9 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
             os.link(folder / made.filename, folder / name)
             os.link(folder / made.name.sidecar, folder / name.replace(".db.gz", ".meta.json"))
         looks.clear()
-        # session, user, 2 of permissions, open operations, schemas seen; of the schedule: settings, 2 of its row, 3 of what
-        # it has done
-        with django_assert_num_queries(12):
+        # session, user, 2 of permissions, open operations, schemas seen, the disk of the last backup; of the schedule:
+        # settings, 2 of its row, 3 of what it has done
+        with django_assert_num_queries(13):
             assert len(client.get(BACKUPS).json()["backups"]) == number
         assert looks == [str(folder)]
 
@@ -141,7 +141,7 @@ def test_a_new_one_is_asked_for_and_can_be_followed(folder: Path) -> None:
     assert (response.status_code, body["status"]) == (202, "started")
     operation = Operation.objects.get()
     assert (operation.kind, operation.state, operation.origin) == ("backup", "queued", "api")
-    assert operation.arguments == {"note": "before the harbour fair"}
+    assert operation.arguments == {"note": "before the harbour fair", "accept_folder": False}
     assert operation.requested_by is not None
     assert response["Location"] == f"{OPERATIONS}/{operation.pk}"
     assert body["operation"] == client.get(response["Location"]).json()

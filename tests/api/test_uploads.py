@@ -27,7 +27,15 @@ from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFi
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, present, problem, raw
-from tests.backups.makers import ours, settled, tvarrs, tvarrs_new_backup, tvarrs_old_backup, with_ballast
+from tests.backups.makers import (
+    died_in_wal_mode,
+    ours,
+    settled,
+    tvarrs,
+    tvarrs_new_backup,
+    tvarrs_old_backup,
+    with_ballast,
+)
 from tests.factories import UserFactory
 from tests.installation import Installation
 from tests.operations.elsewhere import running
@@ -36,7 +44,7 @@ from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import MISSING_WAL, BackupKind
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.run import run_here
@@ -69,7 +77,7 @@ def send(client: APIClient, *parts: Part, **environment: Any) -> Any:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +171,42 @@ def test_a_note_of_ones_own_counts_more(client: APIClient, incoming: Path) -> No
     archive = (incoming / theirs.filename).read_bytes()
     response = send(client, ("note", None, b" mine "), ("meta", "x", meta), ("file", "x.db.gz", archive))
     assert response.json()["note"] == "mine"
+
+
+def test_the_journal_of_a_database_is_applied(client: APIClient, folder: Path, incoming: Path) -> None:
+    source = died_in_wal_mode(incoming / "tvarr.db")
+    wal = source.with_name("tvarr.db-wal").read_bytes()
+    body = send(client, ("wal", "tvarr.db-wal", wal), ("file", "tvarr.db", source.read_bytes())).json()
+    assert (body["table_counts"]["filters"], body["wal_missing"], body["checked"]["warnings"]) == (3, False, [])
+    assert left(folder) == []
+
+
+def test_without_its_journal_a_database_is_taken_in_with_a_warning(client: APIClient, incoming: Path) -> None:
+    source = died_in_wal_mode(incoming / "tvarr.db")
+    response = send(client, ("file", "tvarr.db", source.read_bytes()))
+    assert response.status_code == 201
+    assert (response.json()["wal_missing"], response.json()["checked"]["warnings"]) == (True, [MISSING_WAL])
+    assert Operation.objects.get().state == "attention"
+
+
+def test_a_journal_that_belongs_to_something_else_is_refused(client: APIClient, folder: Path, copy: Path) -> None:
+    response = send(client, ("file", "tvarr.db", copy.read_bytes()), ("wal", "tvarr.db-wal", bytes(99)))
+    assert "tvarr.db-wal is not the write-ahead log" in refused(folder, response, 422, "journal_unusable")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "created_at"),
+    [
+        ("tvarr-backup-2026-03-02T02-00-00.db (1).gz", "name", "2026-03-02T02:00:00Z"),
+        ("tvarr.db", "newest_row", "2026-03-01T15:00:00Z"),
+    ],
+)
+def test_it_says_where_the_date_comes_from(
+    client: APIClient, copy: Path, name: str, source: str, created_at: str
+) -> None:
+    body = send(client, ("file", name, copy.read_bytes())).json()
+    assert (body["created_at"], body["created_at_source"]) == (created_at, source)
+    assert body["newest_row_at"] == "2026-03-01T15:00:00.123456Z"
 
 
 @pytest.mark.parametrize("word", [None, b"false", b"true"])

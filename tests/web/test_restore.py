@@ -15,10 +15,12 @@ from tests.web.backup_parts import administrator, described, make, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups import restore as restoring
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.sidecar import Checked, CheckLevel
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import Checked, CheckLevel, DateSource
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture
@@ -76,6 +78,26 @@ def test_cancel_has_the_focus_and_the_button_is_on(client: Client, made: Backup)
 def test_a_backup_from_the_future_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
     described(folder, made, created_at=datetime.now(UTC) + timedelta(days=2))
     assert "is still to come by this clock" in text_of(client.get(page_of(made)))
+
+
+NEWEST = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_backup_of_unknown_date_is_counted_from_its_newest_row(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at=NEWEST, created_at_source=DateSource.NEWEST_ROW, newest_row_at=NEWEST)
+    text = text_of(client.get(page_of(made)))
+    days = (datetime.now(UTC) - NEWEST).days
+    assert "Backup of Date unknown newest row Sun 1 Mar 2026, 12:00" in text
+    assert "Everything changed after 1 Mar 2026, 12:00, the newest row in the backup, whose date is unknown: " in text
+    assert f"unknown: {days:,} days." in text or "unknown: 1 year" in text
+    assert "Replace with the backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
+
+
+def test_a_backup_of_which_only_the_arrival_is_known_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at_source=DateSource.ARRIVAL)
+    text = text_of(client.get(page_of(made)))
+    assert "Everything that is not in the backup; how much that is cannot be told, because its date is unknown." in text
+    assert "Everything changed after" not in text
 
 
 def test_updates_of_the_data_format_are_told(client: Client, folder: Path, made: Backup) -> None:
@@ -155,7 +177,7 @@ def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path,
 def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
     client: Client, attached: Path, made: Backup
 ) -> None:
-    assert "may hold old rules in memory until it is started again" in text_of(client.get(page_of(made)))
+    assert RELOAD_ADVICE in text_of(client.get(page_of(made)))
 
 
 def test_without_an_attached_tvarr_nothing_is_warned_of(client: Client, made: Backup) -> None:

@@ -19,12 +19,14 @@ from django_q.models import Schedule
 
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.create import require_room_for_backup
 from tvarr_backup.backups.cron import Timetable
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
+from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
 from tvarr_backup.errors import (
+    BackupFolderMissing,
+    BackupFolderUnmounted,
     BackupFolderUnusable,
     BackupUnsupported,
     DatabaseForeign,
@@ -34,6 +36,7 @@ from tvarr_backup.errors import (
     NoRoom,
 )
 from tvarr_backup.operations import schedule
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
@@ -83,6 +86,8 @@ class Folder:
 
     path: Path
     problem: str
+    code: str = ""
+    """Of the problem, where it is an error of ours."""
     listing: Listing | None = None
     unfinished: Unfinished | None = None
     free: int | None = None
@@ -272,6 +277,13 @@ def _worker_is_alive() -> bool:
 
 def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path], Listing]) -> Folder:
     path = conf.backup_path()
+    try:
+        if kept is not None:
+            backup_folder()
+    except (BackupFolderUnmounted, BackupFolderMissing) as problem:
+        return Folder(path, str(problem), problem.code)
+    except BackupFolderUnusable:  # as is said below
+        pass
     if not os.path.lexists(path):
         return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
     try:
@@ -283,7 +295,7 @@ def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path
         return Folder(
             path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
         )
-    return Folder(folder, _why_closed(folder, live), listing, unfinished, _free(folder))
+    return Folder(folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder))
 
 
 def _why_missing(path: Path, *, has_made_backups: bool) -> str:
@@ -297,13 +309,13 @@ def _why_missing(path: Path, *, has_made_backups: bool) -> str:
     return ""
 
 
-def _why_closed(folder: Path, live: Live | None) -> str:
+def _why_closed(folder: Path, live: Live | None, listing: Listing) -> str:
     """Why the next backup would find no place there; empty where it would."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"The backup folder {folder} cannot be written to. Let this program's user write there, or name another."
     try:
         if live is not None and live.used is not None:
-            require_room_for_backup(folder, live.used)
+            require_room_for_backup(folder, live.used, listing)
     except NoRoom as problem:
         return f"{problem} Make room, or name another folder."
     except OSError as problem:

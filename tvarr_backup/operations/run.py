@@ -16,21 +16,19 @@ from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import (
-    BackupFolderUnusable,
     OperationCancelled,
     OperationForeign,
     OperationInterrupted,
     TvarrBackupError,
 )
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import (
-    COMPLETED_STATES,
     BackupSettings,
     Operation,
     OperationKind,
@@ -41,6 +39,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, track
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -78,13 +77,13 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
 def run(operation: Operation, tracker: Tracker) -> None:
     """Do the work, and give the tracker its result.
 
-    - backup (`note`): `{"backup": metadata, "removed": [file names]}`
+    - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
     - verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
     - restore (`filename`, `accept_newer`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
-      "before": rows by table, "after": rows by table}`
+      "before": rows by table, "after": rows by table, "restart_required": whether a running tvarr must be made to reload}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = str(conf.live_database())
@@ -93,32 +92,15 @@ def run(operation: Operation, tracker: Tracker) -> None:
             f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
             "the same path on every machine (TVARR_DATABASE_DSN), and ask again."
         )
-    if operation.origin == Origin.SCHEDULE:
-        _require_disk_of_before(conf.backup_folder())
     _WORK[OperationKind(operation.kind)](operation, tracker)
-
-
-def _require_disk_of_before(folder: Path) -> None:
-    """Raise `BackupFolderUnusable` where the disk of the folder is not mounted: an empty one lies in its place then.
-
-    Each backup keeps with its operation where its disk was mounted. One that a person makes there counts as their word
-    that the folder is right as it is.
-    """
-    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=COMPLETED_STATES)
-    last = made.filter(arguments__folder=str(folder)).first()
-    if last is not None and not Path(last.arguments["disk"]).is_mount():
-        raise BackupFolderUnusable(
-            f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not "
-            "mounted now. Mount it; or make a backup by hand, if the folder is right as it is."
-        )
 
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
     record_sighting()
-    required, folder = conf.required_schema(), conf.backup_folder()
-    operation.arguments |= {"folder": str(folder), "disk": str(disk_of(folder))}
-    operation.save(update_fields=["arguments"])
+    folder = folder_for_new_backup(accept_folder=operation.arguments.get("accept_folder", False))
+    required = conf.required_schema()
+    _record_place(operation, folder)
     backup = create_backup(
         conf.live_database(),
         folder,
@@ -131,6 +113,11 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     tracker.result(data)  # from here on there is a backup, whatever happens
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
     tracker.result(data | {"removed": _prune_after_backup(tracker)})
+
+
+def _record_place(operation: Operation, folder: Path) -> None:
+    operation.arguments |= place_of(folder)
+    operation.save(update_fields=["arguments"])
 
 
 def _prune_after_backup(tracker: Tracker) -> list[str]:
@@ -151,7 +138,7 @@ def _prune(_operation: Operation, tracker: Tracker) -> None:
 
 def _prune_now(tracker: Tracker) -> list[str]:
     removed = retention.prune(
-        conf.backup_folder(),
+        backup_folder(),
         BackupSettings.load().policy(),
         progress=tracker.progress,
         on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
@@ -161,7 +148,7 @@ def _prune_now(tracker: Tracker) -> list[str]:
 
 def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
-    delete_backup(conf.backup_folder(), filename, only_if=operation.arguments.get("only_if"))
+    delete_backup(backup_folder(), filename, only_if=operation.arguments.get("only_if"))
     logger.info("backup.removed", filename=filename, reason="deletion")
     tracker.result({"removed": [filename]})
 
@@ -172,7 +159,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     conf.require_no_transaction()
     done = restore_backup(
         conf.live_database(),
-        conf.backup_folder(),
+        backup_folder(),
         operation.arguments["filename"],
         required,
         migrate=migrate_copy,
@@ -195,13 +182,14 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "pre_restore_backup": done.safety and backup_as_data(done.safety, required),
             "before": dict(done.before),
             "after": dict(done.after),
+            "restart_required": needs_reload(EVERYTHING),
         }
     )
 
 
 def next_to_go() -> list[str]:
     """The file names of what the next clean-up removes."""
-    backups = read_folder(conf.backup_folder()).backups
+    backups = read_folder(backup_folder()).backups
     doomed = retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))
     return [backup.filename for backup in doomed]
 
@@ -211,13 +199,13 @@ def doomed_by(changed: BackupSettings) -> list[Backup]:
     before, after = BackupSettings.load().policy(), changed.policy()
     if before == after:
         return []
-    backups, now = read_folder(conf.backup_folder()).backups, datetime.now(UTC)
+    backups, now = read_folder(backup_folder()).backups, datetime.now(UTC)
     goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
     return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:
-    folder, required = conf.backup_folder(), conf.required_schema()
+    folder, required = backup_folder(), conf.required_schema()
     listing = read_folder(folder)
     if operation.arguments.get("longest_ago"):
         _choose(operation, listing.backups)
@@ -273,10 +261,12 @@ def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float
 
 
 def _adopt(operation: Operation, tracker: Tracker) -> None:
+    folder = folder_for_new_backup(accept_folder=False)
     required, arguments = conf.required_schema(), operation.arguments
+    _record_place(operation, folder)
     backup = adopt_backup(
         Path(arguments["source"]),
-        conf.backup_folder(),
+        folder,
         required,
         filename=arguments.get("filename", ""),
         sidecar=Path(arguments["sidecar"]) if arguments.get("sidecar") else None,
@@ -287,6 +277,8 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
+    for warning in backup.sidecar.lasting_warnings:
+        tracker.attention(warning)
     tracker.result({"backup": backup_as_data(backup, required)})
 
 

@@ -15,13 +15,14 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
 from tvarr_backup.web.frame import Content, frame_first
@@ -102,6 +103,7 @@ def shown(operation: Operation) -> dict[str, Any]:
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
         "made": _found((result.get("backup") or {}).get("filename")),
         "safety": safety,
+        "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
     }
 
@@ -118,7 +120,7 @@ def _undo(safety: Backup | None) -> str:
 def _found(filename: str | None) -> Backup | None:
     """A backup that is still there."""
     try:
-        return find_backup(conf.backup_folder(), filename) if filename else None
+        return find_backup(backup_folder(), filename) if filename else None
     except TvarrBackupError:
         return None
 

@@ -21,17 +21,19 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
-from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
+from tvarr_backup.schema import RequiredSchema
 
 
 class Command(BaseCommand):
@@ -48,7 +50,13 @@ class Command(BaseCommand):
             added.add_argument("--json", action="store_true", help="print one JSON value")
             return added
 
-        action("create", "make a backup now").add_argument("--note", default="", help="a line of your own")
+        create = action("create", "make a backup now")
+        create.add_argument("--note", default="", help="a line of your own")
+        create.add_argument(
+            "--accept-folder",
+            action="store_true",
+            help="use the backup folder as it is, although the disk of the last backup is not mounted there",
+        )
         action("list", "list the backups, the newest first")
         action("show", "show all that is known of a backup").add_argument("name")
         verify = action("verify", "check everything about a backup").add_mutually_exclusive_group(required=True)
@@ -125,7 +133,7 @@ class Command(BaseCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         started = datetime.now(UTC)
-        result = self._run(OperationKind.BACKUP, note=options["note"])
+        result = self._run(OperationKind.BACKUP, note=options["note"], accept_folder=options["accept_folder"])
         made = result["backup"]
         seconds = (datetime.now(UTC) - started).total_seconds()
         self._print(
@@ -137,7 +145,7 @@ class Command(BaseCommand):
         )
 
     def _list(self, _options: dict[str, Any]) -> None:
-        folder, required = conf.backup_folder(), conf.required_schema()
+        folder, required = backup_folder(), conf.required_schema()
         listing = read_folder(folder)
         data = {
             "backups": [backup_as_data(backup, required) for backup in listing.backups],
@@ -148,8 +156,10 @@ class Command(BaseCommand):
         self._print(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
-        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
-        self._print(data, *_members(data))
+        backup = find_backup(backup_folder(), options["name"])
+        data = backup_as_data(backup)
+        unknown = unknown_date(backup.sidecar)
+        self._print(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
@@ -186,9 +196,11 @@ class Command(BaseCommand):
             accept_broken_references=options["accept_broken_references"],
             accept_code=options["accept_code"],
         )["backup"]
+        unknown = unknown_date(find_backup(backup_folder(), made["filename"]).sidecar)
         self._print(
             made,
             f"Took in {options['file']} as {made['filename']}, checked and protected",
+            *([f"warning: {unknown}"] if unknown else []),
             *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
         )
 
@@ -199,7 +211,7 @@ class Command(BaseCommand):
         self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
 
     def _restore(self, options: dict[str, Any]) -> None:
-        backup = find_backup(conf.backup_folder(), options["name"])
+        backup = find_backup(backup_folder(), options["name"])
         if not options["yes"]:
             self._show_restore(backup)
             return
@@ -215,10 +227,11 @@ class Command(BaseCommand):
                 if safety
                 else []
             ),
+            *([RELOAD_ADVICE] if result["restart_required"] else []),
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         finish_restore(folder, conf.required_schema())  # one that broke off may be the one to undo
         backups = read_folder(folder).backups
         last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
@@ -230,35 +243,30 @@ class Command(BaseCommand):
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        restart_required = needs_reload(EVERYTHING)
+        described = backup_as_data(backup)
         verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
-            "created_at": backup_as_data(backup)["created_at"],
+            "restart_required": restart_required,
+            **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
             "facts": list(verdict.facts),
             "needs_accept_newer": verdict.needs_confirmation,
         }
-        age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
             *verdict.facts,
-            f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
-            "made first.",
-            *(
-                [
-                    "A running tvarr sees the new data at once, but may hold old rules in memory until it is started again."
-                ]
-                if conf.tvarr_state() is State.ATTACHED
-                else []
-            ),
+            f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
+            *([RELOAD_ADVICE] if restart_required else []),
             f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
         ended = reconcile()
         cleaned = recover(folder)
@@ -272,6 +280,7 @@ class Command(BaseCommand):
         }
         lines = [f"Ended: {operation}" for operation in ended] + [f"Removed {name}" for name in cleaned]
         lines += [f"The restore had happened; what was there before is {saved}"] if saved else []
+        lines += [RELOAD_ADVICE] if saved and needs_reload(EVERYTHING) else []
         self._print(data, *lines or ["There was nothing to clean up."])
 
     def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
@@ -312,12 +321,21 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     note = sidecar.note
     return (
         backup.filename,
-        _time(sidecar.created_at),
+        unknown_date(sidecar) or _time(sidecar.created_at),
         sidecar.kind.value,
         _size(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
+
+
+def _lost(sidecar: Sidecar) -> str:
+    """What a restore removes, counted from the latest change that the backup is known to have."""
+    known, unknown = sidecar.known_at, unknown_date(sidecar)
+    if known is None:
+        return f"Everything that is not in the backup ({unknown})"
+    age = humanize.naturaldelta(datetime.now(UTC) - known)
+    return f"Everything changed since {_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
