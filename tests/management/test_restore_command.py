@@ -619,7 +619,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     command = json.dumps(prepared.command("backup", "restore", name, "--yes"))
     environment = json.dumps(prepared.variables() | {"TVARR_BACKUP_DIRECTORY": str(disk / "backups")})
     status, words, left = on_small_disk(
-        _RESTORE, disk, prepared.data / "backups", command, environment, options="size=64m"
+        _RESTORE, disk, prepared.data / "backups", command, environment, options="size=300k"
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(

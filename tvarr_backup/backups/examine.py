@@ -182,8 +182,8 @@ def schema_facts(found: str, missing: Sequence[str], code: Sequence[str], *, new
         facts.append(f"Its schema ({found}) is newer than every known one when it was checked (up to {newer_than}).")
     if missing:
         facts.append(
-            f"{found} lacks {_some(missing)}. Nothing can be imported into, edited in or exported from the tables "
-            "concerned until they have what is missing."
+            f"{found} does not have {_some(missing)}; only exports, imports and pages that need what is missing are "
+            "unavailable."
         )
     if code:
         facts.append(f"It contains the {_some(code)}, which tvarr does not create.")
