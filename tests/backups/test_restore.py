@@ -987,6 +987,11 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
             "is empty, so a backup can be restored only while",
         ),
         (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
+        (
+            lambda live: live.unlink() or changed(live, "PRAGMA journal_mode=WAL", "CREATE TABLE recipes (name)"),
+            DatabaseForeign,
+            "is not tvarr's database",
+        ),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(

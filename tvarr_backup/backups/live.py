@@ -84,7 +84,7 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
             mark = _require_writable(connection)
             found = Live(
-                mark, page_size, encoding, max(0, size.used), _schema_of(connection, required), journal == "wal"
+                mark, page_size, encoding, max(0, size.used), _schema_of(live, connection, required), journal == "wal"
             )
     except sqlite3.Error as problem:
         raise _unusable(live, problem, filename) from problem
@@ -114,9 +114,13 @@ def _require_content(live: Path, filename: str) -> None:
         raise offline_required(live, "is empty", filename, is_readable=False)
 
 
-def _schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """The state of the tables; empty where the table that says so is damaged, which a restore fixes."""
+def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSchema) -> str:
+    """The state of the tables; empty where the table that says so is damaged, which a restore fixes.
+
+    Raises `DatabaseForeign` for another program's database.
+    """
     try:
+        schema.judge(schema.SqliteTables(connection), required, str(live))
         return schema.schema_of(connection, required)
     except sqlite3.Error as problem:
         if primary_code(problem) in _BUSY:
@@ -218,7 +222,11 @@ def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupE
     code = primary_code(problem)
     if code in _BUSY:
         return DatabaseBusy(f"{live} is locked by another program; nothing was changed. Try again when it is done.")
-    if not (os.access(live, os.R_OK | os.W_OK) and os.access(live.parent, os.W_OK | os.X_OK)):
+    may = [
+        os.access(path, mode, effective_ids=True)
+        for path, mode in ((live, os.R_OK | os.W_OK), (live.parent, os.W_OK | os.X_OK))
+    ]
+    if not all(may):
         return DatabaseUnusable(
             f"{live} may not be written by the user with uid {os.geteuid()}. Nothing was changed. Run this as the owner of "
             "the file, or change the permissions of the file and its folder; a disk that is mounted read-only must be "
