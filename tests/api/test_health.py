@@ -361,7 +361,7 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
 
 # Four say who asks and what that person may do, one which migrations there are, five what is kept; the rest is metrics'.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 11), ("/metrics", 13)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 12), ("/metrics", 14)])
 def test_however_much_there_is_it_asks_the_same(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:
