@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tvarr_backup import schema
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code
+from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code, require_readable
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
 
@@ -201,6 +201,7 @@ def live_rows(database: Path) -> dict[str, int]:
 
     A table that is too damaged to be counted is left out. Raises `sqlite3.Error`.
     """
+    require_readable(database)
     with open_database(database) as connection:
         return _counts(connection, leave_out_damaged=True)
 
