@@ -1,5 +1,7 @@
 """The settings that this package reads, at the moment of the call."""
 
+import hashlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -190,6 +192,11 @@ def backup_folder() -> Path:
     Actions ask `operations.disk`, which also knows whether its disk is mounted.
     """
     return find_folder(backup_path())
+
+
+def scratch_folder(folder: Path) -> Path:
+    """Where the backups of a read-only folder are unpacked, in the storage folder; it may not exist yet."""
+    return storage_folder() / "work" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
 def required_schema() -> RequiredSchema:

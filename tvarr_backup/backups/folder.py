@@ -14,6 +14,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
-from tvarr_backup.errors import BackupFolderUnusable, NoRoom, SidecarInvalid
+from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
@@ -37,6 +38,10 @@ NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_WAY = (
+    "Until then backups can be listed, downloaded and verified. To restore one, set TVARR_BACKUP_DIRECTORY to a folder that can "
+    "be written to, add the backup there with `backup adopt FILE`, and restore that."
+)
 
 
 def prepare_folder(path: Path) -> Path:
@@ -79,6 +84,7 @@ def work_in(folder: Path) -> Iterator[Path]:
     Raises `BackupBusy` at once where somebody else is at work; what the system refuses becomes `NoRoom` or
     `BackupFolderUnusable`.
     """
+    require_writable(folder)
     with explained(folder), backup_lock(folder):
         clean_up(folder)
         try:
@@ -97,6 +103,7 @@ def receive_in(folder: Path) -> Iterator[Path]:
     It is removed at the end, and by the next operation where this process is killed. Raises `NoRoom` or
     `BackupFolderUnusable`.
     """
+    require_writable(folder)
     with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
 
@@ -166,6 +173,31 @@ def explained(folder: Path) -> Iterator[None]:
             f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
             + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
         ) from problem
+
+
+def require_writable(folder: Path) -> None:
+    """Raise `BackupFolderReadOnly` where this process can read the folder and cannot write to it."""
+    if os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK):
+        raise BackupFolderReadOnly(f"The backup folder {folder} is read-only. {why_read_only(folder)}. {_WAY}")
+
+
+def why_read_only(folder: Path) -> str:
+    """Why the folder cannot be written to, and what makes it writable; the last sentence ends with a command."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk_of(folder)}"
+    status, user, group = folder.stat(), os.geteuid(), os.getegid()
+    return (
+        f"It belongs to {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
+        f"{_user_name(user)}. "
+        + (f"Run: chmod u+rwx {folder}" if status.st_uid == user else f"Run as root: chown -R {user}:{group} {folder}")
+    )
+
+
+def _user_name(user: int) -> str:
+    try:
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    except KeyError:
+        return f"uid {user}"
 
 
 def _work_folder(folder: Path) -> Path:

@@ -20,7 +20,7 @@ from django_q.models import Schedule
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.cron import Timetable
-from tvarr_backup.backups.folder import WORK_NAME, free_bytes
+from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -312,7 +312,7 @@ def _why_missing(path: Path, *, has_made_backups: bool) -> str:
 def _why_closed(folder: Path, live: Live | None, listing: Listing) -> str:
     """Why the next backup would find no place there; empty where it would."""
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"The backup folder {folder} cannot be written to. Let this program's user write there, or name another."
+        return f"The backup folder {folder} is read-only. {why_read_only(folder)}. Or name another folder."
     try:
         if live is not None and live.used is not None:
             require_room_for_backup(folder, live.used, listing)
