@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
-from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, work_in
+from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, shown_name, work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.tvarr_archive import read_metadata
@@ -85,7 +85,7 @@ def read_folder(folder: Path) -> Listing:
     return Listing(
         backups=tuple(sorted(backups, key=_age, reverse=True)),
         broken=tuple(found for found in looked if isinstance(found, Broken)),
-        foreign=tuple(found for found in looked if isinstance(found, str)),
+        foreign=tuple(shown_name(found) for found in looked if isinstance(found, str)),
     )
 
 

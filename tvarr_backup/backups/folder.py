@@ -143,8 +143,13 @@ def clean_up(folder: Path) -> list[str]:
         if _complete(folder, path):
             continue
         _remove(path)
-        removed.append(f"{WORK_NAME}/{path.name}")
+        removed.append(f"{WORK_NAME}/{shown_name(path.name)}")
     return removed
+
+
+def shown_name(name: str) -> str:
+    """A file name as text; bytes that are not UTF-8 become replacement characters."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def free_bytes(folder: Path) -> int:
