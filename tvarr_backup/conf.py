@@ -19,6 +19,7 @@ from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.sharing import Sharing
 from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.errors import (
     BackupFolderUnusable,
@@ -247,6 +248,11 @@ def _schemas_backed_up() -> tuple[list[str], list[str]]:
     ]
     schemas = [sidecar.schema for sidecar in sorted(sidecars, key=lambda sidecar: sidecar.seq)]
     return schemas, schemas
+
+
+def sharing() -> Sharing:
+    """Group and mode of published backups, as the environment says."""
+    return Sharing(settings.BACKUP_FILE_MODE, settings.BACKUP_GROUP)
 
 
 def default_policy() -> Policy:
