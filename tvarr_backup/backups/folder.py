@@ -86,7 +86,7 @@ def work_in(folder: Path) -> Iterator[Path]:
     """
     require_writable(folder)
     with explained(folder), backup_lock(folder):
-        clean_up(folder)
+        _clean_up_after_crash(folder)
         try:
             yield folder / WORK_NAME
         finally:
@@ -113,7 +113,7 @@ def recover(folder: Path) -> list[str]:
     if not os.path.lexists(folder):
         return []
     with explained(folder), backup_lock(folder):
-        return clean_up(folder)
+        return _clean_up_after_crash(folder)
 
 
 def clean_up(folder: Path) -> list[str]:
@@ -126,12 +126,7 @@ def clean_up(folder: Path) -> list[str]:
     """
     work = _work_folder(folder)
     removed = []
-    found = sorted(path for path in work.iterdir() if path.name != RESTORE_NAME)
-    if found:
-        # A killed process may have changed names in the folder that are not on disk yet: what proves their meaning is
-        # removed from `.work` only after that.
-        sync_folder(folder)
-    for path in found:
+    for path in sorted(path for path in work.iterdir() if path.name != RESTORE_NAME):
         if path.name == UPLOADS_NAME and path.is_dir() and not path.is_symlink():
             removed += [f"{WORK_NAME}/{UPLOADS_NAME}/{name}" for name in remove_abandoned(path)]
             continue
@@ -150,6 +145,13 @@ def clean_up(folder: Path) -> list[str]:
 def shown_name(name: str) -> str:
     """A file name as text; bytes that are not UTF-8 become replacement characters."""
     return os.fsencode(name).decode(errors="replace")
+
+
+def _clean_up_after_crash(folder: Path) -> list[str]:
+    """A killed process may have changed names that are not on disk yet: what proves their meaning goes only after that."""
+    if any(_work_folder(folder).iterdir()):
+        sync_folder(folder)
+    return clean_up(folder)
 
 
 def free_bytes(folder: Path) -> int:
