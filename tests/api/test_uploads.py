@@ -223,6 +223,17 @@ def test_rows_that_refer_to_nothing_need_consent(client: APIClient, folder: Path
         assert "accept_broken_references in a request" in refused(folder, response, 422, "upload_refused")
 
 
+@pytest.mark.parametrize("word", [b"false", b"true"])
+def test_a_view_needs_consent(client: APIClient, folder: Path, copy: Path, word: bytes) -> None:
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("CREATE VIEW channel_count AS SELECT 1")
+    response = send(client, ("file", "copy.db", copy.read_bytes()), ("accept_code", None, word))
+    if word == b"true":
+        assert response.json()["accepted_code"] == ["view “channel_count”"]
+    else:
+        assert "accept_code in a request" in refused(folder, response, 422, "upload_refused")
+
+
 @pytest.mark.parametrize("encoding", ["binary", "base64"])
 def test_other_clients_ways_of_sending(client: APIClient, copy: Path, encoding: str) -> None:
     content = copy.read_bytes() if encoding == "binary" else base64.encodebytes(copy.read_bytes())
@@ -309,10 +320,10 @@ def test_what_is_no_backup_is_said_to_be_what_it_is(
     assert words in sentence
 
 
-def test_one_of_a_newer_version_is_refused(client: APIClient, folder: Path, incoming: Path) -> None:
+def test_one_of_a_newer_version_is_added(client: APIClient, incoming: Path) -> None:
     newer = settled(ours(incoming / "newer.db", "0999_from_the_future"))
-    response = send(client, ("file", "newer.db", newer.read_bytes()))
-    assert "was made by a newer version" in refused(folder, response, 422, "upload_refused")
+    body = send(client, ("file", "newer.db", newer.read_bytes())).json()
+    assert (body["state"], body["checked"]["problems"]) == ("newer", [])
 
 
 @pytest.mark.parametrize("meta", [b"", b"{", b"[]", b'{"format": 9}', b"\xff"])
@@ -499,9 +510,9 @@ def test_one_that_breaks_off_behind_the_end_of_a_file_is_not_taken_for_whole(
 def test_one_for_which_there_is_no_room_is_refused_before_it_is_read(
     client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("tvarr_backup.backups.room.free_bytes", lambda _folder: 1000)
     words = refused(folder, send_body(client, Untouched(), 10**9), 507, "no_room")
-    assert words == "The upload needs about 1067.1 MB of free space in backups; there are 0.0 MB."
+    assert words == "The upload needs about 1020.0 MB of free space in backups; there are 0.0 MB."
 
 
 def test_room_that_goes_meanwhile_ends_it(client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

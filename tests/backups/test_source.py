@@ -57,7 +57,9 @@ def test_a_database_in_another_program_is_refused_with_its_name(database: Path, 
     assert SourceInUse.code == "source_in_use"
 
 
-def test_a_database_of_this_process_keeps_its_locks(database: Path) -> None:
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_a_database_of_this_process_keeps_its_locks(database: Path, mode: str) -> None:
+    changed(database, f"PRAGMA journal_mode={mode}")
     with closing(sqlite3.connect(database, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert f"(pid {os.getpid()})" in refused(database, SourceInUse)

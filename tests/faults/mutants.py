@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.harness import Bench
+from tests.faults.offline_restores import OfflineRestores
 from tests.faults.restores import Restores, with_name_taken
 from tests.faults.world import CASES, Case
 
@@ -159,8 +160,37 @@ class SpoiltTwice:
             yield f"restore, spoilt twice: {sentence}"
 
 
+@dataclass(frozen=True)
+class OfflineSweep:
+    """A fault at every call that may change something in an offline restore."""
+
+    damage: str
+    fault: str = "kill"
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, _, found in OfflineRestores(bench, self.damage).sweep("any", self.fault):
+            for sentence in found:
+                yield f"offline restore, {self.damage}, {sentence}"
+
+
+@dataclass(frozen=True)
+class OfflinePowerCut:
+    """The power-loss model of an offline restore."""
+
+    damage: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, found in OfflineRestores(bench, self.damage).cuts():
+            for sentence in found:
+                yield f"offline restore, {self.damage}, {sentence}"
+
+
 Detector = (
-    PowerCut
+    OfflineSweep
+    | OfflinePowerCut
+    | PowerCut
     | PowerCutAfterKill
     | Sweep
     | RestorePowerCut
@@ -580,6 +610,41 @@ MUTANTS = (
         "    if examined.code and not accept_code:\n",
         "    if not examined:\n",
         Quick("test_adopt.py"),
+    ),
+    Mutant(
+        "a dead machine's -wal left behind",
+        "source",
+        '{"": source.file, **source.journals}.items()',
+        '{"": source.file}.items()',
+        Quick("test_adopt.py", "newest_changes"),
+    ),
+    Mutant(
+        "a database of this process opened",
+        "source",
+        "            if user is not None and user.pid == os.getpid():\n",
+        "            if user is not None and user.pid < 0:\n",
+        Quick("test_source.py", "keeps_its_locks"),
+    ),
+    Mutant(
+        "a change during the copying not seen",
+        "source",
+        "    if _marks(source.path) != source.marks:\n",
+        "    if not source.marks:\n",
+        Quick("test_source.py", "changes_while_it_is_copied"),
+    ),
+    Mutant(
+        "limit of each member instead of all",
+        "archive",
+        "        block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)\n        size += len(block)\n",
+        "        block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)\n        size = len(block)\n",
+        Quick("test_archive.py", "limit_holds_across_members"),
+    ),
+    Mutant(
+        "a file dated by its arrival",
+        "dates",
+        "    if newest is not None:\n",
+        "    if filename is None:\n",
+        Quick("test_dates.py"),
     ),
 )
 

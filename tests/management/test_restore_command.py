@@ -40,6 +40,7 @@ from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import BackupUnsupported, RestoreRefused
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 
 def live_of(installation: Installation) -> Path:
@@ -89,7 +90,12 @@ def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
     assert "would be lost, but is kept in a copy that is made first." in told[-2]
     assert told[-1] == "Nothing was changed. Add --yes to do it."
     data = prepared.json("backup", "restore", name, "--json")
-    assert set(data) == {"filename", "now", "after", "created_at"}
+    assert set(data) == {
+        *("filename", "now", "after", "created_at", "created_at_source", "newest_row_at"),
+        *("facts", "needs_accept_newer", "restart_required", "offline_required", "damage"),
+    }
+    assert (data["facts"], data["needs_accept_newer"]) == ([], False)
+    assert (data["offline_required"], data["damage"]) == (False, "")
     assert (data["filename"], data["now"]["filters"]) == (name, 0)
     assert data["after"]["filters"] > 0
     assert content(live_of(prepared)) == before
@@ -108,7 +114,10 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert told[0] == f"Restored {name}"
     assert told[1].startswith("    client_detection_rules: 0 -> ")
     assert told[2] == "    every other table: same number of rows; contents may differ"
-    assert told[3:] == [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
+    assert told[3:] == [
+        f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it",
+        RELOAD_ADVICE,
+    ]
     assert content(live) == then
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
@@ -119,7 +128,10 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert content(live) == then
     undone = attached_installation.json("backup", "undo-restore", "--yes", "--json")
     assert content(live) == now
-    assert set(undone) == {"outcome", "filename", "pre_restore_backup", "before", "after"}
+    assert set(undone) == {
+        *("outcome", "filename", "pre_restore_backup", "before", "after", "restart_required", "set_aside"),
+    }
+    assert undone["restart_required"]
     assert (undone["outcome"], undone["filename"]) == ("restored", safety["filename"])
     assert undone["pre_restore_backup"] == listed(attached_installation)[0]
     assert undone["before"]["client_detection_rules"] > undone["after"]["client_detection_rules"] == 0
@@ -127,6 +139,67 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
         ("restore", "succeeded", "command"),
         ("restore", "succeeded", "command"),
     ]
+
+
+def _garbage(live: Path) -> None:
+    content = live.read_bytes()
+    live.write_bytes(bytes(range(256)) * 256 + content[65536:])
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "garbage": _garbage,
+    "cut": lambda live: live.write_bytes(live.read_bytes()[:20480]),
+    "empty": lambda live: live.write_bytes(b""),
+    "missing": lambda live: live.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_database_file_that_cannot_be_written_is_replaced_offline(
+    attached_installation: Installation, damage: str
+) -> None:
+    live = live_of(attached_installation)
+    then, exported = content(live), exports_of(attached_installation)
+    name = created(attached_installation)
+    DAMAGES[damage](live)
+    spoilt = live.read_bytes() if live.exists() else None
+    command = f"manage.py backup restore {name} --yes --offline`"
+    told = attached_installation.ok("backup", "restore", name)
+    assert command in told.splitlines()[-1]
+    data = attached_installation.json("backup", "restore", name, "--json")
+    assert (data["offline_required"], data["now"]) == (True, {})
+    assert command in attached_installation.refused("backup", "restore", name, "--yes")
+    assert (live.read_bytes() if live.exists() else None) == spoilt
+    done = attached_installation.json("backup", "restore", name, "--yes", "--offline", "--json")
+    assert content(live) == then
+    assert exports_of(attached_installation) == exported
+    assert (done["outcome"], done["pre_restore_backup"]) == ("restored", None)
+    assert [Path(path).read_bytes() for path in done["set_aside"]] == ([] if spoilt is None else [spoilt])
+    assert operations(attached_installation)[-1] == ("restore", "succeeded", "command")
+
+
+def test_what_was_set_aside_is_named(attached_installation: Installation) -> None:
+    name = created(attached_installation)
+    live_of(attached_installation).write_bytes(b"")
+    told = attached_installation.ok("backup", "restore", name, "--yes", "--offline").splitlines()
+    assert told[-2].startswith(f"The old file is kept as {live_of(attached_installation)}.set-aside-")
+    assert told[-1] == "You can start tvarr again"
+
+
+def test_offline_is_refused_where_it_is_not_needed(attached_installation: Installation) -> None:
+    name = created(attached_installation)
+    words = attached_installation.refused("backup", "restore", name, "--yes", "--offline")
+    assert "so an offline restore is not needed. Nothing was changed." in words
+
+
+def test_a_database_in_rollback_journal_mode_is_restored(attached_installation: Installation) -> None:
+    live = live_of(attached_installation)
+    then, name = content(live), created(attached_installation)
+    changed(live, "DELETE FROM client_detection_rules")
+    settled(live)
+    told = attached_installation.ok("backup", "restore", name, "--yes")
+    assert told.startswith(f"Restored {name}\n")
+    assert content(live) == then
 
 
 def test_there_must_be_something_to_undo(prepared: Installation) -> None:
@@ -234,21 +307,25 @@ def _kill_while_it_packs(prepared: Installation, name: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_recovery_tells_of_a_restore_that_had_happened(prepared: Installation) -> None:
+def test_recovery_tells_of_a_restore_that_had_happened(attached_installation: Installation) -> None:
     """Killed while it packs what was there before, which a long line of bytes makes take its time."""
-    name = created(prepared)
-    live = live_of(prepared)
+    name = created(attached_installation)
+    live = live_of(attached_installation)
     then = content(live)
     changed(live, *_BALLAST)
-    _kill_while_it_packs(prepared, name)
+    _kill_while_it_packs(attached_installation, name)
     assert content(live) == then
-    assert [found["filename"] for found in listed(prepared)] == [name]
-    told = prepared.ok("backup", "recover")
-    safety = listed(prepared)[0]
-    assert f"The restore had happened; what was there before is {safety['filename']}\n" in told
+    assert [found["filename"] for found in listed(attached_installation)] == [name]
+    told = attached_installation.ok("backup", "recover")
+    safety = listed(attached_installation)[0]
+    assert f"The restore had happened; what was there before is {safety['filename']}\n{RELOAD_ADVICE}\n" in told
+    (message,) = rows(
+        attached_installation.data / "app.db", "SELECT message FROM operations_operation WHERE state = 'interrupted'"
+    )[0]
+    assert message.endswith(RELOAD_ADVICE)
     assert (safety["kind"], safety["protected"], safety["table_counts"]["ballast"]) == ("pre_restore", True, 1)
-    assert operations(prepared)[-1] == ("restore", "interrupted", "command")
-    assert prepared.ok("backup", "recover") == "There was nothing to clean up.\n"
+    assert operations(attached_installation)[-1] == ("restore", "interrupted", "command")
+    assert attached_installation.ok("backup", "recover") == "There was nothing to clean up.\n"
 
 
 @pytest.mark.django_db
@@ -398,10 +475,15 @@ def test_one_that_a_newer_version_made_needs_a_word(
     created(installation)
     changed(live_of(installation), f"VACUUM INTO '{copy}'")
     made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
+    shown = installation.json("backup", "restore", made.filename, "--json")
+    assert shown["needs_accept_newer"]
+    assert shown["facts"][0].startswith(f"This backup was made by {made_by}; ")
     refused_and_nothing_changed(
         installation,
         made.filename,
-        f"{made.filename} was not restored. This backup was made by {made_by}; ",
+        f"{made.filename} was not restored. {' '.join(shown['facts'])} Nothing was changed. To restore it anyway, confirm "
+        "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the box on the restore "
+        "page.",
     )
     installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
@@ -479,20 +561,13 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
     assert len(listed(prepared)) == 2
 
 
-_NOT_WAL = (
-    "{live} has journal mode delete, and only in WAL mode can a restore keep every commit that others make meanwhile. "
-    "tvarr sets that mode when it starts; set it with `PRAGMA journal_mode=WAL`."
-)
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (Path.unlink, "There is no database at {live} yet; run `manage.py prepare` first."),
-        (lambda live: live.write_bytes(b""), "There is no database at {live} yet; run `manage.py prepare` first."),
-        (lambda live: live.write_bytes(b"garbage " * 999), "{live} is not an SQLite database."),
-        (lambda live: live.chmod(0o444), "{live} may not be written."),
-        (settled, _NOT_WAL),
+        (Path.unlink, "does not exist, so a backup can be restored only while tvarr is stopped."),
+        (lambda live: live.write_bytes(b""), "is empty, so a backup can be restored only while tvarr is stopped."),
+        (lambda live: live.write_bytes(b"garbage " * 999), "is not an SQLite database, or its header is damaged"),
+        (lambda live: live.chmod(0o444), "may not be written by the user with uid"),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(prepared: Installation, spoil: Callable[[Path], object], words: str) -> None:
@@ -502,7 +577,7 @@ def test_what_is_live_must_be_fit_for_it(prepared: Installation, spoil: Callable
     prepared.heeds_modes = True
     done = prepared.run("backup", "restore", name, "--yes")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"CommandError: {words.format(live=live)}\n"
+    assert done.stderr.startswith(f"CommandError: {live} {words}")
     assert (live.read_bytes() if live.exists() else None, state(folder)) == before
 
 
@@ -544,7 +619,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     command = json.dumps(prepared.command("backup", "restore", name, "--yes"))
     environment = json.dumps(prepared.variables() | {"TVARR_BACKUP_DIRECTORY": str(disk / "backups")})
     status, words, left = on_small_disk(
-        _RESTORE, disk, prepared.data / "backups", command, environment, options="size=64m"
+        _RESTORE, disk, prepared.data / "backups", command, environment, options="size=300k"
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(

@@ -20,6 +20,7 @@ from tvarr_backup.backups.sidecar import Checked, CheckLevel, DateSource
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +137,21 @@ def test_what_cannot_be_restored_says_why(
     assert reason in refused(client, made)
 
 
+def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
+    described(folder, made, schema="tvarr 999")
+    page = client.get(page_of(made))
+    assert "This backup was made by tvarr 999; tvarr 029 is running." in text_of(page)
+    assert b'name="accept_newer"' in page.getvalue()
+    assert "confirm that a newer schema is accepted" in text_of(client.post(page_of(made)))
+    assert not Operation.objects.exists()
+    client.post(page_of(made), {"accept_newer": "true"})
+    assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
+
+
+def test_the_same_schema_needs_none(client: Client, made: Backup) -> None:
+    assert b'name="accept_newer"' not in client.get(page_of(made)).getvalue()
+
+
 def test_where_no_copy_of_before_can_be_made_it_is_blocked(
     client: Client, made: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,11 +162,11 @@ def test_where_no_copy_of_before_can_be_made_it_is_blocked(
     assert "The restore needs about 340.0 MB of free space" in refused(client, made)
 
 
-def test_a_live_database_that_is_not_in_the_right_mode_blocks_it(
+def test_a_live_database_in_rollback_journal_mode_that_nobody_uses_does_not_block_it(
     client: Client, folder: Path, attached: Path, made: Backup
 ) -> None:
     settled(attached)
-    assert "has journal mode delete" in refused(client, made)
+    assert b'btn-danger" disabled' not in client.get(page_of(made)).content
 
 
 def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path, attached: Path, made: Backup) -> None:
@@ -161,17 +177,59 @@ def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path,
 def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
     client: Client, attached: Path, made: Backup
 ) -> None:
-    assert "may hold old rules in memory until it is started again" in text_of(client.get(page_of(made)))
+    assert RELOAD_ADVICE in text_of(client.get(page_of(made)))
 
 
 def test_without_an_attached_tvarr_nothing_is_warned_of(client: Client, made: Backup) -> None:
     assert "may hold old rules" not in text_of(client.get(page_of(made)))
 
 
-def test_a_live_database_that_is_damaged_can_still_be_looked_at(
-    client: Client, folder: Path, made: Backup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    torn = tmp_path / "torn.db"
+@pytest.fixture
+def torn(made: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A live database file that is none any more."""
+    torn = tmp_path / "place" / "torn.db"
+    torn.parent.mkdir()
     torn.write_bytes(b"no database at all" * 1000)
     monkeypatch.setattr(conf, "live_database", lambda: torn)
-    assert "is not an SQLite database" in text_of(client.get(page_of(made)))
+    return torn
+
+
+def test_a_damaged_database_file_needs_a_second_confirmation_that_names_the_damage(
+    client: Client, made: Backup, torn: Path
+) -> None:
+    page = client.get(page_of(made))
+    assert "torn.db is not an SQLite database, or its header is damaged." in text_of(page)
+    assert "tvarr is stopped, and its database file, which is not an SQLite database" in text_of(page)
+    assert b'name="offline" value="true" required' in page.content
+    assert b'btn-danger" disabled' not in page.content
+    assert client.post(page_of(made)).status_code == 409
+    assert not Operation.objects.exists()
+    response = client.post(page_of(made), {"offline": "true"})
+    assert response["Location"] == reverse("operation", args=[Operation.objects.get().pk])
+    assert Operation.objects.get().arguments == {"filename": made.filename, "offline": True}
+
+
+def test_where_even_that_is_impossible_the_page_says_why(client: Client, made: Backup, torn: Path) -> None:
+    torn.unlink()
+    torn.parent.rmdir()
+    assert "Mount the disk that it is on" in refused(client, made)
+
+
+def test_the_result_names_what_was_set_aside(client: Client, made: Backup) -> None:
+    operation = create_operation(
+        OperationKind.RESTORE,
+        origin=Origin.COMMAND,
+        state=OperationState.RUNNING,
+        arguments={"filename": made.filename},
+    )
+    result: dict[str, Any] = {
+        "before": {},
+        "after": {},
+        "pre_restore_backup": None,
+        "set_aside": ["/data/tvarr.db.set-aside-2026"],
+    }
+    Operation.objects.filter(pk=operation.pk).update(
+        state=OperationState.SUCCEEDED, result=result, finished_at=datetime.now(UTC)
+    )
+    text = text_of(client.get(reverse("operation", args=[operation.pk])))
+    assert "The old files are kept next to tvarr's database: tvarr.db.set-aside-2026" in text

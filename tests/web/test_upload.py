@@ -157,6 +157,14 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
     assert "Nothing of the file was kept; your backups are as they were." in text
 
 
+def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
+    changed(copy, "CREATE VIEW channel_count AS SELECT 1")
+    assert "contains the view “channel_count”" in refusal(client, folder, send(client, copy.read_bytes()))
+    send(client, copy.read_bytes(), accept_code="true")
+    (added,) = read_folder(folder).backups
+    assert added.sidecar.accepted_code == ("view “channel_count”",)
+
+
 def test_one_of_a_newer_version_is_added(client: Client, folder: Path, copy: Path) -> None:
     changed(copy, "UPDATE schema_migrations SET version = '999' WHERE version = '029'")
     send(client, copy.read_bytes())

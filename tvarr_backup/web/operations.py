@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +23,7 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
 from tvarr_backup.web.frame import Content, frame_first
@@ -100,8 +102,10 @@ def shown(operation: Operation) -> dict[str, Any]:
         "ended_at_step": "" if operation.result else words.step_reached(operation),
         "checks": list(words.checks(operation)),
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
+        "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
         "made": _found((result.get("backup") or {}).get("filename")),
         "safety": safety,
+        "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
     }
 
