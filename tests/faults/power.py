@@ -157,8 +157,8 @@ class Disk:
             self._change({words[0]: None})
         elif kind == "rename":
             if not self._hard_links and self._is_there(words[1]):
-                node = self._at(words[0])
-                steps: list[dict[str, _Node | None]] = [{words[1]: None}, {words[1]: node}, {words[0]: None}]
+                renamed = self._at(words[0])
+                steps: list[dict[str, _Node | None]] = [{words[1]: None}, {words[1]: renamed}, {words[0]: None}]
                 for step in steps:
                     self._change(step)
                 return
