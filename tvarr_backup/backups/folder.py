@@ -20,7 +20,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tvarr_backup.backups.durable import open_regular, replace, sync_folder
+from tvarr_backup.backups.durable import open_regular, publish, replace, sync_folder, write_private
 from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
@@ -32,7 +32,8 @@ RESTORE_NAME = "restore"
 """In `.work`: what a restore must remember and keep until it is settled. Only a restore removes it."""
 UPLOADS_NAME = "uploads"
 """In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
-OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
+PROBE_NAME = ".probe"
+OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
@@ -106,6 +107,22 @@ def receive_in(folder: Path) -> Iterator[Path]:
     require_writable(folder)
     with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
+
+
+def probe_folder(folder: Path) -> bool:
+    """Publish a small file as a backup is published, and remove it; whether the disk has hard links.
+
+    Nobody is kept from work: the folder's lock is not taken. Raises `NoRoom` or `BackupFolderUnusable`.
+    """
+    with receive_in(folder) as place:
+        temporary, final = place / "probe", folder / PROBE_NAME
+        write_private(temporary, b"probe")
+        sync_folder(place)
+        final.unlink(missing_ok=True)  # of a process that was killed
+        publish(temporary, final)
+        final.unlink(missing_ok=True)
+        sync_folder(folder)
+        return temporary.exists()
 
 
 def recover(folder: Path) -> list[str]:

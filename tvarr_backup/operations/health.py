@@ -335,9 +335,13 @@ def _check_folder(seen: Seen) -> Check:
         return Check(Subject.FOLDER, State.SICK, folder.problem)
     if folder.listing is None:
         return Check(Subject.FOLDER, State.OK, f"The first backup will make the folder {folder.path}.")
+    probe = folder.probe
+    if probe is not None and probe.problem:
+        return Check(Subject.FOLDER, State.SICK, f"{probe.problem} So a trial of the worker's ended.")
     if _has_archives_of_tvarrs(seen):
         return Check(Subject.FOLDER, State.WARNING, _TVARRS_FOLDER)
-    return Check(Subject.FOLDER, State.OK, "It can be read and written, and has room for the next backup.")
+    links = "" if probe is None or probe.has_hard_links else " It has no hard links: backups are published by renaming."
+    return Check(Subject.FOLDER, State.OK, f"It can be read and written, and has room for the next backup.{links}")
 
 
 def _has_archives_of_tvarrs(seen: Seen) -> bool:

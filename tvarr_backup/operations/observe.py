@@ -39,6 +39,7 @@ from tvarr_backup.operations import schedule
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -91,6 +92,8 @@ class Folder:
     listing: Listing | None = None
     unfinished: Unfinished | None = None
     free: int | None = None
+    probe: Probe | None = None
+    """The worker's last trial of it, if that is recent."""
 
     @property
     def is_closed(self) -> bool:
@@ -295,7 +298,9 @@ def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path
         return Folder(
             path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
         )
-    return Folder(folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder))
+    return Folder(
+        folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder), last_probe(folder)
+    )
 
 
 def _why_missing(path: Path, *, has_made_backups: bool) -> str:
