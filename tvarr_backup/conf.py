@@ -1,5 +1,7 @@
 """The settings that this package reads, at the moment of the call."""
 
+import hashlib
+import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.sharing import Sharing
 from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.errors import (
     BackupFolderUnusable,
@@ -192,6 +195,11 @@ def backup_folder() -> Path:
     return find_folder(backup_path())
 
 
+def scratch_folder(folder: Path) -> Path:
+    """Where the backups of a read-only folder are unpacked, in the storage folder; it may not exist yet."""
+    return storage_folder() / "work" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+
+
 def required_schema() -> RequiredSchema:
     """Return the schema that this program knows, with what was seen of tvarr's database before.
 
@@ -240,6 +248,11 @@ def _schemas_backed_up() -> tuple[list[str], list[str]]:
     ]
     schemas = [sidecar.schema for sidecar in sorted(sidecars, key=lambda sidecar: sidecar.seq)]
     return schemas, schemas
+
+
+def sharing() -> Sharing:
+    """Group and mode of published backups, as the environment says."""
+    return Sharing(settings.BACKUP_FILE_MODE, settings.BACKUP_GROUP)
 
 
 def default_policy() -> Policy:

@@ -34,6 +34,7 @@ from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported
 from tvarr_backup.operations import schedule, track
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
+from tvarr_backup.operations.probe import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.queue import deliver_again
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.sightings import record_sighting
@@ -44,6 +45,7 @@ GRACE_SECONDS = 6
 _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10
 _SCHEDULE_SECONDS = 30
+_FIRST_PROBE_SECONDS = 60.0
 _SIGHTING_SECONDS = 10
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 1
@@ -127,6 +129,7 @@ class Worker:
             _Chore("reconciliation", _RECONCILE_SECONDS, self._reconcile),
             _Chore("schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
             _Chore("schema of tvarr's database", _SIGHTING_SECONDS, record_sighting),
+            _Chore("trial of the backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
         ]
 
     def run(self) -> None:

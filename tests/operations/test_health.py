@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from django.db import OperationalError, connections
 from django.db.backends.dummy import base as dummy
 from django_q.models import Schedule
 
+from tests.backups.makers import settled, tvarrs, tvarrs_new_backup, tvarrs_old_backup
 from tests.operations.elsewhere import queued, running
 from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import conf
@@ -591,3 +592,16 @@ def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
     began = time.process_time()
     assert look().listing is not None
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("make_one", [tvarrs_old_backup, tvarrs_new_backup])
+def test_archives_of_tvarrs_in_the_folder_are_a_warning(
+    folder: Path, tmp_path: Path, make_one: Callable[[Path, Path], Path]
+) -> None:
+    make(folder)
+    assert said(Subject.FOLDER)[0] == "ok"
+    make_one(folder, settled(tvarrs(tmp_path / "copy.db")))
+    state, sentence = said(Subject.FOLDER)
+    assert state == "warning"
+    assert "tvarr's retention deletes backups that were made here" in sentence
+    assert "backup adopt FILE" in sentence

@@ -20,7 +20,7 @@ from django_q.models import Schedule
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.cron import Timetable
-from tvarr_backup.backups.folder import WORK_NAME, free_bytes
+from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -39,6 +39,7 @@ from tvarr_backup.operations import schedule
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -91,6 +92,8 @@ class Folder:
     listing: Listing | None = None
     unfinished: Unfinished | None = None
     free: int | None = None
+    probe: Probe | None = None
+    """The worker's last trial of it, if that is recent."""
 
     @property
     def is_closed(self) -> bool:
@@ -295,7 +298,9 @@ def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path
         return Folder(
             path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
         )
-    return Folder(folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder))
+    return Folder(
+        folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder), last_probe(folder)
+    )
 
 
 def _why_missing(path: Path, *, has_made_backups: bool) -> str:
@@ -312,7 +317,7 @@ def _why_missing(path: Path, *, has_made_backups: bool) -> str:
 def _why_closed(folder: Path, live: Live | None, listing: Listing) -> str:
     """Why the next backup would find no place there; empty where it would."""
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"The backup folder {folder} cannot be written to. Let this program's user write there, or name another."
+        return f"The backup folder {folder} is read-only. {why_read_only(folder)}. Or name another folder."
     try:
         if live is not None and live.used is not None:
             require_room_for_backup(folder, live.used, listing)

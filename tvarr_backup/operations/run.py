@@ -227,7 +227,9 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         tracker.step(f"{filename} ({number} of {len(filenames)})" if several else "", number, len(filenames))
         before = tracker.seconds
         try:
-            verification = verify_backup(folder, filename, required, progress=tracker.progress)
+            verification = verify_backup(
+                folder, filename, required, scratch=conf.scratch_folder(folder), progress=tracker.progress
+            )
         except (OperationCancelled, OperationInterrupted):
             raise
         except TvarrBackupError as problem:
