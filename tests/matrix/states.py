@@ -76,7 +76,7 @@ def other_program(database: Path, *statements: str) -> Iterator[None]:
 def _own_backup(world: World) -> None:
     """A backup made in this state becomes the one that is verified and restored, and a copy is what is added."""
     world.target = world.add_backup(world.live, "2026-11-02T02-00-00")
-    shutil.copyfile(world.live, world.root / world.elsewhere)
+    world.copy_elsewhere()
 
 
 def _overwrite(database: Path, offset: int, content: bytes) -> None:
