@@ -404,7 +404,7 @@ def _delete(world: World) -> Outcome:
 def _cleanup(world: World) -> Outcome:
     before = look(world)
     done = command("backup", "prune", "--json")
-    if done.problem:
+    if done.problem and not done.stdout:
         return refused(done)
     gone = {name for name in set(before.files) - set(look(world).files) if not name.endswith(".meta.json")}
     if not gone and done.data.get("dry_run"):
