@@ -28,7 +28,6 @@ from tvarr_backup.backups.catalogue import (
     find_backup,
     glance,
 )
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
@@ -44,6 +43,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.protection import change_backup, may_unprotect
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
@@ -206,7 +206,7 @@ def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
         "row": _row(found, conf.required_schema()),
         "backup": found,
         "sidecar": found.sidecar,
-        "changes": changes(live_rows(conf.live_database()), found.sidecar.table_counts),
+        "changes": changes(rows_now(), found.sidecar.table_counts),
         "fate": FATES[kept],
         "is_doomed": kept is None,
         "may_change_protection": may_unprotect(request.user, found.sidecar, now),
