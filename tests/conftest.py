@@ -168,3 +168,22 @@ def attached(tvarr_own: Path, db: None) -> Iterator[Path]:
     finally:
         connection.close()
         connections["tvarr"] = usual
+
+
+@pytest.fixture
+def app_database(db: None, tmp_path: Path) -> Iterator[Path]:
+    """A copy of this program's own database that takes its place, and that a test may spoil."""
+    usual = connections["default"]
+    path = tmp_path / "app" / "app.db"
+    path.parent.mkdir()
+    with usual.cursor() as cursor:
+        rows = cursor.connection.serialize()
+    path.write_bytes(rows)
+    connection = connections.create_connection("default")
+    connection.settings_dict = usual.settings_dict | {"NAME": f"file:{path}?mode=rw", "CONN_MAX_AGE": 0}
+    connections["default"] = connection
+    try:
+        yield path
+    finally:
+        connection.close()
+        connections["default"] = usual

@@ -1,7 +1,7 @@
 """The settings that this package reads, at the moment of the call."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -155,14 +155,14 @@ def is_up_to_date(alias: str) -> bool:
             applied = frozenset(cursor.fetchall())
     except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
         applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
-    return _has_all(alias, applied)
+    return applied >= known_migrations(alias)
 
 
-@lru_cache(maxsize=8)
-def _has_all(alias: str, applied: frozenset[tuple[str, str]]) -> bool:
-    """To read the files of all migrations takes ten times as long as to ask which were applied."""
-    known = MigrationLoader(None).graph.nodes
-    return applied.issuperset(node for node in known if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
+@cache
+def known_migrations(alias: str) -> frozenset[tuple[str, str]]:
+    """The migrations of this version for a database, as pairs of application and name. They are read from files once."""
+    nodes = MigrationLoader(None).graph.nodes
+    return frozenset(node for node in nodes if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
 
 def live_database() -> Path:

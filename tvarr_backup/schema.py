@@ -16,7 +16,8 @@ TVARRS_OWN_TABLE = "schema_migrations"
 TVARRS_NEWEST = "029"
 """The newest of tvarr's migrations that this program was written for."""
 
-_OUR_TABLE = "django_migrations"
+OUR_TABLE = "django_migrations"
+"""Written by Django; it says which migrations were applied."""
 
 
 class State(StrEnum):
@@ -67,9 +68,9 @@ def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
     if TVARRS_OWN_TABLE in found:
         require_columns(tables, required, name)
         return State.ATTACHED
-    if found <= {"sqlite_sequence"} or (found <= {_OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
+    if found <= {"sqlite_sequence"} or (found <= {OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
         return State.EMPTY
-    if _OUR_TABLE in found:
+    if OUR_TABLE in found:
         _require_known_migrations(tables, required, name)
         return State.OURS
     some = ", ".join(sorted(found)[:5])
@@ -95,7 +96,7 @@ def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
     if TVARRS_OWN_TABLE in tables.names():
         (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
         return f"tvarr {newest}" if newest else ""
-    if _OUR_TABLE in tables.names():
+    if OUR_TABLE in tables.names():
         applied = tables.migrations(required.app_label)
         return f"tvarr-backup {max(applied)}" if applied else ""
     return ""

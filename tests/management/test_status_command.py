@@ -201,7 +201,7 @@ def test_what_runs_is_told(place: Place) -> None:
 def test_before_anything_is_prepared_it_says_what_to_do_and_makes_nothing(installation: Installation) -> None:
     done = installation.run("status")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "run `manage.py prepare` to begin anew" in done.stdout
+    assert "create a new one with `manage.py prepare`" in done.stdout
     assert not installation.data.exists()
 
 
@@ -333,7 +333,10 @@ def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
         both = place.both(address)
         assert ask(address, "/healthz", "")[0] == 200
     show("our own database: moved away", both, "default_database")
-    sentence = f"{place.data}/app.db does not exist. Bring it back, or run `manage.py prepare` to begin anew."
+    sentence = (
+        f"{place.data}/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
+        "A new one has no users, settings or history. Your backups stay as they are."
+    )
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_missing")
     assert not (place.data / "app.db").exists()

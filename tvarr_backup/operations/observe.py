@@ -34,13 +34,11 @@ from tvarr_backup.errors import (
     NoRoom,
 )
 from tvarr_backup.operations import schedule
+from tvarr_backup.operations.app_database import PATIENCE_SECONDS, require_app_database
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 
 logger = structlog.stdlib.get_logger(__name__)
-
-PATIENCE_SECONDS = 2.0
-"""For so long a database that others have locked is waited for."""
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -123,41 +121,15 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
     )
 
 
-def require_default() -> None:
-    """Raise `DatabaseUnusable` where our own database cannot be asked anything, without opening it through Django."""
-    if not conf.is_file(DEFAULT_DB_ALIAS):
-        try:
-            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except Error as problem:
-            raise DatabaseUnusable(_logged("This program's own database does not answer", problem)) from problem
-        return
-    path = conf.database_path(DEFAULT_DB_ALIAS)
-    try:
-        tables = tvarr_database.ask_again(path, _tables, timeout_seconds=PATIENCE_SECONDS)
-    except DatabaseMissing as problem:
-        raise DatabaseMissing(f"{problem} Bring it back, or run `{program.NAME} prepare` to begin anew.") from problem
-    if schema.TVARRS_OWN_TABLE in tables:
-        raise DatabaseForeign(f"DATABASE_URL names tvarr's own database, {path}; allowed is one of ours.")
-    if "django_migrations" not in tables:
-        raise DatabaseNotPrepared(f"{path} has none of our tables; run `{program.NAME} prepare`.")
-
-
-def _tables(_path: Path, connection: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(schema.SqliteTables(connection).names())
-
-
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
 def _look_at_default() -> tuple[Kept | None, str]:
     try:
-        require_default()
-        if not conf.is_up_to_date(DEFAULT_DB_ALIAS):
-            raise DatabaseNotPrepared(f"It is not up to date with this version; run `{program.NAME} prepare`.")
+        require_app_database()
         return _what_is_kept(), ""
     except DatabaseUnusable as problem:
-        return None, _with_advice(problem, "Put it back as it was.")
+        return None, str(problem)
     except Error as problem:
         return None, _logged("This program's own database cannot be used", problem)
 
