@@ -176,6 +176,12 @@ def live_database() -> Path:
     return database_path(alias).resolve()
 
 
+def protected_database() -> str:
+    """What operations are about: the real path of tvarr's database, or its name where it is on a server."""
+    alias = tvarr_alias()
+    return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
+
+
 def backup_path() -> Path:
     """Where backups lie, or will lie, as it was named."""
     return Path(settings.BACKUP_DIRECTORY)

@@ -246,17 +246,22 @@ def damage_its_first_page(place: Place) -> None:
         file.write(b"\xaa" * 3000)
 
 
+RESTORE_INTO_IT = (
+    "Restore a backup: `manage.py backup list` shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite "
+    "cannot write the damaged file, stop tvarr and add `--offline`."
+)
+
 SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     "moved away": (
         move_away,
         (
-            "does not exist. Bring it back, or make a new one (`manage.py prepare`, with `--create` where TVARR_DATABASE_DSN "
-            "names it) and restore a backup into that."
+            "does not exist. Put it back, or restore a backup in its place: stop tvarr, then run `manage.py backup restore NAME "
+            "--yes --offline`. `manage.py prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
         ),
     ),
     "garbage": (
         put_garbage,
-        "is not an SQLite database. Restore a backup into it, or put it back as it was.",
+        f"is not an SQLite database. {RESTORE_INTO_IT}",
     ),
     "another program's": (
         put_another_programs,
@@ -272,7 +277,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "damaged": (
         damage_its_first_page,
-        "cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+        f"cannot be read: database disk image is malformed. {RESTORE_INTO_IT}",
     ),
 }
 

@@ -159,8 +159,10 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
     found = look()
     assert said(Subject.DEFAULT, found) == (
         "sick",
-        "/nowhere/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
-        "A new one has no users, settings or history. Your backups stay as they are.",
+        (
+            "/nowhere/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
+            "A new one has no users, settings or history. Your backups stay as they are."
+        ),
     )
     for subject in (Subject.QUEUE, Subject.SCHEDULE):
         assert said(subject, found) == (
@@ -172,7 +174,11 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "is not up to date with this version of the program. Run `manage.py prepare`."), (b"x" * 999, "is not an SQLite")]
+    ("content", "words"),
+    [
+        (b"", "is not up to date with this version of the program. Run `manage.py prepare`."),
+        (b"x" * 999, "is not an SQLite"),
+    ],
 )
 def test_a_file_that_is_not_ours_is_told(
     content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,7 +243,11 @@ def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
         file.write(b"\xaa" * size)
     assert said(Subject.TVARR) == (
         "sick",
-        f"{attached} cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+        (
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
+            "`manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged file, stop tvarr and add "
+            "`--offline`."
+        ),
     )
 
 

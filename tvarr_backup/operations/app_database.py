@@ -160,9 +160,7 @@ def _require_fitting(path: Path, tables: frozenset[str], applied: frozenset[tupl
         raise DatabaseForeign(
             f"DATABASE_URL names {path}, which is the database of another program. Name a file of this program's own there."
         )
-    newer = sorted(
-        name for app, name in applied - conf.known_migrations(DEFAULT_DB_ALIAS) if app in _own_apps()
-    )
+    newer = sorted(name for app, name in applied - conf.known_migrations(DEFAULT_DB_ALIAS) if app in _own_apps())
     if newer:
         raise DatabaseNewer(
             f"{path} was migrated by a newer version of this program (it has {newer[0]}). Install that version again."
@@ -191,7 +189,9 @@ def _with_advice(problem: DatabaseUnusable, path: Path) -> DatabaseUnusable:
             f"folder, and create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
         )
     elif code in _NO_ROOM and reserve.is_disk_full():
-        advice = f"The disk that holds it is full: free some space there, for instance with `{program.NAME} backup delete`."
+        advice = (
+            f"The disk that holds it is full: free some space there, for instance with `{program.NAME} backup delete`."
+        )
     else:
         return problem
     return type(problem)(f"{problem} {advice}")

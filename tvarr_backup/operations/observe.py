@@ -152,22 +152,30 @@ def _what_is_kept() -> Kept:
 
 
 def _look_at_live() -> tuple[Live | None, str]:
+    try:
+        return require_live(), ""
+    except DatabaseUnusable as problem:
+        return None, str(problem)
+
+
+def require_live() -> Live:
+    """What tvarr's database is. Raises `DatabaseUnusable` where it cannot be used; the sentence names the way out."""
     alias = conf.tvarr_alias()
     try:
         if not conf.is_file(alias):
-            return _judged_on_server(alias), ""
+            return _judged_on_server(alias)
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
                 f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
             )
-        return tvarr_database.ask_again(path, _judged, timeout_seconds=PATIENCE_SECONDS), ""
+        return tvarr_database.ask_again(path, _judged, timeout_seconds=PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
-            return None, _logged("tvarr's database does not answer", problem.__cause__)
-        return None, _with_advice(problem, "Restore a backup into it, or put it back as it was.")
+            raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
+        raise with_way_out(problem) from problem
     except Error as problem:
-        return None, _logged("tvarr's database does not answer", problem)
+        raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
@@ -194,16 +202,24 @@ def _judged_on_server(alias: str) -> Live:
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
-def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
+def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
+    """The same failure of tvarr's database, with the way out where its sentence does not name one yet."""
     cause = problem.__cause__
     if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
-        return f"{problem} {for_damage}"
+        return type(problem)(f"{problem} {_RESTORE_INTO_IT}")
     if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
-        return (
-            f"{problem} Bring it back, or make a new one (`{program.NAME} prepare`, with `--create` where TVARR_DATABASE_DSN names "
-            "it) and restore a backup into that."
-        )
-    return str(problem)
+        return DatabaseMissing(f"{problem} {_BRING_BACK}")
+    return problem
+
+
+_RESTORE_INTO_IT = (
+    f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
+    "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
+)
+_BRING_BACK = (
+    f"Put it back, or restore a backup in its place: stop tvarr, then run `{program.NAME} backup restore NAME --yes --offline`. "
+    f"`{program.NAME} prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
+)
 
 
 def _logged(sentence: str, problem: Error) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 import humanize
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
@@ -22,12 +23,14 @@ from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
+from tvarr_backup.conf import in_a_line
+from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import change_backup, next_to_go, run_here
+from tvarr_backup.operations.run import RETENTION_UNKNOWN, change_backup, next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
 
@@ -98,15 +101,13 @@ class Command(BaseCommand):
         }
         self._as_json = options["json"]
         try:
-            conf.require_prepared()
-            conf.live_database()
             actions[action](options)
         except OperationInterrupted as problem:
             raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
-        except DatabaseError as problem:
-            raise CommandError(f"The database cannot be read: {problem}.") from problem
+        except (Error, sqlite3.Error) as problem:
+            raise CommandError(f"The database cannot be read: {in_a_line(problem)}.") from problem
         except KeyboardInterrupt:
             raise CommandError(
                 "Stopped at once. `backup recover`, or whatever is done next, settles what was unfinished.",
@@ -178,10 +179,31 @@ class Command(BaseCommand):
         self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
 
     def _prune(self, options: dict[str, Any]) -> None:
-        names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
-        word = "Would remove" if options["dry_run"] else "Removed"
-        data = {"removed": names, "dry_run": options["dry_run"]}
-        self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
+        is_known = self._are_settings_known()
+        only_shows = options["dry_run"] or not is_known
+        if only_shows:
+            names = next_to_go(None if is_known else conf.default_policy())
+        else:
+            names = self._run(OperationKind.PRUNE)["removed"]
+        word = "Would remove" if only_shows else "Removed"
+        self._print(
+            {"removed": names, "dry_run": only_shows},
+            *[f"{word} {name}" for name in names] or ["There is nothing to remove."],
+        )
+        if not is_known and not options["dry_run"]:
+            raise CommandError("Nothing was removed. Try again when this program's own database can be used.")
+
+    def _are_settings_known(self) -> bool:
+        """Whether the retention settings can be read; if not, stderr says why, and what counts instead."""
+        try:
+            require_app_database()
+            BackupSettings.load()
+        except (DatabaseUnusable, Error) as problem:
+            self.stderr.write(
+                f"The list goes by the retention of the environment, because {RETENTION_UNKNOWN} {in_a_line(problem)}"
+            )
+            return False
+        return True
 
     def _restore(self, options: dict[str, Any]) -> None:
         backup = find_backup(conf.backup_folder(), options["name"])
@@ -240,7 +262,7 @@ class Command(BaseCommand):
     def _recover(self, _options: dict[str, Any]) -> None:
         folder = conf.backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
-        ended = reconcile()
+        ended = self._end_lost_operations()
         cleaned = recover(folder)
         finish_restore(folder, conf.required_schema())
         found = [backup for backup in read_folder(folder).backups if backup.filename not in before]
@@ -254,14 +276,33 @@ class Command(BaseCommand):
         lines += [f"The restore had happened; what was there before is {saved}"] if saved else []
         self._print(data, *lines or ["There was nothing to clean up."])
 
+    def _end_lost_operations(self) -> list[Operation]:
+        try:
+            require_app_database()
+            return reconcile()
+        except (DatabaseUnusable, Error) as problem:
+            self.stderr.write(f"Operations that were cut off could not be ended in the history: {in_a_line(problem)}")
+            return []
+
     def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
-        """Do an operation here and now, with a record of it; its result."""
-        with ProgressDisplay() as display:
-            operation = run_here(kind, origin=Origin.COMMAND, arguments=arguments, watch=display)
+        """Do an operation here and now, with a record of it where that can be kept; its result."""
+        begun: list[Operation] = []
+        try:
+            with ProgressDisplay() as display:
+                operation = run_here(
+                    kind, origin=Origin.COMMAND, arguments=arguments, watch=display, on_begin=begun.append
+                )
+        finally:
+            for one in begun:
+                self._report_unrecorded(one)
         if operation.message and kind is not OperationKind.VERIFY:
             self.stderr.write(operation.message)
         result: Mapping[str, Any] = operation.result or {}
         return result
+
+    def _report_unrecorded(self, operation: Operation) -> None:
+        if operation.unrecorded:
+            self.stderr.write(f"This run could not be written to the history: {operation.unrecorded}")
 
     def _print(self, data: Any, *lines: str) -> None:
         if self._as_json:
