@@ -6,6 +6,7 @@ import os
 
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.db import DEFAULT_DB_ALIAS, connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -29,5 +30,16 @@ class Handler(WSGIHandler):
     request_class = Utf8Request
 
 
+PATIENCE_SECONDS = 5
+"""For so long a page waits for others' locks on this program's own database; commands and the worker wait longer."""
+
+
+def _wait_less() -> None:
+    entry = connections.settings[DEFAULT_DB_ALIAS]
+    if entry["ENGINE"].endswith("sqlite3"):
+        entry["OPTIONS"]["timeout"] = PATIENCE_SECONDS
+
+
 django.setup(set_prefix=False)
+_wait_less()
 application = Handler()

@@ -98,6 +98,12 @@ def _quick_passwords(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _all_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what has been logged within the last minute, by another test."""
+    monkeypatch.setattr("tvarr_backup.repeats._SECONDS_BETWEEN", 0)
+
+
+@pytest.fixture(autouse=True)
 def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Django's client reads a page that goes out in two parts to its end at once, as one answer, as browsers do."""
     once = ClientHandler.__call__

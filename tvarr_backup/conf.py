@@ -70,8 +70,11 @@ def tvarr_state() -> State:
     return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, database_name(alias))
 
 
-def require_usable_tvarr(*, may_be_missing: bool) -> State:
-    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+def require_separate_databases() -> None:
+    """Raise `DatabaseForeign` where the settings name one database for both, or tvarr's own for ours; changes nothing.
+
+    Raises `DatabaseUnusable` where a server that must be asked for that does not answer.
+    """
     name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
     try:
         if _are_one_database():
@@ -86,6 +89,12 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
             )
     except DatabaseError as problem:
         raise DatabaseUnusable(f"DATABASE_URL names {ours}, which cannot be read: {in_a_line(problem)}") from problem
+
+
+def require_usable_tvarr(*, may_be_missing: bool) -> State:
+    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+    require_separate_databases()
+    name = database_name(tvarr_alias())
     try:
         state = tvarr_state()
     except DatabaseUnusable as problem:

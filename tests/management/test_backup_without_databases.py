@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.installation import Installation
 from tests.operations.app_databases import UNUSABLE, locked
+from tests.operations.live_databases import UNUSABLE_LIVE, remove
 from tests.workers import rows
 
 HISTORY = "This run could not be written to the history: "
@@ -104,48 +104,6 @@ def test_cleanup_without_app_db_only_shows_what_it_would_delete(backed_up: tuple
 
 
 # --- Without tvarr's database ----------------------------------------------------------------------------------------
-
-
-def remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
-
-
-def empty(path: Path) -> None:
-    remove(path)
-    path.touch()
-
-
-def truncate(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.truncate(5000)
-
-
-def spoil_header(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(b"\xaa" * 65_536)
-
-
-def spoil_pages(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(100)
-        file.write(b"\xaa" * 65_536)
-
-
-def make_foreign(path: Path) -> None:
-    remove(path)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE diary (entry)")
-
-
-UNUSABLE_LIVE: dict[str, Callable[[Path], None]] = {
-    "missing": remove,
-    "empty": empty,
-    "truncated": truncate,
-    "no header": spoil_header,
-    "damaged": spoil_pages,
-    "another program's": make_foreign,
-}
 
 
 @pytest.mark.parametrize("state", UNUSABLE_LIVE)

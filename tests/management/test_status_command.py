@@ -265,7 +265,10 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "another program's": (
         put_another_programs,
-        "is not tvarr's database: it has neither tvarr's nor our tables, but recipes.",
+        (
+            "is not tvarr's database: it has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
+            "TVARR_DATABASE_DSN."
+        ),
     ),
     "of a newer version": (
         put_a_newer_ones,

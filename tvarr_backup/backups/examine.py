@@ -171,12 +171,12 @@ class _Look:
         return ()
 
 
-def live_rows(database: Path) -> dict[str, int]:
+def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:
     """How many rows each table has now, without those that tvarr has marked as deleted.
 
     A table that is too damaged to be counted is left out. Raises `sqlite3.Error`.
     """
-    with open_database(database) as connection:
+    with open_database(database, timeout_seconds=timeout_seconds) as connection:
         return _counts(connection, leave_out_damaged=True)
 
 

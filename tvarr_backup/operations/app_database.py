@@ -29,6 +29,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
 )
 from tvarr_backup.operations import reserve
+from tvarr_backup.repeats import Repeats
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -40,6 +41,7 @@ _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """What SQLite reports where the files beside a database find no room."""
 
 _Files = tuple[int, ...]
+_repeats = Repeats()
 
 
 def require_app_database() -> None:
@@ -60,11 +62,32 @@ def require_app_database() -> None:
     _require_fitting(path, tables, applied)
 
 
+def require_undamaged() -> None:
+    """Raise `DatabaseUnusable` where SQLite finds damage anywhere in the file; reads all of it."""
+    if not conf.is_file(DEFAULT_DB_ALIAS):
+        return
+    path = conf.database_path(DEFAULT_DB_ALIAS)
+    try:
+        found = tvarr_database.ask(path, _first_damage, timeout_seconds=PATIENCE_SECONDS)
+    except DatabaseUnusable as problem:
+        raise _with_advice(problem, path) from problem
+    if found != "ok":
+        raise DatabaseUnusable(f"{path} is damaged. {_start_anew(path)}")
+
+
+def _first_damage(_path: Path, connection: sqlite3.Connection) -> str:
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return str(found)
+
+
 def find_problem() -> DatabaseUnusable | None:
     """Return what `require_app_database` raises. Costs one look at the file while that stays as it is and was usable.
 
     SQLite writes the file itself only at checkpoints, so a busy database is not asked again for each request.
     """
+    if not conf.is_file(DEFAULT_DB_ALIAS):  # each request asks the server anyway, and finds out
+        return None
+    reserve.release_if_full()
     files = _identity()
     if files and _usable.files == files:
         return None
@@ -184,10 +207,7 @@ def _with_advice(problem: DatabaseUnusable, path: Path) -> DatabaseUnusable:
     if isinstance(problem, DatabaseMissing):
         advice = f"Put it back if it was lost, or create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
     elif code in _DAMAGED:
-        advice = (
-            f"Put back a copy of it; or stop the program, move {path.name}, {path.name}-wal and {path.name}-shm to another "
-            f"folder, and create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
-        )
+        advice = _start_anew(path)
     elif code in _NO_ROOM and reserve.is_disk_full():
         advice = (
             f"The disk that holds it is full: free some space there, for instance with `{program.NAME} backup delete`."
@@ -195,6 +215,13 @@ def _with_advice(problem: DatabaseUnusable, path: Path) -> DatabaseUnusable:
     else:
         return problem
     return type(problem)(f"{problem} {advice}")
+
+
+def _start_anew(path: Path) -> str:
+    return (
+        f"Put back a copy of it; or stop the program, move {path.name}, {path.name}-wal and {path.name}-shm to another folder, "
+        f"and create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
+    )
 
 
 _NEW_ONE = "A new one has no users, settings or history. Your backups stay as they are."
@@ -211,7 +238,9 @@ def _require_server() -> None:
         ready = conf.is_up_to_date(DEFAULT_DB_ALIAS)
     except Error as problem:
         # What a server says may name hosts and users, which not everybody who sees this may know.
-        logger.warning("database.unusable", reason=f"{sentence}: {conf.in_a_line(problem)}")
+        reason = f"{sentence}: {conf.in_a_line(problem)}"
+        if _repeats.is_due(reason):
+            logger.warning("database.unusable", reason=reason)
         raise DatabaseUnusable(f"{sentence}; the log says why.") from problem
     if not ready:
         raise DatabaseNotPrepared(

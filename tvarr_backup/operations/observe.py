@@ -21,6 +21,7 @@ from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.create import require_room_for_backup
 from tvarr_backup.backups.cron import Timetable
+from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -178,6 +179,15 @@ def require_live() -> Live:
         raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
 
 
+def count_live_rows() -> tuple[dict[str, int], str]:
+    """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
+    try:
+        rows = live_rows(conf.live_database(), timeout_seconds=PATIENCE_SECONDS)
+    except sqlite3.Error:
+        rows = {}
+    return rows, _look_at_live()[1]
+
+
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     """Whose it is, whether each table can be read from, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
@@ -205,14 +215,18 @@ def _judged_on_server(alias: str) -> Live:
 def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
     """The same failure of tvarr's database, with the way out where its sentence does not name one yet."""
     cause = problem.__cause__
+    if isinstance(cause, DatabaseUnusable):
+        cause = cause.__cause__
     if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
-        return type(problem)(f"{problem} {_RESTORE_INTO_IT}")
+        return type(problem)(f"{problem} {RESTORE_INTO_IT}")
     if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
         return DatabaseMissing(f"{problem} {_BRING_BACK}")
+    if type(problem) is DatabaseForeign:
+        return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.")
     return problem
 
 
-_RESTORE_INTO_IT = (
+RESTORE_INTO_IT = (
     f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
     "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
 )

@@ -29,7 +29,6 @@ from tvarr_backup.backups.catalogue import (
     glance,
     protect_backup,
 )
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations.health import look
@@ -41,6 +40,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
     Origin,
 )
+from tvarr_backup.operations.observe import count_live_rows
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
@@ -190,11 +190,13 @@ def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
 
 def _one(folder: Path, found: Backup) -> Content:
     kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
+    rows, unreadable = count_live_rows()
     context = {
         "row": _row(found, conf.required_schema()),
         "backup": found,
         "sidecar": found.sidecar,
-        "changes": changes(live_rows(conf.live_database()), found.sidecar.table_counts),
+        "changes": changes(rows, found.sidecar.table_counts),
+        "unreadable": unreadable,
         "fate": FATES[kept],
         "is_doomed": kept is None,
         "max_note": MAX_NOTE,
