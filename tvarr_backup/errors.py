@@ -295,6 +295,12 @@ class BackupProtected(TvarrBackupError):
     code = "backup_protected"
 
 
+class UnprotectDenied(TvarrBackupError):
+    """A user without the right to delete backups asked to lift the protection of a safety backup."""
+
+    code = "unprotect_denied"
+
+
 class BackupForeign(TvarrBackupError):
     """One of tvarr's own archives was to be changed, and its form has no place for that."""
 

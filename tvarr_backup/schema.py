@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from tvarr_backup.errors import DatabaseForeign, DatabaseIncomplete, DatabaseNewer
+from tvarr_backup.errors import DatabaseForeign
 
 TVARRS_OWN_TABLE = "schema_migrations"
 """Written by tvarr's Go program; where it stands, no table is ever created or changed by us."""
@@ -31,15 +31,20 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class RequiredSchema:
-    """What this program needs: columns by table, our own migrations (of the app `app_label`), tvarr's newest one.
+    """The schema that this program knows, and what it has seen of tvarr's database.
 
-    `tvarr_newest` is at least `TVARRS_NEWEST`, and that of the live database where tvarr has gone further there.
+    `columns` are those of our models, by table. `migrations` are our own, of the app `app_label`. `tvarr_newest` is the
+    newest of tvarr's migrations that is known here: `TVARRS_NEWEST`, or a later one that was seen in tvarr's database.
+    `last_seen` is the schema that was seen there last; empty where nothing is remembered. `was_ours` says that a
+    database of ours was seen there.
     """
 
     columns: Mapping[str, frozenset[str]]
     app_label: str
     migrations: frozenset[str]
     tvarr_newest: str = TVARRS_NEWEST
+    last_seen: str = ""
+    was_ours: bool = False
 
 
 class Tables(Protocol):
@@ -59,46 +64,48 @@ class Tables(Protocol):
 
 
 def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
-    """Whose tables these are; `name` begins the sentence of a refusal.
+    """Return whose tables these are; `name` begins the sentence of a refusal.
 
-    Raises `DatabaseForeign` (neither tvarr's nor ours), `DatabaseIncomplete` (naming the first table or column of
-    tvarr's that is missing) or `DatabaseNewer` (migrated by a later version of this program).
+    Versions, columns and further tables make no difference here: only what reads or writes a table needs its columns.
+    Raises `DatabaseForeign` (neither tvarr's nor ours).
     """
     found = tables.names()
     if TVARRS_OWN_TABLE in found:
-        require_columns(tables, required, name)
         return State.ATTACHED
     if found <= {"sqlite_sequence"} or (found <= {OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
         return State.EMPTY
     if OUR_TABLE in found:
-        _require_known_migrations(tables, required, name)
+        if not tables.migrations(required.app_label):
+            raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
         return State.OURS
     some = ", ".join(sorted(found)[:5])
     raise DatabaseForeign(f"{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.")
 
 
-def require_columns(tables: Tables, required: RequiredSchema, name: str) -> None:
-    """Every table and column that we need; further ones, and any order, are fine. Raises `DatabaseIncomplete`."""
-    for table, columns in required.columns.items():
+def missing_columns(tables: Tables, required: RequiredSchema) -> tuple[str, ...]:
+    """Return the columns of our models that a database lacks, as `table.column`, and whole tables by their name."""
+    missing = []
+    for table, columns in sorted(required.columns.items()):
         present = tables.columns(table)
-        if not present:
-            raise DatabaseIncomplete(f"{name} is not a database of a tvarr that we know: the table {table} is missing.")
-        for column in sorted(columns - present):
-            raise DatabaseIncomplete(
-                f"{name} is not a database of a tvarr that we know: the column {table}.{column} is missing. "
-                "Start the current tvarr on it once, so that it brings its tables up to date."
-            )
+        missing += [f"{table}.{column}" for column in sorted(columns - present)] if present else [table]
+    return tuple(missing)
 
 
 def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """The last migration, as a sidecar records it: `tvarr 029` or `tvarr-backup 0002_system_rows`; empty for neither."""
+    """Return the last migration as a sidecar records it: `tvarr 029` or `tvarr-backup 0002_system_rows`; '' for neither.
+
+    Of ours, one that this program does not know counts as the last.
+    """
     tables = SqliteTables(connection)
     if TVARRS_OWN_TABLE in tables.names():
+        if "version" not in tables.columns(TVARRS_OWN_TABLE):
+            return ""
         (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
         return f"tvarr {newest}" if newest else ""
     if OUR_TABLE in tables.names():
         applied = tables.migrations(required.app_label)
-        return f"tvarr-backup {max(applied)}" if applied else ""
+        unknown = applied - required.migrations - {""}
+        return f"tvarr-backup {max(unknown or applied)}" if applied else ""
     return ""
 
 
@@ -110,10 +117,18 @@ def is_newer(schema: str, required: RequiredSchema) -> bool:
     return program == "tvarr-backup" and migration not in required.migrations
 
 
+def newest_known(schema: str, required: RequiredSchema) -> str:
+    """Return the newest known schema of the program that wrote this one."""
+    program, _, _migration = schema.partition(" ")
+    newest = max(required.migrations, default="") if program == "tvarr-backup" else required.tvarr_newest
+    return f"{program} {newest}"
+
+
 def is_older(schema: str, required: RequiredSchema) -> bool:
     """Whether a recorded schema is one of ours that later migrations of this program bring up to date."""
     program, _, migration = schema.partition(" ")
-    return program == "tvarr-backup" and migration < max(required.migrations, default="")
+    is_known = migration in required.migrations
+    return program == "tvarr-backup" and is_known and migration < max(required.migrations)
 
 
 class SqliteTables:
@@ -134,14 +149,3 @@ class SqliteTables:
     def migrations(self, app_label: str) -> set[str]:
         rows = self._connection.execute("SELECT name FROM django_migrations WHERE app = ?", (app_label,))
         return {str(name or "") for (name,) in rows}  # a column may hold anything, whatever its type
-
-
-def _require_known_migrations(tables: Tables, required: RequiredSchema, name: str) -> None:
-    applied = tables.migrations(required.app_label)
-    if not applied:
-        raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
-    unknown = sorted(applied - required.migrations)
-    if unknown:
-        raise DatabaseNewer(
-            f"{name} was migrated by a newer version of this program (it has {unknown[0]}); update tvarr-backup first."
-        )

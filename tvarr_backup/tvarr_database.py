@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -30,9 +30,9 @@ _SETTLED_SECONDS = 2.0
 def inspect(path: Path) -> State:
     """Look at the file through SQLite alone, and leave no trace beside it.
 
-    Raises `DatabaseForeign` (no SQLite, or another program's tables), `DatabaseIncomplete` (naming the first table or
-    column that we need and do not find in a database of tvarr's), `DatabaseNewer` (migrated by a later version of this
-    program) or `DatabaseUnusable` (cannot be read).
+    Columns and versions make no difference: only an import, an edit or an export of a kind needs its columns
+    (`portable.columns`). Raises `DatabaseForeign` (no SQLite, or another program's tables) or `DatabaseUnusable` (cannot
+    be read).
 
     The file is never opened in any other way: closing such a file would drop the locks of every SQLite connection that
     this process has to it (POSIX).
@@ -232,7 +232,9 @@ def _is_at_rest(path: Path) -> bool:
 
 
 def _connect(uri: str, timeout_seconds: float = 20) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(uri, uri=True, timeout=timeout_seconds))
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout_seconds)
+    connection.text_factory = replace_undecodable
+    return closing(connection)
 
 
 @contextlib.contextmanager
@@ -252,6 +254,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
     except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
         raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
+
+
+replace_undecodable = partial(str, encoding="utf-8", errors="replace")
+"""Decode a text that SQLite stores; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
 
 
 def _is_there(path: Path) -> bool:

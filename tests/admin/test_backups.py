@@ -156,6 +156,19 @@ def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> Non
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
 
 
+@pytest.mark.parametrize("may_delete", [False, True])
+def test_only_who_may_delete_unprotects_a_safety_backup(person: Any, folder: Path, *, may_delete: bool) -> None:
+    safety, other = make(folder, kind=BackupKind.PRE_RESTORE), make(folder)
+    for row in (safety, other):
+        catalogue.protect_backup(folder, row.filename, protected=True)
+    client = person("view_backup", "protect_backup", *(["delete_backup"] if may_delete else []))
+    client.get(list_url(Backup))
+    told = messages_of(run_action(client, "unprotect", safety, other))
+    assert any("is still protected" in message for message in told) is not may_delete
+    assert catalogue.find_backup(folder, safety.filename).sidecar.protected is not may_delete
+    assert not catalogue.find_backup(folder, other.filename).sidecar.protected
+
+
 def protect_for(folder: Path, row: Backup, hours: int) -> None:
     """As a restore protects what was there before."""
     end = datetime.now(UTC) + timedelta(hours=hours)
@@ -337,8 +350,8 @@ def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Cli
 
 def test_one_that_runs_shows_how_far_it_is(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
-    Operation.objects.update(phase="copy", done_bytes=50_000_000, total_bytes=200_000_000)
-    assert "25 % (50.0 MB of 200.0 MB)" in text_of(admin_client.get(list_url(Operation)))
+    Operation.objects.update(phase="copy", done_bytes=50_000_000, total_bytes=200_000_000, percent=12)
+    assert "12 %" in text_of(admin_client.get(list_url(Operation)))
     response = run_action(admin_client, "cancel", operation)
     assert messages_of(response)[-1] == "Backup was asked to end."
 

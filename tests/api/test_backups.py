@@ -352,6 +352,17 @@ def test_what_is_left_out_stays(folder: Path) -> None:
         assert (now.protected, now.note) == wanted
 
 
+@pytest.mark.parametrize("what", ["", "/protection"])
+def test_the_protection_of_a_safety_backup_is_lifted_by_who_may_delete(folder: Path, what: str) -> None:
+    safety = make(folder, kind=BackupKind.PRE_RESTORE)
+    protect_backup(folder, safety.filename, protected=True)
+    address, wish = f"{BACKUPS}/{safety.filename}{what}", {"protected": False}
+    refused = client_of("protect_backup").patch(address, wish)
+    assert "is still protected" in problem(refused, 403, "unprotect_denied")
+    assert find_backup(folder, safety.filename).sidecar.protected
+    assert client_of("protect_backup", "delete_backup").patch(address, wish).json()["protected"] is False
+
+
 def test_tvarrs_address_sets_the_protection_alone(folder: Path) -> None:
     made = make(folder, note="stays")
     client = client_of("protect_backup")

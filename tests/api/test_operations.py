@@ -51,10 +51,10 @@ def test_one_shows_how_it_is_going() -> None:
     operation = create_operation(
         OperationKind.BACKUP, origin=Origin.WEB, state=OperationState.RUNNING, requested_by=person
     )
-    Operation.objects.update(phase="pack", done_bytes=300, total_bytes=400)
+    Operation.objects.update(phase="pack", done_bytes=300, total_bytes=400, percent=80)
     body = client_of("view_operation").get(f"{OPERATIONS}/{operation.pk}").json()
     assert list(body) == list(OPERATION_EXAMPLE)
-    assert (body["kind"], body["state"], body["phase"], body["percent"]) == ("backup", "running", "pack", 75)
+    assert (body["kind"], body["state"], body["phase"], body["percent"]) == ("backup", "running", "pack", 80)
     assert (body["requested_by"], body["origin"], body["result"]) == ("keeper", "web", None)
     assert body["created_at"].endswith("Z")
     assert body["finished_at"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -220,6 +221,19 @@ def umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+@contextlib.contextmanager
+def refusing_links(code: int = errno.EPERM) -> Iterator[None]:
+    """A system that answers every link with this error, as exFAT does with `EPERM`; 0 leaves it as it is."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with pytest.MonkeyPatch.context() as patch:
+        if code:
+            patch.setattr(os, "link", refuse)
+        yield
 
 
 def python(code: str, *arguments: object, heeds_modes: bool = False, timeout: float = 60) -> Any:

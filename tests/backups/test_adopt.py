@@ -451,16 +451,6 @@ class TestDatabases:
                 ),
                 "the database of another Django program",
             ),
-            (lambda path: tvarrs(path, "DROP TABLE channels"), "the table channels is missing."),
-            (
-                lambda path: tvarrs(path, "ALTER TABLE filters DROP COLUMN expression"),
-                "the column filters.expression is",
-            ),
-            (lambda path: ours(path, "0099_later"), "by a newer version (tvarr-backup 0099_later); update first"),
-            (
-                lambda path: tvarrs(path, "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')"),
-                "by a newer version (tvarr 030); update first, then take it in.",
-            ),
             (
                 lambda path: path.write_bytes(
                     tvarrs(path).read_bytes().replace(b"CREATE TABLE filters", b"CREATE TAB\xff\xfe filters")
@@ -487,12 +477,15 @@ class TestDatabases:
                 ),
                 "NULL value in t.a",
             ),
-            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), "it has a view “sight”, which would run"),
+            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), "contains the view “sight”, which tvarr"),
             (
                 lambda path: tvarrs(path, "CREATE TRIGGER spy AFTER INSERT ON filters BEGIN SELECT 1; END"),
-                "it has a trigger “spy”, which would run by itself",
+                "contains the trigger “spy”, which tvarr does not create",
             ),
-            (lambda path: tvarrs(path, "CREATE VIRTUAL TABLE v USING fts5(a)"), "it has a virtual table “v”"),
+            (
+                lambda path: tvarrs(path, "CREATE VIRTUAL TABLE v USING fts5(a)"),
+                "contains the virtual table “v”, which",
+            ),
         ],
     )
     @pytest.mark.parametrize("form", ["plain", "gzip"])

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.installation import ROOT
-from tvarr_backup.backups.archive import COMPRESSORS, Compressor, Packed, pack, unpack
+from tvarr_backup.backups.archive import COMPRESSORS, Compressor, Members, Packed, pack, unpack, unpacked_start
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
 
 MIB = 2**20
@@ -485,3 +486,117 @@ def test_a_full_disk_ends_unpacking(source: Path) -> None:
 def test_a_source_that_cannot_be_read_ends_unpacking() -> None:
     with Path("/proc/self/mem").open("rb", buffering=0) as source, pytest.raises(OSError):
         unpack(source, len, limit_bytes=MIB)
+
+
+# Unpacking files from elsewhere: any valid gzip
+
+
+HALVES = gzip.compress(ROWS[:500], mtime=0), gzip.compress(ROWS[500:], mtime=0)
+
+
+def unpacked_any(raw: bytes, limit_bytes: int = 16 * MIB) -> bytes:
+    target = io.BytesIO()
+    packed = unpack(io.BytesIO(raw), target.write, limit_bytes=limit_bytes, members=Members.ANY)
+    assert (packed.archive_size, packed.archive_checksum) == (len(raw), checksum(raw))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("padding", [0, 1, 511, 300_000])
+@pytest.mark.parametrize(
+    "members",
+    [(ARCHIVE,), HALVES, (gzip.compress(b""), *HALVES, gzip.compress(b"")), (ARCHIVE, gzip.compress(b"") * 5000)],
+    ids=["one", "two", "empty ones among them", "thousands"],
+)
+def test_several_members_and_zeros_at_the_end_are_valid(members: tuple[bytes, ...], padding: int) -> None:
+    assert unpacked_any(b"".join(members) + bytes(padding)) == ROWS
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+@pytest.mark.parametrize("pieces", [1, 3, 50])
+def test_a_file_packed_in_pieces_is_read_whole(content: bytes, pieces: int) -> None:
+    size = len(content) // pieces + 1
+    raw = b"".join(gzip.compress(content[start : start + size], 1) for start in range(0, pieces * size, size))
+    assert unpacked_any(raw) == content == gzip.decompress(raw)
+
+
+@given(content=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5), padding=st.integers(0, 40))
+def test_wherever_it_is_cut_into_members_the_content_is_the_same(content: bytes, cuts: list[int], padding: int) -> None:
+    edges = [0, *sorted(cuts), 300]
+    raw = b"".join(gzip.compress(content[start:end]) for start, end in itertools.pairwise(edges))
+    assert unpacked_any(raw + bytes(padding)) == content
+
+
+@pytest.mark.parametrize(
+    "appended", [b"x", b"\0\0x", bytes(300_000) + b"x", b"\x1f\x8c", bytes(9) + ARCHIVE, b"\n", b"PK\x03\x04"]
+)
+def test_what_is_neither_a_member_nor_zeros_is_refused(appended: bytes) -> None:
+    with pytest.raises(ArchiveDamaged) as refused:
+        unpacked_any(ARCHIVE + appended)
+    assert str(refused.value).startswith(
+        f"The gzip data ends at byte {len(ARCHIVE)}, but the file goes on with something else, which is neither"
+    )
+
+
+@given(end=st.integers(1, len(ARCHIVE) - 1))
+def test_a_further_member_that_ends_too_early_is_refused(end: int) -> None:
+    with pytest.raises(ArchiveDamaged) as refused:
+        unpacked_any(ARCHIVE + ARCHIVE[:end])
+    assert str(refused.value) == f"The archive breaks off after {len(ARCHIVE) + end} bytes."
+
+
+def test_a_further_member_that_is_damaged_is_refused() -> None:
+    with pytest.raises(ArchiveDamaged, match="incorrect data check"):
+        unpacked_any(ARCHIVE + ARCHIVE[:-8] + bytes(4) + ARCHIVE[-4:])
+
+
+def test_no_file_at_all_is_refused_here_too() -> None:
+    with pytest.raises(ArchiveDamaged, match="The archive is empty"):
+        unpacked_any(b"")
+
+
+@pytest.mark.parametrize("limit", [0, 1, len(ROWS), 3 * len(ROWS) - 1])
+def test_the_limit_holds_across_members(limit: int) -> None:
+    written: list[bytes] = []
+    with pytest.raises(ArchiveTooLarge):
+        unpack(io.BytesIO(ARCHIVE * 3), written.append, limit_bytes=limit, members=Members.ANY)
+    assert len(b"".join(written)) <= limit
+    assert unpacked_any(ARCHIVE * 3, 3 * len(ROWS)) == ROWS * 3
+
+
+def test_a_bomb_of_many_members_is_refused_within_the_limit() -> None:
+    written: list[int] = []
+    bomb = gzip.compress(bytes(MIB), 9) * 2000
+    with pytest.raises(ArchiveTooLarge):
+        unpack(io.BytesIO(bomb), lambda block: written.append(len(block)), limit_bytes=64 * MIB, members=Members.ANY)
+    assert sum(written) <= 64 * MIB
+
+
+@pytest.mark.parametrize("length", [1, 7, 65_521])
+def test_members_from_a_source_that_gives_a_little_at_a_time(length: int) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(length, size or length))
+
+    target = io.BytesIO()
+    unpack(Slow(ARCHIVE * 20 + bytes(30)), target.write, limit_bytes=MIB, members=Members.ANY)
+    assert target.getvalue() == ROWS * 20
+
+
+def test_progress_of_several_members_grows_to_the_end() -> None:
+    seen: list[int] = []
+    raw = gzip.compress(Random(6).randbytes(MIB)) * 3
+    unpack(io.BytesIO(raw), len, limit_bytes=4 * MIB, members=Members.ANY, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(raw)
+
+
+@pytest.mark.parametrize("head", [b"", gzip.compress(b""), gzip.compress(ROWS[:9])])
+def test_the_start_of_an_archive_is_read_across_members(head: bytes) -> None:
+    begin = ROWS[:9] if len(head) > 20 else b""
+    assert unpacked_start(head + ARCHIVE) == begin + ROWS
+    assert unpacked_start(head + ARCHIVE[:-9]).startswith(begin + ROWS[:50])
+    assert unpacked_start(b"no gzip") == b""
+
+
+def test_the_start_of_a_bomb_is_about_a_mebibyte() -> None:
+    assert len(unpacked_start(gzip.compress(bytes(900_000)) * 3)) <= MIB + 2**18

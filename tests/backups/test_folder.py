@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -21,6 +21,8 @@ from tests.backups.makers import (
     packed,
     python,
     raising_at,
+    refusing_links,
+    required,
     state,
     umask,
 )
@@ -41,6 +43,7 @@ from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.errors import BackupBusy, BackupFolderUnusable, NoRoom
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
@@ -246,6 +249,32 @@ class TestWork:
         (folder / WORK_NAME / name).touch()
         assert recover(folder) == [f"{WORK_NAME}/{name}"]
         assert list((folder / WORK_NAME).iterdir()) == []
+
+
+class TestWithoutHardLinks:
+    """As on exFAT, FAT and some network disks."""
+
+    @pytest.fixture(autouse=True)
+    def _refused(self) -> Iterator[None]:
+        with refusing_links():
+            yield
+
+    def test_backups_are_made_protected_verified_and_deleted(self, folder: Path, live: Path) -> None:
+        made = backup(live, folder, now=NOW).filename
+        assert protect_backup(folder, made, note="kept").sidecar.note == "kept"
+        assert verify_backup(folder, made, required()).problems == ()
+        delete_backup(folder, made)
+        assert sorted(state(folder)) == [LOCK_NAME, WORK_NAME]
+
+    def test_a_sidecar_of_another_program_is_not_taken_for_ours(self, folder: Path, live: Path) -> None:
+        def put_there(phase: Phase, _done: int, _total: int) -> None:
+            if phase is Phase.PUBLISH:
+                (folder / META).write_text("of another program")
+
+        with pytest.raises(BackupFolderUnusable, match="File exists"):
+            backup(live, folder, now=NOW, progress=put_there)
+        assert (folder / META).read_text() == "of another program"
+        assert not (folder / NAME).exists()
 
 
 class TestReceiving:
@@ -470,6 +499,37 @@ class TestRecovery:
         recover(folder)
         assert (folder / NAME).is_symlink()
         assert other.exists()
+
+    def test_an_archive_that_its_record_describes_is_completed(self, folder: Path, other: Path) -> None:
+        _with_leftovers("before the first link")(folder, other)
+        (folder / WORK_NAME / NAME).rename(folder / NAME)
+        assert recover(folder) == []
+        assert find_backup(folder, NAME).sidecar == find_backup(folder, other.name).sidecar
+        assert recover(folder) == []
+
+    @pytest.mark.parametrize("what", ["other bytes", "more bytes", "link", "folder"])
+    def test_a_file_that_its_record_does_not_describe_stays_as_it_is(
+        self, folder: Path, other: Path, what: str
+    ) -> None:
+        _with_leftovers("before the first link")(folder, other)
+        content = (folder / WORK_NAME / NAME).read_bytes()
+        match what:
+            case "link":
+                (folder / NAME).symlink_to(other)
+            case "folder":
+                (folder / NAME).mkdir()
+            case _:
+                (folder / NAME).write_bytes(content[:-1] + b"x" if what == "other bytes" else content + b"x")
+        before = {name: entry for name, entry in state(folder).items() if not name.startswith(f"{WORK_NAME}/")}
+        assert sorted(recover(folder)) == [f"{WORK_NAME}/{NAME}", f"{WORK_NAME}/{META}"]
+        assert state(folder) == before
+
+    def test_half_a_record_completes_nothing(self, folder: Path, other: Path) -> None:
+        _with_leftovers("before the first link")(folder, other)
+        (folder / WORK_NAME / NAME).rename(folder / NAME)
+        (folder / WORK_NAME / META).write_bytes((folder / WORK_NAME / META).read_bytes()[:100])
+        assert recover(folder) == [f"{WORK_NAME}/{META}"]
+        assert (folder / NAME).exists()
 
     def test_it_is_refused_while_somebody_is_at_work(self, folder: Path, other: Path) -> None:
         _with_leftovers("the archive is linked")(folder, other)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from tvarr_backup.backups.names import ArchiveFormat, archive_of_sidecar, new_name, parse_name
+from tvarr_backup.backups.names import ArchiveFormat, archive_of_sidecar, moment_in, new_name, parse_name
 
 MOMENT = datetime(2025, 12, 14, 10, 30, 0, 123_456, tzinfo=UTC)
 
@@ -47,6 +47,51 @@ def test_names_of_ours_and_of_tvarrs_are_read(filename: str, moment: datetime, a
 )
 def test_every_other_name_is_none_of_ours(filename: str) -> None:
     assert parse_name(filename) is None
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "tvarr-backup-2025-12-14T10-30-00.db",
+        "tvarr-backup-2025-12-14T10-30-00.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.tar.gz",
+        "tvarr-backup-2025-12-14T10-30-00 (1).db.gz",
+        "tvarr-backup-2025-12-14T10-30-00(1).db.gz",
+        "tvarr-backup-2025-12-14T10-30-00.db (1).gz",
+        "tvarr-backup-2025-12-14T10-30-00.db.gz (1)",
+        "tvarr-backup-2025-12-14T10-30-00.tar-2.gz",
+        "tvarr-backup-2025-12-14T10-30-00-2.db.gz",
+        "tvarr-backup-2025-12-14T10-30-00 - Copy.db",
+        "tvarr-backup-2025-12-14T10-30-00 - Copy (2).db.gz",
+        "tvarr-backup-2025-12-14T10-30-00 (copy).db.gz",
+        "tvarr-backup-2025-12-14T10-30-00 copy 2.db",
+        "Copy of tvarr-backup-2025-12-14T10-30-00.db.gz",
+        "Kopie von tvarr-backup-2025-12-14T10-30-00.db.gz.part",
+        "tvarr-backup-2025-12-14T10-30-00",
+    ],
+)
+def test_the_time_is_read_however_browsers_and_desktops_rename_a_file(filename: str) -> None:
+    assert moment_in(filename) == MOMENT.replace(microsecond=0)
+
+
+def test_the_time_in_a_renamed_file_has_its_milliseconds() -> None:
+    assert moment_in("tvarr-backup-2025-12-14T10-30-00.123.tar (1).gz") == MOMENT.replace(microsecond=123_000)
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "",
+        "tvarr.db",
+        "backup-2025-12-14T10-30-00.db",
+        "tvarr-backup-2025-12-14.db",
+        "tvarr-backup-2025-13-14T10-30-00.db",
+        "tvarr-backup-2025-12-14T10-30-001.db",
+        "tvarr-backup-2025-12-14T10-30-00-to-tvarr-backup-2026-12-14T10-30-00.db",
+    ],
+)
+def test_a_name_without_exactly_one_time_tells_none(filename: str) -> None:
+    assert moment_in(filename) is None
 
 
 def test_the_sidecar_stands_beside_the_archive() -> None:

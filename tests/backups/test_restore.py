@@ -57,6 +57,7 @@ from tvarr_backup.errors import (
     BackupBroken,
     BackupBusy,
     BackupNotFound,
+    ConfirmationRequired,
     DatabaseBusy,
     DatabaseForeign,
     DatabaseMissing,
@@ -820,7 +821,7 @@ def _utf_16(path: Path, source: Path) -> Path:
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DROP TABLE filters"))),
-            "the table filters is missing",
+            "there is no table filters",
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM filters"))),
@@ -863,24 +864,24 @@ def test_one_that_is_deleted_meanwhile_is_refused(live: Path, folder: Path, made
 
 
 @pytest.mark.parametrize("later", ["0099_later", "0001_elsewhere"])
-def test_one_of_a_newer_version_of_ours_is_refused(folder: Path, tmp_path: Path, later: str) -> None:
+def test_one_of_a_newer_version_of_ours_needs_a_word(folder: Path, tmp_path: Path, later: str) -> None:
     newer = replace(required(), migrations=required().migrations | {later})
     live, other = ours(tmp_path / "live.db"), ours(tmp_path / "other.db", later)
     made = create_backup(other, folder, newer, kind=BackupKind.MANUAL)
-    refused(live, folder, made, RestoreRefused, "was made by a newer version")
-    refused(live, folder, made, RestoreRefused, "update first, then restore it.")
+    described(folder, made, schema=f"tvarr-backup {later}")
+    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}; ")
 
 
-def test_one_of_a_newer_tvarr_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
+def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: Path) -> None:
     other = tvarrs(tmp_path / "other.db", "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
     made = backup(other, folder)
-    refused(live, folder, made, RestoreRefused, "was made by a newer version (tvarr 030); update first")
+    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030; tvarr 029 is running.")
     restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
 
 
 def test_one_of_ours_is_refused_for_tvarrs_database(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(ours(tmp_path / "other.db"), folder)
-    refused(live, folder, made, RestoreRefused, "tvarr could not go on with it. Import its configuration instead.")
+    refused(live, folder, made, RestoreRefused, "tvarr's own, which it must not replace.")
 
 
 def test_another_encoding_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
@@ -900,7 +901,7 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     if kind == "manual":
         assert restored(live, folder, name).attention == ()
     else:
-        refused(live, folder, name, RestoreRefused, "has a trigger “surprise”, which would run by itself")
+        refused(live, folder, name, RestoreRefused, "contains the trigger “surprise”, which tvarr does")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tvarr_backup.backups.sidecar import (
     BackupKind,
     Checked,
     CheckLevel,
+    DateSource,
     Sidecar,
     decode_sidecar,
     encode_sidecar,
@@ -79,6 +80,35 @@ def test_a_protection_with_an_end_is_over_after_it(*, protected: bool, until: da
     assert SIDECAR.with_changes(protected=protected, protected_until=until).is_protected(MOMENT) is expected
 
 
+def test_metadata_written_before_the_source_was_recorded_is_its_own_source() -> None:
+    old = json.loads(encode_sidecar(SIDECAR))
+    for member in ("created_at_source", "newest_row_at", "wal_missing"):
+        del old[member]
+    assert decode_sidecar(json.dumps(old).encode()) == SIDECAR
+    assert decode_sidecar(json.dumps(TVARRS).encode()).created_at_source is DateSource.METADATA
+
+
+@pytest.mark.parametrize("source", DateSource)
+def test_the_source_of_the_date_is_kept(source: DateSource) -> None:
+    sidecar = SIDECAR.with_changes(created_at_source=source, newest_row_at=MOMENT, wal_missing=True)
+    assert decode_sidecar(encode_sidecar(sidecar)) == sidecar
+
+
+@pytest.mark.parametrize(
+    ("source", "newest", "known"),
+    [
+        (DateSource.METADATA, None, MOMENT),
+        (DateSource.NAME, MOMENT - timedelta(days=9), MOMENT),
+        (DateSource.NEWEST_ROW, MOMENT - timedelta(days=9), MOMENT - timedelta(days=9)),
+        (DateSource.ARRIVAL, None, None),
+    ],
+)
+def test_what_a_backup_is_known_to_have_is_never_counted_from_its_arrival(
+    source: DateSource, newest: datetime | None, known: datetime | None
+) -> None:
+    assert SIDECAR.with_changes(created_at_source=source, newest_row_at=newest).known_at == known
+
+
 def test_tvarrs_members_come_first_and_under_tvarrs_names() -> None:
     assert list(json.loads(encode_sidecar(SIDECAR)))[: len(TVARRS)] == list(TVARRS)
 
@@ -116,6 +146,14 @@ def test_a_sidecar_of_tvarrs_own_can_be_written_again() -> None:
         ("protected", "yes", "protected is neither true nor false."),
         ("protected_until", "next week", "protected_until is no date and time."),
         ("protected_until", False, "protected_until is no date and time."),
+        (
+            "created_at_source",
+            "rumor",
+            "created_at_source is 'rumor'; expected one of metadata, name, newest_row, arrival.",
+        ),
+        ("created_at_source", None, "created_at_source is None; expected one of metadata, name, newest_row, arrival."),
+        ("newest_row_at", "spring", "newest_row_at is no date and time."),
+        ("wal_missing", 1, "wal_missing is neither true nor false."),
         ("table_counts", [], None),
         ("table_counts", "many", "table_counts is no object."),
         ("table_counts", {"filters": -1}, "table_counts.filters is no whole number from 0."),

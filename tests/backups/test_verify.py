@@ -240,7 +240,7 @@ class TestDamage:
             (lambda path: path.write_bytes(b"no database " * 999), "It is no SQLite database."),
             (lambda path: settled(changed(path, "CREATE TABLE a (b)", "DROP TABLE a")), "It has no tables."),
             (lambda path: settled(changed(path, "CREATE TABLE recipes (b)")), "It is not tvarr's database"),
-            (lambda path: settled(tvarrs(path, "DROP TABLE filters")), "the table filters is missing"),
+            (lambda path: settled(tvarrs(path, "DROP TABLE filters")), "there is no table filters"),
             (lambda path: settled(tvarrs(path, "DELETE FROM filters")), "filters has 0 rows, recorded are 2"),
         ],
     )

@@ -128,7 +128,7 @@ def halfway(studio: Studio, path: str, button: str) -> Iterator[str]:
 
 def _go_on_by_inches(studio: Studio, members: list[psutil.Process]) -> None:
     """Until it has said how far it is. It says so once a second, and is too quick for that otherwise."""
-    said = "SELECT 100 * done_bytes / total_bytes FROM operations_operation WHERE state = 'running'"
+    said = "SELECT percent FROM operations_operation WHERE state = 'running'"
     for _ in range(40):
         _each(members, psutil.Process.suspend)
         if 10 <= ((ask(studio, said) or [None])[0] or 0) <= 95:

@@ -113,7 +113,7 @@ def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person,
     with page.expect_navigation():
         page.get_by_role("button", name="Replace with the backup of").click()
     ends(person, "Not restored, your data is unchanged")
-    expect(page.locator(".alert")).to_contain_text("At the step “Try the backup out on a copy")
+    expect(page.locator(".alert")).to_contain_text("At the step “Verify the backup")
     assert number_of_filters(site) == before
     person.open(f"/backups/{filename}/")
     person.press("Verify")

@@ -197,6 +197,7 @@ class Request:
     """What to run on which folder (`case`), and what befalls it.
 
     The `number`th `call` of those on paths below `watch` meets `fault`; `journal` is a file for all that changes there.
+    Without `hard_links` every link below `watch` is refused, as exFAT does.
     """
 
     operation: str
@@ -206,6 +207,7 @@ class Request:
     number: int = 0
     fault: str = ""
     journal: str = ""
+    hard_links: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +258,8 @@ def _perform_under(request: Request) -> Answer:
     if request.journal:
         shim.fault_record(os.open(request.journal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     shim.fault_watch(os.fsencode(request.watch))
+    if not request.hard_links:
+        shim.fault_refuse_links()
     if request.fault:
         armed = shim.fault_arm(request.call.encode(), ctypes.c_long(request.number), request.fault.encode())
         assert armed, request

@@ -89,8 +89,11 @@ class Bench:
     driver: Driver
     world: World
     folder: Path
+    hard_links: bool = True
+    """Whether the disk of the cases has them."""
     recoveries: int = 0
     """How many times a recovery was run or cut off."""
+    _other: Bench | None = None
     _cut_off: set[str] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -99,10 +102,19 @@ class Bench:
         self.judge = Judge(self.world, scratch)
         self.root = self.folder / "case"
 
+    def on_disk_of(self, case: Case) -> Bench:
+        """This bench, or the one like it whose disk is that of the case."""
+        if case.hard_links == self.hard_links:
+            return self
+        if self._other is None:
+            self._other = Bench(self.driver, self.world, self.folder / "other", hard_links=case.hard_links)
+        return self._other
+
     def run(self, operation: str, tree: Tree | None, **faults: Any) -> tuple[Answer, dict[str, Entry]]:
         """Run an operation on a tree, or on what lies there (`None`); its end and the tree after it."""
         if tree is not None:
             lay_out(tree, self.root)
+        faults = {"watch": str(self.root), "hard_links": self.hard_links, **faults}
         answer = self.driver.ask(Request(operation, str(self.root), **faults))
         return answer, take(self.root)
 
@@ -120,21 +132,42 @@ class Bench:
         watch = Path() if database else STORE
         watched, prefix = self.root / watch, "" if database else f"{watch}/"
         start = {name.removeprefix(prefix): entry for name, entry in take(self.root).items() if name.startswith(prefix)}
-        disk = Disk(start, str(LIVE.parent) if database else "")
+        disk = Disk(start, str(LIVE.parent) if database else "", hard_links=self.hard_links)
         for path in (watched, *watched.rglob("*")):
             disk.know("" if path == watched else str(path.relative_to(watched)), path.lstat().st_ino)
         journal, earlier = self.folder / "journal", self.folder / "earlier"
         earlier.write_bytes(b"")
         if killed:
-            first = Request(killed[0], str(self.root), str(watched), *killed[1:], "kill", str(earlier))
+            first = Request(killed[0], str(self.root), str(watched), *killed[1:], "kill", str(earlier), self.hard_links)
             assert self.driver.ask(first).ended == "killed"
-        answer = self.driver.ask(Request(operation, str(self.root), watch=str(watched), journal=str(journal)))
+        request = Request(
+            operation, str(self.root), watch=str(watched), journal=str(journal), hard_links=self.hard_links
+        )
+        answer = self.driver.ask(request)
         others = {name: entry for name, entry in take(self.root).items() if not name.startswith(prefix)}
         cuts = (
             (when, done, {**others, **{prefix + name: entry for name, entry in stored.items()}})
             for when, done, stored in power_cuts(disk, journal.read_bytes(), earlier.read_bytes())
         )
         return answer, cuts
+
+    def cuts_after_kill(self, case: Case) -> Iterator[tuple[str, bool, list[str]]]:
+        """Power cuts in the recovery of an operation that was killed before or after each call that renames or syncs.
+
+        A word about each, whether recovery had ended by then, and what is wrong.
+        """
+        for call in ("rename", "fsync"):
+            number = 0
+            while True:
+                number += 1
+                start = case.start(self.world)
+                faults = {"watch": str(self.root / STORE), "call": call, "number": number, "fault": "kill"}
+                if not self.run(case.operation, start, **faults)[0].fired:
+                    break
+                _, cuts = self.record("recover", start, killed=(case.operation, call, number))
+                for when, done, tree in cuts:
+                    found = self.look(case, tree, None)
+                    yield f"killed at {call} {number}, power cut {when}", done, found
 
     def look(
         self, case: Case, tree: Tree, answer: Answer | None, fault: str = "", *, lies_there: bool = False

@@ -20,6 +20,7 @@ class PowerCut:
     def reds(self, bench: Bench) -> Iterator[str]:
         """Sentences of what it finds."""
         case = _case(self.case)
+        bench = bench.on_disk_of(case)
         answer, cuts = bench.record(case.operation, case.start(bench.world))
         if answer.ended != "done":
             yield f"{self.case}: {answer.said}"
@@ -39,9 +40,23 @@ class Sweep:
 
     def reds(self, bench: Bench) -> Iterator[str]:
         """Sentences of what it finds."""
-        for _, found in bench.sweep(_case(self.case), self.call, self.fault):
+        case = _case(self.case)
+        for _, found in bench.on_disk_of(case).sweep(case, self.call, self.fault):
             for sentence in found:
                 yield f"{self.case}, {sentence}"
+
+
+@dataclass(frozen=True)
+class PowerCutAfterKill:
+    """The power-loss model of the recovery of an operation that was killed at one of its calls that rename or sync."""
+
+    case: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for killed, _, found in bench.on_disk_of(_case(self.case)).cuts_after_kill(_case(self.case)):
+            for sentence in found:
+                yield f"{self.case}, {killed}: {sentence}"
 
 
 @dataclass(frozen=True)
@@ -146,6 +161,7 @@ class SpoiltTwice:
 
 Detector = (
     PowerCut
+    | PowerCutAfterKill
     | Sweep
     | RestorePowerCut
     | RecoveryPowerCut
@@ -177,6 +193,7 @@ def _case(name: str) -> Case:
     return found
 
 
+_RECORD = "    described = _record(work, name, sidecar)\n"
 _PUBLISH_ARCHIVE = "    publish(work / name.filename, folder / name.filename)\n"
 _PUBLISH_SIDECAR = "        publish(described, folder / name.sidecar)\n"
 _MOVE_SIDECAR = "        (folder / name.sidecar).rename(work / (name.filename + DELETED_ENDING))\n"
@@ -217,10 +234,98 @@ MUTANTS = (
     Mutant(
         ".work not synced before publishing",
         "catalogue",
-        "    sync_folder(work)\n" + _PUBLISH_ARCHIVE,
-        _PUBLISH_ARCHIVE,
+        "    sync_folder(work)\n    return described\n",
+        "    return described\n",
         PowerCut("create"),
     ),
+    # --- where the disk has no hard links
+    Mutant(
+        "no renaming where links are refused",
+        "durable",
+        "        if problem.errno not in _NO_HARD_LINKS:\n",
+        "        if problem.errno:\n",
+        PowerCut("create, no hard links"),
+    ),
+    Mutant(
+        "an archive renamed over another file",
+        "durable",
+        "    if os.path.lexists(final):\n",
+        "    if not final:\n",
+        Quick("test_durable.py"),
+    ),
+    Mutant(
+        "no record of what is renamed",
+        "catalogue",
+        "    write_private(work / name.sidecar, data)\n",
+        "",
+        Sweep("create, no hard links", "rename", "torn"),
+        also=(("        (work / name.sidecar).unlink()\n", ""),),
+    ),
+    Mutant(
+        "record on disk only after the archive is renamed",
+        "catalogue",
+        "    sync_folder(work)\n    return described\n",
+        "    return described\n",
+        PowerCut("create, no hard links"),
+    ),
+    Mutant(
+        "record written after the archive is renamed",
+        "catalogue",
+        _RECORD + _PUBLISH_ARCHIVE,
+        _PUBLISH_ARCHIVE + _RECORD,
+        Sweep("create, no hard links", "open", "kill"),
+    ),
+    Mutant(
+        "no record of a sidecar that is replaced",
+        "catalogue",
+        "        replace(_record(work, name, sidecar), folder / name.sidecar)\n        (work / name.sidecar).unlink()\n",
+        "        _record(work, name, sidecar)\n        replace(work / name.sidecar, folder / name.sidecar)\n",
+        PowerCut("protect, no hard links"),
+    ),
+    Mutant(
+        "archive not undone where its sidecar cannot be published",
+        "catalogue",
+        "    except OSError:  # such as",
+        "    except FileExistsError:  # such as",
+        Sweep("create, no hard links", "rename", "EIO"),
+    ),
+    Mutant(
+        "recovery does not complete",
+        "folder",
+        "        if _complete(folder, path):\n            continue\n",
+        "",
+        Sweep("create, no hard links", "rename", "torn"),
+    ),
+    Mutant(
+        "recovery completes an archive with another checksum",
+        "folder",
+        " == recorded.checksum\n",
+        " != 0\n",
+        Quick("test_folder.py", "record"),
+    ),
+    Mutant(
+        "recovery forgets a record that it cannot read",
+        "folder",
+        "    with open_regular(record) as file:  # where it cannot be read now, it must stay\n        data = file.read()\n    try:\n",
+        "    try:\n        data = record.read_bytes()\n",
+        Sweep("recover, no hard links", "read", "EIO"),
+        also=(("    except SidecarInvalid:  # cut", "    except (SidecarInvalid, OSError):  # cut"),),
+    ),
+    Mutant(
+        "folder not synced before recovery removes what proves a half deletion",
+        "folder",
+        "        sync_folder(folder)\n    for path in found:\n",
+        "        pass\n    for path in found:\n",
+        PowerCutAfterKill("create after a crash, no hard links"),
+    ),
+    Mutant(
+        "folder not synced after recovery has given an archive its sidecar",
+        "folder",
+        "    replace(path, folder / name.sidecar)\n",
+        "    path.replace(folder / name.sidecar)\n",
+        PowerCut("recover, no hard links"),
+    ),
+    # --- more of what has to be on disk
     Mutant(
         "folder not synced after a sidecar is replaced",
         "durable",
@@ -295,17 +400,10 @@ MUTANTS = (
         Sweep("delete", "unlink", "kill"),
     ),
     Mutant(
-        "archive moved into place, not linked",
-        "durable",
-        "    os.link(temporary, final, follow_symlinks=False)\n",
-        "    temporary.rename(final)\n",
-        Sweep("create", "rename", "kill"),
-    ),
-    Mutant(
         "sidecar rewritten in place",
         "catalogue",
-        "        replace(written, folder / name.sidecar)\n",
-        "        (folder / name.sidecar).write_bytes(written.read_bytes())\n",
+        "        replace(_record(work, name, sidecar), folder / name.sidecar)\n",
+        "        (folder / name.sidecar).write_bytes(_record(work, name, sidecar).read_bytes())\n",
         Sweep("protect", "write", "torn"),
     ),
     Mutant(
@@ -479,7 +577,7 @@ MUTANTS = (
     Mutant(
         "a trigger taken in",
         "adopt",
-        "    if examined.code:\n",
+        "    if examined.code and not accept_code:\n",
         "    if not examined:\n",
         Quick("test_adopt.py"),
     ),

@@ -336,9 +336,9 @@ MUTANTS_OF_RESTORE = (
     ),
     Mutant(
         "a newer backup accepted",
-        "restore",
-        "        if examined is not None and examined.newer:\n",
-        "        if examined is not None and examined.newer and not examined:\n",
+        "versions",
+        "    if verdict.needs_confirmation and not accept_newer:\n",
+        "    if verdict.needs_confirmation and not verdict:\n",
         Quick(_FILE, "newer"),
     ),
     Mutant(
@@ -350,9 +350,9 @@ MUTANTS_OF_RESTORE = (
     ),
     Mutant(
         "one of ours accepted for tvarr's database",
-        "restore",
-        '    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("tvarr "):\n',
-        '    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("none "):\n',
+        "versions",
+        "    if is_safety and required.was_ours:\n",
+        "    if live:\n",
         Quick(_FILE, "one_of_ours_is_refused"),
     ),
     Mutant(
@@ -371,9 +371,9 @@ MUTANTS_OF_RESTORE = (
     ),
     Mutant(
         "a trigger from elsewhere accepted",
-        "restore",
-        "        if examined.code and backup",
-        "        if not examined and backup",
+        "versions",
+        "    if unknown:\n",
+        "    if unknown and not unknown:\n",
         Quick(_FILE, "a_trigger_is_refused"),
     ),
     Mutant(

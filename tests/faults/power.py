@@ -8,6 +8,9 @@ without having written the new one, unless the old folder alone was synced.
 
 The files of a database that is in use (below `database`) are harder on a program: of the writes since their last sync
 any one may be lost or torn in half while the others are kept, and what `-shm` held is gone, as SQLite expects.
+
+A disk without hard links, such as exFAT, keeps no journal either: what a rename replaces may be gone before the new file
+has the name.
 """
 
 from __future__ import annotations
@@ -112,9 +115,10 @@ class _Change:
 class Disk:
     """A folder on a disk that loses what was not synced."""
 
-    def __init__(self, tree: Tree, database: str = "") -> None:
+    def __init__(self, tree: Tree, database: str = "", *, hard_links: bool = True) -> None:
         """All of `tree` is durable; below `database` lies one that is in use."""
         self._database = database
+        self._hard_links = hard_links
         self._root = _Folder(0o700)
         self._pending: list[_Change] = []
         self._inodes: dict[str, _Node] = {}
@@ -152,6 +156,8 @@ class Disk:
         elif kind == "unlink":
             self._change({words[0]: None})
         elif kind == "rename":
+            if not self._hard_links and self._is_there(words[1]):
+                self._change({words[1]: None})
             self._change({words[1]: self._at(words[0]), words[0]: None})
         else:
             self._write(self._inodes[words[0]], kind, words, data)
@@ -248,6 +254,10 @@ class Disk:
         folder = self._at(parent) if parent else self._root
         assert isinstance(folder, _Folder), path
         return folder, name
+
+    def _is_there(self, path: str) -> bool:
+        folder, name = self._place(path)
+        return name in folder.names
 
     def _at(self, path: str) -> _Node:
         node: _Node = self._root

@@ -38,6 +38,7 @@ static long chosen_number, changing;
 static enum fault chosen_fault;
 static int fired;
 static int journal = -1;
+static int without_links; /* as exFAT: every link is refused */
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- what the driver calls ------------------------------------------------------------------------------------- */
@@ -63,6 +64,8 @@ int fault_arm(const char *call, long number, const char *fault) {
 }
 
 void fault_record(int descriptor) { journal = descriptor; }
+
+void fault_refuse_links(void) { without_links = 1; }
 
 int fault_fired(void) { return fired; }
 
@@ -330,7 +333,9 @@ int linkat(int from_folder, const char *from, int to_folder, const char *to, int
     named_path(from_folder, from, old);
     if (!named_path(to_folder, to, new)) return real(from_folder, from, to_folder, to, flags);
     MEET(LINK, 1, -1);
-    int result = real(from_folder, from, to_folder, to, flags);
+    int result = -1;
+    if (without_links) errno = EPERM;
+    else result = real(from_folder, from, to_folder, to, flags);
     if (result == 0) record("link\t%s\t%s\n", inside(old), inside(new));
     PART();
     return result;

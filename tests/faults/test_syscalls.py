@@ -31,7 +31,7 @@ FAULTS = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_fault_at_any_call_leaves_all_or_nothing(case: Case, call: str, bench: Bench, figures: Figures) -> None:
-    wrong = []
+    wrong, bench = [], bench.on_disk_of(case)
     for fault in FAULTS[call]:
         before = bench.recoveries
         for answer, found in bench.sweep(case, call, fault):

@@ -13,7 +13,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ _ALONE = "tvarr-backup-2020-02-02T00-00-00"
 _BROKEN = sorted([_BY_HAND, _ALONE + ".db.gz"])
 _HALF_PUBLISHED = "tvarr-backup-2026-06-14T18-00-00"
 _HALF_DELETED = "tvarr-backup-2026-06-09T12-00-00"
+_HALF_RENAMED = "tvarr-backup-2026-06-14T20-00-00.db.gz"
+"""An archive that was renamed into the folder; its record is in `.work`."""
 
 # The last of these rows are committed, but only in the -wal file: the process has ended without closing its database.
 _WRITE = """
@@ -61,6 +63,8 @@ class World:
     clean: Tree
     dirty: Tree
     """As `clean`, with all that earlier crashes can have left in the backup folder."""
+    renamed: Tree
+    """As `dirty`, on a disk without hard links."""
     nothing: Tree
     """Without a backup folder."""
     live_rows: Rows
@@ -81,6 +85,10 @@ class Case:
     removes: tuple[str, ...] = ()
     describes: str = ""
     """The backup whose sidecar it writes anew."""
+    hard_links: bool = True
+    """Whether the disk has them."""
+    completes: str = ""
+    """The backup whose publishing broke off before, which recovery completes."""
     foreign: bool = True
     """Whether files of other people's are there."""
     done: Callable[[Answer, Listed], bool] = lambda _answer, _listed: True
@@ -91,7 +99,7 @@ def _made(answer: Answer, listed: Listed) -> bool:
     return answer.result in listed["backups"]
 
 
-CASES = (
+CASES: tuple[Case, ...] = (
     Case("create", "create", makes=lambda world: world.live_rows, done=_made),
     Case(
         "create after a crash",
@@ -139,6 +147,30 @@ CASES = (
     ),
     Case("recover", "recover", start=lambda world: world.dirty),
 )
+_WITHOUT_LINKS = (
+    *(
+        replace(case, name=f"{case.name}, no hard links", hard_links=False)
+        for case in CASES
+        if case.name in ("create", "first create", "adopt an archive", "prune", "delete", "verify", "protect")
+    ),
+    Case(
+        "create after a crash, no hard links",
+        "create",
+        start=lambda world: world.renamed,
+        makes=lambda world: world.live_rows,
+        done=_made,
+        hard_links=False,
+        completes=_HALF_RENAMED,
+    ),
+    Case(
+        "recover, no hard links",
+        "recover",
+        start=lambda world: world.renamed,
+        hard_links=False,
+        completes=_HALF_RENAMED,
+    ),
+)
+CASES += _WITHOUT_LINKS
 
 
 def build_world(root: Path, scratch: Path) -> World:
@@ -170,7 +202,7 @@ def build_world(root: Path, scratch: Path) -> World:
     clean = {name: entry for name, entry in take(root).items() if not name.endswith("-shm")}
     dirty = _dirtied(clean, old)
     nothing = {name: entry for name, entry in clean.items() if not name.startswith(str(BACKUPS))}
-    return World(clean, dirty, nothing, live_rows, uploaded_rows, old)
+    return World(clean, dirty, _renamed(clean, old), nothing, live_rows, uploaded_rows, old)
 
 
 def _sidecar(filename: str) -> str:
@@ -234,6 +266,25 @@ def _dirtied(clean: Tree, old: Mapping[str, tuple[bytes, bytes]]) -> Tree:
     return {**clean, **left}
 
 
+def _renamed(clean: Tree, old: Mapping[str, tuple[bytes, bytes]]) -> Tree:
+    """What crashes can leave where an archive is renamed and its record stays behind."""
+    archive, sidecar = old[OLD[0]]
+    left = {
+        f"{_BACKUPS}{_HALF_RENAMED}": Entry(0o600, archive),
+        f"{_WORK}/{_sidecar(_HALF_RENAMED)}": Entry(0o600, sidecar),
+        f"{_WORK}/{_sidecar(_HALF_RENAMED)}.new": Entry(0o600, sidecar),
+        # An archive that was not renamed yet; a record of another file than the one that somebody put there by hand.
+        f"{_WORK}/{_HALF_PUBLISHED}.db.gz": Entry(0o600, archive),
+        f"{_WORK}/{_HALF_PUBLISHED}.meta.json": Entry(0o600, sidecar),
+        f"{_WORK}/{_sidecar(_BY_HAND)}": Entry(0o600, sidecar),
+        f"{_BACKUPS}{_HALF_DELETED}.db.gz": Entry(0o600, archive),
+        f"{_WORK}/{_HALF_DELETED}.db.gz.deleted": Entry(0o600, sidecar),
+        f"{_WORK}/{OLD[3]}.deleted": Entry(0o600, old[OLD[3]][1]),
+        f"{_WORK}/{_sidecar(OLD[4])}": Entry(0o600, old[OLD[4]][1]),
+    }
+    return {**clean, **left}
+
+
 # --- what must be true ------------------------------------------------------------------------------------------------
 
 
@@ -255,12 +306,13 @@ class Judge:
         """
         wrong = [*self._old(case, tree, listed), *self._new(case, tree, listed), *self._foreign(case, tree)]
         if answer is None:
-            return wrong
+            replaced_in_two_steps = f"{case.describes} is no longer listed"  # until recovery
+            return [sentence for sentence in wrong if case.hard_links or sentence != replaced_in_two_steps]
         if answer.ended == "done":
             if not case.done(answer, listed):
                 wrong.append(f"it said it was done, but is not: {answer.result} {[*listed['backups']]}")
         elif answer.ended == "refused":
-            if case.makes and self._new_names(listed) and fault != "dead":
+            if case.makes and self._new_names(case, listed) and fault != "dead":
                 wrong.append(f"it said “{answer.said}”, but the backup is there")
             if not answer.said.endswith("."):
                 wrong.append(f"no sentence: {answer.said}")
@@ -286,7 +338,18 @@ class Judge:
             wrong.append(f"left in the folder: {sorted(names - known)}")
         if listed["broken"] != (_BROKEN if case.foreign else []):
             wrong.append(f"broken: {listed['broken']}")
-        return wrong
+        return [*wrong, *self._completed(case, tree, listed)]
+
+    def _completed(self, case: Case, tree: Tree, listed: Listed) -> list[str]:
+        if not case.completes:
+            return []
+        there = tuple(tree.get(f"{_BACKUPS}{name}") for name in (case.completes, _sidecar(case.completes)))
+        if (
+            case.completes in listed["backups"]
+            and tuple(entry and entry.data for entry in there) == self.world.old[OLD[0]]
+        ):
+            return []
+        return [f"{case.completes} was not completed as it was recorded"]
 
     def live(self, tree: Tree) -> list[str]:
         """The content of the live database, through a copy of its files."""
@@ -320,11 +383,11 @@ class Judge:
                 wrong.append(f"only {automatic} are kept")
         return wrong
 
-    def _new_names(self, listed: Listed) -> list[str]:
-        return [name for name in listed["backups"] if name not in self.world.old]
+    def _new_names(self, case: Case, listed: Listed) -> list[str]:
+        return [name for name in listed["backups"] if name not in self.world.old and name != case.completes]
 
     def _new(self, case: Case, tree: Tree, listed: Listed) -> list[str]:
-        new = self._new_names(listed)
+        new = self._new_names(case, listed)
         if not new:
             return []
         if case.makes is None or len(new) > 1:

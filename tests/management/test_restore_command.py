@@ -107,7 +107,8 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     safety = listed(attached_installation)[0]
     assert told[0] == f"Restored {name}"
     assert told[1].startswith("    client_detection_rules: 0 -> ")
-    assert told[2:] == [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
+    assert told[2] == "    every other table: same number of rows; contents may differ"
+    assert told[3:] == [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
     assert content(live) == then
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
@@ -132,6 +133,14 @@ def test_there_must_be_something_to_undo(prepared: Installation) -> None:
     created(prepared)
     words = prepared.refused("backup", "undo-restore", "--yes")
     assert "There is no restore to undo: no backup was made before one." in words
+
+
+def test_equal_numbers_of_rows_do_not_pass_for_equal_contents(attached_installation: Installation) -> None:
+    name = created(attached_installation)
+    changed(live_of(attached_installation), "UPDATE filters SET name = 'spoilt'")
+    sentence = "    every table: same number of rows; contents may differ"
+    assert sentence in attached_installation.ok("backup", "restore", name).splitlines()
+    assert sentence in attached_installation.ok("backup", "restore", name, "--yes").splitlines()
 
 
 def test_what_needs_attention_is_told(prepared: Installation) -> None:
@@ -381,7 +390,7 @@ def test_a_backup_that_an_older_version_made_comes_back_with_its_rules(prepared:
         ),
     ],
 )
-def test_one_that_a_newer_version_made_is_refused(
+def test_one_that_a_newer_version_made_needs_a_word(
     request: pytest.FixtureRequest, tmp_path: Path, fixture: str, statement: str, newer: dict[str, Any], made_by: str
 ) -> None:
     installation: Installation = request.getfixturevalue(fixture)
@@ -392,8 +401,9 @@ def test_one_that_a_newer_version_made_is_refused(
     refused_and_nothing_changed(
         installation,
         made.filename,
-        f"{made.filename} was made by a newer version ({made_by}); update first, then restore it.",
+        f"{made.filename} was not restored. This backup was made by {made_by}; ",
     )
+    installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
 
 # --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------

@@ -193,7 +193,7 @@ def test_a_warning_is_said_and_fails_nobody(place: Place) -> None:
 def test_what_runs_is_told(place: Place) -> None:
     place.change(
         "app.db",
-        "UPDATE operations_operation SET state = 'running', phase = 'pack', done_bytes = 1, total_bytes = 4",
+        "UPDATE operations_operation SET state = 'running', phase = 'pack', percent = 25",
     )
     assert ", pack, 25 %" in place.installation.ok("status").splitlines()[-2]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -86,16 +89,6 @@ def test_the_database_itself_refuses_an_impossible_number(keep: int) -> None:
         BackupSettings.objects.create(pk=1, keep=keep)
 
 
-@pytest.mark.parametrize(
-    ("done", "total", "percent"),
-    [(0, None, None), (0, 0, None), (0, 200, 0), (1, 200, 0), (199, 200, 99), (200, 200, 100), (300, 200, 100)],
-)
-def test_percent_is_whole_and_reaches_a_hundred_only_at_the_end(
-    done: int, total: int | None, percent: int | None
-) -> None:
-    assert Operation(done_bytes=done, total_bytes=total).percent == percent
-
-
 @pytest.mark.parametrize(("state", "is_open"), [(state, state in ("queued", "running")) for state in OperationState])
 def test_only_what_waits_or_runs_is_open(state: OperationState, is_open: bool) -> None:
     assert Operation(state=state).is_open == is_open
@@ -130,6 +123,16 @@ def test_a_row_of_the_index_shows_its_file_name() -> None:
 
 def test_the_migrations_are_those_of_the_models() -> None:
     call_command("makemigrations", "operations", check=True, dry_run=True, verbosity=0)
+
+
+def test_what_had_succeeded_before_the_percentage_was_stored_is_at_a_hundred() -> None:
+    for state in OperationState:
+        row = Operation(kind="backup", state=state, database=f"/{state}.db", created_at=datetime.now(UTC), percent=None)
+        row.save(force_insert=True)
+    migration = import_module("tvarr_backup.operations.migrations.0009_percent_of_the_whole")
+    migration.fill_in_completed(apps, SimpleNamespace(connection=connection))
+    done = Operation.objects.filter(percent=100).values_list("state", flat=True)
+    assert set(done) == {"succeeded", "attention"}
 
 
 @pytest.mark.sqlite

@@ -18,8 +18,9 @@ from tvarr_backup.backups.progress import Phase
 from tvarr_backup.errors import BackupProtected, InternalError, OperationCancelled, TvarrBackupError
 from tvarr_backup.operations import run
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.run import change_backup, run_here
+from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.schedule import change_settings
 from tvarr_backup.operations.track import cancel
 from tvarr_backup.tasks import submit
@@ -76,7 +77,7 @@ def test_nothing_of_it_is_left_in_what_is_logged_later(caplog: pytest.LogCapture
 
 def test_of_a_command_only_what_it_does_not_tell_itself(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     filename = made(folder, origin=Origin.COMMAND)
-    change_backup(filename, protected=True)
+    change_backup(filename, user=None, protected=True)
     with pytest.raises(BackupProtected):
         do(OperationKind.DELETE, origin=Origin.COMMAND, filename=filename)
     assert [event["event"] for event in told(caplog)] == ["backup.changed"]

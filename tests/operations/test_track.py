@@ -155,10 +155,11 @@ def test_a_refusal_says_that_the_worker_will_begin_the_other_one() -> None:
 def test_beginning_makes_it_this_processs_own() -> None:
     begun = begin(queued().pk)
     assert begun is not None
-    assert (begun.state, begun.pid, begun.process_started) == (
+    assert (begun.state, begun.pid, begun.process_started, begun.percent) == (
         "running",
         this_process().pid,
         this_process().process_started,
+        0,
     )
     assert begun.started_at == begun.heartbeat_at != None  # noqa: E711  # compared in one go
 
@@ -168,6 +169,15 @@ def test_there_is_no_work_in_what_is_not_queued(state: OperationState) -> None:
     operation = ended(state)
     assert begin(operation.pk) is None
     assert (stored(operation).state, stored(operation).pid) == (state, None)
+
+
+def test_a_second_delivery_leaves_the_percentage_alone() -> None:
+    operation = begin(queued().pk)
+    assert operation is not None
+    with track(operation) as tracker:
+        tracker.progress(Phase.COPY, 100, 100)
+        assert begin(operation.pk) is None
+        assert stored(operation).percent == 50
 
 
 def test_there_is_no_work_in_what_does_not_exist() -> None:
@@ -243,14 +253,14 @@ def unhurried(tracker: Any) -> None:
 @pytest.mark.parametrize(
     ("reports", "shown"),
     [
-        ([(50, 100)], (50, 100, 50)),
-        ([(50, 100), (40, 100)], (50, 100, 50)),
-        ([(150, 100)], (100, 100, 100)),
+        ([(50, 100)], (50, 100, 25)),
+        ([(50, 100), (40, 100)], (50, 100, 25)),
+        ([(150, 100)], (100, 100, 50)),
         ([(-5, 100)], (0, 100, 0)),
-        ([(5, 0)], (0, None, None)),
-        ([(5, -1)], (0, None, None)),
-        ([(80, 100), (80, 60)], (60, 60, 100)),
-        ([(999, 1000)], (999, 1000, 99)),
+        ([(5, 0)], (0, None, 0)),
+        ([(5, -1)], (0, None, 0)),
+        ([(80, 100), (80, 60)], (60, 60, 50)),
+        ([(999, 1000)], (999, 1000, 49)),
     ],
 )
 def test_progress_stays_within_its_bounds_and_never_goes_back(
@@ -272,7 +282,7 @@ def test_a_new_phase_begins_at_its_own_start() -> None:
         unhurried(tracker)
         tracker.progress(Phase.PACK, 5, 100)
         row = stored(operation)
-    assert (row.phase, row.done_bytes) == ("pack", 5)
+    assert (row.phase, row.done_bytes, row.percent) == ("pack", 5, 52)
 
 
 def test_a_new_step_begins_its_phases_again_and_says_which_one_it_is() -> None:
@@ -285,6 +295,40 @@ def test_a_new_step_begins_its_phases_again_and_says_which_one_it_is() -> None:
         row = stored(operation)
     assert (row.message, row.done_bytes) == ("2 of 3", 5)
     assert operation.message == ""
+
+
+def test_the_percentage_of_several_things_goes_on_where_the_last_one_ended() -> None:
+    operation = create_operation(OperationKind.VERIFY, origin=Origin.COMMAND, state=OperationState.RUNNING)
+    with track(operation) as tracker:
+        tracker.step("a (1 of 2)", 1, 2)
+        tracker.progress(Phase.CHECK, 100, 100)
+        tracker.step("b (2 of 2)", 2, 2)
+        unhurried(tracker)
+        tracker.progress(Phase.UNPACK, 0, 100)
+        assert stored(operation).percent == 50
+    assert stored(operation).percent == 100
+
+
+def test_the_watch_of_an_operation_gets_the_percentage_of_the_whole() -> None:
+    told: list[tuple[Phase, int, int]] = []
+    with track(running(), lambda *report: told.append(report)) as tracker:
+        tracker.progress(Phase.COPY, 100, 100)
+        tracker.progress(Phase.PACK, 50, 100)
+    assert told == [(Phase.COPY, 50, 100), (Phase.PACK, 70, 100)]
+
+
+def test_one_that_fails_keeps_the_percentage_that_it_reached() -> None:
+    operation = running()
+    with pytest.raises(BackupBusy):
+        work(operation, lambda tracker: tracker.progress(Phase.COPY, 100, 100), lambda _: fail(BackupBusy("Busy.")))
+    assert stored(operation).percent == 50
+
+
+def test_one_that_needs_attention_is_at_a_hundred() -> None:
+    operation = running()
+    with track(operation) as tracker:
+        tracker.attention("One.")
+    assert stored(operation).percent == 100
 
 
 def test_who_lost_the_operation_stops_and_leaves_its_row_alone() -> None:

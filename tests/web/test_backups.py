@@ -373,6 +373,24 @@ def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path) -> Non
     assert "The note has 501 characters; allowed are 500." in messages_on(client, response)
 
 
+@pytest.mark.parametrize(("group", "may"), [("Operator", False), ("Administrator", True)])
+def test_only_who_may_delete_unprotects_a_safety_backup(signed_in: Any, folder: Path, group: str, *, may: bool) -> None:
+    client, safety = signed_in(group), make(folder, kind=BackupKind.PRE_RESTORE)
+    protect_backup(folder, safety.filename, protected=True)
+    assert ("Unprotect" in text_of(client.get(address("backup", safety)))) is may
+    assert ("Unprotect" in text_of(client.get(reverse("home")))) is may
+    response = client.post(address("protect-backup", safety), {"protected": "false"})
+    assert ("is still protected" in messages_on(client, response)) is not may
+    assert find_backup(folder, safety.filename).sidecar.protected is not may
+
+
+def test_an_operator_protects_a_safety_backup_again(signed_in: Any, folder: Path) -> None:
+    client, safety = signed_in("Operator"), make(folder, kind=BackupKind.PRE_RESTORE)
+    assert "Protect" in text_of(client.get(address("backup", safety)))
+    client.post(address("protect-backup", safety), {"protected": "true"})
+    assert find_backup(folder, safety.filename).sidecar.protected
+
+
 def test_protection_is_set_and_lifted(client: Client, folder: Path) -> None:
     made = make(folder)
     response = client.post(address("protect-backup", made), {"protected": "true"})

@@ -60,20 +60,20 @@ def shown(client: Client, operation: Operation) -> str:
 
 
 def test_it_names_its_steps_and_says_how_far_it_is(client: Client) -> None:
-    text = shown(client, running(OperationKind.BACKUP, phase="pack", done_bytes=50, total_bytes=200))
-    assert "Copy the database (done) Pack and check the copy (now) Lay it into the folder Clean up" in text
-    assert "25 %" in text
+    text = shown(client, running(OperationKind.BACKUP, phase="pack", done_bytes=50, total_bytes=200, percent=60))
+    assert "Copy the database (done) Pack and verify the copy (now) Save to the backup folder Clean up" in text
+    assert "60 %" in text
     assert "You can leave this page: the work goes on." in text
 
 
 @pytest.mark.parametrize(
     ("changes", "now"),
     [
-        ({"phase": "unpack"}, "Try the backup out on a copy, and copy what is there now (now)"),
-        ({"phase": "check", "total_bytes": 100}, "Try the backup out on a copy, and copy what is there now (now)"),
-        ({"phase": "replace"}, "Replace the content (now)"),
-        ({"phase": "check"}, "Check the result, and keep the copy of before (now)"),
-        ({"phase": "pack", "total_bytes": 100}, "Check the result, and keep the copy of before (now)"),
+        ({"phase": "unpack"}, "Verify the backup and copy the current data (now)"),
+        ({"phase": "check", "percent": 32}, "Verify the backup and copy the current data (now)"),
+        ({"phase": "replace"}, "Replace the data (now)"),
+        ({"phase": "check", "percent": 70}, "Verify the result and save the safety backup (now)"),
+        ({"phase": "pack", "total_bytes": 100}, "Verify the result and save the safety backup (now)"),
     ],
 )
 def test_a_restore_tells_its_two_checks_apart(client: Client, changes: dict[str, Any], now: str) -> None:
@@ -210,11 +210,11 @@ def test_a_restore_with_attention_counts_what_needs_it(client: Client, folder: P
     [
         (
             {"error_code": RestoreFailed.code, "error": "It was locked.", "phase": "replace"},
-            "Not restored, your data is unchanged At the step “Replace the content”: It was locked.",
+            "Not restored, your data is unchanged At the step “Replace the data”: It was locked.",
         ),
         (
             {"error_code": RestoreFailed.code, "error": "It is damaged.", "phase": "", "started_at": datetime.now(UTC)},
-            "At the step “Try the backup out on a copy, and copy what is there now”: It is damaged.",
+            "At the step “Verify the backup and copy the current data”: It is damaged.",
         ),
         (
             {"error_code": RestoreUnsettled.code, "error": "It is kept."},

@@ -14,7 +14,7 @@ from django.test import Client
 from tests.backups.makers import changed, settled, tvarrs
 from tests.web.backup_parts import administrator, client_of, make, messages_on, present, text_of
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
@@ -132,11 +132,11 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
     assert "Nothing of the file was kept; your backups are as they were." in text
 
 
-def test_one_of_a_newer_version_is_refused(client: Client, folder: Path, copy: Path) -> None:
+def test_one_of_a_newer_version_is_added(client: Client, folder: Path, copy: Path) -> None:
     changed(copy, "UPDATE schema_migrations SET version = '999' WHERE version = '029'")
-    assert "was made by a newer version (tvarr 999); update first" in refusal(
-        client, folder, send(client, copy.read_bytes())
-    )
+    send(client, copy.read_bytes())
+    (added,) = read_folder(folder).backups
+    assert added.sidecar.schema == "tvarr 999"
 
 
 def test_one_that_is_damaged_is_refused(client: Client, folder: Path, tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
-from tvarr_backup.operations.run import change_backup, next_to_go, run_here
+from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.tasks import submit
 
 _WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
@@ -269,7 +270,10 @@ class BackupAdmin(LookOnlyAdmin):
         )
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
-        done = self._each(request, list(backups), lambda backup: change_backup(backup.filename, protected=protected))
+        user = request.user
+        done = self._each(
+            request, list(backups), lambda backup: change_backup(backup.filename, user=user, protected=protected)
+        )
         if done:
             words = "protected" if protected else "no longer protected"
             self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")

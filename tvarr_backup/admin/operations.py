@@ -16,7 +16,6 @@ from django.utils.html import format_html, format_html_join
 
 from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
-from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
@@ -43,10 +42,7 @@ class OperationAdmin(LookOnlyAdmin):
 
     @admin.display(description="how far")
     def how_far(self, operation: Operation) -> str:
-        if not operation.is_open or not operation.total_bytes:
-            return ""
-        done, total = megabytes(operation.done_bytes), megabytes(operation.total_bytes)
-        return f"{operation.percent} % ({done} of {total})"
+        return f"{operation.percent} %" if operation.is_open and operation.percent is not None else ""
 
     @admin.display(description="took")
     def took(self, operation: Operation) -> str:

@@ -33,9 +33,10 @@ from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
-from tvarr_backup.operations.run import change_backup, run_here
+from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
@@ -198,6 +199,10 @@ _PROTECTION = {
     "required": ["protected"],
     "additionalProperties": False,
 }
+_UNPROTECTING = (
+    "Lifting the protection of a safety backup (kind `pre_restore`) requires the right to delete backups: 403 "
+    "`unprotect_denied` without it."
+)
 _FILENAME = OpenApiParameter("filename", str, OpenApiParameter.PATH, description="The whole name of the archive.")
 _IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="The `ETag` of the metadata that the change is based on."
@@ -405,7 +410,7 @@ class BackupDetail(_BackupView):
     @extend_schema(
         operation_id="backups_update",
         summary="Change the protection and the note of a backup",
-        description="At once: only the description beside the archive is written.",
+        description=f"At once: only the description beside the archive is written. {_UNPROTECTING}",
         tags=["backups"],
         parameters=[_FILENAME, _IF_MATCH, _ETAG],
         request=ChangeSerializer,
@@ -454,6 +459,7 @@ class BackupProtection(_BackupView):
     @extend_schema(
         operation_id="backups_protect",
         summary="Set or lift the protection of a backup",
+        description=_UNPROTECTING,
         tags=["backups"],
         parameters=[_FILENAME, _IF_MATCH, _ETAG],
         request={"application/json": _PROTECTION},
@@ -561,7 +567,7 @@ class BackupRestore(_BackupView):
 def _change(view: _BackupView, request: Request, filename: str, serializer: type[StrictSerializer]) -> Response:
     name, folder = _name(filename), conf.backup_folder()
     changes = _checked(serializer, request)
-    return view.answer(change_backup(name.filename, only_if=_only_if(request), **changes), folder)
+    return view.answer(change_backup(name.filename, user=request.user, only_if=_only_if(request), **changes), folder)
 
 
 def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:

@@ -47,6 +47,7 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.BackupNotFound, HTTPStatus.NOT_FOUND),
     (errors.BackupBroken, HTTPStatus.CONFLICT),
     (errors.BackupProtected, HTTPStatus.CONFLICT),
+    (errors.UnprotectDenied, HTTPStatus.FORBIDDEN),
     (errors.BackupForeign, HTTPStatus.CONFLICT),
     (errors.BackupUnsupported, HTTPStatus.CONFLICT),
     (errors.RestoreRefused, HTTPStatus.CONFLICT),

@@ -40,7 +40,7 @@ OPERATION_EXAMPLE: dict[str, Any] = {
     "phase": "pack",
     "done_bytes": 73_400_320,
     "total_bytes": 104_857_600,
-    "percent": 70,
+    "percent": 78,
     "message": "",
     "result": None,
     "error_code": "",
@@ -64,7 +64,10 @@ class OperationSerializer(serializers.ModelSerializer[Operation]):
 
     id = serializers.CharField(read_only=True)
     percent = serializers.IntegerField(
-        read_only=True, allow_null=True, help_text="Of the present phase, 0 to 100; null while its size is not known."
+        read_only=True,
+        allow_null=True,
+        help_text="Share of the whole operation that is done, 0 to 100. It never goes back, and is 100 only when the "
+        "operation has succeeded; null until it starts. (`done_bytes` and `total_bytes` are those of the present phase.)",
     )
     message = serializers.SerializerMethodField(help_text="For people; a sentence a line.")
     result = _Result(read_only=True, help_text="What came of it; its members depend on the kind.")

@@ -63,13 +63,15 @@ def adopt_backup(
     note: str = "",
     live: Path | None = None,
     accept_broken_references: bool = False,
+    accept_code: bool = False,
     progress: Progress = no_progress,
 ) -> Backup:
     """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
 
     What the file is, its content says. `filename` is what it was called where `source` is a temporary name. `sidecar`, or
     else the one beside `source`, gives time, note and checksum. The new backup is marked imported and protected. Rows that refer to
-    rows which are not there are refused unless `accept_broken_references`. Raises `UploadRefused` with what the file is
+    rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual tables unless
+    `accept_code`. Raises `UploadRefused` with what the file is
     instead, or what `create_backup` raises; then nothing is left of it.
     """
     given, shown = checked_note(note), filename or source.name
@@ -84,7 +86,7 @@ def adopt_backup(
         require_room(folder, size, "Taking the file in")
         name = _free_name(folder, shown, described)
         packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
-        _require_acceptable(examined, shown, accept_broken_references=accept_broken_references)
+        _require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
         made = describe(
             packed,
@@ -96,7 +98,10 @@ def adopt_backup(
             note=given or (_one_line(described.note) if described else ""),
         )
         taken_in = made.with_changes(
-            protected=True, imported=True, tvarr_version=_one_line(described.tvarr_version) if described else ""
+            protected=True,
+            imported=True,
+            tvarr_version=_one_line(described.tvarr_version) if described else "",
+            accepted_code=examined.code,
         )
         return publish_backup(folder, work, name, taken_in)
 
@@ -172,17 +177,16 @@ def _require_database(staged: Path, filename: str) -> None:
             connection.execute("PRAGMA journal_mode=DELETE")
 
 
-def _require_acceptable(examined: Examined, filename: str, *, accept_broken_references: bool) -> None:
-    if examined.newer:
-        raise UploadRefused(
-            f"{filename} was made by a newer version ({examined.schema}); update first, then take it in."
-        )
+def _require_acceptable(
+    examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool
+) -> None:
     if examined.problems:
         raise UploadRefused(f"{filename} cannot be taken in. {' '.join(examined.problems)}")
-    if examined.code:
+    if examined.code and not accept_code:
         raise UploadRefused(
-            f"{filename} cannot be taken in: it has a {examined.code[0]}, which would run by itself once it is restored; "
-            "tvarr's databases have none."
+            f"{filename} was not added: it contains the {', '.join(examined.code)}, which tvarr does not create and which "
+            "SQLite runs when the database is used after a restore. Nothing was saved. If you trust the file, accept them: "
+            "--accept-code for the command, accept_code in a request, a box on the upload page."
         )
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(

@@ -1,11 +1,14 @@
 """The archive of a backup: one gzip member with the database, made and measured in one pass and read without mercy.
 
+Files from elsewhere may be any valid gzip.
+
 isal packs, several times as fast as zlib, and zlib where there is no isal. zlib always unpacks: it refuses more than isal
 does (reserved header flags), and what one library wrote is judged by another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -15,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
@@ -23,7 +27,11 @@ from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
 
 _BLOCK_BYTES = 2**20
 _CHUNK_BYTES = 2**18
+_SLICE_BYTES = 2**14
+"""zlib copies what follows a member; with a small slice that costs little even for members of a few bytes."""
 _AHEAD = 2
+_MEMBERS_OF_START = 64
+_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's wbits for a gzip wrapper with the largest window; its header has neither a time nor a name
 Progress = Callable[[int], None]
 """Told after each block how many bytes of the source are done; may raise to cancel."""
@@ -100,13 +108,28 @@ def pack(
     return _packed(database, archive)
 
 
+class Members(StrEnum):
+    """What an archive may consist of."""
+
+    ONE = "one"
+    """Exactly one gzip member from the first byte to the last: every archive of ours."""
+    ANY = "any"
+    """All that the gzip format allows: several members in a row, and zeros at the end."""
+
+
 def unpack(
-    source: IO[bytes], write: Callable[[bytes], object], *, limit_bytes: int, progress: Progress | None = None
+    source: IO[bytes],
+    write: Callable[[bytes], object],
+    *,
+    limit_bytes: int,
+    members: Members = Members.ONE,
+    progress: Progress | None = None,
 ) -> Packed:
     """Give the database in an archive to `write`, block by block, in a few MiB of memory whatever it grows to.
 
-    The caller's thread reads and unpacks, another writes; none is left when this returns or raises. `write` must take all that it is given, as a buffered file does. Raises `ArchiveDamaged` unless the source is exactly
-    one gzip member from its first byte to its last, and `ArchiveTooLarge` instead of writing more than `limit_bytes`.
+    The caller's thread reads and unpacks, another writes; none is left when this returns or raises. `write` must take all
+    that it is given, as a buffered file does. Raises `ArchiveDamaged` unless the source is what `members` allows, from its
+    first byte to its last, and `ArchiveTooLarge` instead of writing more than `limit_bytes` in all.
     What was written is worth nothing until this returns, and the caller compares its checksums with those recorded:
     gzip itself does not protect its header.
     """
@@ -116,7 +139,8 @@ def unpack(
         database.add(block)
         write(block)
 
-    blocks = _blocks(source, archive, limit_bytes, progress)
+    read = _blocks if members is Members.ONE else _blocks_of_members
+    blocks = read(source, archive, limit_bytes, progress)
     with closing(_in_thread(deliver, blocks)) as delivered:
         deque(delivered, maxlen=0)
     return _packed(database, archive)
@@ -147,13 +171,61 @@ def _blocks(source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Prog
         raise ArchiveDamaged(f"The archive breaks off after {archive.size} bytes.")
 
 
+def _blocks_of_members(
+    source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Progress | None
+) -> Iterator[bytes]:
+    """What all members in an archive unpack to, one after another; zeros may follow the last."""
+    inflate, size, rest = zlib.decompressobj(_GZIP), 0, b""
+    while data := rest or source.read(_SLICE_BYTES):
+        if not rest:
+            archive.add(data)
+        if inflate.eof:
+            data = _next_member(source, archive, data)
+            if not data:
+                return
+            inflate = zlib.decompressobj(_GZIP)
+        block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)
+        size += len(block)
+        if size > limit_bytes:
+            raise ArchiveTooLarge(f"The archive holds more than the {limit_bytes} bytes that are allowed.")
+        if block:
+            yield block
+        rest = inflate.unconsumed_tail or inflate.unused_data
+        if progress is not None:
+            progress(archive.size - len(rest))
+    if not archive.size:
+        raise ArchiveDamaged("The archive is empty.")
+    if not inflate.eof:
+        raise ArchiveDamaged(f"The archive breaks off after {archive.size} bytes.")
+
+
+def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
+    """The bytes behind a member, where another one begins; empty where only zeros follow to the end of the file."""
+    end = archive.size - len(data)
+    while not data.strip(b"\0"):
+        data = source.read(_CHUNK_BYTES)
+        archive.add(data)
+        if not data:
+            return b""
+    if end + len(data) == archive.size and _MAGIC.startswith(data[:2]):
+        return data
+    raise ArchiveDamaged(
+        f"The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
+        "padding with zeros. Copy the file again from where it comes from."
+    )
+
+
 def unpacked_start(start: bytes) -> bytes:
     """What the first bytes of an archive unpack to, about 1 MiB of it; as far as it goes where they are damaged."""
-    inflate = zlib.decompressobj(_GZIP)
-    try:
-        return inflate.decompress(start, _BLOCK_BYTES + _CHUNK_BYTES)
-    except zlib.error:
-        return b""
+    unpacked = b""
+    with contextlib.suppress(zlib.error):
+        for _ in range(_MEMBERS_OF_START):
+            if not start.startswith(_MAGIC) or len(unpacked) >= _BLOCK_BYTES:
+                break
+            inflate = zlib.decompressobj(_GZIP)
+            unpacked += inflate.decompress(start, _BLOCK_BYTES + _CHUNK_BYTES - len(unpacked))
+            start = inflate.unused_data
+    return unpacked
 
 
 class _Tally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
-from tvarr_backup.backups.folder import DELETED_ENDING, OWN_NAMES, explained, work_in
+from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.tvarr_archive import read_metadata
@@ -189,16 +189,14 @@ def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar)
 
     Once this returns, it stays.
 
-    The archive gets its name first, the sidecar second: only with the sidecar there is a backup. Before either, both
-    lie durably in `work` under the names that let recovery know them.
+    The archive gets its name first, the sidecar second: only with the sidecar there is a backup. Before either, the
+    record in `work` is durable, by which recovery knows the archive.
     """
-    described = work / name.sidecar
-    write_private(described, encode_sidecar(sidecar))
-    sync_folder(work)
+    described = _record(work, name, sidecar)
     publish(work / name.filename, folder / name.filename)
     try:
         publish(described, folder / name.sidecar)
-    except FileExistsError:  # of another program, in this very moment: it must not describe our archive
+    except OSError:  # such as a sidecar of another program, put there in this moment: it must not describe our archive
         (folder / name.filename).unlink()
         sync_folder(folder)
         raise
@@ -215,10 +213,23 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
         )
     sidecar = backup.sidecar.with_changes(**changes)
     if sidecar != backup.sidecar:
-        written = work / name.sidecar
-        write_private(written, encode_sidecar(sidecar))
-        replace(written, folder / name.sidecar)
+        replace(_record(work, name, sidecar), folder / name.sidecar)
+        (work / name.sidecar).unlink()
     return Backup(name.filename, sidecar)
+
+
+def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
+    """Write the sidecar into `work`, durably and twice: the record that stays there, and the file to publish.
+
+    While the record is there, recovery can complete a backup of this name whose sidecar is missing. Only file systems
+    without hard links need that: an archive that was renamed has no second name in `work`, and some of them replace a
+    file by removing it first.
+    """
+    described, data = work / (name.sidecar + NEW_ENDING), encode_sidecar(sidecar)
+    write_private(work / name.sidecar, data)
+    write_private(described, data)
+    sync_folder(work)
+    return described
 
 
 def next_seq(listing: Listing) -> int:

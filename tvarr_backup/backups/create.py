@@ -108,7 +108,7 @@ def describe(
         schema=examined.schema,
         note=note,
         table_counts=examined.table_counts,
-        checked=Checked(level, datetime.now(UTC), examined.problems, examined.warnings),
+        checked=Checked(level, datetime.now(UTC), examined.problems, (*examined.warnings, *examined.facts)),
     )
 
 

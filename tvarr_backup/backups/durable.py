@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import IO
 
 _WRITE_BACK_EVERY_SECONDS = 0.1
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""How file systems without hard links answer: exFAT and FAT, SMB and FUSE (ENOTSUP is EOPNOTSUPP on Linux)."""
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -73,11 +76,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Give a finished file its name, durably; `FileExistsError` where the name is taken. The temporary name stays.
+    """Give a finished file its name, durably; `FileExistsError` where the name is taken.
 
-    When this raises, the file has not got the name, unless the disk refuses to take that back as well.
+    The temporary name stays, except where the file system has no hard links: there the file is renamed, and the caller's
+    lock keeps others from taking the name in between. When this raises, the file does not have the name, unless the disk
+    refuses to undo that as well.
     """
-    os.link(temporary, final, follow_symlinks=False)
+    try:
+        os.link(temporary, final, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in _NO_HARD_LINKS:
+            raise
+        _rename_new(temporary, final)
     try:
         sync_folder(final.parent)
     except OSError:
@@ -89,3 +99,9 @@ def replace(temporary: Path, final: Path) -> None:
     """Put a finished file in the place of another, durably: a reader sees the old one or the new one."""
     temporary.replace(final)
     sync_folder(final.parent)
+
+
+def _rename_new(temporary: Path, final: Path) -> None:
+    if os.path.lexists(final):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
+    temporary.rename(final)

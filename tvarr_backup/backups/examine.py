@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tvarr_backup import schema
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code
-from tvarr_backup.errors import DatabaseNewer, DatabaseUnusable
+from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
 
 _NAMED_PROBLEMS = 10
@@ -41,12 +41,14 @@ class Check:
 class Examined:
     """The state of a copy; counts are of live rows.
 
-    `newer` says that a later version of this program or of tvarr wrote it. `code` names what would run by itself in a
-    database: triggers, views and virtual tables, of which tvarr has none.
+    `warnings` are about references to rows that do not exist. `facts` say how its schema differs from the one that this
+    program knows: neither makes a copy damaged. `newer` says that a later version of this program or of tvarr wrote it.
+    `code` names what SQLite runs when others use the database: triggers, views and virtual tables, which tvarr has none of.
     """
 
     checks: tuple[Check, ...]
     warnings: tuple[str, ...]
+    facts: tuple[str, ...]
     schema: str
     newer: bool
     code: tuple[str, ...]
@@ -99,7 +101,9 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
         checks = tuple(_check(name, ask) for name, ask in questions.items())
-    return Examined(checks, tuple(look.warnings), look.schema, look.newer, tuple(look.code), look.table_counts)
+    newest = schema.newest_known(look.schema, required) if look.newer else ""
+    facts = schema_facts(look.schema, look.missing, look.code, newer_than=newest)
+    return Examined(checks, tuple(look.warnings), facts, look.schema, look.newer, tuple(look.code), look.table_counts)
 
 
 def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
@@ -126,6 +130,7 @@ class _Look:
         self._connection, self._required, self._level = connection, required, level
         self.warnings: list[str] = []
         self.code: list[str] = []
+        self.missing: tuple[str, ...] = ()
         self.table_counts: dict[str, int] = {}
         self.schema = ""
         self.newer = False
@@ -141,19 +146,18 @@ class _Look:
             yield f"SQLite finds it damaged: {'; '.join(found)}."
 
     def tables(self) -> Iterator[str]:
+        tables = schema.SqliteTables(self._connection)
         try:
-            if schema.judge(schema.SqliteTables(self._connection), self._required, "It") is schema.State.EMPTY:
-                raise DatabaseUnusable("It has no tables.")  # noqa: TRY301  # as one of the refusals that `judge` raises
-            older = schema.is_older(schema.schema_of(self._connection, self._required), self._required)
-            if not older:  # our migrations bring what is missing
-                schema.require_columns(schema.SqliteTables(self._connection), self._required, "It")
+            if schema.judge(tables, self._required, "It") is schema.State.EMPTY:
+                yield "It has no tables."
         except DatabaseUnusable as problem:
-            self.newer = isinstance(problem, DatabaseNewer)
             yield str(problem)
         self.schema = schema.schema_of(self._connection, self._required)
-        self.newer = self.newer or schema.is_newer(self.schema, self._required)
+        self.newer = schema.is_newer(self.schema, self._required)
         for kind, name in self._connection.execute(_CODE):
             self.code.append(f"{kind} “{name}”")
+        if self.schema and not schema.is_older(self.schema, self._required):  # our migrations add what is missing
+            self.missing = schema.missing_columns(tables, self._required)
 
     def references(self) -> Iterable[str]:
         """Warnings only: the live database was so when it was copied."""
@@ -169,6 +173,27 @@ class _Look:
     def rows(self) -> Iterable[str]:
         self.table_counts |= _counts(self._connection)
         return ()
+
+
+def schema_facts(found: str, missing: Sequence[str], code: Sequence[str], *, newer_than: str) -> tuple[str, ...]:
+    """Say how a schema differs from the one that this program knows; nothing of it is damage."""
+    facts = []
+    if newer_than:
+        facts.append(f"Its schema ({found}) is newer than every known one when it was checked (up to {newer_than}).")
+    if missing:
+        facts.append(
+            f"{found} lacks {_some(missing)}. Nothing can be imported into, edited in or exported from the tables "
+            "concerned until they have what is missing."
+        )
+    if code:
+        facts.append(f"It contains the {_some(code)}, which tvarr does not create.")
+    return tuple(facts)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    named, others = ", ".join(names[:_NAMED_PROBLEMS]), len(names) - _NAMED_PROBLEMS
+    return f"{named} and {others} more" if others > 0 else named
 
 
 def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:

@@ -1,8 +1,10 @@
 """The backup folder: who may work in it, what stands in the way in words, and what a crash left there.
 
-`.work` holds what is in the making. Two names in it mean something: a link to an archive of the folder that has no
-sidecar yet (its publishing broke off), and a sidecar with `.deleted` behind its archive's name (its deletion broke
-off). Nothing else tells our own leftovers from an archive that somebody put here by hand, and that is never touched.
+`.work` holds what is in the making. Three names in it mean something: a link to an archive of the folder that has no
+sidecar yet (its publishing broke off), a sidecar with `.deleted` behind its archive's name (its deletion broke off), and
+a sidecar under its own name, the record of a publishing: where the file system has no hard links, it completes the
+archive that has the recorded size and checksum. Nothing else tells our own leftovers from an archive that somebody put
+here by hand, and that is never touched.
 Two folders in it are others' business: `restore`, and `uploads`, where files come in beside whoever is at work.
 """
 
@@ -10,17 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tvarr_backup.backups.durable import sync_folder
+from tvarr_backup.backups.durable import open_regular, replace, sync_folder
 from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
-from tvarr_backup.backups.names import BackupName, parse_name
-from tvarr_backup.errors import BackupFolderUnusable, NoRoom
+from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
+from tvarr_backup.backups.sidecar import decode_sidecar
+from tvarr_backup.errors import BackupFolderUnusable, NoRoom, SidecarInvalid
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
@@ -29,6 +33,8 @@ UPLOADS_NAME = "uploads"
 """In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
 OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
 DELETED_ENDING = ".deleted"
+NEW_ENDING = ".new"
+"""In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
 MARGIN_BYTES = 64 * 2**20
 """Room that is asked for beyond what is known to be needed."""
 
@@ -99,13 +105,19 @@ def recover(folder: Path) -> list[str]:
 def clean_up(folder: Path) -> list[str]:
     """Empty the folder for temporary files; the caller holds the lock. Can be cut short and run again.
 
-    The archive of a publishing that broke off goes, because without a sidecar it is no backup, and so does what a
-    deletion that broke off has left. Whatever else lies in the backup folder stays, and so does what somebody is still
-    receiving.
+    The archive of a publishing that broke off is removed, because without a sidecar it is not a backup, and so is what a
+    deletion that broke off has left. Where the archive was renamed and not linked, the publishing is completed instead:
+    that can be undone by anyone, a removal by nobody. Everything else in the backup folder stays, and so does what
+    somebody is still receiving.
     """
     work = _work_folder(folder)
     removed = []
-    for path in sorted(path for path in work.iterdir() if path.name != RESTORE_NAME):
+    found = sorted(path for path in work.iterdir() if path.name != RESTORE_NAME)
+    if found:
+        # A killed process may have changed names in the folder that are not on disk yet: what proves their meaning is
+        # removed from `.work` only after that.
+        sync_folder(folder)
+    for path in found:
         if path.name == UPLOADS_NAME and path.is_dir() and not path.is_symlink():
             removed += [f"{WORK_NAME}/{UPLOADS_NAME}/{name}" for name in remove_abandoned(path)]
             continue
@@ -114,6 +126,8 @@ def clean_up(folder: Path) -> list[str]:
             leftover.unlink()
             sync_folder(folder)
             removed.append(leftover.name)
+        if _complete(folder, path):
+            continue
         _remove(path)
         removed.append(f"{WORK_NAME}/{path.name}")
     return removed
@@ -172,12 +186,38 @@ def _leftover_archive(folder: Path, path: Path) -> Path | None:
     """The archive of the backup folder that this temporary file proves to be half of something."""
     deleted = path.name.endswith(DELETED_ENDING)
     name = parse_name(path.name.removesuffix(DELETED_ENDING))
-    if name is None or path.is_symlink() or not path.is_file():
-        return None
-    archive = folder / name.filename
-    if not archive.is_file() or archive.is_symlink() or _has_sidecar(folder, name):
+    archive = folder / name.filename if name else path
+    if name is None or not _is_regular(path) or not _is_regular(archive) or _has_sidecar(folder, name):
         return None
     return archive if deleted or archive.samefile(path) else None
+
+
+def _complete(folder: Path, path: Path) -> bool:
+    """Make this temporary file the sidecar of an archive whose publishing broke off, if it is the record of that."""
+    name = archive_of_sidecar(path.name)
+    if name is None or not _is_regular(path) or not _is_regular(folder / name.filename) or _has_sidecar(folder, name):
+        return False
+    if not _is_recorded(folder / name.filename, path):
+        return False
+    replace(path, folder / name.sidecar)
+    return True
+
+
+def _is_recorded(archive: Path, record: Path) -> bool:
+    with open_regular(record) as file:  # where it cannot be read now, it must stay
+        data = file.read()
+    try:
+        recorded = decode_sidecar(data)
+    except SidecarInvalid:  # cut short before it was synced: then nothing was published by it
+        return False
+    with open_regular(archive) as file:
+        if os.fstat(file.fileno()).st_size != recorded.compressed_size:
+            return False
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == recorded.checksum
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _has_sidecar(folder: Path, name: BackupName) -> bool:

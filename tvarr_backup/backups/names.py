@@ -11,9 +11,12 @@ from enum import StrEnum
 from functools import cached_property, lru_cache
 
 _NAME = re.compile(
-    r"tvarr-backup-(?P<moment>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2})(?P<milliseconds>\.[0-9]{3})?"
+    r"tvarr-backup-(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
     r"(?P<ending>\.db\.gz|\.tar\.gz)",
     re.ASCII,
+)
+_STAMP = re.compile(
+    r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)(?![0-9])", re.ASCII
 )
 _SIDECAR_ENDING = ".meta.json"
 
@@ -43,14 +46,20 @@ class BackupName:
 def parse_name(filename: str) -> BackupName | None:
     """The parts of a name that follows the grammar to its last character; `None` for every other."""
     match = _NAME.fullmatch(filename)
-    if match is None:
+    moment = _moment(match["stamp"]) if match else None
+    if match is None or moment is None:
         return None
-    try:
-        moment = datetime.strptime(match["moment"], "%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
-    except ValueError:  # a thirteenth month
-        return None
-    milliseconds = int((match["milliseconds"] or ".0")[1:])
-    return BackupName(filename, moment + timedelta(milliseconds=milliseconds), ArchiveFormat(match["ending"]))
+    return BackupName(filename, moment, ArchiveFormat(match["ending"]))
+
+
+def moment_in(filename: str) -> datetime | None:
+    """Return the time in a backup's name, also where a browser or a desktop has changed what surrounds it.
+
+    `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz` still has the time that tvarr gave it, in UTC. `None` where there is no
+    such time, or more than one.
+    """
+    found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
+    return found.pop() if len(found) == 1 else None
 
 
 @lru_cache(maxsize=4096)
@@ -75,6 +84,16 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
         name = BackupName(filename, utc, ArchiveFormat.GZIP)
         utc += timedelta(milliseconds=1)
     return name
+
+
+def _moment(stamp: str) -> datetime | None:
+    """The time of a stamp, as aware UTC; `None` for a thirteenth month."""
+    whole, _, milliseconds = stamp.partition(".")
+    try:
+        moment = datetime.strptime(whole, "%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment + timedelta(milliseconds=int(milliseconds or 0))
 
 
 def _stamp(utc: datetime) -> str:

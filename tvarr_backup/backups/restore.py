@@ -34,7 +34,7 @@ from tvarr_backup.backups.live import (
 from tvarr_backup.backups.names import BackupName, new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.safety import SafetyCopy
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
+from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import disk_errors_told, open_database
 from tvarr_backup.backups.unfinished import (
     Unfinished,
@@ -47,6 +47,13 @@ from tvarr_backup.backups.unfinished import (
     safety_path,
 )
 from tvarr_backup.backups.verify import unpack_and_check
+from tvarr_backup.backups.versions import (
+    is_safety_backup,
+    judge_versions,
+    require_accepted,
+    require_accepted_code,
+    require_kinship,
+)
 from tvarr_backup.errors import RestoreFailed, RestoreRefused, RestoreUnsettled, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
@@ -75,10 +82,12 @@ def restore_backup(
     required: RequiredSchema,
     *,
     migrate: Migrate | None = None,
+    accept_newer: bool = False,
     progress: Progress = no_progress,
 ) -> Restored:
     """Replace the content of the live database by that of a backup, while others use it.
 
+    A schema newer than every known one needs `accept_newer`, else `ConfirmationRequired` is raised.
     What was live, with every commit that was acknowledged, becomes a protected backup of its own. `progress` may raise
     until the new content is in place; then it is undone like every failure. Raises `RestoreRefused` (with why this
     backup cannot be restored), `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, or what `find_backup` and
@@ -86,10 +95,13 @@ def restore_backup(
     """
     finish_restore(folder, required)
     with work_in(folder) as work:
-        return _Restore(live, folder, work, required, progress).run(filename, migrate)
+        restore = _Restore(live, folder, work, required, progress, accept_newer=accept_newer)
+        return restore.run(filename, migrate)
 
 
-def look_before_restore(live: Path, folder: Path, filename: str, required: RequiredSchema) -> Backup:
+def look_before_restore(
+    live: Path, folder: Path, filename: str, required: RequiredSchema, *, accept_newer: bool = False
+) -> Backup:
     """The backup, where nothing stands in the way of its restore as far as that can be told without unpacking it.
 
     Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem.
@@ -102,9 +114,7 @@ def look_before_restore(live: Path, folder: Path, filename: str, required: Requi
             f"{filename} cannot be relied on: its last check found this: {' '.join(recorded.checked.problems)} Verify it again, "
             "or choose another."
         )
-    if schema.is_newer(recorded.schema, required):
-        raise _newer(backup, recorded.schema)
-    _require_kinship(backup, recorded.schema, found)
+    _require_versions(backup, recorded.schema, found.schema, required, accept_newer=accept_newer)
     _require_room(live, folder, found, recorded.database_size)
     return backup
 
@@ -129,9 +139,18 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
 class _Restore:
     """One restore, under the lock, from looking to telling."""
 
-    def __init__(self, live: Path, folder: Path, work: Path, required: RequiredSchema, progress: Progress) -> None:
+    def __init__(
+        self,
+        live: Path,
+        folder: Path,
+        work: Path,
+        required: RequiredSchema,
+        progress: Progress,
+        *,
+        accept_newer: bool = False,
+    ) -> None:
         self._live, self._folder, self._work = live, folder, work
-        self._required, self._progress = required, progress
+        self._required, self._progress, self._accept_newer = required, progress, accept_newer
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
         found = look_at_live(self._live, self._required)
@@ -204,8 +223,6 @@ class _Restore:
             self._folder, self._work, backup, self._required, self._progress, beside=safety.take
         )
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
-        if examined is not None and examined.newer:
-            raise _newer(backup, examined.schema)
         if problems or staged is None or examined is None:
             raise RestoreRefused(f"{backup.filename} cannot be relied on, and was not restored. {' '.join(problems)}")
         with open_database(staged) as connection:
@@ -215,15 +232,12 @@ class _Restore:
                 f"{backup.filename} holds its texts in {encoding}, the live database in {live.encoding}: programs that have "
                 "it open could not go on."
             )
-        _require_kinship(backup, examined.schema, live)
+        _require_versions(backup, examined.schema, live.schema, self._required, accept_newer=self._accept_newer)
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
             raise RestoreRefused(f"{backup.filename} was not restored. {' '.join(new)}")
-        if examined.code and backup.sidecar.kind in (BackupKind.UPLOADED, BackupKind.TVARR):
-            raise RestoreRefused(
-                f"{backup.filename} has a {examined.code[0]}, which would run by itself; tvarr has none."
-            )
+        require_accepted_code(backup.filename, backup.sidecar, examined.code)
         return staged, examined
 
     def _prepared(
@@ -314,19 +328,12 @@ def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
         require_room(live.parent, there, "The restore")
 
 
-def _newer(backup: Backup, its_schema: str) -> RestoreRefused:
-    return RestoreRefused(
-        f"{backup.filename} was made by a newer version ({its_schema}); update first, then restore it."
-    )
-
-
-def _require_kinship(backup: Backup, its_schema: str, live: Live) -> None:
-    """tvarr's own tables are never replaced by ours."""
-    if its_schema.startswith("tvarr-backup ") and live.schema.startswith("tvarr "):
-        raise RestoreRefused(
-            f"{backup.filename} is of a database that tvarr-backup made, and tvarr could not go on with it. Import its "
-            "configuration instead."
-        )
+def _require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:
+    """Raise where this schema must not, or not without a confirmation, take the place of the live one."""
+    is_safety = is_safety_backup(backup.sidecar)
+    require_kinship(backup.filename, found, live, required, is_safety=is_safety)
+    verdict = judge_versions(found, live, required, is_safety=is_safety)
+    require_accepted(backup.filename, verdict, accept_newer=accept_newer)
 
 
 def _set_mark(staged: Path, mark: int) -> None:

@@ -42,12 +42,31 @@ class CheckLevel(StrEnum):
     FULL = "full"
 
 
+class DateSource(StrEnum):
+    """Where `created_at` comes from. The last two mean that nobody knows when the backup was made."""
+
+    METADATA = "metadata"
+    """The backup's own metadata; so it is for every backup made here, and for metadata files without the member."""
+    NAME = "name"
+    NEWEST_ROW = "newest_row"
+    """No time but that of the newest row in the database: the backup is at least as new."""
+    ARRIVAL = "arrival"
+    """Nothing tells: it is the time at which the file was added here."""
+
+
+MISSING_WAL = (
+    "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had crashed, when the "
+    "copy was made, the newest changes are missing."
+)
+"""The warning that `Sidecar.wal_missing` stands for."""
+
+
 @dataclass(frozen=True)
 class Checked:
     """The last check of a backup, in sentences.
 
     `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
-    rows that refer to rows which are not there: the backup is a faithful copy of that.
+    rows that refer to rows which are not there, or a view: the backup is a faithful copy of that.
     """
 
     level: CheckLevel
@@ -63,7 +82,9 @@ class Sidecar:
     `checksum` and `compressed_size` are those of the archive, `database_checksum` and `database_size` those of the
     database in it. `seq` grows by one with each backup of a folder, whatever the clock says. `schema` names the state
     of the tables (the last migration). `table_counts` are live rows. `protected` holds until `protected_until`, and for
-    good where that is `None`.
+    good where that is `None`. `newest_row_at` is looked up for files from elsewhere only. `wal_missing` says that such a
+    file came without its -wal. `accepted_code` names the views, triggers and virtual tables that a user accepted in a
+    file from elsewhere.
     """
 
     created_at: datetime
@@ -84,6 +105,28 @@ class Sidecar:
     imported: bool = False
     checked: Checked | None = None
     restored_from: str = ""
+    accepted_code: tuple[str, ...] = ()
+    created_at_source: DateSource = DateSource.METADATA
+    newest_row_at: datetime | None = None
+    wal_missing: bool = False
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether `created_at` is the time at which the backup was made."""
+        return self.created_at_source in (DateSource.METADATA, DateSource.NAME)
+
+    @property
+    def known_at(self) -> datetime | None:
+        """The latest time whose changes the backup is known to have; `None` where nothing tells it.
+
+        What a restore loses is counted from here, never from the arrival of the file.
+        """
+        return self.created_at if self.is_dated else self.newest_row_at
+
+    @property
+    def lasting_warnings(self) -> tuple[str, ...]:
+        """Warnings about how the file came here, which no later check can find again."""
+        return (MISSING_WAL,) if self.wal_missing else ()
 
     def is_protected(self, now: datetime) -> bool:
         """Whether clean-ups and deletions leave it alone: the one rule that everybody asks."""
@@ -123,6 +166,10 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
             "warnings": checked.warnings,
         },
         "restored_from": sidecar.restored_from,
+        "created_at_source": sidecar.created_at_source,
+        "newest_row_at": sidecar.newest_row_at and _encode_time(sidecar.newest_row_at),
+        "wal_missing": sidecar.wal_missing,
+        "accepted_code": sidecar.accepted_code,
     }
     return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
 
@@ -184,10 +231,14 @@ class _Reader:
             note=self.text("note"),
             table_counts=self.table_counts(),
             protected=self.flag("protected"),
-            protected_until=self.time("protected_until") if self.value.get("protected_until") is not None else None,
+            protected_until=self.optional_time("protected_until"),
             imported=self.flag("imported"),
             checked=self.checked(),
             restored_from=self.text("restored_from"),
+            created_at_source=self.date_source() if ours else DateSource.METADATA,
+            newest_row_at=self.optional_time("newest_row_at") if ours else None,
+            wal_missing=self.flag("wal_missing") if ours else False,
+            accepted_code=_sentences("accepted_code", self.value.get("accepted_code", [])) if ours else (),
         )
 
     def text(self, name: str) -> str:
@@ -213,6 +264,15 @@ class _Reader:
 
     def time(self, name: str) -> datetime:
         return _time(name, self.value.get(name))
+
+    def optional_time(self, name: str) -> datetime | None:
+        return None if self.value.get(name) is None else self.time(name)
+
+    def date_source(self) -> DateSource:
+        value = self.value.get("created_at_source", DateSource.METADATA)
+        if value not in list(DateSource):
+            raise SidecarInvalid(f"created_at_source is {value!r}; expected one of {', '.join(DateSource)}.")
+        return DateSource(value)
 
     def kind(self) -> BackupKind:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tvarr_backup.backups.archive import Packed, unpack
+from tvarr_backup.backups.archive import Members, Packed, unpack
 from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.folder import MARGIN_BYTES, free_bytes, megabytes
 from tvarr_backup.backups.names import ArchiveFormat
@@ -33,9 +33,15 @@ class Staged:
 
 
 def stage(
-    archive: IO[bytes], form: ArchiveFormat, work: Path, progress: Progress, *, limit_bytes: int | None = None
+    archive: IO[bytes],
+    form: ArchiveFormat,
+    work: Path,
+    progress: Progress,
+    *,
+    limit_bytes: int | None = None,
+    members: Members = Members.ONE,
 ) -> Staged:
-    """Unpack strictly into a new file in `work`, which the caller's lock covers.
+    """Unpack strictly into a new file in `work`, which the caller's lock covers; `members` as `unpack` takes it.
 
     At most `limit_bytes` are written; without it, what leaves the disk some room. Raises `ArchiveDamaged`,
     `ArchiveTooLarge`, `NoRoom` (where only the disk set the limit) or, for tvarr's own form, `SidecarInvalid`.
@@ -47,7 +53,11 @@ def stage(
     try:
         with os.fdopen(create_private(unpacked), "wb") as target:
             packed = unpack(
-                archive, target.write, limit_bytes=limit, progress=lambda done: progress(Phase.UNPACK, done, size)
+                archive,
+                target.write,
+                limit_bytes=limit,
+                members=members,
+                progress=lambda done: progress(Phase.UNPACK, done, size),
             )
     except ArchiveTooLarge as problem:
         if limit_bytes is None and room < MOST_UNPACKED_BYTES:

@@ -111,13 +111,10 @@ def unpack_and_check(
         if beside is not None:
             beside()
         examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
-    checks, warnings = examined.checks, examined.warnings
-    if examined.newer:  # nothing is wrong with it, we are too old for it
-        checks = tuple(Check("tables", passed=True) if check.name == "tables" else check for check in checks)
-        warnings = (*warnings, f"It was made by a newer version ({examined.schema}) than this program knows.")
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
-    all_checks = (Check("archive", passed=True), *as_recorded, *checks, *_counted(recorded, examined))
-    return Unpacked(Verification(backup, all_checks, warnings), staged.path, examined)
+    all_checks = (Check("archive", passed=True), *as_recorded, *examined.checks, *_counted(recorded, examined))
+    verification = Verification(backup, all_checks, (*examined.warnings, *examined.facts))
+    return Unpacked(verification, staged.path, examined)
 
 
 def _unreadable(backup: Backup, why: str) -> Unpacked:

@@ -23,9 +23,14 @@ _WORDS = {
     Phase.REPLACE: "Replacing",
 }
 
+_BAR = "{desc}{percentage:3.0f}% |{bar}| {elapsed}"
+
 
 class ProgressDisplay:
-    """A `backups.progress.Progress` for people: a bar a phase on a terminal, else a line a phase."""
+    """Shows the progress of a whole operation: one bar on a terminal, a line for each phase everywhere else.
+
+    It is the `watch` of an operation: a `Progress` whose total is that of the whole operation.
+    """
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
@@ -43,25 +48,17 @@ class ProgressDisplay:
     def __call__(self, phase: Phase, done: int, total: int) -> None:
         """Show it; a stream that nobody reads any more is no reason to end the work."""
         with contextlib.suppress(BrokenPipeError):
+            if self._bar is None and self._stream.isatty():
+                self._bar = tqdm(total=total, bar_format=_BAR, leave=False, file=self._stream)
             if phase is not self._phase:
-                self._begin(phase, total)
+                self._name_phase(phase)
             if self._bar is not None:
-                self._bar.total = total
                 self._bar.update(max(0, done - self._bar.n))
 
-    def _begin(self, phase: Phase, total: int) -> None:
-        self._close()
+    def _name_phase(self, phase: Phase) -> None:
         self._phase = phase
-        if self._stream.isatty():
-            bytes_ = phase is not Phase.PRUNE
-            self._bar = tqdm(
-                desc=_WORDS[phase],
-                total=total,
-                unit="B" if bytes_ else "",
-                unit_scale=bytes_,
-                leave=False,
-                file=self._stream,
-            )
+        if self._bar is not None:
+            self._bar.set_description(_WORDS[phase])
         else:
             self._stream.write(f"{_WORDS[phase]}\n")
             self._stream.flush()

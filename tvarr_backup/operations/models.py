@@ -56,6 +56,7 @@ class OperationState(models.TextChoices):
 
 
 OPEN_STATES = (OperationState.QUEUED, OperationState.RUNNING)
+COMPLETED_STATES = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 class Origin(models.TextChoices):
@@ -81,8 +82,9 @@ class Operation(models.Model):
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
     `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
-    person, one sentence a line; `total_bytes` is null as long as nobody knows it. `queue_task` is the id of the task
-    that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
+    person, one sentence a line; `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
+    nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
+    was, and 100 only when it has succeeded. `queue_task` is the id of the task that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
     for what a person asked for.
     """
 
@@ -98,6 +100,7 @@ class Operation(models.Model):
     phase = models.CharField(max_length=20, blank=True)
     done_bytes = models.BigIntegerField(default=0)
     total_bytes = models.BigIntegerField(null=True, blank=True)
+    percent = models.PositiveSmallIntegerField(null=True, blank=True)
     message = models.TextField(blank=True)
     result = models.JSONField(null=True, blank=True)
     error_code = models.CharField(max_length=50, blank=True)
@@ -154,13 +157,6 @@ class Operation(models.Model):
     def is_open(self) -> bool:
         """Whether it is still to come or under way."""
         return self.state in OPEN_STATES
-
-    @property
-    def percent(self) -> int | None:
-        """How much of the present phase is done, 0 to 100; `None` while its size is not known."""
-        if not self.total_bytes:
-            return None
-        return min(100, 100 * self.done_bytes // self.total_bytes)
 
 
 _ANY_OPEN = f"""

@@ -13,6 +13,9 @@ from tvarr_backup.backups.verify import Verification
 from tvarr_backup.operations.models import BackupState
 from tvarr_backup.schema import RequiredSchema, is_newer
 
+SAME_NUMBER_OF_ROWS = "same number of rows"
+"""Said of tables whose row counts are equal. Their contents may differ, so it is never "no change"."""
+
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
     """What is known of a complete backup: damage first, then whether this program is too old for it."""

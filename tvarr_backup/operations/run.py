@@ -14,7 +14,7 @@ from django.db import Error, connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, protect_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
@@ -33,7 +33,14 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.migrate import migrate_copy
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import (
+    COMPLETED_STATES,
+    BackupSettings,
+    Operation,
+    OperationKind,
+    OperationState,
+    Origin,
+)
 from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
@@ -43,8 +50,6 @@ from tvarr_backup.schema import State
 logger = structlog.stdlib.get_logger(__name__)
 
 RETENTION_UNKNOWN = "the retention settings are unknown while this program's own database cannot be used."
-
-_GOOD = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def run_here(
@@ -56,7 +61,7 @@ def run_here(
     watch: Progress = no_progress,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Do an operation in this process, without the queue; the operation as it ended. `watch` is told its progress too.
+    """Do an operation in this process, without the queue; the operation as it ended. `watch` gets the percentage of the whole operation.
 
     `on_begin` is told the operation before its work, for who wants to know it also where that fails.
     A command's operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not.
@@ -119,7 +124,7 @@ def _require_disk_of_before(folder: Path) -> None:
     Each backup keeps with its operation where its disk was mounted. One that a person makes there counts as their word
     that the folder is right as it is.
     """
-    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=_GOOD)
+    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=COMPLETED_STATES)
     last = made.filter(arguments__folder=str(folder)).first()
     if last is not None and not Path(last.arguments["disk"]).is_mount():
         raise BackupFolderUnusable(
@@ -225,13 +230,6 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     )
 
 
-def change_backup(filename: str, **changes: Any) -> Backup:
-    """Set or lift the protection of a backup, or change its note, as `protect_backup` does, without an operation."""
-    backup = protect_backup(conf.backup_folder(), filename, **changes)
-    logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)
-    return backup
-
-
 def next_to_go(policy: Policy | None = None) -> list[str]:
     """The file names of what the next clean-up removes; `policy` stands in for the stored settings."""
     backups = read_folder(conf.backup_folder()).backups
@@ -263,7 +261,8 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
     for number, filename in enumerate(filenames, start=1):
-        tracker.step(f"{filename} ({number} of {len(filenames)})" if len(filenames) > 1 else "")
+        several = len(filenames) > 1
+        tracker.step(f"{filename} ({number} of {len(filenames)})" if several else "", number, len(filenames))
         before = tracker.seconds
         try:
             verification = verify_backup(folder, filename, required, progress=tracker.progress)

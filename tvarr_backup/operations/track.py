@@ -42,9 +42,18 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import OPEN_STATES, Operation, OperationKind, OperationState, Origin, forget_oldest
+from tvarr_backup.operations.models import (
+    COMPLETED_STATES,
+    OPEN_STATES,
+    Operation,
+    OperationKind,
+    OperationState,
+    Origin,
+    forget_oldest,
+)
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.reserve import release_if_full
+from tvarr_backup.operations.steps import Percentage
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -161,7 +170,7 @@ def begin(operation_id: str) -> Operation | None:
 
 
 def _start_by_this_process(now: datetime) -> dict[str, Any]:
-    return {**dataclasses.asdict(this_process()), "started_at": now, "heartbeat_at": now}
+    return {**dataclasses.asdict(this_process()), "started_at": now, "heartbeat_at": now, "percent": 0}
 
 
 def _describe_open(operation: Operation) -> str:
@@ -218,6 +227,7 @@ class Tracker:
         self._watch = watch
         self._written_at = float("-inf")
         self._furthest: dict[str, int] = {}
+        self._percentage = Percentage(OperationKind(operation.kind))
         self._phase: dict[str, Any] = {}
         self._running_message = ""
         self._has_complained = False
@@ -228,23 +238,31 @@ class Tracker:
     def progress(self, phase: Phase, done: int, total: int) -> None:
         """A `backups.progress.Progress`: at most once a second it is written down, with a sign of life.
 
-        Within a phase it never goes back, whatever it is told. Raises `OperationCancelled` when that was asked for, and
-        `OperationInterrupted` when this process was told to stop or the operation is no longer its own.
+        Within a phase it never goes back, whatever the report says, and neither does the percentage of the whole operation,
+        which `watch` gets as done of 100. Raises `OperationCancelled` when that was requested, and `OperationInterrupted`
+        when this process was asked to stop or the operation is no longer its own.
         """
         if stop_requested.is_set():
             raise OperationInterrupted("The process was told to stop before the work was done.")
         total = max(0, total)
         done = max(self._furthest.get(phase, 0), min(max(0, done), total))
         self._furthest[phase] = done
-        self._phase = {"phase": str(phase), "done_bytes": min(done, total), "total_bytes": total or None}
-        self._watch(phase, done, total)
+        percent = self._percentage.report(phase, done, total)
+        self._phase = {
+            "phase": str(phase),
+            "done_bytes": min(done, total),
+            "total_bytes": total or None,
+            "percent": percent,
+        }
+        self._watch(phase, percent, 100)
         if time.monotonic() - self._written_at >= SECONDS_BETWEEN_WRITES:
             self._write()
             self._written_at = time.monotonic()
 
-    def step(self, message: str) -> None:
-        """The work begins on the next of several things, and its phases with it."""
+    def step(self, message: str, number: int = 1, count: int = 1) -> None:
+        """Begin the phases again, for the next of `count` things that have equal shares; `number` 1 is the first."""
         self._furthest.clear()
+        self._percentage.begin_item(number, count)
         self._running_message = message
 
     def attention(self, sentence: str) -> None:
@@ -275,6 +293,7 @@ class Tracker:
         changes = (
             {"message": ""}
             | self._phase
+            | ({"percent": 100} if state in COMPLETED_STATES else {})
             | changes
             | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
         )

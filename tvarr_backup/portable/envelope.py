@@ -17,9 +17,9 @@ from tvarr_backup.errors import (
     VersionUnsupported,
     WrongKind,
 )
-from tvarr_backup.fields import read_timestamp
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, JsonType, Kind, Member, kind_named
+from tvarr_backup.timestamps import read_timestamp
 
 FORMAT_VERSION = "1.0.0"
 MAX_ITEMS = 100_000

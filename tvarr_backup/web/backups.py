@@ -27,7 +27,6 @@ from tvarr_backup.backups.catalogue import (
     checked_note,
     find_backup,
     glance,
-    protect_backup,
 )
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
@@ -41,6 +40,7 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.observe import count_live_rows
+from tvarr_backup.operations.protection import change_backup, may_unprotect
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
@@ -98,10 +98,18 @@ def _all(request: HttpRequest) -> Content:
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
     operation = _operation_to_show(request)
     doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))}
-    may = _may(request)
+    may, now = _may(request), datetime.now(UTC)
     context = {
         "page": page,
-        "rows": [_rendered(row, may, is_doomed=row.backup.filename in doomed) for row in _rows(page)],
+        "rows": [
+            _rendered(
+                row,
+                may,
+                is_doomed=row.backup.filename in doomed,
+                may_change_protection=may_unprotect(request.user, row.backup.sidecar, now),
+            )
+            for row in _rows(page)
+        ],
         "kinds": [(kind.value, label, counts[kind]) for kind, label in KIND_LABELS.items() if counts[kind]],
         "kind": chosen if chosen in counts else "",
         "listing": listing,
@@ -122,7 +130,7 @@ def _row(backup: Backup, required: RequiredSchema) -> Row:
     return Row(backup, state_of(backup.sidecar, required))
 
 
-def _rendered(row: Row, may: May, *, is_doomed: bool) -> SafeString:
+def _rendered(row: Row, may: May, *, is_doomed: bool, may_change_protection: bool) -> SafeString:
     sidecar = row.backup.sidecar
     return rendered(
         "web/_backup_row.html",
@@ -141,6 +149,7 @@ def _rendered(row: Row, may: May, *, is_doomed: bool) -> SafeString:
         is_protected=row.is_protected,
         is_doomed=is_doomed,
         may=may,
+        may_change_protection=may_change_protection,
     )
 
 
@@ -185,11 +194,12 @@ def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
     """What is known of one, beside what is live now."""
     folder = conf.backup_folder()
     found = find_backup(folder, filename)
-    return frame_first(request, _BACKUP, lambda: _one(folder, found), {"sidecar": found.sidecar})
+    return frame_first(request, _BACKUP, lambda: _one(request, folder, found), {"sidecar": found.sidecar})
 
 
-def _one(folder: Path, found: Backup) -> Content:
-    kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), datetime.now(UTC))
+def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
+    now = datetime.now(UTC)
+    kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), now)
     rows, unreadable = count_live_rows()
     context = {
         "row": _row(found, conf.required_schema()),
@@ -199,6 +209,7 @@ def _one(folder: Path, found: Backup) -> Content:
         "unreadable": unreadable,
         "fate": FATES[kept],
         "is_doomed": kept is None,
+        "may_change_protection": may_unprotect(request.user, found.sidecar, now),
         "max_note": MAX_NOTE,
     }
     return _BACKUP, context
@@ -231,7 +242,7 @@ def protect(request: HttpRequest, filename: str) -> HttpResponse:
 def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) -> HttpResponse:
     mark = request.POST.get("mark")
     try:
-        protect_backup(conf.backup_folder(), filename, only_if=[mark] if mark else None, **what)  # type: ignore[arg-type]  # by name
+        change_backup(filename, user=request.user, only_if=[mark] if mark else None, **what)
         messages.success(request, done)
     except BackupNotFound as problem:
         messages.error(request, str(problem))

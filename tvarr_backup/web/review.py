@@ -20,11 +20,11 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 
 from tvarr_backup.errors import FileTooLarge, PageIncomplete
-from tvarr_backup.fields import read_timestamp
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import MAX_ITEMS, Envelope, Item
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
+from tvarr_backup.timestamps import read_timestamp
 from tvarr_backup.web.templatetags.shown import value_in_words
 
 ROWS_ON_A_PAGE = 50

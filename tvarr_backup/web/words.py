@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.operations.models import (
@@ -20,6 +19,8 @@ from tvarr_backup.operations.models import (
     OperationKind,
     OperationState,
 )
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
+from tvarr_backup.operations.steps import STEPS, current_step
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_moment
@@ -54,10 +55,15 @@ class Change:
         return before, after
 
     @property
+    def is_different(self) -> bool:
+        """Whether the numbers differ. Contents may differ although they do not."""
+        return self.before != self.after
+
+    @property
     def difference(self) -> str:
-        """In words; empty where nothing changes."""
+        """Return the difference between the two numbers as a phrase."""
         if self.before == self.after:
-            return ""
+            return SAME_NUMBER_OF_ROWS
         if self.before is None:
             return "not there now"
         if self.after is None:
@@ -180,44 +186,23 @@ def _some(names: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A part of an operation, and where it stands: `done`, `now` or `to come`."""
+class ListedStep:
+    """A step of an operation, and where it stands: `done`, `now` or `to come`."""
 
     label: str
     stands: str
 
 
-_STEPS: dict[OperationKind, tuple[tuple[str, frozenset[Phase]], ...]] = {
-    OperationKind.BACKUP: (
-        ("Copy the database", frozenset({Phase.COPY})),
-        ("Pack and check the copy", frozenset({Phase.PACK, Phase.CHECK})),
-        ("Lay it into the folder", frozenset({Phase.PUBLISH})),
-        ("Clean up", frozenset({Phase.PRUNE})),
-    ),
-    OperationKind.VERIFY: (
-        ("Unpack", frozenset({Phase.UNPACK})),
-        ("Check everything", frozenset({Phase.CHECK})),
-    ),
-    OperationKind.ADOPT: (
-        ("Unpack", frozenset({Phase.RECEIVE, Phase.UNPACK})),
-        ("Pack and check", frozenset({Phase.PACK, Phase.CHECK})),
-        ("Lay it into the folder", frozenset({Phase.PUBLISH})),
-    ),
-    OperationKind.RESTORE: (
-        ("Try the backup out on a copy, and copy what is there now", frozenset({Phase.UNPACK, Phase.SAFETY})),
-        ("Replace the content", frozenset({Phase.REPLACE})),
-        ("Check the result, and keep the copy of before", frozenset({Phase.PACK, Phase.PUBLISH})),
-    ),
-}
-
-
-def steps(operation: Operation) -> list[Step]:
-    """The parts of one that is open, and of one that failed; none where there is only one."""
-    parts = _STEPS.get(OperationKind(operation.kind), ())
-    now = _part(operation, parts)
+def steps(operation: Operation) -> list[ListedStep]:
+    """Return the steps of an operation that is open or has failed. Empty where there is only one."""
+    kind = OperationKind(operation.kind)
+    if len(STEPS[kind]) < 2:
+        return []
+    is_queued = operation.state == OperationState.QUEUED
+    now = -1 if is_queued else current_step(kind, operation.phase, operation.percent)
     return [
-        Step(label, "done" if number < now else "now" if number == now else "to come")
-        for number, (label, _) in enumerate(parts)
+        ListedStep(step.label, "done" if number < now else "now" if number == now else "to come")
+        for number, step in enumerate(STEPS[kind])
     ]
 
 
@@ -225,15 +210,6 @@ def step_reached(operation: Operation) -> str:
     """The part in which it ended; the first where it ended before it could tell of any, none where it had not begun."""
     has_begun = bool(operation.phase or operation.started_at)
     return next((step.label for step in steps(operation) if step.stands == "now"), "") if has_begun else ""
-
-
-def _part(operation: Operation, parts: tuple[tuple[str, frozenset[Phase]], ...]) -> int:
-    if operation.state == OperationState.QUEUED:
-        return -1
-    if operation.kind == OperationKind.RESTORE and operation.phase == Phase.CHECK:
-        # The backup's check knows how much there is to check, that of the live database does not.
-        return 0 if operation.total_bytes else len(parts) - 1
-    return next((number for number, (_, phases) in enumerate(parts) if operation.phase in phases), 0)
 
 
 def checks(operation: Operation) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

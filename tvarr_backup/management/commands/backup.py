@@ -28,9 +28,10 @@ from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBac
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
+from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import backup_as_data, state_of
-from tvarr_backup.operations.run import RETENTION_UNKNOWN, change_backup, next_to_go, run_here
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
+from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
 
@@ -162,7 +163,7 @@ class Command(BaseCommand):
 
     def _protect(self, options: dict[str, Any]) -> None:
         name = options["name"]
-        backup = change_backup(name, protected=not options["off"], note=options["note"])
+        backup = change_backup(name, user=None, protected=not options["off"], note=options["note"])
         self._print(backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}")
 
     def _delete(self, options: dict[str, Any]) -> None:
@@ -342,10 +343,11 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
-    """A line for each table whose number of rows would change."""
+    """Return a line for each table whose number of rows differs, and one for all others."""
     tables = [table for table in sorted({*now, *then}) if now.get(table) != then.get(table)]
     lines = [f"    {table}: {now.get(table, 'no')} -> {then.get(table, 'no')} rows" for table in tables]
-    return lines or ["    every table keeps its number of rows"]
+    others = "every other table" if lines else "every table"
+    return [*lines, f"    {others}: {SAME_NUMBER_OF_ROWS}; contents may differ"]
 
 
 def _members(data: Mapping[str, Any], indent: str = "") -> list[str]:

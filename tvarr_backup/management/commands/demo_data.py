@@ -30,6 +30,7 @@ from tvarr_backup.models import (
     TvarrRow,
 )
 from tvarr_backup.schema import State
+from tvarr_backup.timestamps import write_timestamp
 
 LIMITS = {"channels": 1_000_000, "programmes": 10_000_000, "items": 100_000}
 ROWS_PER_TRANSACTION = 50_000
@@ -126,7 +127,7 @@ class Command(BaseCommand):
         """Rows of stored values, four times as quick as through the models; the other columns get their defaults."""
         alias = router.db_for_write(model)
         others = [field for field in model._meta.concrete_fields if field.column not in columns]
-        moment = fields.write_timestamp(datetime.now(UTC))
+        moment = write_timestamp(datetime.now(UTC))
         filling = tuple(
             moment if field.name in ("created_at", "updated_at") else _stored_default(field, alias) for field in others
         )
@@ -233,7 +234,7 @@ def _programmes(number: int, channels: int, source_id: str, chance: random.Rando
     """Half-hours without a gap, channel by channel, so that the indexes grow at their ends."""
     evening = datetime.now(UTC).replace(hour=18, minute=0, second=0, microsecond=0)
     slots = -(-number // channels)
-    times = [fields.write_timestamp(evening + slot * _SLOT) for slot in range(slots + 1)]
+    times = [write_timestamp(evening + slot * _SLOT) for slot in range(slots + 1)]
     for index in range(number):
         channel, slot = divmod(index, slots)
         show, place, theme = chance.choice(_SHOWS), chance.choice(_PLACES), chance.choice(_THEMES)

@@ -74,9 +74,9 @@ def _fact(name: str, words: str) -> str:
 
 def _running(operation: Operation) -> str:
     percent = "" if operation.percent is None else f", {operation.percent} %"
-    phase = f", {operation.phase}{percent}" if operation.phase else ""
+    phase = f", {operation.phase}" if operation.phase else ""
     since = f" since {_time(operation.started_at)}" if operation.started_at else ""
-    return f"{operation.get_kind_display()}{since}{phase}"
+    return f"{operation.get_kind_display()}{since}{phase}{percent}"
 
 
 def _space(health: Health) -> str:

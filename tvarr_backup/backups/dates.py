@@ -1,0 +1,86 @@
+"""When a file from elsewhere was made, as far as its metadata, its name or its rows tell."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tvarr_backup.backups.names import moment_in
+from tvarr_backup.backups.sidecar import DateSource, Sidecar
+from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.timestamps import read_timestamp
+
+_COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")
+"""The columns in which tvarr writes when a row changed; `deleted_at` because a deletion leaves `updated_at` as it is."""
+
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""What lies before it is Go's zero time, or the clock of a machine that had just started."""
+_CLOCKS_DIFFER = timedelta(days=1)
+"""By so much another machine's clock may be ahead; later times are ignored."""
+_TIME_COLUMNS = f"""
+    SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+    WHERE tables.type = 'table' AND tables.rootpage > 0 AND tables.name NOT LIKE 'sqlite#_%' ESCAPE '#'
+        AND columns.name IN ({", ".join(f"'{name}'" for name in _COLUMNS)})
+"""  # noqa: S608  # constants
+
+
+@dataclass(frozen=True)
+class Date:
+    """When a backup was made, where that comes from, and the time of the newest row in it if there is one."""
+
+    created_at: datetime
+    source: DateSource
+    newest_row_at: datetime | None
+
+
+def date_of(filename: str, described: Sidecar | None, database: Path, now: datetime) -> Date:
+    """Return the best known date: that of the metadata, else of the name, else of the newest row, else `now`."""
+    newest = newest_row(database, now)
+    if described is not None and described.is_dated:
+        return Date(described.created_at, described.created_at_source, newest)
+    named = moment_in(filename) if described is None else None  # an undated backup is named after its arrival
+    if named is not None:
+        return Date(named, DateSource.NAME, newest)
+    if newest is not None:
+        return Date(newest, DateSource.NEWEST_ROW, newest)
+    return Date(now, DateSource.ARRIVAL, None)
+
+
+def newest_row(database: Path, now: datetime) -> datetime | None:
+    """Return the latest time at which a row of the database was changed; `None` where no row tells a plausible time.
+
+    Whether the database is damaged is for its examination to find: what cannot be read is left out. Raises `OSError`
+    where it is the disk that cannot be read.
+    """
+    found: list[datetime] = []
+    with contextlib.suppress(sqlite3.DatabaseError), disk_errors_told(), open_database(database) as connection:
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA query_only=ON")
+        for table, column in connection.execute(_TIME_COLUMNS).fetchall():
+            found.extend(_latest(connection, table, column, now))
+    return max(found, default=None)
+
+
+def _latest(connection: sqlite3.Connection, table: str, column: str, now: datetime) -> Iterator[datetime]:
+    """The latest plausible time in a column, and those that SQLite cannot read.
+
+    SQLite compares the times, because a table may have millions of rows; it cannot read Go's long form.
+    """
+    name, value = (text.replace('"', '""') for text in (table, column))
+    times = (
+        f'SELECT "{value}" AS text, julianday("{value}") AS day FROM "{name}" '  # noqa: S608  # quoted
+        f"""WHERE typeof("{value}") = 'text' AND "{value}" LIKE '____-__-__%'"""
+    )
+    earliest, latest = _EARLIEST, now + _CLOCKS_DIFFER
+    found = connection.execute(  # of the row with the maximum
+        f"SELECT text, max(day) FROM ({times}) WHERE day BETWEEN julianday(?) AND julianday(?)",  # noqa: S608
+        (earliest.isoformat(), latest.isoformat()),
+    ).fetchall()
+    found += connection.execute(f"SELECT DISTINCT text, NULL FROM ({times}) WHERE day IS NULL").fetchall()  # noqa: S608
+    moments = (read_timestamp(text) for text, _day in found)
+    return (moment for moment in moments if moment is not None and earliest <= moment <= latest)

@@ -1,0 +1,73 @@
+"""Which programs have a file open, as far as Linux shows it: their descriptors, and the locks of SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_PROC = Path("/proc")
+_FLOCK = struct.Struct("hhqqi")  # Linux's `struct flock`: type, whence, start, length, pid
+
+
+@dataclass(frozen=True)
+class Program:
+    """A running program; `pid` is 0 where it runs in another container."""
+
+    name: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else self.name
+
+
+def find_user(paths: Iterable[Path]) -> Program | None:
+    """Return a program, this one included, that has one of these files open; `None` where none can be seen.
+
+    The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
+    containers to nobody.
+    """
+    files = set()
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            files.add((status.st_dev, status.st_ino))
+    for process in _PROC.iterdir():
+        if process.name.isdecimal() and _has_open(process, files):
+            return _program(int(process.name))
+    return None
+
+
+def find_locker(file: IO[bytes]) -> Program | None:
+    """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
+
+    Call it for files that this process has not locked itself: closing them would drop those locks.
+    """
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else _program(max(0, pid))
+
+
+def _has_open(process: Path, files: set[tuple[int, int]]) -> bool:
+    try:
+        descriptors = os.listdir(process / "fd")  # noqa: PTH208  # thousands of them
+    except OSError:  # another user's program, or one that has just ended
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            status = os.stat(f"{process}/fd/{descriptor}")  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in files:
+                return True
+    return False
+
+
+def _program(pid: int) -> Program:
+    try:
+        return Program((_PROC / str(pid) / "comm").read_text().strip(), pid)
+    except OSError:
+        return Program("another program", pid)

@@ -1,0 +1,102 @@
+"""Judge a restore across schema versions: what the user should know, and what needs a confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvarr_backup import schema
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
+from tvarr_backup.errors import ConfirmationRequired, RestoreRefused
+from tvarr_backup.schema import RequiredSchema
+
+_TVARR, _OURS = "tvarr ", "tvarr-backup "
+
+
+@dataclass(frozen=True)
+class VersionVerdict:
+    """What a restore across schema versions means, in sentences, and whether a user must confirm it."""
+
+    facts: tuple[str, ...] = ()
+    needs_confirmation: bool = False
+
+
+def is_safety_backup(sidecar: Sidecar) -> bool:
+    """Return whether a backup was made here right before a restore."""
+    return sidecar.kind is BackupKind.PRE_RESTORE and not sidecar.imported
+
+
+def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety: bool) -> VersionVerdict:
+    """Compare the schema of a backup with that of the live database, as metadata files record them.
+
+    `live` is empty where the live database cannot be read; then what was last seen there counts. Only a schema newer
+    than every known one needs a confirmation, and a safety backup never does: its data was live here.
+    """
+    live = live or required.last_seen
+    needs_confirmation = schema.is_newer(found, required) and not is_safety
+    if not found or (found == live and not needs_confirmation):
+        return VersionVerdict()
+    return VersionVerdict(_facts(found, live, required, needs_confirmation=needs_confirmation), needs_confirmation)
+
+
+def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[str, ...]:
+    facts = []
+    now = "the schema of tvarr's database here is unknown"
+    if live.startswith(_TVARR):
+        now = f"{live} is running"
+    elif live:
+        now = f"the database here was made by {live}"
+    facts.append(f"This backup was made by {found}; {now}.")
+    if found.startswith(_TVARR) and live.startswith(_TVARR) and found < live:
+        facts.append("Restart tvarr after the restore: it upgrades the database.")
+    elif found.startswith(_TVARR) and live.startswith(_TVARR) and found > live:
+        facts.append(
+            f"{live} may fail with this database, because tvarr cannot downgrade it. Install the tvarr that made the "
+            "backup, or a later one, and restart it after the restore."
+        )
+    elif found.startswith(_TVARR) and live.startswith(_OURS):
+        facts.append("After the restore, this is tvarr's own database, which tvarr-backup does not upgrade.")
+    if needs_confirmation:
+        facts.append(
+            "It is newer than every schema that was seen here or that this tvarr-backup knows (up to "
+            f"{schema.newest_known(found, required)})."
+        )
+    return tuple(facts)
+
+
+def require_accepted(filename: str, verdict: VersionVerdict, *, accept_newer: bool) -> None:
+    """Raise `ConfirmationRequired` where a restore needs a confirmation that was not given."""
+    if verdict.needs_confirmation and not accept_newer:
+        raise ConfirmationRequired(
+            f"{filename} was not restored. {' '.join(verdict.facts)} Nothing was changed. To restore it anyway, confirm "
+            "that a newer schema is accepted: `--accept-newer` for the command, `accept_newer=true` in a request, the "
+            "box on the restore page."
+        )
+
+
+def require_kinship(filename: str, found: str, live: str, required: RequiredSchema, *, is_safety: bool) -> None:
+    """Raise `RestoreRefused` where tables of ours would replace tvarr's own.
+
+    `live` is as in `judge_versions`. A safety backup of ours goes back to where a database of ours was seen before.
+    """
+    if not found.startswith(_OURS) or not (live or required.last_seen).startswith(_TVARR):
+        return
+    if is_safety and required.was_ours:
+        return
+    raise RestoreRefused(
+        f"{filename} contains a database that tvarr-backup made, and the database here is tvarr's own, which it must not "
+        "replace. Nothing was changed. Import the configuration instead: `portable export` where the backup comes from, "
+        "and `portable import` here."
+    )
+
+
+def require_accepted_code(filename: str, sidecar: Sidecar, code: tuple[str, ...]) -> None:
+    """Raise `RestoreRefused` where a backup from elsewhere contains views or triggers that no user has accepted."""
+    if sidecar.kind not in (BackupKind.UPLOADED, BackupKind.TVARR):
+        return
+    unknown = [name for name in code if name not in sidecar.accepted_code]
+    if unknown:
+        raise RestoreRefused(
+            f"{filename} comes from elsewhere and contains the {', '.join(unknown)}, which tvarr does not create and which "
+            "nobody has accepted. Nothing was changed. If you trust the file, add it again with `backup adopt FILE "
+            "--accept-code`, and restore that backup."
+        )
