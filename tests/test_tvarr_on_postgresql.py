@@ -156,7 +156,7 @@ def test_tvarrs_own_is_refused_for_our_bookkeeping(installation: Installation, o
 
 @pytest.mark.parametrize(
     ("variable", "command"),
-    [("TVARR_DATABASE_DSN", "prepare"), ("DATABASE_URL", "prepare"), ("TVARR_DATABASE_DSN", "worker")],
+    [("TVARR_DATABASE_DSN", "prepare"), ("DATABASE_URL", "prepare")],
 )
 def test_one_that_does_not_answer_is_told_in_a_sentence(
     installation: Installation, tmp_path: Path, variable: str, command: str
