@@ -292,6 +292,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # no picture from elsewhere
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "AcceptBrokenReferencesEnum": ["true", "false"],
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",

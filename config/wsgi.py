@@ -6,7 +6,6 @@ import os
 
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.db import DEFAULT_DB_ALIAS, connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -34,12 +33,8 @@ PATIENCE_SECONDS = 5
 """For so long a page waits for others' locks on this program's own database; commands and the worker wait longer."""
 
 
-def _wait_less() -> None:
-    entry = connections.settings[DEFAULT_DB_ALIAS]
-    if entry["ENGINE"].endswith("sqlite3"):
-        entry["OPTIONS"]["timeout"] = PATIENCE_SECONDS
-
-
 django.setup(set_prefix=False)
-_wait_less()
+from tvarr_backup.operations.app_database import wait_less  # noqa: E402  # needs the models
+
+wait_less(PATIENCE_SECONDS)
 application = Handler()

@@ -29,7 +29,7 @@ _BALLAST = """
 
 
 _LONGEST = (
-    *("management/test_restore", "management/test_up_", "api/test_schema.", "test_machines."),
+    *("matrix/", "management/test_restore", "management/test_up_", "api/test_schema.", "test_machines."),
     *("management/", "browser/", "test_"),
 )
 """Files and folders of tests whose programs take long, the longest first."""

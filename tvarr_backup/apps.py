@@ -12,5 +12,9 @@ class TvarrBackupConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from tvarr_backup import checks  # noqa: F401, PLC0415  # registers on import; needs the settings
+        """Register the system checks, and what each connection to tvarr's database needs."""
+        from django.db.backends.signals import connection_created  # noqa: PLC0415  # needs the settings
+
+        from tvarr_backup import checks, tvarr_database  # noqa: F401, PLC0415  # registers on import; the same
+
+        connection_created.connect(tvarr_database.make_readable, dispatch_uid="tvarr_database.make_readable")

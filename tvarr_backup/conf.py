@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import models, program, tvarr_database
+from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
-from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.errors import (
+    BackupFolderUnusable,
     BackupUnsupported,
     DatabaseForeign,
     DatabaseMissing,
@@ -30,7 +34,6 @@ from tvarr_backup.tvarr_database import (
     inspect_server,
     is_attached,
     is_tvarrs_own,
-    newest_tvarr_migration,
 )
 
 
@@ -197,14 +200,61 @@ def backup_path() -> Path:
 
 
 def backup_folder() -> Path:
-    """Where backups lie, by its real path, made where it is missing. Raises `BackupFolderUnusable`."""
-    return prepare_folder(backup_path())
+    """Where backups are, or will be, by its real path; nothing is created. Raises `BackupFolderUnusable`.
+
+    Actions ask `operations.disk`, which also knows whether its disk is mounted.
+    """
+    return find_folder(backup_path())
 
 
 def required_schema() -> RequiredSchema:
-    """What a backup must have to be one: what the models need, at most as new as we know or the live database is."""
+    """Return the schema that this program knows, with what was seen of tvarr's database before.
+
+    What is live now makes no difference: a restore must be possible back to whatever was live here.
+    """
     required = tvarr_database.required_schema()
-    return replace(required, tvarr_newest=max(required.tvarr_newest, newest_tvarr_migration(live_database())))
+    seen, here = _schemas_seen()
+    newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
+    return replace(
+        required,
+        tvarr_newest=max([required.tvarr_newest, *newest]),
+        last_seen=here[-1] if here else "",
+        was_ours=any(schema.startswith("tvarr-backup ") for schema in here),
+    )
+
+
+def sighted_database() -> str:
+    """Return what sightings call tvarr's database: the resolved path, or the address on a server."""
+    alias = tvarr_alias()
+    return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
+
+
+def _schemas_seen() -> tuple[list[str], list[str]]:
+    """Return the schemas that were ever seen, and of these those of tvarr's database, in the order of sighting.
+
+    Where our own database cannot say, the metadata of backups that were made here does.
+    """
+    here = sighted_database()
+    try:
+        if is_file(DEFAULT_DB_ALIAS) and not database_path(DEFAULT_DB_ALIAS).exists():
+            return _schemas_backed_up()
+        sightings = apps.get_model("operations", "SchemaSighting").objects  # the app lies above this module
+        rows = list(sightings.order_by("pk").values_list("database", "schema"))
+    except DatabaseError:
+        return _schemas_backed_up()
+    return [schema for _, schema in rows], [schema for database, schema in rows if database == here]
+
+
+def _schemas_backed_up() -> tuple[list[str], list[str]]:
+    try:
+        backups = read_folder(backup_path().resolve(strict=True)).backups
+    except (OSError, BackupFolderUnusable):
+        return [], []
+    sidecars = [
+        backup.sidecar for backup in backups if backup.sidecar.kind in MADE_HERE and not backup.sidecar.imported
+    ]
+    schemas = [sidecar.schema for sidecar in sorted(sidecars, key=lambda sidecar: sidecar.seq)]
+    return schemas, schemas
 
 
 def default_policy() -> Policy:

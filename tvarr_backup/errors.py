@@ -265,6 +265,30 @@ class BackupFolderUnusable(TvarrBackupError):
     code = "backup_folder_unusable"
 
 
+class BackupFolderUnmounted(BackupFolderUnusable):
+    """The disk on which the last backup was made is not mounted in the place of the backup folder."""
+
+    code = "backup_folder_unmounted"
+
+
+class BackupFolderMissing(BackupFolderUnusable):
+    """The backup folder, in which backups were made, does not exist any more."""
+
+    code = "backup_folder_missing"
+
+
+class BackupFolderReadOnly(BackupFolderUnusable):
+    """Backups can be read but nothing can be written; `reason` says why, with the command that changes it."""
+
+    code = "backup_folder_read_only"
+
+
+class OwnerUnreachable(TvarrBackupError):
+    """Root was to work as the owner of the storage folder, and may not become that user."""
+
+    code = "owner_unreachable"
+
+
 class NoRoom(TvarrBackupError):
     """The disk is full, or would be; nothing half-made is left."""
 
@@ -353,6 +377,24 @@ class UploadRefused(TvarrBackupError):
     """A file is not a backup that can be taken in; the sentence says what it is instead."""
 
     code = "upload_refused"
+
+
+class SourceInUse(UploadRefused):
+    """A program has the file open that was to be added."""
+
+    code = "source_in_use"
+
+
+class SourceChanged(UploadRefused):
+    """The file that was to be added changed while it was copied."""
+
+    code = "source_changed"
+
+
+class JournalUnusable(UploadRefused):
+    """A -wal or a -journal came with a file that it does not belong to, or cannot be applied to it."""
+
+    code = "journal_unusable"
 
 
 class QueueUnreachable(TvarrBackupError):

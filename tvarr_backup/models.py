@@ -140,7 +140,8 @@ class Filter(PortableRow):
         _Problems().expression(self).raise_any()
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
-        return (StreamProxy.objects.filter(proxyfilter__filter=self, proxyfilter__deleted_at__isnull=True),)
+        proxies = StreamProxy.objects.filter(proxyfilter__filter=self, proxyfilter__deleted_at__isnull=True)
+        return (proxies.only("id", "name"),)
 
 
 class DataMappingRule(PortableRow):
@@ -227,8 +228,8 @@ class EncodingProfile(PortableRow):
     def users(self) -> Iterable[models.QuerySet[Any]]:
         """Rules that are marked as deleted count as well: tvarr's foreign key still holds them."""
         return (
-            StreamProxy.all_rows.filter(encoding_profile=self),
-            ClientDetectionRule.all_rows.filter(encoding_profile=self),
+            StreamProxy.all_rows.filter(encoding_profile=self).only("id", "name"),
+            ClientDetectionRule.all_rows.filter(encoding_profile=self).only("id", "name"),
         )
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from urllib.parse import quote
 
 from django.apps import apps
 from django.db import DatabaseError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import schema
@@ -170,6 +172,49 @@ def _read_migration(path: Path) -> str:
     return migration if program == "tvarr" else ""
 
 
+@dataclass(frozen=True)
+class Description:
+    """The schema of a database as metadata files record it, and pairs of a table and a column of it, sorted."""
+
+    schema: str
+    columns: tuple[tuple[str, str], ...]
+
+
+_COLUMNS = """
+    SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+    WHERE tables.type = 'table' AND tables.rootpage > 0 AND tables.name NOT LIKE 'sqlite#_%' ESCAPE '#'
+    ORDER BY 1, 2
+"""
+_COLUMNS_ON_SERVER = """
+    SELECT table_name, column_name FROM information_schema.columns
+    WHERE table_schema = ANY (current_schemas(false)) ORDER BY 1, 2
+"""
+
+
+def describe(path: Path, *, timeout_seconds: float) -> Description:
+    """Return the schema and the columns of a database; a file that has not changed is not read again.
+
+    Raises what `ask` raises.
+    """
+    return ask_again(path, _describe, timeout_seconds=timeout_seconds)
+
+
+def _describe(_path: Path, connection: sqlite3.Connection) -> Description:
+    found = schema.schema_of(connection, required_schema())
+    return Description(found, tuple(connection.execute(_COLUMNS).fetchall()))
+
+
+def describe_server(alias: str) -> Description:
+    """Return the same for tvarr's own database on a server; of another one the schema is empty. Raises `DatabaseError`."""
+    if not is_attached(alias):
+        return Description("", ())
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
+        (newest,) = cursor.fetchone()
+        cursor.execute(_COLUMNS_ON_SERVER)
+        return Description(f"tvarr {newest}" if newest else "", tuple(cursor.fetchall()))
+
+
 def is_attached(alias: str) -> bool:
     """Whether the database that Django is connected to is tvarr's own."""
     return TVARRS_OWN_TABLE in connections[alias].introspection.table_names()
@@ -258,6 +303,25 @@ def _explained(path: Path) -> Iterator[None]:
 
 replace_undecodable = partial(str, encoding="utf-8", errors="replace")
 """Decode a text that SQLite stores; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
+
+
+IS_UTF8 = "tvarr_backup_is_utf8"
+"""A function in SQL, on connections of Django's to tvarr's database: whether these bytes are UTF-8."""
+
+
+def make_readable(connection: BaseDatabaseWrapper, **_kwargs: object) -> None:
+    """Let a new connection of Django's to tvarr's SQLite file read every text; a receiver of `connection_created`."""
+    if connection.alias == router.db_for_read(Filter) and connection.vendor == "sqlite":
+        connection.connection.text_factory = replace_undecodable
+        connection.connection.create_function(IS_UTF8, 1, _is_utf8, deterministic=True)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_there(path: Path) -> bool:

@@ -37,6 +37,7 @@ from tvarr_backup.operations.app_database import find_problem, renew_connection,
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
 from tvarr_backup.operations.queue import deliver_again
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.processes import die_with_parent
 
 GRACE_SECONDS = 6
@@ -45,6 +46,7 @@ _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10
 _SCHEDULE_SECONDS = 30
 _RESERVE_SECONDS = 60
+_SIGHTING_SECONDS = 10
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 1
 _SECONDS_BETWEEN_COMPLAINTS = 60
@@ -127,6 +129,7 @@ class Worker:
             _Chore("reserve", _RESERVE_SECONDS, reserve.keep, needs_app_database=False),
             _Chore("reconciliation", _RECONCILE_SECONDS, self._reconcile),
             _Chore("schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
+            _Chore("schema of tvarr's database", _SIGHTING_SECONDS, record_sighting),
         ]
 
     def run(self) -> None:

@@ -17,9 +17,9 @@ from tests.factories import UserFactory
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, DateSource, encode_sidecar
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
@@ -33,7 +33,7 @@ CREATE = "admin:operations_backup_create"
 def folder(tmp_path: Path, settings: Any) -> Path:
     """A backup folder of its own."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 def make(folder: Path, *, kind: BackupKind = BackupKind.MANUAL, note: str = "") -> Backup:
@@ -72,6 +72,16 @@ def test_the_list_is_the_folder_as_it_is_now(admin_client: Client, folder: Path)
     text = text_of(admin_client.get(list_url(Backup)))
     assert "Broken" in text
     assert "1 other file there is no backup and is left alone." in text
+
+
+def test_an_unknown_date_is_shown_as_unknown(admin_client: Client, folder: Path) -> None:
+    row = make(folder)
+    found = catalogue.find_backup(folder, row.pk)
+    newest = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    unknown = found.sidecar.with_changes(created_at_source=DateSource.NEWEST_ROW, newest_row_at=newest)
+    (folder / found.name.sidecar).write_bytes(encode_sidecar(unknown))
+    for address in (list_url(Backup), change_url(row)):
+        assert "date unknown, newest row 1 Mar 2026, 12:00" in text_of(admin_client.get(address))
 
 
 def test_a_backup_shows_what_is_in_it(admin_client: Client, folder: Path) -> None:

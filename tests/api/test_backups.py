@@ -21,14 +21,14 @@ from tests.installation import Installation
 from tests.operations.elsewhere import running
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
+from tests.web.backup_parts import described
 from tvarr_backup import conf
 from tvarr_backup.api.backups import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
-from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind
-from tvarr_backup.tvarr_database import newest_tvarr_migration
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ TVARRS_MEMBERS = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 def only_sidecar(folder: Path, filename: str) -> bytes:
@@ -106,10 +106,6 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
     client = client_of("view_backup")
     made = make(folder)
     looks: list[str] = []
-    lookups: list[str] = []
-    monkeypatch.setattr(
-        "tvarr_backup.conf.newest_tvarr_migration", _watched(newest_tvarr_migration, Path("/"), lookups)
-    )
     monkeypatch.setattr(os, "listdir", _watched(os.listdir, folder.parent, looks))
     for number in (1, 500):
         for one in range(1, number):
@@ -117,11 +113,11 @@ def test_no_query_and_no_look_at_the_folder_is_made_for_each_backup(
             os.link(folder / made.filename, folder / name)
             os.link(folder / made.name.sidecar, folder / name.replace(".db.gz", ".meta.json"))
         looks.clear()
-        lookups.clear()
-        # session, user, 2 of permissions, open operations; of the schedule: settings, 2 of its row, 3 of what it has done
-        with django_assert_num_queries(11):
+        # session, user, 2 of permissions, open operations, schemas seen, the disk of the last backup; of the schedule:
+        # settings, 2 of its row, 3 of what it has done
+        with django_assert_num_queries(13):
             assert len(client.get(BACKUPS).json()["backups"]) == number
-        assert (looks, len(lookups)) == ([str(folder)], 1)
+        assert looks == [str(folder)]
 
 
 def test_an_empty_folder_is_an_empty_list() -> None:
@@ -145,7 +141,7 @@ def test_a_new_one_is_asked_for_and_can_be_followed(folder: Path) -> None:
     assert (response.status_code, body["status"]) == (202, "started")
     operation = Operation.objects.get()
     assert (operation.kind, operation.state, operation.origin) == ("backup", "queued", "api")
-    assert operation.arguments == {"note": "before the harbour fair"}
+    assert operation.arguments == {"note": "before the harbour fair", "accept_folder": False}
     assert operation.requested_by is not None
     assert response["Location"] == f"{OPERATIONS}/{operation.pk}"
     assert body["operation"] == client.get(response["Location"]).json()
@@ -514,6 +510,17 @@ def test_a_restore_is_asked_for(folder: Path) -> None:
     assert (response.status_code, response["Location"]) == (202, f"{OPERATIONS}/{operation.pk}")
     assert (operation.kind, operation.arguments) == ("restore", {"filename": made.filename})
     assert (response.json()["status"], response.json()["restart_required"]) == ("started", False)
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_newer_schema_needs_a_word_and_facts_are_told(folder: Path) -> None:
+    made = make(folder)
+    described(folder, made, schema="tvarr 999")
+    client, address = client_of("restore_backup"), f"{BACKUPS}/{made.filename}/restore?confirm=true"
+    assert "accept_newer in a request" in problem(client.post(address), 400, "confirmation_required")
+    body = client.post(address, {"accept_newer": True}, format="json").json()
+    assert body["facts"][0] == "This backup was made by tvarr 999; tvarr 029 is running."
+    assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
 
 
 @pytest.mark.usefixtures("attached")

@@ -23,6 +23,7 @@ from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, delete_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.transfer import connection
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture

@@ -361,7 +361,7 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
 
 # Four say who asks and what that person may do, five what is kept; the rest is metrics'.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 9), ("/metrics", 11)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 10), ("/metrics", 12)])
 def test_however_much_there_is_it_asks_the_same(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:

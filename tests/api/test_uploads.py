@@ -27,7 +27,15 @@ from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFi
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, present, problem, raw
-from tests.backups.makers import ours, settled, tvarrs, tvarrs_new_backup, tvarrs_old_backup, with_ballast
+from tests.backups.makers import (
+    died_in_wal_mode,
+    ours,
+    settled,
+    tvarrs,
+    tvarrs_new_backup,
+    tvarrs_old_backup,
+    with_ballast,
+)
 from tests.factories import UserFactory
 from tests.installation import Installation
 from tests.operations.elsewhere import running
@@ -36,7 +44,7 @@ from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import MISSING_WAL, BackupKind
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.run import run_here
@@ -69,7 +77,7 @@ def send(client: APIClient, *parts: Part, **environment: Any) -> Any:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture(autouse=True)
@@ -165,6 +173,42 @@ def test_a_note_of_ones_own_counts_more(client: APIClient, incoming: Path) -> No
     assert response.json()["note"] == "mine"
 
 
+def test_the_journal_of_a_database_is_applied(client: APIClient, folder: Path, incoming: Path) -> None:
+    source = died_in_wal_mode(incoming / "tvarr.db")
+    wal = source.with_name("tvarr.db-wal").read_bytes()
+    body = send(client, ("wal", "tvarr.db-wal", wal), ("file", "tvarr.db", source.read_bytes())).json()
+    assert (body["table_counts"]["filters"], body["wal_missing"], body["checked"]["warnings"]) == (3, False, [])
+    assert left(folder) == []
+
+
+def test_without_its_journal_a_database_is_taken_in_with_a_warning(client: APIClient, incoming: Path) -> None:
+    source = died_in_wal_mode(incoming / "tvarr.db")
+    response = send(client, ("file", "tvarr.db", source.read_bytes()))
+    assert response.status_code == 201
+    assert (response.json()["wal_missing"], response.json()["checked"]["warnings"]) == (True, [MISSING_WAL])
+    assert Operation.objects.get().state == "attention"
+
+
+def test_a_journal_that_belongs_to_something_else_is_refused(client: APIClient, folder: Path, copy: Path) -> None:
+    response = send(client, ("file", "tvarr.db", copy.read_bytes()), ("wal", "tvarr.db-wal", bytes(99)))
+    assert "tvarr.db-wal is not the write-ahead log" in refused(folder, response, 422, "journal_unusable")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "created_at"),
+    [
+        ("tvarr-backup-2026-03-02T02-00-00.db (1).gz", "name", "2026-03-02T02:00:00Z"),
+        ("tvarr.db", "newest_row", "2026-03-01T15:00:00Z"),
+    ],
+)
+def test_it_says_where_the_date_comes_from(
+    client: APIClient, copy: Path, name: str, source: str, created_at: str
+) -> None:
+    body = send(client, ("file", name, copy.read_bytes())).json()
+    assert (body["created_at"], body["created_at_source"]) == (created_at, source)
+    assert body["newest_row_at"] == "2026-03-01T15:00:00.123456Z"
+
+
 @pytest.mark.parametrize("word", [None, b"false", b"true"])
 def test_rows_that_refer_to_nothing_need_consent(client: APIClient, folder: Path, copy: Path, word: bytes) -> None:
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
@@ -177,6 +221,17 @@ def test_rows_that_refer_to_nothing_need_consent(client: APIClient, folder: Path
         assert response.status_code == 201
     else:
         assert "accept_broken_references in a request" in refused(folder, response, 422, "upload_refused")
+
+
+@pytest.mark.parametrize("word", [b"false", b"true"])
+def test_a_view_needs_consent(client: APIClient, folder: Path, copy: Path, word: bytes) -> None:
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("CREATE VIEW channel_count AS SELECT 1")
+    response = send(client, ("file", "copy.db", copy.read_bytes()), ("accept_code", None, word))
+    if word == b"true":
+        assert response.json()["accepted_code"] == ["view “channel_count”"]
+    else:
+        assert "accept_code in a request" in refused(folder, response, 422, "upload_refused")
 
 
 @pytest.mark.parametrize("encoding", ["binary", "base64"])
@@ -265,10 +320,10 @@ def test_what_is_no_backup_is_said_to_be_what_it_is(
     assert words in sentence
 
 
-def test_one_of_a_newer_version_is_refused(client: APIClient, folder: Path, incoming: Path) -> None:
+def test_one_of_a_newer_version_is_added(client: APIClient, incoming: Path) -> None:
     newer = settled(ours(incoming / "newer.db", "0999_from_the_future"))
-    response = send(client, ("file", "newer.db", newer.read_bytes()))
-    assert "was made by a newer version" in refused(folder, response, 422, "upload_refused")
+    body = send(client, ("file", "newer.db", newer.read_bytes())).json()
+    assert (body["state"], body["checked"]["problems"]) == ("newer", [])
 
 
 @pytest.mark.parametrize("meta", [b"", b"{", b"[]", b'{"format": 9}', b"\xff"])

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -94,6 +95,45 @@ def with_ballast(path: Path, mebibytes: int) -> Path:
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {mebibytes * 128}) "
         "INSERT INTO ballast SELECT randomblob(8000) FROM n",
     )
+
+
+_KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2:]:
+    connection.execute(statement).fetchall()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_after(path: Path, *statements: str) -> Path:
+    """Run statements in a program that is killed while it has the database open, and leaves its journal there."""
+    done = subprocess.run([sys.executable, "-c", _KILLED, path, *statements], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    return path
+
+
+def died_in_wal_mode(path: Path, mebibytes: int = 0) -> Path:
+    """The files of a machine that died with a third filter, and so much more, in the -wal alone."""
+    killed_after(
+        tvarrs(path),
+        "PRAGMA wal_autocheckpoint=0",
+        "INSERT INTO filters (id, name, source_type, expression) VALUES ('01KA0000000000000000000000', 'n', 'stream', 'e')",
+        "CREATE TABLE ballast (data)",
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {mebibytes * 128}) "
+        "INSERT INTO ballast SELECT randomblob(8000) FROM n",
+    )
+    assert path.with_name(f"{path.name}-wal").stat().st_size > mebibytes * 2**20
+    return path
+
+
+def died_while_writing(path: Path) -> bytes:
+    """The files of a machine that died in a transaction with the rollback journal; what the database was before it."""
+    before = settled(with_ballast(tvarrs(path), 1)).read_bytes()
+    killed_after(path, "PRAGMA cache_size=1", "BEGIN", "UPDATE ballast SET data = randomblob(8000)")
+    assert path.with_name(f"{path.name}-journal").stat().st_size > 0
+    assert path.read_bytes() != before
+    return before
 
 
 def slow_to_check(path: Path) -> Path:

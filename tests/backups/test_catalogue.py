@@ -147,7 +147,11 @@ class TestReading:
         listing = read_folder(folder)
         assert (listing.backups, listing.broken, listing.foreign) == ((), (), ())
 
-    @pytest.mark.parametrize("what", ["missing", "file", "dangling link"])
+    def test_one_that_does_not_exist_yet_is_empty_and_not_created(self, tmp_path: Path) -> None:
+        assert read_folder(tmp_path / "backups") == Listing((), (), ())
+        assert not (tmp_path / "backups").exists()
+
+    @pytest.mark.parametrize("what", ["file", "dangling link"])
     def test_what_is_no_folder_is_refused_in_words(self, tmp_path: Path, what: str) -> None:
         path = tmp_path / "backups"
         if what == "file":
@@ -639,8 +643,7 @@ def test_a_glance_sees_within_seconds_what_has_become_of_the_content_of_a_file(
 @pytest.mark.usefixtures("glanced")
 def test_a_glance_at_a_folder_that_was_replaced_or_is_gone_is_a_new_look(folder: Path, tmp_path: Path) -> None:
     folder.rename(tmp_path / "moved")
-    with pytest.raises(BackupFolderUnusable):
-        glance(folder)
+    assert glance(folder) == Listing((), (), ())
     folder.mkdir()
     assert glance(folder) == Listing((), (), ())
 

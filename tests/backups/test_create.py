@@ -494,10 +494,10 @@ class TestDisks:
             "folder = prepare_folder(Path(sys.argv[1]) / 'backups')\n"
             "print(json.dumps([*outcome(sys.argv[2], folder), files(folder)]))"
         )
-        name, words, files = on_small_disk(code, _disk(folder), live, options="size=20m")
+        name, words, files = on_small_disk(code, _disk(folder), live, options="size=64k")
         assert name == "NoRoom"
-        assert words.startswith("The backup needs about 67.")
-        assert words.endswith(f"MB of free space in {_disk(folder) / 'backups'}; there are 21.0 MB.")
+        assert words.startswith("The backup needs about 0.")
+        assert words.endswith(f"MB of free space in {_disk(folder) / 'backups'}; there are 0.1 MB.")
         assert files == [".lock", ".work"]
 
     @pytest.mark.parametrize("phase", PHASES)

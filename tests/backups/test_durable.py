@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -45,4 +44,4 @@ def test_a_name_that_is_taken_is_never_replaced(temporary: Path, code: int, what
 def test_another_refusal_is_not_taken_for_missing_hard_links(temporary: Path) -> None:
     with refusing_links(28), pytest.raises(OSError, match="No space left"):
         publish(temporary, temporary.with_name("final"))
-    assert os.listdir(temporary.parent) == ["temporary"]
+    assert [path.name for path in temporary.parent.iterdir()] == ["temporary"]

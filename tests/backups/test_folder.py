@@ -36,7 +36,6 @@ from tvarr_backup.backups.folder import (
     prepare_folder,
     receive_in,
     recover,
-    require_room,
     work_in,
 )
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
@@ -335,13 +334,6 @@ class TestReceiving:
 
 class TestWords:
     """What the system refuses becomes a sentence."""
-
-    def test_room_is_asked_for_with_a_margin(self, folder: Path) -> None:
-        require_room(folder, 0, "The check")
-        with pytest.raises(
-            NoRoom, match=r"^The check needs about 1000000067\.1 MB of free space in .*; there are [0-9.]+ MB"
-        ):
-            require_room(folder, 10**15, "The check")
 
     @pytest.mark.parametrize(
         ("problem", "error", "words"),

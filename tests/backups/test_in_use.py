@@ -1,4 +1,4 @@
-"""Who has a file open, told from its descriptors and its locks."""
+"""Which program has a file open: by its descriptors and its locks."""
 
 from __future__ import annotations
 

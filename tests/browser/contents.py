@@ -89,7 +89,7 @@ for days in range(33, 8, -6):
     made = (datetime.now(UTC) - timedelta(days=days)).replace(hour=2, minute=0, second=4)
     kind = BackupKind.MANUAL if days == 21 else BackupKind.SCHEDULED
     note = "before the new provider" if days == 21 else ""
-    create_backup(conf.live_database(), conf.backup_folder(), conf.required_schema(), kind=kind, note=note, now=made)
+    create_backup(conf.live_database(), prepare_folder(conf.backup_path()), conf.required_schema(), kind=kind, note=note, now=made)
 """
 """Five backups of a database that grew; the last was made nine days ago."""
 
@@ -98,7 +98,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.sidecar import BackupKind
 for _ in range(25):
-    create_backup(conf.live_database(), conf.backup_folder(), conf.required_schema(), kind=BackupKind.SCHEDULED)
+    create_backup(conf.live_database(), prepare_folder(conf.backup_path()), conf.required_schema(), kind=BackupKind.SCHEDULED)
 """
 
 BY_THE_SCHEDULE = """

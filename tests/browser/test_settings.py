@@ -9,11 +9,12 @@ from tests.browser.people import Look, People, Person
 from tests.installation import Installation
 
 _MAKE = """
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup import conf
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.sidecar import BackupKind
 for _ in range(3):
-    create_backup(conf.live_database(), conf.backup_folder(), conf.required_schema(), kind=BackupKind.SCHEDULED)
+    create_backup(conf.live_database(), prepare_folder(conf.backup_path()), conf.required_schema(), kind=BackupKind.SCHEDULED)
 """
 
 

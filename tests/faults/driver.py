@@ -41,6 +41,8 @@ BACKUPS = STORE / "backups"
 UPLOADED_GZIP = Path("upload/uploaded.db.gz")
 UPLOADED_DATABASE = Path("upload/copied.db")
 UPLOADED_TAR = Path("upload/tvarr.tar.gz")
+UPLOADED_DEAD = Path("upload/dead.db")
+"""With its -wal."""
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 OLD = tuple(f"tvarr-backup-2026-06-1{day}T12-00-00.db.gz" for day in range(5))
@@ -181,6 +183,7 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "adopt": _adopt(UPLOADED_GZIP),
     "adopt a database": _adopt(UPLOADED_DATABASE),
     "adopt tvarr's": _adopt(UPLOADED_TAR),
+    "adopt a dead machine's": _adopt(UPLOADED_DEAD),
     "recover": lambda case: recover(case / BACKUPS),
     "restore": _restore,
     "restore, disturbed": _restore_disturbed,

@@ -581,6 +581,41 @@ MUTANTS = (
         "    if not examined:\n",
         Quick("test_adopt.py"),
     ),
+    Mutant(
+        "a dead machine's -wal left behind",
+        "source",
+        '{"": source.file, **source.journals}.items()',
+        '{"": source.file}.items()',
+        Quick("test_adopt.py", "newest_changes"),
+    ),
+    Mutant(
+        "a database of this process opened",
+        "source",
+        "            if user is not None and user.pid == os.getpid():\n",
+        "            if user is not None and user.pid < 0:\n",
+        Quick("test_source.py", "keeps_its_locks"),
+    ),
+    Mutant(
+        "a change during the copying not seen",
+        "source",
+        "    if _marks(source.path) != source.marks:\n",
+        "    if not source.marks:\n",
+        Quick("test_source.py", "changes_while_it_is_copied"),
+    ),
+    Mutant(
+        "limit of each member instead of all",
+        "archive",
+        "        block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)\n        size += len(block)\n",
+        "        block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)\n        size = len(block)\n",
+        Quick("test_archive.py", "limit_holds_across_members"),
+    ),
+    Mutant(
+        "a file dated by its arrival",
+        "dates",
+        "    if newest is not None:\n",
+        "    if filename is None:\n",
+        Quick("test_dates.py"),
+    ),
 )
 
 EQUIVALENT = (

@@ -119,6 +119,7 @@ CASES: tuple[Case, ...] = (
     Case("adopt an archive", "adopt", makes=lambda world: world.uploaded_rows, done=_made),
     Case("adopt a database", "adopt a database", makes=lambda world: world.uploaded_rows, done=_made),
     Case("adopt tvarr's", "adopt tvarr's", makes=lambda world: world.uploaded_rows, done=_made),
+    Case("adopt a dead machine's", "adopt a dead machine's", makes=lambda world: world.live_rows, done=_made),
     Case(
         "prune",
         "prune",
@@ -197,6 +198,8 @@ def build_world(root: Path, scratch: Path) -> World:
     _lay_foreign(folder)
     _write(live, 100, 112)
     assert live.with_name("live.db-wal").stat().st_size
+    for ending in ("", "-wal"):
+        (root / f"{driver.UPLOADED_DEAD}{ending}").write_bytes(live.with_name(f"live.db{ending}").read_bytes())
     live_rows = rows_of(live.read_bytes(), live.with_name("live.db-wal").read_bytes(), scratch)
     assert len(live_rows) > len(uploaded_rows)
     clean = {name: entry for name, entry in take(root).items() if not name.endswith("-shm")}

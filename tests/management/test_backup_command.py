@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.backups.makers import died_in_wal_mode, settled, state, tvarrs
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database, schema_of
 
@@ -34,6 +35,8 @@ def folder_of(installation: Installation) -> Path:
 
 
 def names_in(folder: Path) -> set[str]:
+    if not folder.exists():  # no backup has been made
+        return set()
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
@@ -150,6 +153,53 @@ def test_a_backup_moves_to_another_installation(prepared: Installation, tmp_path
     for member in ("table_counts", "schema", "note", "database_checksum", "created_at"):
         assert taken_in[member] == made[member], member
     assert (taken_in["kind"], taken_in["imported"], taken_in["protected"]) == ("uploaded", True, True)
+
+
+def test_a_dead_machines_database_is_added_with_its_date_unknown(prepared: Installation, tmp_path: Path) -> None:
+    (tmp_path / "dead").mkdir()
+    source = died_in_wal_mode(tmp_path / "dead" / "tvarr.db")
+    before = state(tmp_path / "dead")
+    added = prepared.json("backup", "adopt", str(source), "--json")
+    assert (added["created_at_source"], added["newest_row_at"]) == ("newest_row", "2026-03-01T15:00:00.123456Z")
+    assert (added["table_counts"]["filters"], added["wal_missing"]) == (3, False)
+    assert state(tmp_path / "dead") == before
+    assert "date unknown, newest row 1 Mar 2026, 15:00" in prepared.ok("backup", "list")
+    assert prepared.ok("backup", "show", added["filename"]).startswith("Date unknown, newest row 1 Mar 2026, 15:00\n")
+
+
+def test_without_the_journal_the_command_warns(prepared: Installation, tmp_path: Path) -> None:
+    source = died_in_wal_mode(tmp_path / "tvarr.db")
+    source.with_name("tvarr.db-wal").unlink()
+    done = prepared.run("backup", "adopt", str(source))
+    assert "warning: date unknown, newest row 1 Mar 2026, 15:00" in done.stdout
+    assert "came without its -wal file" in done.stderr
+    assert done.returncode == 0
+
+
+def test_what_a_restore_loses_is_counted_from_the_newest_row(
+    attached_installation: Installation, tmp_path: Path
+) -> None:
+    name = attached_installation.json("backup", "adopt", str(settled(tvarrs(tmp_path / "copy.db"))), "--json")[
+        "filename"
+    ]
+    words = attached_installation.ok("backup", "restore", name)
+    assert "Everything changed since 2026-03-01 15:00:00 UTC (" in words
+    assert "; date unknown, newest row 1 Mar 2026, 15:00) would be lost" in words
+    shown = attached_installation.json("backup", "restore", name, "--json")
+    assert (shown["created_at_source"], shown["newest_row_at"]) == ("newest_row", "2026-03-01T15:00:00.123456Z")
+
+
+def test_a_database_in_use_is_refused_with_the_programs_name(prepared: Installation, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tvarrs(tmp_path / "tvarr.db"))) as connection:
+        connection.execute("SELECT * FROM filters").fetchone()
+        words = prepared.refused("backup", "adopt", str(tmp_path / "tvarr.db"))
+    assert "is open in python" in words
+    assert f"(pid {os.getpid()})" in words
+
+
+def test_our_own_database_is_not_even_opened(prepared: Installation) -> None:
+    words = prepared.refused("backup", "adopt", str(prepared.data / "app.db"))
+    assert "app.db is open in" in words
 
 
 def test_the_live_database_is_not_taken_in(prepared: Installation) -> None:

@@ -89,7 +89,11 @@ def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
     assert "would be lost, but is kept in a copy that is made first." in told[-2]
     assert told[-1] == "Nothing was changed. Add --yes to do it."
     data = prepared.json("backup", "restore", name, "--json")
-    assert set(data) == {"filename", "now", "after", "created_at"}
+    assert set(data) == {
+        *("filename", "now", "after", "created_at", "created_at_source", "newest_row_at"),
+        *("facts", "needs_accept_newer"),
+    }
+    assert (data["facts"], data["needs_accept_newer"]) == ([], False)
     assert (data["filename"], data["now"]["filters"]) == (name, 0)
     assert data["after"]["filters"] > 0
     assert content(live_of(prepared)) == before
@@ -398,10 +402,15 @@ def test_one_that_a_newer_version_made_needs_a_word(
     created(installation)
     changed(live_of(installation), f"VACUUM INTO '{copy}'")
     made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
+    shown = installation.json("backup", "restore", made.filename, "--json")
+    assert shown["needs_accept_newer"]
+    assert shown["facts"][0].startswith(f"This backup was made by {made_by}; ")
     refused_and_nothing_changed(
         installation,
         made.filename,
-        f"{made.filename} was not restored. This backup was made by {made_by}; ",
+        f"{made.filename} was not restored. {' '.join(shown['facts'])} Nothing was changed. To restore it anyway, confirm "
+        "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the box on the restore "
+        "page.",
     )
     installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 

@@ -476,14 +476,14 @@ def test_a_disk_without_room_for_the_next_backup_is_said_by_both(place: Place) -
     disk = place.data / "disk"
     disk.mkdir()
     place.installation.environment["TVARR_BACKUP_DIRECTORY"] = str(disk)
-    mount = 'mount -t tmpfs -o size=50m tmpfs "$1" && shift && exec "$@"'
+    mount = 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"'
     prefix = ["unshare", "-rm", "bash", "-c", mount, "bash", str(disk)]
     with served(place.installation, prefix) as address:
         both = place.both(address, prefix)
     show("backup folder: no room", both, "backup_folder")
     _, sentence = said(both.status[1], "backup_folder")
-    assert sentence.startswith("The backup needs about 67.")
-    assert sentence.endswith(f" MB of free space in {disk}; there are 52.4 MB. Make room, or name another folder.")
+    assert sentence.startswith("The backup needs about 0.")
+    assert sentence.endswith(f" MB of free space in {disk}; there are 0.1 MB. Make room, or name another folder.")
     place.require_sick(both, "backup_folder", sentence)
 
 

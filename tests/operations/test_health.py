@@ -580,11 +580,11 @@ def test_something_else_under_way_does_not_hide_it(folder: Path) -> None:
 
 
 def test_the_room_asked_for_is_that_of_a_backup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 64 * 2**20)
+    monkeypatch.setattr("tvarr_backup.backups.room.free_bytes", lambda _folder: 100_000)
     state, sentence = said(Subject.FOLDER)
     assert state == "sick"
-    assert sentence.startswith("The backup needs about 67.")
-    assert sentence.endswith("; there are 67.1 MB. Make room, or name another folder.")
+    assert sentence.startswith("The backup needs about 0.")
+    assert sentence.endswith("; there are 0.1 MB. Make room, or name another folder.")
 
 
 def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:

@@ -17,7 +17,6 @@ from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.errors import (
     BackupBusy,
-    BackupFolderUnusable,
     BackupNotFound,
     BackupProtected,
     InternalError,
@@ -106,28 +105,12 @@ def test_the_description_has_tvarrs_members_and_ours(folder: Path) -> None:
         *("filename", "created_at", "file_size", "checksum", "tvarr_version", "database_size", "compressed_size"),
         *("table_counts", "protected", "imported", "kind", "note", "state", "checked", "seq", "schema"),
         *("protected_until", "database_checksum", "sqlite_version", "app_version", "restored_from"),
+        *("created_at_source", "newest_row_at", "wal_missing"),
+        "accepted_code",
     }
     assert (data["state"], data["checked"]["level"]) == ("checked", "quick")
     assert data["file_size"] == data["compressed_size"] == (folder / data["filename"]).stat().st_size
     assert data["created_at"].endswith("Z")
-
-
-@pytest.mark.parametrize("kind", [OperationKind.BACKUP, OperationKind.VERIFY])
-def test_by_itself_nothing_is_done_in_a_folder_whose_disk_is_not_mounted(folder: Path, kind: OperationKind) -> None:
-    """The folder that lies in its place is on another disk, and empty."""
-    before = do(OperationKind.BACKUP)
-    Operation.objects.update(arguments=before.arguments | {"disk": str(folder)})  # which is no mount point
-    with pytest.raises(BackupFolderUnusable, match="was on a disk of its own when the last backup was made"):
-        do(kind, origin=Origin.SCHEDULE)
-    assert Operation.objects.all()[0].state == "failed"
-    assert len(filenames(folder)) == 1
-
-
-def test_who_makes_a_backup_there_by_hand_makes_do_with_the_folder_as_it_is(folder: Path) -> None:
-    before = do(OperationKind.BACKUP)
-    Operation.objects.update(arguments=before.arguments | {"disk": str(folder)})
-    do(OperationKind.BACKUP)
-    assert do(OperationKind.BACKUP, origin=Origin.SCHEDULE).state == "succeeded"
 
 
 def test_a_folder_that_was_named_anew_is_another_one(folder: Path, settings: Any) -> None:

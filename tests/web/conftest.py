@@ -12,6 +12,7 @@ from django.test import Client
 
 from tests.factories import UserFactory
 from tvarr_backup import conf
+from tvarr_backup.backups.folder import prepare_folder
 
 SignIn = Callable[..., Client]
 
@@ -20,7 +21,7 @@ SignIn = Callable[..., Client]
 def folder(tmp_path: Path, settings: Any) -> Path:
     """A backup folder of its own."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture

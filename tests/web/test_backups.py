@@ -24,8 +24,9 @@ from tests.web.backup_parts import (
 )
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, protect_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
-from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, DateSource
 from tvarr_backup.operations import observe
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
@@ -38,7 +39,7 @@ HOME = "/"
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture
@@ -92,6 +93,25 @@ def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, fol
 def test_states_and_kinds_are_words(client: Client, folder: Path, changes: dict[str, Any], words: str) -> None:
     described(folder, make(folder), **changes)
     assert words in text_of(client.get(HOME))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"created_at_source": DateSource.ARRIVAL}, "Date unknown Manual"),
+        (
+            {"created_at_source": DateSource.NEWEST_ROW, "newest_row_at": datetime(2026, 3, 1, 12, tzinfo=UTC)},
+            "Date unknown newest row Sun 1 Mar 2026, 12:00",
+        ),
+    ],
+)
+def test_an_unknown_date_is_shown_as_unknown(client: Client, folder: Path, changes: dict[str, Any], words: str) -> None:
+    made = make(folder)
+    described(folder, made, **changes)
+    assert words in text_of(client.get("/"))
+    page = text_of(client.get(reverse("backup", args=[made.filename])))
+    assert "Made Date unknown" in page
+    assert "Backup of unknown date" in page
 
 
 def test_what_goes_with_the_next_clean_up_says_so_in_the_list(client: Client, folder: Path, settings: Any) -> None:
@@ -155,7 +175,7 @@ def test_the_number_of_queries_does_not_grow_with_the_backups(client: Client, fo
     many(folder, 60)
     with CaptureQueriesContext(connection) as more:
         client.get(HOME)
-    assert len(more) == len(few) == 11, [query["sql"] for query in few]
+    assert len(more) == len(few) == 13, [query["sql"] for query in few]
 
 
 @pytest.mark.parametrize("query", [{"page": "x"}, {"page": "999"}, {"page": "-1"}, {"kind": "nonsense"}])

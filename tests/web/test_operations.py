@@ -15,6 +15,7 @@ from django.urls import reverse
 from tests.web.backup_parts import administrator, client_of, described, make, messages_on, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import Checked, CheckLevel
 from tvarr_backup.errors import RestoreFailed, RestoreUnsettled
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture

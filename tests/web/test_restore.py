@@ -15,7 +15,8 @@ from tests.web.backup_parts import administrator, described, make, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups import restore as restoring
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.sidecar import Checked, CheckLevel
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import Checked, CheckLevel, DateSource
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture
@@ -78,6 +79,26 @@ def test_a_backup_from_the_future_makes_no_sum(client: Client, folder: Path, mad
     assert "is still to come by this clock" in text_of(client.get(page_of(made)))
 
 
+NEWEST = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_backup_of_unknown_date_is_counted_from_its_newest_row(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at=NEWEST, created_at_source=DateSource.NEWEST_ROW, newest_row_at=NEWEST)
+    text = text_of(client.get(page_of(made)))
+    days = (datetime.now(UTC) - NEWEST).days
+    assert "Backup of Date unknown newest row Sun 1 Mar 2026, 12:00" in text
+    assert "Everything changed after 1 Mar 2026, 12:00, the newest row in the backup, whose date is unknown: " in text
+    assert f"unknown: {days:,} days." in text or "unknown: 1 year" in text
+    assert "Replace with the backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
+
+
+def test_a_backup_of_which_only_the_arrival_is_known_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+    described(folder, made, created_at_source=DateSource.ARRIVAL)
+    text = text_of(client.get(page_of(made)))
+    assert "Everything that is not in the backup; how much that is cannot be told, because its date is unknown." in text
+    assert "Everything changed after" not in text
+
+
 def test_updates_of_the_data_format_are_told(client: Client, folder: Path, made: Backup) -> None:
     assert "data format" not in text_of(client.get(page_of(made)))
     described(folder, made, schema="tvarr-backup 0001_tables")
@@ -113,6 +134,21 @@ def test_what_cannot_be_restored_says_why(
 ) -> None:
     described(folder, made, **changes)
     assert reason in refused(client, made)
+
+
+def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
+    described(folder, made, schema="tvarr 999")
+    page = client.get(page_of(made))
+    assert "This backup was made by tvarr 999; tvarr 029 is running." in text_of(page)
+    assert b'name="accept_newer"' in page.getvalue()
+    assert "confirm that a newer schema is accepted" in text_of(client.post(page_of(made)))
+    assert not Operation.objects.exists()
+    client.post(page_of(made), {"accept_newer": "true"})
+    assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
+
+
+def test_the_same_schema_needs_none(client: Client, made: Backup) -> None:
+    assert b'name="accept_newer"' not in client.get(page_of(made)).getvalue()
 
 
 def test_where_no_copy_of_before_can_be_made_it_is_blocked(

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.test import Client
 
-from tests.backups.makers import changed, settled, tvarrs
+from tests.backups.makers import changed, died_in_wal_mode, settled, tvarrs
 from tests.web.backup_parts import administrator, client_of, make, messages_on, present, text_of
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
@@ -31,7 +31,7 @@ EXPORT = b'{"version": "1.0", "export_type": "filters", "items": []}'
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
-    return conf.backup_folder()
+    return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +110,31 @@ def test_broken_references_are_taken_in_where_that_is_ticked(client: Client, fol
     assert len(present(folder)) == 1
 
 
+def test_the_journal_of_a_database_is_applied(client: Client, folder: Path, tmp_path: Path) -> None:
+    source = died_in_wal_mode(tmp_path / "tvarr.db")
+    wal = SimpleUploadedFile("tvarr.db-wal", source.with_name("tvarr.db-wal").read_bytes())
+    response = send(client, source.read_bytes(), "tvarr.db", wal=wal)
+    taken = find_backup(folder, present(folder)[0]).sidecar
+    assert (taken.table_counts["filters"], taken.wal_missing) == (3, False)
+    assert "missing" not in text_of(client.get(response["Location"]))
+    assert left(folder) == []
+
+
+def test_without_its_journal_the_page_warns_of_what_may_be_missing(
+    client: Client, folder: Path, tmp_path: Path
+) -> None:
+    response = send(client, died_in_wal_mode(tmp_path / "tvarr.db").read_bytes(), "tvarr.db")
+    assert "came without its -wal file" in text_of(client.get(response["Location"]))
+    page = text_of(client.get(f"/backups/{present(folder)[0]}/"))
+    assert "The last check has warnings:" in page
+    assert "the newest changes are missing" in page
+
+
+def test_the_name_that_a_browser_has_changed_tells_the_date(client: Client, folder: Path, copy: Path) -> None:
+    send(client, copy.read_bytes(), "tvarr-backup-2026-03-02T02-00-00 (1).db")
+    assert present(folder) == ["tvarr-backup-2026-03-02T02-00-00.db.gz"]
+
+
 # --- Refused ---------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +155,14 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
     assert words in text
     assert "Not taken in" in text
     assert "Nothing of the file was kept; your backups are as they were." in text
+
+
+def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
+    changed(copy, "CREATE VIEW channel_count AS SELECT 1")
+    assert "contains the view “channel_count”" in refusal(client, folder, send(client, copy.read_bytes()))
+    send(client, copy.read_bytes(), accept_code="true")
+    (added,) = read_folder(folder).backups
+    assert added.sidecar.accepted_code == ("view “channel_count”",)
 
 
 def test_one_of_a_newer_version_is_added(client: Client, folder: Path, copy: Path) -> None:

@@ -23,12 +23,13 @@ from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.report import backup_as_data, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.tasks import submit
 
@@ -55,7 +56,7 @@ class BackupAdmin(LookOnlyAdmin):
             {
                 "fields": (
                     "filename",
-                    "created_at",
+                    "created",
                     "kind",
                     "note",
                     "state",
@@ -70,8 +71,8 @@ class BackupAdmin(LookOnlyAdmin):
     )
 
     @admin.display(description="created", ordering="seq")
-    def created(self, backup: Backup) -> datetime | None:
-        return backup.created_at
+    def created(self, backup: Backup) -> datetime | str | None:
+        return backup.created_at or _unknown_date(backup)
 
     @admin.display(description="size", ordering="compressed_size")
     def size(self, backup: Backup) -> str:
@@ -174,7 +175,7 @@ class BackupAdmin(LookOnlyAdmin):
         try:
             reconcile()
             foreign = len(refresh_index().foreign)
-            return {"backup_folder": conf.backup_folder(), "foreign": foreign, "running": _open_operation()}
+            return {"backup_folder": backup_folder(), "foreign": foreign, "running": _open_operation()}
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return {}
@@ -201,7 +202,7 @@ class BackupAdmin(LookOnlyAdmin):
             raise PermissionDenied
         try:
             conf.live_database()
-            folder = conf.backup_folder()
+            folder = backup_folder()
             backup = find_backup(folder, filename)
             archive = open_regular(folder / backup.filename)
         except BackupNotFound as problem:
@@ -304,9 +305,17 @@ class BackupAdmin(LookOnlyAdmin):
 def _data(backup: Backup) -> dict[str, Any]:
     """What the files say of a backup now."""
     try:
-        return backup_as_data(find_backup(conf.backup_folder(), backup.filename))
+        return backup_as_data(find_backup(backup_folder(), backup.filename))
     except (BackupBroken, BackupNotFound):
         return {}
+
+
+def _unknown_date(backup: Backup) -> str | None:
+    """What is known of the date of one that has none; `None` where its metadata cannot be read."""
+    try:
+        return unknown_date(find_backup(backup_folder(), backup.filename).sidecar)
+    except (BackupBroken, BackupNotFound):
+        return None
 
 
 def _protection(backup: Backup) -> str:

@@ -13,6 +13,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from tvarr_backup.admin.columns import ColumnsRequired
 from tvarr_backup.admin.filters import FlagListFilter
 from tvarr_backup.admin.kinds import SEARCHED_CHARACTERS
 from tvarr_backup.admin.look_only import LookOnlyAdmin
@@ -71,7 +72,7 @@ def _masked(column: str, mask: Callable[[str], str]) -> Callable[[Any, Any], str
     return show
 
 
-class CatalogueAdmin(LookOnlyAdmin):
+class CatalogueAdmin(ColumnsRequired, LookOnlyAdmin):
     """Read-only; a column that may hold a secret is shown by a method named `shown_` and the column."""
 
     paginator = BoundedPaginator

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator, capfirst
 
+from tvarr_backup.admin.columns import ColumnsRequired
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter
 from tvarr_backup.admin.forms import (
     ClientDetectionRuleForm,
@@ -38,7 +39,7 @@ _NAMED_ROWS = 5
 _RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "classes": ("collapse",)})
 
 
-class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+class ItemAdmin(ColumnsRequired):
     """What the four have in common."""
 
     readonly_fields = ("is_system", "created_at", "updated_at")
@@ -117,6 +118,8 @@ class ItemAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is gene
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return None
+        for warning in blocks.warnings:
+            self.message_user(request, warning, messages.WARNING)
         name = export_file_name(kind, timezone.now())
         headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(blocks, headers=headers)

@@ -30,13 +30,16 @@ from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel
+from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
+from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.schema import State
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
@@ -67,6 +70,10 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "app_version": "0.1.0",
     "checked": {"level": "quick", "at": "2026-03-01T18:00:02Z", "problems": [], "warnings": []},
     "restored_from": "",
+    "created_at_source": "metadata",
+    "newest_row_at": None,
+    "wal_missing": False,
+    "accepted_code": [],
 }
 
 
@@ -76,7 +83,10 @@ class CheckedSerializer(serializers.Serializer[Any]):
     level = serializers.ChoiceField(choices=[level.value for level in CheckLevel])
     at = serializers.DateTimeField()
     problems = serializers.ListField(child=serializers.CharField(), help_text="With any, it cannot be relied on.")
-    warnings = serializers.ListField(child=serializers.CharField(), help_text="What was so in the live database.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The backup is usable. What was so in the live database, or what may be missing in a file from elsewhere.",
+    )
 
 
 class BackupSerializer(serializers.Serializer[Any]):
@@ -90,7 +100,7 @@ class BackupSerializer(serializers.Serializer[Any]):
     database_size = serializers.IntegerField()
     compressed_size = serializers.IntegerField(help_text="As `file_size`.")
     checksum = serializers.CharField(help_text="Of the archive; its ETag.")
-    created_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField(help_text="As `created_at_source` says, perhaps not when it was made.")
     table_counts = serializers.DictField(child=serializers.IntegerField(), help_text="Live rows by table.")
     protected = serializers.BooleanField(help_text="Neither clean-ups nor a deletion touch it.")
     imported = serializers.BooleanField(help_text="Taken in from elsewhere.")
@@ -106,6 +116,21 @@ class BackupSerializer(serializers.Serializer[Any]):
     app_version = serializers.CharField(allow_blank=True)
     checked = CheckedSerializer(allow_null=True)
     restored_from = serializers.CharField(allow_blank=True, help_text="Of a copy made before a restore: that backup.")
+    created_at_source = serializers.ChoiceField(
+        choices=[source.value for source in DateSource],
+        help_text="Where `created_at` comes from: the backup's `metadata` or the `name` of the file say when it was made. With "
+        "`newest_row` and `arrival` that is unknown, and it is the time of the newest row, or of the upload.",
+    )
+    newest_row_at = serializers.DateTimeField(
+        allow_null=True, help_text="The newest change in a file from elsewhere, where its rows tell."
+    )
+    wal_missing = serializers.BooleanField(
+        help_text="A copy of a database in WAL mode that came without its -wal: the newest changes may be missing."
+    )
+    accepted_code = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Views, triggers and virtual tables that a user accepted in a file from elsewhere.",
+    )
 
 
 class BrokenSerializer(serializers.Serializer[Any]):
@@ -128,6 +153,12 @@ class CreateSerializer(StrictSerializer):
     """What may be said of a new backup."""
 
     note = Text(required=False, default="", allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
+    accept_folder = Flag(
+        required=False,
+        default=False,
+        help_text="Use the backup folder as it is, although the disk of the last backup is not mounted there "
+        "(`backup_folder_unmounted`).",
+    )
 
 
 class ChangeSerializer(StrictSerializer):
@@ -153,6 +184,12 @@ class UploadFieldsSerializer(StrictSerializer):
         default="false",
         help_text="Take it in also with rows that refer to rows which are not there.",
     )
+    accept_code = Word(
+        choices=["true", "false"],
+        required=False,
+        default="false",
+        help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore.",
+    )
 
 
 class UploadFormSerializer(UploadFieldsSerializer):
@@ -160,6 +197,17 @@ class UploadFormSerializer(UploadFieldsSerializer):
 
     file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
     meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
+    wal = serializers.FileField(
+        required=False, help_text="The `-wal` file next to a plain copy of a database; its changes are applied."
+    )
+
+
+class RestoreSerializer(StrictSerializer):
+    """What a restore may need to be confirmed."""
+
+    accept_newer = Flag(
+        required=False, default=False, help_text="Restore also a schema that is newer than every one known here."
+    )
 
 
 class NothingSerializer(StrictSerializer):
@@ -171,6 +219,10 @@ class RestoreStartedSerializer(StartedSerializer):
 
     restart_required = serializers.BooleanField(
         help_text="Whether a running tvarr keeps old rules until its next start."
+    )
+    facts = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What to know where the backup has another schema than tvarr's database now; often empty.",
     )
 
 
@@ -313,7 +365,7 @@ class BackupList(_BackupView):
     )
     def get(self, request: Request) -> Response:
         reconcile()
-        folder, required = conf.backup_folder(), conf.required_schema()
+        folder, required = backup_folder(), conf.required_schema()
         listing = read_folder(folder)
         return Response(
             {
@@ -335,8 +387,9 @@ class BackupList(_BackupView):
         examples=[OpenApiExample("With a note", {"note": "before the new provider"}, request_only=True), _STARTED],
     )
     def post(self, request: Request) -> Response:
-        note = checked_note(_checked(CreateSerializer, request)["note"])
-        operation = submit(OperationKind.BACKUP, requested_by=request.user, origin=Origin.API, arguments={"note": note})
+        checked = _checked(CreateSerializer, request)
+        arguments = {"note": checked_note(checked["note"]), "accept_folder": checked["accept_folder"]}
+        operation = submit(OperationKind.BACKUP, requested_by=request.user, origin=Origin.API, arguments=arguments)
         return started(operation, "The backup will be made; look at the operation for how it goes.")
 
 
@@ -358,7 +411,7 @@ class BackupUpload(_BackupView):
         examples=[_UPLOAD, _BACKUP],
     )
     def post(self, request: Request) -> Response:
-        folder = conf.backup_folder()
+        folder = folder_for_new_backup(accept_folder=False)
         operation = _take_in(request, folder)
         made = (operation.result or {})["backup"]
         address = reverse("api-backup", args=[made["filename"]])
@@ -404,7 +457,7 @@ class BackupDetail(_BackupView):
     def get(self, request: Request, filename: str) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, ArchiveRenderer):
             return _download(self, request, filename)
-        name, folder = _name(filename), conf.backup_folder()
+        name, folder = _name(filename), backup_folder()
         return self.answer(find_backup(folder, name.filename), folder)
 
     @extend_schema(
@@ -440,7 +493,7 @@ class BackupDetail(_BackupView):
         ],
     )
     def delete(self, request: Request, filename: str) -> Response:
-        name, folder = _name(filename), conf.backup_folder()
+        name, folder = _name(filename), backup_folder()
         _require_something(folder, name)
         run_here(
             OperationKind.DELETE,
@@ -508,7 +561,7 @@ class BackupVerify(_BackupView):
     )
     def post(self, request: Request, filename: str) -> Response:
         _checked(NothingSerializer, request)
-        backup = find_backup(conf.backup_folder(), _name(filename).filename)
+        backup = find_backup(backup_folder(), _name(filename).filename)
         operation = submit(
             OperationKind.VERIFY,
             requested_by=request.user,
@@ -535,13 +588,13 @@ class BackupRestore(_BackupView):
             _LOCATION,
             OpenApiParameter("confirm", str, required=True, enum=["true"], description="The word that it is meant."),
         ],
-        request=NothingSerializer,
+        request=RestoreSerializer,
         responses={202: RestoreStartedSerializer, **_busy(400, 404, 413, 415)},
         examples=[
             _NOTHING,
             OpenApiExample(
                 "It is under way",
-                STARTED_EXAMPLE | {"restart_required": False},
+                STARTED_EXAMPLE | {"restart_required": False, "facts": []},
                 response_only=True,
                 status_codes=["202"],
             ),
@@ -550,22 +603,25 @@ class BackupRestore(_BackupView):
     def post(self, request: Request, filename: str) -> Response:
         name = _name(filename)
         _require_confirmation(request)
-        _checked(NothingSerializer, request)
-        backup = find_backup(conf.backup_folder(), name.filename)
+        accept_newer = _checked(RestoreSerializer, request)["accept_newer"]
+        backup = find_backup(backup_folder(), name.filename)
         look_at_live(conf.live_database(), conf.required_schema())
+        verdict = verdict_on(backup)
+        require_accepted(backup.filename, verdict, accept_newer=accept_newer)
         operation = submit(
             OperationKind.RESTORE,
             requested_by=request.user,
             origin=Origin.API,
-            arguments={"filename": backup.filename},
+            arguments={"filename": backup.filename} | ({"accept_newer": True} if accept_newer else {}),
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
         answer.data["restart_required"] = _is_attached()
+        answer.data["facts"] = list(verdict.facts)
         return answer
 
 
 def _change(view: _BackupView, request: Request, filename: str, serializer: type[StrictSerializer]) -> Response:
-    name, folder = _name(filename), conf.backup_folder()
+    name, folder = _name(filename), backup_folder()
     changes = _checked(serializer, request)
     return view.answer(change_backup(name.filename, user=request.user, only_if=_only_if(request), **changes), folder)
 
@@ -573,7 +629,7 @@ def _change(view: _BackupView, request: Request, filename: str, serializer: type
 def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:
     if not request.user.has_perm("operations.download_backup"):
         view.permission_denied(request)
-    folder = conf.backup_folder()
+    folder = backup_folder()
     backup = find_backup(folder, _name(filename).filename)
     try:
         return download(request._request, folder, backup)  # noqa: SLF001  # the framework's name of Django's request
@@ -595,6 +651,7 @@ def _take_in(request: Request, folder: Path) -> Operation:
                 upload,
                 note=checked.validated_data["note"],
                 accept_broken_references=checked.validated_data["accept_broken_references"] == "true",
+                accept_code=checked.validated_data["accept_code"] == "true",
                 requested_by=request.user,
                 origin=Origin.API,
             )

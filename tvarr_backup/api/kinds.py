@@ -18,6 +18,7 @@ from tvarr_backup.api import items, queries
 from tvarr_backup.api.etags import etag_of, require_match
 from tvarr_backup.api.permissions import TablePermissions
 from tvarr_backup.api.schema import problems
+from tvarr_backup.columns import require_columns
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.tvarr_database import writing
 
@@ -32,6 +33,12 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
     ordering: ClassVar[Sequence[str]] = ("name",)
     ordering_words: ClassVar[Sequence[str]] = ("name", "created_at", "updated_at")
     address_name: ClassVar[str]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check rights first, then that the table has the columns of its rows."""
+        super().initial(request, *args, **kwargs)
+        serializer: Any = self.get_serializer_class()
+        require_columns(serializer.model, adds_rows=self.action == "create", with_related=True)
 
     def create(self, request: Request) -> Response:
         """Validate and store a new row."""

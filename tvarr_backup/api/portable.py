@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -103,6 +104,8 @@ def _download(kind: Kind, ids: Collection[str] | None, *, what_is_there: bool = 
     blocks = stream_export(kind, ids, what_is_there=what_is_there)
     name = export_file_name(kind, timezone.now())
     headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
+    if blocks.warnings:
+        headers["Export-Warnings"] = json.dumps(blocks.warnings)  # in ASCII, as headers must be
     return StreamingHttpResponse(blocks, headers=headers)
 
 
@@ -210,6 +213,13 @@ _TAG = {slug: slug.replace("_", "-") for slug in KINDS}
 _DISPOSITION = OpenApiParameter(
     "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], description="`attachment` with a file name."
 )
+_WARNINGS = OpenApiParameter(
+    "Export-Warnings",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="A JSON list of sentences: what the file leaves out. Absent where it leaves out nothing.",
+)
 
 
 def _patterns(kind: Kind) -> list[URLPattern]:
@@ -233,6 +243,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
                         ),
                         OpenApiParameter("all", bool, description="`true`: all that people have made."),
                         _DISPOSITION,
+                        _WARNINGS,
                     ],
                     responses={200: _file(file, kind), **problems(400, 404, 409)},
                 ),
@@ -241,7 +252,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
                     summary=f"Export {kind.label}",
                     tags=[tag],
                     request=envelopes.SelectionSerializer,
-                    parameters=[_DISPOSITION],
+                    parameters=[_DISPOSITION, _WARNINGS],
                     responses={200: _file(file, kind), **problems(400, 404, 409, 413, 415)},
                     examples=[
                         OpenApiExample("Some", {"ids": [examples.EXAMPLE_ID]}, request_only=True),
@@ -277,7 +288,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
                     description=f"{tvarr} Ids of what is not there, or is tvarr's own, are left out in silence.",
                     tags=["tvarr"],
                     request=envelopes.TvarrSelectionSerializer,
-                    parameters=[_DISPOSITION],
+                    parameters=[_DISPOSITION, _WARNINGS],
                     responses={200: _file(file, kind), **problems(400, 409, 413, 415)},
                     examples=[
                         OpenApiExample("Some", {"ids": [examples.EXAMPLE_ID]}, request_only=True),

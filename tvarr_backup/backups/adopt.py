@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import sqlite3
-from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-from tvarr_backup.backups.archive import unpacked_start
+from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.catalogue import (
     MAX_NOTE,
     Backup,
@@ -22,13 +18,14 @@ from tvarr_backup.backups.catalogue import (
     taken_names,
 )
 from tvarr_backup.backups.create import describe, pack_and_examine
-from tvarr_backup.backups.durable import create_private, open_regular
+from tvarr_backup.backups.dates import Date, date_of
 from tvarr_backup.backups.examine import Examined
-from tvarr_backup.backups.folder import require_room, work_in
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, new_name, parse_name
+from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar, read_sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.source import SQLITE, Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (
     ArchiveDamaged,
@@ -39,10 +36,8 @@ from tvarr_backup.errors import (
 from tvarr_backup.schema import RequiredSchema
 
 _GZIP = b"\x1f\x8b"
-_SQLITE = b"SQLite format 3\0"
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
 _START_BYTES = 4096
-_BLOCK_BYTES = 2**20
 _OTHERS = (
     (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
     (b"\x89PNG", "a picture"),
@@ -68,23 +63,28 @@ def adopt_backup(
 ) -> Backup:
     """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
 
-    What the file is, its content says. `filename` is what it was called where `source` is a temporary name. `sidecar`, or
-    else the one beside `source`, gives time, note and checksum. The new backup is marked imported and protected. Rows that refer to
-    rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual tables unless
-    `accept_code`. Raises `UploadRefused` with what the file is
+    What the file is, its content says. `filename` is what it was called where `source` is a temporary name. A -wal or a
+    -journal next to a database is applied to the copy. `sidecar`, or else the one beside `source`, gives time, note and
+    checksum; without it, the name or the newest row gives the time. The new backup is marked imported and protected. Rows
+    that refer to rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual
+    tables unless `accept_code`. Raises `UploadRefused` with what the file is
     instead, or what `create_backup` raises; then nothing is left of it.
     """
     given, shown = checked_note(note), filename or source.name
-    with work_in(folder) as work, _opened(source, live) as file:
-        require_room(folder, os.fstat(file.fileno()).st_size, "Taking the file in")
+    with work_in(folder) as work, open_source(source, shown, live) as opened:
+        require_room(folder, opened.room, "Taking the file in")
         try:
-            staged, described = _stage(file, work, _description(source, sidecar), progress)
+            staged, described = _stage(opened, work, _description(source, sidecar), progress)
+            _require_database(staged, shown)
+            wal_missing = (settle(staged, opened) and not opened.has_wal) or (
+                described is not None and described.wal_missing
+            )
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
             raise UploadRefused(f"{shown} cannot be taken in. {problem}") from problem
-        _require_database(staged, shown)
         size = staged.stat().st_size
-        require_room(folder, size, "Taking the file in")
-        name = _free_name(folder, shown, described)
+        require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
+        date = date_of(shown, described, staged, datetime.now(UTC))
+        name = new_name(date.created_at, taken_names(folder))
         packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
         _require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
@@ -103,26 +103,18 @@ def adopt_backup(
             tvarr_version=_one_line(described.tvarr_version) if described else "",
             accepted_code=examined.code,
         )
-        return publish_backup(folder, work, name, taken_in)
+        return publish_backup(folder, work, name, _with_origin(taken_in, date, wal_missing=wal_missing))
 
 
-@contextlib.contextmanager
-def _opened(source: Path, live: Path | None) -> Iterator[IO[bytes]]:
-    """The file, unless it is a database that somebody has open: opening that would drop this process's locks on it."""
-    try:
-        if live is not None and live.exists() and source.samefile(live):
-            raise UploadRefused(f"{source} is the live database itself; `backup create` makes a backup of it.")
-        for ending in ("-wal", "-shm", "-journal"):
-            if Path(f"{source}{ending}").exists():
-                raise UploadRefused(
-                    f"{source} is a database in use, or was not closed: {source.name}{ending} lies beside it and may "
-                    "hold the newest changes. Copy it with SQLite's own means (`VACUUM INTO`) and take in that copy."
-                )
-        file = open_regular(source)
-    except OSError as problem:
-        raise UploadRefused(f"{source} cannot be read: {problem.strerror}.") from problem
-    with file:
-        yield file
+def _with_origin(sidecar: Sidecar, date: Date, *, wal_missing: bool) -> Sidecar:
+    """The same, with what is known of where the file comes from."""
+    known = sidecar.with_changes(
+        created_at_source=date.source, newest_row_at=date.newest_row_at, wal_missing=wal_missing
+    )
+    if known.checked is None:
+        return known
+    warnings = (*known.checked.warnings, *known.lasting_warnings)
+    return known.with_changes(checked=replace(known.checked, warnings=warnings))
 
 
 def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
@@ -133,21 +125,23 @@ def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
     return read_sidecar(path) if path is not None and path.exists() else None
 
 
-def _stage(file: IO[bytes], work: Path, described: Sidecar | None, progress: Progress) -> tuple[Path, Sidecar | None]:
+def _stage(source: Source, work: Path, described: Sidecar | None, progress: Progress) -> tuple[Path, Sidecar | None]:
     """The database in the file, in a file of its own, and what is said of it; `described` lies beside the file."""
+    file = source.file
     start = file.read(_START_BYTES)
     file.seek(0)
-    if start.startswith(_SQLITE):
-        return _copy(file, work / "staged.db", progress), described
+    if source.is_database:
+        copy_aside(source, work / "staged.db", progress)
+        return work / "staged.db", described
     if not start.startswith(_GZIP):
         raise ArchiveDamaged(f"It is no backup, but {_what_it_is(start)}.")
     if unpacked_start(start)[_TAR_PLACE] == _TAR:
-        staged = stage(file, ArchiveFormat.TAR, work, progress)
+        staged = stage(file, ArchiveFormat.TAR, work, progress, members=Members.ANY)
         return staged.path, staged.described
     limit = None if described is None or described.kind is BackupKind.TVARR else described.database_size
     if limit is not None:
         require_room(work.parent, limit, "Taking the file in")
-    staged = stage(file, ArchiveFormat.GZIP, work, progress, limit_bytes=limit)
+    staged = stage(file, ArchiveFormat.GZIP, work, progress, limit_bytes=limit, members=Members.ANY)
     if described is not None and described.checksum != staged.packed.archive_checksum:
         raise ArchiveDamaged(
             f"Its checksum is {staged.packed.archive_checksum}, but the description beside it says {described.checksum}: "
@@ -156,25 +150,11 @@ def _stage(file: IO[bytes], work: Path, described: Sidecar | None, progress: Pro
     return staged.path, described
 
 
-def _copy(file: IO[bytes], target: Path, progress: Progress) -> Path:
-    size = os.fstat(file.fileno()).st_size
-    with os.fdopen(create_private(target), "wb") as copy:
-        while block := file.read(_BLOCK_BYTES):
-            copy.write(block)
-            progress(Phase.RECEIVE, copy.tell(), size)
-    return target
-
-
 def _require_database(staged: Path, filename: str) -> None:
-    """An SQLite database with the rollback journal, as every backup of ours; a copy of a live file may say otherwise."""
     with staged.open("rb") as file:
         start = file.read(_START_BYTES)
-    if not start.startswith(_SQLITE):
+    if not start.startswith(SQLITE):
         raise UploadRefused(f"{filename} cannot be taken in. It holds no database, but {_what_it_is(start)}.")
-    if start[18:20] != b"\x01\x01":
-        with contextlib.suppress(sqlite3.DatabaseError), disk_errors_told(), open_database(staged) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
-            connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _require_acceptable(
@@ -194,13 +174,6 @@ def _require_acceptable(
             "all the same, and say that broken references are accepted: --accept-broken-references for the command, "
             "accept_broken_references in a request, a box to tick on the page."
         )
-
-
-def _free_name(folder: Path, filename: str, described: Sidecar | None) -> BackupName:
-    """By the time the backup was made, as far as anything tells it."""
-    named = parse_name(filename)
-    moment = described.created_at if described else named.moment if named else datetime.now(UTC)
-    return new_name(moment, taken_names(folder))
 
 
 def _one_line(text: str) -> str:

@@ -72,7 +72,12 @@ class Listing:
 
 
 def read_folder(folder: Path) -> Listing:
-    """List a folder; no content of a file can make this fail. Raises `BackupFolderUnusable` where it cannot be read."""
+    """List a folder, empty where it does not exist; no content of a file can make this fail.
+
+    Raises `BackupFolderUnusable` where it cannot be read.
+    """
+    if not os.path.lexists(folder):  # the first backup creates it
+        return Listing((), (), ())
     with explained(folder):
         present = set(os.listdir(folder)).difference(OWN_NAMES)  # noqa: PTH208  # as `_judge` says
         looked = [_look(str(folder), name, present) for name in sorted(present)]
@@ -99,6 +104,8 @@ def glance(folder: Path) -> Listing:
 
     What has become of the content of a file is seen five seconds later at the latest; whoever works on a backup looks anew.
     """
+    if not os.path.lexists(folder):
+        return Listing((), (), ())
     with explained(folder):
         status = os.stat(folder)  # noqa: PTH116  # as `_judge` says
     now, same = time.monotonic(), (status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
@@ -140,6 +147,7 @@ def protect_backup(
     changes: dict[str, Any] = {} if protected is None else {"protected": protected, "protected_until": None}
     if note is not None:
         changes["note"] = checked_note(note)
+    _require_folder(folder, filename)
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
         _require_mark(backup, only_if)
@@ -152,6 +160,7 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
     Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` where the mark of the backup is none
     of `only_if`.
     """
+    _require_folder(folder, filename)
     with work_in(folder) as work:
         try:
             backup = find_backup(folder, filename)
@@ -250,6 +259,12 @@ def checked_note(note: str) -> str:
     if not note.isprintable():
         raise NoteInvalid("The note must be one line of text, without control characters.")
     return note
+
+
+def _require_folder(folder: Path, filename: str) -> None:
+    """Raise `BackupNotFound` where the folder does not exist yet."""
+    if not os.path.lexists(folder):
+        raise _not_found(filename)
 
 
 def _require_mark(backup: Backup, only_if: Collection[str] | None) -> None:

@@ -12,9 +12,10 @@ from tvarr_backup.backups.archive import Packed, pack
 from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.durable import create_private, sync_file
 from tvarr_backup.backups.examine import Examination, Examined
-from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import copy_database, measure, open_database
 from tvarr_backup.errors import CopyDamaged, CopyFailed
@@ -44,7 +45,7 @@ def create_backup(
     with work_in(folder) as work:
         listing = read_folder(folder)
         name = new_name(now or datetime.now(UTC), taken_names(folder))
-        require_room_for_backup(folder, _used(live))
+        require_room_for_backup(folder, _used(live), listing)
         snapshot = work / "snapshot.db"
         copy_database(live, snapshot, partial(progress, Phase.COPY))
         packed, examined = pack_and_examine(snapshot, work / name.filename, required, CheckLevel.QUICK, progress)
@@ -64,11 +65,6 @@ def create_backup(
         )
         progress(Phase.PUBLISH, 0, 1)
         return publish_backup(folder, work, name, sidecar)
-
-
-def require_room_for_backup(folder: Path, used: int) -> None:
-    """Raise `NoRoom` where a backup of so many bytes in use, the copy of them and its archive, is likely not to fit."""
-    require_room(folder, 2 * used, "The backup")
 
 
 def pack_and_examine(

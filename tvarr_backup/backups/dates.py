@@ -1,4 +1,4 @@
-"""When a file from elsewhere was made, as far as its metadata, its name or its rows tell."""
+"""When a file from elsewhere was made: by its metadata, its name or its rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def date_of(filename: str, described: Sidecar | None, database: Path, now: datet
 
 
 def newest_row(database: Path, now: datetime) -> datetime | None:
-    """Return the latest time at which a row of the database was changed; `None` where no row tells a plausible time.
+    """Return the latest time at which a row of the database was changed; `None` where no row has a plausible time.
 
     Whether the database is damaged is for its examination to find: what cannot be read is left out. Raises `OSError`
     where it is the disk that cannot be read.

@@ -35,8 +35,6 @@ OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
-MARGIN_BYTES = 64 * 2**20
-"""Room that is asked for beyond what is known to be needed."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -59,6 +57,13 @@ def prepare_folder(path: Path) -> Path:
     if not folder.is_dir():
         raise BackupFolderUnusable(f"The backup folder {path} is no folder.")
     return folder
+
+
+def find_folder(path: Path) -> Path:
+    """The folder by its real path; one that does not exist is not created. Raises `BackupFolderUnusable`."""
+    if not os.path.lexists(path) and path.parent.is_dir():
+        return Path(os.path.realpath(path))
+    return prepare_folder(path)
 
 
 def disk_of(folder: Path) -> Path:
@@ -98,6 +103,8 @@ def receive_in(folder: Path) -> Iterator[Path]:
 
 def recover(folder: Path) -> list[str]:
     """Clean up after a crash; the names of what was removed. Raises `BackupBusy` where somebody is at work."""
+    if not os.path.lexists(folder):
+        return []
     with explained(folder), backup_lock(folder):
         return clean_up(folder)
 
@@ -131,16 +138,6 @@ def clean_up(folder: Path) -> list[str]:
         _remove(path)
         removed.append(f"{WORK_NAME}/{path.name}")
     return removed
-
-
-def require_room(folder: Path, needed: int, what: str) -> None:
-    """Raise `NoRoom` with both numbers where less than this is free. A hint only: others write as well."""
-    free = free_bytes(folder)
-    if free < needed + MARGIN_BYTES:
-        raise NoRoom(
-            f"{what} needs about {megabytes(needed + MARGIN_BYTES)} of free space in {folder}; there are "
-            f"{megabytes(free)}."
-        )
 
 
 def free_bytes(folder: Path) -> int:

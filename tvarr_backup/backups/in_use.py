@@ -27,7 +27,7 @@ class Program:
 
 
 def find_user(paths: Iterable[Path]) -> Program | None:
-    """Return a program, this one included, that has one of these files open; `None` where none can be seen.
+    """Return a program that has one of these files open, this one first; `None` where none can be seen.
 
     The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
     containers to nobody.
@@ -37,19 +37,22 @@ def find_user(paths: Iterable[Path]) -> Program | None:
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             files.add((status.st_dev, status.st_ino))
-    for process in _PROC.iterdir():
-        if process.name.isdecimal() and _has_open(process, files):
-            return _program(int(process.name))
-    return None
+    processes = sorted(int(process.name) for process in _PROC.iterdir() if process.name.isdecimal())
+    found = (pid for pid in (os.getpid(), *processes) if _has_open(_PROC / str(pid), files))
+    return next((_program(pid) for pid in found), None)
 
 
 def find_locker(file: IO[bytes]) -> Program | None:
     """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
 
-    Call it for files that this process has not locked itself: closing them would drop those locks.
+    `None` where there is none, or where the file system knows no locks. Call it for files that this process has not locked
+    itself: closing them would drop those locks.
     """
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    try:
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
     return None if kind == fcntl.F_UNLCK else _program(max(0, pid))
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import schema
-from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, taken_names
+from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
-from tvarr_backup.backups.folder import require_room, work_in
+from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.live import (
     Live,
     checkpoint,
@@ -33,6 +33,7 @@ from tvarr_backup.backups.live import (
 )
 from tvarr_backup.backups.names import BackupName, new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import disk_errors_told, open_database
@@ -125,6 +126,8 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
     Where it is not, nothing has happened, and what was prepared is removed. Can be cut short and run again. Raises
     `NoRoom` or `BackupFolderUnusable` where the copy cannot be published; then it is kept.
     """
+    if not folder.exists():  # a new installation
+        return None
     with work_in(folder) as work:
         unfinished = remembered(work)
         happened = unfinished is not None and (unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark))
@@ -318,13 +321,13 @@ class _Restore:
 
 
 def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
-    """Staged copy and safety copy in the backup folder; the journal of the new content, and its growth, beside live."""
-    here = size + found.used
+    """Staged copy, safety copy and later its archive in the backup folder; before that, beside live, the journal of the new content, and its growth, beside live."""
+    here, archive = size + found.used, archive_bytes(found.used, read_folder(folder))
     there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
     if folder.stat().st_dev == live.parent.stat().st_dev:
-        require_room(folder, here + there, "The restore")
+        require_room(folder, here + max(there, archive), "The restore")
     else:
-        require_room(folder, here, "The restore")
+        require_room(folder, here + archive, "The restore")
         require_room(live.parent, there, "The restore")
 
 

@@ -88,6 +88,8 @@ def prune(
 
     Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises.
     """
+    if not folder.exists():  # a new installation
+        return []
     with work_in(folder) as work:
         doomed = expired(read_folder(folder).backups, policy, now or datetime.now(UTC), in_use)
         for done, backup in enumerate(doomed):

@@ -35,6 +35,10 @@ class BackupKind(StrEnum):
     """Made by tvarr itself; its sidecar lacks our members."""
 
 
+MADE_HERE = (BackupKind.MANUAL, BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
+"""The kinds of backups of the live database; one of another server is `imported` as well."""
+
+
 class CheckLevel(StrEnum):
     """How thoroughly a backup was checked."""
 
@@ -51,7 +55,7 @@ class DateSource(StrEnum):
     NEWEST_ROW = "newest_row"
     """No time but that of the newest row in the database: the backup is at least as new."""
     ARRIVAL = "arrival"
-    """Nothing tells: it is the time at which the file was added here."""
+    """Nothing else is known: it is the time at which the file was added here."""
 
 
 MISSING_WAL = (
@@ -117,7 +121,7 @@ class Sidecar:
 
     @property
     def known_at(self) -> datetime | None:
-        """The latest time whose changes the backup is known to have; `None` where nothing tells it.
+        """The latest time whose changes the backup is known to have; `None` where there is no such time.
 
         What a restore loses is counted from here, never from the arrival of the file.
         """

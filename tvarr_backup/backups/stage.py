@@ -9,9 +9,10 @@ from typing import IO
 
 from tvarr_backup.backups.archive import Members, Packed, unpack
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.folder import MARGIN_BYTES, free_bytes, megabytes
+from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress
+from tvarr_backup.backups.room import usable_bytes
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.backups.tvarr_archive import extract_database
 from tvarr_backup.errors import ArchiveTooLarge, NoRoom
@@ -75,4 +76,4 @@ def stage(
 
 def _room_to_unpack(work: Path) -> int:
     """Bytes that may be written while some room is left."""
-    return max(0, min(MOST_UNPACKED_BYTES, free_bytes(work) - MARGIN_BYTES))
+    return min(MOST_UNPACKED_BYTES, usable_bytes(work))

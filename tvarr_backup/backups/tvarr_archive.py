@@ -57,9 +57,18 @@ def extract_database(source: Path, target: Path, progress: Progress = no_progres
             _copy(tar.extractfile(member), target, member.size, progress)
             if tar.next() is not None:
                 raise ArchiveDamaged("The archive is none of tvarr's: it has more than two members.")
+            _require_end(file, tar.offset)
     except _DAMAGE as problem:
         raise ArchiveDamaged(f"The archive is damaged: {problem}.") from problem
     return sidecar
+
+
+def _require_end(file: IO[bytes], offset: int) -> None:
+    """Raise `ArchiveDamaged` unless only zeros follow, as at the end of every tar: another tar would be ignored."""
+    file.seek(offset)
+    while block := file.read(_BLOCK_BYTES):
+        if block.strip(b"\0"):
+            raise ArchiveDamaged("The archive is none of tvarr's: more data follows after its end.")
 
 
 def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:

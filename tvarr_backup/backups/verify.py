@@ -11,9 +11,10 @@ from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import Check, Examination, Examined
-from tvarr_backup.backups.folder import megabytes, require_room, work_in
+from tvarr_backup.backups.folder import megabytes, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, SidecarInvalid
@@ -71,14 +72,21 @@ def verify_backup(
     That a backup is damaged is a result and no error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
     or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
     """
+    find_backup(folder, filename)  # also where the folder does not exist yet
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
-        require_room(folder, backup.sidecar.database_size, "The check")
+        require_room(folder, bytes_to_verify(backup), "The check")
         found = unpack_and_check(folder, work, backup, required, progress).verification
         if backup.name.format is ArchiveFormat.TAR:
             return found
-        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, found.warnings)
+        warnings = (*found.warnings, *backup.sidecar.lasting_warnings)
+        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, warnings)
         return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
+
+
+def bytes_to_verify(backup: Backup) -> int:
+    """What unpacking takes; of tvarr's own form the tar and the database in it are there at the same time."""
+    return backup.sidecar.database_size * (2 if backup.name.format is ArchiveFormat.TAR else 1)
 
 
 def unpack_and_check(

@@ -68,7 +68,7 @@ def require_accepted(filename: str, verdict: VersionVerdict, *, accept_newer: bo
     if verdict.needs_confirmation and not accept_newer:
         raise ConfirmationRequired(
             f"{filename} was not restored. {' '.join(verdict.facts)} Nothing was changed. To restore it anyway, confirm "
-            "that a newer schema is accepted: `--accept-newer` for the command, `accept_newer=true` in a request, the "
+            "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the "
             "box on the restore page."
         )
 

@@ -109,6 +109,14 @@ def renew_connection() -> None:
         connection.close()
 
 
+def wait_less(seconds: float) -> None:
+    """Let new connections of this process wait so long for others' locks, where the database is a file."""
+    entry = connections.settings[DEFAULT_DB_ALIAS]
+    if conf.is_file(DEFAULT_DB_ALIAS):
+        entry["OPTIONS"] = entry["OPTIONS"] | {"timeout": seconds}
+        connections[DEFAULT_DB_ALIAS].close()
+
+
 class _Opened(threading.local):
     """Device and number of the file that this thread's connection has open."""
 

@@ -18,9 +18,11 @@ from django.utils import timezone
 from tvarr_backup import program
 from tvarr_backup.backups.catalogue import Backup, Listing, read_folder
 from tvarr_backup.backups.retention import is_good
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import MADE_HERE
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
-from tvarr_backup.operations.observe import Seen, observe
+from tvarr_backup.operations.observe import Kept, Live, Seen, observe
+from tvarr_backup.portable.kinds import KINDS
+from tvarr_backup.schema import TVARRS_NEWEST
 
 LATE = timedelta(minutes=5)
 """What is due, or queued, for longer than this should have begun."""
@@ -28,9 +30,9 @@ LATE = timedelta(minutes=5)
 INTERVALS = 2
 """So many times the schedule's interval the last good backup may be old."""
 
-_OF_LIVE = (BackupKind.MANUAL, BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
 _BAD_ENDS = {OperationState.FAILED.value: "failed", OperationState.INTERRUPTED.value: "was interrupted"}
 _NAMED_AT_MOST = 3
+_TABLES_OF_KINDS = frozenset(kind.model._meta.db_table for kind in KINDS.values())
 
 
 class State(StrEnum):
@@ -74,7 +76,8 @@ class Health:
 
     `last_good` is the newest backup that was made here of the live database, whatever for, and whose last check found no
     problem; `may_be_old` is how old it may be, `None` where no schedule says so. `next_run` is a time that has passed
-    where the backup of that time has not begun; from `LATE` on it `is_overdue`. Free space is in bytes.
+    where the backup of that time has not begun; from `LATE` on it `is_overdue`. Free space is in bytes. `folder_code` is the code
+    of what is wrong with the backup folder, where it has one.
     """
 
     looked_at: datetime
@@ -88,6 +91,7 @@ class Health:
     free_in_folder: int | None
     free_beside_live: int | None
     listing: Listing | None
+    folder_code: str
 
     @property
     def state(self) -> State:
@@ -121,6 +125,7 @@ def look(listed: Callable[[Path], Listing] = read_folder) -> Health:
         free_in_folder=seen.folder.free,
         free_beside_live=seen.free_beside_live,
         listing=seen.folder.listing,
+        folder_code=seen.folder.code,
     )
 
 
@@ -182,7 +187,7 @@ def _last_good(listing: Listing | None) -> Backup | None:
         (
             backup
             for backup in backups
-            if backup.sidecar.kind in _OF_LIVE and not backup.sidecar.imported and is_good(backup.sidecar)
+            if backup.sidecar.kind in MADE_HERE and not backup.sidecar.imported and is_good(backup.sidecar)
         ),
         None,
     )
@@ -203,7 +208,39 @@ def _check_default(seen: Seen) -> Check:
 def _check_tvarr(seen: Seen) -> Check:
     if seen.live is None:
         return Check(Subject.TVARR, State.SICK, seen.live_problem)
-    return Check(Subject.TVARR, State.OK, f"It answers, and is {seen.live.what}.")
+    sentences = [f"It answers, and is {seen.live.what}.", *_schema_sentences(seen.live, seen.kept)]
+    return Check(Subject.TVARR, _state_of_schema(seen.live), " ".join(sentences))
+
+
+def _state_of_schema(live: Live) -> State:
+    """A newer tvarr, or a kind that cannot be exported any more, needs a user's attention; an older tvarr does not."""
+    of_kinds = [name for name in live.missing if name.partition(".")[0] in _TABLES_OF_KINDS]
+    return State.WARNING if _is_newer(live) or of_kinds else State.OK
+
+
+def _is_newer(live: Live) -> bool:
+    return live.schema.startswith("tvarr ") and live.schema > f"tvarr {TVARRS_NEWEST}"
+
+
+def _schema_sentences(live: Live, kept: Kept | None) -> Iterator[str]:
+    if _is_newer(live):
+        yield (
+            f"Its schema, {live.schema}, is newer than this version of tvarr-backup knows (tvarr {TVARRS_NEWEST}). Backups "
+            "and restores work. Exports leave out columns that are not known here, and say so. Update tvarr-backup when a "
+            "version for this tvarr is available."
+        )
+    if live.missing:
+        yield (
+            f"It does not have {', '.join(live.missing[:_NAMED_AT_MOST])}{_and_more(live.missing)}; only what needs that "
+            "cannot be shown, exported, imported or edited."
+        )
+    if kept is not None and kept.schema_change is not None:
+        yield f"{kept.schema_change.describe()} Noticed {_time(kept.schema_change.noticed_at)}."
+
+
+def _and_more(names: tuple[str, ...]) -> str:
+    others = len(names) - _NAMED_AT_MOST
+    return f" and {others} more" if others > 0 else ""
 
 
 def _check_worker(seen: Seen) -> Check:

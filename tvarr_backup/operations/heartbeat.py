@@ -108,7 +108,8 @@ def _is_shared() -> bool:
 
 def _sees_database() -> bool:
     try:
-        return conf.live_database().is_file() and conf.backup_folder().is_dir()
+        folder = conf.backup_folder()
+        return conf.live_database().is_file() and (folder.is_dir() or folder.parent.is_dir())
     except (TvarrBackupError, OSError):
         return False
 

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.backups import catalogue
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Backup, BackupState
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.schema import RequiredSchema
@@ -22,7 +23,7 @@ def refresh_index() -> catalogue.Listing:
 
     Raises `BackupFolderUnusable` where the folder cannot be read; the table is as it was then.
     """
-    listing = catalogue.read_folder(conf.backup_folder())
+    listing = catalogue.read_folder(backup_folder())
     required, now = conf.required_schema(), datetime.now(UTC)
     wanted = {backup.filename: _row(backup, required, now) for backup in listing.backups}
     wanted |= {broken.filename: _broken_row(broken) for broken in listing.broken}
@@ -46,7 +47,7 @@ def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> d
         "filename": backup.filename,
         "kind": str(sidecar.kind),
         "note": sidecar.note,
-        "created_at": sidecar.created_at,
+        "created_at": sidecar.created_at if sidecar.is_dated else None,  # unknown
         "seq": sidecar.seq,
         "database_size": sidecar.database_size,
         "compressed_size": sidecar.compressed_size,

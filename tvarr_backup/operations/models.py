@@ -214,6 +214,27 @@ class WorkerSign(models.Model):
         return f"process {self.pid} on {self.host}"
 
 
+class SchemaSighting(models.Model):
+    """The schema of tvarr's database at a moment when it was different from the sighting before.
+
+    `database` is the resolved path, or the address on a server. `schema` is as metadata files record it (`tvarr 029`).
+    `columns` are the columns of every table, sorted, by its name.
+    """
+
+    id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    database = models.TextField()
+    schema = models.CharField(max_length=255)
+    columns = models.JSONField(default=dict)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = "schema sighting"
+
+    def __str__(self) -> str:
+        return f"{self.schema} in {self.database}"
+
+
 _FORGOTTEN = 500  # SQLite's limit of parameters is 999 where it is lowest
 
 

@@ -19,13 +19,15 @@ from django_q.models import Schedule
 
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.create import require_room_for_backup
 from tvarr_backup.backups.cron import Timetable
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes
+from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
 from tvarr_backup.errors import (
+    BackupFolderMissing,
+    BackupFolderUnmounted,
     BackupFolderUnusable,
     BackupUnsupported,
     DatabaseForeign,
@@ -34,10 +36,12 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     NoRoom,
 )
-from tvarr_backup.operations import schedule
-from tvarr_backup.operations.app_database import PATIENCE_SECONDS, require_app_database
+from tvarr_backup.operations import app_database, schedule
+from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.sightings import SchemaChange, recent_change
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -56,14 +60,20 @@ class Kept:
     last_scheduled: Operation | None
     has_made_backups: bool
     setting_problems: tuple[str, ...]
+    schema_change: SchemaChange | None
 
 
 @dataclass(frozen=True)
 class Live:
-    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite)."""
+    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite).
+
+    `schema` is as metadata files record it; `missing` are the columns of our models that it lacks.
+    """
 
     what: str
     used: int | None
+    schema: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class Folder:
 
     path: Path
     problem: str
+    code: str = ""
+    """Of the problem, where it is an error of ours."""
     listing: Listing | None = None
     unfinished: Unfinished | None = None
     free: int | None = None
@@ -149,6 +161,7 @@ def _what_is_kept() -> Kept:
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         setting_problems=tuple(stored.problems()),
+        schema_change=recent_change(datetime.now(UTC)),
     )
 
 
@@ -170,7 +183,7 @@ def require_live() -> Live:
             raise DatabaseForeign(
                 f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
             )
-        return tvarr_database.ask_again(path, _judged, timeout_seconds=PATIENCE_SECONDS)
+        return tvarr_database.ask_again(path, _judged, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
             raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
@@ -182,7 +195,7 @@ def require_live() -> Live:
 def count_live_rows() -> tuple[dict[str, int], str]:
     """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
     try:
-        rows = live_rows(conf.live_database(), timeout_seconds=PATIENCE_SECONDS)
+        rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
     except sqlite3.Error:
         rows = {}
     return rows, _look_at_live()[1]
@@ -193,12 +206,14 @@ def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
         raise DatabaseMissing(f"{path} is empty.")
-    if schema.is_older(schema.schema_of(connection, required), required):
+    found = schema.schema_of(connection, required)
+    if schema.is_older(found, required):
         raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
-    for table in required.columns:
+    tables = schema.SqliteTables(connection)
+    for table in tables.names() & required.columns.keys():
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
-    return Live(whose, measure(connection).used)
+    return Live(whose, measure(connection).used, found, schema.missing_columns(tables, required))
 
 
 def _judged_on_server(alias: str) -> Live:
@@ -264,6 +279,13 @@ def _worker_is_alive() -> bool:
 
 def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path], Listing]) -> Folder:
     path = conf.backup_path()
+    try:
+        if kept is not None:
+            backup_folder()
+    except (BackupFolderUnmounted, BackupFolderMissing) as problem:
+        return Folder(path, str(problem), problem.code)
+    except BackupFolderUnusable:  # as is said below
+        pass
     if not os.path.lexists(path):
         return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
     try:
@@ -275,7 +297,7 @@ def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path
         return Folder(
             path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
         )
-    return Folder(folder, _why_closed(folder, live), listing, unfinished, _free(folder))
+    return Folder(folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder))
 
 
 def _why_missing(path: Path, *, has_made_backups: bool) -> str:
@@ -289,13 +311,13 @@ def _why_missing(path: Path, *, has_made_backups: bool) -> str:
     return ""
 
 
-def _why_closed(folder: Path, live: Live | None) -> str:
+def _why_closed(folder: Path, live: Live | None, listing: Listing) -> str:
     """Why the next backup would find no place there; empty where it would."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"The backup folder {folder} cannot be written to. Let this program's user write there, or name another."
     try:
         if live is not None and live.used is not None:
-            require_room_for_backup(folder, live.used)
+            require_room_for_backup(folder, live.used, listing)
     except NoRoom as problem:
         return f"{problem} Make room, or name another folder."
     except OSError as problem:

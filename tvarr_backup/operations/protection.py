@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup, protect_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import UnprotectDenied
+from tvarr_backup.operations.disk import backup_folder
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -33,7 +33,7 @@ def change_backup(filename: str, *, user: User | AnonymousUser | None, **changes
     `user` is None for commands, which have no users. Raises `UnprotectDenied`, and what `protect_backup` raises; then
     nothing is changed.
     """
-    folder = conf.backup_folder()
+    folder = backup_folder()
     if user is not None and changes.get("protected") is False:
         backup = find_backup(folder, filename)
         if not may_unprotect(user, backup.sidecar, datetime.now(UTC)):

@@ -12,6 +12,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations import queue
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 
@@ -62,7 +63,7 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 def _end(operation: Operation) -> bool:
     try:
-        safety = finish_restore(conf.backup_folder(), conf.required_schema())
+        safety = finish_restore(backup_folder(), conf.required_schema())
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
         if safety is not None:
             cleaned = f"The content had been replaced by then; what was there before is {safety.filename}."

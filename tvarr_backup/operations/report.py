@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils import timezone
+
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar
@@ -15,6 +17,19 @@ from tvarr_backup.schema import RequiredSchema, is_newer
 
 SAME_NUMBER_OF_ROWS = "same number of rows"
 """Said of tables whose row counts are equal. Their contents may differ, so it is never "no change"."""
+
+
+def unknown_date(sidecar: Sidecar) -> str:
+    """Return what replaces the date of a backup whose date is unknown, such as "date unknown, newest row 1 Mar 2026, 15:00".
+
+    Empty for a backup with a date.
+    """
+    if sidecar.is_dated:
+        return ""
+    if sidecar.newest_row_at is None:
+        return "date unknown"
+    newest = timezone.localtime(sidecar.newest_row_at)
+    return f"date unknown, newest row {newest.day} {newest:%b %Y, %H:%M}"
 
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:

@@ -16,14 +16,12 @@ from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.folder import disk_of
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import (
-    BackupFolderUnusable,
     DatabaseMissing,
     DatabaseUnusable,
     OperationCancelled,
@@ -32,9 +30,9 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import (
-    COMPLETED_STATES,
     BackupSettings,
     Operation,
     OperationKind,
@@ -44,6 +42,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
+from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.schema import State
 
@@ -98,14 +97,14 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
 def run(operation: Operation, tracker: Tracker) -> None:
     """Do the work, and give the tracker its result.
 
-    - backup (`note`): `{"backup": metadata, "removed": [file names]}`
+    - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
     - verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check of each], "broken": [file name and reason]}`;
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
-    - restore (`filename`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
+    - restore (`filename`, `accept_newer`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
       "before": rows by table, "after": rows by table}`
-    - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`): `{"backup": metadata}`
+    - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = conf.protected_database()
     if operation.database != live:
@@ -113,31 +112,17 @@ def run(operation: Operation, tracker: Tracker) -> None:
             f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
             "the same path on every machine (TVARR_DATABASE_DSN), and ask again."
         )
-    if operation.origin == Origin.SCHEDULE:
-        _require_disk_of_before(conf.backup_folder())
     _WORK[OperationKind(operation.kind)](operation, tracker)
-
-
-def _require_disk_of_before(folder: Path) -> None:
-    """Raise `BackupFolderUnusable` where the disk of the folder is not mounted: an empty one lies in its place then.
-
-    Each backup keeps with its operation where its disk was mounted. One that a person makes there counts as their word
-    that the folder is right as it is.
-    """
-    made = Operation.objects.filter(kind=OperationKind.BACKUP, state__in=COMPLETED_STATES)
-    last = made.filter(arguments__folder=str(folder)).first()
-    if last is not None and not Path(last.arguments["disk"]).is_mount():
-        raise BackupFolderUnusable(
-            f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not "
-            "mounted now. Mount it; or make a backup by hand, if the folder is right as it is."
-        )
 
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
     _require_live_file()
-    required, folder = conf.required_schema(), conf.backup_folder()
-    tracker.remember(folder=str(folder), disk=str(disk_of(folder)))
+    if not operation.unrecorded:
+        record_sighting()
+    folder = folder_for_new_backup(accept_folder=operation.arguments.get("accept_folder", False))
+    required = conf.required_schema()
+    tracker.remember(**place_of(folder))
     backup = create_backup(
         conf.live_database(),
         folder,
@@ -165,7 +150,7 @@ def _require_live_file() -> None:
 
 def _prune_after_backup(operation: Operation, tracker: Tracker) -> list[str]:
     """A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
-    if operation.unrecorded:
+    if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
         return []
     try:
@@ -178,13 +163,23 @@ def _prune_after_backup(operation: Operation, tracker: Tracker) -> list[str]:
     return []
 
 
+def why_retention_is_unknown() -> str:
+    """Why the retention settings cannot be read now; empty where they can."""
+    try:
+        require_app_database()
+        BackupSettings.load()
+    except (DatabaseUnusable, Error) as problem:
+        return conf.in_a_line(problem)
+    return ""
+
+
 def _prune(_operation: Operation, tracker: Tracker) -> None:
     tracker.result({"removed": _prune_now(tracker)})
 
 
 def _prune_now(tracker: Tracker) -> list[str]:
     removed = retention.prune(
-        conf.backup_folder(),
+        backup_folder(),
         BackupSettings.load().policy(),
         progress=tracker.progress,
         on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
@@ -194,20 +189,22 @@ def _prune_now(tracker: Tracker) -> list[str]:
 
 def _delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
-    delete_backup(conf.backup_folder(), filename, only_if=operation.arguments.get("only_if"))
+    delete_backup(backup_folder(), filename, only_if=operation.arguments.get("only_if"))
     logger.info("backup.removed", filename=filename, reason="deletion")
     tracker.result({"removed": [filename]})
 
 
 def _restore(operation: Operation, tracker: Tracker) -> None:
+    record_sighting()
     required = conf.required_schema()
     conf.require_no_transaction()
     done = restore_backup(
         conf.live_database(),
-        conf.backup_folder(),
+        backup_folder(),
         operation.arguments["filename"],
         required,
         migrate=migrate_copy,
+        accept_newer=operation.arguments.get("accept_newer", False),
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
@@ -232,7 +229,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
 
 def next_to_go(policy: Policy | None = None) -> list[str]:
     """The file names of what the next clean-up removes; `policy` stands in for the stored settings."""
-    backups = read_folder(conf.backup_folder()).backups
+    backups = read_folder(backup_folder()).backups
     doomed = retention.expired(backups, policy or BackupSettings.load().policy(), datetime.now(UTC))
     return [backup.filename for backup in doomed]
 
@@ -242,13 +239,13 @@ def doomed_by(changed: BackupSettings) -> list[Backup]:
     before, after = BackupSettings.load().policy(), changed.policy()
     if before == after:
         return []
-    backups, now = read_folder(conf.backup_folder()).backups, datetime.now(UTC)
+    backups, now = read_folder(backup_folder()).backups, datetime.now(UTC)
     goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
     return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
 
 
 def _verify(operation: Operation, tracker: Tracker) -> None:
-    folder, required = conf.backup_folder(), conf.required_schema()
+    folder, required = backup_folder(), conf.required_schema()
     listing = read_folder(folder)
     if operation.arguments.get("longest_ago"):
         _choose(tracker, listing.backups)
@@ -303,19 +300,24 @@ def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float
 
 
 def _adopt(operation: Operation, tracker: Tracker) -> None:
+    folder = folder_for_new_backup(accept_folder=False)
     required, arguments = conf.required_schema(), operation.arguments
+    tracker.remember(**place_of(folder))
     backup = adopt_backup(
         Path(arguments["source"]),
-        conf.backup_folder(),
+        folder,
         required,
         filename=arguments.get("filename", ""),
         sidecar=Path(arguments["sidecar"]) if arguments.get("sidecar") else None,
         note=arguments.get("note", ""),
         live=conf.live_database(),
         accept_broken_references=arguments.get("accept_broken_references", False),
+        accept_code=arguments.get("accept_code", False),
         progress=tracker.progress,
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
+    for warning in backup.sidecar.lasting_warnings:
+        tracker.attention(warning)
     tracker.result({"backup": backup_as_data(backup, required)})
 
 

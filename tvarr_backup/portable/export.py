@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,11 +16,17 @@ from django.db.models import Count, DateTimeField, F, Func, QuerySet, Subquery, 
 from django.utils import timezone
 
 from tvarr_backup import __version__
-from tvarr_backup.errors import ItemNotFound, SelectionEmpty, SystemRowSelected
+from tvarr_backup.columns import require_columns
+from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, SystemRowSelected
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import FORMAT_VERSION
-from tvarr_backup.portable.items import exported_item, require_readable
+from tvarr_backup.portable.items import (
+    exported_item,
+    require_readable,
+    sentence_of_undecodable,
+    undecodable_rows,
+)
 from tvarr_backup.portable.kinds import Kind, ReferenceTarget
 from tvarr_backup.portable.references import References
 
@@ -33,7 +39,22 @@ MAX_IDS = 10_000
 _BLOCK_ITEMS = 500
 
 
-def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False) -> Generator[bytes]:
+class Export(Iterator[bytes]):
+    """The blocks of a file, and `warnings`: sentences about what the file leaves out."""
+
+    def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
+        self.warnings = warnings
+        self._blocks = blocks
+
+    def __next__(self) -> bytes:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        """End the query."""
+        self._blocks.close()
+
+
+def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False) -> Export:
     """The envelope of the rows with these ids, or of all user-created ones, as UTF-8 blocks.
 
     Members and their order are tvarr's, so that tvarr imports the file. Rows are sorted as tvarr sorts them (priority or
@@ -41,15 +62,29 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     one query, hence from one state of the database.
 
     Everything that can be refused is refused here, before the first block: raises `SelectionEmpty`, `ItemNotFound`
-    (unknown or deleted ids, named), `SystemRowSelected` or `RowUnreadable`. With `what_is_there`, ids of no live
-    user-created row are left out in silence, as tvarr does, even if that leaves nothing.
+    (unknown or deleted ids, named), `SystemRowSelected`, `RowUnreadable` or `DatabaseIncomplete` (a column of the kind is
+    missing). With `what_is_there`, ids of no live user-created row are left out in silence, as tvarr does, even if that
+    leaves nothing. Rows with texts that are not UTF-8 are left out with a warning, or refused where they are chosen by id.
     """
+    unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
         rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
+    undecodable = undecodable_rows(kind, rows)
+    if undecodable and ids is not None and not what_is_there:
+        raise RowUnreadable(sentence_of_undecodable(*next(iter(undecodable.items()))))
+    rows = rows.exclude(pk__in=undecodable) if undecodable else rows
     require_readable(kind, rows)
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
-    return _stream(kind, rows, References(kind), timezone.now())
+    return Export(_stream(kind, rows, References(kind), timezone.now()), _what_is_left_out(unknown, undecodable))
+
+
+def _what_is_left_out(unknown: Collection[str], undecodable: Mapping[str, str]) -> tuple[str, ...]:
+    columns = [
+        f"Exports leave out the column {column}, because tvarr-backup {__version__} does not know it."
+        for column in unknown
+    ]
+    return (*columns, *(sentence_of_undecodable(row_id, name) for row_id, name in undecodable.items()))
 
 
 @dataclass(frozen=True)
@@ -66,39 +101,47 @@ class ExportableRow:
 class Exportable:
     """How many user-created rows of a kind there are, and the names of those that every tvarr has.
 
-    `needs` counts the rows that refer to what their file cannot bring along, by its name.
+    `needs` counts the rows that refer to what their file cannot bring along, by its name. `warnings` are sentences about
+    what the file leaves out.
     """
 
     kind: Kind
     number: int
     needs: Mapping[str, int]
     built_in: list[str]
+    warnings: tuple[str, ...] = ()
 
 
 def count_exportable(kind: Kind) -> Exportable:
     """What there is to export; neither the queries nor what they bring grow with the number of rows."""
+    unknown = require_columns(kind.model)
     rows, reference = kind.model.objects.filter(is_system=False), kind.reference
     built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
+    undecodable = undecodable_rows(kind, rows)
+    warnings = _what_is_left_out(unknown, undecodable)
     if reference is None:
-        return Exportable(kind, rows.count(), {}, built_in)
+        return Exportable(kind, rows.count() - len(undecodable), {}, built_in, warnings)
+    rows = rows.exclude(pk__in=undecodable) if undecodable else rows
     counts = dict(rows.values_list(reference.column).annotate(Count("pk")))
     names = _not_carried(reference.target) if any(counts) else {}
     needs = Counter[str]()
     for row_id, number in counts.items():
         if row_id in names:
             needs[names[row_id]] += number
-    return Exportable(kind, sum(counts.values()), needs, built_in)
+    return Exportable(kind, sum(counts.values()), needs, built_in, warnings)
 
 
 def list_exportable(kind: Kind) -> list[ExportableRow]:
     """What can be chosen for an export, in the order of the file; the number of queries does not grow with that of rows."""
     reference = kind.reference
     columns = ["pk", "name", "description", *([reference.column] if reference else [])]
-    rows = kind.model.objects.filter(is_system=False).order_by(*_order(kind)).values_list(*columns)
+    rows = kind.model.objects.filter(is_system=False)
+    if undecodable := undecodable_rows(kind, rows):
+        rows = rows.exclude(pk__in=undecodable)
     needed = _not_carried(reference.target) if reference else {}
     return [
         ExportableRow(row_id, name, description or "", needed.get(target[0] or "", "") if target else "")
-        for row_id, name, description, *target in rows
+        for row_id, name, description, *target in rows.order_by(*_order(kind)).values_list(*columns)
     ]
 
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.db import connections
 from django.db.models import QuerySet
 
 from tvarr_backup.errors import RowUnreadable
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
+from tvarr_backup.tvarr_database import IS_UTF8
 
 
 def item_values(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
@@ -38,6 +40,28 @@ def require_readable(kind: Kind, rows: QuerySet[PortableRow]) -> None:
                     f"“{name}” ({row_id}) cannot be exported: its {member} is “{value[:80]}”, which is not a JSON list "
                     "of codec names. Edit the rule first."
                 )
+
+
+def undecodable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> dict[str, str]:
+    """Return the names, by id, of the rows that hold a text which is not UTF-8; no file can carry that.
+
+    Their names have U+FFFD in the place of such bytes.
+    """
+    if connections[rows.db].vendor != "sqlite":
+        return {}
+    table = kind.model._meta.db_table
+    columns = [field.column for field in kind.model._meta.concrete_fields if field.get_internal_type() == "TextField"]
+    texts = " || char(10) || ".join(f'coalesce("{table}"."{column}", \'\')' for column in columns)
+    is_undecodable = f"(SELECT encoding FROM pragma_encoding) = 'UTF-8' AND NOT {IS_UTF8}(CAST({texts} AS BLOB))"  # noqa: S608  # the same
+    return dict(rows.extra(where=[is_undecodable]).values_list("pk", "name"))  # noqa: S610  # our models' names
+
+
+def sentence_of_undecodable(row_id: str, name: str) -> str:
+    """Return why such a row is not in an export."""
+    return (
+        f"“{name}” ({row_id}) cannot be exported: it contains text that is not UTF-8, shown as \ufffd. It is unchanged. Edit "
+        "it, and export it again."
+    )
 
 
 def _value(kind: Kind, member: Member, row: PortableRow, reference: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers, Resolution
 from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, fill
@@ -23,7 +24,8 @@ from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, S
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
     """Plan the import of a file; only reads, with a number of queries that does not depend on the number of items.
 
-    Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here.
+    Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here, and `DatabaseIncomplete` or
+    `DatabaseNewer` where the table of the kind cannot take an import.
     """
     return Planner(envelope).plan(answers or Answers())
 
@@ -34,6 +36,7 @@ class Planner:
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         kind = envelope.kind
+        require_columns(kind.model, adds_rows=True)
         self._here = Here(Present(kind, {item.name for item in envelope.items}), References(kind))
         self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
 

@@ -21,14 +21,18 @@ from django.utils.http import parse_header_parameters
 from tvarr_backup.backups import sidecar
 from tvarr_backup.backups.catalogue import checked_note
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.folder import megabytes, receive_in, require_room
+from tvarr_backup.backups.folder import megabytes, receive_in
+from tvarr_backup.backups.room import require_room
+from tvarr_backup.backups.source import WAL_ENDING
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.transfer.connection import limit_silence
 
 MEDIA_TYPE = "multipart/form-data"
-_FILE, _META = "file", "meta"
+_FILE, _META, _WAL = "file", "meta", "wal"
+_NAMES = {_FILE: "file", _META: "meta", _WAL: f"file{WAL_ENDING}"}
+"""The fields that are files, and their names on disk: SQLite's journal must be next to its database."""
 _FORM_BYTES = 2**21
 """What a form may have beside the file: the description, the other fields, and the lines between them."""
 _BLOCK_BYTES = 2**20
@@ -80,7 +84,9 @@ class Upload:
 
 @contextlib.contextmanager
 def receive(request: HttpRequest, folder: Path, body: Body | None = None) -> Iterator[Upload]:
-    """Receive a form with a backup in `file` and perhaps its description in `meta`; at the end nothing of it is left.
+    """Receive a form with a backup in `file`, and perhaps its description in `meta` and its journal in `wal`.
+
+    At the end nothing of it is left.
 
     `body` is what of the request has been looked at already. Raises `LengthRequired`, `UploadTooLarge`, `NoRoom`,
     `UploadIncomplete`, `BackupFolderUnusable`, `FormUnreadable`, `FieldRefused`, and Django's `RequestDataTooBig`.
@@ -99,6 +105,7 @@ def take_in(
     *,
     note: str,
     accept_broken_references: bool,
+    accept_code: bool,
     requested_by: Any,
     origin: Origin,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
@@ -115,6 +122,7 @@ def take_in(
         "sidecar": str(upload.meta.path) if upload.meta else "",
         "note": checked_note(note),
         "accept_broken_references": accept_broken_references,
+        "accept_code": accept_code,
     }
     while True:
         try:
@@ -222,7 +230,7 @@ class _Files(FileUploadHandler):
     def __init__(self, place: Path) -> None:
         super().__init__()
         self._place = place
-        self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES}
+        self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES, _WAL: settings.UPLOAD_BYTES}
         self._file: IO[bytes] | None = None
         self._room_asked_at = 0
         self.received: dict[str, Received] = {}
@@ -234,7 +242,7 @@ class _Files(FileUploadHandler):
         if field_name in self.received:
             raise FieldRefused(field_name, "It is given more than once; allowed is once.", "repeated")
         self.close()
-        path = self._place / field_name
+        path = self._place / _NAMES[field_name]
         self._file = os.fdopen(create_private(path), "wb")
         self._room_asked_at = 0
         self.received[field_name] = Received(path, file_name[:_LONGEST_SHOWN])

@@ -30,6 +30,7 @@ from tvarr_backup.backups.catalogue import (
 )
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.health import look
 from tvarr_backup.operations.models import (
     KIND_LABELS,
@@ -51,7 +52,7 @@ from tvarr_backup.web.operations import DISMISSED, ask, shown
 from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
-from tvarr_backup.web.templatetags.shown import ago, clock, megabytes
+from tvarr_backup.web.templatetags.shown import made_ago, made_at, megabytes
 from tvarr_backup.web.words import FATES, Row, changes
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def _rendered(row: Row, may: May, *, is_doomed: bool, may_change_protection: boo
         address=row.address,
         delete_address=reverse("delete-backups"),
         moment=row.moment,
-        when=clock(sidecar.created_at),
-        ago=ago(sidecar.created_at),
+        when=made_at(sidecar),
+        ago=made_ago(sidecar),
         kind=row.kind,
         note=sidecar.note,
         size=megabytes(sidecar.compressed_size),
@@ -180,7 +181,8 @@ def create(request: HttpRequest) -> HttpResponse:
     except NoteInvalid as problem:
         messages.error(request, str(problem))
         return HttpResponseRedirect(reverse("home"))
-    return ask(request, OperationKind.BACKUP, reverse("home"), note=note)
+    accept_folder = request.POST.get("accept_folder") == "true"
+    return ask(request, OperationKind.BACKUP, reverse("home"), note=note, accept_folder=accept_folder)
 
 
 # --- One -------------------------------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @of_backups
 def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
     """What is known of one, beside what is live now."""
-    folder = conf.backup_folder()
+    folder = backup_folder()
     found = find_backup(folder, filename)
     return frame_first(request, _BACKUP, lambda: _one(request, folder, found), {"sidecar": found.sidecar})
 
@@ -258,7 +260,7 @@ def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) 
 
 
 def _is_so(filename: str, what: Mapping[str, str | bool]) -> bool:
-    sidecar = find_backup(conf.backup_folder(), filename).sidecar
+    sidecar = find_backup(backup_folder(), filename).sidecar
     return all(getattr(sidecar, name) == value for name, value in what.items())
 
 
@@ -268,7 +270,7 @@ def _is_so(filename: str, what: Mapping[str, str | bool]) -> bool:
 @of_backups
 def verify(request: HttpRequest, filename: str) -> HttpResponse:
     """Ask the worker for a complete check."""
-    found = find_backup(conf.backup_folder(), filename)
+    found = find_backup(backup_folder(), filename)
     return ask(request, OperationKind.VERIFY, reverse("backup", args=[found.filename]), filenames=[found.filename])
 
 
@@ -278,7 +280,7 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
 @of_backups
 def send(request: HttpRequest, filename: str) -> HttpResponseBase:
     """The archive, or a range of it."""
-    folder = conf.backup_folder()
+    folder = backup_folder()
     try:
         return download(request, folder, find_backup(folder, filename))
     except RangeUnsatisfiable as refused:
@@ -311,7 +313,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         return _delete(request)
     reconcile()
     names, required = request.GET.getlist("name"), conf.required_schema()
-    listing = glance(conf.backup_folder())
+    listing = glance(backup_folder())
     chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {

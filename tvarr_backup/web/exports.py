@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Concatenate
 
@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup.errors import KindUnknown, TvarrBackupError
+from tvarr_backup.errors import DatabaseIncomplete, KindUnknown, TvarrBackupError
 from tvarr_backup.portable.export import (
     MAX_IDS,
     Exportable,
@@ -40,11 +40,13 @@ class Section:
     """One kind on the page: how much there is, and what the chosen rows need that no file brings along.
 
     `rows`, each with whether it is chosen, are there where somebody wants to choose single ones; without them all are meant.
+    `refusal` says why nothing of the kind can be exported.
     """
 
     exportable: Exportable
     needs: list[tuple[str, int]]
     rows: list[tuple[ExportableRow, bool]] | None = None
+    refusal: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -66,15 +68,21 @@ class Section:
 
 
 def _section(kind: Kind) -> Section:
-    exportable = count_exportable(kind)
+    try:
+        exportable = count_exportable(kind)
+    except DatabaseIncomplete as problem:
+        return Section(Exportable(kind, 0, {}, []), [], refusal=str(problem))
     return Section(exportable, sorted(exportable.needs.items()))
 
 
 def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
     """With its rows, and these of them chosen; all where nothing was chosen yet."""
+    section = _section(kind)
+    if section.refusal:
+        return section
     rows = [(row, chosen is None or row.row_id in chosen) for row in list_exportable(kind)]
     needs = Counter(row.needs for row, is_chosen in rows if row.needs and is_chosen)
-    return Section(count_exportable(kind), sorted(needs.items()), rows)
+    return replace(section, needs=sorted(needs.items()), rows=rows)
 
 
 @login_required
@@ -141,10 +149,12 @@ def download(_request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpRe
 @_of_a_kind
 def preview(request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file to look at, as a page or as a part of one; of a large one its beginning."""
-    text = b"".join(stream_export(kind, ids)).decode()
+    export = stream_export(kind, ids)
+    text = b"".join(export).decode()
     shown = {
         "kind": kind,
         "slug": kind.slug.replace("_", "-"),
+        "warnings": export.warnings,
         "text": text[:_SHOWN_CHARACTERS],
         "size": len(text.encode()),
         "is_whole": len(text) <= _SHOWN_CHARACTERS,

@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -118,7 +118,7 @@ def _undo(safety: Backup | None) -> str:
 def _found(filename: str | None) -> Backup | None:
     """A backup that is still there."""
     try:
-        return find_backup(conf.backup_folder(), filename) if filename else None
+        return find_backup(backup_folder(), filename) if filename else None
     except TvarrBackupError:
         return None
 

@@ -17,15 +17,18 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.restore import look_before_restore
+from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import BackupNotFound, BackupUnsupported, TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.tvarr_database import newest_tvarr_migration
 from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
-from tvarr_backup.web.templatetags.shown import short_moment
+from tvarr_backup.web.templatetags.shown import short_made, short_moment
 from tvarr_backup.web.words import Row, changes
 
 _PAGE = "web/restore.html"
@@ -37,31 +40,36 @@ _PAGE = "web/restore.html"
 @of_backups
 def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
-    folder, required, live = conf.backup_folder(), conf.required_schema(), conf.live_database()
+    folder, required, live = backup_folder(), conf.required_schema(), conf.live_database()
     found = find_backup(folder, filename)
     blocked = ""
+    accept_newer = request.method == "GET" or request.POST.get("accept_newer") == "true"  # a page asks, a form answers
     try:
-        look_before_restore(live, folder, filename, required)
+        look_before_restore(live, folder, filename, required, accept_newer=accept_newer)
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
         blocked = str(problem)
     here = reverse("restore", args=[found.filename])
     if request.method == "POST" and not blocked:
-        return ask(request, OperationKind.RESTORE, here, filename=found.filename)
+        accepted = {"accept_newer": True} if accept_newer else {}
+        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **accepted)
     if request.method == "POST":
         return render(request, *_page(found, required, blocked), status=HTTPStatus.CONFLICT)
     return frame_first(request, _PAGE, lambda: _page(found, required, blocked), {"sidecar": found.sidecar})
 
 
 def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
+    verdict = verdict_on(found)
     return _PAGE, {
+        "facts": verdict.facts,
+        "needs_accept_newer": verdict.needs_confirmation,
         "row": Row(found, state_of(found.sidecar, required)),
         "sidecar": found.sidecar,
-        "button": f"Replace with the backup of {short_moment(found.sidecar.created_at)}",
+        "button": f"Replace with the backup of {short_made(found.sidecar)}",
         "blocked": blocked,
         "updates": _updates(found, required),
-        "lost": _lost(found.sidecar.created_at, datetime.now(UTC)),
+        "lost": _lost(found.sidecar, datetime.now(UTC)),
         "changes": changes(_rows_now(), found.sidecar.table_counts),
         "is_attached": bool(newest_tvarr_migration(conf.live_database())),
     }
@@ -83,8 +91,12 @@ def _updates(backup: Backup, required: RequiredSchema) -> int:
     return sum(name > migration for name in required.migrations)
 
 
-def _lost(made: datetime, now: datetime) -> str:
-    """What the live database will not have any more, in words."""
+def _lost(sidecar: Sidecar, now: datetime) -> str:
+    """What the live database will not have any more, counted from the latest change that the backup is known to have."""
+    made = sidecar.known_at
+    if made is None:
+        return "everything that is not in the backup; how much that is cannot be told, because its date is unknown"
     if made > now:
         return f"everything that is not in the backup; its time, {short_moment(made)}, is still to come by this clock"
-    return f"everything changed after {short_moment(made)}: {humanize.naturaldelta(now - made, months=False)}"
+    since = "" if sidecar.is_dated else ", the newest row in the backup, whose date is unknown"
+    return f"everything changed after {short_moment(made)}{since}: {humanize.naturaldelta(now - made, months=False)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
+from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.health import Health, State, Subject
 from tvarr_backup.program import NAME
 
@@ -44,7 +45,8 @@ class Curve:
 class Status:
     """What the card says; `folder` is empty where it is nobody's business who asks.
 
-    `is_closed` says that the folder cannot be read, so that nobody knows what is in it.
+    `is_closed` says that the folder cannot be read, so that nobody knows what is in it; `is_unmounted` that its disk is not
+    mounted, so that a new backup needs a confirmation.
     """
 
     level: Level
@@ -58,6 +60,7 @@ class Status:
     on_same_disk: bool
     curve: Curve | None
     is_closed: bool
+    is_unmounted: bool
 
 
 def status_of(health: Health, *, tells_folder: bool) -> Status:
@@ -78,6 +81,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
         curve=_curve(health.listing) if health.listing else None,
         is_closed=any(check.subject is Subject.FOLDER for check in wrong) and not health.listing,
+        is_unmounted=health.folder_code == BackupFolderUnmounted.code,
     )
 
 

@@ -15,9 +15,10 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from tvarr_backup import conf
+from tvarr_backup import program
 from tvarr_backup.backups.catalogue import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.models import Operation, Origin
 from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
 from tvarr_backup.web.refusals import of_backups
@@ -41,8 +42,8 @@ def upload(request: HttpRequest) -> HttpResponse:
         token = "" if "X-CSRFToken" in request.headers else body.first_field(_TOKEN)
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
-    folder = conf.backup_folder()
-    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE}
+    folder = backup_folder()
+    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE, "program": program.NAME}
     return render(request, "web/upload.html", context)
 
 
@@ -50,11 +51,12 @@ def upload(request: HttpRequest) -> HttpResponse:
 def _receive(request: HttpRequest, body: Body) -> HttpResponse:
     begun: list[Operation] = []
     try:
-        with receive(request, conf.backup_folder(), body) as received:
+        with receive(request, folder_for_new_backup(accept_folder=False), body) as received:
             take_in(
                 received,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
+                accept_code=received.fields.get("accept_code") == "true",
                 requested_by=request.user,
                 origin=Origin.WEB,
                 on_begin=begun.append,

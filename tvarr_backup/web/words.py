@@ -23,7 +23,7 @@ from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import STEPS, current_step
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.parts import address_of
-from tvarr_backup.web.templatetags.shown import short_moment
+from tvarr_backup.web.templatetags.shown import short_made
 
 FATES = {
     Kept.PROTECTED: "Kept: protected",
@@ -236,7 +236,7 @@ class Row:
     @cached_property
     def moment(self) -> str:
         """When it was made, for names and sentences."""
-        return short_moment(self.backup.sidecar.created_at)
+        return short_made(self.backup.sidecar)
 
     @cached_property
     def is_protected(self) -> bool:

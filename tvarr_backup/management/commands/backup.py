@@ -22,18 +22,23 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
+from tvarr_backup.operations.app_database import find_problem, require_app_database, wait_less
+from tvarr_backup.operations.disk import backup_folder
+from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of
-from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
+from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here, why_retention_is_unknown
+from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.schema import RequiredSchema, State
+
+_PATIENCE_SECONDS = 0.5
+"""For so long this program's own database is waited for each time, once it is known that it cannot be used."""
 
 
 class Command(BaseCommand):
@@ -50,7 +55,13 @@ class Command(BaseCommand):
             added.add_argument("--json", action="store_true", help="print one JSON value")
             return added
 
-        action("create", "make a backup now").add_argument("--note", default="", help="a line of your own")
+        create = action("create", "make a backup now")
+        create.add_argument("--note", default="", help="a line of your own")
+        create.add_argument(
+            "--accept-folder",
+            action="store_true",
+            help="use the backup folder as it is, although the disk of the last backup is not mounted there",
+        )
         action("list", "list the backups, the newest first")
         action("show", "show all that is known of a backup").add_argument("name")
         verify = action("verify", "check everything about a backup").add_mutually_exclusive_group(required=True)
@@ -67,6 +78,11 @@ class Command(BaseCommand):
         adopt.add_argument(
             "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
         )
+        adopt.add_argument(
+            "--accept-code",
+            action="store_true",
+            help="also with views, triggers and virtual tables; trust the file first",
+        )
         action("prune", "remove what the retention settings let go").add_argument(
             "--dry-run", action="store_true", help="only say what would go"
         )
@@ -80,6 +96,9 @@ class Command(BaseCommand):
             )
             if name == "restore":
                 restore.add_argument("name")
+                restore.add_argument(
+                    "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
+                )
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -101,6 +120,8 @@ class Command(BaseCommand):
             "recover": self._recover,
         }
         self._as_json = options["json"]
+        if find_problem() is not None:
+            wait_less(_PATIENCE_SECONDS)
         try:
             actions[action](options)
         except OperationInterrupted as problem:
@@ -117,7 +138,7 @@ class Command(BaseCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         started = datetime.now(UTC)
-        result = self._run(OperationKind.BACKUP, note=options["note"])
+        result = self._run(OperationKind.BACKUP, note=options["note"], accept_folder=options["accept_folder"])
         made = result["backup"]
         seconds = (datetime.now(UTC) - started).total_seconds()
         self._print(
@@ -129,7 +150,7 @@ class Command(BaseCommand):
         )
 
     def _list(self, _options: dict[str, Any]) -> None:
-        folder, required = conf.backup_folder(), conf.required_schema()
+        folder, required = backup_folder(), conf.required_schema()
         listing = read_folder(folder)
         data = {
             "backups": [backup_as_data(backup, required) for backup in listing.backups],
@@ -140,8 +161,10 @@ class Command(BaseCommand):
         self._print(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
-        data = backup_as_data(find_backup(conf.backup_folder(), options["name"]))
-        self._print(data, *_members(data))
+        backup = find_backup(backup_folder(), options["name"])
+        data = backup_as_data(backup)
+        unknown = unknown_date(backup.sidecar)
+        self._print(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
@@ -176,14 +199,25 @@ class Command(BaseCommand):
             source=str(Path(options["file"]).absolute()),
             note=options["note"],
             accept_broken_references=options["accept_broken_references"],
+            accept_code=options["accept_code"],
         )["backup"]
-        self._print(made, f"Took in {options['file']} as {made['filename']}, checked and protected")
+        unknown = unknown_date(find_backup(backup_folder(), made["filename"]).sidecar)
+        self._print(
+            made,
+            f"Took in {options['file']} as {made['filename']}, checked and protected",
+            *([f"warning: {unknown}"] if unknown else []),
+            *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
+        )
 
     def _prune(self, options: dict[str, Any]) -> None:
-        is_known = self._are_settings_known()
-        only_shows = options["dry_run"] or not is_known
+        unknown = why_retention_is_unknown()
+        only_shows = options["dry_run"] or bool(unknown)
+        if unknown:
+            self.stderr.write(
+                f"The list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
+            )
         if only_shows:
-            names = next_to_go(None if is_known else conf.default_policy())
+            names = next_to_go(conf.default_policy() if unknown else None)
         else:
             names = self._run(OperationKind.PRUNE)["removed"]
         word = "Would remove" if only_shows else "Removed"
@@ -191,27 +225,16 @@ class Command(BaseCommand):
             {"removed": names, "dry_run": only_shows},
             *[f"{word} {name}" for name in names] or ["There is nothing to remove."],
         )
-        if not is_known and not options["dry_run"]:
+        if unknown and not options["dry_run"]:
             raise CommandError("Nothing was removed. Try again when this program's own database can be used.")
 
-    def _are_settings_known(self) -> bool:
-        """Whether the retention settings can be read; if not, stderr says why, and what counts instead."""
-        try:
-            require_app_database()
-            BackupSettings.load()
-        except (DatabaseUnusable, Error) as problem:
-            self.stderr.write(
-                f"The list goes by the retention of the environment, because {RETENTION_UNKNOWN} {in_a_line(problem)}"
-            )
-            return False
-        return True
-
     def _restore(self, options: dict[str, Any]) -> None:
-        backup = find_backup(conf.backup_folder(), options["name"])
+        backup = find_backup(backup_folder(), options["name"])
         if not options["yes"]:
             self._show_restore(backup)
             return
-        result = self._run(OperationKind.RESTORE, filename=backup.filename)
+        accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]
         self._print(
             result,
@@ -225,7 +248,7 @@ class Command(BaseCommand):
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         finish_restore(folder, conf.required_schema())  # one that broke off may be the one to undo
         backups = read_folder(folder).backups
         last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
@@ -237,19 +260,22 @@ class Command(BaseCommand):
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        described = backup_as_data(backup)
+        verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
-            "created_at": backup_as_data(backup)["created_at"],
+            **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
+            "facts": list(verdict.facts),
+            "needs_accept_newer": verdict.needs_confirmation,
         }
-        age = humanize.naturaldelta(datetime.now(UTC) - backup.sidecar.created_at)
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
-            f"Everything changed since {_time(backup.sidecar.created_at)} ({age}) would be lost, but is kept in a copy that is "
-            "made first.",
+            *verdict.facts,
+            f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
             *(
                 [
                     "A running tvarr sees the new data at once, but may hold old rules in memory until it is started again."
@@ -257,11 +283,11 @@ class Command(BaseCommand):
                 if conf.tvarr_state() is State.ATTACHED
                 else []
             ),
-            "Nothing was changed. Add --yes to do it.",
+            f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
     def _recover(self, _options: dict[str, Any]) -> None:
-        folder = conf.backup_folder()
+        folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
         ended = self._end_lost_operations()
         cleaned = recover(folder)
@@ -334,12 +360,21 @@ def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     note = sidecar.note
     return (
         backup.filename,
-        _time(sidecar.created_at),
+        unknown_date(sidecar) or _time(sidecar.created_at),
         sidecar.kind.value,
         _size(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
+
+
+def _lost(sidecar: Sidecar) -> str:
+    """What a restore removes, counted from the latest change that the backup is known to have."""
+    known, unknown = sidecar.known_at, unknown_date(sidecar)
+    if known is None:
+        return f"Everything that is not in the backup ({unknown})"
+    age = humanize.naturaldelta(datetime.now(UTC) - known)
+    return f"Everything changed since {_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:

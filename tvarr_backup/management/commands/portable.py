@@ -84,6 +84,8 @@ class Command(BaseCommand):
         kind = kind_named(kind_name)
         chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
         with contextlib.closing(stream_export(kind, chosen)) as blocks, _output(output) as file:
+            for warning in blocks.warnings:
+                self.stderr.write(f"warning: {warning}")
             for block in blocks:
                 file.write(block)
         if output != "-":

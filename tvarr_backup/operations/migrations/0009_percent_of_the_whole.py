@@ -14,7 +14,7 @@ def fill_in_completed(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0007_words_of_backups")]
+    dependencies = [("operations", "0008_schema_sightings")]
 
     operations = [
         migrations.AddField(

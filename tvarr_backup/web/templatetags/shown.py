@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from tvarr_backup.backups.progress import Phase
+from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.operations.models import Operation, OperationState
 
 register = template.Library()
@@ -21,6 +22,7 @@ register = template.Library()
 _LEVELS = {"error": "danger", "debug": "secondary"}
 _DAY = timedelta(days=1)
 _REMEMBERED = 2000
+_EMPTY = SafeString("")
 
 
 @register.simple_tag
@@ -74,6 +76,36 @@ def _days_ago(days: int) -> str:
 
 def _ago(passed: timedelta) -> str:
     return str(humanize.naturaltime(passed, months=False))
+
+
+@register.filter
+def made(sidecar: Sidecar) -> SafeString:
+    """When a backup was made, with how long ago; or that its date is unknown, with its newest row."""
+    return format_html("{} {}", made_at(sidecar), made_ago(sidecar))
+
+
+def made_at(sidecar: Sidecar) -> SafeString:
+    """Date, time and zone of a backup, or that they are unknown."""
+    return clock(sidecar.created_at) if sidecar.is_dated else SafeString("Date unknown")
+
+
+def made_ago(sidecar: Sidecar) -> SafeString:
+    """How long ago a backup was made, or when the newest row in it was changed; empty where neither is known."""
+    if sidecar.is_dated:
+        return format_html('<span class="ago">({})</span>', _since(sidecar.created_at))
+    newest = sidecar.newest_row_at
+    return (
+        format_html('<span class="ago">newest row {} ({})</span>', clock(newest), _since(newest)) if newest else _EMPTY
+    )
+
+
+@register.filter
+def short_made(sidecar: Sidecar) -> str:
+    """When a backup was made, for names and sentences: "Restore the backup of ..."."""
+    if sidecar.is_dated:
+        return short_moment(sidecar.created_at)
+    newest = sidecar.newest_row_at
+    return f"unknown date (newest row {short_moment(newest)})" if newest else "unknown date"
 
 
 @register.filter

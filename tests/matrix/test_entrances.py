@@ -1,0 +1,39 @@
+"""A sample of the matrix through real entrances: each state and each action occurs, as a process and through the API."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import pytest
+
+from tests.matrix.actions import ACTIONS
+from tests.matrix.conftest import Cell
+from tests.matrix.entrances import Entrance
+from tests.matrix.states import APP, STATES
+
+pytestmark = pytest.mark.sqlite
+
+_COMMANDS = [action for action in ACTIONS if action not in {"home page", "readyz", "download", "edit", "up"}]
+_CALLS = ["list", "show", "verify", "create", "restore", "protect", "delete"]
+"""Actions with an entrance of their own; the others are taken through commands, or through the API already."""
+
+
+def _diagonal(states: list[str], actions: list[str]) -> list[tuple[str, str]]:
+    """One action for each state, in turn."""
+    return list(zip(states, cycle(actions), strict=False))
+
+
+@pytest.mark.parametrize(("state", "action"), _diagonal(list(STATES), _COMMANDS))
+def test_a_process_comes_out_as_the_table_says(cell: Cell, state: str, action: str) -> None:
+    cell(state, action, Entrance.PROCESS)
+
+
+@pytest.mark.parametrize(
+    ("state", "action"), _diagonal([state.name for state in STATES.values() if state.of != APP], _CALLS)
+)
+def test_the_api_comes_out_as_the_table_says(cell: Cell, state: str, action: str) -> None:
+    cell(state, action, Entrance.API)
+
+
+def test_every_action_with_an_entrance_of_its_own_occurs() -> None:
+    assert {action for _, action in _diagonal(list(STATES), _COMMANDS)} == set(_COMMANDS)

@@ -1,0 +1,49 @@
+"""How much free space an operation needs: estimated from the database and recent archives, and asked before it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tvarr_backup.backups.catalogue import Listing
+from tvarr_backup.backups.folder import free_bytes, megabytes
+from tvarr_backup.errors import NoRoom
+
+_ASSUMED_PERCENT = 25
+"""The size of an archive in percent of its database, where there is no archive yet. tvarr's databases pack to 15 to 25."""
+_RECENT = 3
+_SMALL_FILES_BYTES = 16 * 1024
+"""For the metadata file, its record, and the blocks that folders take."""
+
+
+def archive_bytes(used: int, listing: Listing) -> int:
+    """About how large the archive of so many bytes in use becomes, by the newest archives of the folder."""
+    recent = [backup.sidecar for backup in listing.backups if backup.sidecar.database_size][:_RECENT]
+    if not recent:
+        return used * _ASSUMED_PERCENT // 100
+    databases = sum(sidecar.database_size for sidecar in recent)
+    return used * sum(sidecar.compressed_size for sidecar in recent) // databases
+
+
+def require_room_for_backup(folder: Path, used: int, listing: Listing) -> None:
+    """Raise `NoRoom` where a backup of so many bytes in use is unlikely to fit: the copy of them, and its archive."""
+    require_room(folder, used + archive_bytes(used, listing), "The backup")
+
+
+def require_room(folder: Path, needed: int, what: str) -> None:
+    """Raise `NoRoom` with both numbers where less than this and a small margin is free. A hint: others write as well."""
+    free, wanted = free_bytes(folder), estimate(needed)
+    if not free:
+        raise NoRoom(f"The disk is full (0 MB free). {what} needs about {megabytes(wanted)} of free space in {folder}.")
+    if free < wanted:
+        raise NoRoom(f"{what} needs about {megabytes(wanted)} of free space in {folder}; there are {megabytes(free)}.")
+
+
+def usable_bytes(folder: Path) -> int:
+    """How large a database of unknown size may be, so that its archive fits as well."""
+    free = free_bytes(folder)
+    return max(0, free * 100 // (102 + _ASSUMED_PERCENT) - _SMALL_FILES_BYTES)
+
+
+def estimate(needed: int) -> int:
+    """What is asked for where so many bytes will be written: 2 % more, and the small files."""
+    return needed + needed // 50 + _SMALL_FILES_BYTES

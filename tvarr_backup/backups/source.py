@@ -1,0 +1,204 @@
+"""A file from elsewhere, and the journals of SQLite next to it: copied aside, and never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tvarr_backup.backups.durable import create_private, open_regular
+from tvarr_backup.backups.in_use import Program, find_locker, find_user
+from tvarr_backup.backups.progress import Phase, Progress
+from tvarr_backup.backups.sqlite import disk_errors_told, measure, open_database
+from tvarr_backup.errors import ArchiveDamaged, JournalUnusable, SourceChanged, SourceInUse, UploadRefused
+
+SQLITE = b"SQLite format 3\0"
+WAL_ENDING = "-wal"
+_JOURNAL_ENDING = "-journal"
+_ENDINGS = ("", WAL_ENDING, "-shm", _JOURNAL_ENDING)
+_SMALLEST = {WAL_ENDING: 33, _JOURNAL_ENDING: 1}
+"""Journals with fewer bytes hold nothing: a -wal begins with 32 bytes of header."""
+_HEADER_BYTES = 100
+_IN_WAL_MODE = b"\x02\x02"
+_WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that is open for reading, and the journals next to it that hold something, by their endings."""
+
+    path: Path
+    name: str
+    """What the user calls the file."""
+    file: IO[bytes]
+    journals: Mapping[str, IO[bytes]]
+    start: bytes
+    """Its first bytes."""
+    marks: tuple[object, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file and its journals."""
+        return sum(os.fstat(file.fileno()).st_size for file in (self.file, *self.journals.values()))
+
+    @property
+    def room(self) -> int:
+        """Bytes that a copy takes until SQLite has written the content of the -wal into it."""
+        wal = self.journals.get(WAL_ENDING)
+        return self.size + (os.fstat(wal.fileno()).st_size if wal else 0)
+
+    @property
+    def is_database(self) -> bool:
+        """Whether it is a plain copy of a database."""
+        return self.start.startswith(SQLITE)
+
+    @property
+    def has_wal(self) -> bool:
+        """Whether a -wal is next to it; an empty one shows that the database itself has all changes."""
+        return os.path.lexists(f"{self.path}{WAL_ENDING}")
+
+
+@contextlib.contextmanager
+def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
+    """Open a file and its journals, unless it is the live database or a program uses it.
+
+    Opening and closing a database drops the locks that this process has on it, so what this process has open is not even
+    looked into. Raises `UploadRefused`, `SourceInUse` or `JournalUnusable`.
+    """
+    with contextlib.ExitStack() as files:
+        try:
+            if live is not None and live.exists() and path.samefile(live):
+                raise UploadRefused(f"{path} is the live database itself; `backup create` makes a backup of it.")
+            marks = _marks(path)
+            user = (
+                find_user(Path(f"{path}{ending}") for ending in _ENDINGS)
+                if stat.S_ISREG(path.lstat().st_mode)
+                else None
+            )
+            if user is not None and user.pid == os.getpid():
+                raise _in_use(path, user)
+            file = files.enter_context(open_regular(path))
+            start = file.read(_HEADER_BYTES)
+            file.seek(0)
+            journals = {
+                ending: files.enter_context(open_regular(Path(f"{path}{ending}")))
+                for ending, smallest in _SMALLEST.items()
+                if _size(Path(f"{path}{ending}")) >= smallest
+            }
+            user = user or find_locker(file)
+        except OSError as problem:
+            raise UploadRefused(f"{problem.filename or path} cannot be read: {problem.strerror}.") from problem
+        source = Source(path, name, file, journals, start, marks)
+        if user is not None and source.is_database:
+            raise _in_use(path, user)
+        _require_fitting(source)
+        yield source
+
+
+def copy_aside(source: Source, target: Path, progress: Progress) -> None:
+    """Copy a file and its journals to new files of mode 0600. Raises `SourceChanged` where a program wrote to it meanwhile."""
+    total, done = source.size, 0
+    for ending, file in {"": source.file, **source.journals}.items():
+        with os.fdopen(create_private(Path(f"{target}{ending}")), "wb") as copy:
+            while block := file.read(_BLOCK_BYTES):
+                copy.write(block)
+                done += len(block)
+                progress(Phase.RECEIVE, done, total)
+    if _marks(source.path) != source.marks:
+        raise SourceChanged(
+            f"{source.path} changed while it was copied, so a program is using it. Nothing was saved. {_STOP_OR_COPY}"
+        )
+
+
+def settle(database: Path, source: Source) -> bool:
+    """Bring a copy to the form of every backup: the state of the last commit in one file, in rollback-journal mode.
+
+    Returns whether it was in WAL mode. SQLite recovers from the journals next to the copy. Raises `JournalUnusable` where it
+    cannot, and `ArchiveDamaged` where another database follows the first. That a database without journals is damaged is for its
+    examination to find.
+    """
+    with database.open("rb") as file:
+        in_wal_mode = file.read(_HEADER_BYTES)[18:20] == _IN_WAL_MODE
+    try:
+        with disk_errors_told(), open_database(database) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            connection.execute("PRAGMA journal_mode=DELETE")
+            size = measure(connection).pages
+    except sqlite3.Error as problem:
+        if source.journals:
+            raise JournalUnusable(
+                f"{source.name} was not added: SQLite cannot apply {_named(source)} to it ({problem}). Nothing was saved. Add "
+                "the database without that file if you can do without the newest changes."
+            ) from problem
+    else:
+        _cut_off(database, size)
+    return in_wal_mode
+
+
+def _cut_off(database: Path, size: int) -> None:
+    """Remove what SQLite does not count as part of the database."""
+    with database.open("r+b") as file:
+        file.seek(size)
+        rest = file.read(len(SQLITE))
+        if rest == SQLITE:
+            raise ArchiveDamaged("It holds two databases, one after the other. Unpack it, and add the one you want.")
+        if rest and size:
+            file.truncate(size)
+
+
+_STOP_OR_COPY = "Stop that program, or copy the database with SQLite, which is safe while it is used (`VACUUM INTO`), and add the copy."
+
+
+def _in_use(path: Path, program: Program) -> SourceInUse:
+    return SourceInUse(
+        f"{path} is open in {program}, so its content may change at any moment. Nothing was saved. {_STOP_OR_COPY}"
+    )
+
+
+def _require_fitting(source: Source) -> None:
+    """Raise `JournalUnusable` for journals that cannot belong to the file: SQLite would ignore them in silence."""
+    if source.journals and not source.is_database:
+        raise JournalUnusable(
+            f"{source.name} was not added: only a plain copy of a database has a journal, but {_named(source)} came with it. "
+            "Nothing was saved. Add the file alone."
+        )
+    wal = source.journals.get(WAL_ENDING)
+    if wal is None:
+        return
+    header = wal.read(12)
+    wal.seek(0)
+    size = int.from_bytes(source.start[16:18])
+    if not header.startswith(_WAL_MAGIC) or int.from_bytes(header[8:12]) != (65536 if size == 1 else size):
+        raise JournalUnusable(
+            f"{source.name} was not added: {source.name}{WAL_ENDING} is not the write-ahead log of this database. Nothing was "
+            "saved. Add the -wal file that was next to the database, or the database without it."
+        )
+
+
+def _named(source: Source) -> str:
+    return " and ".join(f"{source.name}{ending}" for ending in source.journals)
+
+
+def _marks(path: Path) -> tuple[object, ...]:
+    """Another value after every change of the file or of a journal next to it."""
+    return tuple(_mark(Path(f"{path}{ending}")) for ending in ("", WAL_ENDING, _JOURNAL_ENDING))
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    with contextlib.suppress(FileNotFoundError):
+        status = path.lstat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return ()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0

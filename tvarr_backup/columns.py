@@ -1,0 +1,110 @@
+"""Which columns an action on a table of tvarr's needs, and whether the live database has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connections, models, router
+from django.db.models.base import ModelBase
+
+from tvarr_backup import __version__
+from tvarr_backup.errors import DatabaseIncomplete, DatabaseNewer
+from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
+from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE
+
+_Model = type[models.Model]
+_NAMED = ("id", "name", "deleted_at")
+_REFERRED: dict[str, tuple[_Model, ...]] = {
+    "encoding_profile": (EncodingProfile,),
+    "source_id": (StreamSource, EpgSource),
+}
+"""The rows whose names an export or an import looks up, by the field that refers to them."""
+
+_ON_SQLITE = 'SELECT %s, name, "notnull" AND dflt_value IS NULL AND pk = 0 FROM pragma_table_info(%s)'
+_ON_SERVER = (
+    "SELECT %s, column_name, is_nullable = 'NO' AND column_default IS NULL FROM information_schema.columns "
+    "WHERE table_name = %s AND table_schema = ANY (current_schemas(false))"
+)
+
+
+def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> tuple[str, ...]:
+    """Return the columns of the table that this program does not know, as `table.column`.
+
+    Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
+
+    Other tables are asked only for what names a row there, or, with `with_related`, for all of the rows that this one
+    refers to by a foreign key. Raises `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
+    needs a value in a column that this program does not know. One query, of the schema alone.
+    """
+    needed = _needed(model, with_related=with_related)
+    live = _live_columns(needed)
+    for table, columns in needed.items():
+        missing = [name for name in columns if name not in live.get(table, {})]
+        if missing:
+            raise DatabaseIncomplete(_sentence_of_missing(model, table, missing if table in live else []))
+    table = model._meta.db_table
+    known = {field.column for field in model._meta.concrete_fields}
+    demanded = sorted(name for name, is_demanded in live[table].items() if is_demanded and name not in known)
+    if adds_rows and demanded:
+        raise DatabaseNewer(
+            f"No {_label(model)} can be added: {_schema_here()} needs a value in {table}.{demanded[0]}, a column that "
+            f"tvarr-backup {__version__} does not know. Nothing was changed. Add them in tvarr, or install a version of "
+            "tvarr-backup that knows this column."
+        )
+    return tuple(f"{table}.{name}" for name in sorted(live[table]) if name not in known)
+
+
+def _needed(model: _Model, *, with_related: bool) -> dict[str, tuple[str, ...]]:
+    needed = {model._meta.db_table: tuple(field.column for field in model._meta.concrete_fields)}
+    for field in model._meta.concrete_fields:
+        for referred in _REFERRED.get(field.name, ()):
+            needed[referred._meta.db_table] = _NAMED
+        other = field.related_model
+        if with_related and isinstance(other, ModelBase):
+            needed[other._meta.db_table] = tuple(column.column for column in other._meta.concrete_fields)
+    return needed
+
+
+def _live_columns(tables: Iterable[str]) -> dict[str, dict[str, bool]]:
+    """Return the columns of each table that exists, and whether each new row must have a value in it."""
+    names = list(tables)
+    connection = connections[router.db_for_write(EncodingProfile)]
+    one = _ON_SQLITE if connection.vendor == "sqlite" else _ON_SERVER
+    found: dict[str, dict[str, bool]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join([one] * len(names)), [name for name in names for _ in range(2)])
+        for table, column, is_demanded in cursor.fetchall():
+            found.setdefault(table, {})[column] = bool(is_demanded)
+    return found
+
+
+def _sentence_of_missing(model: _Model, table: str, columns: list[str]) -> str:
+    found = _schema_here()
+    what = f"the column {table}.{columns[0]}" if columns else f"the table {table}"
+    if not found.startswith("tvarr "):
+        way_out = "Restore a backup that has it."
+    elif found > f"tvarr {TVARRS_NEWEST}":
+        way_out = f"Install a version of tvarr-backup that knows {found}."
+    else:
+        way_out = f"Start tvarr {TVARRS_NEWEST} or later on this database once: it adds what is missing."
+    return (
+        f"{_label(model).capitalize()} cannot be shown, edited, exported or imported: {found} does not have {what}, which "
+        f"tvarr-backup {__version__} needs (made for tvarr {TVARRS_NEWEST}). Nothing was changed; backups and other kinds "
+        f"work. {way_out}"
+    )
+
+
+def _label(model: _Model) -> str:
+    return str(model._meta.verbose_name_plural)
+
+
+def _schema_here() -> str:
+    """Return the schema of the live database as sentences name it."""
+    connection = connections[router.db_for_write(EncodingProfile)]
+    if TVARRS_OWN_TABLE not in connection.introspection.table_names():
+        return "this database"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
+        row: Any = cursor.fetchone()
+    return f"tvarr {row[0]}" if row and row[0] else "this database"

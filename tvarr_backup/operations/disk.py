@@ -1,0 +1,73 @@
+"""The backup folder as every action uses it, and whether its disk is mounted, as the operation records tell.
+
+An unmounted disk leaves an empty folder in its place. Backups that are made there fill the wrong disk, and disappear once
+the right one is mounted again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, Error
+
+from tvarr_backup import conf, program
+from tvarr_backup.backups.folder import disk_of, prepare_folder
+from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
+from tvarr_backup.operations.models import COMPLETED_STATES, Operation, OperationKind
+
+_WRITING = (OperationKind.BACKUP, OperationKind.ADOPT)
+
+
+def backup_folder() -> Path:
+    """The backup folder by its real path; it is not created, and on a new installation it does not exist yet.
+
+    Raises `BackupFolderUnusable`, or of that `BackupFolderUnmounted` or `BackupFolderMissing` where backups were made in it.
+    """
+    folder = conf.backup_folder()
+    disk = _recorded_disk(folder)
+    if disk is None:
+        return folder
+    if not disk.is_mount():
+        raise _unmounted(folder, disk)
+    if not os.path.lexists(folder):
+        raise BackupFolderMissing(
+            f"The backup folder {folder} is not there any more, though backups were made in it. Bring it back; or start with "
+            f"an empty one: `{program.NAME} backup create` creates it."
+        )
+    return folder
+
+
+def folder_for_new_backup(*, accept_folder: bool) -> Path:
+    """The same, created where it is missing. With `accept_folder` it is taken as it is, whatever was mounted before."""
+    folder = conf.backup_folder()
+    disk = None if accept_folder else _recorded_disk(folder)
+    if disk is not None and not disk.is_mount():
+        raise _unmounted(folder, disk)
+    return prepare_folder(folder)
+
+
+def place_of(folder: Path) -> dict[str, Any]:
+    """What the operation that writes a backup keeps in its arguments, for the questions of later ones."""
+    return {"folder": str(folder), "disk": str(disk_of(folder))}
+
+
+def _recorded_disk(folder: Path) -> Path | None:
+    """Where the folder's disk was mounted when the last backup was written; `None` where that is not known."""
+    if conf.is_file(DEFAULT_DB_ALIAS) and not conf.database_path(DEFAULT_DB_ALIAS).exists():
+        return None  # Django would create it
+    written = Operation.objects.filter(kind__in=_WRITING, state__in=COMPLETED_STATES, arguments__folder=str(folder))
+    try:
+        disk = written.values_list("arguments__disk", flat=True).first()
+    except Error:  # its own check says so
+        return None
+    return Path(disk) if disk else None
+
+
+def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
+    return BackupFolderUnmounted(
+        f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not mounted "
+        f"now at {disk}. Mount it. If the folder is right as it is, accept it with the next backup: `{program.NAME} backup "
+        "create --accept-folder`."
+    )

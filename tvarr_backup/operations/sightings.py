@@ -1,0 +1,123 @@
+"""Which schemas of tvarr's database were seen here, and what an upgrade of tvarr has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from django.db import Error
+
+from tvarr_backup import conf, tvarr_database
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.versions import VersionVerdict, is_safety_backup, judge_versions
+from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.operations.models import SchemaSighting
+from tvarr_backup.tvarr_database import Description
+
+logger = structlog.stdlib.get_logger(__name__)
+
+REPORTED_FOR = timedelta(days=14)
+"""For so long health says what an upgrade of tvarr has changed."""
+
+_PATIENCE_SECONDS = 2.0
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class SchemaChange:
+    """What has changed in tvarr's database between two sightings; tables by name, columns as `table.column`."""
+
+    before: str
+    after: str
+    noticed_at: datetime
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return the change in sentences, without its time."""
+        parts = [f"tvarr's database has changed from {self.before} to {self.after}."]
+        parts += [f"Added: {_some(self.added)}."] if self.added else []
+        parts += [f"Removed: {_some(self.removed)}."] if self.removed else []
+        return " ".join(parts)
+
+
+def record_sighting() -> None:
+    """Keep the schema of tvarr's database, where it is another one than the last that was seen.
+
+    Does nothing where the database cannot be read. Never raises: what this is for is only said in a log.
+    """
+    try:
+        found = _describe_live()
+        if not found.schema:
+            return
+        database, columns = conf.sighted_database(), _by_table(found)
+        last = SchemaSighting.objects.filter(database=database).last()
+        if last is not None and (last.schema, last.columns) == (found.schema, columns):
+            return
+        SchemaSighting.objects.create(
+            database=database, schema=found.schema, columns=columns, seen_at=datetime.now(UTC)
+        )
+        logger.info("schema.seen", schema=found.schema, before=last.schema if last else None)
+    except DatabaseUnusable:
+        return
+    except Error as problem:
+        logger.warning("schema.not_recorded", reason=str(problem))
+
+
+def recent_change(now: datetime) -> SchemaChange | None:
+    """Return what upgrades of tvarr have changed within the last 14 days; `None` where nothing has changed."""
+    sightings = list(SchemaSighting.objects.filter(database=conf.sighted_database()))
+    recent = [sighting for sighting in sightings if now - sighting.seen_at <= REPORTED_FOR]
+    if not recent or len(recent) == len(sightings) == 1:
+        return None
+    first = len(sightings) - len(recent)
+    before, after = sightings[max(first - 1, 0)], sightings[-1]
+    if not before.schema.startswith("tvarr ") or not after.schema.startswith("tvarr "):
+        return None
+    if (before.schema, before.columns) == (after.schema, after.columns):
+        return None
+    added, removed = _difference(after.columns, before.columns), _difference(before.columns, after.columns)
+    return SchemaChange(before.schema, after.schema, after.seen_at, added, removed)
+
+
+def verdict_on(backup: Backup) -> VersionVerdict:
+    """Judge the restore of a backup across schema versions, by what is live now, or else was seen there last."""
+    try:
+        live = _describe_live().schema
+    except (DatabaseUnusable, Error):
+        live = ""
+    return judge_versions(
+        backup.sidecar.schema, live, conf.required_schema(), is_safety=is_safety_backup(backup.sidecar)
+    )
+
+
+def _describe_live() -> Description:
+    alias = conf.tvarr_alias()
+    if not conf.is_file(alias):
+        return tvarr_database.describe_server(alias)
+    return tvarr_database.describe(conf.database_path(alias), timeout_seconds=_PATIENCE_SECONDS)
+
+
+def _by_table(found: Description) -> dict[str, list[str]]:
+    tables: dict[str, list[str]] = {}
+    for table, column in found.columns:
+        tables.setdefault(table, []).append(column)
+    return tables
+
+
+def _difference(these: Mapping[str, list[str]], those: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Return the tables and columns that only the first has."""
+    names = []
+    for table, columns in sorted(these.items()):
+        if table not in those:
+            names.append(table)
+        else:
+            names += [f"{table}.{column}" for column in columns if column not in those[table]]
+    return tuple(names)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    others = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {others} more" if others > 0 else "")

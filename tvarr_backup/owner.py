@@ -1,0 +1,44 @@
+"""Commands that root runs continue as the owner of the storage folder, so that new files belong to that user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from tvarr_backup.errors import OwnerUnreachable
+
+
+def become_owner_of(storage: Path) -> str:
+    """Become the owner of the storage folder where this is root and the folder belongs to another user.
+
+    Return a sentence about it, empty where nothing was changed: root may create a new installation of its own, and other
+    users cannot change who they are. Raises `OwnerUnreachable` where the system does not allow it.
+    """
+    try:
+        status = storage.stat()
+    except OSError:  # it does not exist yet, or its own check says what is wrong with it
+        return ""
+    if os.geteuid() != 0 or status.st_uid == 0:
+        return ""
+    name, groups = _account(status.st_uid, status.st_gid)
+    try:
+        os.setgroups(groups)
+        os.setgid(status.st_gid)
+        os.setuid(status.st_uid)
+    except OSError as problem:
+        raise OwnerUnreachable(
+            f"{storage} belongs to {name} (uid {status.st_uid}), and root may not become that user here "
+            f"({problem.strerror}). Nothing was changed. Run the command as that user, because files that root creates there "
+            "could not be changed by the service."
+        ) from problem
+    return f"Continuing as {name} (uid {status.st_uid}), the owner of {storage}, instead of root."
+
+
+def _account(user: int, group: int) -> tuple[str, list[int]]:
+    """The name of a user, which may have none, and the groups to work in."""
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}", [group]
+    return name, os.getgrouplist(name, group)
