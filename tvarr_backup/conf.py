@@ -8,11 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import models, program, tvarr_database
+from tvarr_backup import models, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
@@ -23,7 +23,6 @@ from tvarr_backup.errors import (
     BackupUnsupported,
     DatabaseForeign,
     DatabaseMissing,
-    DatabaseNotPrepared,
     DatabaseUnusable,
     RestoreRefused,
 )
@@ -137,26 +136,6 @@ def _holds_tvarrs_own(alias: str) -> bool:
 def in_a_line(problem: Exception) -> str:
     """What a server or its driver says, which may be several lines."""
     return " ".join(str(problem).split())
-
-
-def require_prepared() -> None:
-    """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
-    if tvarr_state() in (State.MISSING, State.EMPTY):
-        raise DatabaseMissing(
-            f"There is no database at {database_name(tvarr_alias())} yet; run `{program.NAME} prepare` first."
-        )
-    for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
-        name = database_name(alias)
-        if alias == tvarr_alias() and is_attached(alias):
-            continue
-        try:
-            ready = (not is_file(alias) or database_path(alias).exists()) and is_up_to_date(alias)
-        except OperationalError as problem:
-            raise DatabaseUnusable(f"{name} cannot be read: {in_a_line(problem)}") from problem
-        if not ready:
-            raise DatabaseNotPrepared(
-                f"{name} is not up to date with this version; run `{program.NAME} prepare` first."
-            )
 
 
 def is_up_to_date(alias: str) -> bool:

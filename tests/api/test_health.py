@@ -359,9 +359,9 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
     return viewer
 
 
-# Four say who asks and what that person may do, five what is kept; the rest is metrics'.
+# Four say who asks and what that person may do, six what is kept, one where the disk was; the rest is metrics'.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 10), ("/metrics", 12)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 11), ("/metrics", 13)])
 def test_however_much_there_is_it_asks_the_same(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:

@@ -382,7 +382,7 @@ def _app_newer(world: World) -> Iterator[None]:
 @state(APP_ON_FULL_DISK, APP)
 def _app_on_full_disk(world: World) -> Iterator[None]:
     own_mounts()
-    _on_small_disk(world.data, 2 * 2**20)
+    _on_small_disk(world.data, 8 * 2**20)
     yield
 
 

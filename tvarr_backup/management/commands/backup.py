@@ -214,7 +214,7 @@ class Command(BaseCommand):
         only_shows = options["dry_run"] or bool(unknown)
         if unknown:
             self.stderr.write(
-                f"The list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
+                f"Nothing is removed, and the list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
             )
         if only_shows:
             names = next_to_go(conf.default_policy() if unknown else None)
@@ -225,8 +225,6 @@ class Command(BaseCommand):
             {"removed": names, "dry_run": only_shows},
             *[f"{word} {name}" for name in names] or ["There is nothing to remove."],
         )
-        if unknown and not options["dry_run"]:
-            raise CommandError("Nothing was removed. Try again when this program's own database can be used.")
 
     def _restore(self, options: dict[str, Any]) -> None:
         backup = find_backup(backup_folder(), options["name"])

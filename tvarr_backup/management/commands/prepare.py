@@ -23,7 +23,6 @@ from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
@@ -60,7 +59,7 @@ class Command(BaseCommand):
         """
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
         self._check_settings()
-        problems: list[str] = []
+        problems: list[Exception] = []
         with _alone_in(conf.storage_folder()):
             with _collecting(problems), _alone_on(DEFAULT_DB_ALIAS):
                 _keep_secret_key()
@@ -70,9 +69,9 @@ class Command(BaseCommand):
                 self._prepare_tvarr(verbosity, may_be_missing=create or not settings.TVARR_DATABASE_NAMED)
             with contextlib.suppress(DatabaseUnusable, Error):  # which was reported above
                 self._settle()
-        problems += self._check()
-        if problems:
-            raise NotReady("\n".join(problems))
+        sentences = [*map(conf.in_a_line, problems), *self._check()]
+        if sentences:
+            raise NotReady("\n".join(sentences)) from (problems[0] if problems else None)
 
     def _check_settings(self) -> None:
         try:
@@ -102,7 +101,7 @@ class Command(BaseCommand):
             conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # it will hold password hashes and sessions
         except DatabaseNotPrepared:
             pass
-        call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
+        self._migrate(DEFAULT_DB_ALIAS, "DATABASE_URL", verbosity)
         reserve.keep()
 
     def _prepare_tvarr(self, verbosity: int, *, may_be_missing: bool) -> None:
@@ -120,7 +119,16 @@ class Command(BaseCommand):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
             self.stdout.write(f"Created a database of our own: {name}")
-        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
+        self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
+
+    def _migrate(self, alias: str, variable: str, verbosity: int, *labels: str) -> None:
+        try:
+            call_command("migrate", *labels, database=alias, interactive=False, verbosity=verbosity)
+        except Error as problem:
+            name = conf.database_name(alias)
+            raise DatabaseUnusable(
+                f"{variable} is {name!r}, and cannot be used: {conf.in_a_line(problem)}"
+            ) from problem
 
     def _settle(self) -> None:
         """End what a crash has cut off."""
@@ -154,15 +162,12 @@ class Command(BaseCommand):
 
 
 @contextlib.contextmanager
-def _collecting(problems: list[str]) -> Iterator[None]:
+def _collecting(problems: list[Exception]) -> Iterator[None]:
     """Note what keeps a database from being ready, and go on with the next."""
     try:
         yield
-    except (DatabaseUnusable, NotReady) as problem:
-        problems.append(str(problem))
-    except (OSError, Error) as problem:
-        explained = explain_failure(problem)
-        problems.append(str(explained) if explained else conf.in_a_line(problem))
+    except (DatabaseUnusable, NotReady, OSError, Error) as problem:
+        problems.append(problem)
 
 
 @contextlib.contextmanager
