@@ -204,6 +204,16 @@ def test_an_import_writes_what_it_showed(own: Installation) -> None:
         )
 
 
+def test_an_import_of_client_rules_says_that_tvarr_must_reload(own: Installation) -> None:
+    items = json.loads(own.ok("portable", "export", "client-detection-rules", "--all"))
+    items["items"] = [items["items"][0] | {"name": "Another", "is_enabled": True}]
+    items["metadata"]["item_count"] = 1
+    done = own.json("portable", "import", "client-detection-rules", "-", "--json", stdin=json.dumps(items))
+    assert (done["imported"], done["restart_required"]) == (1, True)
+    with psycopg.connect(own.environment["TVARR_DATABASE_DSN"]) as connection:
+        connection.execute("DELETE FROM client_detection_rules WHERE name = 'Another'")
+
+
 def test_an_import_that_others_keep_waiting_ends_in_words_and_changes_nothing(own: Installation) -> None:
     exported = own.ok("portable", "export", "filters", "--all")
     url = own.environment["TVARR_DATABASE_DSN"]

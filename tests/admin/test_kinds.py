@@ -38,6 +38,7 @@ from tests.factories import (
 )
 from tests.tvarr_own import PROFILE_ID, RULE_ID, insert
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -600,6 +601,32 @@ def test_an_edit_in_an_attached_database_leaves_the_other_columns_as_tvarr_wrote
             "SELECT description, is_enabled, stop_on_match, created_at FROM data_mapping_rules"
         ).fetchone()
     assert read == ("Tidied", None, None, "2026-03-01 10:00:00.123456789-05:00")
+
+
+@pytest.mark.usefixtures("attached")
+def test_after_each_change_of_a_client_rule_the_admin_says_that_tvarr_must_reload(admin_client: Client) -> None:
+    rule, other = ClientDetectionRuleFactory.create(), ClientDetectionRuleFactory.create()
+    edited = form_data(admin_client.get(change_url(rule))) | {"description": "Tidied"}
+    assert RELOAD_ADVICE in messages_of(admin_client.post(change_url(rule), edited))
+    again = form_data(admin_client.get(change_url(rule)))
+    assert RELOAD_ADVICE not in messages_of(admin_client.post(change_url(rule), again))
+    assert RELOAD_ADVICE in messages_of(admin_client.post(delete_url(rule), {"post": "yes"}))
+    assert RELOAD_ADVICE in messages_of(run_action(admin_client, "delete_selected", other, post="yes"))
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_change_of_a_profile_that_a_client_rule_uses_is_told_too(admin_client: Client) -> None:
+    used, unused = EncodingProfileFactory.create(), EncodingProfileFactory.create()
+    ClientDetectionRuleFactory.create(encoding_profile=used)
+    for profile, is_told in ((used, True), (unused, False)):
+        edited = form_data(admin_client.get(change_url(profile))) | {"description": "Tidied"}
+        assert (RELOAD_ADVICE in messages_of(admin_client.post(change_url(profile), edited))) is is_told
+
+
+def test_in_a_database_of_our_own_the_admin_says_nothing_of_tvarrs_memory(admin_client: Client) -> None:
+    rule = ClientDetectionRuleFactory.create()
+    edited = form_data(admin_client.get(change_url(rule))) | {"description": "Tidied"}
+    assert RELOAD_ADVICE not in messages_of(admin_client.post(change_url(rule), edited))
 
 
 def test_an_id_that_is_none_leads_back_with_a_message(admin_client: Client) -> None:

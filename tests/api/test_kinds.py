@@ -35,6 +35,7 @@ FACTORIES: Mapping[str, type[DjangoModelFactory[Any]]] = {
     "encoding-profiles": EncodingProfileFactory,
 }
 RECORD = ["is_system", "created_at", "updated_at", "warnings"]
+CHANGED = [*RECORD, "restart_required"]
 NO_ROW = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
 
 NEW: Mapping[str, dict[str, Any]] = {
@@ -80,7 +81,7 @@ def test_a_row_is_added_with_tvarrs_defaults(operator: APIClient, tag: str) -> N
     assert response.status_code == 201, response.json()
     body = response.json()
     assert list(body)[:2] == ["id", "name"]
-    assert list(body)[-4:] == RECORD
+    assert list(body)[-5:] == CHANGED
     assert (body["name"], body["is_system"], body["warnings"]) == (NEW[tag]["name"], False, [])
     assert response["Location"] == f"{ROOT}/{tag}/{body['id']}"
     row = FACTORIES[tag]._meta.model.objects.get(pk=body["id"])
@@ -91,7 +92,7 @@ def test_a_row_is_added_with_tvarrs_defaults(operator: APIClient, tag: str) -> N
 def test_what_was_added_is_read_as_it_was_answered(operator: APIClient, tag: str) -> None:
     added = operator.post(f"{ROOT}/{tag}", NEW[tag])
     read = operator.get(added["Location"])
-    assert read.json() == added.json()
+    assert read.json() | {"restart_required": False} == added.json()
     assert read["ETag"] == added["ETag"]
 
 
@@ -100,8 +101,9 @@ def test_an_answer_can_be_sent_back_and_changes_nothing(operator: APIClient, tag
     row = FACTORIES[tag].create()
     read = operator.get(f"{ROOT}/{tag}/{row.pk}")
     response = operator.put(f"{ROOT}/{tag}/{row.pk}", read.json())
-    assert (response.status_code, response.json()) == (200, read.json())
+    assert (response.status_code, response.json()) == (200, read.json() | {"restart_required": False})
     assert response["ETag"] == read["ETag"]
+    assert operator.put(f"{ROOT}/{tag}/{row.pk}", response.json() | {"restart_required": True}).status_code == 200
 
 
 def test_every_member_of_a_filter_is_stored(operator: APIClient) -> None:
@@ -114,7 +116,7 @@ def test_every_member_of_a_filter_is_stored(operator: APIClient) -> None:
         "source_id": NO_ROW.lower(),
     }
     body = operator.post(f"{ROOT}/filters", sent).json()
-    assert list(body) == ["id", *sent, *RECORD]
+    assert list(body) == ["id", *sent, *CHANGED]
     assert {name: body[name] for name in sent} == sent | {"source_id": NO_ROW}
     row = Filter.objects.get(pk=body["id"])
     assert {name: getattr(row, name) for name in sent} == sent | {"source_id": NO_ROW}
@@ -132,7 +134,7 @@ def test_every_member_of_a_mapping_rule_is_stored(operator: APIClient) -> None:
         "source_id": None,
     }
     body = operator.post(f"{ROOT}/data-mapping-rules", sent).json()
-    assert list(body) == ["id", *sent, *RECORD]
+    assert list(body) == ["id", *sent, *CHANGED]
     row = DataMappingRule.objects.get(pk=body["id"])
     assert {name: getattr(row, name) for name in sent} == sent == {name: body[name] for name in sent}
 
@@ -155,7 +157,7 @@ def test_every_member_of_a_client_rule_is_stored(operator: APIClient) -> None:
         "encoding_profile": profile.pk,
     }
     body = operator.post(f"{ROOT}/client-detection-rules", sent).json()
-    assert list(body) == ["id", *sent, "encoding_profile_name", *RECORD]
+    assert list(body) == ["id", *sent, "encoding_profile_name", *CHANGED]
     assert body["encoding_profile_name"] == "Attic projector"
     row = ClientDetectionRule.objects.get(pk=body["id"])
     assert row.encoding_profile_id == profile.pk
@@ -177,7 +179,7 @@ def test_every_member_of_a_profile_is_stored(operator: APIClient) -> None:
         "enabled": False,
     }
     body = operator.post(f"{ROOT}/encoding-profiles", sent).json()
-    assert list(body) == ["id", *sent, "is_default", *RECORD]
+    assert list(body) == ["id", *sent, "is_default", *CHANGED]
     row = EncodingProfile.objects.get(pk=body["id"])
     assert {name: getattr(row, name) for name in sent} == sent == {name: body[name] for name in sent}
 
@@ -572,7 +574,7 @@ def test_the_number_of_queries_of_a_list_does_not_grow_with_it(viewer: APIClient
     assert few == asked() == 3  # the columns of the table, the number of rows, and a page of them
 
 
-@pytest.mark.parametrize(("method", "number"), [("get", 2), ("patch", 5), ("delete", 5)])
+@pytest.mark.parametrize(("method", "number"), [("get", 2), ("patch", 6), ("delete", 6)])
 def test_the_queries_for_one_row_are_counted(operator: APIClient, method: str, number: int) -> None:
     row = ClientDetectionRuleFactory.create(encoding_profile=EncodingProfileFactory.create())
     with CaptureQueriesContext(connections["tvarr"]) as queries:
@@ -757,6 +759,48 @@ def test_without_signing_in_nothing_is_shown(db: None, tag: str) -> None:
 def test_what_an_address_does_not_offer_is_refused(operator: APIClient) -> None:
     assert problem(operator.delete(f"{ROOT}/filters"), 405, "method_not_allowed") == []
     assert problem(operator.post(f"{ROOT}/filters/{NO_ROW}"), 405, "method_not_allowed") == []
+
+
+# --- tvarr's memory --------------------------------------------------------------------------------------------------
+
+
+def body_of(response: Any) -> Any:
+    assert response.status_code in (200, 201), response.json()
+    return response.json()
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_change_of_an_enabled_client_rule_says_that_tvarr_must_reload(operator: APIClient) -> None:
+    rules = f"{ROOT}/client-detection-rules"
+    added = body_of(operator.post(rules, NEW["client-detection-rules"]))
+    address = f"{rules}/{added['id']}"
+    assert added["restart_required"]
+    assert body_of(operator.patch(address, {"priority": 7}))["restart_required"]
+    assert not body_of(operator.patch(address, {"priority": 7}))["restart_required"]
+    assert body_of(operator.patch(address, {"is_enabled": False}))["restart_required"]
+    assert not body_of(operator.patch(address, {"priority": 8}))["restart_required"]
+    assert "Tvarr-Restart-Required" not in operator.delete(address)
+
+
+@pytest.mark.usefixtures("attached")
+def test_the_deletion_of_an_enabled_client_rule_says_so_in_a_header(operator: APIClient) -> None:
+    rule = ClientDetectionRuleFactory.create()
+    response = operator.delete(f"{ROOT}/client-detection-rules/{rule.pk}")
+    assert (response.status_code, response["Tvarr-Restart-Required"]) == (204, "true")
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_change_of_a_profile_says_so_where_a_client_rule_uses_it(operator: APIClient) -> None:
+    used, unused = EncodingProfileFactory.create(), EncodingProfileFactory.create()
+    ClientDetectionRuleFactory.create(encoding_profile=used)
+    for profile, expected in ((used, True), (unused, False)):
+        body = body_of(operator.patch(f"{ROOT}/encoding-profiles/{profile.pk}", {"quality_preset": "low"}))
+        assert body["restart_required"] is expected
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_change_of_a_filter_is_seen_by_tvarr(operator: APIClient) -> None:
+    assert not body_of(operator.post(f"{ROOT}/filters", NEW["filters"]))["restart_required"]
 
 
 # --- tvarr's own database --------------------------------------------------------------------------------------------

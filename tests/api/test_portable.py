@@ -343,7 +343,7 @@ def test_an_import_has_tvarrs_members_first(operator: APIClient, import_: Callab
     body = response.json()
     row = kind.model.objects.get(name="Quite New")
     assert list(body)[:7] == TVARRS_RESULT
-    assert list(body)[7:] == ["kind", "unchanged", "items", "notes"]
+    assert list(body)[7:] == ["kind", "unchanged", "items", "notes", "restart_required"]
     assert {name: body[name] for name in TVARRS_RESULT[:6]} == {
         "total_items": 1,
         "imported": 1,

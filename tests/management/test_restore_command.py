@@ -40,6 +40,7 @@ from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import BackupUnsupported, RestoreRefused
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 
 def live_of(installation: Installation) -> Path:
@@ -91,7 +92,7 @@ def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
     data = prepared.json("backup", "restore", name, "--json")
     assert set(data) == {
         *("filename", "now", "after", "created_at", "created_at_source", "newest_row_at"),
-        *("facts", "needs_accept_newer"),
+        *("facts", "needs_accept_newer", "restart_required"),
     }
     assert (data["facts"], data["needs_accept_newer"]) == ([], False)
     assert (data["filename"], data["now"]["filters"]) == (name, 0)
@@ -112,7 +113,10 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert told[0] == f"Restored {name}"
     assert told[1].startswith("    client_detection_rules: 0 -> ")
     assert told[2] == "    every other table: same number of rows; contents may differ"
-    assert told[3:] == [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
+    assert told[3:] == [
+        f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it",
+        RELOAD_ADVICE,
+    ]
     assert content(live) == then
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
@@ -123,7 +127,8 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert content(live) == then
     undone = attached_installation.json("backup", "undo-restore", "--yes", "--json")
     assert content(live) == now
-    assert set(undone) == {"outcome", "filename", "pre_restore_backup", "before", "after"}
+    assert set(undone) == {"outcome", "filename", "pre_restore_backup", "before", "after", "restart_required"}
+    assert undone["restart_required"]
     assert (undone["outcome"], undone["filename"]) == ("restored", safety["filename"])
     assert undone["pre_restore_backup"] == listed(attached_installation)[0]
     assert undone["before"]["client_detection_rules"] > undone["after"]["client_detection_rules"] == 0
@@ -238,21 +243,25 @@ def _kill_while_it_packs(prepared: Installation, name: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_recovery_tells_of_a_restore_that_had_happened(prepared: Installation) -> None:
+def test_recovery_tells_of_a_restore_that_had_happened(attached_installation: Installation) -> None:
     """Killed while it packs what was there before, which a long line of bytes makes take its time."""
-    name = created(prepared)
-    live = live_of(prepared)
+    name = created(attached_installation)
+    live = live_of(attached_installation)
     then = content(live)
     changed(live, *_BALLAST)
-    _kill_while_it_packs(prepared, name)
+    _kill_while_it_packs(attached_installation, name)
     assert content(live) == then
-    assert [found["filename"] for found in listed(prepared)] == [name]
-    told = prepared.ok("backup", "recover")
-    safety = listed(prepared)[0]
-    assert f"The restore had happened; what was there before is {safety['filename']}\n" in told
+    assert [found["filename"] for found in listed(attached_installation)] == [name]
+    told = attached_installation.ok("backup", "recover")
+    safety = listed(attached_installation)[0]
+    assert f"The restore had happened; what was there before is {safety['filename']}\n{RELOAD_ADVICE}\n" in told
+    (message,) = rows(
+        attached_installation.data / "app.db", "SELECT message FROM operations_operation WHERE state = 'interrupted'"
+    )[0]
+    assert message.endswith(RELOAD_ADVICE)
     assert (safety["kind"], safety["protected"], safety["table_counts"]["ballast"]) == ("pre_restore", True, 1)
-    assert operations(prepared)[-1] == ("restore", "interrupted", "command")
-    assert prepared.ok("backup", "recover") == "There was nothing to clean up.\n"
+    assert operations(attached_installation)[-1] == ("restore", "interrupted", "command")
+    assert attached_installation.ok("backup", "recover") == "There was nothing to clean up.\n"
 
 
 @pytest.mark.django_db

@@ -355,8 +355,7 @@ def _app_locked(world: World) -> Iterator[None]:
 
 @state("app.db of an older version", APP)
 def _app_older(world: World) -> Iterator[None]:
-    newest = "SELECT max(id) FROM django_migrations WHERE app = 'operations'"
-    change(world.app, f"DELETE FROM django_migrations WHERE id = ({newest})")
+    change(world.app, "DELETE FROM django_migrations WHERE name = '0009_percent_of_the_whole'")
     _undo_newest_migration(world.app)
     yield
 
@@ -364,9 +363,10 @@ def _app_older(world: World) -> Iterator[None]:
 def _undo_newest_migration(app: Path) -> None:
     """The tables as the version before had them, as far as its newest migration can be taken back in SQL."""
     with closing(sqlite3.connect(app)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "operations_importrecord" not in tables:
-        raise CannotRun("no migration to take back")
+        columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('operations_operation')")}
+        if "percent" not in columns:
+            raise CannotRun("no migration to take back")
+        connection.execute("ALTER TABLE operations_operation DROP COLUMN percent")
 
 
 @state("app.db of a newer version", APP)

@@ -43,6 +43,7 @@ from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -302,13 +303,12 @@ class TestReferences:
         assert HeldReference.objects.count() == 0
 
 
-def test_in_an_attached_database_client_rules_follow_after_tvarrs_next_start(attached: Path) -> None:
+def test_in_an_attached_database_client_rules_count_after_tvarr_has_reloaded(attached: Path) -> None:
     before = schema_of(attached)
     result = load(CLIENTS, client_item("New Tablet"))
-    assert result.notes == (
-        "tvarr keeps client detection rules in memory: it will follow the imported ones after its next start.",
-    )
-    assert load(FILTERS, filter_item()).notes == ()
+    assert (result.notes, result.restart_required) == ((RELOAD_ADVICE,), True)
+    other = load(FILTERS, filter_item())
+    assert (other.notes, other.restart_required) == ((), False)
     assert schema_of(attached) == before
 
 
@@ -316,6 +316,21 @@ def test_a_rule_that_is_linked_later_is_told_of_in_an_attached_database_too(atta
     load(CLIENTS, client_item("New Tablet", encoding_profile_name="Small"))
     notes = load(PROFILES, profile_item("Small")).notes
     assert [note.split()[0] for note in notes] == ["“New", "tvarr"]
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_rule_that_an_import_disables_was_in_tvarrs_memory() -> None:
+    load(CLIENTS, client_item("New Tablet"))
+    assert load(CLIENTS, client_item("New Tablet", is_enabled=False), bulk="overwrite").restart_required
+    assert not load(CLIENTS, client_item("New Tablet", is_enabled=False, priority=9), bulk="overwrite").restart_required
+
+
+@pytest.mark.usefixtures("attached")
+def test_a_profile_counts_where_an_enabled_rule_uses_it() -> None:
+    load(PROFILES, profile_item("Small"), profile_item("Unused"))
+    load(CLIENTS, client_item("New Tablet", encoding_profile_name="Small"))
+    assert load(PROFILES, profile_item("Small", quality_preset="high"), bulk="overwrite").restart_required
+    assert not load(PROFILES, profile_item("Unused", quality_preset="high"), bulk="overwrite").restart_required
 
 
 def test_a_database_that_may_not_be_written_takes_nothing(attached: Path) -> None:

@@ -22,6 +22,7 @@ from tvarr_backup.operations.models import Operation, OperationKind, OperationSt
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -150,7 +151,9 @@ def test_a_check_that_found_something_is_not_called_well(client: Client) -> None
     assert "Not all is well, 1 thing needs attention" in shown(client, operation)
 
 
-def restored(folder: Path, state: OperationState, **changes: Any) -> tuple[Operation, str]:
+def restored(
+    folder: Path, state: OperationState, *, restart_required: bool = False, **changes: Any
+) -> tuple[Operation, str]:
     """A restore that is done, and the name of its safety copy."""
     was, copy = make(folder), make(folder)
     result = {
@@ -159,6 +162,7 @@ def restored(folder: Path, state: OperationState, **changes: Any) -> tuple[Opera
         "pre_restore_backup": backup_as_data(copy),
         "before": {"filters": 9, "channels": 7},
         "after": {"filters": 8, "channels": 7},
+        "restart_required": restart_required,
     }
     return ended(OperationKind.RESTORE, state, result=result, **changes), copy.filename
 
@@ -171,6 +175,13 @@ def test_a_restore_says_what_was_there_before_and_how_to_go_back(client: Client,
     assert "Undo: go back to before the restore" in text
     assert "filters 9 8 -1 row" in text
     assert reverse("restore", args=[copy]) in client.get(page_of(operation)).content.decode()
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_restore_says_when_tvarr_must_reload(client: Client, folder: Path, *, required: bool) -> None:
+    operation, _ = restored(folder, OperationState.SUCCEEDED, restart_required=required)
+    assert (RELOAD_ADVICE in shown(client, operation)) is required
+    assert "channels 7 7 same number of rows" in shown(client, operation)
 
 
 def test_on_the_page_of_the_backups_a_restore_is_told_in_brief(client: Client, folder: Path) -> None:

@@ -20,6 +20,7 @@ from tvarr_backup.backups.sidecar import Checked, CheckLevel, DateSource
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -176,7 +177,7 @@ def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path,
 def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
     client: Client, attached: Path, made: Backup
 ) -> None:
-    assert "may hold old rules in memory until it is started again" in text_of(client.get(page_of(made)))
+    assert RELOAD_ADVICE in text_of(client.get(page_of(made)))
 
 
 def test_without_an_attached_tvarr_nothing_is_warned_of(client: Client, made: Backup) -> None:

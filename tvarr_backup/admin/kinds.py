@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -29,6 +30,7 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.tvarr_database import writing
 from tvarr_backup.validation import expression_findings
 
@@ -74,10 +76,13 @@ class ItemAdmin(ColumnsRequired):
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001  # Django's signature
         """Write only what the person changed: a running tvarr may write other columns of the row at the same time."""
+        before = type(obj).all_rows.filter(pk=obj.pk).first()
         if not change:
             obj.save()
         elif form.changed_data:
             obj.save(update_fields=[*form.changed_data, "updated_at"])
+        if not change or form.changed_data:
+            self._advise_reload(request, [before, obj])
         for message in _warnings(obj):
             self.message_user(request, message, messages.WARNING)
 
@@ -88,9 +93,19 @@ class ItemAdmin(ColumnsRequired):
         count = {capfirst(self.opts.verbose_name_plural): len(rows)}
         return [_linked(row) for row in rows], count, set(), [_linked(user) for user in users]
 
-    def delete_queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.delete_queryset(request, [obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Any]) -> None:
+        before = []
         for row in queryset:
+            before.append(copy(row))
             row.delete()
+        self._advise_reload(request, before)
+
+    def _advise_reload(self, request: HttpRequest, changed: Iterable[PortableRow | None]) -> None:
+        if needs_reload(changed):
+            self.message_user(request, RELOAD_ADVICE, messages.WARNING)
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:

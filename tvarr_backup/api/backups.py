@@ -25,14 +25,14 @@ from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
-from tvarr_backup.api.schema import ProblemSerializer, problems
+from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
-from tvarr_backup.errors import BackupNotFound, ConfirmationRequired, DatabaseUnusable
+from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
@@ -40,7 +40,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
-from tvarr_backup.schema import State
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
@@ -217,9 +217,7 @@ class NothingSerializer(StrictSerializer):
 class RestoreStartedSerializer(StartedSerializer):
     """A restore is under way."""
 
-    restart_required = serializers.BooleanField(
-        help_text="Whether a running tvarr keeps old rules until its next start."
-    )
+    restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
     facts = serializers.ListField(
         child=serializers.CharField(),
         help_text="What to know where the backup has another schema than tvarr's database now; often empty.",
@@ -615,7 +613,7 @@ class BackupRestore(_BackupView):
             arguments={"filename": backup.filename} | ({"accept_newer": True} if accept_newer else {}),
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
-        answer.data["restart_required"] = _is_attached()
+        answer.data["restart_required"] = needs_reload(EVERYTHING)
         answer.data["facts"] = list(verdict.facts)
         return answer
 
@@ -675,13 +673,6 @@ def _require_confirmation(request: Request) -> None:
         raise ConfirmationRequired("A restore replaces all that is in tvarr's database; say confirm=true to do it.")
     if given != ["true"]:
         raise serializers.ValidationError({"confirm": "Allowed is true."})
-
-
-def _is_attached() -> bool:
-    try:
-        return conf.tvarr_state() is State.ATTACHED
-    except DatabaseUnusable:  # which a restore may mend
-        return False
 
 
 urlpatterns = [

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
-from tvarr_backup.api.schema import ProblemSerializer
+from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, TextsByName, Whole
 from tvarr_backup.errors import FileTooLarge, NotJson
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
@@ -371,6 +371,7 @@ class ResultSerializer(serializers.Serializer[Any]):
     unchanged = serializers.IntegerField(help_text="Here already, the same in every member.")
     items = ImportedItemSerializer(many=True)
     notes = serializers.ListField(child=serializers.CharField())
+    restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
 
 
 class StalePlanSerializer(ProblemSerializer):

@@ -7,10 +7,12 @@ from datetime import UTC
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
+from drf_spectacular.drainage import get_override
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from tvarr_backup import codecs, models
+from tvarr_backup.api.schema import RESTART_REQUIRED
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, Whole, Word
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.validation import expression_findings
@@ -59,6 +61,7 @@ class ItemSerializer(StrictSerializer):
     """What the four have in common; the rules are those of the models."""
 
     model: ClassVar[type[models.PortableRow]]
+    ignored = StrictSerializer.ignored | {"restart_required"}
 
     id = Text(read_only=True)
     is_system = Flag(read_only=True, help_text="Whether tvarr brings it along; then little of it can be changed.")
@@ -317,3 +320,15 @@ class EncodingProfileSerializer(ItemSerializer):
     )
     enabled = Flag(default=True)
     is_default = Flag(read_only=True, help_text="Whether proxies without a profile use it.")
+
+
+def changed(serializer: type[ItemSerializer]) -> type[ItemSerializer]:
+    """Return the schema of the answer to a change of a row: the row, and what a running tvarr needs then."""
+    name = f"Changed{serializer.__name__}"
+    members = {"__doc__": serializer.__doc__, "restart_required": Flag(read_only=True, help_text=RESTART_REQUIRED)}
+    answers = [
+        OpenApiExample(example.name, value={**example.value, "restart_required": False}, response_only=True)
+        for example in get_override(serializer, "examples", [])
+        if example.response_only
+    ]
+    return extend_schema_serializer(examples=answers)(type(name, (serializer,), members))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -20,7 +21,11 @@ from tvarr_backup.api.permissions import TablePermissions
 from tvarr_backup.api.schema import problems
 from tvarr_backup.columns import require_columns
 from tvarr_backup.fields import parse_ulid
+from tvarr_backup.portable.tvarr_memory import needs_reload
 from tvarr_backup.tvarr_database import writing
+
+RELOAD_HEADER = "Tvarr-Restart-Required"
+"""Stands for the member `restart_required` in answers without a body."""
 
 
 class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
@@ -47,7 +52,7 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         with writing():
             serializer.is_valid(raise_exception=True)
             row = serializer.save()
-        answer = self._answer(row, status.HTTP_201_CREATED)
+        answer = self._answer_to_change(None, row, status.HTTP_201_CREATED)
         answer["Location"] = reverse(self.address_name, args=[row.pk])
         return answer
 
@@ -70,8 +75,10 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         with writing():
             row = self._row(id)
             require_match(request, self.get_serializer(row).data)
+            before = copy(row)
             row.delete()
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        headers = {RELOAD_HEADER: "true"} if needs_reload([before]) else None
+        return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
 
     def _change(self, request: Request, row_id: str, *, partial: bool) -> Response:
         queries.require_known_parameters(request, ())
@@ -79,10 +86,11 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         with writing():
             row = self._row(row_id)
             require_match(request, self.get_serializer(row).data)
+            before = copy(row)
             serializer = self.get_serializer(row, data=body, partial=partial)
             serializer.is_valid(raise_exception=True)
             row = serializer.save()
-        return self._answer(row)
+        return self._answer_to_change(before, row)
 
     def _row(self, row_id: str) -> Any:
         try:
@@ -94,6 +102,13 @@ class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
         data = self.get_serializer(row).data
         return Response(data, code, headers={"ETag": etag_of(data)})
 
+    def _answer_to_change(self, before: Any, row: Any, code: int = status.HTTP_200_OK) -> Response:
+        """Answer with the row as it is now, and whether tvarr must reload. The ETag is that of the row alone."""
+        answer = self._answer(row, code)
+        is_changed = before is None or before.updated_at != row.updated_at
+        answer.data["restart_required"] = is_changed and needs_reload([before, row])
+        return answer
+
 
 _IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what is to be changed; another one: 412."
@@ -101,13 +116,16 @@ _IF_MATCH = OpenApiParameter(
 _ETAG = OpenApiParameter(
     "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Names this state of the row."
 )
+_RELOAD = OpenApiParameter(
+    RELOAD_HEADER, str, OpenApiParameter.HEADER, response=[204], description="`true` as `restart_required` elsewhere."
+)
 _LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="Of the new row.")
 _ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` of a row.")
 
 
 def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
     """Describes the calls of one kind for the schema."""
-    slug, many = tag.replace("-", "_"), f"{one}s"
+    slug, many, answer = tag.replace("-", "_"), f"{one}s", items.changed(serializer)
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"{slug}_list",
@@ -120,7 +138,7 @@ def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Ca
             summary=f"Add a {one}",
             tags=[tag],
             parameters=[_ETAG, _LOCATION],
-            responses={201: serializer, **problems(400, 413, 415)},
+            responses={201: answer, **problems(400, 413, 415)},
         ),
         retrieve=extend_schema(
             operation_id=f"{slug}_retrieve",
@@ -135,7 +153,7 @@ def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Ca
             description="What is left out gets its default. Columns that do not differ are not written.",
             tags=[tag],
             parameters=[_ID, _IF_MATCH, _ETAG],
-            responses={200: serializer, **problems(400, 404, 412, 413, 415)},
+            responses={200: answer, **problems(400, 404, 412, 413, 415)},
         ),
         partial_update=extend_schema(
             operation_id=f"{slug}_partial_update",
@@ -143,14 +161,14 @@ def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Ca
             description="What is left out stays as it is. Columns that do not differ are not written.",
             tags=[tag],
             parameters=[_ID, _IF_MATCH, _ETAG],
-            responses={200: serializer, **problems(400, 404, 412, 413, 415)},
+            responses={200: answer, **problems(400, 404, 412, 413, 415)},
         ),
         destroy=extend_schema(
             operation_id=f"{slug}_destroy",
             summary=f"Delete a {one}",
             description="As tvarr does it; refused while it is used, and for tvarr's own.",
             tags=[tag],
-            parameters=[_ID, _IF_MATCH],
+            parameters=[_ID, _IF_MATCH, _RELOAD],
             responses={204: OpenApiResponse(description="It is gone."), **problems(400, 404, 409, 412)},
         ),
     )

@@ -13,6 +13,11 @@ from rest_framework import serializers
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.strict import StrictSerializer
 
+RESTART_REQUIRED = (
+    "Whether a running tvarr must be made to reload: turn any client detection rule off and on in tvarr, or restart tvarr. "
+    "It keeps client detection rules and their encoding profiles in memory."
+)
+
 
 class FoundSerializer(serializers.Serializer[Any]):
     """One thing that is wrong with a request."""

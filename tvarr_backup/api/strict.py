@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -18,8 +18,11 @@ _SCHEMA_MEMBER = "$schema"  # tvarr's web framework writes it into its answers, 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses members that it does not know, by name.
 
-    A read-only member may be sent as it was read, so that an answer can be sent back; another value is refused.
+    A read-only member may be sent as it was read, so that an answer can be sent back; another value is refused. Members in
+    `ignored` say nothing of the object itself and may be sent with any value.
     """
+
+    ignored: ClassVar[frozenset[str]] = frozenset({_SCHEMA_MEMBER})
 
     default_error_messages = {"invalid": "Allowed is an object."}
 
@@ -37,7 +40,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
     def _refused(self, data: Mapping[str, Any]) -> Iterator[tuple[str, list[serializers.ErrorDetail]]]:
-        unknown = [name for name in data if name not in self.fields and name != _SCHEMA_MEMBER]
+        unknown = [name for name in data if name not in self.fields and name not in self.ignored]
         for name in unknown[:_SHOWN_MEMBERS]:
             shown = name[:_SHOWN_CHARACTERS]
             yield shown, [serializers.ErrorDetail(f"“{shown}” is not known here.", code="unknown_member")]

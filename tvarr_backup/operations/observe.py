@@ -36,7 +36,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     NoRoom,
 )
-from tvarr_backup.operations import app_database, schedule
+from tvarr_backup.operations import app_database, reserve, schedule
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
@@ -107,6 +107,8 @@ class Seen:
     at: datetime
     kept: Kept | None
     kept_problem: str
+    is_disk_short: bool
+    """Whether the disk of our own database has next to no room left."""
     live: Live | None
     live_problem: str
     unsupported: str
@@ -125,6 +127,7 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
         at=now,
         kept=kept,
         kept_problem=kept_problem,
+        is_disk_short=reserve.is_missing(),
         live=live,
         live_problem=live_problem,
         unsupported=unsupported,

@@ -15,6 +15,7 @@ from tvarr_backup.operations import queue
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.operations.process import start_of, this_boot, this_host
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -67,6 +68,7 @@ def _end(operation: Operation) -> bool:
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
         if safety is not None:
             cleaned = f"The content had been replaced by then; what was there before is {safety.filename}."
+            cleaned += f" {RELOAD_ADVICE}" if needs_reload(EVERYTHING) else ""
     except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
         return False
     except TvarrBackupError as problem:

@@ -70,6 +70,12 @@ def is_disk_full() -> bool:
     return _path() is not None and _free() < FULL_BYTES
 
 
+def is_missing() -> bool:
+    """Whether the file was given up, and there is no room to make it again."""
+    path = _path()
+    return path is not None and _size(path) is None and _free() < ROOMY_BYTES
+
+
 def _path() -> Path | None:
     """Next to the database; `None` where that is on a server."""
     if not conf.is_file(DEFAULT_DB_ALIAS):

@@ -44,6 +44,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -103,7 +104,7 @@ def run(operation: Operation, tracker: Tracker) -> None:
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
     - restore (`filename`, `accept_newer`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
-      "before": rows by table, "after": rows by table}`
+      "before": rows by table, "after": rows by table, "restart_required": whether a running tvarr must be made to reload}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = conf.protected_database()
@@ -223,6 +224,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "pre_restore_backup": done.safety and backup_as_data(done.safety, required),
             "before": dict(done.before),
             "after": dict(done.after),
+            "restart_required": needs_reload(EVERYTHING),
         }
     )
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, router
+from django.db import DatabaseError
 
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, PlanStale
+from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding
@@ -18,7 +20,8 @@ from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
-from tvarr_backup.tvarr_database import is_attached, is_busy, writing
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.tvarr_database import is_busy, writing
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -40,11 +43,15 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did. `notes` are sentences about the import as a whole."""
+    """What an import did. `notes` are sentences about the import as a whole.
+
+    `restart_required` is whether a running tvarr must be made to reload; then a note says how.
+    """
 
     kind: Kind
     lines: tuple[ResultLine, ...]
     notes: tuple[str, ...]
+    restart_required: bool = False
 
     def count(self, action: Action) -> int:
         """How many items were treated so."""
@@ -86,7 +93,10 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
             ) from problem
         raise DatabaseUnusable(f"The database did not take the import, and nothing was stored: {problem}.") from problem
     lines = tuple(_line(step) for step in plan.steps)
-    result = ImportResult(plan.kind, lines, (*plan.warnings, *_notes(plan, settled)))
+    restart_required = needs_reload(_changed_rows(plan, settled))
+    advice = [RELOAD_ADVICE] if restart_required else []
+    notes = (*plan.warnings, *map(_completed, settled), *advice)
+    result = ImportResult(plan.kind, lines, notes, restart_required)
     logger.info(
         "import.applied",
         kind=plan.kind.slug.value,
@@ -136,15 +146,22 @@ def _line(step: Step) -> ResultLine:
     return ResultLine(step.position, step.name, step.final_name, step.action, step.state, written, step.warnings)
 
 
-def _notes(plan: Plan, settled: list[Settled]) -> Iterator[str]:
-    changed = {done.kind.slug: done.kind for done in settled}
-    for done in settled:
-        yield f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
-    if plan.writes:
-        changed[plan.kind.slug] = plan.kind
-    in_memory = [kind for kind in changed.values() if kind.kept_in_memory]
-    if in_memory and is_attached(router.db_for_write(plan.kind.model)):
-        yield f"tvarr keeps {in_memory[0].label} in memory: it will follow the imported ones after its next start."
+def _completed(done: Settled) -> str:
+    return f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
+
+
+def _changed_rows(plan: Plan, settled: list[Settled]) -> Iterator[PortableRow]:
+    """Yield every row that was written, and where the import disabled one, the row as it was before."""
+    for step in plan.steps:
+        if step.row is None:
+            continue
+        yield step.row
+        for difference in step.differences:
+            if difference.field == "is_enabled":
+                before: Any = copy(step.row)
+                before.is_enabled = difference.now
+                yield before
+    yield from (done.row for done in settled)
 
 
 def _why_blocked(plan: Plan) -> str:

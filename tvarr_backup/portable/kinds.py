@@ -81,8 +81,6 @@ class Kind:
     """Members that are exported but never taken over: an import does not change which profile is the default."""
     unique_names: bool = False
     """Whether the table's index lets no two rows have one name, rows marked as deleted included."""
-    kept_in_memory: bool = False
-    """Whether a running tvarr reads the table only when it starts or edits it itself."""
     by_name: dict[str, Member] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +153,6 @@ KINDS: dict[Slug, Kind] = {
             reference=Reference(
                 "encoding_profile_name", "encoding_profile", "encoding_profile_id", ReferenceTarget.PROFILE_NAME
             ),
-            kept_in_memory=True,
         ),
         Kind(
             slug=Slug.ENCODING_PROFILES,

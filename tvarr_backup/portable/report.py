@@ -73,6 +73,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
             for line in result.lines
         ],
         "notes": list(result.notes),
+        "restart_required": result.restart_required,
     }
 
 

@@ -22,6 +22,7 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel as cancel_operation
+from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
 from tvarr_backup.web.frame import Content, frame_first
@@ -102,6 +103,7 @@ def shown(operation: Operation) -> dict[str, Any]:
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
         "made": _found((result.get("backup") or {}).get("filename")),
         "safety": safety,
+        "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
     }
 

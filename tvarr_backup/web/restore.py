@@ -23,8 +23,8 @@ from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.sightings import verdict_on
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
-from tvarr_backup.tvarr_database import newest_tvarr_migration
 from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
@@ -71,7 +71,7 @@ def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar, datetime.now(UTC)),
         "changes": changes(_rows_now(), found.sidecar.table_counts),
-        "is_attached": bool(newest_tvarr_migration(conf.live_database())),
+        "reload_advice": RELOAD_ADVICE if needs_reload(EVERYTHING) else "",
     }
 
 

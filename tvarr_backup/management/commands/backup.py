@@ -35,7 +35,8 @@ from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, 
 from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here, why_retention_is_unknown
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
-from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
+from tvarr_backup.schema import RequiredSchema
 
 _PATIENCE_SECONDS = 0.5
 """For so long this program's own database is waited for each time, once it is known that it cannot be used."""
@@ -243,6 +244,7 @@ class Command(BaseCommand):
                 if safety
                 else []
             ),
+            *([RELOAD_ADVICE] if result["restart_required"] else []),
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
@@ -258,12 +260,14 @@ class Command(BaseCommand):
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
         look_at_live(conf.live_database(), conf.required_schema())
         now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        restart_required = needs_reload(EVERYTHING)
         described = backup_as_data(backup)
         verdict = verdict_on(backup)
         data = {
             "filename": backup.filename,
             "now": now,
             "after": dict(then),
+            "restart_required": restart_required,
             **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
             "facts": list(verdict.facts),
             "needs_accept_newer": verdict.needs_confirmation,
@@ -274,13 +278,7 @@ class Command(BaseCommand):
             *_changes(now, then),
             *verdict.facts,
             f"{_lost(backup.sidecar)} would be lost, but is kept in a copy that is made first.",
-            *(
-                [
-                    "A running tvarr sees the new data at once, but may hold old rules in memory until it is started again."
-                ]
-                if conf.tvarr_state() is State.ATTACHED
-                else []
-            ),
+            *([RELOAD_ADVICE] if restart_required else []),
             f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
@@ -299,6 +297,7 @@ class Command(BaseCommand):
         }
         lines = [f"Ended: {operation}" for operation in ended] + [f"Removed {name}" for name in cleaned]
         lines += [f"The restore had happened; what was there before is {saved}"] if saved else []
+        lines += [RELOAD_ADVICE] if saved and needs_reload(EVERYTHING) else []
         self._print(data, *lines or ["There was nothing to clean up."])
 
     def _end_lost_operations(self) -> list[Operation]:

@@ -69,8 +69,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         try:
-            if action != "export":  # which reads nothing but tvarr's tables
-                require_app_database()
+            require_app_database()  # references that wait are kept there
             require_live()
             if action == "export":
                 self._export(options["kind"], None if options["all"] else options["ids"], options["output"])

@@ -1,0 +1,45 @@
+"""What a running tvarr keeps in memory, so that it does not notice changes made by others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import DatabaseError, router
+
+from tvarr_backup.models import ClientDetectionRule, EncodingProfile, PortableRow
+from tvarr_backup.tvarr_database import is_attached
+
+RELOAD_ADVICE = (
+    "tvarr keeps client detection rules and their encoding profiles in memory. After this change, turn any client "
+    "detection rule off and on in tvarr, or restart tvarr, to make it read them again."
+)
+
+EVERYTHING = None
+"""What a restore changes."""
+
+
+def needs_reload(changed: Iterable[PortableRow | None] | None) -> bool:
+    """Return whether a running tvarr must be made to reload after a change.
+
+    `changed` holds the rows that differ, as they were before and as they are now (None where there is no row), or is
+    `EVERYTHING`. tvarr loads client detection rules when it starts and
+    when it changes one itself. Only live, enabled rules have an effect, and profiles only through such rules.
+    Always False where the database is not tvarr's own, or cannot be read.
+    """
+    if changed is not None and not _is_any_in_memory([row for row in changed if row is not None]):
+        return False
+    try:
+        return is_attached(router.db_for_write(ClientDetectionRule))
+    except DatabaseError:
+        return False
+
+
+def _is_any_in_memory(rows: list[PortableRow]) -> bool:
+    rules = [row for row in rows if isinstance(row, ClientDetectionRule)]
+    if any(rule.is_enabled and rule.deleted_at is None for rule in rules):
+        return True
+    profiles = {row.pk for row in rows if isinstance(row, EncodingProfile)}
+    if not profiles:
+        return False
+    enabled = ClientDetectionRule.objects.filter(is_enabled=True)
+    return not profiles.isdisjoint(enabled.values_list("encoding_profile_id", flat=True))
