@@ -509,8 +509,10 @@ _NOT_WAL = (
         (Path.unlink, "There is no database at {live} to restore into; run `manage.py prepare` first."),
         (
             lambda live: live.write_bytes(b""),
-            "{live} is an empty file. Start tvarr once, or run `manage.py prepare`, so that it becomes a database; then restore "
-            "into that.",
+            (
+                "{live} is an empty file. Start tvarr once, or run `manage.py prepare`, so that it becomes a database; then restore "
+                "into that."
+            ),
         ),
         (lambda live: live.write_bytes(b"garbage " * 999), "{live} is not an SQLite database."),
         (lambda live: live.chmod(0o444), "{live} may not be written."),
