@@ -48,7 +48,7 @@ def test_every_address_says_what_is_wrong_and_which_commands_help(
     style = client.get(static("css/app.css"))
     assert style.status_code == 200
     style.close()
-    assert caplog.text.count("app_database.unusable") == 1
+    assert caplog.text.count("appdb.unusable") == 1
     assert len(caplog.records) == 1
 
 

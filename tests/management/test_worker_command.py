@@ -222,13 +222,13 @@ def test_without_app_db_it_waits_and_says_so_once(prepared: Installation) -> Non
 def test_when_app_db_goes_away_it_says_so_once_and_works_again_when_that_is_back(worker: RunningWorker) -> None:
     app = worker.installation.data / "app.db"
     app.rename(app.with_name("away.db"))
-    wait_until(lambda: "app_database.unusable" in worker.log, "it notices")
+    wait_until(lambda: "appdb.unusable" in worker.log, "it notices")
     time.sleep(3)
-    assert worker.log.count("app_database.unusable") == 1
+    assert worker.log.count("appdb.unusable") == 1
     assert "Traceback" not in worker.log
     assert not app.exists()
     app.with_name("away.db").rename(app)
-    wait_until(lambda: "app_database.usable" in worker.log, "it notices that too")
+    wait_until(lambda: "appdb.usable" in worker.log, "it notices that too")
     submit_backup(worker.installation)
     wait_until(lambda: states(worker.installation) == ["succeeded"], "it works again")
 

@@ -85,8 +85,8 @@ def test_the_log_says_once_that_it_is_unusable_and_once_that_it_is_back(
     assert (find_problem() is None, find_problem() is None) == (False, False)
     app_database.write_bytes(kept)
     assert (find_problem(), find_problem()) == (None, None)
-    assert caplog.text.count("app_database.unusable") == 1
-    assert caplog.text.count("app_database.usable") == 1
+    assert caplog.text.count("appdb.unusable") == 1
+    assert caplog.text.count("appdb.usable") == 1
 
 
 def test_a_connection_to_a_file_that_was_replaced_is_given_up(app_database: Path) -> None:

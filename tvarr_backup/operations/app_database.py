@@ -142,13 +142,13 @@ class _Usable:
         self.files = files
         if self.reason:
             self.reason = ""
-            logger.info("app_database.usable")
+            logger.info("appdb.usable")
 
     def lost(self, problem: DatabaseUnusable) -> None:
         self.files = ()
         if self.reason != str(problem):
             self.reason = str(problem)
-            logger.error("app_database.unusable", code=problem.code, reason=self.reason)
+            logger.error("appdb.unusable", code=problem.code, reason=self.reason)
 
 
 _usable = _Usable()
