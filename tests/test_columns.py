@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from django.test import Client
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseIncomplete, DatabaseNewer, RowUnreadable
 from tvarr_backup.models import ClientDetectionRule, EncodingProfile, EpgProgram, Filter
+from tvarr_backup.portable.answers import read_answers
+from tvarr_backup.portable.apply import apply_import
 from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.steps import Action
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -220,6 +224,25 @@ def test_a_change_of_another_field_keeps_the_stored_bytes(client: Client) -> Non
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("SELECT hex(name), description FROM filters WHERE id = %s", [NOT_UTF8])
         assert cursor.fetchone() == ("436166E9", "newest")
+
+
+def test_an_import_that_overwrites_keeps_the_bytes_of_what_is_the_same() -> None:
+    add_undecodable_filter()
+    run(f"UPDATE filters SET name = 'Cafe', description = CAST(X'436166E9' AS TEXT) WHERE id = '{NOT_UTF8}'")
+    item = {"name": "Cafe", "description": "Caf\ufffd", "expression": 'group_title equals "y"', "source_type": "stream"}
+    metadata = {"version": "1.0.0", "export_type": "filters", "exported_at": "2026-01-14T10:30:00Z", "item_count": 1}
+    file = BytesIO(json.dumps({"metadata": metadata, "items": [item | {"action": "include"}]}).encode())
+    result = apply_import(read_envelope(file, FILTERS, "x"), read_answers({}, bulk="overwrite"))
+    assert result.count(Action.OVERWRITE) == 1
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute("SELECT hex(description), expression FROM filters WHERE id = %s", [NOT_UTF8])
+        assert cursor.fetchone() == ("436166E9", 'group_title equals "y"')
+
+
+def test_the_import_page_says_what_is_missing(client: Client) -> None:
+    text = b"".join(stream_export(FILTERS)).decode()
+    drop_expression()
+    assert "does not have the column filters.expression" in client.post("/import/", {"text": text}).getvalue().decode()
 
 
 def test_programmes_with_a_strange_title_are_shown(client: Client) -> None:

@@ -189,10 +189,11 @@ def backup_folder() -> Path:
 def required_schema() -> RequiredSchema:
     """Return the schema that this program knows, with what was seen of tvarr's database before.
 
-    What is live now makes no difference: a restore must be possible back to whatever was live here.
+    What is live now makes no difference: a restore must be possible back to whatever was live here. Raises
+    `BackupUnsupported` where no backups can be made of tvarr's database.
     """
     required = tvarr_database.required_schema()
-    seen, here = _schemas_seen()
+    seen, here = _schemas_seen(str(live_database()))
     newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
     return replace(
         required,
@@ -208,12 +209,11 @@ def sighted_database() -> str:
     return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
 
 
-def _schemas_seen() -> tuple[list[str], list[str]]:
-    """Return the schemas that were ever seen, and of these those of tvarr's database, in the order of sighting.
+def _schemas_seen(live: str) -> tuple[list[str], list[str]]:
+    """Return the schemas that were ever seen, and of these those of this database, in the order of sighting.
 
     Where our own database cannot say, the metadata of backups that were made here does.
     """
-    here = sighted_database()
     try:
         if is_file(DEFAULT_DB_ALIAS) and not database_path(DEFAULT_DB_ALIAS).exists():
             return _schemas_backed_up()
@@ -221,7 +221,7 @@ def _schemas_seen() -> tuple[list[str], list[str]]:
         rows = list(sightings.order_by("pk").values_list("database", "schema"))
     except DatabaseError:
         return _schemas_backed_up()
-    return [schema for _, schema in rows], [schema for database, schema in rows if database == here]
+    return [schema for _, schema in rows], [schema for database, schema in rows if database == live]
 
 
 def _schemas_backed_up() -> tuple[list[str], list[str]]:

@@ -61,6 +61,12 @@ class DatabaseBusy(TvarrBackupError):
     code = "database_busy"
 
 
+class DatabaseInUse(DatabaseBusy):
+    """Other programs use a database that nobody else may use now; the message names those that can be seen."""
+
+    code = "database_in_use"
+
+
 class KindUnknown(TvarrBackupError):
     """A word that names none of the kinds."""
 
@@ -419,6 +425,21 @@ class RestoreRefused(TvarrBackupError):
     """A backup cannot be restored into this live database; the sentence says why, and nothing was touched."""
 
     code = "restore_refused"
+
+
+class OfflineRestoreRequired(RestoreRefused):
+    """SQLite cannot write the live file, so only an offline restore can replace it. Nothing was changed.
+
+    `damage` completes a sentence that begins with the path, such as "is empty". `is_readable` says that SQLite may still
+    be able to read the file.
+    """
+
+    code = "offline_restore_required"
+
+    def __init__(self, message: str, damage: str, *, is_readable: bool) -> None:
+        super().__init__(message)
+        self.damage = damage
+        self.is_readable = is_readable
 
 
 class RestoreFailed(TvarrBackupError):

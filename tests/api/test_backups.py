@@ -16,7 +16,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, NO_BACKUP, OPERATIONS, administrator, client_of, make, present, problem, raw
-from tests.backups.makers import settled, tvarrs_new_backup
+from tests.backups.makers import tvarrs_new_backup
 from tests.installation import Installation
 from tests.operations.elsewhere import running
 from tests.processes import wait_until
@@ -530,12 +530,28 @@ def test_after_a_restore_an_attached_tvarr_should_be_started_again(folder: Path)
     assert body["restart_required"] is True
 
 
-def test_what_is_live_is_looked_at_before_a_restore_is_promised(folder: Path, attached: Path) -> None:
-    settled(attached)
-    made = make(folder)
+def test_what_is_live_is_looked_at_before_a_restore_is_promised(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, missing = make(folder), tmp_path_factory.mktemp("live") / "missing.db"
+    monkeypatch.setattr(conf, "live_database", lambda: missing)
     response = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true")
-    assert "has journal mode delete" in problem(response, 409, "restore_refused")
+    told = response.json()
+    assert (response.status_code, told["code"]) == (409, "offline_restore_required")
+    assert "missing.db does not exist, so a backup can be restored only while tvarr is stopped." in told["detail"]
     assert not Operation.objects.exists()
+
+
+def test_an_offline_restore_is_asked_for_by_a_member(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, client = make(folder), client_of("restore_backup")
+    address = f"{BACKUPS}/{made.filename}/restore?confirm=true"
+    refusal = client.post(address, {"offline": True}, content_type="application/json")
+    assert "so an offline restore is not needed" in problem(refusal, 409, "restore_refused")
+    monkeypatch.setattr(conf, "live_database", lambda: tmp_path / "missing.db")
+    assert client.post(address, {"offline": True}, content_type="application/json").status_code == 202
+    assert Operation.objects.get().arguments == {"filename": made.filename, "offline": True}
 
 
 @pytest.mark.parametrize("query", ["", "?confirm=false"])

@@ -510,9 +510,9 @@ def test_one_that_breaks_off_behind_the_end_of_a_file_is_not_taken_for_whole(
 def test_one_for_which_there_is_no_room_is_refused_before_it_is_read(
     client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tvarr_backup.backups.folder.free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr("tvarr_backup.backups.room.free_bytes", lambda _folder: 1000)
     words = refused(folder, send_body(client, Untouched(), 10**9), 507, "no_room")
-    assert words == "The upload needs about 1067.1 MB of free space in backups; there are 0.0 MB."
+    assert words == "The upload needs about 1020.0 MB of free space in backups; there are 0.0 MB."
 
 
 def test_room_that_goes_meanwhile_ends_it(client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -353,7 +353,7 @@ class TestJournals:
 
     def test_there_must_be_room_for_the_wal_as_well(self, folder: Path, incoming: Path) -> None:
         source = died_in_wal_mode(incoming / "tvarr.db", mebibytes=40)
-        name, *_, left = on_small_disk(LIMITED, _disk(folder), source, options="size=90m")
+        name, *_, left = on_small_disk(LIMITED, _disk(folder), source, options="size=75m")
         assert (name, left) == ("NoRoom", [".lock", ".work"])
 
 
@@ -740,7 +740,7 @@ class TestBombs:
 
     def test_a_disk_with_no_room_is_said_before_anything_is_unpacked(self, folder: Path, copy: Path) -> None:
         name, words, most, _, left = on_small_disk(
-            LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=24k"
+            LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=20k"
         )
         assert (name, most, left) == ("NoRoom", 0, [".lock", ".work"])
         assert words.startswith("Taking the file in needs about 0.0 MB of free space")

@@ -241,7 +241,7 @@ class TestRefusals:
             (
                 "damaged tree",
                 CopyFailed,
-                "could not be copied: database disk image is malformed. It is damaged; a restore mends that.",
+                "could not be copied: database disk image is malformed. It is damaged. To fix it, restore a backup.",
             ),
             ("violated check", CopyDamaged, "CHECK constraint failed in t"),
             ("violated not null", CopyDamaged, "NULL value in filters.name"),

@@ -49,7 +49,7 @@ from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.restore import Restored, finish_restore, restore_backup
+from tvarr_backup.backups.restore import Restored, Settled, finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
@@ -58,10 +58,10 @@ from tvarr_backup.errors import (
     BackupBusy,
     BackupNotFound,
     ConfirmationRequired,
+    CopyFailed,
     DatabaseBusy,
     DatabaseForeign,
-    DatabaseMissing,
-    DatabaseUnusable,
+    OfflineRestoreRequired,
     RestoreFailed,
     RestoreRefused,
     TvarrBackupError,
@@ -514,9 +514,10 @@ def test_what_was_there_is_kept_where_it_cannot_be_put_back(
     (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
     assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
     assert "was locked by another program for 0 s" in str(failure.value)
-    found = finish_restore(folder, required())
-    assert found is not None
-    assert found.filename == name
+    finished = finish_restore(folder, required())
+    assert finished is not None
+    assert finished.safety is not None
+    assert finished.safety.filename == name
     put_back = restored(live, folder, name)
     assert content(live) == now
     assert put_back.safety is not None
@@ -546,8 +547,8 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
         assert name_in(other) == "then"
         assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     words = (
-        "What was live before was damaged (database disk image is malformed). It was copied as it lay: to look for what is "
-        "missing now, but it cannot be restored."
+        "What was live before was damaged (database disk image is malformed). It was copied byte for byte and is kept for "
+        "salvage, but it cannot be restored."
     )
     assert done.attention == (words,)
     assert done.safety is not None
@@ -563,8 +564,72 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
     live: Path, folder: Path, made: Backup
 ) -> None:
     changed(live, "PRAGMA writable_schema=ON", "UPDATE sqlite_master SET rootpage = 9999999 WHERE name = 'filters'")
-    refused(live, folder, made, DatabaseUnusable, "so damaged that SQLite cannot even begin (malformed database schema")
-    refused(live, folder, made, DatabaseUnusable, "for a new one, and restore into that.")
+    refused(
+        live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch"
+    )
+    refused(
+        live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that"
+    )
+
+
+def _uncopyable(path: Path) -> Path:
+    """A whole database that SQLite can read, write and check, but not copy: a column needs a function of its program."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.create_function("own", 1, lambda value: value, deterministic=True)
+        connection.execute("CREATE TABLE extra (a, b AS (own(a)) STORED)")
+        connection.execute("INSERT INTO extra (a) VALUES (1)")
+    return path
+
+
+def _wild_page(path: Path) -> Path:
+    """A row whose rest is on a page that no database can have: SQLite says that the disk is full."""
+    changed(
+        path, "CREATE TABLE big (data)", "INSERT INTO big VALUES (zeroblob(20000))", "PRAGMA wal_checkpoint(TRUNCATE)"
+    )
+    page = query(path, "SELECT rootpage FROM sqlite_master WHERE name = 'big'")
+    with path.open("r+b") as file:
+        file.seek(page * 4096 - 4)
+        file.write(b"\x7f\xff\xff\xf0")
+    return path
+
+
+def test_a_whole_database_that_sqlite_cannot_copy_is_copied_byte_for_byte_and_goes_back(
+    live: Path, folder: Path, made: Backup
+) -> None:
+    _uncopyable(live)
+    done = restored(live, folder, made)
+    words = "SQLite could not copy what was live before (no such function: own), so the safety backup is a byte-for-byte copy."
+    assert done.attention == (f"{words} It passed its check and can be restored.",)
+    assert done.safety is not None
+    assert done.safety.sidecar.checked is not None
+    assert done.safety.sidecar.checked.problems == ()
+    undone = restored(live, folder, done.safety)
+    assert query(live, "SELECT a FROM extra") == 1
+    assert query(live, "SELECT name FROM filters LIMIT 1").startswith("now")
+    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own), as before"
+    assert undone.attention[0].startswith(sentence)
+
+
+def test_one_that_comes_from_elsewhere_is_refused_because_it_could_not_be_backed_up(
+    live: Path, folder: Path, made: Backup, tmp_path: Path
+) -> None:
+    with_database(folder, made, settled(_uncopyable(tvarrs(tmp_path / "other.db"))).read_bytes(), table_counts={})
+    refused(live, folder, made, RestoreRefused, "(no such function: own), so it could not be backed up again.")
+
+
+def test_a_full_disk_that_has_room_does_not_stop_a_restore(live: Path, folder: Path, made: Backup) -> None:
+    _wild_page(live)
+    done = restored(live, folder, made)
+    assert done.attention[0].startswith("What was live before was damaged (database or disk is full).")
+    assert query(live, "PRAGMA integrity_check") == "ok"
+    assert is_clean(folder)
+
+
+def test_a_backup_says_that_the_disk_is_not_full(live: Path, folder: Path) -> None:
+    with pytest.raises(
+        CopyFailed, match=r"“database or disk is full”, but the disk has room: .* MB are free and about"
+    ):
+        backup(_wild_page(live), folder)
 
 
 # --- A disk becomes full ---------------------------------------------------------------------------------------------
@@ -680,7 +745,8 @@ def _settled(folder: Path, live: Path, tmp_path: Path, safety: list[str] | None)
     backup(live, folder, kind=BackupKind.SCHEDULED)
     prune(folder, Policy(1))
     recover(folder)
-    found = finish_restore(folder, required())
+    finished = finish_restore(folder, required())
+    found = finished.safety if finished else None
     files = state(folder)
     assert finish_restore(folder, required()) is None
     assert state(folder) == files
@@ -723,7 +789,7 @@ def test_recovery_does_not_publish_twice(live: Path, folder: Path, made: Backup)
     done = restored(live, folder, made, after_replacing(keep))
     kept.rename(place)
     files = {name: found for name, found in state(folder).items() if not name.startswith(".work")}
-    assert finish_restore(folder, required()) == done.safety
+    assert finish_restore(folder, required()) == Settled(made.filename, done.safety)
     assert {name: found for name, found in state(folder).items() if not name.startswith(".work")} == files
     assert is_clean(folder)
 
@@ -737,7 +803,9 @@ def test_a_safety_copy_whose_name_was_taken_meanwhile_gets_another(
     )
     unfinished = json.loads((folder / ".work" / "restore" / "restore.json").read_text())
     (folder / unfinished["safety"]).write_bytes(b"somebody else's")
-    found = finish_restore(folder, required())
+    finished = finish_restore(folder, required())
+    assert finished is not None
+    found = finished.safety
     assert found is not None
     assert (folder / unfinished["safety"]).read_bytes() == b"somebody else's"
     assert content(unpacked(folder, found.filename, tmp_path / "safety.db")) == now
@@ -770,12 +838,12 @@ def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
 
 def refused(live: Path, folder: Path, made: Backup | str, error: type[TvarrBackupError], words: str) -> None:
     """It fails in these words, and neither the live file nor the folder changes."""
-    before, files = live.read_bytes() if live.exists() else None, state(folder)
+    before, files = live.read_bytes() if live.is_file() else None, state(folder)
     with pytest.raises(TvarrBackupError) as failure:
         restored(live, folder, made)
     assert type(failure.value) is error, failure.value
     assert words in str(failure.value)
-    assert (live.read_bytes() if live.exists() else None) == before
+    assert (live.read_bytes() if live.is_file() else None) == before
     assert state(folder) == files
     assert is_clean(folder)
 
@@ -907,14 +975,18 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
-        (lambda live: live.unlink(), DatabaseMissing, "to restore into; run `manage.py prepare` first."),
+        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so a backup can be restored only while"),
         (
             lambda live: live.write_bytes(b"garbage " * 999),
-            DatabaseForeign,
-            "is not an SQLite database. Stop every program that uses it, move it away",
+            OfflineRestoreRequired,
+            "is not an SQLite database, or its header is damaged, so a backup can be restored only while tvarr is stopped",
         ),
-        (settled, RestoreRefused, "has journal mode delete, and only in WAL mode"),
-        (lambda live: live.write_bytes(b""), DatabaseUnusable, "is an empty file. Start tvarr once"),
+        (
+            lambda live: live.write_bytes(b""),
+            OfflineRestoreRequired,
+            "is empty, so a backup can be restored only while",
+        ),
+        (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(
@@ -936,8 +1008,9 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
         "try: restore_backup(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], required)\n"
         "except Exception as problem: print(json.dumps([type(problem).__name__, str(problem)]))\n"
     )
-    told = python(code, live, folder, made.filename, heeds_modes=True)
-    assert told == ["DatabaseUnusable", f"{live} may not be written."]
+    error, words = python(code, live, folder, made.filename, heeds_modes=True)
+    assert error == "DatabaseUnusable"
+    assert words.startswith(f"{live} may not be written by the user with uid ")
     assert (live.read_bytes(), state(folder)) == (before, files)
 
 

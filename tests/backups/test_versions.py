@@ -102,8 +102,8 @@ def test_what_is_missing_is_a_warning_that_names_it(folder: Path, tmp_path: Path
     made = backup(tvarrs(tmp_path / "other.db", *CREDITS), folder)
     assert made.sidecar.checked is not None
     assert made.sidecar.checked.problems == ()
-    (missing,) = [text for text in made.sidecar.checked.warnings if "lacks" in text]
-    assert missing.startswith("tvarr 030 lacks epg_programs.credits.")
+    (missing,) = [text for text in made.sidecar.checked.warnings if "does not have" in text]
+    assert missing.startswith("tvarr 030 does not have epg_programs.credits;")
     assert any("(tvarr 030) is newer than every known one" in text for text in made.sidecar.checked.warnings)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -116,6 +117,24 @@ def _restore(case: Path) -> Any:
     return safety and safety.filename
 
 
+def _restore_offline(case: Path) -> Any:
+    done = restore_backup(case / LIVE, case / BACKUPS, OLD[1], REQUIRED, offline=True)
+    return {"safety": done.safety and done.safety.filename, "set_aside": [Path(path).name for path in done.set_aside]}
+
+
+def _restore_offline_without_links(case: Path) -> Any:
+    """On a file system that has no hard links next to the live file."""
+    link = os.link
+
+    def refuse(source: Any, target: Any, **options: Any) -> None:
+        if Path(target).parent == (case / LIVE).parent:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        link(source, target, **options)
+
+    os.link = refuse  # type: ignore[assignment]
+    return _restore_offline(case)
+
+
 def _restore_disturbed(case: Path) -> Any:
     """Others ask for the folder whenever progress is told; when they were let in, and when not."""
     asked: dict[str, set[str]] = {"let in": set(), "kept out": set()}
@@ -166,7 +185,7 @@ def _restore_spoilt(times: int) -> Callable[[Path], Any]:
 def _settle(case: Path) -> Any:
     """What every start does after a crash."""
     settled = finish_restore(case / BACKUPS, REQUIRED)
-    return {"settled": settled and settled.filename, "listed": _listed(case)}
+    return {"settled": settled and settled.safety and settled.safety.filename, "listed": _listed(case)}
 
 
 def _look_and_recover(case: Path) -> Any:
@@ -186,6 +205,8 @@ OPERATIONS: dict[str, Callable[[Path], Any]] = {
     "adopt a dead machine's": _adopt(UPLOADED_DEAD),
     "recover": lambda case: recover(case / BACKUPS),
     "restore": _restore,
+    "restore offline": _restore_offline,
+    "restore offline, without links": _restore_offline_without_links,
     "restore, disturbed": _restore_disturbed,
     "restore, spoilt once": _restore_spoilt(1),
     "restore, spoilt twice": _restore_spoilt(2),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.harness import Bench
+from tests.faults.offline_restores import OfflineRestores
 from tests.faults.restores import Restores, with_name_taken
 from tests.faults.world import CASES, Case
 
@@ -159,8 +160,37 @@ class SpoiltTwice:
             yield f"restore, spoilt twice: {sentence}"
 
 
+@dataclass(frozen=True)
+class OfflineSweep:
+    """A fault at every call that may change something in an offline restore."""
+
+    damage: str
+    fault: str = "kill"
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, _, found in OfflineRestores(bench, self.damage).sweep("any", self.fault):
+            for sentence in found:
+                yield f"offline restore, {self.damage}, {sentence}"
+
+
+@dataclass(frozen=True)
+class OfflinePowerCut:
+    """The power-loss model of an offline restore."""
+
+    damage: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        for _, found in OfflineRestores(bench, self.damage).cuts():
+            for sentence in found:
+                yield f"offline restore, {self.damage}, {sentence}"
+
+
 Detector = (
-    PowerCut
+    OfflineSweep
+    | OfflinePowerCut
+    | PowerCut
     | PowerCutAfterKill
     | Sweep
     | RestorePowerCut

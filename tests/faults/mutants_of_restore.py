@@ -16,13 +16,14 @@ from tests.faults.mutants import (
 )
 
 _FILE = "test_restore.py"
+_OFFLINE = "test_offline.py"
 _STATE_WRITTEN = "    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())\n"
 _UNPUBLISHED = (
     "    published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))\n"
 )
 _PUBLISHED = "            safety = publish_backup(self._folder, self._work, *packed)\n            forget(self._work)\n"
 _STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
-_LOOKED = "(unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark))"
+_LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)"
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
 
 MUTANTS_OF_RESTORE = (
@@ -64,7 +65,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "a state that was cut short stops recovery",
         "unfinished",
-        "    except (ValueError, TypeError):",
+        "    except (ValueError, TypeError, AttributeError):",
         "    except KeyError:",
         RestorePowerCut(),
     ),
@@ -106,8 +107,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "what recovery has found need not be on disk",
         "live",
-        '            connection.execute("PRAGMA synchronous=FULL")\n',
-        '            connection.execute("PRAGMA synchronous=NORMAL")\n',
+        '            connection.execute("PRAGMA synchronous=FULL")\n            connection.execute("BEGIN IMMEDIATE")\n',
+        '            connection.execute("PRAGMA synchronous=NORMAL")\n            connection.execute("BEGIN IMMEDIATE")\n',
         RecoveryPowerCut("reads the journal"),
     ),
     Mutant(
@@ -187,8 +188,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "recovery removes where the mark cannot be read",
         "restore",
-        "        if unfinished is None or happened is False:\n",
-        "        if unfinished is None or not happened:\n",
+        "        if happened is False:\n",
+        "        if not happened:\n",
         Quick(_FILE, "as_long_as_live_cannot_be_read"),
     ),
     Mutant(
@@ -272,7 +273,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "a damaged live database not copied as it lies",
         "safety",
-        "        if self.damage:\n            self._copy_as_it_lies()\n",
+        "        if self.refusal:\n            self._copy_bytes()\n",
         "",
         Quick(_FILE, "a_damaged_database_is_replaced"),
     ),
@@ -301,17 +302,24 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "room not looked at",
         "restore",
-        "        _require_room(self._live, self._folder, found, backup.sidecar.database_size)\n",
-        "",
+        "        _require_room(self._live, self._folder, found, backup.sidecar.database_size)\n        unfinished =",
+        "        unfinished =",
         Quick(_FILE, "without_room"),
     ),
     # --- what may be restored into what
     Mutant(
-        "live in another journal mode accepted",
+        "rollback-journal mode not switched",
+        "restore",
+        "            if not found.is_wal:\n                switch_to_wal(self._live, filename)\n",
+        "",
+        Quick(_OFFLINE, "rollback_journal_mode_is_switched"),
+    ),
+    Mutant(
+        "in rollback-journal mode other programs not looked for",
         "live",
-        '            if journal != "wal":\n',
-        '            if journal == "":\n',
-        Quick(_FILE, "what_is_live_must_be_fit"),
+        "    if not found.is_wal:\n        require_unused(",
+        "    if found.is_wal is None:\n        require_unused(",
+        Quick(_OFFLINE, "in_that_mode_a_program"),
     ),
     Mutant(
         "an empty file accepted as live",
@@ -319,6 +327,7 @@ MUTANTS_OF_RESTORE = (
         "            if not size.pages:\n",
         "            if size.pages < 0:\n",
         Quick(_FILE, "what_is_live_must_be_fit"),
+        also=(("    if not live.stat().st_size:\n", "    if live.stat().st_size < 0:\n"),),
     ),
     Mutant(
         "live that may not be written is found out late",
@@ -344,7 +353,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "another encoding accepted",
         "restore",
-        "        if encoding != live.encoding:\n",
+        "        if live.encoding and encoding != live.encoding:\n",
         "        if not encoding:\n",
         Quick(_FILE, "another_encoding"),
     ),
@@ -379,16 +388,37 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "page size not made equal",
         "restore",
-        "            if page_size != live.page_size:\n",
-        "            if page_size < 0:\n",
+        "        if page_size not in (0, own):\n            return copied\n",
+        "        if page_size < 0:\n            return copied\n",
         Quick(_FILE, "another_page_size"),
+    ),
+    Mutant(
+        "no proof that what comes can be copied",
+        "restore",
+        "                staged = self._proven(staged, backup, live.page_size)\n",
+        "",
+        Quick(_FILE, "could_not_be_backed_up"),
+    ),
+    Mutant(
+        "a copy of bytes always called damaged",
+        "restore",
+        "        is_intact = not refusal or (isinstance(packed, tuple) and not _problems_in(packed[1]))\n",
+        "        is_intact = not refusal\n",
+        Quick(_FILE, "byte_for_byte"),
+    ),
+    Mutant(
+        "a full disk that has room is believed",
+        "sqlite",
+        "        if size is None or free < size.used + size.used // 8 + _SPARE_BYTES:\n",
+        "        if size is None or free:\n",
+        Quick(_FILE, "full_disk_that_has_room"),
     ),
     # --- after it
     Mutant(
         "journal not emptied",
         "restore",
-        "        sentences = [*attention, *checkpoint(self._live)]\n",
-        "        sentences = [*attention]\n",
+        "        sentences = [*self._attention, *checkpoint(self._live)]\n",
+        "        sentences = [*self._attention]\n",
         Quick(_FILE, "whoever_has_it_open or journal_is_emptied"),
     ),
     Mutant(

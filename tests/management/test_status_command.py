@@ -411,7 +411,7 @@ def test_a_scheduled_backup_that_failed_is_said_by_both(idle: Place, worker: Run
     state, sentence = said(both.status[1], "schedule")
     assert (both.status[0], state, both.readyz[0]) == (0, "warning", 200)
     assert (
-        f"{idle.live} could not be copied: database disk image is malformed. It is damaged; a restore mends that. The next is due "
+        f"{idle.live} could not be copied: database disk image is malformed. It is damaged. To fix it, restore a backup. The next is due "
         in sentence
     )
     assert said(both.readyz[1], "schedule") == ("warning", sentence.replace(f"{idle.data}/", ""))

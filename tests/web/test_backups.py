@@ -270,7 +270,10 @@ def test_the_sizes_are_drawn_from_the_oldest_to_the_newest(client: Client, folde
 def test_back_up_now_leads_to_the_operation(client: Client) -> None:
     response = client.post(reverse("create-backup"), {"note": " now "})
     operation = Operation.objects.get()
-    assert (operation.kind, operation.state, operation.arguments) == ("backup", "queued", {"note": "now"})
+    assert (operation.kind, operation.state, operation.arguments) == (
+        *("backup", "queued"),
+        {"note": "now", "accept_folder": False},
+    )
     assert response["Location"] == reverse("operation", args=[operation.pk])
 
 

@@ -162,11 +162,11 @@ def test_where_no_copy_of_before_can_be_made_it_is_blocked(
     assert "The restore needs about 340.0 MB of free space" in refused(client, made)
 
 
-def test_a_live_database_that_is_not_in_the_right_mode_blocks_it(
+def test_a_live_database_in_rollback_journal_mode_that_nobody_uses_does_not_block_it(
     client: Client, folder: Path, attached: Path, made: Backup
 ) -> None:
     settled(attached)
-    assert "has journal mode delete" in refused(client, made)
+    assert b'btn-danger" disabled' not in client.get(page_of(made)).content
 
 
 def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path, attached: Path, made: Backup) -> None:
@@ -184,10 +184,52 @@ def test_without_an_attached_tvarr_nothing_is_warned_of(client: Client, made: Ba
     assert "may hold old rules" not in text_of(client.get(page_of(made)))
 
 
-def test_a_live_database_that_is_damaged_can_still_be_looked_at(
-    client: Client, folder: Path, made: Backup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    torn = tmp_path / "torn.db"
+@pytest.fixture
+def torn(made: Backup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A live database file that is none any more."""
+    torn = tmp_path / "place" / "torn.db"
+    torn.parent.mkdir()
     torn.write_bytes(b"no database at all" * 1000)
     monkeypatch.setattr(conf, "live_database", lambda: torn)
-    assert "is not an SQLite database" in text_of(client.get(page_of(made)))
+    return torn
+
+
+def test_a_damaged_database_file_needs_a_second_confirmation_that_names_the_damage(
+    client: Client, made: Backup, torn: Path
+) -> None:
+    page = client.get(page_of(made))
+    assert "torn.db is not an SQLite database, or its header is damaged." in text_of(page)
+    assert "tvarr is stopped, and its database file, which is not an SQLite database" in text_of(page)
+    assert b'name="offline" value="true" required' in page.content
+    assert b'btn-danger" disabled' not in page.content
+    assert client.post(page_of(made)).status_code == 409
+    assert not Operation.objects.exists()
+    response = client.post(page_of(made), {"offline": "true"})
+    assert response["Location"] == reverse("operation", args=[Operation.objects.get().pk])
+    assert Operation.objects.get().arguments == {"filename": made.filename, "offline": True}
+
+
+def test_where_even_that_is_impossible_the_page_says_why(client: Client, made: Backup, torn: Path) -> None:
+    torn.unlink()
+    torn.parent.rmdir()
+    assert "Mount the disk that it is on" in refused(client, made)
+
+
+def test_the_result_names_what_was_set_aside(client: Client, made: Backup) -> None:
+    operation = create_operation(
+        OperationKind.RESTORE,
+        origin=Origin.COMMAND,
+        state=OperationState.RUNNING,
+        arguments={"filename": made.filename},
+    )
+    result: dict[str, Any] = {
+        "before": {},
+        "after": {},
+        "pre_restore_backup": None,
+        "set_aside": ["/data/tvarr.db.set-aside-2026"],
+    }
+    Operation.objects.filter(pk=operation.pk).update(
+        state=OperationState.SUCCEEDED, result=result, finished_at=datetime.now(UTC)
+    )
+    text = text_of(client.get(reverse("operation", args=[operation.pk])))
+    assert "The old files are kept next to tvarr's database: tvarr.db.set-aside-2026" in text

@@ -28,7 +28,6 @@ from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
-from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
@@ -38,6 +37,7 @@ from tvarr_backup.operations.models import BackupState, Operation, OperationKind
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
+from tvarr_backup.operations.restores import require_restorable_live
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
@@ -207,6 +207,12 @@ class RestoreSerializer(StrictSerializer):
 
     accept_newer = Flag(
         required=False, default=False, help_text="Restore also a schema that is newer than every one known here."
+    )
+    offline = Flag(
+        required=False,
+        default=False,
+        help_text="Replace a damaged, empty or missing database file. It confirms that tvarr is stopped. Such a file is "
+        "refused without it, with the code `offline_restore_required`.",
     )
 
 
@@ -579,7 +585,8 @@ class BackupRestore(_BackupView):
         operation_id="backups_restore",
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
-        "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`.",
+        "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
         tags=["backups"],
         parameters=[
             _FILENAME,
@@ -601,16 +608,17 @@ class BackupRestore(_BackupView):
     def post(self, request: Request, filename: str) -> Response:
         name = _name(filename)
         _require_confirmation(request)
-        accept_newer = _checked(RestoreSerializer, request)["accept_newer"]
+        confirmed = _checked(RestoreSerializer, request)
+        accept_newer, offline = confirmed["accept_newer"], confirmed["offline"]
         backup = find_backup(backup_folder(), name.filename)
-        look_at_live(conf.live_database(), conf.required_schema())
+        require_restorable_live(backup.filename, offline=offline)
         verdict = verdict_on(backup)
         require_accepted(backup.filename, verdict, accept_newer=accept_newer)
         operation = submit(
             OperationKind.RESTORE,
             requested_by=request.user,
             origin=Origin.API,
-            arguments={"filename": backup.filename} | ({"accept_newer": True} if accept_newer else {}),
+            arguments={"filename": backup.filename} | {word: True for word, given in confirmed.items() if given},
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
         answer.data["restart_required"] = needs_reload(EVERYTHING)

@@ -17,7 +17,7 @@ from tvarr_backup.backups.names import new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
-from tvarr_backup.backups.sqlite import copy_database, measure, open_database
+from tvarr_backup.backups.sqlite import copy_database, measure, open_database, require_readable
 from tvarr_backup.errors import CopyDamaged, CopyFailed
 from tvarr_backup.schema import RequiredSchema
 
@@ -110,6 +110,7 @@ def describe(
 
 def _used(live: Path) -> int:
     try:
+        require_readable(live)
         with open_database(live) as connection:
             return measure(connection).used
     except sqlite3.Error as problem:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tvarr_backup import schema
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code
+from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code, require_readable
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
 
@@ -182,8 +182,8 @@ def schema_facts(found: str, missing: Sequence[str], code: Sequence[str], *, new
         facts.append(f"Its schema ({found}) is newer than every known one when it was checked (up to {newer_than}).")
     if missing:
         facts.append(
-            f"{found} lacks {_some(missing)}. Nothing can be imported into, edited in or exported from the tables "
-            "concerned until they have what is missing."
+            f"{found} does not have {_some(missing)}; only exports, imports and pages that need what is missing are "
+            "unavailable."
         )
     if code:
         facts.append(f"It contains the {_some(code)}, which tvarr does not create.")
@@ -201,6 +201,7 @@ def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:
 
     A table that is too damaged to be counted is left out. Raises `sqlite3.Error`.
     """
+    require_readable(database, timeout_seconds=timeout_seconds)
     with open_database(database, timeout_seconds=timeout_seconds) as connection:
         return _counts(connection, leave_out_damaged=True)
 

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,19 +27,25 @@ class Program:
 
 
 def find_user(paths: Iterable[Path]) -> Program | None:
-    """Return a program that has one of these files open, this one first; `None` where none can be seen.
+    """Return a program that has one of these files open, this one first; `None` where none can be seen."""
+    return next(_users(paths, ()), None)
+
+
+def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> list[Program]:
+    """Return all programs that have one of these files open, without those with a pid in `but`.
 
     The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
-    containers to nobody.
+    containers to nobody. A file that was deleted while a program had it open counts by the name that it had.
     """
-    files = set()
-    for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            files.add((status.st_dev, status.st_ino))
-    processes = sorted(int(process.name) for process in _PROC.iterdir() if process.name.isdecimal())
-    found = (pid for pid in (os.getpid(), *processes) if _has_open(_PROC / str(pid), files))
-    return next((_program(pid) for pid in found), None)
+    return list(_users(paths, but))
+
+
+def program_with(pid: int) -> Program:
+    """Return a program by its number; 0 stands for one in another container."""
+    try:
+        return Program((_PROC / str(pid) / "comm").read_text().strip(), pid)
+    except OSError:
+        return Program("another program", pid)
 
 
 def find_locker(file: IO[bytes]) -> Program | None:
@@ -53,10 +59,23 @@ def find_locker(file: IO[bytes]) -> Program | None:
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
     except OSError:
         return None
-    return None if kind == fcntl.F_UNLCK else _program(max(0, pid))
+    return None if kind == fcntl.F_UNLCK else program_with(max(0, pid))
 
 
-def _has_open(process: Path, files: set[tuple[int, int]]) -> bool:
+def _users(paths: Iterable[Path], but: Container[int]) -> Iterator[Program]:
+    files, deleted = set(), set()
+    for path in paths:
+        deleted.add(f"{path} (deleted)")
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            files.add((status.st_dev, status.st_ino))
+    processes = {int(process.name) for process in _PROC.iterdir() if process.name.isdecimal()}
+    for pid in (os.getpid(), *sorted(processes - {os.getpid()})):
+        if pid not in but and _has_open(_PROC / str(pid), files, deleted):
+            yield program_with(pid)
+
+
+def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> bool:
     try:
         descriptors = os.listdir(process / "fd")  # noqa: PTH208  # thousands of them
     except OSError:  # another user's program, or one that has just ended
@@ -66,11 +85,6 @@ def _has_open(process: Path, files: set[tuple[int, int]]) -> bool:
             status = os.stat(f"{process}/fd/{descriptor}")  # noqa: PTH116
             if (status.st_dev, status.st_ino) in files:
                 return True
+            if not status.st_nlink and os.readlink(f"{process}/fd/{descriptor}") in deleted:  # noqa: PTH115
+                return True
     return False
-
-
-def _program(pid: int) -> Program:
-    try:
-        return Program((_PROC / str(pid) / "comm").read_text().strip(), pid)
-    except OSError:
-        return Program("another program", pid)

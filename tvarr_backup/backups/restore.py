@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from tvarr_backup import schema
+from tvarr_backup import program, schema
 from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import work_in
@@ -30,14 +30,28 @@ from tvarr_backup.backups.live import (
     mark_in,
     not_replaced,
     problems_of,
+    switch_to_wal,
 )
+from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.names import BackupName, new_name
+from tvarr_backup.backups.offline import (
+    STOP_IT,
+    complete_incoming,
+    discard_incoming,
+    files_set_aside,
+    finish_replacement,
+    plan_replacement,
+    put_in_place,
+    require_replaceable,
+    unsettled,
+)
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
-from tvarr_backup.backups.safety import SafetyCopy
+from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
 from tvarr_backup.backups.unfinished import (
+    Replacement,
     Unfinished,
     forget,
     pack_safety,
@@ -55,7 +69,13 @@ from tvarr_backup.backups.versions import (
     require_accepted_code,
     require_kinship,
 )
-from tvarr_backup.errors import RestoreFailed, RestoreRefused, RestoreUnsettled, TvarrBackupError
+from tvarr_backup.errors import (
+    OfflineRestoreRequired,
+    RestoreFailed,
+    RestoreRefused,
+    RestoreUnsettled,
+    TvarrBackupError,
+)
 from tvarr_backup.schema import RequiredSchema
 
 Migrate = Callable[[Path], None]
@@ -66,7 +86,8 @@ Migrate = Callable[[Path], None]
 class Restored:
     """The backup is in the live database. `attention` is what a person should read; counts are of live rows.
 
-    `safety` holds what was live before; `None` where it could not be packed, and then `attention` says where it lies.
+    `safety` holds what was live before; `None` where it could not be packed, and then `attention` says where it lies, and
+    after an offline restore where no consistent copy could be made. `set_aside` are the paths of the old files after one.
     """
 
     filename: str
@@ -74,6 +95,16 @@ class Restored:
     attention: tuple[str, ...]
     before: Mapping[str, int]
     after: Mapping[str, int]
+    set_aside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A restore that broke off although its content is live; `safety` and `set_aside` as in `Restored`."""
+
+    filename: str
+    safety: Backup | None
+    set_aside: tuple[str, ...] = ()
 
 
 def restore_backup(
@@ -82,6 +113,7 @@ def restore_backup(
     filename: str,
     required: RequiredSchema,
     *,
+    offline: bool = False,
     migrate: Migrate | None = None,
     accept_newer: bool = False,
     progress: Progress = no_progress,
@@ -93,21 +125,32 @@ def restore_backup(
     until the new content is in place; then it is undone like every failure. Raises `RestoreRefused` (with why this
     backup cannot be restored), `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, or what `find_backup` and
     `work_in` raise: the live database is then as it was. Must not be called inside a transaction on it.
+
+    Where SQLite cannot write the live file, `OfflineRestoreRequired` is raised, and `offline` confirms that tvarr is
+    stopped: then the file is replaced, and this process must not have a connection to it. Raises `DatabaseInUse` where
+    another program has it open, and `RestoreRefused` where a restore without `offline` is possible.
     """
     finish_restore(folder, required)
     with work_in(folder) as work:
         restore = _Restore(live, folder, work, required, progress, accept_newer=accept_newer)
-        return restore.run(filename, migrate)
+        return restore.run_offline(filename, migrate) if offline else restore.run(filename, migrate)
 
 
 def look_before_restore(
-    live: Path, folder: Path, filename: str, required: RequiredSchema, *, accept_newer: bool = False
+    live: Path,
+    folder: Path,
+    filename: str,
+    required: RequiredSchema,
+    *,
+    offline: bool = False,
+    accept_newer: bool = False,
 ) -> Backup:
     """The backup, where nothing stands in the way of its restore as far as that can be told without unpacking it.
 
-    Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem.
+    Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem. Whether
+    another program has the live file open is asked for an offline restore only when it is done.
     """
-    found = look_at_live(live, required)
+    found = look_offline(live, required, filename) if offline else look_at_live(live, required, filename)
     backup = find_backup(folder, filename)
     recorded = backup.sidecar
     if recorded.checked is not None and recorded.checked.problems:
@@ -120,23 +163,68 @@ def look_before_restore(
     return backup
 
 
-def finish_restore(folder: Path, required: RequiredSchema) -> Backup | None:
+def look_offline(live: Path, required: RequiredSchema, filename: str) -> Live:
+    """What is known of a live file that has to be replaced; raises where it need not be, or cannot be.
+
+    Its `used` bytes are those that a copy of it needs.
+    """
+    try:
+        found = look_at_live(live, required, filename)
+        if not found.is_wal:
+            switch_to_wal(live, filename)
+    except OfflineRestoreRequired as damage:
+        require_replaceable(live)
+        used = sum(_size_of(f"{live}{ending}") for ending in ("", "-wal")) if damage.is_readable else 0
+        return Live(0, 0, "", 2 * used, "")
+    raise RestoreRefused(
+        f"{live} can be written, so an offline restore is not needed. Nothing was changed. Run `{program.NAME} backup restore "
+        f"{filename} --yes` without --offline: it keeps the current data as a safety backup, and tvarr may go on running."
+    )
+
+
+def _size_of(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
     """Settle a restore that broke off: publish the copy of before where the new content is in the live database.
 
-    Where it is not, nothing has happened, and what was prepared is removed. Can be cut short and run again. Raises
-    `NoRoom` or `BackupFolderUnusable` where the copy cannot be published; then it is kept.
+    Where it is not, nothing has happened, and what was prepared is removed; then this returns `None`. An offline restore
+    goes forward once its new database was ready. Can be cut short and run again. Raises `NoRoom` or
+    `BackupFolderUnusable` where the copy cannot be published (then it is kept), and `RestoreUnsettled`.
     """
     if not folder.exists():  # a new installation
         return None
     with work_in(folder) as work:
         unfinished = remembered(work)
-        happened = unfinished is not None and (unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark))
-        if unfinished is None or happened is False:
+        if unfinished is None:
+            forget(work)
+            return None
+        happened: bool | None
+        if unfinished.offline is not None:
+            happened = finish_replacement(unfinished, unfinished.offline)
+        else:
+            happened = unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)
+        if happened is False:
             forget(work)
             return None
         if happened is None:
             raise _unknown(work, unfinished)
-        return publish_safety(folder, work, unfinished, required, no_progress)
+        return _settle(folder, work, unfinished, required)
+
+
+def _settle(folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema) -> Settled:
+    """Publish the copy of before, where there is one, and forget the restore."""
+    offline = unfinished.offline
+    set_aside = files_set_aside(offline) if offline else ()
+    if offline is not None and not offline.has_safety:
+        forget(work)
+        return Settled(unfinished.backup, None, set_aside)
+    safety = publish_safety(folder, work, unfinished, required, no_progress)
+    return Settled(unfinished.backup, safety, set_aside)
 
 
 class _Restore:
@@ -154,13 +242,14 @@ class _Restore:
     ) -> None:
         self._live, self._folder, self._work = live, folder, work
         self._required, self._progress, self._accept_newer = required, progress, accept_newer
+        self._attention: list[str] = []
+        self._ready: Unfinished | None = None
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
-        found = look_at_live(self._live, self._required)
+        found = look_at_live(self._live, self._required, filename)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
         unfinished = self._begun(filename, found.mark)
-        attention: list[str] = []
         begun = False
 
         def on_lock() -> None:
@@ -169,9 +258,11 @@ class _Restore:
             safety.complete()
 
         try:
+            if not found.is_wal:
+                switch_to_wal(self._live, filename)
             with open_database(self._live) as monitor:
                 safety = SafetyCopy(self._live, safety_path(self._work), monitor, self._progress)
-                staged, after = self._made_ready(backup, found, unfinished.mark, migrate, safety)
+                staged, after = self._made_ready(backup, found, unfinished.mark, migrate, safety.take)
                 safety.take()  # once more where somebody has committed since: then not while everybody waits
                 copy_into(staged, self._live, on_lock, self._progress)
         except BaseException as problem:
@@ -183,32 +274,93 @@ class _Restore:
                 if isinstance(problem, sqlite3.Error):
                     raise not_replaced(self._live, problem) from problem
                 raise
-            attention.append(f"“{problem}” was reported after the new content was in place.")
-        if safety.damage:
-            attention.append(
-                f"What was live before was damaged ({safety.damage}). It was copied as it lay: to look for what is missing "
-                "now, but it cannot be restored."
-            )
-        return self._finished(unfinished, attention, after, whole=not safety.damage)
+            self._attention.append(f"“{problem}” was reported after the new content was in place.")
+        return self._finished(unfinished, after, safety.refusal)
 
-    def _begun(self, filename: str, old: int) -> Unfinished:
+    def run_offline(self, filename: str, migrate: Migrate | None) -> Restored:
+        """Replace the live file, which SQLite cannot write; the old files are set aside."""
+        found = look_offline(self._live, self._required, filename)
+        owner = require_replaceable(self._live)
+        backup = find_backup(self._folder, filename)
+        _require_room(self._live, self._folder, found, backup.sidecar.database_size)
+        planned = plan_replacement(self._live, datetime.now(UTC))
+        unfinished = self._begun(filename, 0, planned)
+        try:
+            with locked_out(self._live, STOP_IT):  # before minutes are spent on what cannot be finished
+                pass
+            staged, after = self._made_ready(backup, found, unfinished.mark, migrate, None)
+            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)
+            ready = self._replaced(unfinished, planned, is_readable=bool(found.used))
+        except BaseException as problem:
+            self._give_up(problem)
+            raise
+        if not is_wal:
+            self._attention.append(
+                f"{self._live} is in rollback-journal mode, because its file system has no shared memory. Stop tvarr for "
+                "every later restore as well."
+            )
+        problems = problems_of(self._live, unfinished.mark, _never_raising(self._progress))
+        if problems:
+            with contextlib.suppress(OSError):
+                forget(self._work)
+            raise RestoreUnsettled(
+                f"The new database is damaged after the restore ({'; '.join(problems)}). The old files are kept as "
+                f"{planned.set_aside}. Check the disk, then restore again."
+            )
+        return self._finished_offline(ready, after)
+
+    def _replaced(self, unfinished: Unfinished, planned: Replacement, *, is_readable: bool) -> Unfinished:
+        """The new database gets the live name while everybody else is kept out; from `is_ready` on it goes forward."""
+        with locked_out(self._live, STOP_IT) as old:
+            has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))
+            ready = replace(planned, old=old, is_ready=True, has_safety=has_safety)
+            self._ready = replace(unfinished, offline=ready)
+            remember_anew(self._work, self._ready)
+            put_in_place(self._live, ready)
+        return self._ready
+
+    def _give_up(self, problem: BaseException) -> None:
+        """After a failure: nothing has happened, or, once the new database was ready, recovery goes forward."""
+        try:
+            unfinished = remembered(self._work)
+        except OSError:
+            unfinished = self._ready  # it may be remembered by now, or not
+        if unfinished is None or unfinished.offline is None:
+            return
+        if unfinished.offline.is_ready:
+            raise unsettled(unfinished, unfinished.offline, f"{str(problem).removesuffix('.')}.") from problem
+        discard_incoming(unfinished.offline)
+        forget(self._work)
+
+    def _finished_offline(self, unfinished: Unfinished, after: Mapping[str, int]) -> Restored:
+        try:
+            settled = _settle(self._folder, self._work, unfinished, self._required)
+        except (TvarrBackupError, OSError, sqlite3.Error) as problem:
+            self._attention.append(_not_packed(self._work, problem))
+            set_aside = files_set_aside(unfinished.offline) if unfinished.offline else ()
+            return Restored(unfinished.backup, None, tuple(self._attention), {}, after, set_aside)
+        before = settled.safety.sidecar.table_counts if settled.safety else {}
+        return Restored(unfinished.backup, settled.safety, tuple(self._attention), before, after, settled.set_aside)
+
+    def _begun(self, filename: str, old: int, offline: Replacement | None = None) -> Unfinished:
         """Remember what is going to be done, before anything that recovery would have to know of."""
         now, mark = datetime.now(UTC), old
         while mark == old:
             mark = secrets.randbelow(2**31 - 1) + 1
         name = new_name(now, taken_names(self._folder))
-        unfinished = Unfinished(mark, str(self._live), filename, name.filename, now.isoformat())
+        unfinished = Unfinished(mark, str(self._live), filename, name.filename, now.isoformat(), offline=offline)
         remember(self._work, unfinished)
         return unfinished
 
     def _made_ready(
-        self, backup: Backup, live: Live, mark: int, migrate: Migrate | None, safety: SafetyCopy
+        self, backup: Backup, live: Live, mark: int, migrate: Migrate | None, beside: Callable[[], None] | None
     ) -> tuple[Path, Mapping[str, int]]:
         """The database of a backup as it will be live, and its rows."""
         try:
             with disk_errors_told():
-                staged, examined = self._judged(backup, live, safety)
-                staged, after = self._prepared(staged, examined, live, migrate)
+                staged, examined = self._judged(backup, live, beside)
+                staged, after = self._prepared(staged, examined, migrate)
+                staged = self._proven(staged, backup, live.page_size)
                 _set_mark(staged, mark)
         except sqlite3.Error as problem:
             raise RestoreFailed(
@@ -217,20 +369,18 @@ class _Restore:
             ) from problem
         return staged, after
 
-    def _judged(self, backup: Backup, live: Live, safety: SafetyCopy) -> tuple[Path, Examined]:
+    def _judged(self, backup: Backup, live: Live, beside: Callable[[], None] | None) -> tuple[Path, Examined]:
         """The database of a backup, staged, after everything about it was found right for this live database.
 
-        What is live is copied aside while it is checked.
+        What is live is copied aside while it is checked (`beside`).
         """
-        unpacked = unpack_and_check(
-            self._folder, self._work, backup, self._required, self._progress, beside=safety.take
-        )
+        unpacked = unpack_and_check(self._folder, self._work, backup, self._required, self._progress, beside=beside)
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
         if problems or staged is None or examined is None:
             raise RestoreRefused(f"{backup.filename} cannot be relied on, and was not restored. {' '.join(problems)}")
         with open_database(staged) as connection:
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-        if encoding != live.encoding:
+        if live.encoding and encoding != live.encoding:
             raise RestoreRefused(
                 f"{backup.filename} holds its texts in {encoding}, the live database in {live.encoding}: programs that have "
                 "it open could not go on."
@@ -243,10 +393,8 @@ class _Restore:
         require_accepted_code(backup.filename, backup.sidecar, examined.code)
         return staged, examined
 
-    def _prepared(
-        self, staged: Path, examined: Examined, live: Live, migrate: Migrate | None
-    ) -> tuple[Path, Mapping[str, int]]:
-        """The staged database as it will be live: up to date, with live's page size; and its rows."""
+    def _prepared(self, staged: Path, examined: Examined, migrate: Migrate | None) -> tuple[Path, Mapping[str, int]]:
+        """The staged database, up to date, and its rows."""
         counts = examined.table_counts
         if migrate is not None and schema.is_older(examined.schema, self._required):
             migrate(staged)
@@ -254,24 +402,46 @@ class _Restore:
             if again.problems:
                 raise RestoreRefused(f"The update of the backup's tables failed its check. {' '.join(again.problems)}")
             counts = again.table_counts
-        with open_database(staged) as connection:
-            (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-            if page_size != live.page_size:
-                connection.execute(f"PRAGMA page_size={live.page_size:d}")
-                paged = self._work / "paged.db"
-                connection.execute("VACUUM INTO ?", (str(paged),))
-                staged = paged
         return staged, counts
 
-    def _finished(
-        self, unfinished: Unfinished, attention: list[str], after: Mapping[str, int], *, whole: bool
-    ) -> Restored:
+    def _proven(self, staged: Path, backup: Backup, page_size: int) -> Path:
+        """The staged database in live's page size (0: its own), after a proof that SQLite can copy it.
+
+        What cannot be copied could not be backed up any more once it is live. A safety backup goes back all the same: it
+        was live here.
+        """
+        copied, size = self._work / "copied.db", staged.stat().st_size
+        with open_database(staged) as connection:
+            (own,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute(f"PRAGMA page_size={page_size or own:d}")
+            copy = Statements(connection, lambda: connection.execute("VACUUM INTO ?", (str(copied),)))
+            try:
+                with copy:
+                    copy.result(lambda: self._progress(Phase.CHECK, 0, size))
+            except sqlite3.Error as problem:
+                if is_of_the_disk(problem):
+                    raise
+                sentence = f"SQLite cannot copy the database in {backup.filename} ({problem})"
+                if page_size not in (0, own) or not is_safety_backup(backup.sidecar):
+                    raise RestoreRefused(
+                        f"{sentence}, so it could not be backed up again. Nothing was restored, your data is unchanged. "
+                        "Choose another backup."
+                    ) from problem
+                self._attention.append(f"{sentence}, as before, so no backup of it can be made.")
+        if page_size not in (0, own):
+            return copied
+        remove_database(copied)
+        return staged
+
+    def _finished(self, unfinished: Unfinished, after: Mapping[str, int], refusal: str) -> Restored:
         """Nothing from here on undoes the restore but a live database that fails its check.
 
-        The copy of before is packed while that is checked, and published after it.
+        The copy of before is packed while that is checked, and published after it. `refusal` says why SQLite could not
+        make it, so that it is one of the bytes.
         """
         told = _never_raising(self._progress)
-        sentences = [*attention, *checkpoint(self._live)]
+        sentences = [*self._attention, *checkpoint(self._live)]
         packed: tuple[BackupName, Sidecar] | Exception | None = None
 
         def pack() -> None:
@@ -282,18 +452,18 @@ class _Restore:
                 packed = problem
 
         problems = problems_of(self._live, unfinished.mark, told, beside=pack)
+        is_intact = not refusal or (isinstance(packed, tuple) and not _problems_in(packed[1]))
         if problems:
-            self._put_back(unfinished, problems, told, whole=whole)
+            self._put_back(unfinished, problems, told, whole=is_intact)
+        if refusal:
+            sentences.insert(0, _copied_bytes(refusal, is_intact=is_intact))
         try:
             if not isinstance(packed, tuple):
                 raise packed or RestoreFailed("")
             safety = publish_backup(self._folder, self._work, *packed)
             forget(self._work)
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
-            sentences.append(
-                f"The copy of before could not be made a backup ({problem}), and is kept as {safety_path(self._work)}: make "
-                "room, then run `backup recover`."
-            )
+            sentences.append(_not_packed(self._work, problem))
             return Restored(unfinished.backup, None, tuple(sentences), {}, after)
         return Restored(unfinished.backup, safety, tuple(sentences), safety.sidecar.table_counts, after)
 
@@ -321,14 +491,41 @@ class _Restore:
 
 
 def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
-    """Staged copy, safety copy and later its archive in the backup folder; before that, beside live, the journal of the new content, and its growth, beside live."""
-    here, archive = size + found.used, archive_bytes(found.used, read_folder(folder))
-    there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
+    """In the backup folder the staged copy and the safety copy, for a moment another copy of the staged one, and later an
+    archive; beside live, before that, the journal of the new content and its growth, or in an offline restore the file.
+    """
+    here, archive, there = size + found.used, archive_bytes(found.used, read_folder(folder)), size
+    if found.page_size:
+        there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
     if folder.stat().st_dev == live.parent.stat().st_dev:
         require_room(folder, here + max(there, archive), "The restore")
     else:
-        require_room(folder, here + archive, "The restore")
+        require_room(folder, here + max(size, archive), "The restore")
         require_room(live.parent, there, "The restore")
+
+
+def _problems_in(sidecar: Sidecar) -> bool:
+    return sidecar.checked is not None and bool(sidecar.checked.problems)
+
+
+def _copied_bytes(refusal: str, *, is_intact: bool) -> str:
+    """What to know of a safety backup that SQLite could not make."""
+    if is_intact:
+        return (
+            f"SQLite could not copy what was live before ({refusal}), so the safety backup is a byte-for-byte copy. It passed "
+            "its check and can be restored."
+        )
+    return (
+        f"What was live before was damaged ({refusal}). It was copied byte for byte and is kept for salvage, but it cannot "
+        "be restored."
+    )
+
+
+def _not_packed(work: Path, problem: Exception) -> str:
+    return (
+        f"The copy of before could not be made a backup ({problem}), and is kept as {safety_path(work)}: make room, then run "
+        "`backup recover`."
+    )
 
 
 def _require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:

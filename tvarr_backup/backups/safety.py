@@ -1,11 +1,14 @@
 """The copy of what is live before a restore: nothing is committed between it and the replacement.
 
-It is taken while others still write, and again under the lock where somebody has committed since. A database that is
-too damaged for SQLite to copy is copied as it lies, byte by byte: then it is no way back, but all that there is.
+It is taken while others still write, and again under the lock where somebody has committed since. A database that
+SQLite cannot copy, for a reason that is neither the disk nor a lock, is copied byte for byte. Where that copy passes its
+check, it is a safety backup like any other; where it does not, it is kept for salvage.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -18,21 +21,38 @@ from tvarr_backup.backups.sqlite import copy_database, open_database, primary_co
 from tvarr_backup.errors import CopyFailed, NoRoom, RestoreFailed
 
 # In a process of its own: closing the live file in one that has a connection to it would drop that one's locks.
-_AS_IT_LIES = """
+_COPY_BYTES = """
 import os, shutil, sys
-for source, target in zip(sys.argv[1::2], sys.argv[2::2]):
-    with open(source, "rb") as read, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
-        shutil.copyfileobj(read, written, 2**20)
-        written.flush()
-        os.fsync(written.fileno())
+try:
+    for source, target in zip(sys.argv[1::2], sys.argv[2::2]):
+        with open(source, "rb") as read, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+            shutil.copyfileobj(read, written, 2**20)
+            written.flush()
+            os.fsync(written.fileno())
+except OSError as problem:
+    sys.exit(str(problem.errno))
 """
+
+_NOT_OF_THE_DATABASE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+)
+"""Reasons for which a copy fails although nothing is wrong with the database. A full disk is `NoRoom`."""
 
 
 class SafetyCopy:
     """The copy at `path`; `monitor` is a connection to `live` that stays open until the replacement."""
 
-    damage = ""
-    """Why SQLite could not copy the live database, where it could not."""
+    refusal = ""
+    """Why SQLite could not copy the live database, so that it is copied byte for byte; empty where it could."""
 
     def __init__(self, live: Path, path: Path, monitor: sqlite3.Connection, progress: Progress) -> None:
         self.path = path
@@ -49,14 +69,14 @@ class SafetyCopy:
         if version == self._seen:
             return
         remove_database(self.path)
-        self._seen, self.damage = -1, ""
+        self._seen, self.refusal = -1, ""
         try:
             copy_database(self._live, self.path, self._progress)
         except CopyFailed as problem:
             cause = problem.__cause__
-            if not isinstance(cause, sqlite3.Error) or primary_code(cause) != sqlite3.SQLITE_CORRUPT:
+            if not isinstance(cause, sqlite3.Error) or primary_code(cause) in _NOT_OF_THE_DATABASE:
                 raise RestoreFailed(f"{problem} Nothing was restored, your data is unchanged.") from problem
-            self.damage = str(cause)
+            self.refusal = str(cause)
         self._seen = version
 
     def complete(self) -> None:
@@ -65,22 +85,20 @@ class SafetyCopy:
         Raises as `take` does.
         """
         self.take()
-        if self.damage:
-            self._copy_as_it_lies()
+        if self.refusal:
+            self._copy_bytes()
         # SQLite does not wait until the name of its journal is gone: came it back, it would take all out of the copy.
         sync_folder(self.path.parent)
 
-    def _copy_as_it_lies(self) -> None:
-        pairs = [(f"{self._live}{ending}", f"{self.path}{ending}") for ending in ("", "-wal")]
-        command = [sys.executable, "-I", "-S", "-c", _AS_IT_LIES, *(path for pair in pairs for path in pair)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own program
-        if done.returncode:
-            reason = (done.stderr.splitlines() or ["no reason was given"])[-1]
-            error = NoRoom if "No space left" in reason else RestoreFailed
+    def _copy_bytes(self) -> None:
+        try:
+            copy_bytes(self._live, self.path)
+        except OSError as problem:
+            error = NoRoom if problem.errno == errno.ENOSPC else RestoreFailed
             raise error(
-                f"{self._live} is damaged ({self.damage}), and it could not be copied as it lies ({reason}). Nothing was "
-                "restored, your data is unchanged."
-            )
+                f"SQLite could not copy {self._live} ({self.refusal}), and it could not be copied byte for byte "
+                f"({problem.strerror}). Nothing was restored, your data is unchanged."
+            ) from problem
         with open_database(self.path) as connection:  # of a copy: one file of the two
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -93,3 +111,42 @@ class SafetyCopy:
                 f"{self._live} cannot be read: {problem}. Nothing was restored, your data is unchanged."
             ) from problem
         return int(version)
+
+
+def copy_bytes(live: Path, target: Path) -> None:
+    """Copy the files of a database as they are, in a process of its own, to new files that are on disk afterwards.
+
+    Nobody may write in the meantime. The copy opens as the live database would: its -wal and -journal come along. Raises
+    `OSError`.
+    """
+    present = [ending for ending in ("", "-wal", "-journal") if Path(f"{live}{ending}").is_file()]
+    paths = [f"{path}{ending}" for ending in present for path in (live, target)]
+    command = [sys.executable, "-I", "-S", "-c", _COPY_BYTES, *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own program
+    if done.returncode:
+        last = (done.stderr.split() or [""])[-1]
+        code = int(last) if last.isdigit() else errno.EIO
+        raise OSError(code, os.strerror(code))
+
+
+def salvage_safety(live: Path, path: Path) -> bool:
+    """Make a consistent copy of a database that SQLite may be able to read but cannot write; return whether it could.
+
+    The files are copied to `path` with another ending first, because opening the live ones would change them. Nobody may
+    write in the meantime. Raises `NoRoom`; otherwise a failure leaves nothing of the copy.
+    """
+    files = path.with_name("files.db")
+    try:
+        copy_bytes(live, files)
+        copy_database(files, path)
+        sync_folder(path.parent)
+    except (CopyFailed, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
+            raise NoRoom(
+                f"The disk of {path.parent} became full while {live} was copied. Nothing was restored, your data is "
+                "unchanged."
+            ) from problem
+        return False
+    finally:
+        remove_database(files)
+    return True

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from tvarr_backup.backups.durable import create_private, written_early
@@ -23,6 +23,7 @@ from tvarr_backup.errors import CopyFailed, NoRoom
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
 _LOOK_EVERY_SECONDS = 0.1
+_SPARE_BYTES = 2**20
 _DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]
@@ -38,14 +39,16 @@ class Size:
 
 
 @contextlib.contextmanager
-def open_database(path: Path, *, timeout_seconds: float = 20) -> Iterator[sqlite3.Connection]:
+def open_database(
+    path: Path, *, timeout_seconds: float = 20, mode: Literal["rw", "ro"] = "rw"
+) -> Iterator[sqlite3.Connection]:
     """A connection without implicit transactions to a file that exists; `mode=rw` also for reading.
 
     On a connection that was opened read-only SQLite leaves CHECK constraints out of what it knows of a table, so that
     `quick_check` and `integrity_check` miss rows that violate them, and SQLite 3.40 cannot copy one with generated
     columns.
     """
-    uri = f"file:{quote(str(path.absolute()))}?mode=rw"
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
     with closing(
         sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_seconds, check_same_thread=False)
     ) as connection:
@@ -55,10 +58,26 @@ def open_database(path: Path, *, timeout_seconds: float = 20) -> Iterator[sqlite
             raise sqlite3.DatabaseError("its schema holds what is no text") from problem
 
 
+def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
+    """Raise SQLite's error for a live database that it cannot read, without touching its -wal.
+
+    A connection that may write would write the -wal of such a file into it when it is closed, and delete the -wal:
+    little would be left to salvage.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        with open_database(path, timeout_seconds=timeout_seconds, mode="ro") as connection:
+            measure(connection)
+
+
 def primary_code(problem: sqlite3.Error) -> int | None:
     """SQLite's own code for the kind of an error; `None` where Python raised it, as for text that is not UTF-8."""
     code: int | None = getattr(problem, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def is_of_the_disk(problem: sqlite3.Error) -> bool:
+    """Whether SQLite says something of the disk, not of the database."""
+    return primary_code(problem) in _DISK_ERRORS
 
 
 @contextlib.contextmanager
@@ -89,7 +108,7 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
     `target` must not exist; it is made with mode 0600, and is complete and on disk when this returns. When it raises
     (`CopyFailed`, or whatever `progress` raised) neither it nor a journal of it is left.
     """
-    descriptor = create_private(target)
+    descriptor, size = create_private(target), None
     try:
         with written_early(descriptor), open_database(live) as connection:
             connection.execute("PRAGMA synchronous=FULL")
@@ -105,19 +124,29 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
             return size
     except sqlite3.Error as problem:
         remove_database(target)
-        if primary_code(problem) == sqlite3.SQLITE_FULL:
-            raise NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.") from problem
-        what_mends_it = (
-            " It is damaged; a restore mends that." if primary_code(problem) == sqlite3.SQLITE_CORRUPT else ""
-        )
-        raise CopyFailed(
-            f"{live} could not be copied: {str(problem) or 'SQLite gave no reason'}.{what_mends_it}"
-        ) from problem
+        raise _copy_failed(live, target, size, problem) from problem
     except BaseException:
         remove_database(target)
         raise
     finally:
         os.close(descriptor)
+
+
+def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.Error) -> NoRoom | CopyFailed:
+    """Why a copy failed. SQLite says that the disk is full also of a database with a wild page number in it."""
+    code, reason = primary_code(problem), str(problem) or "SQLite gave no reason"
+    if code == sqlite3.SQLITE_FULL:
+        room = os.statvfs(target.parent)
+        free = room.f_bavail * room.f_frsize
+        if size is None or free < size.used + size.used // 8 + _SPARE_BYTES:
+            return NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.")
+        return CopyFailed(
+            f"{live} could not be copied. SQLite reports “{reason}”, but the disk has room: {free / 1e6:.1f} MB are free and "
+            f"about {size.used / 1e6:.1f} MB are needed. So the database is damaged, or a quota is used up. To fix a damaged "
+            "database, restore a backup."
+        )
+    advice = " It is damaged. To fix it, restore a backup." if code == sqlite3.SQLITE_CORRUPT else ""
+    return CopyFailed(f"{live} could not be copied: {reason}.{advice}")
 
 
 def remove_database(path: Path) -> None:

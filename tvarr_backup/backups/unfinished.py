@@ -25,11 +25,29 @@ _SAFETY_NAME = "safety.db"
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """The files of an offline restore, by their paths.
+
+    `incoming` is the new database until it gets the live one's name, and `set_aside` the old one's new name (its -wal and
+    the like get that name with their endings). `old` identifies the old file's content, and is empty where there was
+    none. With `is_ready` the new database is complete and on disk under its first name: from then on recovery goes
+    forward. `has_safety` says that a consistent copy of the old content could be made.
+    """
+
+    incoming: str
+    set_aside: str
+    old: str = ""
+    is_ready: bool = False
+    has_safety: bool = False
+
+
+@dataclass(frozen=True)
 class Unfinished:
     """A restore that is under way or broke off: the mark of its content, and the files that it is about.
 
     `safety` is the file name that the copy of before gets as a backup. With `is_put_back` the new content has failed its
-    check: whatever is live then, the copy of before is needed until it has been put back and has passed its own.
+    check: whatever is live then, the copy of before is needed until it has been put back and has passed its own. An
+    offline restore has an `offline`.
     """
 
     mark: int
@@ -38,6 +56,7 @@ class Unfinished:
     safety: str
     started_at: str
     is_put_back: bool = False
+    offline: Replacement | None = None
 
 
 def safety_path(work: Path) -> Path:
@@ -66,10 +85,12 @@ def remember_anew(work: Path, unfinished: Unfinished) -> None:
 def remembered(work: Path) -> Unfinished | None:
     """What was begun and not settled."""
     try:
-        return Unfinished(**json.loads((work / RESTORE_NAME / _STATE_NAME).read_bytes()))
+        state = json.loads((work / RESTORE_NAME / _STATE_NAME).read_bytes())
+        offline = state.pop("offline", None)
+        return Unfinished(**state, offline=offline and Replacement(**offline))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):  # cut short before it was synced: then nothing was copied yet
+    except (ValueError, TypeError, AttributeError):  # cut short before it was synced: then nothing was copied yet
         return None
 
 

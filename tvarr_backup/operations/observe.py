@@ -199,7 +199,7 @@ def count_live_rows() -> tuple[dict[str, int], str]:
     """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
     try:
         rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         rows = {}
     return rows, _look_at_live()[1]
 

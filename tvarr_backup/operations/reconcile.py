@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,11 +65,15 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 def _end(operation: Operation) -> bool:
     try:
-        safety = finish_restore(backup_folder(), conf.required_schema())
+        settled = finish_restore(backup_folder(), conf.required_schema())
         cleaned = "What was unfinished has been removed; a backup that is listed is complete."
-        if safety is not None:
-            cleaned = f"The content had been replaced by then; what was there before is {safety.filename}."
+        if settled is not None and settled.safety is not None:
+            cleaned = f"The content had been replaced by then; what was there before is {settled.safety.filename}."
             cleaned += f" {RELOAD_ADVICE}" if needs_reload(EVERYTHING) else ""
+        elif settled is not None:
+            cleaned = (
+                f"The offline restore has been finished; the old files were set aside: {_joined(settled.set_aside)}."
+            )
     except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
         return False
     except TvarrBackupError as problem:
@@ -83,6 +88,10 @@ def _end(operation: Operation) -> bool:
         process_started=operation.process_started,
         heartbeat_at=operation.heartbeat_at,
     )
+
+
+def _joined(paths: Iterable[str]) -> str:
+    return ", ".join(paths) or "there were none"
 
 
 def _interrupt(operation: Operation, message: str, **as_seen: Any) -> bool:

@@ -103,8 +103,9 @@ def run(operation: Operation, tracker: Tracker) -> None:
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
-    - restore (`filename`, `accept_newer`): `{"outcome": "restored" or "attention", "filename", "pre_restore_backup": metadata or none,
-      "before": rows by table, "after": rows by table, "restart_required": whether a running tvarr must be made to reload}`
+    - restore (`filename`, `accept_newer`, `offline`): `{"outcome": "restored" or "attention", "filename",
+      "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
+      running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = conf.protected_database()
@@ -199,11 +200,13 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     record_sighting()
     required = conf.required_schema()
     conf.require_no_transaction()
+    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
     done = restore_backup(
         conf.live_database(),
         backup_folder(),
         operation.arguments["filename"],
         required,
+        offline=operation.arguments.get("offline", False),
         migrate=migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         progress=tracker.progress,
@@ -213,6 +216,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         "restore.done",
         filename=done.filename,
         pre_restore_backup=done.safety and done.safety.filename,
+        set_aside=list(done.set_aside),
         seconds=tracker.seconds,
     )
     for sentence in done.attention:
@@ -224,6 +228,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "pre_restore_backup": done.safety and backup_as_data(done.safety, required),
             "before": dict(done.before),
             "after": dict(done.after),
+            "set_aside": list(done.set_aside),
             "restart_required": needs_reload(EVERYTHING),
         }
     )

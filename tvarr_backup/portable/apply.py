@@ -120,13 +120,32 @@ def _write(plan: Plan) -> None:
     overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
     model.objects.bulk_create(_rows(created))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
+    whole = [step for step in overwritten if not _may_be_undecodable(step.row)]
     model.objects.bulk_create(
-        _rows(overwritten), update_conflicts=True, unique_fields=["id"], update_fields=_overwritten_columns(plan.kind)
+        _rows(whole), update_conflicts=True, unique_fields=["id"], update_fields=_overwritten_columns(plan.kind)
     )
+    for step in overwritten:
+        if _may_be_undecodable(step.row):
+            _save_differences(plan.kind, step)
     unresolved = {
         str(step.row.pk): step.unresolved for step in (*created, *overwritten) if step.row and step.unresolved
     }
     hold(plan.kind, _rows([*created, *overwritten]), unresolved)
+
+
+def _may_be_undecodable(row: Any) -> bool:
+    """Return whether a text of the row has U+FFFD, perhaps in the place of stored bytes that are not UTF-8."""
+    texts = (getattr(row, field.attname) for field in row._meta.concrete_fields)
+    return any("\ufffd" in text for text in texts if isinstance(text, str))
+
+
+def _save_differences(kind: Kind, step: Step) -> None:
+    """Write only what differs, so that the stored bytes of the other columns stay as they are."""
+    row: Any = step.row
+    changed = {difference.field for difference in step.differences}
+    if kind.reference is not None and kind.reference.member in changed:
+        changed = changed - {kind.reference.member} | {kind.reference.field}
+    row.save(update_fields=[*changed, "updated_at"])
 
 
 def _rows(steps: Iterable[Step]) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
@@ -101,6 +102,7 @@ def shown(operation: Operation) -> dict[str, Any]:
         "ended_at_step": "" if operation.result else words.step_reached(operation),
         "checks": list(words.checks(operation)),
         "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
+        "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
         "made": _found((result.get("backup") or {}).get("filename")),
         "safety": safety,
         "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -15,13 +14,13 @@ from django.views.decorators.http import require_http_methods
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.backups.sidecar import Sidecar
-from tvarr_backup.errors import BackupNotFound, BackupUnsupported, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, BackupUnsupported, OfflineRestoreRequired, TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
@@ -40,26 +39,38 @@ _PAGE = "web/restore.html"
 @of_backups
 def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
-    folder, required, live = backup_folder(), conf.required_schema(), conf.live_database()
-    found = find_backup(folder, filename)
-    blocked = ""
+    required = conf.required_schema()
+    found = find_backup(backup_folder(), filename)
     accept_newer = request.method == "GET" or request.POST.get("accept_newer") == "true"  # a page asks, a form answers
+    damage, blocked = _obstacles(found, required, accept_newer=accept_newer)
+    is_confirmed = not damage or request.POST.get("offline") == "true"
+    here = reverse("restore", args=[found.filename])
+    if request.method == "POST" and not blocked and is_confirmed:
+        confirmed = {"accept_newer": accept_newer, "offline": bool(damage)}
+        given = {word: True for word, is_given in confirmed.items() if is_given}
+        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **given)
+    if request.method == "POST":
+        return render(request, *_page(found, required, damage, blocked), status=HTTPStatus.CONFLICT)
+    return frame_first(request, _PAGE, lambda: _page(found, required, damage, blocked), {"sidecar": found.sidecar})
+
+
+def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -> tuple[str, str]:
+    """What is wrong with the live file where an offline restore has to replace it, and what stands in the way of it."""
+    damage, folder, live = "", backup_folder(), conf.live_database()
     try:
-        look_before_restore(live, folder, filename, required, accept_newer=accept_newer)
+        try:
+            look_before_restore(live, folder, found.filename, required, accept_newer=accept_newer)
+        except OfflineRestoreRequired as problem:
+            damage = problem.damage
+            look_before_restore(live, folder, found.filename, required, offline=True, accept_newer=accept_newer)
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
-        blocked = str(problem)
-    here = reverse("restore", args=[found.filename])
-    if request.method == "POST" and not blocked:
-        accepted = {"accept_newer": True} if accept_newer else {}
-        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **accepted)
-    if request.method == "POST":
-        return render(request, *_page(found, required, blocked), status=HTTPStatus.CONFLICT)
-    return frame_first(request, _PAGE, lambda: _page(found, required, blocked), {"sidecar": found.sidecar})
+        return damage, str(problem)
+    return damage, ""
 
 
-def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
+def _page(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> Content:
     verdict = verdict_on(found)
     return _PAGE, {
         "facts": verdict.facts,
@@ -67,20 +78,14 @@ def _page(found: Backup, required: RequiredSchema, blocked: str) -> Content:
         "row": Row(found, state_of(found.sidecar, required)),
         "sidecar": found.sidecar,
         "button": f"Replace with the backup of {short_made(found.sidecar)}",
+        "damage": damage,
+        "live": conf.live_database().name,
         "blocked": blocked,
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar, datetime.now(UTC)),
-        "changes": changes(_rows_now(), found.sidecar.table_counts),
+        "changes": changes(rows_now(), found.sidecar.table_counts),
         "reload_advice": RELOAD_ADVICE if needs_reload(EVERYTHING) else "",
     }
-
-
-def _rows_now() -> dict[str, int]:
-    """None where the live database cannot be read, which a restore may mend."""
-    try:
-        return live_rows(conf.live_database())
-    except sqlite3.Error:
-        return {}
 
 
 def _updates(backup: Backup, required: RequiredSchema) -> int:

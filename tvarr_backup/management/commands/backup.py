@@ -16,11 +16,9 @@ from django.db import Error
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import recover
-from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
@@ -32,6 +30,7 @@ from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
+from tvarr_backup.operations.restores import damage_of_live, rows_now
 from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here, why_retention_is_unknown
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
@@ -94,6 +93,11 @@ class Command(BaseCommand):
             restore = action(name, words)
             restore.add_argument(
                 "--yes", action="store_true", help="do it; without this it is only told what would happen"
+            )
+            restore.add_argument(
+                "--offline",
+                action="store_true",
+                help="replace a damaged, empty or missing database file; confirms that tvarr is stopped",
             )
             if name == "restore":
                 restore.add_argument("name")
@@ -235,6 +239,7 @@ class Command(BaseCommand):
             self._show_restore(backup)
             return
         accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        accepted |= {"offline": True} if options["offline"] else {}
         result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]
         self._print(
@@ -246,6 +251,8 @@ class Command(BaseCommand):
                 if safety
                 else []
             ),
+            *(f"The old file is kept as {path}" for path in result["set_aside"]),
+            *(["You can start tvarr again"] if options["offline"] else []),
             *([RELOAD_ADVICE] if result["restart_required"] else []),
         )
 
@@ -260,8 +267,8 @@ class Command(BaseCommand):
 
     def _show_restore(self, backup: Backup) -> None:
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""
-        look_at_live(conf.live_database(), conf.required_schema())
-        now, then = live_rows(conf.live_database()), backup.sidecar.table_counts
+        damage, then = damage_of_live(backup.filename), backup.sidecar.table_counts
+        now = rows_now()
         restart_required = needs_reload(EVERYTHING)
         described = backup_as_data(backup)
         verdict = verdict_on(backup)
@@ -273,7 +280,12 @@ class Command(BaseCommand):
             **{name: described[name] for name in ("created_at", "created_at_source", "newest_row_at")},
             "facts": list(verdict.facts),
             "needs_accept_newer": verdict.needs_confirmation,
+            "offline_required": bool(damage),
+            "damage": damage,
         }
+        if damage:
+            self._print(data, *self._offline_lines(backup, damage))
+            return
         self._print(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
@@ -284,21 +296,35 @@ class Command(BaseCommand):
             f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to do it.",
         )
 
+    def _offline_lines(self, backup: Backup, damage: str) -> list[str]:
+        live = conf.live_database()
+        command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
+        return [
+            f"{live} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
+            f"The backup of {_time(backup.sidecar.created_at)} would replace it.",
+            "The old files are set aside next to it and kept.",
+            f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}.",
+        ]
+
     def _recover(self, _options: dict[str, Any]) -> None:
         folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
         ended = self._end_lost_operations()
         cleaned = recover(folder)
-        finish_restore(folder, conf.required_schema())
+        settled = finish_restore(folder, conf.required_schema())
+        set_aside = settled.set_aside if settled else ()
         found = [backup for backup in read_folder(folder).backups if backup.filename not in before]
         saved = next((backup.filename for backup in found if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
         data = {
             "operations": [str(operation.pk) for operation in ended],
             "removed": cleaned,
             "pre_restore_backup": saved,
+            "set_aside": list(set_aside),
         }
         lines = [f"Ended: {operation}" for operation in ended] + [f"Removed {name}" for name in cleaned]
         lines += [f"The restore had happened; what was there before is {saved}"] if saved else []
+        lines += [f"The offline restore of {settled.filename} is finished"] if settled and not saved else []
+        lines += [f"The old file is kept as {path}" for path in set_aside]
         lines += [RELOAD_ADVICE] if saved and needs_reload(EVERYTHING) else []
         self._print(data, *lines or ["There was nothing to clean up."])
 

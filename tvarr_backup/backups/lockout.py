@@ -1,0 +1,121 @@
+"""Keep every other program out of a database while its files are replaced, or see that none has it open."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup.backups.in_use import Program, find_users, program_with
+from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable
+
+ENDINGS = ("-wal", "-shm", "-journal")
+"""SQLite's own files next to a database, by what their names end in."""
+
+_PATIENCE_SECONDS = 3.0
+"""Pages and health checks open the database for a moment, so a user that is gone soon is waited for."""
+_ASK_EVERY_SECONDS = 0.1
+
+# It runs in a process of its own: closing a database file drops all POSIX locks that the process has on it. The byte
+# ranges are those of SQLite (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm.
+# A lock is an exclusive one that is taken, so it conflicts with every lock of SQLite's, also with one that is held in
+# another container on the same kernel; F_GETLK then says whose it is, and 0 where that process cannot be seen from here.
+_GUARD = """
+import fcntl, hashlib, json, os, struct, sys
+LOCK = "hhqqi"
+def answer(**found):
+    print(json.dumps(found), flush=True)
+    sys.stdin.read()
+    sys.exit()
+def lock(path, start, length):
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    wanted = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLK, wanted)
+    except (BlockingIOError, PermissionError):
+        found = fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted)
+        answer(locked_by=struct.unpack(LOCK, found)[4])
+    return descriptor
+def identity(descriptor):
+    digest = hashlib.sha256()
+    try:
+        while block := os.read(descriptor, 2**20):
+            digest.update(block)
+    except OSError:
+        status = os.fstat(descriptor)
+        return f"unreadable:{status.st_size}:{status.st_mtime_ns}"
+    return "sha256:" + digest.hexdigest()
+database = sys.argv[1]
+try:
+    descriptor = lock(database, 0x40000000, 512)
+    if os.path.isfile(database + "-shm"):
+        lock(database + "-shm", 120, 9)
+except OSError as problem:
+    answer(problem=problem.strerror)
+answer(identity=identity(descriptor))
+"""
+
+
+def require_unused(database: Path, what_to_do: str) -> None:
+    """Raise `DatabaseInUse` where another process has the database open, after a wait of a few seconds."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while users := find_users(_paths(database), but=(os.getpid(),)):
+        if time.monotonic() > deadline:
+            raise _in_use(database, users, what_to_do)
+        time.sleep(_ASK_EVERY_SECONDS)
+
+
+@contextlib.contextmanager
+def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
+    """Hold every lock of SQLite's on a file that nobody uses; yield what identifies its content, or "" for no file.
+
+    Raises `DatabaseInUse` where a lock is held or a descriptor is visible, after a wait of a few seconds, and
+    `DatabaseUnusable` where the file may not be opened. This process must not have a connection to the database.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with _guard(database) as (pid, found):
+            if "problem" in found:
+                raise DatabaseUnusable(
+                    f"{database} cannot be opened by the user with uid {os.geteuid()}: {found['problem']}. Nothing was "
+                    "changed. Run this as the owner of the file, or as root."
+                )
+            users = find_users(_paths(database), but=(pid,))
+            if "locked_by" in found and found["locked_by"] not in [user.pid for user in users]:
+                users.append(program_with(max(0, int(found["locked_by"]))))
+            if not users:
+                yield str(found.get("identity", ""))
+                return
+        if time.monotonic() > deadline:
+            raise _in_use(database, users, what_to_do)
+        time.sleep(_ASK_EVERY_SECONDS)
+
+
+@contextlib.contextmanager
+def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the process that holds the locks, which ends with the context or with this process, and its answer."""
+    if not os.path.lexists(database):
+        yield 0, {}
+        return
+    command = [sys.executable, "-I", "-S", "-c", _GUARD, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.pid, json.loads(process.stdout.readline() or '{"problem": "the check of its locks failed"}')
+        finally:
+            process.stdin.close()
+
+
+def _in_use(database: Path, users: list[Program], what_to_do: str) -> DatabaseInUse:
+    return DatabaseInUse(f"{database} is in use by {', '.join(map(str, users))}. Nothing was changed. {what_to_do}")
+
+
+def _paths(database: Path) -> list[Path]:
+    return [Path(f"{database}{ending}") for ending in ("", *ENDINGS)]

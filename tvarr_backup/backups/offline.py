@@ -1,0 +1,268 @@
+"""Replace the file of a live database that SQLite cannot write, while nobody uses it.
+
+The new database is completed next to the live file under a name of its own, and gets the live name by one rename. The
+old files are set aside whole. The order is such that a kill or a power cut at any moment leaves the old files or the new
+database, and never an old -wal or -journal beside the new database, where SQLite would write it into that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tvarr_backup import program
+from tvarr_backup.backups.durable import create_private, sync_file, sync_folder
+from tvarr_backup.backups.live import becomes_wal, has_shared_memory, holds, problems_of
+from tvarr_backup.backups.lockout import ENDINGS, locked_out
+from tvarr_backup.backups.progress import Phase, Progress
+from tvarr_backup.backups.sqlite import remove_database
+from tvarr_backup.backups.unfinished import Replacement, Unfinished
+from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable, NoRoom, RestoreFailed, RestoreUnsettled
+
+STOP_IT = "An offline restore needs every program that uses the database to be stopped. Stop tvarr, then try again."
+_BLOCK_BYTES = 2**20
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """The owner and mode that the new database file gets."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+def require_replaceable(live: Path) -> Ownership:
+    """Return the owner and mode of the live file, or its folder's owner and 0600 where there is no file.
+
+    Raises `DatabaseUnusable` where this user cannot create such a file there.
+    """
+    of_folder = live.parent.stat()
+    found = Ownership(of_folder.st_uid, of_folder.st_gid, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        of_file = live.stat()
+        found = Ownership(of_file.st_uid, of_file.st_gid, stat.S_IMODE(of_file.st_mode))
+    if not os.access(live.parent, os.W_OK | os.X_OK):
+        raise DatabaseUnusable(
+            f"The folder {live.parent} may not be written by the user with uid {os.geteuid()}. Nothing was changed. Run the "
+            "offline restore as the owner of the folder, or as root; a disk that is mounted read-only must be mounted for "
+            "writing."
+        )
+    if os.geteuid() not in (0, found.uid):
+        raise DatabaseUnusable(
+            f"{live} belongs to the user with uid {found.uid}, and the user with uid {os.geteuid()} cannot create such a "
+            "file. Nothing was changed. Run the offline restore as that user, or as root."
+        )
+    return found
+
+
+def plan_replacement(live: Path, now: datetime) -> Replacement:
+    """Choose names next to the live file that are not taken."""
+    stamp = f"{now:%Y-%m-%dT%H-%M-%S}"
+    taken = os.listdir(live.parent)  # noqa: PTH208  # names only
+    number, ending = 1, stamp
+    while any(name.startswith((f"{live.name}.set-aside-{ending}", f"{live.name}.incoming-{ending}")) for name in taken):
+        number += 1
+        ending = f"{stamp}.{number}"
+    return Replacement(f"{live}.incoming-{ending}", f"{live}.set-aside-{ending}")
+
+
+def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: Ownership, progress: Progress) -> bool:
+    """Copy the staged database next to the live file, check it there, and leave it on disk; return whether it is WAL.
+
+    It comes up in WAL mode, because tvarr sets that anyway and because a restore while tvarr runs needs it; in
+    rollback-journal mode only where the file system has no shared memory. Raises `NoRoom`, `RestoreFailed`, or what
+    `progress` raises.
+    """
+    incoming = Path(replacement.incoming)
+    with _explained(incoming.parent):
+        _copy(staged, incoming, owner, progress)
+        is_wal = has_shared_memory(_probe(replacement)) and becomes_wal(incoming)
+        problems = problems_of(incoming, mark, progress)
+        if problems:
+            raise RestoreFailed(
+                f"The new database failed its check next to the live file ({'; '.join(problems)}). Nothing was restored, "
+                "your data is unchanged. Check the disk."
+            )
+        _require_settled(incoming)
+        with incoming.open("rb") as file:
+            sync_file(file.fileno())
+        sync_folder(incoming.parent)
+    return is_wal
+
+
+def _require_settled(incoming: Path) -> None:
+    """Raise `OSError` where SQLite could not write its journal into the database at the end; nothing else may be left."""
+    for ending in ENDINGS:
+        left = Path(f"{incoming}{ending}")
+        with contextlib.suppress(FileNotFoundError):
+            if left.stat().st_size and ending != "-shm":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            left.unlink()
+
+
+def _probe(replacement: Replacement) -> Path:
+    return Path(f"{replacement.incoming}.probe")
+
+
+def _copy(staged: Path, incoming: Path, owner: Ownership, progress: Progress) -> None:
+    size = staged.stat().st_size
+    with staged.open("rb") as source, os.fdopen(create_private(incoming), "wb") as target:
+        while block := source.read(_BLOCK_BYTES):
+            target.write(block)
+            progress(Phase.REPLACE, target.tell(), size)
+        target.flush()
+        if os.geteuid() == 0 or owner.gid != os.getegid():
+            os.fchown(target.fileno(), owner.uid, owner.gid)
+        os.fchmod(target.fileno(), owner.mode)
+        sync_file(target.fileno())
+
+
+def discard_incoming(replacement: Replacement) -> None:
+    """Remove a new database that was not completed, durably, so that it is not left when the restore is forgotten."""
+    incoming = Path(replacement.incoming)
+    if not incoming.parent.is_dir():
+        return
+    with _explained(incoming.parent):
+        remove_database(_probe(replacement))
+        remove_database(incoming)
+        sync_folder(incoming.parent)
+
+
+def put_in_place(live: Path, replacement: Replacement) -> None:
+    """Set the old files aside, then give the new database the live name; the caller keeps every other program out.
+
+    Done again after it broke off, it goes on. What sets the old files aside is on disk before the new database gets its
+    name: a -wal that came back after a power cut would be written into it.
+    """
+    incoming, set_aside = Path(replacement.incoming), Path(replacement.set_aside)
+    for ending in ENDINGS:
+        old = Path(f"{live}{ending}")
+        if os.path.lexists(old):
+            old.rename(_free_name(f"{set_aside}{ending}"))
+    if os.path.lexists(live) and not os.path.lexists(set_aside):
+        _keep_name(live, set_aside)
+    sync_folder(live.parent)
+    if os.path.lexists(live):
+        incoming.rename(live)
+    else:
+        _give_free_name(incoming, live)
+    sync_folder(live.parent)
+
+
+def _keep_name(live: Path, set_aside: Path) -> None:
+    """A second name for the old file, so that there is a file at every moment; a rename where there are no hard links."""
+    try:
+        os.link(live, set_aside, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+        live.rename(set_aside)
+
+
+def _give_free_name(incoming: Path, live: Path) -> None:
+    """A rename that does not replace a file which another program has created in this moment, where links can be had."""
+    try:
+        os.link(incoming, live, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in _NO_LINKS:
+            raise
+        incoming.rename(live)
+    else:
+        sync_folder(live.parent)  # first the new name: after a power cut there could be neither
+        incoming.unlink()
+
+
+def _free_name(name: str) -> Path:
+    found, number = Path(name), 1
+    while os.path.lexists(found):
+        number += 1
+        found = Path(f"{name}.{number}")
+    return found
+
+
+def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
+    """The paths of the old files, as they are now; where their folder cannot be read, what they begin with."""
+    base = Path(replacement.set_aside)
+    try:
+        names = os.listdir(base.parent)  # noqa: PTH208  # names only
+    except OSError:
+        return (replacement.set_aside,)
+    return tuple(
+        str(base.with_name(name)) for name in sorted(names) if name == base.name or name.startswith(f"{base.name}-")
+    )
+
+
+def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool:
+    """Settle an offline restore that broke off; return whether the new database is live.
+
+    Before it was ready nothing had happened, and the new file is removed. From then on this goes forward. Raises
+    `RestoreUnsettled`, and changes nothing, where another program has the database open or has put another file there,
+    or where the live file cannot be used. A user who removes the new file by hand has given the restore up.
+    """
+    if not replacement.is_ready:
+        discard_incoming(replacement)
+        return False
+    live, incoming = Path(unfinished.live), Path(replacement.incoming)
+    if os.path.lexists(incoming):
+        try:
+            with locked_out(live, STOP_IT) as found:
+                _go_on(live, incoming, unfinished, replacement, found)
+        except (DatabaseInUse, DatabaseUnusable) as problem:
+            raise unsettled(unfinished, replacement, str(problem)) from problem
+        except OSError as problem:
+            raise unsettled(unfinished, replacement, f"{live.parent}: {problem.strerror or problem}.") from problem
+    happened = holds(live, unfinished.mark)
+    if happened is None:
+        raise unsettled(unfinished, replacement, f"{live} cannot be used now.")
+    return happened
+
+
+def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Replacement, found: str) -> None:
+    if found and live.samefile(incoming):  # it has got the name, and was cut off before it lost its first one
+        sync_folder(live.parent)
+        incoming.unlink()
+        sync_folder(live.parent)
+    elif found in ("", replacement.old):
+        put_in_place(live, replacement)
+    else:
+        raise RestoreUnsettled(
+            f"The offline restore of {unfinished.backup} broke off, and since then another program has created or changed "
+            f"{live}. Nothing was changed now. To go on with the restore, stop that program, move {live} away with the files "
+            f"-wal, -shm and -journal next to it, and run `{program.NAME} backup recover`. To keep {live} as it is, delete "
+            f"{incoming}, then run `{program.NAME} backup recover`."
+        )
+
+
+def unsettled(unfinished: Unfinished, replacement: Replacement, reason: str) -> RestoreUnsettled:
+    """An offline restore that cannot go on now, although its new database is complete."""
+    return RestoreUnsettled(
+        f"The offline restore of {unfinished.backup} is not finished: {reason} The new database is complete, and the old "
+        f"files are kept as {unfinished.live} or {replacement.set_aside}. When nothing stands in the way any more, run "
+        f"`{program.NAME} backup recover`: it finishes the restore."
+    )
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses next to the live file into a message about that place."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(folder).free
+            raise NoRoom(
+                f"The disk of {folder} is full ({free / 1e6:.1f} MB free). Nothing was restored, your data is unchanged. Free "
+                "some space, then try again."
+            ) from problem
+        raise RestoreFailed(
+            f"The folder {folder} cannot be used: {problem.strerror or problem}. Nothing was restored, your data is unchanged."
+        ) from problem
