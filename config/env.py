@@ -1,5 +1,6 @@
 """Reads settings from the environment; nonsense stops with the variable, its value and what is allowed."""
 
+import grp
 import ipaddress
 import os
 import re
@@ -25,6 +26,7 @@ _REDIS_SECONDS = {"socket_connect_timeout": 5, "socket_timeout": 10, "health_che
 
 _WORDS_FOR_YES = ("true", "yes", "on", "1")
 _WORDS_FOR_NO = ("false", "no", "off", "0")
+_FILE_MODE = re.compile(r"0?(600|640|644|660)")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
@@ -70,6 +72,28 @@ def duration(name: str) -> timedelta | None:
         return parse_duration(value) if value else None
     except ValueError:
         raise refuse(name, value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit") from None
+
+
+def group(name: str) -> int | None:
+    """The id of a group of the system, by its name or id; `None` where the variable is unset or blank."""
+    value = text(name, "")
+    if not value:
+        return None
+    try:
+        found = grp.getgrgid(int(value)) if value.isascii() and value.isdigit() else grp.getgrnam(value)
+    except (KeyError, OverflowError):
+        raise refuse(name, value, "the name or the id of a group that exists on this system") from None
+    if os.geteuid() != 0 and found.gr_gid not in (os.getegid(), *os.getgroups()):
+        raise refuse(name, value, "a group that this program's user belongs to")
+    return found.gr_gid
+
+
+def file_mode(name: str, default: str) -> int:
+    """The mode of files that their owner can read and write, and perhaps others can read."""
+    value = text(name, default)
+    if not _FILE_MODE.fullmatch(value):
+        raise refuse(name, value, "0600, 0640, 0644 or 0660")
+    return int(value, 8)
 
 
 def path(name: str, default: str) -> Path:

@@ -23,6 +23,9 @@ BACKUP_SCHEDULE_ENABLED = env.flag("TVARR_BACKUP_SCHEDULE_ENABLED", default=True
 BACKUP_SCHEDULE_CRON = env.cron("TVARR_BACKUP_SCHEDULE_CRON", "0 2 * * *")
 BACKUP_RETENTION = env.integer("TVARR_BACKUP_SCHEDULE_RETENTION", 7, 1, 100_000)
 BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_SCHEDULE_MAX_AGE")
+# For users who copy backups elsewhere.
+BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
+BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8080, 1, 65535)
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
@@ -80,6 +83,7 @@ MIDDLEWARE = [
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.Entrance",
+    "config.refusals.Emergency",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -139,11 +143,15 @@ DATABASE_ROUTERS = ["config.routers.DatabaseRouter"]
 
 
 def _default_database() -> dict[str, Any]:
-    """Ours: users, sessions, history. IMMEDIATE: 0 of 900 transactions locked out, DEFERRED 313 (measured)."""
+    """Ours: users, sessions, history. Only `prepare` creates it, so that a lost one is not replaced by an empty one.
+
+    IMMEDIATE: 0 of 900 transactions locked out, DEFERRED 313 (measured).
+    """
     entry = env.database("DATABASE_URL", STORAGE_BASE_DIR / "app.db")
     if entry["ENGINE"] == env.POSTGRESQL:
         return _on_a_server(entry)
     return entry | {
+        "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": None,  # idle disk writes fall from 166 to 11 KB/s (measured)
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",

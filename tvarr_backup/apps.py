@@ -15,6 +15,11 @@ class TvarrBackupConfig(AppConfig):
         """Register the system checks, and what each connection to tvarr's database needs."""
         from django.db.backends.signals import connection_created  # noqa: PLC0415  # needs the settings
 
+        from tvarr_backup import conf  # noqa: PLC0415  # the same
+        from tvarr_backup.backups.sharing import set_sharing  # noqa: PLC0415  # the same
+
+        set_sharing(conf.sharing())
+
         from tvarr_backup import checks, tvarr_database  # noqa: F401, PLC0415  # registers on import; the same
 
         connection_created.connect(tvarr_database.make_readable, dispatch_uid="tvarr_database.make_readable")

@@ -32,6 +32,12 @@ def become_owner_of(storage: Path) -> str:
             f"({problem.strerror}). Nothing was changed. Run the command as that user, because files that root creates there "
             "could not be changed by the service."
         ) from problem
+    if not os.access(os.__file__, os.R_OK):
+        raise OwnerUnreachable(
+            f"{storage} belongs to {name} (uid {status.st_uid}), who may not read Python's own files "
+            f"({Path(os.__file__).parent}), so that root cannot continue as that user. Nothing was changed. Run the command "
+            "with a Python that this user may read, as the service does."
+        )
     return f"Continuing as {name} (uid {status.st_uid}), the owner of {storage}, instead of root."
 
 

@@ -1,5 +1,7 @@
 """Each reader of the environment: what it takes, what stands in for nothing, and what it says of nonsense."""
 
+import grp
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +20,8 @@ READERS: dict[str, Callable[[], Any]] = {
     "text": lambda: env.text("HARBOUR", "fallback"),
     "word": lambda: env.word("HARBOUR", "info", LEVELS),
     "duration": lambda: env.duration("HARBOUR"),
+    "group": lambda: env.group("HARBOUR"),
+    "file_mode": lambda: env.file_mode("HARBOUR", "0600"),
     "integer": lambda: env.integer("HARBOUR", 8080, 1, 65535),
     "path": lambda: env.path("HARBOUR", "data"),
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
@@ -40,6 +44,10 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("word", " DEBUG", "debug"),
     ("duration", "1w2d", timedelta(days=9)),
     ("duration", "12h", timedelta(hours=12)),
+    ("group", str(os.getegid()), os.getegid()),
+    ("group", grp.getgrgid(os.getegid()).gr_name, os.getegid()),
+    ("file_mode", "0640", 0o640),
+    ("file_mode", "660", 0o660),
     ("integer", "1", 1),
     ("integer", " 65535 ", 65535),
     ("path", "/srv/a b", Path("/srv/a b")),
@@ -83,6 +91,8 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("text", "fallback"),
     ("word", "info"),
     ("duration", None),
+    ("group", None),
+    ("file_mode", 0o600),
     ("integer", 8080),
     ("path", Path.cwd() / "data"),
     ("host", "127.0.0.1"),
@@ -101,6 +111,11 @@ REFUSED: list[tuple[str, str, str]] = [
         for value in ("proxy.example", "10.0.0.1/8", "10.0.0", "10.0.0.1:80", "[::1]", "10.0.0.0/33", "١٠.0.0.1")
     ],
     ("word", "loud", "one of debug, info"),
+    *[("file_mode", value, "0600, 0640, 0644 or 0660") for value in ("0777", "0400", "640x", "rw-r-----", "0o640")],
+    *[
+        ("group", value, "the name or the id of a group that exists on this system")
+        for value in ("harbour-crew", "4294967294", "99999999999999999999", "-1")
+    ],
     *[
         ("duration", value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit")
         for value in ("soon", "0d", "30", "2d1w", "30 d", "9999w1h", "-1d", "1.5d", "٣d")

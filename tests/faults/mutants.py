@@ -344,16 +344,9 @@ MUTANTS = (
     Mutant(
         "folder not synced before recovery removes what proves a half deletion",
         "folder",
-        "        sync_folder(folder)\n    for path in found:\n",
-        "        pass\n    for path in found:\n",
+        "        sync_folder(folder)\n    return clean_up(folder)\n",
+        "        pass\n    return clean_up(folder)\n",
         PowerCutAfterKill("create after a crash, no hard links"),
-    ),
-    Mutant(
-        "folder not synced after recovery has given an archive its sidecar",
-        "folder",
-        "    replace(path, folder / name.sidecar)\n",
-        "    path.replace(folder / name.sidecar)\n",
-        PowerCut("recover, no hard links"),
     ),
     # --- more of what has to be on disk
     Mutant(
@@ -446,9 +439,16 @@ MUTANTS = (
     Mutant(
         "recovery does not see that there is a sidecar",
         "folder",
-        " or _has_sidecar(folder, name):",
-        ":",
+        " or not _is_regular(archive) or _has_sidecar(folder, name):",
+        " or not _is_regular(archive):",
         PowerCut("recover"),
+    ),
+    Mutant(
+        "recovery replaces a sidecar by its record",
+        "folder",
+        " or not _is_regular(folder / name.filename) or _has_sidecar(folder, name):",
+        " or not _is_regular(folder / name.filename):",
+        Quick("test_folder.py", "protected_after"),
     ),
     Mutant(
         "recovery does not look whether it is the same file",
@@ -649,6 +649,14 @@ MUTANTS = (
 )
 
 EQUIVALENT = (
+    Mutant(
+        "folder not synced after recovery has given an archive its sidecar",
+        "folder",
+        "    replace(path, folder / name.sidecar)\n",
+        "    path.replace(folder / name.sidecar)\n",
+        PowerCut("recover, no hard links"),
+        equivalent="the record stays until the new name is on disk, and the next recovery completes again.",
+    ),
     Mutant(
         "the copy not written back early",
         "durable",

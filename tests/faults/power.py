@@ -9,8 +9,8 @@ without having written the new one, unless the old folder alone was synced.
 The files of a database that is in use (below `database`) are harder on a program: of the writes since their last sync
 any one may be lost or torn in half while the others are kept, and what `-shm` held is gone, as SQLite expects.
 
-A disk without hard links, such as exFAT, keeps no journal either: what a rename replaces may be gone before the new file
-has the name.
+A disk without hard links, such as exFAT, keeps no journal either: what a rename replaces, and the new file's old name, may
+be gone before the new file has the name.
 """
 
 from __future__ import annotations
@@ -157,7 +157,11 @@ class Disk:
             self._change({words[0]: None})
         elif kind == "rename":
             if not self._hard_links and self._is_there(words[1]):
-                self._change({words[1]: None})
+                renamed = self._at(words[0])
+                steps: list[dict[str, _Node | None]] = [{words[1]: None}, {words[1]: renamed}, {words[0]: None}]
+                for step in steps:
+                    self._change(step)
+                return
             self._change({words[1]: self._at(words[0]), words[0]: None})
         else:
             self._write(self._inodes[words[0]], kind, words, data)

@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from django.db import OperationalError, connections
 from django.db.backends.dummy import base as dummy
 from django_q.models import Schedule
 
+from tests.backups.makers import settled, tvarrs, tvarrs_new_backup, tvarrs_old_backup
 from tests.operations.elsewhere import queued, running
 from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import conf
@@ -159,7 +160,10 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
     found = look()
     assert said(Subject.DEFAULT, found) == (
         "sick",
-        "/nowhere/app.db does not exist. Bring it back, or run `manage.py prepare` to begin anew.",
+        (
+            "/nowhere/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
+            "A new one has no users, settings or history. Your backups stay as they are."
+        ),
     )
     for subject in (Subject.QUEUE, Subject.SCHEDULE):
         assert said(subject, found) == (
@@ -171,7 +175,11 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "has none of our tables; run `manage.py prepare`"), (b"x" * 999, "is not an SQLite")]
+    ("content", "words"),
+    [
+        (b"", "is not up to date with this version of the program. Run `manage.py prepare`."),
+        (b"x" * 999, "is not an SQLite"),
+    ],
 )
 def test_a_file_that_is_not_ours_is_told(
     content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,12 +189,6 @@ def test_a_file_that_is_not_ours_is_told(
     state, sentence = said(Subject.DEFAULT)
     assert state == "sick"
     assert words in sentence
-
-
-def test_our_own_database_of_an_older_version_is_to_be_prepared(db: None) -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0007_words_of_backups'")
-    assert said(Subject.DEFAULT) == ("sick", "It is not up to date with this version; run `manage.py prepare`.")
 
 
 def test_a_stored_schedule_that_is_none_is_told() -> None:
@@ -242,7 +244,11 @@ def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
         file.write(b"\xaa" * size)
     assert said(Subject.TVARR) == (
         "sick",
-        f"{attached} cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+        (
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
+            "`manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged file, stop tvarr and add "
+            "`--offline`."
+        ),
     )
 
 
@@ -591,3 +597,16 @@ def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
     began = time.process_time()
     assert look().listing is not None
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("make_one", [tvarrs_old_backup, tvarrs_new_backup])
+def test_archives_of_tvarrs_in_the_folder_are_a_warning(
+    folder: Path, tmp_path: Path, make_one: Callable[[Path, Path], Path]
+) -> None:
+    make(folder)
+    assert said(Subject.FOLDER)[0] == "ok"
+    make_one(folder, settled(tvarrs(tmp_path / "copy.db")))
+    state, sentence = said(Subject.FOLDER)
+    assert state == "warning"
+    assert "tvarr's retention deletes backups that were made here" in sentence
+    assert "backup adopt FILE" in sentence

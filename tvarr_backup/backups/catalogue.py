@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
-from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, work_in
+from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, shown_name, work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
+from tvarr_backup.backups.sharing import share_file
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.tvarr_archive import read_metadata
 from tvarr_backup.errors import (
@@ -85,7 +86,7 @@ def read_folder(folder: Path) -> Listing:
     return Listing(
         backups=tuple(sorted(backups, key=_age, reverse=True)),
         broken=tuple(found for found in looked if isinstance(found, Broken)),
-        foreign=tuple(found for found in looked if isinstance(found, str)),
+        foreign=tuple(shown_name(found) for found in looked if isinstance(found, str)),
     )
 
 
@@ -201,6 +202,7 @@ def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar)
     The archive gets its name first, the sidecar second: only with the sidecar there is a backup. Before either, the
     record in `work` is durable, by which recovery knows the archive.
     """
+    share_file(work / name.filename)
     described = _record(work, name, sidecar)
     publish(work / name.filename, folder / name.filename)
     try:
@@ -237,6 +239,7 @@ def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
     described, data = work / (name.sidecar + NEW_ENDING), encode_sidecar(sidecar)
     write_private(work / name.sidecar, data)
     write_private(described, data)
+    share_file(described)
     sync_folder(work)
     return described
 

@@ -14,29 +14,35 @@ import contextlib
 import errno
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tvarr_backup.backups.durable import open_regular, replace, sync_folder
+from tvarr_backup.backups.durable import open_regular, publish, replace, sync_folder, write_private
 from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
-from tvarr_backup.errors import BackupFolderUnusable, NoRoom, SidecarInvalid
+from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
 """In `.work`: what a restore must remember and keep until it is settled. Only a restore removes it."""
 UPLOADS_NAME = "uploads"
 """In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
-OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME})
+PROBE_NAME = ".probe"
+OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_WAY = (
+    "Until then backups can be listed, downloaded and verified. To restore one, set TVARR_BACKUP_DIRECTORY to a folder that can "
+    "be written to, add the backup there with `backup adopt FILE`, and restore that."
+)
 
 
 def prepare_folder(path: Path) -> Path:
@@ -79,8 +85,9 @@ def work_in(folder: Path) -> Iterator[Path]:
     Raises `BackupBusy` at once where somebody else is at work; what the system refuses becomes `NoRoom` or
     `BackupFolderUnusable`.
     """
+    require_writable(folder)
     with explained(folder), backup_lock(folder):
-        clean_up(folder)
+        _clean_up_after_crash(folder)
         try:
             yield folder / WORK_NAME
         finally:
@@ -97,8 +104,25 @@ def receive_in(folder: Path) -> Iterator[Path]:
     It is removed at the end, and by the next operation where this process is killed. Raises `NoRoom` or
     `BackupFolderUnusable`.
     """
+    require_writable(folder)
     with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
+
+
+def probe_folder(folder: Path) -> bool:
+    """Publish a small file as a backup is published, and remove it; whether the disk has hard links.
+
+    Nobody is kept from work: the folder's lock is not taken. Raises `NoRoom` or `BackupFolderUnusable`.
+    """
+    with receive_in(folder) as place:
+        temporary, final = place / "probe", folder / PROBE_NAME
+        write_private(temporary, b"probe")
+        sync_folder(place)
+        final.unlink(missing_ok=True)  # of a process that was killed
+        publish(temporary, final)
+        final.unlink(missing_ok=True)
+        sync_folder(folder)
+        return temporary.exists()
 
 
 def recover(folder: Path) -> list[str]:
@@ -106,7 +130,7 @@ def recover(folder: Path) -> list[str]:
     if not os.path.lexists(folder):
         return []
     with explained(folder), backup_lock(folder):
-        return clean_up(folder)
+        return _clean_up_after_crash(folder)
 
 
 def clean_up(folder: Path) -> list[str]:
@@ -119,12 +143,7 @@ def clean_up(folder: Path) -> list[str]:
     """
     work = _work_folder(folder)
     removed = []
-    found = sorted(path for path in work.iterdir() if path.name != RESTORE_NAME)
-    if found:
-        # A killed process may have changed names in the folder that are not on disk yet: what proves their meaning is
-        # removed from `.work` only after that.
-        sync_folder(folder)
-    for path in found:
+    for path in sorted(path for path in work.iterdir() if path.name != RESTORE_NAME):
         if path.name == UPLOADS_NAME and path.is_dir() and not path.is_symlink():
             removed += [f"{WORK_NAME}/{UPLOADS_NAME}/{name}" for name in remove_abandoned(path)]
             continue
@@ -136,8 +155,20 @@ def clean_up(folder: Path) -> list[str]:
         if _complete(folder, path):
             continue
         _remove(path)
-        removed.append(f"{WORK_NAME}/{path.name}")
+        removed.append(f"{WORK_NAME}/{shown_name(path.name)}")
     return removed
+
+
+def shown_name(name: str) -> str:
+    """A file name as text; bytes that are not UTF-8 become replacement characters."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _clean_up_after_crash(folder: Path) -> list[str]:
+    """A killed process may have changed names that are not on disk yet: what proves their meaning goes only after that."""
+    if any(_work_folder(folder).iterdir()):
+        sync_folder(folder)
+    return clean_up(folder)
 
 
 def free_bytes(folder: Path) -> int:
@@ -166,6 +197,31 @@ def explained(folder: Path) -> Iterator[None]:
             f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
             + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
         ) from problem
+
+
+def require_writable(folder: Path) -> None:
+    """Raise `BackupFolderReadOnly` where this process can read the folder and cannot write to it."""
+    if os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK):
+        raise BackupFolderReadOnly(f"The backup folder {folder} is read-only. {why_read_only(folder)}. {_WAY}")
+
+
+def why_read_only(folder: Path) -> str:
+    """Why the folder cannot be written to, and what makes it writable; the last sentence ends with a command."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk_of(folder)}"
+    status, user, group = folder.stat(), os.geteuid(), os.getegid()
+    return (
+        f"It belongs to {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
+        f"{_user_name(user)}. "
+        + (f"Run: chmod u+rwx {folder}" if status.st_uid == user else f"Run as root: chown -R {user}:{group} {folder}")
+    )
+
+
+def _user_name(user: int) -> str:
+    try:
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    except KeyError:
+        return f"uid {user}"
 
 
 def _work_folder(folder: Path) -> Path:

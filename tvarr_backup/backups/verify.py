@@ -17,8 +17,10 @@ from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
-from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, SidecarInvalid
+from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, SidecarInvalid
 from tvarr_backup.schema import RequiredSchema
+
+NOT_SAVED = "The result could not be saved with the backup, because the backup folder is read-only."
 
 _AS_IF_CHECKED = timedelta(days=30)
 
@@ -65,14 +67,34 @@ def next_to_verify(backups: Iterable[Backup], now: datetime) -> Backup | None:
 
 
 def verify_backup(
-    folder: Path, filename: str, required: RequiredSchema, *, progress: Progress = no_progress
+    folder: Path,
+    filename: str,
+    required: RequiredSchema,
+    *,
+    scratch: Path | None = None,
+    progress: Progress = no_progress,
 ) -> Verification:
     """Check everything about a backup, and keep the result in its sidecar.
 
-    That a backup is damaged is a result and no error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
+    Where the backup folder is read-only, the backup is unpacked in `scratch`, which is created where it is missing, and the
+    result has the warning `NOT_SAVED`; without `scratch`, `BackupFolderReadOnly` is raised. That a backup is damaged is a result and no error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
     or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
+    try:
+        return _verify_and_record(folder, filename, required, progress)
+    except BackupFolderReadOnly:
+        if scratch is None:
+            raise
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with work_in(scratch) as work:
+        backup = find_backup(folder, filename)
+        require_room(scratch, bytes_to_verify(backup), "The check")
+        found = unpack_and_check(folder, work, backup, required, progress).verification
+        return replace(found, warnings=(*found.warnings, NOT_SAVED))
+
+
+def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, progress: Progress) -> Verification:
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
         require_room(folder, bytes_to_verify(backup), "The check")

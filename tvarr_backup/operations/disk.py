@@ -13,7 +13,8 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, Error
 
 from tvarr_backup import conf, program
-from tvarr_backup.backups.folder import disk_of, prepare_folder
+from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
+from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation, OperationKind
 
@@ -45,7 +46,10 @@ def folder_for_new_backup(*, accept_folder: bool) -> Path:
     disk = None if accept_folder else _recorded_disk(folder)
     if disk is not None and not disk.is_mount():
         raise _unmounted(folder, disk)
-    return prepare_folder(folder)
+    prepared = prepare_folder(folder)
+    with explained(prepared):
+        share_folder(prepared)
+    return prepared
 
 
 def place_of(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from tvarr_backup import program
 from tvarr_backup.backups.catalogue import Backup, Listing, read_folder
 from tvarr_backup.backups.retention import is_good
-from tvarr_backup.backups.sidecar import MADE_HERE
+from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.observe import Kept, Live, Seen, observe
 from tvarr_backup.portable.kinds import KINDS
@@ -199,6 +199,12 @@ def _last_good(listing: Listing | None) -> Backup | None:
 def _check_default(seen: Seen) -> Check:
     if seen.kept_problem:
         return Check(Subject.DEFAULT, State.SICK, seen.kept_problem)
+    if seen.is_disk_short:
+        return Check(
+            Subject.DEFAULT,
+            State.WARNING,
+            "Its disk is nearly full. Free some space, for instance by deleting backups, so that everything can go on.",
+        )
     if seen.kept is not None and seen.kept.setting_problems:
         sentence = "A stored setting makes no sense, and counts as not set: "
         return Check(Subject.DEFAULT, State.WARNING, sentence + " ".join(seen.kept.setting_problems))
@@ -335,7 +341,20 @@ def _check_folder(seen: Seen) -> Check:
         return Check(Subject.FOLDER, State.SICK, folder.problem)
     if folder.listing is None:
         return Check(Subject.FOLDER, State.OK, f"The first backup will make the folder {folder.path}.")
-    return Check(Subject.FOLDER, State.OK, "It can be read and written, and has room for the next backup.")
+    probe = folder.probe
+    if probe is not None and probe.problem:
+        return Check(Subject.FOLDER, State.SICK, f"{probe.problem} So a trial of the worker's ended.")
+    if _has_archives_of_tvarrs(seen):
+        return Check(Subject.FOLDER, State.WARNING, _TVARRS_FOLDER)
+    links = "" if probe is None or probe.has_hard_links else " It has no hard links: backups are published by renaming."
+    return Check(Subject.FOLDER, State.OK, f"It can be read and written, and has room for the next backup.{links}")
+
+
+def _has_archives_of_tvarrs(seen: Seen) -> bool:
+    listing = seen.folder.listing
+    return listing is not None and any(
+        backup.sidecar.kind is BackupKind.TVARR and not backup.sidecar.imported for backup in listing.backups
+    )
 
 
 def _check_backups(seen: Seen) -> Check:
@@ -380,6 +399,11 @@ def _check_restore(seen: Seen) -> Check:
     )
 
 
+_TVARRS_FOLDER = (
+    "The backup folder contains archives that tvarr made. If tvarr uses it too, tvarr's retention deletes backups that were "
+    "made here, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to another folder, and add the "
+    f"backups you want to keep there with `{program.NAME} backup adopt FILE`."
+)
 _NO_DEFAULT = "this program's own database cannot be used"
 _NO_FOLDER = "the backup folder cannot be read"
 _MAKE_ONE = f"`{program.NAME} backup create` makes one, or says what stands in the way."
