@@ -117,6 +117,16 @@ def wait_less(seconds: float) -> None:
         connections[DEFAULT_DB_ALIAS].close()
 
 
+def only_read(seconds: float) -> None:
+    """Let this process open a file that cannot be used, and may be another program's, for reading only."""
+    wait_less(seconds)
+    if conf.is_file(DEFAULT_DB_ALIAS):
+        entry = connections.settings[DEFAULT_DB_ALIAS]
+        entry["NAME"] = entry["NAME"].replace("?mode=rw", "?mode=ro")
+        entry["OPTIONS"] = entry["OPTIONS"] | {"init_command": ""}  # which would set the journal mode
+        connections[DEFAULT_DB_ALIAS].settings_dict = entry
+
+
 class _Opened(threading.local):
     """Device and number of the file that this thread's connection has open."""
 

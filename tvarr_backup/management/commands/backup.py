@@ -24,7 +24,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.operations.app_database import require_app_database, wait_less
+from tvarr_backup.operations.app_database import only_read, require_app_database
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
@@ -128,7 +128,7 @@ class Command(BaseCommand):
         try:
             require_app_database()
         except DatabaseUnusable:  # what needs it says so
-            wait_less(_PATIENCE_SECONDS)
+            only_read(_PATIENCE_SECONDS)
         try:
             actions[action](options)
         except OperationInterrupted as problem:
