@@ -8,6 +8,7 @@ import json
 import logging
 import logging.config
 import re
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -16,8 +17,11 @@ from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
+from django.db import Error
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
+
+from tvarr_backup.repeats import Repeats
 
 FORMS = ("text", "json")
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -44,7 +48,10 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"health": {"()": "config.logs.WithoutHealth"}},
+        "filters": {
+            "health": {"()": "config.logs.WithoutHealth"},
+            "repeats": {"()": "config.logs.WithoutRepeats"},
+        },
         "formatters": {
             form: {
                 "()": "structlog.stdlib.ProcessorFormatter",
@@ -57,7 +64,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
         "loggers": {
             "django": {"level": level},
             "django.db.backends": {"level": "INFO"},  # statements have values in them
-            "django.request": {"filters": ["health"]},
+            "django.request": {"filters": ["health", "repeats"]},
             "django.server": {"handlers": [], "propagate": True},
             "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
             # Its five lines for each task say less than the operation's own ones.
@@ -123,6 +130,18 @@ class WithoutHealth(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
         return record.exc_info is not None or getattr(request, "path_info", None) not in HEALTH_PATHS
+
+
+class WithoutRepeats(logging.Filter):
+    """Leaves out requests that a database has made fail in the same way within a minute: each of them would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeats = Repeats()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        problem = record.exc_info[1] if record.exc_info else None
+        return not isinstance(problem, (Error, sqlite3.Error)) or self._repeats.is_due(str(problem))
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -6,13 +6,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
+from config.logs import HEALTH_PATHS
+from tvarr_backup import program
 from tvarr_backup.access import lockout
-from tvarr_backup.api.errors import answer, is_api
+from tvarr_backup.api.errors import answer, is_api, without_paths
+from tvarr_backup.operations.app_database import find_problem, renew_connection
+from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.web.middleware import page_before
-from tvarr_backup.web.refusals import CANNOT_BE_USED, sentence_of_failure
+from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
@@ -40,11 +45,41 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 
 def failed(request: HttpRequest) -> HttpResponseBase:
     """500: our fault; 503 where a database cannot be used just now. The log has it."""
-    problem = sys.exception()
-    sentence = sentence_of_failure(problem)
-    if isinstance(problem, CANNOT_BE_USED):
-        return _refuse(request, 503, "database_unusable", "Not now", sentence)
-    return _refuse(request, 500, "internal_error", "Our fault", sentence)
+    explained = explain_failure(sys.exception())
+    if explained is None:
+        return _refuse(request, 500, "internal_error", "Our fault", sentence_of_failure(None))
+    status = status_of(explained)
+    return _refuse(request, status, explained.code, "Temporarily unavailable", without_paths(str(explained)))
+
+
+class Emergency:
+    """503 for every address while this program's own database cannot be used: nobody can sign in, and nothing is known.
+
+    Static files are served before this, and health is told by addresses of its own. Once the database can be used
+    again, so can all pages.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        problem = None if request.path_info in HEALTH_PATHS else find_problem()
+        if problem is None:
+            renew_connection()
+            return self._get_response(request)
+        connections[DEFAULT_DB_ALIAS].close()
+        sentence = without_paths(str(problem))
+        if is_api(request):
+            response: HttpResponse = answer(503, problem.code, sentence)
+        else:
+            response = HttpResponse(_emergency_page(sentence), status=503)
+        response["Retry-After"] = "30"
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # `find_problem` has, once
+        return response
+
+
+def _emergency_page(sentence: str) -> str:
+    return render_to_string("emergency.html", {"sentence": sentence, "program": program.NAME})
 
 
 class OtherMethods:

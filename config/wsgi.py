@@ -29,5 +29,12 @@ class Handler(WSGIHandler):
     request_class = Utf8Request
 
 
+PATIENCE_SECONDS = 5
+"""For so long a page waits for others' locks on this program's own database; commands and the worker wait longer."""
+
+
 django.setup(set_prefix=False)
+from tvarr_backup.operations.app_database import wait_less  # noqa: E402  # needs the models
+
+wait_less(PATIENCE_SECONDS)
 application = Handler()

@@ -98,6 +98,12 @@ def _quick_passwords(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _all_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what has been logged within the last minute, by another test."""
+    monkeypatch.setattr("tvarr_backup.repeats._SECONDS_BETWEEN", 0)
+
+
+@pytest.fixture(autouse=True)
 def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Django's client reads a page that goes out in two parts to its end at once, as one answer, as browsers do."""
     once = ClientHandler.__call__
@@ -168,3 +174,22 @@ def attached(tvarr_own: Path, db: None) -> Iterator[Path]:
     finally:
         connection.close()
         connections["tvarr"] = usual
+
+
+@pytest.fixture
+def app_database(db: None, tmp_path: Path) -> Iterator[Path]:
+    """A copy of this program's own database that takes its place, and that a test may spoil."""
+    usual = connections["default"]
+    path = tmp_path / "app" / "app.db"
+    path.parent.mkdir()
+    with usual.cursor() as cursor:
+        rows = cursor.connection.serialize()
+    path.write_bytes(rows)
+    connection = connections.create_connection("default")
+    connection.settings_dict = usual.settings_dict | {"NAME": f"file:{path}?mode=rw", "CONN_MAX_AGE": 0}
+    connections["default"] = connection
+    try:
+        yield path
+    finally:
+        connection.close()
+        connections["default"] = usual

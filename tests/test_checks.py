@@ -62,7 +62,7 @@ def test_an_sqlite_that_cannot_copy_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert [found.id for found in check_sqlite()] == ["tvarr_backup.E005"]
 
 
-@pytest.mark.parametrize("command", ["check", "prepare", "up"])
+@pytest.mark.parametrize("command", ["check", "prepare"])
 @pytest.mark.parametrize("below", ["", "deeper/still"])
 def test_a_storage_folder_that_may_not_be_written_is_refused(
     command: str, below: str, installation: Installation

@@ -136,9 +136,9 @@ def test_a_column_less_is_still_tvarrs(tmp_path: Path, left_out: str) -> None:
     assert inspect(build_tvarr_database(tmp_path / "tvarr.db", leave_out=left_out)) is State.ATTACHED
 
 
-@pytest.mark.parametrize("command", ["prepare", "up", "check", "portable export filters --all"])
+@pytest.mark.parametrize("command", ["prepare", "check", "portable export filters --all"])
 @pytest.mark.parametrize(("what", "error", "sentence"), REFUSALS)
-def test_at_the_start_of_every_command_nothing_is_created_or_changed(
+def test_at_the_start_of_every_command_nothing_of_theirs_is_created_or_changed(
     installation: Installation, tmp_path: Path, command: str, what: str, error: type[Exception], sentence: str
 ) -> None:
     folder = tmp_path / "theirs"
@@ -147,10 +147,10 @@ def test_at_the_start_of_every_command_nothing_is_created_or_changed(
     before = _listing(folder)
     assert sentence in installation.refused(*command.split(), TVARR_DATABASE_DSN=str(path))
     assert _listing(folder) == before
-    assert not installation.data.exists()
+    assert (installation.data / "app.db").exists() is (command == "prepare")
 
 
-@pytest.mark.parametrize("command", ["prepare", "up", "check", "portable export filters --all"])
+@pytest.mark.parametrize("command", ["prepare", "check", "portable export filters --all"])
 @pytest.mark.parametrize("there", [None, "empty"])
 def test_a_named_file_must_be_there(
     installation: Installation, tmp_path: Path, command: str, there: str | None
@@ -161,7 +161,7 @@ def test_a_named_file_must_be_there(
     words = installation.refused(*command.split(), TVARR_DATABASE_DSN=str(path))
     assert str(path) in words
     assert path.exists() is bool(there)
-    assert not installation.data.exists()
+    assert (installation.data / "app.db").exists() is (command == "prepare")
 
 
 def test_a_named_file_is_created_on_purpose(installation: Installation, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_storage_folder_that_cannot_be_one_is_refused(installation: Installati
 
 
 @pytest.mark.parametrize("unreadable", ["file", "folder"])
-@pytest.mark.parametrize("command", ["prepare", "up", "check", "portable export filters --all"])
+@pytest.mark.parametrize("command", ["prepare", "check", "portable export filters --all"])
 def test_what_may_not_be_read_is_refused(
     installation: Installation, tmp_path: Path, command: str, unreadable: str
 ) -> None:
@@ -226,7 +226,7 @@ def test_what_may_not_be_read_is_refused(
     assert f"{path} cannot be read: Permission denied." in words
     folder.chmod(0o700)
     assert [name for name, *_ in _listing(folder)] == [str(path)]
-    assert not installation.data.exists()
+    assert (installation.data / "app.db").exists() is (command == "prepare")
 
 
 def test_looking_leaves_no_trace(tvarr_own: Path, tmp_path: Path) -> None:
@@ -280,16 +280,18 @@ def test_migrations_of_which_none_was_recorded_leave_an_empty_database(tmp_path:
     assert inspect(make(tmp_path / "tvarr.db", "CREATE TABLE django_migrations (app, name)")) is State.EMPTY
 
 
-@pytest.mark.parametrize("what", ["nothing of app.db", "a migration of tvarr.db"])
-def test_nothing_is_exported_before_a_preparation_that_is_due(prepared: Installation, what: str) -> None:
-    behind = prepared.data / what.rpartition(" ")[2]
-    if behind.name == "app.db":
-        behind.unlink()
-    else:
-        make(behind, "DELETE FROM django_migrations WHERE name = '0002_system_rows'")
+def test_nothing_is_exported_before_a_preparation_that_is_due(prepared: Installation) -> None:
+    behind = prepared.data / "tvarr.db"
+    make(behind, "DELETE FROM django_migrations WHERE name = '0002_system_rows'")
     words = prepared.refused("portable", "export", "filters", "--all")
-    assert f"{behind} is not up to date with this version; run `manage.py prepare` first." in words
-    assert behind.exists() is (behind.name == "tvarr.db")
+    assert f"{behind} is not up to date with this version; run `manage.py prepare`." in words
+
+
+def test_without_app_db_nothing_is_exported_and_none_is_created(prepared: Installation) -> None:
+    """References that wait are kept there, and an export without them would lose them."""
+    (prepared.data / "app.db").unlink()
+    assert "app.db does not exist." in prepared.refused("portable", "export", "filters", "--all")
+    assert not (prepared.data / "app.db").exists()
 
 
 def _write_elsewhere(path: Path) -> str:

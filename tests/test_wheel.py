@@ -159,7 +159,7 @@ def test_help_names_the_program_and_its_commands(installed: Installation) -> Non
 
 
 def test_hints_name_the_program_that_is_installed(installed: Installation) -> None:
-    assert "run `tvarr-backup prepare` first" in installed.refused("backup", "create")
+    assert "`tvarr-backup prepare` creates an empty one" in installed.refused("backup", "create")
 
 
 def test_it_can_be_run_as_a_module(installed: Installation) -> None:

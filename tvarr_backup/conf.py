@@ -3,18 +3,18 @@
 import hashlib
 import os
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, router
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import models, program, tvarr_database
+from tvarr_backup import models, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
@@ -26,7 +26,6 @@ from tvarr_backup.errors import (
     BackupUnsupported,
     DatabaseForeign,
     DatabaseMissing,
-    DatabaseNotPrepared,
     DatabaseUnusable,
     RestoreRefused,
 )
@@ -76,8 +75,11 @@ def tvarr_state() -> State:
     return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, database_name(alias))
 
 
-def require_usable_tvarr(*, may_be_missing: bool) -> State:
-    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+def require_separate_databases() -> None:
+    """Raise `DatabaseForeign` where the settings name one database for both, or tvarr's own for ours; changes nothing.
+
+    Raises `DatabaseUnusable` where a server that must be asked for that does not answer.
+    """
     name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
     try:
         if _are_one_database():
@@ -92,6 +94,12 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
             )
     except DatabaseError as problem:
         raise DatabaseUnusable(f"DATABASE_URL names {ours}, which cannot be read: {in_a_line(problem)}") from problem
+
+
+def require_usable_tvarr(*, may_be_missing: bool) -> State:
+    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+    require_separate_databases()
+    name = database_name(tvarr_alias())
     try:
         state = tvarr_state()
     except DatabaseUnusable as problem:
@@ -133,26 +141,6 @@ def in_a_line(problem: Exception) -> str:
     return " ".join(str(problem).split())
 
 
-def require_prepared() -> None:
-    """Raise `DatabaseUnusable` when the databases are not as this version needs them; nothing is created or changed."""
-    if tvarr_state() in (State.MISSING, State.EMPTY):
-        raise DatabaseMissing(
-            f"There is no database at {database_name(tvarr_alias())} yet; run `{program.NAME} prepare` first."
-        )
-    for alias in (DEFAULT_DB_ALIAS, tvarr_alias()):
-        name = database_name(alias)
-        if alias == tvarr_alias() and is_attached(alias):
-            continue
-        try:
-            ready = (not is_file(alias) or database_path(alias).exists()) and is_up_to_date(alias)
-        except OperationalError as problem:
-            raise DatabaseUnusable(f"{name} cannot be read: {in_a_line(problem)}") from problem
-        if not ready:
-            raise DatabaseNotPrepared(
-                f"{name} is not up to date with this version; run `{program.NAME} prepare` first."
-            )
-
-
 def is_up_to_date(alias: str) -> bool:
     """Whether every migration of this version has been applied to the database, which exists."""
     try:
@@ -161,14 +149,14 @@ def is_up_to_date(alias: str) -> bool:
             applied = frozenset(cursor.fetchall())
     except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
         applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
-    return _has_all(alias, applied)
+    return applied >= known_migrations(alias)
 
 
-@lru_cache(maxsize=8)
-def _has_all(alias: str, applied: frozenset[tuple[str, str]]) -> bool:
-    """To read the files of all migrations takes ten times as long as to ask which were applied."""
-    known = MigrationLoader(None).graph.nodes
-    return applied.issuperset(node for node in known if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
+@cache
+def known_migrations(alias: str) -> frozenset[tuple[str, str]]:
+    """The migrations of this version for a database, as pairs of application and name. They are read from files once."""
+    nodes = MigrationLoader(None).graph.nodes
+    return frozenset(node for node in nodes if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
 
 def live_database() -> Path:
@@ -180,6 +168,12 @@ def live_database() -> Path:
             "pg_dump for PostgreSQL, or mysqldump for MySQL."
         )
     return database_path(alias).resolve()
+
+
+def protected_database() -> str:
+    """What operations are about: the real path of tvarr's database, or its name where it is on a server."""
+    alias = tvarr_alias()
+    return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
 
 
 def backup_path() -> Path:

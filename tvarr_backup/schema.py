@@ -16,7 +16,8 @@ TVARRS_OWN_TABLE = "schema_migrations"
 TVARRS_NEWEST = "029"
 """The newest of tvarr's migrations that this program was written for."""
 
-_OUR_TABLE = "django_migrations"
+OUR_TABLE = "django_migrations"
+"""Written by Django; it says which migrations were applied."""
 
 
 class State(StrEnum):
@@ -71,9 +72,9 @@ def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
     found = tables.names()
     if TVARRS_OWN_TABLE in found:
         return State.ATTACHED
-    if found <= {"sqlite_sequence"} or (found <= {_OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
+    if found <= {"sqlite_sequence"} or (found <= {OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
         return State.EMPTY
-    if _OUR_TABLE in found:
+    if OUR_TABLE in found:
         if not tables.migrations(required.app_label):
             raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
         return State.OURS
@@ -101,7 +102,7 @@ def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
             return ""
         (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
         return f"tvarr {newest}" if newest else ""
-    if _OUR_TABLE in tables.names():
+    if OUR_TABLE in tables.names():
         applied = tables.migrations(required.app_label)
         unknown = applied - required.migrations - {""}
         return f"tvarr-backup {max(unknown or applied)}" if applied else ""

@@ -21,9 +21,9 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 import structlog
-from django.db import close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
 from django.utils import timezone
-from django_q.brokers import get_broker
+from django_q.brokers import Broker, get_broker
 from django_q.conf import Conf
 from django_q.monitor import monitor
 from django_q.scheduler import scheduler
@@ -31,8 +31,9 @@ from django_q.signing import BadSignature, SignedPackage
 from django_q.worker import worker as run_tasks
 
 from tvarr_backup import conf
-from tvarr_backup.errors import BackupUnsupported
-from tvarr_backup.operations import schedule, track
+from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
+from tvarr_backup.operations import reserve, schedule, track
+from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
 from tvarr_backup.operations.probe import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.queue import deliver_again
@@ -46,6 +47,7 @@ _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10
 _SCHEDULE_SECONDS = 30
 _FIRST_PROBE_SECONDS = 60.0
+_RESERVE_SECONDS = 60
 _SIGHTING_SECONDS = 10
 _LOOK_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 1
@@ -85,6 +87,7 @@ class _Chore:
     name: str
     seconds: float
     do: Callable[[], object]
+    needs_app_database: bool = True
     due: float = field(default_factory=time.monotonic)
     trouble: _Trouble = field(default_factory=_Trouble)
 
@@ -122,10 +125,10 @@ class Worker:
         self._has_armed = False
         self._leaves_work = False
         self._trouble = _Trouble()
-        self._broker = get_broker()
         self._heartbeat = Heartbeat()
         self._chores = [
-            _Chore("sign of life", BEAT_SECONDS, self._heartbeat.beat),
+            _Chore("sign of life", BEAT_SECONDS, self._heartbeat.beat, needs_app_database=False),
+            _Chore("reserve", _RESERVE_SECONDS, reserve.keep, needs_app_database=False),
             _Chore("reconciliation", _RECONCILE_SECONDS, self._reconcile),
             _Chore("schedule", _SCHEDULE_SECONDS, self._look_at_schedule),
             _Chore("schema of tvarr's database", _SIGHTING_SECONDS, record_sighting),
@@ -134,9 +137,12 @@ class Worker:
 
     def run(self) -> None:
         """Return after an orderly end: no process is left, and the task that was running has been told and has ended."""
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._heed)
+        self._wait_for_app_database()
+        if self._must_stop():
+            return
         with self._heartbeat:
-            for number in _STOP_SIGNALS:
-                signal.signal(number, self._heed)
             logger.info("worker.started", pid=os.getpid())
             while not self._must_stop():
                 self._do_chores()
@@ -148,6 +154,20 @@ class Worker:
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())
 
+    def _wait_for_app_database(self) -> None:
+        """Return when this program's own database can be used, or when told to stop. Why it waits is logged once."""
+        reason = ""
+        while not self._must_stop():
+            try:
+                require_app_database()
+            except DatabaseUnusable as problem:
+                if reason != str(problem):
+                    reason = str(problem)
+                    logger.warning("worker.waits", reason=reason, code=problem.code)
+                time.sleep(_AFTER_FAILURE_SECONDS)
+            else:
+                return
+
     def _heed(self, _signal: int, _frame: FrameType | None) -> None:
         self._told_to_stop = True
 
@@ -156,13 +176,26 @@ class Worker:
 
     def _do_chores(self) -> None:
         for chore in self._chores:
-            if not self._must_stop():
+            if not self._must_stop() and (not chore.needs_app_database or self._can_work()):
                 chore.do_if_due()
+
+    def _can_work(self) -> bool:
+        """Whether this program's own database can be used; the log says when that changes."""
+        if find_problem() is not None:
+            connections[DEFAULT_DB_ALIAS].close()
+            return False
+        renew_connection()
+        return True
 
     def _reconcile(self) -> None:
         """End what dead processes have left, and see that what waits is handed out."""
         reconcile()
         deliver_again()
+
+    @cached_property
+    def _broker(self) -> Broker:
+        """Made when the database can be used, which it opens."""
+        return get_broker()
 
     @cached_property
     def _are_backups_supported(self) -> bool:
@@ -187,7 +220,7 @@ class Worker:
 
     def _claim(self) -> list[_Claim]:
         """What the queue hands out now; waits a second when there is nothing. Its table locks it for a retry's time."""
-        if self._must_leave_work():
+        if not self._can_work() or self._must_leave_work():
             time.sleep(_AFTER_FAILURE_SECONDS)
             return []
         claims = []

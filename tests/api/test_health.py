@@ -21,6 +21,7 @@ from rest_framework.test import APIClient
 from tests.api.backup_parts import client_of, make, problem
 from tests.api.conftest import signed_in
 from tests.factories import UserFactory
+from tests.operations.app_databases import change
 from tests.operations.elsewhere import queued
 from tvarr_backup.access.groups import VIEWER
 from tvarr_backup.access.tokens import create_token
@@ -326,12 +327,11 @@ def test_room_and_build_are_told(viewer: APIClient) -> None:
     assert [value for name, value in samples.items() if name.startswith("build_info ")] == [1]
 
 
-def test_before_a_migration_that_is_due_they_say_so_and_what_else_they_can(viewer: APIClient) -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0003_origin_api'")
-    samples = scraped(viewer)
-    assert samples["check_state default_database sick"] == 1
-    assert not [name for name in samples if name.startswith(("operations ", "last_operation"))]
+@pytest.mark.sqlite
+@pytest.mark.parametrize("address", GUARDED)
+def test_before_a_migration_that_is_due_they_are_not_ready(address: str, viewer: APIClient, app_database: Path) -> None:
+    change(app_database, "DELETE FROM django_migrations WHERE name = '0003_origin_api'")
+    problem(viewer.get(address), 503, "database_not_prepared")
 
 
 # --- Their cost ------------------------------------------------------------------------------------------------------
@@ -359,9 +359,9 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
     return viewer
 
 
-# Four say who asks and what that person may do, one which migrations there are, five what is kept; the rest is metrics'.
+# Four say who asks and what that person may do, six what is kept, one where the disk was; the rest is metrics'.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 11), ("/metrics", 13)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 12), ("/metrics", 14)])
 def test_however_much_there_is_it_asks_the_same(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:

@@ -79,10 +79,9 @@ def form(kind: Kind, *of_file: Any, **answers: Any) -> dict[str, Any]:
 
 @every_kind
 def test_an_export_is_the_file_that_the_command_writes(
-    viewer: APIClient, capfdbinary: pytest.CaptureFixture[bytes], kind: Kind, monkeypatch: pytest.MonkeyPatch
+    viewer: APIClient, capfdbinary: pytest.CaptureFixture[bytes], kind: Kind
 ) -> None:
     FACTORIES[kind.slug].create_batch(3)
-    monkeypatch.setattr("tvarr_backup.conf.require_prepared", lambda: None)
     call_command("portable", "export", kind.slug, "--all")
     by_command = capfdbinary.readouterr().out
     moment = re.compile(rb'"exported_at": "[^"]+"')

@@ -274,7 +274,9 @@ def test_a_setting_that_is_nonsense_stops_it(prepared: Installation, name: str, 
 
 
 def test_nothing_is_done_before_the_first_preparation(installation: Installation) -> None:
-    assert "run `manage.py prepare` first" in installation.refused("backup", "create")
+    words = installation.refused("backup", "create")
+    assert f"{installation.data}/tvarr.db does not exist." in words
+    assert "`manage.py prepare` creates an empty one" in words
     assert not installation.data.exists()
 
 

@@ -80,7 +80,7 @@ def test_what_cannot_be_done_is_refused_in_words(
 
 def test_without_prepare_the_commands_say_so_and_create_nothing(installation: Installation) -> None:
     words = installation.refused("portable", "export", "filters", "--all")
-    assert "run `manage.py prepare` first" in words
+    assert "`manage.py prepare`" in words
     assert not installation.data.exists()
 
 

@@ -122,7 +122,9 @@ def test_a_database_of_ours_that_cannot_be_used_is_named(installation: Installat
     installation.data.mkdir()
     (installation.data / "app.db").write_text("not a database " * 100)
     words = installation.refused("prepare")
-    assert f"DATABASE_URL is '{installation.data / 'app.db'}', and cannot be used: file is not a database" in words
+    assert f"{installation.data / 'app.db'} is not an SQLite database. Put back a copy of it" in words
+    assert (installation.data / "app.db").read_text().startswith("not a database ")
+    assert (installation.data / "tvarr.db").exists()
 
 
 class TestOneTimePassword:

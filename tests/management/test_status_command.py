@@ -201,7 +201,7 @@ def test_what_runs_is_told(place: Place) -> None:
 def test_before_anything_is_prepared_it_says_what_to_do_and_makes_nothing(installation: Installation) -> None:
     done = installation.run("status")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "run `manage.py prepare` to begin anew" in done.stdout
+    assert "create a new one with `manage.py prepare`" in done.stdout
     assert not installation.data.exists()
 
 
@@ -246,21 +246,29 @@ def damage_its_first_page(place: Place) -> None:
         file.write(b"\xaa" * 3000)
 
 
+RESTORE_INTO_IT = (
+    "Restore a backup: `manage.py backup list` shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite "
+    "cannot write the damaged file, stop tvarr and add `--offline`."
+)
+
 SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     "moved away": (
         move_away,
         (
-            "does not exist. Bring it back, or make a new one (`manage.py prepare`, with `--create` where TVARR_DATABASE_DSN "
-            "names it) and restore a backup into that."
+            "does not exist. Put it back, or restore a backup in its place: stop tvarr, then run `manage.py backup restore NAME "
+            "--yes --offline`. `manage.py prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
         ),
     ),
     "garbage": (
         put_garbage,
-        "is not an SQLite database. Restore a backup into it, or put it back as it was.",
+        f"is not an SQLite database. {RESTORE_INTO_IT}",
     ),
     "another program's": (
         put_another_programs,
-        "is not tvarr's database: it has neither tvarr's nor our tables, but recipes.",
+        (
+            "is not tvarr's database: it has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
+            "TVARR_DATABASE_DSN."
+        ),
     ),
     "of a newer version": (
         put_a_newer_ones,
@@ -272,7 +280,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "damaged": (
         damage_its_first_page,
-        "cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+        f"cannot be read: database disk image is malformed. {RESTORE_INTO_IT}",
     ),
 }
 
@@ -333,7 +341,10 @@ def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
         both = place.both(address)
         assert ask(address, "/healthz", "")[0] == 200
     show("our own database: moved away", both, "default_database")
-    sentence = f"{place.data}/app.db does not exist. Bring it back, or run `manage.py prepare` to begin anew."
+    sentence = (
+        f"{place.data}/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
+        "A new one has no users, settings or history. Your backups stay as they are."
+    )
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_missing")
     assert not (place.data / "app.db").exists()

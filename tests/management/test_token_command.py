@@ -110,4 +110,4 @@ def test_a_user_who_may_not_sign_in_gets_no_token(prepared: Installation) -> Non
 
 
 def test_before_prepare_it_says_what_to_do(installation: Installation) -> None:
-    assert "run `manage.py prepare` first" in installation.refused("token", "list")
+    assert "`manage.py prepare`" in installation.refused("token", "list")

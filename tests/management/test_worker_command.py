@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from tests.installation import Installation
 from tests.processes import none_is_left, wait_until
 from tests.worker_tasks import notes
-from tests.workers import RunningWorker, rows
+from tests.workers import RunningWorker, rows, states, submit_backup
 
 
 @pytest.fixture
@@ -199,6 +201,53 @@ def test_a_second_worker_is_refused(worker: RunningWorker) -> None:
     assert worker.process.poll() is None
 
 
-def test_without_prepare_it_is_refused(installation: Installation) -> None:
-    assert "run `manage.py prepare` first" in installation.refused("worker")
-    assert not installation.data.exists()
+def test_without_app_db_it_waits_and_says_so_once(prepared: Installation) -> None:
+    app = prepared.data / "app.db"
+    app.rename(app.with_name("away.db"))
+    log = prepared.data.parent / "waiting.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(prepared.command("worker"), env=prepared.variables(), stderr=output)
+    try:
+        wait_until(lambda: "worker.waits" in log.read_text(), "it waits")
+        time.sleep(3)
+        assert log.read_text().count("\n") == 1
+        assert not app.exists()
+        app.with_name("away.db").rename(app)
+        wait_until(lambda: "worker.started" in log.read_text(), "it starts")
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+
+
+def test_when_app_db_goes_away_it_says_so_once_and_works_again_when_that_is_back(worker: RunningWorker) -> None:
+    app = worker.installation.data / "app.db"
+    app.rename(app.with_name("away.db"))
+    wait_until(lambda: "appdb.unusable" in worker.log, "it notices")
+    time.sleep(3)
+    assert worker.log.count("appdb.unusable") == 1
+    assert "Traceback" not in worker.log
+    assert not app.exists()
+    app.with_name("away.db").rename(app)
+    wait_until(lambda: "appdb.usable" in worker.log, "it notices that too")
+    submit_backup(worker.installation)
+    wait_until(lambda: states(worker.installation) == ["succeeded"], "it works again")
+
+
+def test_a_damaged_database_of_tvarrs_does_not_stop_it(prepared: Installation) -> None:
+    name = prepared.json("backup", "create", "--json")["filename"]
+    with (prepared.data / "tvarr.db").open("r+b") as file:
+        file.write(b"\xaa" * 65_536)
+    running = RunningWorker(prepared)
+    try:
+        prepared.ok("shell", "-c", VERIFY.format(name=name))
+        wait_until(lambda: states(prepared)[-1] == "succeeded", "it verifies", seconds=60)
+        assert "Traceback" not in running.log
+    finally:
+        running.end()
+
+
+VERIFY = """
+from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.tasks import submit
+submit(OperationKind.VERIFY, requested_by=None, origin=Origin.WEB, arguments={{"filenames": ["{name}"]}})
+"""

@@ -13,7 +13,7 @@ from tests.matrix.outcomes import Outcome
 from tests.matrix.states import APP_ON_FULL_DISK, STATES
 from tests.matrix.world import World
 from tvarr_backup.backups import live
-from tvarr_backup.operations import observe
+from tvarr_backup.operations import app_database
 
 _WARM = ("status", "home page", "readyz", "list", "download", "export", "edit", "prepare", "up")
 
@@ -23,7 +23,7 @@ def run_cell(world: World, state: str, action: str, way: Entrance = Entrance.FUN
     entrance.set(way)
     os.environ["TESTS_SESSION"] = world.session
     live.LOCK_SECONDS = world.patience
-    observe.PATIENCE_SECONDS = world.patience
+    app_database.PATIENCE_SECONDS = world.patience
     if state == APP_ON_FULL_DISK:
         world.beat()
     with STATES[state].build(world):

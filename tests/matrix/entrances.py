@@ -100,6 +100,8 @@ def _error(code: str) -> TvarrBackupError:
 
 
 def _through_api(*arguments: str) -> Done:
+    if arguments[1] == "restore" and "--yes" not in arguments:
+        return _in_this_process(*arguments)
     client = Client()
     client.cookies[settings.SESSION_COOKIE_NAME] = os.environ["TESTS_SESSION"]
     words = [word for word in arguments[2:] if word not in {"--json", "--yes"}]

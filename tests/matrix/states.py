@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from django.core.management import call_command
 from django.db import connections
 
+from tests.installation import ROOT
 from tests.matrix.apart import CannotRun, fill, heeding_modes, make_read_only, own_mounts, small_disk
 from tests.matrix.entrances import command
 from tests.matrix.world import World, change, sidecar_of
@@ -76,7 +78,7 @@ def other_program(database: Path, *statements: str) -> Iterator[None]:
 def _own_backup(world: World) -> None:
     """A backup made in this state becomes the one that is verified and restored, and a copy is what is added."""
     world.target = world.add_backup(world.live, "2026-11-02T02-00-00")
-    shutil.copyfile(world.live, world.root / world.elsewhere)
+    world.copy_elsewhere()
 
 
 def _overwrite(database: Path, offset: int, content: bytes) -> None:
@@ -355,18 +357,12 @@ def _app_locked(world: World) -> Iterator[None]:
 
 @state("app.db of an older version", APP)
 def _app_older(world: World) -> Iterator[None]:
-    newest = "SELECT max(id) FROM django_migrations WHERE app = 'operations'"
-    change(world.app, f"DELETE FROM django_migrations WHERE id = ({newest})")
-    _undo_newest_migration(world.app)
+    folder = ROOT / "tvarr_backup" / "operations" / "migrations"
+    before = sorted(path.stem for path in folder.glob("0*.py"))[-2]
+    world.enter()
+    call_command("migrate", "operations", before, database="default", verbosity=0)
+    connections.close_all()
     yield
-
-
-def _undo_newest_migration(app: Path) -> None:
-    """The tables as the version before had them, as far as its newest migration can be taken back in SQL."""
-    with closing(sqlite3.connect(app)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "operations_importrecord" not in tables:
-        raise CannotRun("no migration to take back")
 
 
 @state("app.db of a newer version", APP)
@@ -382,12 +378,13 @@ def _app_newer(world: World) -> Iterator[None]:
 @state(APP_ON_FULL_DISK, APP)
 def _app_on_full_disk(world: World) -> Iterator[None]:
     own_mounts()
-    _on_small_disk(world.data, 2 * 2**20)
+    _on_small_disk(world.data)
     yield
 
 
-def _on_small_disk(place: Path, size: int) -> None:
+def _on_small_disk(place: Path) -> None:
     """Move a folder to a disk of its own, which is filled to the last byte."""
+    size = 2**20 + sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     aside = place.with_name(f"{place.name}-aside")
     place.rename(aside)
     place.mkdir()
@@ -402,7 +399,7 @@ def _on_small_disk(place: Path, size: int) -> None:
 @state("disk full", FOLDER)
 def _folder_full(world: World) -> Iterator[None]:
     own_mounts()
-    _on_small_disk(world.folder, 4 * 2**20)
+    _on_small_disk(world.folder)
     yield
 
 

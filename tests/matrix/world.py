@@ -140,6 +140,11 @@ class World:
         """Leave a worker's sign of life."""
         (self.data / "worker").write_text(json.dumps({"pid": os.getpid(), "host": os.uname().nodename}))
 
+    def copy_elsewhere(self) -> None:
+        """Copy tvarr's database as a tool does that knows SQLite: whole, and without a journal of its own."""
+        shutil.copyfile(self.live, self.root / self.elsewhere)
+        change(self.root / self.elsewhere, "PRAGMA journal_mode=DELETE")
+
     def add_backup(self, database: Path, name: str, **changes: Any) -> str:
         """Put a backup of a database into the folder, as if it had been made here before; its name."""
         archive = self.folder / f"tvarr-backup-{name}.db.gz"
@@ -233,7 +238,7 @@ def build_base(root: Path) -> World:
     _describe(world, "fourth")
     world.known = {name: packed_contents(world.folder / name) for name in sidecars(world.folder)}
     world.target = world.manual
-    shutil.copyfile(world.live, root / world.elsewhere)
+    world.copy_elsewhere()
     _write_imports(world)
     return world
 

@@ -160,7 +160,10 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
     found = look()
     assert said(Subject.DEFAULT, found) == (
         "sick",
-        "/nowhere/app.db does not exist. Bring it back, or run `manage.py prepare` to begin anew.",
+        (
+            "/nowhere/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
+            "A new one has no users, settings or history. Your backups stay as they are."
+        ),
     )
     for subject in (Subject.QUEUE, Subject.SCHEDULE):
         assert said(subject, found) == (
@@ -172,7 +175,11 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "has none of our tables; run `manage.py prepare`"), (b"x" * 999, "is not an SQLite")]
+    ("content", "words"),
+    [
+        (b"", "is not up to date with this version of the program. Run `manage.py prepare`."),
+        (b"x" * 999, "is not an SQLite"),
+    ],
 )
 def test_a_file_that_is_not_ours_is_told(
     content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,12 +189,6 @@ def test_a_file_that_is_not_ours_is_told(
     state, sentence = said(Subject.DEFAULT)
     assert state == "sick"
     assert words in sentence
-
-
-def test_our_own_database_of_an_older_version_is_to_be_prepared(db: None) -> None:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'operations' AND name = '0007_words_of_backups'")
-    assert said(Subject.DEFAULT) == ("sick", "It is not up to date with this version; run `manage.py prepare`.")
 
 
 def test_a_stored_schedule_that_is_none_is_told() -> None:
@@ -243,7 +244,11 @@ def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
         file.write(b"\xaa" * size)
     assert said(Subject.TVARR) == (
         "sick",
-        f"{attached} cannot be read: database disk image is malformed. Restore a backup into it, or put it back as it was.",
+        (
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
+            "`manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged file, stop tvarr and add "
+            "`--offline`."
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, ValidationError
-from django.db import DatabaseError, DataError, IntegrityError, NotSupportedError, ProgrammingError, connections
+from django.db import Error, IntegrityError, connections
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
@@ -20,7 +21,8 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView, set_rollback
 
 from tvarr_backup import conf, errors
-from tvarr_backup.tvarr_database import is_busy
+from tvarr_backup.operations.failures import explain_failure
+from tvarr_backup.repeats import Repeats
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -110,23 +112,28 @@ def _described(exception: Exception, context: Mapping[str, Any]) -> tuple[dict[s
         return problem(413, "request_too_large", "The request is larger than is allowed."), {}
     if isinstance(exception, UnreadablePostError):
         return problem(400, "body_incomplete", "The request broke off."), {}
-    if isinstance(exception, DatabaseError):
+    if isinstance(exception, (Error, sqlite3.Error)):
         return _of_database(exception)
     if not isinstance(exception, exceptions.APIException):
         return None
     return _of_framework(exception, context)
 
 
-def _of_database(exception: DatabaseError) -> tuple[dict[str, Any], dict[str, str]] | None:
+def _of_database(exception: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
     """What others did to the database or the disk is told apart from statements of ours that are wrong."""
-    if isinstance(exception, (ProgrammingError, DataError, NotSupportedError)):
-        return None
-    logger.error("request.failed", reason="The database refused it.", exc_info=exception)
     if isinstance(exception, IntegrityError):
+        logger.error("request.failed", reason="The database refused it.", exc_info=exception)
         return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again."), {}
-    if is_busy(exception):
-        return problem(503, "database_busy", "Others kept the database busy for too long; try again."), {}
-    return problem(503, "database_unusable", "The database cannot be used just now; the log says why."), {}
+    explained = explain_failure(exception)
+    if explained is None:
+        return None
+    reason = conf.in_a_line(exception)
+    if _repeats.is_due(reason):
+        logger.error("request.failed", reason=reason, exc_info=exception)
+    return _of_ours(explained), {}
+
+
+_repeats = Repeats()
 
 
 def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:

@@ -18,8 +18,8 @@ from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.health import State, health_as_data, look
-from tvarr_backup.operations.observe import require_default
 
 
 class Alive(APIView):
@@ -42,7 +42,7 @@ class _LooksAtAll(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         try:
-            require_default()
+            require_app_database()
         except DatabaseUnusable as problem:
             raise type(problem)(
                 "Not ready: this program's own database does not answer, and without it nobody can be told more here. "

@@ -196,13 +196,13 @@ def _some(names: Sequence[str]) -> str:
     return f"{named} and {others} more" if others > 0 else named
 
 
-def live_rows(database: Path) -> dict[str, int]:
+def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:
     """How many rows each table has now, without those that tvarr has marked as deleted.
 
     A table that is too damaged to be counted is left out. Raises `sqlite3.Error`.
     """
-    require_readable(database)
-    with open_database(database) as connection:
+    require_readable(database, timeout_seconds=timeout_seconds)
+    with open_database(database, timeout_seconds=timeout_seconds) as connection:
         return _counts(connection, leave_out_damaged=True)
 
 

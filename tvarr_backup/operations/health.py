@@ -199,6 +199,12 @@ def _last_good(listing: Listing | None) -> Backup | None:
 def _check_default(seen: Seen) -> Check:
     if seen.kept_problem:
         return Check(Subject.DEFAULT, State.SICK, seen.kept_problem)
+    if seen.is_disk_short:
+        return Check(
+            Subject.DEFAULT,
+            State.WARNING,
+            "Its disk is nearly full. Free some space, for instance by deleting backups, so that everything can go on.",
+        )
     if seen.kept is not None and seen.kept.setting_problems:
         sentence = "A stored setting makes no sense, and counts as not set: "
         return Check(Subject.DEFAULT, State.WARNING, sentence + " ".join(seen.kept.setting_problems))

@@ -117,6 +117,9 @@ class Operation(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    unrecorded = ""
+    """Why a command's operation is not in the history, or not with its end; empty if it is."""
+
     class Meta:
         ordering = ["-id"]  # ULIDs sort by the moment of their making
         constraints = [

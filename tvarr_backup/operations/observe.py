@@ -20,6 +20,7 @@ from django_q.models import Schedule
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.cron import Timetable
+from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
@@ -35,7 +36,8 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     NoRoom,
 )
-from tvarr_backup.operations import schedule
+from tvarr_backup.operations import app_database, reserve, schedule
+from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
@@ -43,9 +45,6 @@ from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 
 logger = structlog.stdlib.get_logger(__name__)
-
-PATIENCE_SECONDS = 2.0
-"""For so long a database that others have locked is waited for."""
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -111,6 +110,8 @@ class Seen:
     at: datetime
     kept: Kept | None
     kept_problem: str
+    is_disk_short: bool
+    """Whether the disk of our own database has next to no room left."""
     live: Live | None
     live_problem: str
     unsupported: str
@@ -129,6 +130,7 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
         at=now,
         kept=kept,
         kept_problem=kept_problem,
+        is_disk_short=reserve.is_missing(),
         live=live,
         live_problem=live_problem,
         unsupported=unsupported,
@@ -138,41 +140,15 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
     )
 
 
-def require_default() -> None:
-    """Raise `DatabaseUnusable` where our own database cannot be asked anything, without opening it through Django."""
-    if not conf.is_file(DEFAULT_DB_ALIAS):
-        try:
-            with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except Error as problem:
-            raise DatabaseUnusable(_logged("This program's own database does not answer", problem)) from problem
-        return
-    path = conf.database_path(DEFAULT_DB_ALIAS)
-    try:
-        tables = tvarr_database.ask_again(path, _tables, timeout_seconds=PATIENCE_SECONDS)
-    except DatabaseMissing as problem:
-        raise DatabaseMissing(f"{problem} Bring it back, or run `{program.NAME} prepare` to begin anew.") from problem
-    if schema.TVARRS_OWN_TABLE in tables:
-        raise DatabaseForeign(f"DATABASE_URL names tvarr's own database, {path}; allowed is one of ours.")
-    if "django_migrations" not in tables:
-        raise DatabaseNotPrepared(f"{path} has none of our tables; run `{program.NAME} prepare`.")
-
-
-def _tables(_path: Path, connection: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(schema.SqliteTables(connection).names())
-
-
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
 def _look_at_default() -> tuple[Kept | None, str]:
     try:
-        require_default()
-        if not conf.is_up_to_date(DEFAULT_DB_ALIAS):
-            raise DatabaseNotPrepared(f"It is not up to date with this version; run `{program.NAME} prepare`.")
+        require_app_database()
         return _what_is_kept(), ""
     except DatabaseUnusable as problem:
-        return None, _with_advice(problem, "Put it back as it was.")
+        return None, str(problem)
     except Error as problem:
         return None, _logged("This program's own database cannot be used", problem)
 
@@ -196,22 +172,39 @@ def _what_is_kept() -> Kept:
 
 
 def _look_at_live() -> tuple[Live | None, str]:
+    try:
+        return require_live(), ""
+    except DatabaseUnusable as problem:
+        return None, str(problem)
+
+
+def require_live() -> Live:
+    """What tvarr's database is. Raises `DatabaseUnusable` where it cannot be used; the sentence names the way out."""
     alias = conf.tvarr_alias()
     try:
         if not conf.is_file(alias):
-            return _judged_on_server(alias), ""
+            return _judged_on_server(alias)
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
                 f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
             )
-        return tvarr_database.ask_again(path, _judged, timeout_seconds=PATIENCE_SECONDS), ""
+        return tvarr_database.ask_again(path, _judged, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
-            return None, _logged("tvarr's database does not answer", problem.__cause__)
-        return None, _with_advice(problem, "Restore a backup into it, or put it back as it was.")
+            raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
+        raise with_way_out(problem) from problem
     except Error as problem:
-        return None, _logged("tvarr's database does not answer", problem)
+        raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
+
+
+def count_live_rows() -> tuple[dict[str, int], str]:
+    """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
+    try:
+        rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
+    except (sqlite3.Error, UnicodeDecodeError):
+        rows = {}
+    return rows, _look_at_live()[1]
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
@@ -240,16 +233,28 @@ def _judged_on_server(alias: str) -> Live:
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
-def _with_advice(problem: DatabaseUnusable, for_damage: str) -> str:
+def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
+    """The same failure of tvarr's database, with the way out where its sentence does not name one yet."""
     cause = problem.__cause__
+    if isinstance(cause, DatabaseUnusable):
+        cause = cause.__cause__
     if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
-        return f"{problem} {for_damage}"
+        return type(problem)(f"{problem} {RESTORE_INTO_IT}")
     if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
-        return (
-            f"{problem} Bring it back, or make a new one (`{program.NAME} prepare`, with `--create` where TVARR_DATABASE_DSN names "
-            "it) and restore a backup into that."
-        )
-    return str(problem)
+        return DatabaseMissing(f"{problem} {_BRING_BACK}")
+    if type(problem) is DatabaseForeign:
+        return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.")
+    return problem
+
+
+RESTORE_INTO_IT = (
+    f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
+    "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
+)
+_BRING_BACK = (
+    f"Put it back, or restore a backup in its place: stop tvarr, then run `{program.NAME} backup restore NAME --yes --offline`. "
+    f"`{program.NAME} prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
+)
 
 
 def _logged(sentence: str, problem: Error) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from django.db import connections
+from django.db import Error, connections
 
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
@@ -18,14 +18,18 @@ from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_f
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
+from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import (
+    DatabaseMissing,
+    DatabaseUnusable,
     OperationCancelled,
     OperationForeign,
     OperationInterrupted,
     TvarrBackupError,
 )
+from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import (
@@ -35,13 +39,17 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting
-from tvarr_backup.operations.track import Tracker, create_operation, forget_old, track
+from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
+from tvarr_backup.schema import State
 
 logger = structlog.stdlib.get_logger(__name__)
+
+RETENTION_UNKNOWN = "the retention settings are unknown while this program's own database cannot be used."
 
 
 def run_here(
@@ -56,22 +64,35 @@ def run_here(
     """Do an operation in this process, without the queue; the operation as it ended. `watch` gets the percentage of the whole operation.
 
     `on_begin` is told the operation before its work, for who wants to know it also where that fails.
+    A command's operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not.
     Raises `OperationRunning` while another one is open, and what ended the work otherwise.
     """
-    reconcile()
-    operation = create_operation(
-        kind, origin=origin, state=OperationState.RUNNING, requested_by=requested_by, arguments=arguments
-    )
+    operation = _begin(kind, requested_by=requested_by, origin=origin, arguments=arguments)
     on_begin(operation)
     perform(operation, watch)
     return operation
+
+
+def _begin(kind: OperationKind, *, origin: Origin, **values: Any) -> Operation:
+    if origin != Origin.COMMAND:
+        reconcile()
+        return create_operation(kind, origin=origin, state=OperationState.RUNNING, **values)
+    try:
+        require_app_database()
+        reconcile()
+        return create_operation(kind, origin=origin, state=OperationState.RUNNING, **values)
+    except (DatabaseUnusable, Error) as problem:
+        operation = new_operation(kind, origin=origin, state=OperationState.RUNNING, **values)
+        operation.unrecorded = conf.in_a_line(problem)
+        return operation
 
 
 def perform(operation: Operation, watch: Progress = no_progress) -> None:
     """Do the work of a running operation of this process; raises what ended it, after that was written down."""
     with track(operation, watch) as tracker:
         run(operation, tracker)
-    forget_old()
+    if not operation.unrecorded:
+        forget_old()
 
 
 def run(operation: Operation, tracker: Tracker) -> None:
@@ -87,7 +108,7 @@ def run(operation: Operation, tracker: Tracker) -> None:
       running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
-    live = str(conf.live_database())
+    live = conf.protected_database()
     if operation.database != live:
         raise OperationForeign(
             f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
@@ -98,10 +119,12 @@ def run(operation: Operation, tracker: Tracker) -> None:
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
     kind = BackupKind.SCHEDULED if operation.origin == Origin.SCHEDULE else BackupKind.MANUAL
-    record_sighting()
+    _require_live_file()
+    if not operation.unrecorded:
+        record_sighting()
     folder = folder_for_new_backup(accept_folder=operation.arguments.get("accept_folder", False))
     required = conf.required_schema()
-    _record_place(operation, folder)
+    tracker.remember(**place_of(folder))
     backup = create_backup(
         conf.live_database(),
         folder,
@@ -113,16 +136,25 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.result(data)  # from here on there is a backup, whatever happens
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.result(data | {"removed": _prune_after_backup(tracker)})
+    tracker.result(data | {"removed": _prune_after_backup(operation, tracker)})
 
 
-def _record_place(operation: Operation, folder: Path) -> None:
-    operation.arguments |= place_of(folder)
-    operation.save(update_fields=["arguments"])
+def _require_live_file() -> None:
+    """Raise `DatabaseUnusable` where there is no database of tvarr's to back up, before a copy of it is begun."""
+    try:
+        state = conf.tvarr_state()
+        if state in (State.MISSING, State.EMPTY):
+            what = "does not exist" if state is State.MISSING else "is empty"
+            raise DatabaseMissing(f"{conf.live_database()} {what}.")  # as one of those that looking raises
+    except DatabaseUnusable as problem:
+        raise with_way_out(problem) from problem
 
 
-def _prune_after_backup(tracker: Tracker) -> list[str]:
+def _prune_after_backup(operation: Operation, tracker: Tracker) -> list[str]:
     """A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
+    if operation.unrecorded and why_retention_is_unknown():
+        tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
+        return []
     try:
         return _prune_now(tracker)
     except TvarrBackupError as problem:
@@ -131,6 +163,16 @@ def _prune_after_backup(tracker: Tracker) -> list[str]:
         logger.exception("pruning.failed")
         tracker.attention("The backup is complete, but the clean-up after it failed; the log says why.")
     return []
+
+
+def why_retention_is_unknown() -> str:
+    """Why the retention settings cannot be read now; empty where they can."""
+    try:
+        require_app_database()
+        BackupSettings.load()
+    except (DatabaseUnusable, Error) as problem:
+        return conf.in_a_line(problem)
+    return ""
 
 
 def _prune(_operation: Operation, tracker: Tracker) -> None:
@@ -192,10 +234,10 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     )
 
 
-def next_to_go() -> list[str]:
-    """The file names of what the next clean-up removes."""
+def next_to_go(policy: Policy | None = None) -> list[str]:
+    """The file names of what the next clean-up removes; `policy` stands in for the stored settings."""
     backups = read_folder(backup_folder()).backups
-    doomed = retention.expired(backups, BackupSettings.load().policy(), datetime.now(UTC))
+    doomed = retention.expired(backups, policy or BackupSettings.load().policy(), datetime.now(UTC))
     return [backup.filename for backup in doomed]
 
 
@@ -213,7 +255,7 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = backup_folder(), conf.required_schema()
     listing = read_folder(folder)
     if operation.arguments.get("longest_ago"):
-        _choose(operation, listing.backups)
+        _choose(tracker, listing.backups)
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
@@ -243,11 +285,10 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
     tracker.result(_verified(verified, broken))
 
 
-def _choose(operation: Operation, backups: Iterable[Backup]) -> None:
+def _choose(tracker: Tracker, backups: Iterable[Backup]) -> None:
     """Keep with the operation which backup it is about."""
     chosen = next_to_verify(backups, datetime.now(UTC))
-    operation.arguments |= {"filenames": [chosen.filename] if chosen else []}
-    operation.save(update_fields=["arguments"])
+    tracker.remember(filenames=[chosen.filename] if chosen else [])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -270,7 +311,7 @@ def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float
 def _adopt(operation: Operation, tracker: Tracker) -> None:
     folder = folder_for_new_backup(accept_folder=False)
     required, arguments = conf.required_schema(), operation.arguments
-    _record_place(operation, folder)
+    tracker.remember(**place_of(folder))
     backup = adopt_backup(
         Path(arguments["source"]),
         folder,

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, InterfaceError, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, IntegrityError, connections, transaction
 from django.db.models import QuerySet
 from django_q.exceptions import TimeoutException
 from structlog.contextvars import bound_contextvars
@@ -52,6 +52,7 @@ from tvarr_backup.operations.models import (
     forget_oldest,
 )
 from tvarr_backup.operations.process import this_process
+from tvarr_backup.operations.reserve import release_if_full
 from tvarr_backup.operations.steps import Percentage
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -62,7 +63,7 @@ KEPT = 5000
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
-_UNUSABLE = (OperationalError, InterfaceError)
+_NEEDS_FILE = (OperationKind.BACKUP, OperationKind.ADOPT, OperationKind.RESTORE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FAILED = {
     OperationKind.BACKUP: "backup.failed",
@@ -116,20 +117,9 @@ def create_operation(
 
     Raises `OperationRunning` while another one is open.
     """
-    now = datetime.now(UTC)
-    operation = Operation(
-        kind=kind,
-        origin=origin,
-        state=state,
-        requested_by=requested_by,
-        arguments=dict(arguments or {}),
-        database=str(conf.live_database()),
-        due_at=due_at,
-        created_at=now,
+    operation = new_operation(
+        kind, origin=origin, state=state, requested_by=requested_by, arguments=arguments, due_at=due_at
     )
-    if state == OperationState.RUNNING:
-        for name, value in _start_by_this_process(now).items():
-            setattr(operation, name, value)
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation.save(force_insert=True)
@@ -138,6 +128,35 @@ def create_operation(
         if open_one is None:  # it ended in this moment
             raise OperationRunning("Another operation was just ending; try again.") from None
         raise OperationRunning(_describe_open(open_one), str(open_one.pk)) from None
+    return operation
+
+
+def new_operation(
+    kind: OperationKind,
+    *,
+    origin: Origin,
+    state: OperationState,
+    requested_by: Any = None,
+    arguments: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
+) -> Operation:
+    """The same, not stored. Raises `BackupUnsupported` for what can only be done with an SQLite file."""
+    if kind in _NEEDS_FILE:
+        conf.live_database()
+    now = datetime.now(UTC)
+    operation = Operation(
+        kind=kind,
+        origin=origin,
+        state=state,
+        requested_by=requested_by,
+        arguments=dict(arguments or {}),
+        database=conf.protected_database(),
+        due_at=due_at,
+        created_at=now,
+    )
+    if state == OperationState.RUNNING:
+        for name, value in _start_by_this_process(now).items():
+            setattr(operation, name, value)
     return operation
 
 
@@ -254,6 +273,12 @@ class Tracker:
         """What came of it; raises `TypeError` for what is no JSON data, while that can still be told."""
         self.data = json.loads(json.dumps(data))
 
+    def remember(self, **arguments: Any) -> None:
+        """Keep with the operation what was found out about it."""
+        self._operation.arguments |= arguments
+        if not self._operation.unrecorded:
+            self._operation.save(update_fields=["arguments"])
+
     @property
     def seconds(self) -> float:
         """For how long the work has been going on."""
@@ -272,19 +297,32 @@ class Tracker:
             | changes
             | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
         )
+        if self._operation.unrecorded:
+            self._end_unrecorded(state, changes)
+            return
         own, began = False, time.monotonic()
         for attempt in itertools.count(1):
             try:
                 own = bool(self._own_row().update(**changes)) or own
                 self._operation.refresh_from_db()
-            except _UNUSABLE:
+            except Error as problem:
                 if attempt >= _ATTEMPTS_TO_END and time.monotonic() - began > _patience():
-                    raise
+                    if self._operation.origin != Origin.COMMAND:
+                        raise
+                    self._operation.unrecorded = conf.in_a_line(problem)
+                    self._end_unrecorded(state, changes)
+                    return
+                release_if_full()
                 time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
                 _renew_connection()
             else:
                 self._log_end(state, changes, own=own)
                 return
+
+    def _end_unrecorded(self, state: OperationState, changes: Mapping[str, Any]) -> None:
+        for name, value in changes.items():
+            setattr(self._operation, name, value)
+        self._log_end(state, changes, own=True)
 
     def _log_end(self, state: OperationState, changes: Mapping[str, Any], *, own: bool) -> None:
         if not own:
@@ -303,13 +341,15 @@ class Tracker:
             self.log(logging.WARNING, "operation.interrupted", reason=changes["message"], seconds=self.seconds)
 
     def _write(self) -> None:
+        if self._operation.unrecorded:
+            return
         try:
             with transaction.atomic(using=DEFAULT_DB_ALIAS):
                 own = self._own_row().update(
                     heartbeat_at=datetime.now(UTC), message=self._running_message, **self._phase
                 )
                 cancelled = self._own_row().values_list("cancel_requested", flat=True).first()
-        except _UNUSABLE as problem:  # locked, no room, or a server that is gone: no reason to throw the work away
+        except Error as problem:  # locked, no room, or a server that is gone: no reason to throw the work away
             if not self._has_complained:  # a server may be gone for long
                 logger.warning("operation.progress_unwritten", reason=conf.in_a_line(problem))
             self._has_complained = True
@@ -387,7 +427,7 @@ def _renew_connection() -> None:
 
 def forget_old() -> None:
     """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
-    with contextlib.suppress(OperationalError):  # locked, or no room: the next operation does it
+    with contextlib.suppress(Error):  # locked, damaged, or no room: the next operation does it
         forget_oldest(Operation.objects.exclude(state__in=OPEN_STATES), KEPT)
 
 

@@ -40,10 +40,10 @@ from tvarr_backup.operations.models import (
     OperationKind,
     Origin,
 )
+from tvarr_backup.operations.observe import count_live_rows
 from tvarr_backup.operations.protection import change_backup, may_unprotect
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
-from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
@@ -202,11 +202,13 @@ def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
 def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
     now = datetime.now(UTC)
     kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), now)
+    rows, unreadable = count_live_rows()
     context = {
         "row": _row(found, conf.required_schema()),
         "backup": found,
         "sidecar": found.sidecar,
-        "changes": changes(rows_now(), found.sidecar.table_counts),
+        "changes": changes(rows, found.sidecar.table_counts),
+        "unreadable": unreadable,
         "fate": FATES[kept],
         "is_doomed": kept is None,
         "may_change_protection": may_unprotect(request.user, found.sidecar, now),

@@ -7,7 +7,6 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
@@ -16,27 +15,31 @@ from tvarr_backup.errors import (
     BackupFolderUnusable,
     BackupNotFound,
     BackupUnsupported,
+    DatabaseBusy,
     DatabaseUnusable,
     NoRoom,
     TvarrBackupError,
 )
-
-CANNOT_BE_USED = (OperationalError, InterfaceError)
-"""What a database raises that is not there, or locked for too long."""
+from tvarr_backup.operations.failures import explain_failure
 
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
     (BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
     (NoRoom, HTTPStatus.INSUFFICIENT_STORAGE),
 )
 
 
 def sentence_of_failure(problem: BaseException | None) -> str:
-    """For people: what is our fault, or that a database cannot be used just now. The log has more."""
-    if isinstance(problem, CANNOT_BE_USED):
-        return "A database cannot be used just now; the log of the service says why. Try again."
-    return "Something failed that should not; the log of the service says what."
+    """For people: which database cannot be used and what to do, or that it is our fault. The log has more."""
+    explained = explain_failure(problem)
+    return str(explained) if explained else "Something failed that should not; the log of the service says what."
+
+
+def status_of(problem: TvarrBackupError) -> HTTPStatus:
+    """The status that a failure of ours is answered with."""
+    return next((status for kind, status in _STATUS if isinstance(problem, kind)), HTTPStatus.CONFLICT)
 
 
 def of_backups(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -57,5 +60,4 @@ def refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
     """The sentence as a page; a page to look at says as its content that there are no backups of such a database."""
     if isinstance(problem, BackupUnsupported) and request.method == "GET":
         return render(request, "web/unsupported.html", {"sentence": str(problem)})
-    status = next((status for kind, status in _STATUS if isinstance(problem, kind)), HTTPStatus.CONFLICT)
-    return render(request, "web/refused.html", {"sentence": str(problem)}, status=status)
+    return render(request, "web/refused.html", {"sentence": str(problem)}, status=status_of(problem))

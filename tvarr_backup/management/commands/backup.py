@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 import humanize
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
 
@@ -20,19 +21,24 @@ from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_fo
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
-from tvarr_backup.errors import OperationInterrupted, TvarrBackupError
+from tvarr_backup.conf import in_a_line
+from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.operations.app_database import require_app_database, wait_less
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import OperationKind, Origin
+from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.restores import damage_of_live, rows_now
-from tvarr_backup.operations.run import next_to_go, run_here
+from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here, why_retention_is_unknown
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
+
+_PATIENCE_SECONDS = 0.5
+"""For so long this program's own database is waited for each time, once it is known that it cannot be used."""
 
 
 class Command(BaseCommand):
@@ -120,16 +126,17 @@ class Command(BaseCommand):
         }
         self._as_json = options["json"]
         try:
-            if action not in ("restore", "undo-restore", "recover"):  # which a damaged database must not stop
-                conf.require_prepared()
-            conf.live_database()
+            require_app_database()
+        except DatabaseUnusable:  # what needs it says so
+            wait_less(_PATIENCE_SECONDS)
+        try:
             actions[action](options)
         except OperationInterrupted as problem:
             raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
-        except DatabaseError as problem:
-            raise CommandError(f"The database cannot be read: {problem}.") from problem
+        except (Error, sqlite3.Error) as problem:
+            raise CommandError(f"The database cannot be read: {in_a_line(problem)}.") from problem
         except KeyboardInterrupt:
             raise CommandError(
                 "Stopped at once. `backup recover`, or whatever is done next, settles what was unfinished.",
@@ -210,10 +217,21 @@ class Command(BaseCommand):
         )
 
     def _prune(self, options: dict[str, Any]) -> None:
-        names = next_to_go() if options["dry_run"] else self._run(OperationKind.PRUNE)["removed"]
-        word = "Would remove" if options["dry_run"] else "Removed"
-        data = {"removed": names, "dry_run": options["dry_run"]}
-        self._print(data, *[f"{word} {name}" for name in names] or ["There is nothing to remove."])
+        unknown = why_retention_is_unknown()
+        only_shows = options["dry_run"] or bool(unknown)
+        if unknown:
+            self.stderr.write(
+                f"Nothing is removed, and the list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
+            )
+        if only_shows:
+            names = next_to_go(conf.default_policy() if unknown else None)
+        else:
+            names = self._run(OperationKind.PRUNE)["removed"]
+        word = "Would remove" if only_shows else "Removed"
+        self._print(
+            {"removed": names, "dry_run": only_shows},
+            *[f"{word} {name}" for name in names] or ["There is nothing to remove."],
+        )
 
     def _restore(self, options: dict[str, Any]) -> None:
         backup = find_backup(backup_folder(), options["name"])
@@ -291,7 +309,7 @@ class Command(BaseCommand):
     def _recover(self, _options: dict[str, Any]) -> None:
         folder = backup_folder()
         before = {backup.filename for backup in read_folder(folder).backups}
-        ended = reconcile()
+        ended = self._end_lost_operations()
         cleaned = recover(folder)
         settled = finish_restore(folder, conf.required_schema())
         set_aside = settled.set_aside if settled else ()
@@ -310,14 +328,33 @@ class Command(BaseCommand):
         lines += [RELOAD_ADVICE] if saved and needs_reload(EVERYTHING) else []
         self._print(data, *lines or ["There was nothing to clean up."])
 
+    def _end_lost_operations(self) -> list[Operation]:
+        try:
+            require_app_database()
+            return reconcile()
+        except (DatabaseUnusable, Error) as problem:
+            self.stderr.write(f"Operations that were cut off could not be ended in the history: {in_a_line(problem)}")
+            return []
+
     def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
-        """Do an operation here and now, with a record of it; its result."""
-        with ProgressDisplay() as display:
-            operation = run_here(kind, origin=Origin.COMMAND, arguments=arguments, watch=display)
+        """Do an operation here and now, with a record of it where that can be kept; its result."""
+        begun: list[Operation] = []
+        try:
+            with ProgressDisplay() as display:
+                operation = run_here(
+                    kind, origin=Origin.COMMAND, arguments=arguments, watch=display, on_begin=begun.append
+                )
+        finally:
+            for one in begun:
+                self._report_unrecorded(one)
         if operation.message and kind is not OperationKind.VERIFY:
             self.stderr.write(operation.message)
         result: Mapping[str, Any] = operation.result or {}
         return result
+
+    def _report_unrecorded(self, operation: Operation) -> None:
+        if operation.unrecorded:
+            self.stderr.write(f"This run could not be written to the history: {operation.unrecorded}")
 
     def _print(self, data: Any, *lines: str) -> None:
         if self._as_json:

@@ -17,10 +17,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import conf
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
+from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
+from tvarr_backup.operations.observe import require_live
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
@@ -67,7 +69,8 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         try:
-            conf.require_prepared()
+            require_app_database()  # references that wait are kept there
+            require_live()
             if action == "export":
                 self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
             elif action == "plan":
@@ -78,7 +81,7 @@ class Command(BaseCommand):
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
         except DatabaseError as problem:
-            raise CommandError(f"The database cannot be read: {problem}.") from problem
+            raise CommandError(str(explain_failure(problem) or f"The database cannot be read: {problem}.")) from problem
 
     def _export(self, kind_name: str, ids: str | None, output: str) -> None:
         kind = kind_named(kind_name)

@@ -17,18 +17,28 @@ from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
-from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
+from tvarr_backup.operations import reserve
+from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 
 logger = structlog.stdlib.get_logger(__name__)
 
+_REPORTED = "tvarr_backup.E002"
+_PASSING = frozenset({"tvarr_backup.E001", _REPORTED, "tvarr_backup.E003"})
+"""Checks of files and folders, which may become right while the program runs."""
+
 _LOCK = 0x7476_6172_72  # of a server's advisory locks, the one that we take to prepare: "tvarr"
+
+
+class NotReady(CommandError):
+    """Not all could be prepared, for a reason that may pass or be fixed while the program runs. The rest was prepared."""
 
 
 class Command(BaseCommand):
@@ -43,45 +53,64 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, create: bool = False, **options: Any) -> None:
-        """Look first, then write: a file that is not tvarr's stops everything before anything is created."""
-        may_be_missing = create or not settings.TVARR_DATABASE_NAMED
+        """Prepare what can be prepared, this program's own database first, then report what is wrong.
+
+        Settings that contradict each other stop it before anything is created. A file that is not ours is never touched.
+        """
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
-        try:
-            conf.require_usable_tvarr(may_be_missing=may_be_missing)
-            if settings.ADMIN_PASSWORD and _is_missing(DEFAULT_DB_ALIAS):
-                _require_good_password(settings.ADMIN_PASSWORD)
-            with _alone_in(conf.storage_folder()), _alone_on(DEFAULT_DB_ALIAS), _alone_on(conf.tvarr_alias()):
+        self._check_settings()
+        problems: list[Exception] = []
+        with _alone_in(conf.storage_folder()):
+            with _collecting(problems), _alone_on(DEFAULT_DB_ALIAS):
                 _keep_secret_key()
                 self._prepare_ours(verbosity)
-                self._prepare_tvarr(conf.require_usable_tvarr(may_be_missing=may_be_missing), verbosity)
-                record_sighting()
                 self._make_first_administrator()
-                for operation in reconcile():
-                    self.stdout.write(f"{operation}. {operation.message}")
-        except DatabaseUnusable as problem:
-            raise CommandError(str(problem)) from problem
-        self._check()
+            with _collecting(problems), _alone_on(conf.tvarr_alias()):
+                self._prepare_tvarr(verbosity, may_be_missing=create or not settings.TVARR_DATABASE_NAMED)
+            with contextlib.suppress(DatabaseUnusable, Error):  # which was reported above
+                self._settle()
+        sentences = [*map(conf.in_a_line, problems), *self._check()]
+        if sentences:
+            raise NotReady("\n".join(sentences)) from (problems[0] if problems else None)
 
-    def _check(self) -> None:
-        """What is wrong ends it, in Django's words; what should only be known is for the log."""
+    def _check_settings(self) -> None:
+        try:
+            conf.require_separate_databases()
+        except DatabaseForeign as problem:
+            raise CommandError(str(problem)) from problem
+        except DatabaseUnusable as problem:
+            raise NotReady(str(problem)) from problem
+        if settings.ADMIN_PASSWORD and _is_missing(DEFAULT_DB_ALIAS):
+            _require_good_password(settings.ADMIN_PASSWORD)
+
+    def _check(self) -> list[str]:
+        """What is wrong with folders; other errors end it in Django's words. What should only be known is for the log."""
         found = [issue for issue in run_checks() if not issue.is_silenced()]
-        if any(issue.is_serious() for issue in found):
+        serious = [issue for issue in found if issue.is_serious()]
+        if any(issue.id not in _PASSING for issue in serious):
             self.check()
         for issue in found:
-            logger.log(issue.level, "check.found", id=issue.id, reason=str(issue.msg), hint=issue.hint)
+            if issue not in serious:
+                logger.log(issue.level, "check.found", id=issue.id, reason=str(issue.msg), hint=issue.hint)
+        return [f"({issue.id}) {issue.msg} {issue.hint or ''}".strip() for issue in serious if issue.id != _REPORTED]
 
     def _prepare_ours(self, verbosity: int) -> None:
         try:
-            if _is_missing(DEFAULT_DB_ALIAS):
-                conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # it will hold password hashes and sessions
-            call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=verbosity)
-        except (OSError, DatabaseError) as problem:
-            name = conf.database_name(DEFAULT_DB_ALIAS)
-            raise CommandError(f"DATABASE_URL is {name!r}, and cannot be used: {conf.in_a_line(problem)}") from problem
+            require_app_database()
+        except DatabaseMissing:
+            conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # it will hold password hashes and sessions
+        except DatabaseNotPrepared:
+            pass
+        self._migrate(DEFAULT_DB_ALIAS, "DATABASE_URL", verbosity)
+        reserve.keep()
 
-    def _prepare_tvarr(self, state: State, verbosity: int) -> None:
+    def _prepare_tvarr(self, verbosity: int, *, may_be_missing: bool) -> None:
         alias = conf.tvarr_alias()
         name = conf.database_name(alias)
+        try:
+            state = conf.require_usable_tvarr(may_be_missing=may_be_missing)
+        except DatabaseUnusable as problem:
+            raise with_way_out(problem) from problem
         if state is State.ATTACHED:
             self.stdout.write(f"tvarr's own database is attached: {name}")
             return
@@ -90,10 +119,27 @@ class Command(BaseCommand):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
             self.stdout.write(f"Created a database of our own: {name}")
-        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=verbosity)
+        self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
+
+    def _migrate(self, alias: str, variable: str, verbosity: int, *labels: str) -> None:
+        try:
+            call_command("migrate", *labels, database=alias, interactive=False, verbosity=verbosity)
+        except Error as problem:
+            name = conf.database_name(alias)
+            raise DatabaseUnusable(
+                f"{variable} is {name!r}, and cannot be used: {conf.in_a_line(problem)}"
+            ) from problem
+
+    def _settle(self) -> None:
+        """End what a crash has cut off."""
+        require_app_database()
+        for operation in reconcile():
+            self.stdout.write(f"{operation}. {operation.message}")
 
     def _make_first_administrator(self) -> None:
         users = get_user_model()
+        if users.objects.filter(is_superuser=True).exists():
+            return
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             if users.objects.filter(is_superuser=True).exists():
                 return
@@ -116,13 +162,22 @@ class Command(BaseCommand):
 
 
 @contextlib.contextmanager
+def _collecting(problems: list[Exception]) -> Iterator[None]:
+    """Note what keeps a database from being ready, and go on with the next."""
+    try:
+        yield
+    except (DatabaseUnusable, NotReady, OSError, Error) as problem:
+        problems.append(problem)
+
+
+@contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as problem:
-        raise CommandError(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
+        raise NotReady(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -141,7 +196,7 @@ def _alone_on(alias: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
     except DatabaseError as problem:
         name = conf.database_name(alias)
-        raise CommandError(f"{name} cannot be prepared now: {conf.in_a_line(problem)}") from problem
+        raise NotReady(f"{name} cannot be prepared now: {conf.in_a_line(problem)}") from problem
     try:
         yield
     finally:

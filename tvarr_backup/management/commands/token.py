@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
-from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.operations.app_database import require_app_database
 
 
 class Command(BaseCommand):
@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, action: str, user: str | None, **options: Any) -> None:
         try:
-            conf.require_prepared()
+            require_app_database()
             if action == "list":
                 self._list(list(tokens_of(user)), as_json=options["json"])
             elif action == "create":

@@ -1,10 +1,15 @@
 """`up`: prepare, then serve and work."""
 
+import contextlib
 import errno
+import fcntl
+import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +17,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from tvarr_backup import program
+from tvarr_backup import conf, program
 from tvarr_backup.errors import ProgramNotStarted
+from tvarr_backup.management.commands.prepare import NotReady
 from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
 
 _BACKLOG = 2048  # gunicorn's own
@@ -30,8 +36,21 @@ class Command(BaseCommand):
         """The listening socket is ours: it outlives a web server that dies, and no request is refused meanwhile."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sys.exit(0))  # until the supervisor has handlers of its own
-        call_command("prepare")
+        self._prepare()
+        with _alone_on(conf.storage_folder()):
+            self._serve()
+
+    def _prepare(self) -> None:
+        """What is not ready keeps nobody from starting: the pages say what is wrong, or one page does."""
+        try:
+            call_command("prepare")
+        except NotReady as problem:
+            self.stderr.style_func = None
+            self.stderr.write(f"Starting all the same, though not everything is ready:\n{problem}")
+            self.stderr.flush()
         connections.close_all()
+
+    def _serve(self) -> None:
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         with _listen(host, port) as listener:
             self.stdout.write(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
@@ -40,6 +59,46 @@ class Command(BaseCommand):
                 Supervisor([_web_server(listener), _worker()]).run()
             except ProgramNotStarted as problem:
                 raise CommandError(str(problem)) from problem
+
+
+@contextlib.contextmanager
+def _alone_on(folder: Path) -> Iterator[None]:
+    """Hold the lock of a storage folder, which is gone with this process however that ends.
+
+    One that is just ending is waited for a little. Where the folder cannot be written, nobody else can work in it either.
+    """
+    path = folder / "up.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        _lock(descriptor, path)
+        with contextlib.suppress(OSError):  # a full disk: then a second one cannot name this one
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    give_up = time.monotonic() + _SECONDS_FOR_PORT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < give_up:
+                time.sleep(0.25)
+                continue
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            raise CommandError(
+                f"`{program.NAME} up` is running already on the storage folder {path.parent}, as process {holder or 'unknown'}. "
+                "Stop that one first, or name another folder in TVARR_STORAGE_BASE_DIR."
+            ) from None
+        else:
+            return
 
 
 def _web_server(listener: socket.socket) -> Program:

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tvarr_backup import conf
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.worker import Worker
 
@@ -17,7 +16,6 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
-            conf.require_prepared()
             Worker().run()
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem

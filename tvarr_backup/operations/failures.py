@@ -1,0 +1,56 @@
+"""Why a request to a database has failed, found by asking both databases: one answer for pages, API and commands."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from django.db import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
+
+from tvarr_backup import conf
+from tvarr_backup.backups.sqlite import primary_code
+from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, NoRoom, TvarrBackupError
+from tvarr_backup.operations import reserve
+from tvarr_backup.operations.app_database import require_app_database, require_undamaged
+from tvarr_backup.operations.observe import RESTORE_INTO_IT, require_live
+from tvarr_backup.tvarr_database import is_busy
+
+_OURS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
+"""What a statement of ours does wrong, or meets in the rows; the database itself answers."""
+
+
+def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
+    """Return what is wrong with which database, with the way out; `None` where the failure is of another kind.
+
+    Takes a few seconds where one is locked. A reserve of room is given up where the disk is full.
+    """
+    if not isinstance(problem, (Error, sqlite3.Error)) or isinstance(problem, _OURS):
+        return None
+    cause = problem if isinstance(problem, sqlite3.Error) else problem.__cause__
+    code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
+    if code == sqlite3.SQLITE_FULL:
+        reserve.release()
+        return NoRoom("The disk of a database is full, and nothing was changed. Free some space, then try again.")
+    found = _find_unusable(is_damaged=code == sqlite3.SQLITE_CORRUPT)
+    if isinstance(problem, DatabaseError) and is_busy(problem):
+        return DatabaseBusy(str(found) if found else "Others kept the database busy for too long; try again.")
+    return found or DatabaseUnusable("A database cannot be used just now; the log of the service says why. Try again.")
+
+
+def _find_unusable(*, is_damaged: bool) -> DatabaseUnusable | None:
+    try:
+        require_app_database()
+        if is_damaged:
+            require_undamaged()
+        require_live()
+    except DatabaseUnusable as problem:
+        return problem
+    if is_damaged and conf.is_file(conf.tvarr_alias()):  # behind the pages that were looked at
+        return DatabaseUnusable(f"{conf.database_path(conf.tvarr_alias())} is damaged. {RESTORE_INTO_IT}")
+    return None
