@@ -499,6 +499,14 @@ class TestRecovery:
         assert find_backup(folder, NAME).sidecar == find_backup(folder, other.name).sidecar
         assert recover(folder) == []
 
+    def test_a_record_does_not_replace_a_sidecar(self, folder: Path, other: Path) -> None:
+        _with_leftovers("before the first link")(folder, other)
+        (folder / WORK_NAME / NAME).rename(folder / NAME)
+        record = (folder / WORK_NAME / META).read_text()
+        (folder / META).write_text(record.replace('"protected": false', '"protected": true'))
+        assert recover(folder) == [f"{WORK_NAME}/{META}"]
+        assert find_backup(folder, NAME).sidecar.protected
+
     @pytest.mark.parametrize("what", ["other bytes", "more bytes", "link", "folder"])
     def test_a_file_that_its_record_does_not_describe_stays_as_it_is(
         self, folder: Path, other: Path, what: str

@@ -448,7 +448,7 @@ MUTANTS = (
         "folder",
         " or not _is_regular(folder / name.filename) or _has_sidecar(folder, name):",
         " or not _is_regular(folder / name.filename):",
-        Quick("test_folder.py", "protected_after"),
+        Quick("test_folder.py", "record_does_not_replace"),
     ),
     Mutant(
         "recovery does not look whether it is the same file",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from tests.installation import Installation
 from tvarr_backup import conf
@@ -153,6 +154,10 @@ class TestGate:
         assert folder_for_new_backup(accept_folder=False).is_dir()
 
 
-def test_without_a_database_of_our_own_nothing_is_known(tmp_path: Path, settings: Any) -> None:
+def test_without_a_database_of_our_own_nothing_is_known(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     assert backup_folder() == tmp_path / "backups"
+    assert not (tmp_path / "app.db").exists()

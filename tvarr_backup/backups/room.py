@@ -45,5 +45,5 @@ def usable_bytes(folder: Path) -> int:
 
 
 def estimate(needed: int) -> int:
-    """What is asked for where so many bytes will be written: 2 % more, and the small files."""
+    """The free space to require for so many bytes: 2 % more, and the small files."""
     return needed + needed // 50 + _SMALL_FILES_BYTES

@@ -1,4 +1,4 @@
-"""The backup folder as every action uses it, and whether its disk is mounted, as the operation records tell.
+"""The backup folder as every action uses it, and whether its disk is mounted, according to the operation records.
 
 An unmounted disk leaves an empty folder in its place. Backups that are made there fill the wrong disk, and disappear once
 the right one is mounted again.
