@@ -1,7 +1,6 @@
 """Tells by looking what lies behind the alias `tvarr`, a file or a server's database, and changes nothing there."""
 
 import contextlib
-import errno
 import os
 import sqlite3
 import time
@@ -21,6 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tvarr_backup import schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.permissions import explain
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
 
 T = TypeVar("T")
@@ -329,8 +329,8 @@ def _is_there(path: Path) -> bool:
         return False
     if not path.is_file():
         raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise DatabaseUnusable(f"{path} cannot be read. {explain(path)}.")
     return True
 
 
