@@ -22,7 +22,7 @@ from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
-from tvarr_backup.operations.observe import require_live
+from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         self.stderr.style_func = None  # messages are no errors
         try:
             require_app_database()  # references that wait are kept there
-            require_live()
+            require_tvarrs()  # a damaged table of another kind is not in the way
             if action == "export":
                 self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
             elif action == "plan":
