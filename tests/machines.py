@@ -82,7 +82,7 @@ class Machine:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, False
         except urllib.error.HTTPError as refusal:
-            return refusal.code, "A database cannot be used just now" in refusal.read().decode()
+            return refusal.code, "Temporarily unavailable" in refusal.read().decode()
 
     def sees_a_worker(self) -> bool:
         """What its pages go by when they say whether one seems to run."""

@@ -223,6 +223,9 @@ def _case(name: str) -> Case:
     return found
 
 
+_GOES_ON = (
+    'but the file goes on.")\n    if not archive.size:\n        raise ArchiveDamaged("The archive is empty.")\n'
+)
 _RECORD = "    described = _record(work, name, sidecar)\n"
 _PUBLISH_ARCHIVE = "    publish(work / name.filename, folder / name.filename)\n"
 _PUBLISH_SIDECAR = "        publish(described, folder / name.sidecar)\n"
@@ -432,7 +435,7 @@ MUTANTS = (
     Mutant(
         "no recovery first",
         "folder",
-        "        clean_up(folder)\n        try:\n            yield",
+        "        _clean_up_after_crash(folder)\n        try:\n            yield",
         "        try:\n            yield",
         PowerCut("create after a crash"),
     ),
@@ -579,8 +582,8 @@ MUTANTS = (
     Mutant(
         "an archive that breaks off accepted",
         "archive",
-        "    if not inflate.eof:\n",
-        "    if inflate.eof is None:\n",
+        _GOES_ON + "    if not inflate.eof:\n",
+        _GOES_ON + "    if inflate.eof is None:\n",
         Quick("test_archive.py", "too_early"),
     ),
     Mutant(
