@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.backups.makers import changed
 from tests.installation import Installation
 from tests.machines import Machine
 from tests.processes import wait_until
 from tests.servers import PostgreSQL, running
-from tests.tvarr_own import FILTER_ID, build_tvarr_on_server
+from tests.tvarr_own import FILTER_ID, build_tvarr_database, build_tvarr_on_server
 
 UNSUPPORTED = "tvarr's database is on PostgreSQL, and only SQLite databases are backed up here: use pg_dump"
 _numbers = count()
@@ -237,7 +238,7 @@ def test_demo_data_is_made_there(installation: Installation, empty: str) -> None
 # --- Backups ---------------------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["create", "restore x --yes"]
+COMMANDS = ["create", "create --note x"]
 
 
 def test_existing_backups_are_listed_verified_and_cleaned_up(own: Installation) -> None:
@@ -251,6 +252,7 @@ def test_a_backup_from_elsewhere_is_added_and_seen_by_the_api(own: Installation,
     name = own.json("backup", "adopt", str(source), "--json")["filename"]
     assert own.json("backup", "verify", name, "--json")["problems"] == []
     assert own.json("backup", "show", name, "--json")["filename"] == name
+    assert UNSUPPORTED in own.refused("backup", "restore", name, "--yes")
     own.ok("backup", "protect", name, "--off")
     own.ok("backup", "delete", name)
 
