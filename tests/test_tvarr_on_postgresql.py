@@ -308,19 +308,10 @@ def test_the_pages_say_why_not_and_the_others_are_there(own: Installation) -> No
     }
 
 
-_OF_BACKUPS = ["", "settings/?", "backups/upload/", "backups/x/", "backups/x/restore/"]
-_OF_BACKUPS += ["admin/operations/backup/", "admin/operations/backupsettings/1/change/"]
-_WISHES = [
-    "settings/",
-    "settings/reset/",
-    "backups/create/",
-    "backups/delete/",
-    "backups/x/verify/",
-    "backups/x/protect/",
-]
-_FORMS = ["admin/operations/backup/create/", "admin/operations/backup/?"]
-_FORMS += ["admin/operations/backupsettings/1/change/?"]
-_OTHERS = ["export/", "import/", "history/", "account/", "admin/"]
+_OF_BACKUPS = ["", "settings/?", "admin/operations/backupsettings/1/change/"]
+_WISHES = ["settings/", "settings/reset/"]
+_FORMS = ["backups/create/", "admin/operations/backup/create/", "admin/operations/backupsettings/1/change/?"]
+_OTHERS = ["backups/upload/", "admin/operations/backup/", "export/", "import/", "history/", "account/", "admin/"]
 _PAGES = f"""
 import json
 from django.contrib.auth.models import User
