@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup.errors import DatabaseIncomplete, KindUnknown, TvarrBackupError
+from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
 from tvarr_backup.portable.export import (
     MAX_IDS,
     Exportable,
@@ -70,7 +70,7 @@ class Section:
 def _section(kind: Kind) -> Section:
     try:
         exportable = count_exportable(kind)
-    except DatabaseIncomplete as problem:
+    except DatabaseUnusable as problem:
         return Section(Exportable(kind, 0, {}, []), [], refusal=str(problem))
     return Section(exportable, sorted(exportable.needs.items()))
 
