@@ -7,6 +7,7 @@ what to do about it, and never raised.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -240,13 +241,15 @@ def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
         cause = cause.__cause__
     if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
         return type(problem)(f"{problem} {RESTORE_INTO_IT}")
-    if isinstance(problem, DatabaseMissing) and "prepare" not in str(problem):
+    if isinstance(problem, DatabaseMissing) and not _NAMES_PREPARE.search(str(problem)):
         return DatabaseMissing(f"{problem} {_BRING_BACK}")
     if type(problem) is DatabaseForeign:
         return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.")
     return problem
 
 
+_NAMES_PREPARE = re.compile(r"`[^`]*\bprepare\b")
+"""The command, which stands between backticks; a path with that word in it does not."""
 RESTORE_INTO_IT = (
     f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
     "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
