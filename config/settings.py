@@ -167,6 +167,7 @@ def _tvarr_database() -> dict[str, Any]:
     if entry["ENGINE"] == env.POSTGRESQL:
         return _on_a_server(entry)
     return entry | {
+        "ENGINE": "tvarr_backup.sqlite3",
         "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": 0,
         # Without type detection: the driver's own reading of `datetime` columns fails on tvarr's forms.

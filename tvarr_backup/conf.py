@@ -222,11 +222,10 @@ def scratch_folder(folder: Path) -> Path:
 def required_schema() -> RequiredSchema:
     """Return the schema that this program knows, with what was seen of tvarr's database before.
 
-    What is live now makes no difference: a restore must be possible back to whatever was live here. Raises
-    `BackupUnsupported` where no backups can be made of tvarr's database.
+    What is live now makes no difference: a restore must be possible back to whatever was live here.
     """
     required = tvarr_database.required_schema()
-    seen, here = _schemas_seen(str(live_database()))
+    seen, here = _schemas_seen(sighted_database())
     newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
     return replace(
         required,

@@ -1,7 +1,6 @@
 """Tells by looking what lies behind the alias `tvarr`, a file or a server's database, and changes nothing there."""
 
 import contextlib
-import errno
 import os
 import sqlite3
 import time
@@ -18,10 +17,12 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import schema
+from tvarr_backup import program, schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.permissions import explain, is_mounted_read_only
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
+from tvarr_backup.sqlite_uri import uri_of
 
 T = TypeVar("T")
 
@@ -52,8 +53,7 @@ def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeou
         if not _is_there(path):
             raise DatabaseMissing(f"{path} does not exist.")
         # A connection that only reads would leave a -wal and a -shm where there are none yet.
-        mode = "rw" if _is_at_rest(path) else "ro"
-        with _connect(f"file:{quote(str(path))}?mode={mode}", timeout_seconds) as connection:
+        with _connect(uri_of(path, "rw" if _is_at_rest(path) else "ro"), timeout_seconds) as connection:
             return question(path, connection)
 
 
@@ -296,9 +296,20 @@ def _explained(path: Path) -> Iterator[None]:
             raise DatabaseUnusable(
                 f"{path} is locked by another program, and cannot be read until that lets go."
             ) from problem
+        if code == sqlite3.SQLITE_CANTOPEN and is_mounted_read_only(path):
+            raise DatabaseUnusable(
+                f"{path} cannot be read, because {path.name}-wal has changes. {_way_to_copy(path)}"
+            ) from problem
         raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
     except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
         raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
+
+
+def _way_to_copy(path: Path) -> str:
+    return (
+        f"{explain(path)}. Or copy {path.name} and {path.name}-wal to a folder on another disk and run `{program.NAME} backup "
+        f"adopt COPY`: the backup contains those changes."
+    )
 
 
 replace_undecodable = partial(str, encoding="utf-8", errors="replace")
@@ -329,8 +340,8 @@ def _is_there(path: Path) -> bool:
         return False
     if not path.is_file():
         raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise DatabaseUnusable(f"{path} cannot be read. {explain(path)}.")
     return True
 
 

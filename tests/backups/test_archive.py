@@ -590,7 +590,7 @@ def test_progress_of_several_members_grows_to_the_end() -> None:
     assert seen[-1] == len(raw)
 
 
-@pytest.mark.parametrize("head", [b"", gzip.compress(b""), gzip.compress(ROWS[:9])])
+@pytest.mark.parametrize("head", [b"", gzip.compress(b""), gzip.compress(ROWS[:9])], ids=["none", "empty", "short"])
 def test_the_start_of_an_archive_is_read_across_members(head: bytes) -> None:
     begin = ROWS[:9] if len(head) > 20 else b""
     assert unpacked_start(head + ARCHIVE) == begin + ROWS

@@ -334,7 +334,7 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path, folder: Path,
     place.chmod(0o555)
     error, words = refused_to_nobody(place / "tvarr.db", folder, made)
     assert error == "DatabaseUnusable"
-    assert words.startswith(f"The folder {place} may not be written by the user with uid ")
+    assert words.startswith(f"The folder {place} cannot be written. It belongs to ")
 
 
 def test_what_progress_raises_leaves_everything_as_it_was(damaged: Path, folder: Path, made: Backup) -> None:

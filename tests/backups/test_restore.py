@@ -1015,7 +1015,9 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
     )
     error, words = python(code, live, folder, made.filename, heeds_modes=True)
     assert error == "DatabaseUnusable"
-    assert words.startswith(f"{live} may not be written by the user with uid ")
+    assert words.startswith(f"{live} cannot be written. It belongs to ")
+    assert " with mode 0444, and this program runs as " in words
+    assert f"Run: chmod u+rw {live}" in words
     assert (live.read_bytes(), state(folder)) == (before, files)
 
 

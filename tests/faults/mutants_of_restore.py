@@ -332,9 +332,10 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "live that may not be written is found out late",
         "live",
-        '        connection.execute("BEGIN IMMEDIATE")\n        connection.execute(f"PRAGMA user_version={mark:d}")\n',
-        '        connection.execute("BEGIN")\n',
+        "    problem = why_unwritable(live)\n",
+        '    problem = ""\n',
         Quick(_FILE, "must_be_writable"),
+        also=(("    unwritable = why_unwritable(live)\n", '    unwritable = ""\n'),),
     ),
     Mutant(
         "problems of the backup ignored",

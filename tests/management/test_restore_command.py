@@ -567,7 +567,7 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
         (Path.unlink, "does not exist, so a backup can be restored only while tvarr is stopped."),
         (lambda live: live.write_bytes(b""), "is empty, so a backup can be restored only while tvarr is stopped."),
         (lambda live: live.write_bytes(b"garbage " * 999), "is not an SQLite database, or its header is damaged"),
-        (lambda live: live.chmod(0o444), "may not be written by the user with uid"),
+        (lambda live: live.chmod(0o444), "cannot be written. It belongs to "),
     ],
 )
 def test_what_is_live_must_be_fit_for_it(prepared: Installation, spoil: Callable[[Path], object], words: str) -> None:

@@ -201,7 +201,6 @@ class BackupAdmin(LookOnlyAdmin):
         if not self.has_download_permission(request):
             raise PermissionDenied
         try:
-            conf.live_database()
             folder = backup_folder()
             backup = find_backup(folder, filename)
             archive = open_regular(folder / backup.filename)

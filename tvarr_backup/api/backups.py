@@ -304,7 +304,7 @@ def _is_administrator(request: Request) -> bool:
 
 
 class _BackupView(APIView):
-    """Closed where tvarr's database is none that is backed up here."""
+    """What the addresses of backups have in common."""
 
     required_permissions: Mapping[str, str] = {}
     parameters: frozenset[str] = frozenset()
@@ -313,7 +313,6 @@ class _BackupView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         require_known_parameters(request, self.parameters)
-        conf.live_database()
 
     def answer(self, backup: Backup, folder: Path) -> Response:
         """The metadata, with the mark by which a change can refer to it."""

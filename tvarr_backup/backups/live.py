@@ -34,6 +34,7 @@ from tvarr_backup.errors import (
     RestoreFailed,
     TvarrBackupError,
 )
+from tvarr_backup.permissions import why_unwritable
 from tvarr_backup.schema import RequiredSchema
 
 LOCK_SECONDS = 30.0
@@ -47,6 +48,7 @@ _BETWEEN_CHECKPOINTS_SECONDS = 0.15
 _EMPTYING_SECONDS = 2.0
 _ANOTHER_CHECKPOINT = -1
 """SQLite's count of frames where another connection is at a checkpoint; it answers so at once."""
+_A_MOMENT_SECONDS = 0.3
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -89,21 +91,45 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
     except sqlite3.Error as problem:
         raise _unusable(live, problem, filename) from problem
     if not found.is_wal:
-        require_unused(
-            live,
-            "It is in rollback-journal mode, in which a restore cannot keep what other programs write in the meantime. "
-            "Stop them, then try again: the restore switches the database to WAL mode, as tvarr does when it starts.",
-        )
+        require_unused(live, _IN_ROLLBACK_MODE)
     return found
 
 
+def why_not_restorable(live: Path, *, is_wal: bool) -> str:
+    """Return why no backup can be restored into a live database that can be read, or "".
+
+    It asks what `look_at_live` asks, except that nothing is written and no lock is waited for.
+    """
+    try:
+        _require_permission(live)
+        if not is_wal:
+            require_unused(live, _IN_ROLLBACK_MODE, patience_seconds=_A_MOMENT_SECONDS)
+    except TvarrBackupError as problem:
+        return str(problem)
+    return ""
+
+
+def _require_permission(live: Path) -> None:
+    """Raise `DatabaseUnusable` where this user cannot write the file or its folder: no restore, offline or not, helps."""
+    problem = why_unwritable(live)
+    if problem:
+        raise DatabaseUnusable(f"{problem}. Nothing was changed.")
+
+
+_IN_ROLLBACK_MODE = (
+    "It is in rollback-journal mode, in which a restore cannot keep what other programs write in the meantime. Stop them, then "
+    "try again: the restore switches the database to WAL mode, as tvarr does when it starts."
+)
+
+
 def _require_content(live: Path, filename: str) -> None:
-    """Raise where there is no file, or none with content: SQLite would make an empty database of either."""
+    """Raise where no file can be written, or there is none with content: SQLite would make an empty database of that."""
     if not live.parent.is_dir():
         raise DatabaseMissing(
             f"{live} does not exist, nor does its folder. Nothing was changed. Mount the disk that it is on, or create the "
             "folder, then try again."
         )
+    _require_permission(live)
     if not live.exists():
         raise offline_required(live, "does not exist", filename, is_readable=False)
     if not live.is_file():
@@ -222,16 +248,9 @@ def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupE
     code = primary_code(problem)
     if code in _BUSY:
         return DatabaseBusy(f"{live} is locked by another program; nothing was changed. Try again when it is done.")
-    may = [
-        os.access(path, mode, effective_ids=True)
-        for path, mode in ((live, os.R_OK | os.W_OK), (live.parent, os.W_OK | os.X_OK))
-    ]
-    if not all(may):
-        return DatabaseUnusable(
-            f"{live} may not be written by the user with uid {os.geteuid()}. Nothing was changed. Run this as the owner of "
-            "the file, or change the permissions of the file and its folder; a disk that is mounted read-only must be "
-            "mounted for writing."
-        )
+    unwritable = why_unwritable(live)
+    if unwritable:
+        return DatabaseUnusable(f"{unwritable}. Nothing was changed.")
     if code == sqlite3.SQLITE_FULL or not shutil.disk_usage(live.parent).free:
         return NoRoom(f"The disk of {live} is full. Nothing was changed. Free some space, then try again.")
     if code in (sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT):

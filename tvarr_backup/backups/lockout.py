@@ -62,9 +62,9 @@ answer(identity=identity(descriptor))
 """
 
 
-def require_unused(database: Path, what_to_do: str) -> None:
-    """Raise `DatabaseInUse` where another process has the database open, after a wait of a few seconds."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def require_unused(database: Path, what_to_do: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    """Raise `DatabaseInUse` where another process still has the database open after a wait of so long."""
+    deadline = time.monotonic() + patience_seconds
     while users := find_users(_paths(database), but=(os.getpid(),)):
         if time.monotonic() > deadline:
             raise _in_use(database, users, what_to_do)

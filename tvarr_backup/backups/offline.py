@@ -50,12 +50,6 @@ def require_replaceable(live: Path) -> Ownership:
     with contextlib.suppress(FileNotFoundError):
         of_file = live.stat()
         found = Ownership(of_file.st_uid, of_file.st_gid, stat.S_IMODE(of_file.st_mode))
-    if not os.access(live.parent, os.W_OK | os.X_OK, effective_ids=True):
-        raise DatabaseUnusable(
-            f"The folder {live.parent} may not be written by the user with uid {os.geteuid()}. Nothing was changed. Run the "
-            "offline restore as the owner of the folder, or as root; a disk that is mounted read-only must be mounted for "
-            "writing."
-        )
     if os.geteuid() not in (0, found.uid):
         raise DatabaseUnusable(
             f"{live} belongs to the user with uid {found.uid}, and the user with uid {os.geteuid()} cannot create such a "

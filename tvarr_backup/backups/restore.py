@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import program, schema
-from tvarr_backup.backups.catalogue import Backup, find_backup, publish_backup, read_folder, taken_names
+from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.live import (
@@ -491,12 +491,20 @@ class _Restore:
 
 
 def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
-    """In the backup folder the staged copy and the safety copy, for a moment another copy of the staged one, and later an
+    require_room_for_restore(live, folder, read_folder(folder), used=found.used, page_size=found.page_size, size=size)
+
+
+def require_room_for_restore(
+    live: Path, folder: Path, listing: Listing, *, used: int, page_size: int, size: int
+) -> None:
+    """Raise `NoRoom` where a restore of a database of `size` bytes is unlikely to fit; `page_size` is 0 offline.
+
+    In the backup folder the staged copy and the safety copy, for a moment another copy of the staged one, and later an
     archive; beside live, before that, the journal of the new content and its growth, or in an offline restore the file.
     """
-    here, archive, there = size + found.used, archive_bytes(found.used, read_folder(folder)), size
-    if found.page_size:
-        there = size * (found.page_size + 24) // found.page_size + max(0, size - found.used)
+    here, archive, there = size + used, archive_bytes(used, listing), size
+    if page_size:
+        there = size * (page_size + 24) // page_size + max(0, size - used)
     if folder.stat().st_dev == live.parent.stat().st_dev:
         require_room(folder, here + max(there, archive), "The restore")
     else:

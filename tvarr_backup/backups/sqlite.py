@@ -16,10 +16,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, Self, TypeVar
-from urllib.parse import quote
 
 from tvarr_backup.backups.durable import create_private, written_early
 from tvarr_backup.errors import CopyFailed, NoRoom
+from tvarr_backup.sqlite_uri import uri_of
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
 _LOOK_EVERY_SECONDS = 0.1
@@ -48,9 +48,14 @@ def open_database(
     `quick_check` and `integrity_check` miss rows that violate them, and SQLite 3.40 cannot copy one with generated
     columns.
     """
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
     with closing(
-        sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout_seconds, check_same_thread=False)
+        sqlite3.connect(
+            uri_of(path.absolute(), mode),
+            uri=True,
+            isolation_level=None,
+            timeout=timeout_seconds,
+            check_same_thread=False,
+        )
     ) as connection:
         try:
             yield connection

@@ -387,6 +387,8 @@ def _check_restore(seen: Seen) -> Check:
     unfinished, running = seen.folder.unfinished, seen.kept and seen.kept.running
     if seen.folder.is_closed:
         return _unknown(Subject.RESTORE, _NO_FOLDER)
+    if unfinished is None and seen.obstacle and not running:
+        return Check(Subject.RESTORE, State.WARNING, f"No backup can be restored now: {seen.obstacle}")
     if unfinished is None:
         return Check(Subject.RESTORE, State.OK, "No restore is unfinished.")
     if running and running.kind == OperationKind.RESTORE:

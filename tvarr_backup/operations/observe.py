@@ -23,6 +23,8 @@ from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.cron import Timetable
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
+from tvarr_backup.backups.live import why_not_restorable
+from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure, primary_code
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -76,6 +78,8 @@ class Live:
     used: int | None
     schema: str = ""
     missing: tuple[str, ...] = ()
+    is_wal: bool = True
+    page_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Seen:
     """Whether the disk of our own database has next to no room left."""
     live: Live | None
     live_problem: str
+    obstacle: str
+    """Why no backup can be restored into tvarr's database, although it can be read."""
     unsupported: str
     worker_is_alive: bool
     folder: Folder
@@ -127,6 +133,7 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
     kept, kept_problem = _look_at_default()
     live, live_problem = _look_at_live()
     unsupported = _why_unsupported()
+    folder = _look_at_folder(kept, live, listed)
     return Seen(
         at=now,
         kept=kept,
@@ -134,9 +141,10 @@ def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
         is_disk_short=reserve.is_missing(),
         live=live,
         live_problem=live_problem,
+        obstacle=_why_not_restorable(live, folder),
         unsupported=unsupported,
         worker_is_alive=_worker_is_alive(),
-        folder=_look_at_folder(kept, live, listed),
+        folder=folder,
         free_beside_live=None if unsupported else _free(_live_folder()),
     )
 
@@ -199,6 +207,24 @@ def require_live() -> Live:
         raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
 
 
+def _why_not_restorable(live: Live | None, folder: Folder) -> str:
+    """Why a restore of the newest backup would be refused now, as the restore itself finds it; "" where it would not."""
+    if live is None or live.used is None:
+        return ""
+    path, listing = conf.live_database(), folder.listing
+    obstacle = why_not_restorable(path, is_wal=live.is_wal)
+    if obstacle or not listing or not listing.backups:
+        return obstacle
+    size = listing.backups[0].sidecar.database_size
+    try:
+        require_room_for_restore(path, folder.path, listing, used=live.used, page_size=live.page_size, size=size)
+    except NoRoom as problem:
+        return str(problem)
+    except OSError:  # another check says what is wrong there
+        return ""
+    return ""
+
+
 def count_live_rows() -> tuple[dict[str, int], str]:
     """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
     try:
@@ -220,7 +246,10 @@ def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     for table in tables.names() & required.columns.keys():
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
-    return Live(whose, measure(connection).used, found, schema.missing_columns(tables, required))
+    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    missing = schema.missing_columns(tables, required)
+    return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
 def _judged_on_server(alias: str) -> Live:

@@ -320,7 +320,7 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         filename=arguments.get("filename", ""),
         sidecar=Path(arguments["sidecar"]) if arguments.get("sidecar") else None,
         note=arguments.get("note", ""),
-        live=conf.live_database(),
+        live=conf.live_database() if conf.is_file(conf.tvarr_alias()) else None,
         accept_broken_references=arguments.get("accept_broken_references", False),
         accept_code=arguments.get("accept_code", False),
         progress=tracker.progress,

@@ -63,7 +63,7 @@ KEPT = 5000
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
-_NEEDS_FILE = (OperationKind.BACKUP, OperationKind.ADOPT, OperationKind.RESTORE)
+_NEEDS_FILE = (OperationKind.BACKUP, OperationKind.RESTORE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FAILED = {
     OperationKind.BACKUP: "backup.failed",

@@ -10,7 +10,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
-from tvarr_backup import conf
 from tvarr_backup.errors import (
     BackupFolderUnusable,
     BackupNotFound,
@@ -43,12 +42,11 @@ def status_of(problem: TvarrBackupError) -> HTTPStatus:
 
 
 def of_backups(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A view whose refusals become pages; the first is that no backups are made of a database such as tvarr's."""
+    """Turn the refusals of a view into pages."""
 
     @wraps(view)
     def told(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
-            conf.live_database()
             return view(request, *args, **kwargs)
         except TvarrBackupError as problem:
             return refuse(request, problem)

@@ -69,6 +69,7 @@ class Outlook:
 @of_backups
 def schedule(request: HttpRequest) -> HttpResponseBase:
     """The page. A POST stores what was changed on it; where that would remove backups, it asks first."""
+    conf.live_database()  # there is no schedule where no backups can be made
     if request.method == "GET":
         return frame_first(request, _PAGE, _page)
     _require_change(request)
@@ -96,6 +97,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 @of_backups
 def reset(request: HttpRequest) -> HttpResponse:
     """Go by the environment again."""
+    conf.live_database()
     return _store(request, _FROM_ENVIRONMENT, reverse("reset-settings"))
 
 

@@ -1,0 +1,57 @@
+"""Whether this process may read and write files, and the command that makes it possible.
+
+(No Django, and no file is opened: closing a database file would drop the locks that SQLite holds on it.)
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+_JOURNALS = ("-wal", "-shm", "-journal")
+
+
+def why_unwritable(database: Path) -> str:
+    """Return why this process cannot write a database, with the command that helps; empty where it can.
+
+    A database that does not exist is judged by its folder, which must exist: SQLite creates its journal there.
+    """
+    if not os.access(database.parent, os.W_OK | os.X_OK, effective_ids=True):
+        return f"The folder {database.parent} cannot be written. {explain(database.parent)}"
+    for file in (database, *(Path(f"{database}{ending}") for ending in _JOURNALS)):
+        if os.path.lexists(file) and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
+            return f"{file} cannot be written. {explain(file)}"
+    return ""
+
+
+def explain(path: Path) -> str:
+    """Return who owns a path that this process cannot use, and what makes it usable; it ends with a command."""
+    if is_mounted_read_only(path):
+        place = next(place for place in (path, *path.parents) if place.is_mount())
+        return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {place}"
+    status, user = path.stat(), os.geteuid()
+    needed = "u+rwx" if path.is_dir() else "u+rw"
+    return (
+        f"It belongs to {name_user(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
+        f"{name_user(user)}. "
+        + (
+            f"Run: chmod {needed} {path}"
+            if status.st_uid == user
+            else f"Run this program as that user, or run as root: chown {user}:{os.getegid()} {path}"
+        )
+    )
+
+
+def is_mounted_read_only(path: Path) -> bool:
+    """Return whether nobody can write to the file system of a path."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def name_user(user: int) -> str:
+    """Return a user's name and uid."""
+    try:
+        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
+    except KeyError:
+        return f"uid {user}"
