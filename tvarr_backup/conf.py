@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sqlite3
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     RestoreRefused,
 )
-from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.schema import RequiredSchema, SqliteTables, State
 from tvarr_backup.tvarr_database import (
     APP_LABEL,
     inspect,
@@ -37,6 +38,9 @@ from tvarr_backup.tvarr_database import (
     is_attached,
     is_tvarrs_own,
 )
+
+_PATIENCE_SECONDS = 2.0
+"""For so long, at most, others' locks on this program's own database are waited for here."""
 
 
 def tvarr_alias() -> str:
@@ -108,7 +112,8 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
         raise DatabaseMissing(
             f"TVARR_DATABASE_DSN names {name}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
             "tvarr's database, leave the variable unset to start with a new one, or create one there with "
-            "`prepare --create`."
+            "`prepare --create`.",
+            names_way_out=True,
         )
     return state
 
@@ -150,6 +155,27 @@ def is_up_to_date(alias: str) -> bool:
     except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
         applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
     return applied >= known_migrations(alias)
+
+
+def has_our_tables() -> bool:
+    """Whether Django may open this program's own database: as a file, it must be there and contain our tables.
+
+    Django would create a missing file, and set the journal mode of one that belongs to another program. Nothing is
+    changed by asking.
+    """
+    if not is_file(DEFAULT_DB_ALIAS):
+        return True
+    patience = min(
+        _PATIENCE_SECONDS, connections[DEFAULT_DB_ALIAS].settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)
+    )
+    try:
+        return tvarr_database.ask_again(database_path(DEFAULT_DB_ALIAS), _has_operations, timeout_seconds=patience)
+    except DatabaseUnusable:
+        return False
+
+
+def _has_operations(_path: Path, connection: sqlite3.Connection) -> bool:
+    return "operations_operation" in SqliteTables(connection).names()
 
 
 @cache
@@ -221,9 +247,9 @@ def _schemas_seen(live: str) -> tuple[list[str], list[str]]:
 
     Where our own database cannot say, the metadata of backups that were made here does.
     """
+    if not has_our_tables():
+        return _schemas_backed_up()
     try:
-        if is_file(DEFAULT_DB_ALIAS) and not database_path(DEFAULT_DB_ALIAS).exists():
-            return _schemas_backed_up()
         sightings = apps.get_model("operations", "SchemaSighting").objects  # the app lies above this module
         rows = list(sightings.order_by("pk").values_list("database", "schema"))
     except DatabaseError:

@@ -105,3 +105,33 @@ def test_a_folder_of_another_owner_names_both_and_the_command(live: Path, tmp_pa
     message = found["refused"]["create"][1]
     assert "It belongs to uid 12345 with mode 0755, and this program runs as root (uid 0). " in message
     assert f"Run as root: chown -R 0:0 {folder}." in message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root can give a folder away.")
+def test_one_that_is_closed_to_this_user_is_not_called_empty(live: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    name = backup(live, folder).filename
+    os.chown(folder, 12345, 12345)
+    folder.chmod(0o700)
+    code = (
+        _ACT
+        + "print(json.dumps([refusal(lambda: find_backup(folder, sys.argv[4])), refusal(lambda: read_folder(folder))]))"
+    )
+    for code_of_error, message in python(code, tmp_path, live, tmp_path / "scratch", name, heeds_modes=True):
+        assert code_of_error == "backup_folder_unusable"
+        assert "It belongs to uid 12345 with mode 0700, and this program runs as root (uid 0). " in message
+        assert f"Run as root: chown -R 0:0 {folder}." in message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Only root can give a file away.")
+def test_one_file_of_another_user_is_named(live: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    name = backup(live, folder).filename
+    os.chown(folder / name, 12345, 12345)
+    (folder / name).chmod(0o600)
+    code = _ACT + "print(json.dumps(refusal(lambda: verify_backup(folder, sys.argv[4], required()))))"
+    _, message = python(code, tmp_path, live, tmp_path / "scratch", name, heeds_modes=True)
+    assert f"{name} belongs to uid 12345 with mode 0600" in message
+    assert f"Run as root: chown -R 0:0 {folder}." in message

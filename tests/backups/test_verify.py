@@ -41,7 +41,7 @@ from tvarr_backup.backups.catalogue import Backup, find_backup, protect_backup, 
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
-from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
+from tvarr_backup.backups.verify import NOT_SAVED_FULL, Verification, next_to_verify, verify_backup
 from tvarr_backup.errors import BackupBroken, BackupBusy, BackupNotFound, NoRoom, TvarrBackupError
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
@@ -352,6 +352,35 @@ class TestWhatCannotBeChecked:
         disk.mkdir()
         assert on_small_disk(code, disk, folder, NAME) == [["NoRoom", "NoRoom"], True, []]
 
+    def test_on_a_full_disk_it_is_unpacked_on_another_and_names_both_where_that_is_full(
+        self, live: Path, folder: Path, tmp_path: Path
+    ) -> None:
+        code = (
+            "import json, shutil, sys; from pathlib import Path\n"
+            "from tvarr_backup.backups.folder import work_in\n"
+            "from tvarr_backup.backups.verify import verify_backup\n"
+            "from tvarr_backup.schema import RequiredSchema\n"
+            "disk, name, scratch = Path(sys.argv[1]), sys.argv[3], Path(sys.argv[4])\n"
+            "folder, required = disk / 'backups', RequiredSchema({}, 'tvarr_backup', frozenset())\n"
+            "shutil.copytree(sys.argv[2], folder)\n"
+            "with work_in(folder): pass\n"
+            "with (disk / 'ballast').open('wb', buffering=0) as ballast:\n"
+            "    try:\n"
+            "        while ballast.write(bytes(4096)): pass\n"
+            "    except OSError: pass\n"
+            "found = verify_backup(folder, name, required, scratch=scratch)\n"
+            "try: verify_backup(folder, name, required, scratch=disk / 'scratch')\n"
+            "except Exception as problem: words = str(problem)\n"
+            "print(json.dumps([found.problems, found.warnings, words]))"
+        )
+        backup(live, folder, now=NOW)
+        disk = folder.parent / "disk"
+        disk.mkdir()
+        problems, warnings, words = on_small_disk(code, disk, folder, NAME, tmp_path / "scratch", options="size=4m")
+        assert (problems, warnings[-1]) == ([], NOT_SAVED_FULL)
+        assert "The disk is full (0 MB free). The check needs about 0." in words
+        assert words.count(" is full (") == 2
+
     def test_a_sidecar_that_may_not_be_written_leaves_it_as_it_was(self, made: Backup, folder: Path) -> None:
         code = (
             "import json, sys; from pathlib import Path\n"
@@ -364,15 +393,15 @@ class TestWhatCannotBeChecked:
         folder.chmod(0o500)
         name, words = python(code, folder, NAME, heeds_modes=True)
         folder.chmod(0o700)
-        assert name == "BackupFolderUnusable"
-        assert "Permission denied" in words
+        assert name == "BackupFolderReadOnly"
+        assert "chmod u+rwx" in words
         assert state(folder) == before
 
     def test_a_size_for_which_no_disk_has_room_is_said(self, made: Backup, folder: Path) -> None:
         described = json.loads((folder / META).read_text())
         (folder / META).write_text(json.dumps(described | {"database_size": 2**60}))
         before = state(folder)
-        with pytest.raises(NoRoom, match=r"^The check needs about 115292\d+\.\d MB of free space in"):
+        with pytest.raises(NoRoom, match=r"^The check needs about 1175979\d+\.\d MB of free space in"):
             verify(folder)
         assert state(folder) == before
 

@@ -165,6 +165,12 @@ def test_a_schema_that_was_seen_here_before_needs_none(live: Path, folder: Path,
     restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
 
 
+def test_the_schema_that_is_live_needs_none_either(live: Path, folder: Path) -> None:
+    newer(live)
+    assert judge_versions("tvarr 030", "tvarr 030", required(), is_safety=False) == VersionVerdict()
+    restore_backup(live, folder, backup(live, folder).filename, required())
+
+
 def test_a_restore_across_an_upgrade_can_be_undone(live: Path, folder: Path) -> None:
     old = backup(live, folder)
     changed(live, "INSERT INTO schema_migrations VALUES ('030', 'x', 'now')")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.installation import ROOT, Installation
+from tests.operations.app_databases import UNUSABLE
 from tests.portable.files import CLIENTS, FILTERS, PROFILES, client_item, document, filter_item, profile_item
 from tests.tvarr_own import FILTER_ID, schema_of
 from tvarr_backup.portable.kinds import Kind
@@ -82,6 +83,24 @@ def test_without_prepare_the_commands_say_so_and_create_nothing(installation: In
     words = installation.refused("portable", "export", "filters", "--all")
     assert "`manage.py prepare`" in words
     assert not installation.data.exists()
+
+
+@pytest.mark.parametrize("state", UNUSABLE)
+def test_an_export_needs_only_tvarrs_database(prepared: Installation, tmp_path: Path, state: str) -> None:
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item()))
+    app = prepared.data / "app.db"
+    UNUSABLE[state][0](app)
+    before = app.read_bytes() if app.exists() else None
+    done = prepared.run("portable", "export", "filters", "--all")
+    assert json.loads(done.stdout)["items"] == [filter_item()]
+    assert done.stderr.count("warning: References to sources and encoding profiles that are not here are left out") == 1
+    assert (app.read_bytes() if app.exists() else None) == before
+    prepared.refused("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("New")))
+
+
+def test_an_export_of_a_kind_without_references_leaves_nothing_out(prepared: Installation) -> None:
+    (prepared.data / "app.db").unlink()
+    assert prepared.run("portable", "export", "encoding_profiles", "--all").stderr == ""
 
 
 def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp_path: Path) -> None:

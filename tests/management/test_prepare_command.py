@@ -118,6 +118,18 @@ def test_an_attached_database_is_left_as_it_is(installation: Installation, tvarr
     assert not (installation.data / "tvarr.db").exists()
 
 
+def test_a_backup_folder_that_may_not_be_written_is_a_warning(installation: Installation) -> None:
+    closed = installation.data.with_name("closed")
+    closed.mkdir(mode=0o500)
+    installation.heeds_modes = True
+    done = installation.run("prepare", TVARR_BACKUP_DIRECTORY=str(closed))
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"warning: (tvarr_backup.E003) TVARR_BACKUP_DIRECTORY is '{closed}', and {closed} is not a folder"
+        in done.stderr
+    )
+
+
 def test_a_database_of_ours_that_cannot_be_used_is_named(installation: Installation) -> None:
     installation.data.mkdir()
     (installation.data / "app.db").write_text("not a database " * 100)

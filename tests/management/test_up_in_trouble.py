@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,32 @@ def test_with_a_damaged_app_db_it_shows_one_page_until_that_is_back(prepared: In
     wait_until(lambda: "worker.started" in up.log, "the worker works")
     assert up.starts("web server") == up.starts("worker") == 1
     assert "Traceback" not in up.log
+
+
+def test_another_programs_file_stays_byte_for_byte_as_it_is(
+    prepared: Installation, start: Start, tmp_path: Path
+) -> None:
+    prepared.ok("backup", "create")
+    theirs = tmp_path / "recipes" / "recipes.db"
+    theirs.parent.mkdir()
+    with closing(sqlite3.connect(theirs)) as connection, connection:
+        connection.execute("CREATE TABLE recipes (name)")
+    before = theirs.read_bytes()
+    prepared.environment["DATABASE_URL"] = f"sqlite:///{theirs}"
+    for words in (
+        ("status",),
+        ("prepare",),
+        ("backup", "list"),
+        ("backup", "create"),
+        ("portable", "export", "filters", "--all"),
+    ):
+        done = prepared.run(*words)
+        assert "Traceback" not in done.stderr
+    up = start(prepared)
+    assert status(up, "/") == 503
+    assert status(up, "/readyz") == 503
+    wait_until(lambda: "worker.waits" in up.log, "the worker waits")
+    assert (theirs.read_bytes(), [path.name for path in theirs.parent.iterdir()]) == (before, [theirs.name])
 
 
 def test_without_a_storage_folder_that_can_be_made_it_shows_that_page(installation: Installation, start: Start) -> None:

@@ -20,6 +20,7 @@ from django.test import Client
 from tests.installation import _HEED_MODES, ROOT
 from tests.matrix.apart import heeds_modes
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.management import progress
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.tasks import run_operation
 
@@ -85,9 +86,15 @@ def _as_process(*arguments: str) -> Done:
     }
     ended = subprocess.run(program, env=variables, capture_output=True, text=True, timeout=100, check=False)
     if ended.returncode == 0 or (arguments[0] == "status" and ended.stdout):
-        return Done(ended.stdout, ended.stderr, ended.returncode)
+        return Done(ended.stdout, _without_progress(ended.stderr), ended.returncode)
     is_explained = "Traceback" not in ended.stderr and ended.returncode == 1 and ended.stderr.strip()
     return Done(ended.stdout, "", ended.returncode, _error(UNKNOWN) if is_explained else None, ended.stderr)
+
+
+def _without_progress(text: str) -> str:
+    """Without the lines that name phases, which the functions of this process write past what is captured."""
+    phases = {f"{word}\n" for word in progress._WORDS.values()}
+    return "".join(line for line in text.splitlines(keepends=True) if line not in phases)
 
 
 def _error(code: str) -> TvarrBackupError:

@@ -11,7 +11,7 @@ from django.db import connections
 
 from tests.operations.app_databases import UNUSABLE, change, damage, locked, make_newer, make_older, remove
 from tvarr_backup.errors import DatabaseUnusable
-from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
+from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database, waiting_less
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
@@ -54,6 +54,13 @@ def test_what_to_do_is_said(app_database: Path) -> None:
         "Put back a copy of it; or stop the program, move app.db, app.db-wal and app.db-shm to another folder, and create "
         "a new one with `manage.py prepare`. A new one has no users, settings or history. Your backups stay as they are."
     )
+
+
+def test_others_locks_are_waited_for_less_only_for_a_while(app_database: Path) -> None:
+    before = dict(connections.settings["default"]["OPTIONS"])
+    with waiting_less(0.5):
+        assert connections.settings["default"]["OPTIONS"] == before | {"timeout": 0.5}
+    assert connections.settings["default"]["OPTIONS"] == before
 
 
 def test_one_that_is_locked_is_waited_for_two_seconds(app_database: Path) -> None:

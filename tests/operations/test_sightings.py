@@ -166,6 +166,7 @@ def test_a_kind_that_lacks_a_column_is_a_warning(attached: Path) -> None:
 
 def test_one_of_ours_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ours(tmp_path / "ours.db")
-    monkeypatch.setattr(conf, "database_path", lambda alias: path if alias == "tvarr" else tmp_path / "app.db")
+    usual = conf.database_path
+    monkeypatch.setattr(conf, "database_path", lambda alias: path if alias == "tvarr" else usual(alias))
     record_sighting()
     assert schemas() == ["tvarr-backup 0002_system_rows"]

@@ -120,16 +120,28 @@ def glance(folder: Path) -> Listing:
 
 
 def find_backup(folder: Path, filename: str) -> Backup:
-    """One backup by its whole file name. Raises `BackupNotFound`, or `BackupBroken` with the reason."""
+    """One backup by its whole file name.
+
+    Raises `BackupNotFound`, `BackupBroken` with the reason, or `BackupFolderUnusable` where the folder cannot be entered.
+    """
     name = _named(filename)
     with explained(folder):
         found = _look(str(folder), name.filename, {name.filename})
-    if isinstance(found, Broken):
-        if not os.path.lexists(folder / name.filename):
+        if isinstance(found, Broken) and not _is_there(folder / name.filename):
             raise _not_found(filename)
+    if isinstance(found, Broken):
         raise BackupBroken(f"{filename} cannot be used: {found.reason}.")
     assert isinstance(found, Backup)
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a name; `os.path.lexists` cannot tell a missing file from a folder that is closed to this user."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def protect_backup(

@@ -198,6 +198,7 @@ def explained(folder: Path) -> Iterator[None]:
         raise BackupFolderUnusable(
             f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
             + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
+            + (f" {_why_denied(folder, problem)}." if problem.errno == errno.EACCES else "")
         ) from problem
 
 
@@ -211,11 +212,30 @@ def why_read_only(folder: Path) -> str:
     """Why the folder cannot be written to, and what makes it writable; the last sentence ends with a command."""
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk_of(folder)}"
-    status, user, group = folder.stat(), os.geteuid(), os.getegid()
+    return _whose(folder, folder)
+
+
+def _why_denied(folder: Path, problem: OSError) -> str:
+    """Whose the folder is, or of the file in it that this user may not open, with the command that changes it."""
+    denied = Path(os.fsdecode(problem.filename)) if problem.filename else folder
+    is_inside = folder in denied.parents and folder.stat().st_uid == os.geteuid()
+    try:
+        return _whose(denied if is_inside else folder, folder)
+    except OSError:  # nothing can be seen below a folder that may not be entered
+        return _whose(folder, folder)
+
+
+def _whose(path: Path, folder: Path) -> str:
+    status, user, group = path.stat(), os.geteuid(), os.getegid()
+    what = "It" if path == folder else path.name
     return (
-        f"It belongs to {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
+        f"{what} belongs to {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
         f"{_user_name(user)}. "
-        + (f"Run: chmod u+rwx {folder}" if status.st_uid == user else f"Run as root: chown -R {user}:{group} {folder}")
+        + (
+            f"Run: chmod u+rw{'x' if path.is_dir() else ''} {path}"
+            if status.st_uid == user
+            else f"Run as root: chown -R {user}:{group} {folder}"
+        )
     )
 
 

@@ -11,16 +11,17 @@ from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import Check, Examination, Examined
-from tvarr_backup.backups.folder import megabytes, work_in
+from tvarr_backup.backups.folder import explained, megabytes, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
-from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, SidecarInvalid
+from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, NoRoom, SidecarInvalid
 from tvarr_backup.schema import RequiredSchema
 
 NOT_SAVED = "The result could not be saved with the backup, because the backup folder is read-only."
+NOT_SAVED_FULL = "The result could not be saved with the backup, because the disk of the backup folder is full."
 
 _AS_IF_CHECKED = timedelta(days=30)
 
@@ -76,22 +77,47 @@ def verify_backup(
 ) -> Verification:
     """Check everything about a backup, and keep the result in its sidecar.
 
-    Where the backup folder is read-only, the backup is unpacked in `scratch`, which is created where it is missing, and the
-    result has the warning `NOT_SAVED`; without `scratch`, `BackupFolderReadOnly` is raised. That a backup is damaged is a result and no error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
-    or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
+    Where the backup folder is read-only or has no room, the backup is unpacked in `scratch`, which is created where it is
+    missing. A result that cannot be saved then has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Without `scratch`,
+    `BackupFolderReadOnly` or `NoRoom` is raised.
+
+    That a backup is damaged is a result and not an error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
+    with the figures of each disk, or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
     try:
         return _verify_and_record(folder, filename, required, progress)
-    except BackupFolderReadOnly:
+    except (BackupFolderReadOnly, NoRoom) as problem:
         if scratch is None:
             raise
+        found = _verify_elsewhere(folder, filename, required, scratch, progress, no_room=problem)
+    try:
+        with work_in(folder) as work:
+            same = find_backup(folder, filename).sidecar == found.backup.sidecar
+            return _recorded(folder, work, found) if same else found
+    except (BackupFolderReadOnly, NoRoom) as problem:
+        warning = NOT_SAVED if isinstance(problem, BackupFolderReadOnly) else NOT_SAVED_FULL
+        return replace(found, warnings=(*found.warnings, warning))
+
+
+def _verify_elsewhere(
+    folder: Path,
+    filename: str,
+    required: RequiredSchema,
+    scratch: Path,
+    progress: Progress,
+    *,
+    no_room: BackupFolderReadOnly | NoRoom,
+) -> Verification:
+    """Check a backup in a folder on another disk. Where that has no room either, both disks are named."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with work_in(scratch) as work:
-        backup = find_backup(folder, filename)
-        require_room(scratch, bytes_to_verify(backup), "The check")
-        found = unpack_and_check(folder, work, backup, required, progress).verification
-        return replace(found, warnings=(*found.warnings, NOT_SAVED))
+    try:
+        with work_in(scratch) as work:
+            backup = find_backup(folder, filename)
+            require_room(scratch, bytes_to_verify(backup), "The check")
+            return unpack_and_check(folder, work, backup, required, progress).verification
+    except NoRoom as problem:
+        raise NoRoom(f"{no_room} {problem}" if isinstance(no_room, NoRoom) else str(problem)) from problem
 
 
 def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, progress: Progress) -> Verification:
@@ -99,11 +125,21 @@ def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, pr
         backup = find_backup(folder, filename)
         require_room(folder, bytes_to_verify(backup), "The check")
         found = unpack_and_check(folder, work, backup, required, progress).verification
-        if backup.name.format is ArchiveFormat.TAR:
-            return found
-        warnings = (*found.warnings, *backup.sidecar.lasting_warnings)
-        checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, warnings)
-        return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
+        try:
+            with explained(folder):
+                return _recorded(folder, work, found)
+        except NoRoom:
+            return replace(found, warnings=(*found.warnings, NOT_SAVED_FULL))
+
+
+def _recorded(folder: Path, work: Path, found: Verification) -> Verification:
+    """Keep the result in the sidecar, if the backup has one of ours."""
+    backup = found.backup
+    if backup.name.format is ArchiveFormat.TAR:
+        return found
+    warnings = (*found.warnings, *backup.sidecar.lasting_warnings)
+    checked = Checked(CheckLevel.FULL, datetime.now(UTC), found.problems, warnings)
+    return replace(found, backup=rewrite_sidecar(folder, work, backup, checked=checked))
 
 
 def bytes_to_verify(backup: Backup) -> int:

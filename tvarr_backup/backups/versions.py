@@ -29,13 +29,19 @@ def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety
     """Compare the schema of a backup with that of the live database, as metadata files record them.
 
     `live` is empty where the live database cannot be read; then what was last seen there counts. Only a schema newer
-    than every known one needs a confirmation, and a safety backup never does: its data was live here.
+    than every known one and than the live one needs a confirmation, and a safety backup never does: its data was live
+    here.
     """
     live = live or required.last_seen
-    needs_confirmation = schema.is_newer(found, required) and not is_safety
+    needs_confirmation = schema.is_newer(found, required) and not _is_reached(found, live) and not is_safety
     if not found or (found == live and not needs_confirmation):
         return VersionVerdict()
     return VersionVerdict(_facts(found, live, required, needs_confirmation=needs_confirmation), needs_confirmation)
+
+
+def _is_reached(found: str, live: str) -> bool:
+    """Return whether the live database has this schema or a newer one of the same program."""
+    return any(found.startswith(program) and live.startswith(program) and found <= live for program in (_TVARR, _OURS))
 
 
 def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[str, ...]:

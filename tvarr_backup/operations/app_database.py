@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,21 +112,26 @@ def renew_connection() -> None:
 
 
 def wait_less(seconds: float) -> None:
-    """Let new connections of this process wait so long for others' locks, where the database is a file."""
-    entry = connections.settings[DEFAULT_DB_ALIAS]
+    """Let new connections of this process wait so long for others' locks from now on, where the database is a file."""
     if conf.is_file(DEFAULT_DB_ALIAS):
-        entry["OPTIONS"] = entry["OPTIONS"] | {"timeout": seconds}
-        connections[DEFAULT_DB_ALIAS].close()
+        _set_options(connections.settings[DEFAULT_DB_ALIAS]["OPTIONS"] | {"timeout": seconds})
 
 
-def only_read(seconds: float) -> None:
-    """Let this process open a file that cannot be used, and may be another program's, for reading only."""
+@contextmanager
+def waiting_less(seconds: float) -> Iterator[None]:
+    """The same for a while."""
+    before = connections.settings[DEFAULT_DB_ALIAS]["OPTIONS"]
     wait_less(seconds)
-    if conf.is_file(DEFAULT_DB_ALIAS):
-        entry = connections.settings[DEFAULT_DB_ALIAS]
-        entry["NAME"] = entry["NAME"].replace("?mode=rw", "?mode=ro")
-        entry["OPTIONS"] = entry["OPTIONS"] | {"init_command": ""}  # which would set the journal mode
-        connections[DEFAULT_DB_ALIAS].settings_dict = entry
+    try:
+        yield
+    finally:
+        if conf.is_file(DEFAULT_DB_ALIAS):
+            _set_options(before)
+
+
+def _set_options(options: dict[str, Any]) -> None:
+    connections.settings[DEFAULT_DB_ALIAS]["OPTIONS"] = options
+    connections[DEFAULT_DB_ALIAS].close()
 
 
 class _Opened(threading.local):

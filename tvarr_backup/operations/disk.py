@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, Error
+from django.db import Error
 
 from tvarr_backup import conf, program
 from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
@@ -59,8 +59,8 @@ def place_of(folder: Path) -> dict[str, Any]:
 
 def _recorded_disk(folder: Path) -> Path | None:
     """Where the folder's disk was mounted when the last backup was written; `None` where that is not known."""
-    if conf.is_file(DEFAULT_DB_ALIAS) and not conf.database_path(DEFAULT_DB_ALIAS).exists():
-        return None  # Django would create it
+    if not conf.has_our_tables():
+        return None
     written = Operation.objects.filter(kind__in=_WRITING, state__in=COMPLETED_STATES, arguments__folder=str(folder))
     try:
         disk = written.values_list("arguments__disk", flat=True).first()

@@ -197,7 +197,8 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
 
 
 def _restore(operation: Operation, tracker: Tracker) -> None:
-    record_sighting()
+    if not operation.unrecorded:
+        record_sighting()
     required = conf.required_schema()
     conf.require_no_transaction()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open

@@ -46,8 +46,10 @@ class SchemaChange:
 def record_sighting() -> None:
     """Keep the schema of tvarr's database, where it is another one than the last that was seen.
 
-    Does nothing where the database cannot be read. Never raises: what this is for is only said in a log.
+    Does nothing where the database cannot be read, or there is no database of ours to keep it. Never raises: what this is for is only said in a log.
     """
+    if not conf.has_our_tables():
+        return
     try:
         found = _describe_live()
         if not found.schema:

@@ -35,6 +35,9 @@ logger = structlog.stdlib.get_logger(__name__)
 WRITTEN_BY = f"tvarr-backup {__version__}"
 """What `tvarr_version` says in our files."""
 
+_HELD_UNKNOWN = (
+    "References to sources and encoding profiles that are not here are left out, because they cannot be read"
+)
 MAX_IDS = 10_000
 _BLOCK_ITEMS = 500
 
@@ -54,7 +57,9 @@ class Export(Iterator[bytes]):
         self._blocks.close()
 
 
-def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False) -> Export:
+def stream_export(
+    kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False, why_held_are_unknown: str = ""
+) -> Export:
     """The envelope of the rows with these ids, or of all user-created ones, as UTF-8 blocks.
 
     Members and their order are tvarr's, so that tvarr imports the file. Rows are sorted as tvarr sorts them (priority or
@@ -65,6 +70,7 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     (unknown or deleted ids, named), `SystemRowSelected`, `RowUnreadable` or `DatabaseIncomplete` (a column of the kind is
     missing). With `what_is_there`, ids of no live user-created row are left out in silence, as tvarr does, even if that
     leaves nothing. Rows with texts that are not UTF-8 are left out with a warning, or refused where they are chosen by id.
+    `why_held_are_unknown` says why references that wait cannot be read; they are left out with a warning then.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
@@ -76,7 +82,11 @@ def stream_export(kind: Kind, ids: Collection[str] | None = None, *, what_is_the
     rows = rows.exclude(pk__in=undecodable) if undecodable else rows
     require_readable(kind, rows)
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
-    return Export(_stream(kind, rows, References(kind), timezone.now()), _what_is_left_out(unknown, undecodable))
+    warnings = _what_is_left_out(unknown, undecodable)
+    if kind.reference is not None and why_held_are_unknown:
+        warnings += (f"{_HELD_UNKNOWN}: {why_held_are_unknown}",)
+    references = References(kind, with_held=not why_held_are_unknown)
+    return Export(_stream(kind, rows, references, timezone.now()), warnings)
 
 
 def _what_is_left_out(unknown: Collection[str], undecodable: Mapping[str, str]) -> tuple[str, ...]:

@@ -25,15 +25,20 @@ class Resolved:
 
 
 class References:
-    """Everything that the references of one kind are looked up in, read with at most three queries."""
+    """Everything that the references of one kind are looked up in, read with at most three queries.
 
-    def __init__(self, kind: Kind) -> None:
+    Without `with_held`, this program's own database is not asked for references that wait.
+    """
+
+    def __init__(self, kind: Kind, *, with_held: bool = True) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
         self._held: dict[tuple[str, datetime | None], str] = {}
         if kind.reference is None:
             return
         self._names_by_id = _names_by_id(kind.reference.target)
+        if not with_held:
+            return
         held = HeldReference.objects.filter(kind=kind.slug).values_list("row_id", "row_updated_at", "value")
         self._held = {(row_id, updated_at): value for row_id, updated_at, value in held}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from argparse import ArgumentParser
@@ -25,7 +26,7 @@ from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.operations.app_database import only_read, require_app_database
+from tvarr_backup.operations.app_database import require_app_database, waiting_less
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.protection import change_backup
@@ -127,11 +128,8 @@ class Command(BaseCommand):
         }
         self._as_json = options["json"]
         try:
-            require_app_database()
-        except DatabaseUnusable:  # what needs it says so
-            only_read(_PATIENCE_SECONDS)
-        try:
-            actions[action](options)
+            with _patience():
+                actions[action](options)
         except OperationInterrupted as problem:
             raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
         except TvarrBackupError as problem:
@@ -359,6 +357,15 @@ class Command(BaseCommand):
             return
         for line in lines:
             self.stdout.write(line)
+
+
+def _patience() -> contextlib.AbstractContextManager[None]:
+    """Wait less for this program's own database once it is known that it cannot be used; what needs it says so."""
+    try:
+        require_app_database()
+    except DatabaseUnusable:
+        return waiting_less(_PATIENCE_SECONDS)
+    return contextlib.nullcontext()
 
 
 def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
 from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
@@ -26,7 +27,7 @@ from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.export import WRITTEN_BY, stream_export
+from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_data, result_as_data
@@ -69,7 +70,8 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         self.stderr.style_func = None  # messages are no errors
         try:
-            require_app_database()  # references that wait are kept there
+            if action != "export":
+                require_app_database()  # references that wait are kept there
             require_tvarrs()  # a damaged table of another kind is not in the way
             if action == "export":
                 self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
@@ -86,7 +88,7 @@ class Command(BaseCommand):
     def _export(self, kind_name: str, ids: str | None, output: str) -> None:
         kind = kind_named(kind_name)
         chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
-        with contextlib.closing(stream_export(kind, chosen)) as blocks, _output(output) as file:
+        with contextlib.closing(start_export(kind, chosen)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
                 self.stderr.write(f"warning: {warning}")
             for block in blocks:

@@ -31,7 +31,8 @@ from tvarr_backup.way_out import with_way_out
 logger = structlog.stdlib.get_logger(__name__)
 
 _REPORTED = "tvarr_backup.E002"
-_PASSING = frozenset({"tvarr_backup.E001", _REPORTED, "tvarr_backup.E003"})
+_BACKUP_FOLDER = "tvarr_backup.E003"
+_PASSING = frozenset({"tvarr_backup.E001", _REPORTED, _BACKUP_FOLDER})
 """Checks of files and folders, which may become right while the program runs."""
 
 _LOCK = 0x7476_6172_72  # of a server's advisory locks, the one that we take to prepare: "tvarr"
@@ -84,7 +85,10 @@ class Command(BaseCommand):
             _require_good_password(settings.ADMIN_PASSWORD)
 
     def _check(self) -> list[str]:
-        """What is wrong with folders; other errors end it in Django's words. What should only be known is for the log."""
+        """What is wrong with folders; other errors end it in Django's words. What should only be known is for the log.
+
+        Nothing here needs a backup folder that can be written to: health says what is wrong with it, and so does stderr.
+        """
         found = [issue for issue in run_checks() if not issue.is_silenced()]
         serious = [issue for issue in found if issue.is_serious()]
         if any(issue.id not in _PASSING for issue in serious):
@@ -92,7 +96,10 @@ class Command(BaseCommand):
         for issue in found:
             if issue not in serious:
                 logger.log(issue.level, "check.found", id=issue.id, reason=str(issue.msg), hint=issue.hint)
-        return [f"({issue.id}) {issue.msg} {issue.hint or ''}".strip() for issue in serious if issue.id != _REPORTED]
+        sentences = {issue.id: f"({issue.id}) {issue.msg} {issue.hint or ''}".strip() for issue in serious}
+        if _BACKUP_FOLDER in sentences:
+            self.stderr.write(f"warning: {sentences[_BACKUP_FOLDER]}")
+        return [sentence for id_, sentence in sentences.items() if id_ not in (_REPORTED, _BACKUP_FOLDER)]
 
     def _prepare_ours(self, verbosity: int) -> None:
         try:
