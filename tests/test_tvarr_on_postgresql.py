@@ -11,11 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.backups.makers import changed
 from tests.installation import Installation
 from tests.machines import Machine
 from tests.processes import wait_until
 from tests.servers import PostgreSQL, running
-from tests.tvarr_own import FILTER_ID, build_tvarr_on_server
+from tests.tvarr_own import FILTER_ID, build_tvarr_database, build_tvarr_on_server
 
 UNSUPPORTED = "tvarr's database is on PostgreSQL, and only SQLite databases are backed up here: use pg_dump"
 _numbers = count()
@@ -237,12 +238,23 @@ def test_demo_data_is_made_there(installation: Installation, empty: str) -> None
 # --- Backups ---------------------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["create", "adopt x"]
+COMMANDS = ["create", "create --note x"]
 
 
 def test_existing_backups_are_listed_verified_and_cleaned_up(own: Installation) -> None:
     for words in ("list", "verify --all", "prune --dry-run"):
         own.ok("backup", *words.split())
+
+
+def test_a_backup_from_elsewhere_is_added_and_seen_by_the_api(own: Installation, tmp_path: Path) -> None:
+    source = build_tvarr_database(tmp_path / "elsewhere.db")
+    changed(source, "PRAGMA journal_mode=DELETE")
+    name = own.json("backup", "adopt", str(source), "--json")["filename"]
+    assert own.json("backup", "verify", name, "--json")["problems"] == []
+    assert own.json("backup", "show", name, "--json")["filename"] == name
+    assert UNSUPPORTED in own.refused("backup", "restore", name, "--yes")
+    own.ok("backup", "protect", name, "--off")
+    own.ok("backup", "delete", name)
 
 
 def test_commands_that_need_a_file_say_why_not(own: Installation) -> None:
@@ -274,6 +286,7 @@ def test_the_api_says_why_not_and_the_worker_once(own: Installation, tmp_path: P
                 "backup_unsupported",
                 UNSUPPORTED,
             )
+        assert machine.call("GET", "/api/v1/backups")[0] == 200
         assert machine.call("GET", "/api/v1/filters")[0] == machine.call("GET", "/api/v1/operations")[0] == 200
         assert worker.log.count("schedule.unsupported") == 1
         assert " error " not in worker.log
@@ -281,11 +294,7 @@ def test_the_api_says_why_not_and_the_worker_once(own: Installation, tmp_path: P
         machine.end()
 
 
-_DOORS = [
-    ("GET", ""), ("POST", ""), ("GET", "/schedule"), ("PUT", "/schedule"), ("POST", "/upload"), ("GET", "/x"),
-    ("DELETE", "/x"), ("PATCH", "/x"), ("GET", "/x/download"), ("POST", "/x/verify"), ("POST", "/x/restore?confirm=true"),
-    ("PUT", "/x/protection"),
-]  # fmt: skip
+_DOORS = [("POST", ""), ("GET", "/schedule"), ("PUT", "/schedule")]
 
 
 def test_the_pages_say_why_not_and_the_others_are_there(own: Installation) -> None:
@@ -299,19 +308,10 @@ def test_the_pages_say_why_not_and_the_others_are_there(own: Installation) -> No
     }
 
 
-_OF_BACKUPS = ["", "settings/?", "backups/upload/", "backups/x/", "backups/x/restore/"]
-_OF_BACKUPS += ["admin/operations/backup/", "admin/operations/backupsettings/1/change/"]
-_WISHES = [
-    "settings/",
-    "settings/reset/",
-    "backups/create/",
-    "backups/delete/",
-    "backups/x/verify/",
-    "backups/x/protect/",
-]
-_FORMS = ["admin/operations/backup/create/", "admin/operations/backup/?"]
-_FORMS += ["admin/operations/backupsettings/1/change/?"]
-_OTHERS = ["export/", "import/", "history/", "account/", "admin/"]
+_OF_BACKUPS = ["", "settings/?", "admin/operations/backupsettings/1/change/"]
+_WISHES = ["settings/", "settings/reset/"]
+_FORMS = ["backups/create/", "admin/operations/backup/create/", "admin/operations/backupsettings/1/change/?"]
+_OTHERS = ["backups/upload/", "admin/operations/backup/", "export/", "import/", "history/", "account/", "admin/"]
 _PAGES = f"""
 import json
 from django.contrib.auth.models import User

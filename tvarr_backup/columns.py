@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.db import connections, models, router
 from django.db.models.base import ModelBase
 
 from tvarr_backup import __version__
-from tvarr_backup.errors import DatabaseIncomplete, DatabaseNewer
+from tvarr_backup.errors import DatabaseIncomplete, DatabaseMissing, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
-from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE
+from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, State
+from tvarr_backup.tvarr_database import judge_connected
+from tvarr_backup.way_out import with_way_out
 
 _Model = type[models.Model]
 _NAMED = ("id", "name", "deleted_at")
@@ -34,12 +37,14 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
     Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
 
     Other tables are asked only for what names a row there, or, with `with_related`, for all of the rows that this one
-    refers to by a foreign key. Raises `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
+    refers to by a foreign key. Raises `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
     needs a value in a column that this program does not know. One query, of the schema alone.
     """
     needed = _needed(model, with_related=with_related)
     live = _live_columns(needed)
     for table, columns in needed.items():
+        if table not in live:
+            _require_tvarrs()
         missing = [name for name in columns if name not in live.get(table, {})]
         if missing:
             raise DatabaseIncomplete(_sentence_of_missing(model, table, missing if table in live else []))
@@ -53,6 +58,18 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
             "tvarr-backup that knows this column."
         )
     return tuple(f"{table}.{name}" for name in sorted(live[table]) if name not in known)
+
+
+def _require_tvarrs() -> None:
+    """Raise `DatabaseMissing` or `DatabaseForeign` where a table is missing because this is not tvarr's database."""
+    alias = router.db_for_write(EncodingProfile)
+    name = str(connections[alias].settings_dict["NAME"])
+    name = unquote(urlsplit(name).path) if name.startswith("file:") else name
+    try:
+        if judge_connected(alias, name) is State.EMPTY:
+            raise DatabaseMissing(f"{name} is empty.")
+    except DatabaseUnusable as problem:
+        raise with_way_out(problem) from problem
 
 
 def _needed(model: _Model, *, with_related: bool) -> dict[str, tuple[str, ...]]:

@@ -421,6 +421,12 @@ class ProgramNotStarted(TvarrBackupError):
     code = "program_not_started"
 
 
+class NothingToUndo(TvarrBackupError):
+    """The last restore has no safety backup; nothing was changed."""
+
+    code = "nothing_to_undo"
+
+
 class RestoreRefused(TvarrBackupError):
     """A backup cannot be restored into this live database; the sentence says why, and nothing was touched."""
 

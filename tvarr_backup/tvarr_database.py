@@ -92,14 +92,22 @@ def inspect_server(alias: str, name: str) -> State:
     Raises as `inspect` does, `DatabaseUnusable` also where the server cannot be reached or knows no such database.
     """
     try:
-        return schema.judge(_ServerTables(alias), required_schema(), name)
+        return judge_connected(alias, name)
     except DatabaseError as problem:
         reason = " ".join(str(problem).split())
         raise DatabaseUnusable(f"{name} cannot be read: {reason}") from problem
 
 
+def judge_connected(alias: str, name: str) -> State:
+    """Return whose database Django is connected to, a file or on a server, which sentences call `name`.
+
+    Raises `DatabaseForeign`, or the `DatabaseError` of a database that cannot be read.
+    """
+    return schema.judge(_ServerTables(alias), required_schema(), name)
+
+
 class _ServerTables:
-    """The tables that a server's search path leads to, asked for through Django."""
+    """The tables that a server's search path leads to, or that a file has, asked for through Django."""
 
     def __init__(self, alias: str) -> None:
         self._connection = connections[alias]

@@ -25,11 +25,13 @@ from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.restore import Restored, Settled, finish_restore, look_before_restore, restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseInUse,
     DatabaseMissing,
+    NothingToUndo,
     OfflineRestoreRequired,
     OperationCancelled,
     RestoreRefused,
@@ -196,6 +198,42 @@ def test_no_safety_backup_is_claimed_where_none_could_be_made(damaged: Path, fol
     done = replaced(damaged, folder, made)
     assert (done.safety, done.before, done.attention) == (None, {}, ())
     assert [found.filename for found in read_folder(folder).backups] == [made.filename]
+
+
+def test_after_it_no_older_safety_backup_passes_for_what_was_there(damaged: Path, folder: Path, made: Backup) -> None:
+    older = undoable(damaged, folder, made)
+    assert find_safety_backup(folder) == older
+    DAMAGES["garbage"][0](damaged)
+    done = replaced(damaged, folder, made)
+    with pytest.raises(NothingToUndo, match="nothing to undo") as caught:
+        find_safety_backup(folder)
+    assert made.filename in str(caught.value)
+    assert all(path in str(caught.value) for path in done.set_aside)
+
+
+def test_the_same_where_it_was_killed_and_recovered(damaged: Path, folder: Path, made: Backup) -> None:
+    undoable(damaged, folder, made)
+    DAMAGES["missing"][0](damaged)
+    killed_at(damaged, folder, made, "restore", "_settle")
+    finish_restore(folder, required())
+    with pytest.raises(NothingToUndo, match="no old files"):
+        find_safety_backup(folder)
+
+
+def test_the_next_restore_with_a_safety_backup_can_be_undone_again(damaged: Path, folder: Path, made: Backup) -> None:
+    replaced(damaged, folder, made)
+    with pytest.raises(NothingToUndo):
+        find_safety_backup(folder)
+    done = restore_backup(damaged, folder, made.filename, required())
+    assert find_safety_backup(folder) == done.safety
+
+
+def undoable(damaged: Path, folder: Path, made: Backup) -> Backup:
+    """The safety backup of a restore that has repaired the live file and of another one after it."""
+    replaced(damaged, folder, made)
+    safety = restore_backup(damaged, folder, made.filename, required()).safety
+    assert safety is not None
+    return safety
 
 
 def test_the_new_file_gets_the_old_ones_mode(damaged: Path, folder: Path, made: Backup) -> None:

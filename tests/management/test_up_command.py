@@ -12,7 +12,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from django.templatetags.static import static
@@ -155,12 +154,3 @@ def test_a_web_server_that_cannot_start_ends_it_in_words(prepared: Installation,
     assert up.process.wait(timeout=60) == 1
     none_is_left(processes)
     assert "CommandError: The web server could not be started (exit status 1); its own message is above.\n" in up.log
-
-
-def test_a_foreign_database_ends_it_before_it_listens(installation: Installation, start: Start, tmp_path: Path) -> None:
-    foreign = tmp_path / "notes.txt"
-    foreign.write_text("not a database " * 100)
-    installation.environment["TVARR_DATABASE_DSN"] = str(foreign)
-    up = start(installation, free_port())
-    assert up.process.wait(timeout=30) == 1
-    assert up.log == f"CommandError: TVARR_DATABASE_DSN: {foreign} is not an SQLite database.\n"

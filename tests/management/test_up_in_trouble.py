@@ -76,6 +76,18 @@ def test_a_database_that_is_named_and_missing_is_reported_and_not_created(
     assert not (tmp_path / "elsewhere.db").exists()
 
 
+def test_a_file_that_is_not_a_database_is_reported_and_left_as_it_is(
+    prepared: Installation, start: Start, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a database " * 100)
+    prepared.environment["TVARR_DATABASE_DSN"] = str(notes)
+    up = start(prepared)
+    assert status(up, "/sign-in/") == 200
+    assert f"TVARR_DATABASE_DSN: {notes} is not an SQLite database." in up.log
+    assert notes.read_text() == "not a database " * 100
+
+
 def test_with_a_damaged_app_db_it_shows_one_page_until_that_is_back(prepared: Installation, start: Start) -> None:
     app = prepared.data / "app.db"
     kept = app.with_name("kept.db")

@@ -610,3 +610,17 @@ def test_archives_of_tvarrs_in_the_folder_are_a_warning(
     assert state == "warning"
     assert "tvarr's retention deletes backups that were made here" in sentence
     assert "backup adopt FILE" in sentence
+
+
+def test_what_stands_in_the_way_of_a_restore_is_a_warning(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path
+    assert said(Subject.RESTORE) == ("ok", "No restore is unfinished.")
+    monkeypatch.setattr(
+        "tvarr_backup.backups.live.why_unwritable", lambda _path: "tvarr.db cannot be written. Run: chmod"
+    )
+    assert said(Subject.RESTORE) == (
+        "warning",
+        "No backup can be restored now: tvarr.db cannot be written. Run: chmod.",
+    )

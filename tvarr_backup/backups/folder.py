@@ -33,7 +33,9 @@ RESTORE_NAME = "restore"
 UPLOADS_NAME = "uploads"
 """In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
 PROBE_NAME = ".probe"
-OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME})
+LAST_RESTORE_NAME = ".last-restore.json"
+"""After an offline restore that could not make a safety backup, until another restore has made one."""
+OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME, LAST_RESTORE_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""

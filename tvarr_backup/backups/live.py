@@ -27,6 +27,7 @@ from tvarr_backup.backups.sqlite import (
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseForeign,
+    DatabaseInUse,
     DatabaseMissing,
     DatabaseUnusable,
     NoRoom,
@@ -100,11 +101,13 @@ def why_not_restorable(live: Path, *, is_wal: bool) -> str:
 
     It asks what `look_at_live` asks, except that nothing is written and no lock is waited for.
     """
+    unwritable = why_unwritable(live)
+    if unwritable:
+        return f"{unwritable}."
     try:
-        _require_permission(live)
         if not is_wal:
             require_unused(live, _IN_ROLLBACK_MODE, patience_seconds=_A_MOMENT_SECONDS)
-    except TvarrBackupError as problem:
+    except DatabaseInUse as problem:
         return str(problem)
     return ""
 

@@ -50,6 +50,7 @@ from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
+from tvarr_backup.backups.undo import record_restore_with_safety, record_restore_without_safety
 from tvarr_backup.backups.unfinished import (
     Replacement,
     Unfinished,
@@ -221,6 +222,7 @@ def _settle(folder: Path, work: Path, unfinished: Unfinished, required: Required
     offline = unfinished.offline
     set_aside = files_set_aside(offline) if offline else ()
     if offline is not None and not offline.has_safety:
+        record_restore_without_safety(folder, unfinished.backup, set_aside)
         forget(work)
         return Settled(unfinished.backup, None, set_aside)
     safety = publish_safety(folder, work, unfinished, required, no_progress)
@@ -336,7 +338,8 @@ class _Restore:
         try:
             settled = _settle(self._folder, self._work, unfinished, self._required)
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
-            self._attention.append(_not_packed(self._work, problem))
+            has_safety = unfinished.offline is not None and unfinished.offline.has_safety
+            self._attention.append(_not_packed(self._work, problem) if has_safety else _not_recorded(problem))
             set_aside = files_set_aside(unfinished.offline) if unfinished.offline else ()
             return Restored(unfinished.backup, None, tuple(self._attention), {}, after, set_aside)
         before = settled.safety.sidecar.table_counts if settled.safety else {}
@@ -461,6 +464,7 @@ class _Restore:
             if not isinstance(packed, tuple):
                 raise packed or RestoreFailed("")
             safety = publish_backup(self._folder, self._work, *packed)
+            record_restore_with_safety(self._folder)
             forget(self._work)
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
             sentences.append(_not_packed(self._work, problem))
@@ -533,6 +537,12 @@ def _not_packed(work: Path, problem: Exception) -> str:
     return (
         f"The copy of before could not be made a backup ({problem}), and is kept as {safety_path(work)}: make room, then run "
         "`backup recover`."
+    )
+
+
+def _not_recorded(problem: Exception) -> str:
+    return (
+        f"The restore is complete, but its end could not be recorded ({problem}). Run `{program.NAME} backup recover`."
     )
 
 

@@ -15,6 +15,7 @@ from tvarr_backup.backups.folder import RESTORE_NAME
 from tvarr_backup.backups.names import BackupName, new_name, parse_name
 from tvarr_backup.backups.progress import Progress
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
+from tvarr_backup.backups.undo import record_restore_with_safety
 from tvarr_backup.schema import RequiredSchema
 
 PROTECTED_FOR = timedelta(days=7)
@@ -131,8 +132,10 @@ def publish_safety(
     for backup in read_folder(folder).backups:
         if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:
             sync_folder(folder)  # who was cut off may have given it its name, and no more
+            record_restore_with_safety(folder)
             forget(work)
             return backup
     published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))
+    record_restore_with_safety(folder)
     forget(work)
     return published

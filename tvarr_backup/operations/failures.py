@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from django.db import (
+    DEFAULT_DB_ALIAS,
     DatabaseError,
     DataError,
     Error,
@@ -18,8 +19,10 @@ from tvarr_backup.backups.sqlite import primary_code
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, NoRoom, TvarrBackupError
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database, require_undamaged
-from tvarr_backup.operations.observe import RESTORE_INTO_IT, require_live
+from tvarr_backup.operations.observe import require_live
+from tvarr_backup.permissions import why_unwritable
 from tvarr_backup.tvarr_database import is_busy
+from tvarr_backup.way_out import RESTORE_INTO_IT
 
 _OURS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 """What a statement of ours does wrong, or meets in the rows; the database itself answers."""
@@ -37,10 +40,20 @@ def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
     if code == sqlite3.SQLITE_FULL:
         reserve.release()
         return NoRoom("The disk of a database is full, and nothing was changed. Free some space, then try again.")
+    if code == sqlite3.SQLITE_READONLY:
+        unwritable = _find_unwritable()
+        if unwritable:
+            return DatabaseUnusable(f"{unwritable}. Nothing was changed.")
     found = _find_unusable(is_damaged=code == sqlite3.SQLITE_CORRUPT)
     if isinstance(problem, DatabaseError) and is_busy(problem):
         return DatabaseBusy(str(found) if found else "Others kept the database busy for too long; try again.")
     return found or DatabaseUnusable("A database cannot be used just now; the log of the service says why. Try again.")
+
+
+def _find_unwritable() -> str:
+    """Which of the two files cannot be written, and what helps; empty where permissions are not in the way."""
+    paths = [conf.database_path(alias) for alias in (DEFAULT_DB_ALIAS, conf.tvarr_alias()) if conf.is_file(alias)]
+    return next(filter(None, (why_unwritable(path) for path in paths if path.exists())), "")
 
 
 def _find_unusable(*, is_damaged: bool) -> DatabaseUnusable | None:

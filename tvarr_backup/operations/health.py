@@ -76,7 +76,8 @@ class Health:
 
     `last_good` is the newest backup that was made here of the live database, whatever for, and whose last check found no
     problem; `may_be_old` is how old it may be, `None` where no schedule says so. `next_run` is a time that has passed
-    where the backup of that time has not begun; from `LATE` on it `is_overdue`. Free space is in bytes. `folder_code` is the code
+    where the backup of that time has not begun; from `LATE` on it `is_overdue`. Free space is in bytes. `unsupported` says why no
+    backups can be made of tvarr's database. `folder_code` is the code
     of what is wrong with the backup folder, where it has one.
     """
 
@@ -92,6 +93,7 @@ class Health:
     free_beside_live: int | None
     listing: Listing | None
     folder_code: str
+    unsupported: str
 
     @property
     def state(self) -> State:
@@ -126,6 +128,7 @@ def look(listed: Callable[[Path], Listing] = read_folder) -> Health:
         free_beside_live=seen.free_beside_live,
         listing=seen.folder.listing,
         folder_code=seen.folder.code,
+        unsupported=seen.unsupported,
     )
 
 

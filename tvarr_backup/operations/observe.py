@@ -7,7 +7,6 @@ what to do about it, and never raised.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.room import require_room_for_backup
-from tvarr_backup.backups.sqlite import measure, primary_code
+from tvarr_backup.backups.sqlite import measure
 from tvarr_backup.backups.unfinished import Unfinished, remembered
 from tvarr_backup.errors import (
     BackupFolderMissing,
@@ -46,10 +45,9 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
+from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
-
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True)
@@ -189,6 +187,15 @@ def _look_at_live() -> tuple[Live | None, str]:
 
 def require_live() -> Live:
     """What tvarr's database is. Raises `DatabaseUnusable` where it cannot be used; the sentence names the way out."""
+    return _answered_by_live(_judged)
+
+
+def require_tvarrs() -> Live:
+    """The same for an action that needs a few of its tables: others may be damaged."""
+    return _answered_by_live(_identified)
+
+
+def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
     alias = conf.tvarr_alias()
     try:
         if not conf.is_file(alias):
@@ -198,7 +205,7 @@ def require_live() -> Live:
             raise DatabaseForeign(
                 f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
             )
-        return tvarr_database.ask_again(path, _judged, timeout_seconds=app_database.PATIENCE_SECONDS)
+        return tvarr_database.ask_again(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
             raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
@@ -235,20 +242,26 @@ def count_live_rows() -> tuple[dict[str, int], str]:
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
-    """Whose it is, whether each table can be read from, and how many bytes are in use."""
+    """What the database is, after each of its tables could be read from."""
+    live = _identified(path, connection)
+    tables = schema.SqliteTables(connection).names() & tvarr_database.required_schema().columns.keys()
+    for table in tables:
+        connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
+    return live
+
+
+def _identified(path: Path, connection: sqlite3.Connection) -> Live:
+    """Whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
         raise DatabaseMissing(f"{path} is empty.")
     found = schema.schema_of(connection, required)
     if schema.is_older(found, required):
         raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
-    tables = schema.SqliteTables(connection)
-    for table in tables.names() & required.columns.keys():
-        connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    missing = schema.missing_columns(tables, required)
+    missing = schema.missing_columns(schema.SqliteTables(connection), required)
     return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
@@ -261,32 +274,6 @@ def _judged_on_server(alias: str) -> Live:
         raise DatabaseNotPrepared(f"{name} is not up to date with this version; run `{program.NAME} prepare`.")
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
     return Live(f"{whose}, on {connections[alias].display_name}", None)
-
-
-def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
-    """The same failure of tvarr's database, with the way out where its sentence does not name one yet."""
-    cause = problem.__cause__
-    if isinstance(cause, DatabaseUnusable):
-        cause = cause.__cause__
-    if isinstance(cause, sqlite3.Error) and primary_code(cause) in _CORRUPT:
-        return type(problem)(f"{problem} {RESTORE_INTO_IT}")
-    if isinstance(problem, DatabaseMissing) and not _NAMES_PREPARE.search(str(problem)):
-        return DatabaseMissing(f"{problem} {_BRING_BACK}")
-    if type(problem) is DatabaseForeign:
-        return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.")
-    return problem
-
-
-_NAMES_PREPARE = re.compile(r"`[^`]*\bprepare\b")
-"""The command, which stands between backticks; a path with that word in it does not."""
-RESTORE_INTO_IT = (
-    f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
-    "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
-)
-_BRING_BACK = (
-    f"Put it back, or restore a backup in its place: stop tvarr, then run `{program.NAME} backup restore NAME --yes --offline`. "
-    f"`{program.NAME} prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
-)
 
 
 def _logged(sentence: str, problem: Error) -> str:

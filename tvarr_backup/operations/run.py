@@ -39,13 +39,13 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
-from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
+from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
 

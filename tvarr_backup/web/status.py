@@ -46,7 +46,7 @@ class Status:
     """What the card says; `folder` is empty where it is nobody's business who asks.
 
     `is_closed` says that the folder cannot be read, so that nobody knows what is in it; `is_unmounted` that its disk is not
-    mounted, so that a new backup needs a confirmation.
+    mounted, so that a new backup needs a confirmation. `unsupported` says why no backups can be made of tvarr's database.
     """
 
     level: Level
@@ -61,6 +61,7 @@ class Status:
     curve: Curve | None
     is_closed: bool
     is_unmounted: bool
+    unsupported: str
 
 
 def status_of(health: Health, *, tells_folder: bool) -> Status:
@@ -82,6 +83,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         curve=_curve(health.listing) if health.listing else None,
         is_closed=any(check.subject is Subject.FOLDER for check in wrong) and not health.listing,
         is_unmounted=health.folder_code == BackupFolderUnmounted.code,
+        unsupported=health.unsupported,
     )
 
 

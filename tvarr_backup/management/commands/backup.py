@@ -22,6 +22,7 @@ from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_fo
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
+from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
@@ -257,11 +258,7 @@ class Command(BaseCommand):
     def _undo_restore(self, options: dict[str, Any]) -> None:
         folder = backup_folder()
         finish_restore(folder, conf.required_schema())  # one that broke off may be the one to undo
-        backups = read_folder(folder).backups
-        last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
-        if last is None:
-            raise CommandError("There is no restore to undo: no backup was made before one.")
-        self._restore(options | {"name": last.filename})
+        self._restore(options | {"name": find_safety_backup(folder).filename})
 
     def _show_restore(self, backup: Backup) -> None:
         """What would happen, by the counts of the live database and of the backup; nothing is changed."""

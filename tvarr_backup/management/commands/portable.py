@@ -23,7 +23,7 @@ from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
-from tvarr_backup.operations.observe import require_live
+from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         try:
             if action != "export":
                 require_app_database()  # references that wait are kept there
-            require_live()
+            require_tvarrs()  # a damaged table of another kind is not in the way
             if action == "export":
                 self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
             elif action == "plan":

@@ -23,10 +23,10 @@ from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.observe import with_way_out
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
+from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -1,0 +1,62 @@
+"""Which safety backup undoes the last restore, and that none does after an offline restore that could not make one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvarr_backup.backups.catalogue import Backup, read_folder
+from tvarr_backup.backups.durable import replace, sync_folder, write_private
+from tvarr_backup.backups.folder import LAST_RESTORE_NAME, WORK_NAME
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.errors import NothingToUndo
+
+
+def find_safety_backup(folder: Path) -> Backup:
+    """Return the safety backup of the last restore. Raises `NothingToUndo`, or what `read_folder` raises."""
+    without = _restore_without_safety(folder)
+    if without is not None:
+        raise NothingToUndo(without)
+    backups = read_folder(folder).backups
+    last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
+    if last is None:
+        raise NothingToUndo("There is no restore to undo: no backup was made before one.")
+    return last
+
+
+def record_restore_without_safety(folder: Path, filename: str, set_aside: Sequence[str]) -> None:
+    """Write down, durably, that the last restore has nothing that could undo it."""
+    new = folder / WORK_NAME / LAST_RESTORE_NAME
+    new.unlink(missing_ok=True)
+    write_private(new, json.dumps({"backup": filename, "set_aside": list(set_aside)}).encode())
+    replace(new, folder / LAST_RESTORE_NAME)
+
+
+def record_restore_with_safety(folder: Path) -> None:
+    """Let the newest safety backup, which is published, be the one that undoes the last restore."""
+    try:
+        (folder / LAST_RESTORE_NAME).unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(folder)
+
+
+def _restore_without_safety(folder: Path) -> str | None:
+    """Return a sentence about the last restore if it made no safety backup."""
+    try:
+        recorded = json.loads((folder / LAST_RESTORE_NAME).read_bytes())
+        backup, set_aside = str(recorded["backup"]), [Path(str(path)) for path in recorded["set_aside"]]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    kept = [str(path) for path in set_aside if path.exists()]
+    files = (
+        f"The old files are kept for salvage: {', '.join(kept)}."
+        if kept
+        else "There were no old files, or they were removed."
+    )
+    return (
+        f"There is nothing to undo. The last restore, of {backup}, was an offline restore, and no consistent copy of the old "
+        f"database could be made. {files} Nothing was changed. To go back to another backup, choose it from the list of "
+        "backups."
+    )
