@@ -112,7 +112,8 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
         raise DatabaseMissing(
             f"TVARR_DATABASE_DSN names {name}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
             "tvarr's database, leave the variable unset to start with a new one, or create one there with "
-            "`prepare --create`."
+            "`prepare --create`.",
+            names_way_out=True,
         )
     return state
 

@@ -20,9 +20,13 @@ class ItemInUse(TvarrBackupError):
 
 
 class DatabaseUnusable(TvarrBackupError):
-    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands."""
+    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands; `names_way_out` says that the sentence has advice."""
 
     code = "database_unusable"
+
+    def __init__(self, message: str, *, names_way_out: bool = False) -> None:
+        super().__init__(message)
+        self.names_way_out = names_way_out
 
 
 class DatabaseMissing(DatabaseUnusable):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 
 from tvarr_backup import program
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
 
-_NAMES_PREPARE = re.compile(r"`[^`]*\bprepare\b")
-"""The command, which stands between backticks. A path that contains the word does not."""
 RESTORE_INTO_IT = (
     f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
     "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
@@ -23,13 +20,15 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
     """Return the same failure of tvarr's database, with the way out where its sentence does not name one yet."""
+    if problem.names_way_out:
+        return problem
     cause = problem.__cause__
     if isinstance(cause, DatabaseUnusable):
         cause = cause.__cause__
     if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in _CORRUPT:
-        return type(problem)(f"{problem} {RESTORE_INTO_IT}")
-    if isinstance(problem, DatabaseMissing) and not _NAMES_PREPARE.search(str(problem)):
-        return DatabaseMissing(f"{problem} {_BRING_BACK}")
+        return type(problem)(f"{problem} {RESTORE_INTO_IT}", names_way_out=True)
+    if isinstance(problem, DatabaseMissing):
+        return DatabaseMissing(f"{problem} {_BRING_BACK}", names_way_out=True)
     if type(problem) is DatabaseForeign:
-        return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.")
+        return DatabaseForeign(f"{problem} Name tvarr's database in TVARR_DATABASE_DSN.", names_way_out=True)
     return problem
