@@ -147,4 +147,4 @@ def test_with_neither_database_backups_are_seen_verified_and_deleted(backed_up: 
     assert name in ran(installation, "backup", "list")[0]
     assert "good" in ran(installation, "backup", "verify", "--all")[0]
     ran(installation, "backup", "delete", name)
-    assert sorted(path.name for path in installation.data.glob("*.db*")) == []
+    assert [path.name for path in installation.data.glob("*.db*")] == ["app.db.reserve"]
