@@ -270,10 +270,6 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
             "TVARR_DATABASE_DSN."
         ),
     ),
-    "of a newer version": (
-        put_a_newer_ones,
-        "was migrated by a newer version of this program (it has 0099_x); update tvarr-backup first.",
-    ),
     "of an older version": (
         put_an_older_ones,
         "is not up to date with this version; run `manage.py prepare`.",
@@ -293,6 +289,17 @@ def test_what_is_wrong_with_tvarrs_database_is_said_by_both(what: str, place: Pl
         both = place.both(address)
     show(f"tvarr's database: {what}", both, "tvarr_database")
     place.require_sick(both, "tvarr_database", f"{place.live} {sentence}")
+
+
+def test_a_database_that_a_newer_version_has_migrated_is_a_warning_of_both(place: Place) -> None:
+    with served(place.installation) as address:
+        put_a_newer_ones(place)
+        both = place.both(address)
+    show("tvarr's database: of a newer version", both, "tvarr_database")
+    for _, answer in (both.status, both.readyz):
+        state, sentence = said(answer, "tvarr_database")
+        assert state == "warning"
+        assert "A newer version of this program has migrated it (tvarr-backup 0099_x)." in sentence
 
 
 _LOCK = """
@@ -458,7 +465,7 @@ def test_a_folder_whose_disk_is_not_mounted_is_missed_by_both(place: Place) -> N
 @pytest.mark.parametrize(
     ("what", "mode", "sentence"),
     [
-        ("unreadable", 0, "cannot be used: Permission denied (backups). Name another, or make it readable."),
+        ("unreadable", 0, "cannot be used: Permission denied (backups). "),
         ("read-only", 0o500, "is read-only. It belongs to "),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 import humanize
 from django.utils import timezone
 
-from tvarr_backup import program
+from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing, read_folder
 from tvarr_backup.backups.retention import is_good
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
@@ -228,11 +228,15 @@ def _state_of_schema(live: Live) -> State:
 
 
 def _is_newer(live: Live) -> bool:
-    return live.schema.startswith("tvarr ") and live.schema > f"tvarr {TVARRS_NEWEST}"
+    return schema.is_newer(live.schema, tvarr_database.required_schema())
 
 
 def _schema_sentences(live: Live, kept: Kept | None) -> Iterator[str]:
-    if _is_newer(live):
+    if _is_newer(live) and live.schema.startswith("tvarr-backup "):
+        yield (
+            f"A newer version of this program has migrated it ({live.schema}). Backups and restores work. Update tvarr-backup."
+        )
+    elif _is_newer(live):
         yield (
             f"Its schema, {live.schema}, is newer than this version of tvarr-backup knows (tvarr {TVARRS_NEWEST}). Backups "
             "and restores work. Exports leave out columns that are not known here, and say so. Update tvarr-backup when a "

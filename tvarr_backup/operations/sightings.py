@@ -14,9 +14,11 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.versions import VersionVerdict, is_safety_backup, judge_versions
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.models import SchemaSighting
+from tvarr_backup.repeats import Repeats
 from tvarr_backup.tvarr_database import Description
 
 logger = structlog.stdlib.get_logger(__name__)
+_repeats = Repeats()
 
 REPORTED_FOR = timedelta(days=14)
 """For so long health says what an upgrade of tvarr has changed."""
@@ -65,7 +67,9 @@ def record_sighting() -> None:
     except DatabaseUnusable:
         return
     except Error as problem:
-        logger.warning("schema.not_recorded", reason=str(problem))
+        reason = conf.in_a_line(problem)
+        if _repeats.is_due(reason):  # the worker comes again every few seconds
+            logger.warning("schema.not_recorded", reason=reason)
 
 
 def recent_change(now: datetime) -> SchemaChange | None:
