@@ -120,7 +120,7 @@ def test_what_is_not_tvarrs_is_refused(installation: Installation, empty: str, p
     installation.environment["TVARR_DATABASE_DSN"] = empty
     assert f"TVARR_DATABASE_DSN: {name_of(empty)} {words}" in installation.refused("prepare")
     assert schema_of(empty) == before
-    assert not installation.data.exists()
+    assert not (installation.data / "tvarr.db").exists()
 
 
 @pytest.mark.parametrize(

@@ -1062,7 +1062,7 @@ def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tm
     )
     before = live.read_bytes()
     (tmp_path / "disk").mkdir()
-    error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=64m")
+    error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=300k")
     assert (error, same, left) == ("NoRoom", True, [])
     assert words.startswith("The restore needs about ")
     assert words.endswith(" MB.")
