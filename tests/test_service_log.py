@@ -245,6 +245,7 @@ def test_what_a_task_says_when_it_is_told_to_end_comes_out(large: Installation) 
     events = [json.loads(line)["event"] for line in worker.log.splitlines()]
     assert events == [
         "worker.started",
+        "schema.seen",
         "operation.started",
         "task.told_to_end",
         "operation.interrupted",

@@ -361,7 +361,7 @@ def busy(folder: Path, viewer: APIClient) -> APIClient:
 
 # Four say who asks and what that person may do, six what is kept, one where the disk was; the rest is metrics'.
 @pytest.mark.sqlite
-@pytest.mark.parametrize(("address", "queries"), [("/readyz", 12), ("/metrics", 14)])
+@pytest.mark.parametrize(("address", "queries"), [("/readyz", 11), ("/metrics", 13)])
 def test_however_much_there_is_it_asks_the_same(
     address: str, queries: int, busy: APIClient, django_assert_num_queries: Any
 ) -> None:

@@ -15,7 +15,7 @@ from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.retention import Policy, expired, prune
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.errors import BackupBusy, BackupFolderUnusable
+from tvarr_backup.errors import BackupBusy
 
 BAD = {"level": "full", "at": "2026-06-15T12:30:00Z", "problems": ["It is damaged."]}
 
@@ -112,9 +112,9 @@ def test_it_is_refused_while_somebody_is_at_work(live: Path, folder: Path) -> No
     assert state(folder) == before
 
 
-def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BackupFolderUnusable):
-        prune(tmp_path / "nowhere", Policy(1))
+def test_a_folder_that_is_missing_has_nothing_to_delete_and_is_not_created(tmp_path: Path) -> None:
+    assert prune(tmp_path / "nowhere", Policy(1)) == []
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_deletion_that_broke_off_is_finished_and_does_not_count(live: Path, folder: Path) -> None:

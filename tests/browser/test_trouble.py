@@ -42,11 +42,11 @@ def disk(site: Site) -> Path:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """With 10 MB of room."""
+    """With 0.1 MB of room."""
     path = disk / "film.mkv"
     left = os.statvfs(disk)
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize - 10_000_000)
+        os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize - 100_000)
     try:
         yield
     finally:
@@ -72,17 +72,17 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
         expect(page.get_by_role("region", name="Status")).to_contain_text("Make room, or name another folder.")
         person.press("Back up now")
         ends(person, "Not backed up")
-        expect(page.locator(".alert")).to_contain_text("there are 10.0 MB")
+        expect(page.locator(".alert")).to_contain_text("there are 0.1 MB")
         person.open(f"/backups/{filename}/restore/")
         expect(page.get_by_role("alert")).to_contain_text("cannot be restored now; your data is unchanged.")
         expect(page.get_by_role("button", name="Replace with the backup of")).to_be_disabled()
         person.open("/backups/upload/")
-        (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + bytes(1000))
+        (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + bytes(1_000_000))
         page.set_input_files("#id_file", tmp_path / "copy.db")
         with page.expect_navigation():
             page.get_by_role("button", name="Upload").click()
         person.look()
-        expect(page.get_by_text("there are 10.0 MB")).to_be_visible()
+        expect(page.get_by_text("there are 0.1 MB")).to_be_visible()
     backed_up(person)
 
 
@@ -202,7 +202,7 @@ def test_an_empty_file_is_refused_without_scripts_too(
 @wide
 def test_a_connection_that_is_lost_in_an_upload_is_told(person: Person, tmp_path: Path) -> None:
     page = person.open("/backups/upload/")
-    (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + bytes(1000))
+    (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + bytes(1_000_000))
     page.set_input_files("#id_file", tmp_path / "copy.db")
     page.context.set_offline(offline=True)
     page.get_by_role("button", name="Upload").click()

@@ -11,8 +11,8 @@ from tvarr_backup.errors import NoRoom
 _ASSUMED_PERCENT = 25
 """The size of an archive in percent of its database, where there is no archive yet. tvarr's databases pack to 15 to 25."""
 _RECENT = 3
-_SMALL_FILES_BYTES = 16 * 1024
-"""For the metadata file, its record, and the blocks that folders take."""
+_SMALL_FILES_BYTES = 8 * 1024
+"""For the metadata file and its record, a block each."""
 
 
 def archive_bytes(used: int, listing: Listing) -> int:

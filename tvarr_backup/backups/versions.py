@@ -40,8 +40,8 @@ def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety
 
 
 def _is_reached(found: str, live: str) -> bool:
-    """Return whether the live database has this schema or a newer one of the same program."""
-    return any(found.startswith(program) and live.startswith(program) and found <= live for program in (_TVARR, _OURS))
+    """Return whether the live database has this schema, or a newer one of tvarr's: only their numbers have an order."""
+    return found == live or (found.startswith(_TVARR) and live.startswith(_TVARR) and found <= live)
 
 
 def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[str, ...]:

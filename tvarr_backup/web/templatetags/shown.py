@@ -94,9 +94,10 @@ def made_ago(sidecar: Sidecar) -> SafeString:
     if sidecar.is_dated:
         return format_html('<span class="ago">({})</span>', _since(sidecar.created_at))
     newest = sidecar.newest_row_at
-    return (
-        format_html('<span class="ago">newest row {} ({})</span>', clock(newest), _since(newest)) if newest else _EMPTY
-    )
+    if newest is None:
+        return _EMPTY
+    parts = ("newest row", clock(newest), f"({_since(newest)})")  # each stays in one line, all of them need not
+    return format_html_join(" ", '<span class="ago">{}</span>', ((part,) for part in parts))
 
 
 @register.filter
