@@ -74,11 +74,13 @@ EXPECTED = {
 }
 
 
+@pytest.mark.django_db  # both databases are asked what is wrong
 @pytest.mark.parametrize("what", RAISED)
 def test_whatever_is_raised_is_answered_as_a_problem(what: str, api: Any) -> None:
     assert refusal(api.get(f"/api/v1/odd/{what}")) == EXPECTED[what]
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("what", RAISED)
 def test_of_a_refusal_head_has_the_status(what: str, api: Any) -> None:
     response = api.head(f"/api/v1/odd/{what}")
