@@ -42,26 +42,29 @@ _FIRST = ("filters", "data_mapping_rules", "client_detection_rules", "encoding_p
 
 @dataclass(frozen=True)
 class Change:
-    """The rows of one table, before and after; `None` where the table is not there."""
+    """The rows of one table, before and after; `None` where the table is not there, or `is_known` is false."""
 
     name: str
     before: int | None
     after: int | None
+    is_known: bool = True
 
     @property
     def numbers(self) -> tuple[str, str]:
         """Both in words."""
         before, after = ("not there" if number is None else f"{number:,}" for number in (self.before, self.after))
-        return before, after
+        return before if self.is_known else "unknown", after
 
     @property
     def is_different(self) -> bool:
-        """Whether the numbers differ. Contents may differ although they do not."""
-        return self.before != self.after
+        """Whether the numbers are known to differ. Contents may differ although they do not."""
+        return self.is_known and self.before != self.after
 
     @property
     def difference(self) -> str:
         """Return the difference between the two numbers as a phrase."""
+        if not self.is_known:
+            return "unknown"
         if self.before == self.after:
             return SAME_NUMBER_OF_ROWS
         if self.before is None:
@@ -73,10 +76,10 @@ class Change:
 
 
 def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
-    """The four kinds first, then the other tables that have rows on either side."""
+    """The four kinds first, then the other tables that have rows on either side; an empty `before` could not be read."""
     tables = sorted({*before, *after}, key=lambda table: (table not in _FIRST, table))
     return [
-        Change(table.replace("_", " "), before.get(table), after.get(table))
+        Change(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before))
         for table in tables
         if table in _FIRST or before.get(table) or after.get(table)
     ]

@@ -407,7 +407,9 @@ def _lost(sidecar: Sidecar) -> str:
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
-    """Return a line for each table whose number of rows differs, and one for all others."""
+    """Return a line for each table whose number of rows differs, and one for all others; an empty `now` is unknown."""
+    if not now:
+        return ["    the database could not be read, so the difference is unknown"]
     tables = [table for table in sorted({*now, *then}) if now.get(table) != then.get(table)]
     lines = [f"    {table}: {now.get(table, 'no')} -> {then.get(table, 'no')} rows" for table in tables]
     others = "every other table" if lines else "every table"

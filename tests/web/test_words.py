@@ -1,0 +1,22 @@
+"""What pages say about the rows of two databases."""
+
+from __future__ import annotations
+
+from tvarr_backup.web.words import changes
+
+
+def _filters(before: dict[str, int], after: dict[str, int]) -> tuple[tuple[str, str], str]:
+    found = next(change for change in changes(before, after) if change.name == "filters")
+    return found.numbers, found.difference
+
+
+def test_rows_that_could_not_be_read_are_unknown() -> None:
+    assert _filters({}, {"filters": 8}) == (("unknown", "8"), "unknown")
+
+
+def test_a_table_that_is_missing_is_not_there() -> None:
+    assert _filters({"channels": 1}, {"filters": 8}) == (("not there", "8"), "not there now")
+
+
+def test_the_same_number_of_rows_is_no_claim_about_their_content() -> None:
+    assert _filters({"filters": 8}, {"filters": 8}) == (("8", "8"), "same number of rows")
