@@ -68,8 +68,8 @@ def record_sighting() -> None:
         return
     except Error as problem:
         reason = conf.in_a_line(problem)
-        if _repeats.is_due(reason):  # the worker comes again every few seconds
-            logger.warning("schema.not_recorded", reason=reason)
+        if _repeats.is_due(reason):  # the worker comes again every few seconds, and health reports the database
+            logger.info("schema.not_recorded", reason=reason)
 
 
 def recent_change(now: datetime) -> SchemaChange | None:
