@@ -740,7 +740,7 @@ class TestBombs:
 
     def test_a_disk_with_no_room_is_said_before_anything_is_unpacked(self, folder: Path, copy: Path) -> None:
         name, words, most, _, left = on_small_disk(
-            LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=20k"
+            LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=12k"
         )
         assert (name, most, left) == ("NoRoom", 0, [".lock", ".work"])
         assert words.startswith("Taking the file in needs about 0.0 MB of free space")

@@ -590,8 +590,10 @@ class TestDisks:
         forbidden.chmod(0o500 if what != ".lock" else 0o400)
         before = state(folder)
         found = python(PRELUDE + "print(json.dumps(outcome(sys.argv[1], sys.argv[2])))", live, folder, heeds_modes=True)
-        assert found[0] == "BackupFolderUnusable"
-        assert found[1].startswith(f"The backup folder {folder} cannot be used: Permission denied (")
+        is_folder = what == "folder"
+        assert found[0] == ("BackupFolderReadOnly" if is_folder else "BackupFolderUnusable")
+        reason = "is read-only. It belongs to " if is_folder else "cannot be used: Permission denied ("
+        assert found[1].startswith(f"The backup folder {folder} {reason}")
         assert state(folder) == before
         forbidden.chmod(0o700)
 
@@ -605,8 +607,8 @@ class TestDisks:
             "print(json.dumps([*outcome(live, folder), len(read_folder(folder).backups)]))"
         )
         name, words, listed = on_small_disk(code, _disk(folder), live)
-        assert (name, listed) == ("BackupFolderUnusable", 1)
-        assert "Read-only file system" in words
+        assert (name, listed) == ("BackupFolderReadOnly", 1)
+        assert "read-only" in words
 
     def test_the_folder_may_lie_on_another_disk(self, live: Path, folder: Path) -> None:
         code = PRELUDE + (
