@@ -119,7 +119,7 @@ def test_a_verification_and_a_restore_do_so_too(size: str, tmp_path: Path, folde
         with watched(tmp_path) as peak:
             act(peak.look)
         print(f"{size}: {peak.bytes} used, {asked[0]} asked for, {asked[0] / peak.bytes:.2f} x")  # noqa: T201
-        assert peak.bytes * 0.97 <= asked[0] <= AT_MOST * peak.bytes
+        assert peak.bytes * 0.95 <= asked[0] <= AT_MOST * peak.bytes  # of a small database, single blocks count
 
 
 def test_without_any_archive_the_usual_ratio_is_assumed() -> None:
