@@ -22,8 +22,8 @@ from tvarr_backup.tvarr_database import (
     create_empty,
     inspect,
     is_tvarrs_own,
+    judge,
     known_migrations,
-    newest_tvarr_migration,
 )
 
 
@@ -308,29 +308,12 @@ def _listing(folder: Path) -> list[tuple[str, int, str]]:
     ]
 
 
-@pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_the_newest_migration_is_not_looked_up_again_until_somebody_writes(
-    tmp_path: Path, journal: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tvarr_database, "_SETTLED_SECONDS", 0)
-    path = make(build_tvarr_database(tmp_path / "tvarr.db"), f"PRAGMA journal_mode={journal}")
-    known = newest_tvarr_migration(path)
-    with monkeypatch.context() as changed:
-        changed.setattr(tvarr_database, "_read_migration", None)
-        assert newest_tvarr_migration(path) == known
-    with closing(sqlite3.connect(path)) as other, other:
-        time.sleep(0.02)  # longer than the clock of files stands still
-        other.execute("UPDATE schema_migrations SET version = '900' WHERE version = ?", (known,))
-        other.commit()
-        assert newest_tvarr_migration(path) == "900"
-
-
-def test_the_newest_migration_is_looked_up_while_the_file_is_being_written(
+def test_an_answer_is_not_remembered_while_the_file_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build_tvarr_database(tmp_path / "tvarr.db")
-    monkeypatch.setattr(tvarr_database, "_remembered_migration", None)
-    assert newest_tvarr_migration(path)
+    monkeypatch.setattr(tvarr_database, "_answered", None)
+    assert ask_again(path, judge, timeout_seconds=1) is State.ATTACHED
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])

@@ -139,12 +139,6 @@ def is_tvarrs_own(path: Path) -> bool:
         return False
 
 
-def newest_tvarr_migration(path: Path) -> str:
-    """The last of tvarr's migrations in a database that tvarr made; empty for every other, and where there is none."""
-    files = _settled(path)
-    return _remembered_migration(path, files) if files else _read_migration(path)
-
-
 def _settled(path: Path) -> tuple[object, ...]:
     """What tells these files of a database from all that they may become; empty while they are being written.
 
@@ -164,20 +158,6 @@ def _settled(path: Path) -> tuple[object, ...]:
             return ()
         files.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, written))
     return tuple(files)
-
-
-@lru_cache(maxsize=8)
-def _remembered_migration(path: Path, _files: tuple[object, ...]) -> str:
-    return _read_migration(path)
-
-
-def _read_migration(path: Path) -> str:
-    try:
-        found = _look(path, lambda _path, connection: schema.schema_of(connection, required_schema()))
-    except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
-        return ""
-    program, _, migration = found.partition(" ")
-    return migration if program == "tvarr" else ""
 
 
 @dataclass(frozen=True)
