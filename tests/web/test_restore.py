@@ -199,7 +199,7 @@ def test_a_damaged_database_file_needs_a_second_confirmation_that_names_the_dama
 ) -> None:
     page = client.get(page_of(made))
     assert "torn.db is not an SQLite database, or its header is damaged." in text_of(page)
-    assert "tvarr is stopped, and its database file, which is not an SQLite database" in text_of(page)
+    assert "tvarr is stopped. Replace its database file (it is not an SQLite database" in text_of(page)
     assert b'name="offline" value="true" required' in page.content
     assert b'btn-danger" disabled' not in page.content
     assert client.post(page_of(made)).status_code == 409
