@@ -174,6 +174,7 @@ def test_a_database_file_that_cannot_be_written_is_replaced_offline(
     assert content(live) == then
     assert exports_of(attached_installation) == exported
     assert (done["outcome"], done["pre_restore_backup"]) == ("restored", None)
+    assert not done["restart_required"]  # tvarr is stopped
     assert [Path(path).read_bytes() for path in done["set_aside"]] == ([] if spoilt is None else [spoilt])
     assert operations(attached_installation)[-1] == ("restore", "succeeded", "command")
 

@@ -217,6 +217,12 @@ def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> N
     assert "0 backups" not in text
 
 
+def test_the_card_is_yellow_where_backups_are_still_made(client: Client, folder: Path, worker: None) -> None:
+    make(folder)
+    (folder / "tvarr-backup-2020-01-01T00-00-00.db.gz").write_bytes(b"half of one")
+    assert b"status-warning" in client.get(HOME).content
+
+
 def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path) -> None:
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     response = client.get(HOME)

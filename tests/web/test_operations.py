@@ -173,6 +173,7 @@ def test_a_restore_says_what_was_there_before_and_how_to_go_back(client: Client,
     assert " Restored " in text
     assert f"What was there before is kept as a protected backup, {copy} ." in text
     assert "Undo: go back to before the restore" in text
+    assert "You can start tvarr again" not in text
     assert "filters 9 8 -1 row" in text
     assert reverse("restore", args=[copy]) in client.get(page_of(operation)).content.decode()
 

@@ -620,7 +620,7 @@ class BackupRestore(_BackupView):
             arguments={"filename": backup.filename} | {word: True for word, given in confirmed.items() if given},
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
-        answer.data["restart_required"] = needs_reload(EVERYTHING)
+        answer.data["restart_required"] = not offline and needs_reload(EVERYTHING)
         answer.data["facts"] = list(verdict.facts)
         return answer
 

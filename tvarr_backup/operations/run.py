@@ -199,7 +199,7 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
 def _restore(operation: Operation, tracker: Tracker) -> None:
     if not operation.unrecorded:
         record_sighting()
-    required = conf.required_schema()
+    required, is_offline = conf.required_schema(), operation.arguments.get("offline", False)
     conf.require_no_transaction()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
     done = restore_backup(
@@ -207,7 +207,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         backup_folder(),
         operation.arguments["filename"],
         required,
-        offline=operation.arguments.get("offline", False),
+        offline=is_offline,
         migrate=migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         progress=tracker.progress,
@@ -230,7 +230,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "before": dict(done.before),
             "after": dict(done.after),
             "set_aside": list(done.set_aside),
-            "restart_required": needs_reload(EVERYTHING),
+            "restart_required": not is_offline and needs_reload(EVERYTHING),
         }
     )
 
