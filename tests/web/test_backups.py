@@ -232,6 +232,17 @@ def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path
     assert "<code>manage.py worker</code>" in response.content.decode()
 
 
+def test_the_card_names_the_box_that_accepts_a_folder_whose_disk_is_not_mounted(client: Client, folder: Path) -> None:
+    place = {"folder": str(folder), "disk": str(folder)}
+    operation = create_operation(
+        OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING, arguments=place
+    )
+    Operation.objects.filter(pk=operation.pk).update(state=OperationState.SUCCEEDED, finished_at=datetime.now(UTC))
+    text = text_of(client.get(HOME))
+    assert "select “Use this folder without the disk” and press “Back up now”." in text
+    assert "--accept-folder" not in text
+
+
 def test_the_card_tells_to_press_a_button_not_to_type_a_command(client: Client, folder: Path, worker: None) -> None:
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     text = text_of(client.get(HOME))

@@ -206,7 +206,8 @@ def _check_default(seen: Seen) -> Check:
         return Check(
             Subject.DEFAULT,
             State.WARNING,
-            "Its disk is nearly full. Free some space, for instance by deleting backups, so that everything can go on.",
+            "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can go "
+            "on.",
         )
     if seen.kept is not None and seen.kept.setting_problems:
         sentence = "A stored setting makes no sense, and counts as not set: "

@@ -136,7 +136,7 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.result(data)  # from here on there is a backup, whatever happens
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.result(data | {"removed": _prune_after_backup(operation, tracker)})
+    tracker.result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
 
 
 def _require_live_file() -> None:
@@ -150,13 +150,13 @@ def _require_live_file() -> None:
         raise with_way_out(problem) from problem
 
 
-def _prune_after_backup(operation: Operation, tracker: Tracker) -> list[str]:
-    """A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
+def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
+    """Clean up the folder of the backup, which may have been accepted for it. A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
     if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
         return []
     try:
-        return _prune_now(tracker)
+        return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
         tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
     except Exception:
@@ -176,12 +176,12 @@ def why_retention_is_unknown() -> str:
 
 
 def _prune(_operation: Operation, tracker: Tracker) -> None:
-    tracker.result({"removed": _prune_now(tracker)})
+    tracker.result({"removed": _prune_now(tracker, backup_folder())})
 
 
-def _prune_now(tracker: Tracker) -> list[str]:
+def _prune_now(tracker: Tracker, folder: Path) -> list[str]:
     removed = retention.prune(
-        backup_folder(),
+        folder,
         BackupSettings.load().policy(),
         progress=tracker.progress,
         on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),

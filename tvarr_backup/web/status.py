@@ -10,6 +10,7 @@ from pathlib import Path
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
+from tvarr_backup.operations.disk import ACCEPT_FOLDER
 from tvarr_backup.operations.health import Health, State, Subject
 from tvarr_backup.program import NAME
 from tvarr_backup.way_out import RESTORE_INTO_IT, RUN_OFFLINE
@@ -24,6 +25,7 @@ _BUTTONS = (
         RESTORE_INTO_IT,
         "Restore a backup: choose “Restore” next to it. If SQLite cannot write the damaged file, stop tvarr first.",
     ),
+    (ACCEPT_FOLDER, "select “Use this folder without the disk” and press “Back up now”."),
     (RUN_OFFLINE, "choose “Restore” next to a backup"),
 )
 _DRAWN = 100
