@@ -227,7 +227,7 @@ def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     response = client.get(HOME)
     text = text_of(response)
-    assert "Needs your attention No worker seems to run" in text
+    assert "Needs your attention Worker: No worker seems to run" in text
     assert "9 days ago; by the schedule it may be 2 days old." in text
     assert "<code>manage.py worker</code>" in response.content.decode()
 

@@ -185,6 +185,13 @@ def test_a_restore_says_when_tvarr_must_reload(client: Client, folder: Path, *, 
     assert "channels 7 7 same number of rows" in shown(client, operation)
 
 
+def test_a_restore_across_versions_says_what_tvarr_will_do(client: Client, folder: Path) -> None:
+    operation, _ = restored(folder, OperationState.SUCCEEDED)
+    facts = ["This backup was made by tvarr 024; tvarr 029 is running.", "Restart tvarr after the restore."]
+    Operation.objects.update(result={**(operation.result or {}), "facts": facts})
+    assert " ".join(facts) in shown(client, operation)
+
+
 def test_on_the_page_of_the_backups_a_restore_is_told_in_brief(client: Client, folder: Path) -> None:
     operation, _ = restored(folder, OperationState.SUCCEEDED)
     Operation.objects.update(requested_by=client.session["_auth_user_id"])

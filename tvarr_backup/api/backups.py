@@ -585,7 +585,8 @@ class BackupRestore(_BackupView):
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
         "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
-        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read. `facts` says what "
+        "tvarr will do with the database of another version.",
         tags=["backups"],
         parameters=[
             _FILENAME,

@@ -57,6 +57,19 @@ class Subject(StrEnum):
     RESTORE = "restore"
 
 
+SUBJECT_NAMES = {
+    Subject.DEFAULT: "Our own database",
+    Subject.TVARR: "tvarr's database",
+    Subject.WORKER: "Worker",
+    Subject.QUEUE: "Queue",
+    Subject.SCHEDULE: "Schedule",
+    Subject.LAST_BACKUP: "Last good backup",
+    Subject.FOLDER: "Backup folder",
+    Subject.BACKUPS: "Backups",
+    Subject.RESTORE: "Restore",
+}
+
+
 @dataclass(frozen=True)
 class Check:
     """How it is with one thing, and a sentence for people: what is so, and where it is not well, what to do.

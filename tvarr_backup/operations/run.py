@@ -14,7 +14,7 @@ from django.db import Error, connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, find_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
@@ -41,7 +41,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
-from tvarr_backup.operations.sightings import record_sighting
+from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
@@ -105,7 +105,8 @@ def run(operation: Operation, tracker: Tracker) -> None:
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
     - restore (`filename`, `accept_newer`, `offline`): `{"outcome": "restored" or "attention", "filename",
       "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
-      running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore}`
+      running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore, "facts": sentences about
+      a restore across versions}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
     """
     live = conf.protected_database()
@@ -200,12 +201,14 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
     if not operation.unrecorded:
         record_sighting()
     required, is_offline = conf.required_schema(), operation.arguments.get("offline", False)
+    folder, filename = backup_folder(), operation.arguments["filename"]
+    facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
     done = restore_backup(
         conf.live_database(),
-        backup_folder(),
-        operation.arguments["filename"],
+        folder,
+        filename,
         required,
         offline=is_offline,
         migrate=migrate_copy,
@@ -231,6 +234,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "after": dict(done.after),
             "set_aside": list(done.set_aside),
             "restart_required": not is_offline and needs_reload(EVERYTHING),
+            "facts": list(facts),
         }
     )
 

@@ -11,7 +11,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.disk import ACCEPT_FOLDER
-from tvarr_backup.operations.health import Health, State, Subject
+from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, Subject
 from tvarr_backup.program import NAME
 from tvarr_backup.way_out import RESTORE_INTO_IT, RUN_OFFLINE
 
@@ -80,7 +80,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
     known = [check for check in wrong if check.is_known]
     return Status(
         level=_level([check.state for check in known], has_backup=health.last_good is not None),
-        sentences=tuple(_as_on_the_page(check.message) for check in known),
+        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {_as_on_the_page(check.message)}" for check in known),
         last_good=health.last_good,
         next_run=health.next_run,
         number=len(backups),
