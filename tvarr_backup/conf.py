@@ -17,11 +17,11 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import models, program, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
-from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sharing import Sharing
 from tvarr_backup.backups.sidecar import MADE_HERE
+from tvarr_backup.cron import Timetable, parse_zone
 from tvarr_backup.errors import (
     BackupFolderUnusable,
     BackupUnsupported,
