@@ -152,7 +152,10 @@ def _require_live_file() -> None:
 
 
 def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
-    """Clean up the folder of the backup, which may have been accepted for it. A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
+    """Clean up the folder of the backup, which may have been accepted for it. Return the names of deleted backups.
+
+    A cleanup that fails or is stopped leaves the backup as it is, and becomes a warning.
+    """
     if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
         return []
