@@ -102,7 +102,12 @@ class TestAdmin:
         assert Filter.objects.get(pk=row.pk).expression == "channel_name"
 
     def test_blanks_around_a_new_name_are_cut(self, admin_client: Client) -> None:
-        form = {"name": " News ", "source_type": "stream", "action": "include", "expression": 'group_title equals "News"'}
+        form = {
+            "name": " News ",
+            "source_type": "stream",
+            "action": "include",
+            "expression": 'group_title equals "News"',
+        }
         admin_client.post("/admin/tvarr_backup/filter/add/", form)
         assert Filter.objects.filter(name="News").exists()
 

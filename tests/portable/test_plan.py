@@ -269,8 +269,7 @@ def test_equal_names_of_profiles_are_problems() -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
     assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
     assert (
-        steps[0].problems[0].message
-        == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
+        steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
     )
 
 

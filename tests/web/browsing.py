@@ -86,4 +86,6 @@ class _Form(HTMLParser):
         elif tag == "option" and ("selected" in values or self._select not in self.fields):
             self.fields[self._select] = [values["value"]]
         elif tag == "input" and "name" in values and ("checked" in values or values["type"] != "checkbox"):
-            self.fields.setdefault(values["name"], []).append(values.get("value", "on" if values["type"] == "checkbox" else ""))
+            self.fields.setdefault(values["name"], []).append(
+                values.get("value", "on" if values["type"] == "checkbox" else "")
+            )

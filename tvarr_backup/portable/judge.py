@@ -41,9 +41,7 @@ class Judgement:
     warnings: tuple[Finding, ...] = ()
 
 
-def judge(
-    row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()
-) -> Judgement:
+def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()) -> Judgement:
     """Return what is wrong with a row of a file, with the value and what is expected: one finding per field and reason.
 
     What tvarr itself would store (`stored_by_tvarr`) is a warning, so that everything that it stores can be imported.
