@@ -115,7 +115,7 @@ class PortableRow(TvarrRow):
     def __str__(self) -> str:
         return str(self.name)
 
-    def full_clean(self, exclude: Collection[str] | None = None, *args: Any, **kwargs: Any) -> None:
+    def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
         """Raise `ValidationError`; of a row that is stored, only for what differs from what is stored."""
         stored = None if self._state.adding else type(self).all_rows.filter(pk=self.pk).first()
         if stored is None:
@@ -124,7 +124,7 @@ class PortableRow(TvarrRow):
             self.clean_change(stored, exclude, *args, **kwargs)
 
     def clean_change(
-        self, stored: PortableRow, exclude: Collection[str] | None = None, *args: Any, **kwargs: Any
+        self, stored: PortableRow, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any
     ) -> None:
         """Raise `ValidationError` for what a change of the stored row brings in.
 

@@ -12,7 +12,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.factories import EncodingProfileFactory, FilterFactory
-from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.portable.files import (
+    CLIENTS,
+    EXAMPLES,
+    FILTERS,
+    PROFILES,
+    client_item,
+    document,
+    filter_item,
+    profile_item,
+)
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
 from tvarr_backup.models import ClientDetectionRule, Filter

@@ -35,9 +35,15 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         for name, choices in self.words.items():
             self.offer(name, choices)
         for name, field in self.fields.items():
-            stored = getattr(self.instance, name, None)
-            if isinstance(field, forms.TypedChoiceField) and stored not in dict(field.choices):
-                field.choices = [*field.choices, _unknown(stored)]
+            if isinstance(field, forms.TypedChoiceField):
+                self._offer_stored(name, field)
+
+    def _offer_stored(self, name: str, field: forms.TypedChoiceField) -> None:
+        """Keep a stored word that is not among the choices; a browser would send the first of them instead."""
+        choices: Any = field.choices
+        stored = getattr(self.instance, name) or ""
+        if stored not in dict(choices):
+            field.choices = [*choices, _unknown(stored)]
 
     def offer(self, name: str, choices: Iterable[Any]) -> None:
         """Make the field a select box with these choices and the stored value."""

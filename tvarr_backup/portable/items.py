@@ -64,7 +64,7 @@ def _unreadable_in_sql(kind: Kind) -> str:
     texts = " || char(10) || ".join(f"coalesce({column}, '')" for column in by_type[JsonType.TEXT])
     numbers = [*by_type[JsonType.INTEGER], *by_type[JsonType.FLAG]]
     conditions = [
-        f"((SELECT encoding FROM pragma_encoding) = 'UTF-8' AND NOT {IS_UTF8}(CAST({texts} AS BLOB)))",
+        f"((SELECT encoding FROM pragma_encoding) = 'UTF-8' AND NOT {IS_UTF8}(CAST({texts} AS BLOB)))",  # noqa: S608  # our models' names
         *(f"typeof({column}) NOT IN ('integer', 'null')" for column in numbers),
         *(f"NOT {IS_CODEC_LIST}(CAST({column} AS BLOB))" for column in by_type[JsonType.TEXTS]),
     ]
