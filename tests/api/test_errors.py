@@ -19,12 +19,12 @@ from django.test import Client
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
+from config import gunicorn_refusals
 from tests.api.odd_urls import RAISED
 from tests.factories import UserFactory
 from tests.installation import ROOT, Installation
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
-from config import gunicorn_refusals
 from tvarr_backup import errors
 from tvarr_backup.api import errors as api_errors
 
