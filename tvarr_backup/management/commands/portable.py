@@ -161,7 +161,11 @@ class Command(BaseCommand):
 def _add_answers(command: ArgumentParser) -> None:
     command.add_argument("--bulk", metavar="R", help="for items that differ: skip, rename or overwrite")
     command.add_argument(
-        "--resolve", metavar="NAME=R", action="append", default=[], help="for one item; #3 is the third"
+        "--resolve",
+        metavar="NAME=R",
+        action="append",
+        default=[],
+        help="for all items of a name; epg:NAME for one source type; #3 is the third",
     )
     command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
     command.add_argument(
