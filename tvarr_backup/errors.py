@@ -119,6 +119,12 @@ class NotJson(FileRefused):
     code = "not_json"
 
 
+class EncodingUnsupported(FileRefused):
+    """The file is text in an encoding that is not read."""
+
+    code = "encoding_unsupported"
+
+
 class NotAnEnvelope(FileRefused):
     """JSON, but not an export."""
 
