@@ -12,7 +12,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.factories import EncodingProfileFactory, FilterFactory
-from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.portable.files import (
+    CLIENTS,
+    ENCODINGS,
+    EXAMPLES,
+    FILTERS,
+    client_item,
+    document,
+    encoded,
+    filter_item,
+)
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
 from tvarr_backup.models import ClientDetectionRule, Filter
@@ -89,6 +98,15 @@ def test_without_the_permission_there_is_neither_page_nor_link_nor_import() -> N
     assert nobody.post(PAGE, {"file": file_of(FILTERS, filter_item())}).status_code == 403
     assert nobody.get("/import/result/x/").status_code == 403
     assert PAGE not in nobody.get("/account/").content.decode()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_reviewed_and_imported(operator: Client, encoding: str) -> None:
+    content = encoded(document(FILTERS, filter_item("Новости")), encoding)
+    shown = operator.post(PAGE, {"file": SimpleUploadedFile("settings.json", content, "application/json")})
+    assert names_shown(shown) == ["Новости"]
+    assert press_import(operator, shown).status_code == 302
+    assert Filter.objects.filter(name="Новости").exists()
 
 
 def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
