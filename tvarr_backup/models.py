@@ -76,6 +76,14 @@ class PortableRow(TvarrRow):
 
     changeable_if_system: ClassVar[frozenset[str]] = frozenset()
     """What tvarr lets people change in a row that it brings along."""
+    stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("required", "blanks_around", "max_length", "invalid_choice", "invalid_expression"),
+            *("unknown_codec", "unknown_format", "no_container"),
+        }
+    )
+    """Codes of what validation refuses and tvarr stores: its forms have limits that its import has not, and its import
+    checks rules of no kind (its import service and the hooks of its models)."""
 
     class Meta(TvarrRow.Meta):
         abstract = True
@@ -187,6 +195,7 @@ class EncodingProfile(PortableRow):
     enabled = FlagColumn(default=True)
 
     changeable_if_system = frozenset({"enabled"})
+    stored_by_tvarr = frozenset({"blanks_around", "max_length"})  # the rest is checked by a hook, whoever stores it
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
