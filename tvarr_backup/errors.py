@@ -1,10 +1,18 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
+from tvarr_backup.texts import escape_hidden
+
 
 class TvarrBackupError(Exception):
-    """A failure with a sentence for the person; each subclass fixes one stable `code`."""
+    """A failure with a sentence for the person; each subclass fixes one stable `code`.
+
+    A message of several lines is given line by line. Names in it may be anybody's, so hidden characters are escaped.
+    """
 
     code = "error"
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(escape_hidden, lines)))
 
 
 class SystemRowReadOnly(TvarrBackupError):
@@ -158,7 +166,7 @@ class MemberInvalid(FileRefused):
         self.found = found
         self.more = more
         lines = [f"{pointer} {words}" for pointer, words in found]
-        super().__init__("\n".join([*lines, f"And {more} more."] if more else lines))
+        super().__init__(*lines, *([f"And {more} more."] if more else []))
 
 
 class AnswerInvalid(TvarrBackupError):
@@ -176,8 +184,8 @@ class PageIncomplete(TvarrBackupError):
 class ImportRefused(TvarrBackupError):
     """An import was not done and nothing was written; `plan` says what stands item by item."""
 
-    def __init__(self, message: str, plan: object) -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, plan: object) -> None:
+        super().__init__(*lines)
         self.plan = plan
 
 

@@ -27,6 +27,7 @@ from tvarr_backup.fields import (
     ULIDField,
     new_ulid,
 )
+from tvarr_backup.texts import escape_hidden
 
 
 class LiveRows(models.Manager[Any]):
@@ -78,7 +79,7 @@ class PortableRow(TvarrRow):
     """What tvarr lets people change in a row that it brings along."""
     stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
         {
-            *("required", "blanks_around", "max_length", "invalid_choice", "invalid_expression"),
+            *("required", "blanks_around", "hidden_characters", "max_length", "invalid_choice", "invalid_expression"),
             *("unknown_codec", "unknown_format", "no_container"),
         }
     )
@@ -89,7 +90,7 @@ class PortableRow(TvarrRow):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
         """The rows that keep this one from being deleted."""
@@ -195,7 +196,8 @@ class EncodingProfile(PortableRow):
     enabled = FlagColumn(default=True)
 
     changeable_if_system = frozenset({"enabled"})
-    stored_by_tvarr = frozenset({"blanks_around", "max_length"})  # the rest is checked by a hook, whoever stores it
+    stored_by_tvarr = frozenset({"blanks_around", "hidden_characters", "max_length"})
+    """The rest is checked by a hook, whoever stores it."""
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
@@ -312,7 +314,7 @@ class Source(TvarrRow):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class StreamSource(Source):
@@ -374,7 +376,7 @@ class Channel(TvarrRow):
         constraints = [models.UniqueConstraint(fields=["source", "ext_id"], name="idx_source_ext_id")]
 
     def __str__(self) -> str:
-        return str(self.channel_name)
+        return escape_hidden(self.channel_name)
 
 
 class EpgProgram(TvarrRow):
@@ -410,7 +412,7 @@ class EpgProgram(TvarrRow):
         verbose_name = "EPG programme"
 
     def __str__(self) -> str:
-        return str(self.title)
+        return escape_hidden(self.title)
 
 
 class StreamProxy(TvarrRow):
@@ -461,7 +463,7 @@ class StreamProxy(TvarrRow):
         verbose_name_plural = "stream proxies"
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class ProxyFilter(TvarrRow):

@@ -23,7 +23,8 @@ _IGNORABLE = (  # Unicode's Default_Ignorable_Code_Point, and the marks of annot
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_IGNORABLE}]")
+HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_IGNORABLE}]")
+"""Every character that is not drawn by itself, the honest ones included."""
 _UNFIT_FOR_NOTE = re.compile(f"[{_CONTROLS}{_REORDERING}]")
 
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
@@ -60,12 +61,22 @@ def find_hidden(text: str) -> list[Hidden]:
     return [Hidden(index + 1, text[index]) for index in _hidden_places(text)]
 
 
+def is_malformed(character: str) -> bool:
+    """Return whether no stored text can hold the character: NUL and halves of surrogate pairs."""
+    return character == "\0" or "\ud800" <= character <= "\udfff"
+
+
 def find_unfit_for_note(text: str) -> list[Hidden]:
     """Return what a note must not hold: control characters, line breaks, and marks that reorder text.
 
     Notes are prose in any script, so joiners, spaces and marks of direction for single characters are welcome.
     """
     return [Hidden(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
+
+
+def without_unfit_for_note(text: str) -> str:
+    """Return the text without what a note must not hold."""
+    return _UNFIT_FOR_NOTE.sub("", text)
 
 
 def escape_hidden(text: str, *, keep: str = "") -> str:
@@ -111,7 +122,7 @@ def _as_json_escape(character: str) -> str:
 
 def _hidden_places(text: str) -> Iterator[int]:
     flags = {place for flag in _FLAG_OF_A_REGION.finditer(text) for place in range(*flag.span())}
-    for match in _HIDDEN.finditer(text):
+    for match in HIDDEN.finditer(text):
         index = match.start()
         if index not in flags and not _changes_its_neighbours(text, index):
             yield index

@@ -269,8 +269,7 @@ def test_equal_names_of_profiles_are_problems() -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
     assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
     assert (
-        steps[0].problems[0].message
-        == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
+        steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
     )
 
 
@@ -355,6 +354,38 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     step = only(FILTERS, filter_item("harbour news"))
     assert step.state is State.NEW
     assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
+
+
+@pytest.mark.parametrize(
+    ("here", "name", "difference"),
+    [
+        ("Caf\u00e9 News", "Cafe\u0301 News", "Unicode form"),
+        ("Harbour News", "Harbour\u00a0News", "spaces"),
+        ("Harbour News", "Harbour\u200bNews", "invisible characters"),
+        ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
+    ],
+)
+def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: str, difference: str) -> None:
+    make_filter(here)
+    step = only(FILTERS, filter_item(name))
+    (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
+    assert step.state is State.NEW
+    assert found.message == f"“{here}” is here already; it differs only in {difference}."
+
+
+@pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
+def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_none(kind: Kind) -> None:
+    name = "News\x1b[2K\n\u202e"
+    step = only(kind, EXAMPLES[kind.slug](name))
+    (found,) = step.warnings
+    assert (step.state, step.action, step.final_name) == (State.NEW, Action.CREATE, name)
+    assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
+    assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
+
+
+def test_a_chosen_name_has_no_hidden_characters() -> None:
+    step = only(FILTERS, filter_item("A"), new_names={"A": "B\u200b"})
+    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "hidden_characters")
 
 
 def test_a_profiles_default_mark_is_no_difference_and_said() -> None:

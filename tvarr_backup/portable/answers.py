@@ -86,7 +86,9 @@ def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
 def _fits_nothing(key: str, items: Sequence[Item]) -> str:
     with_type = any(item.identity.source_type for item in items)
     typed = ", stream:NAME or epg:NAME for one source type" if with_type else ""
-    return f"There is no item “{key[:80]}” in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
+    return (
+        f"There is no item “{key[:80]}” in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
+    )
 
 
 def read_answers(

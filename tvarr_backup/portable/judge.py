@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.models import PortableRow
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.validation import expression_findings
 
 _EMPTY = frozenset({"blank", "null", "required"})
@@ -32,6 +33,9 @@ class Finding:
     message: str
     value: Any = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", escape_hidden(self.message))
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -41,9 +45,7 @@ class Judgement:
     warnings: tuple[Finding, ...] = ()
 
 
-def judge(
-    row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()
-) -> Judgement:
+def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()) -> Judgement:
     """Return what is wrong with a row of a file, with the value and what is expected: one finding per field and reason.
 
     What tvarr itself would store (`stored_by_tvarr`) is a warning, so that everything that it stores can be imported.
