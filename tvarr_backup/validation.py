@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
-from tvarr_backup.expressions import Domain, Problem, Warned, check_expression
+from tvarr_backup.expressions import MAX_BYTES, Domain, Problem, Warned, WarningCode, check_expression
 from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
@@ -24,11 +24,32 @@ class Findings(NamedTuple):
     warnings: tuple[Warned, ...]
 
 
-@lru_cache(maxsize=16_384)
+CHECKED_CHARACTERS = 64 * 1024
+"""Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
+_SHORT = 1024
+_NOT_CHECKED = Warned(
+    WarningCode.NOT_CHECKED,
+    1,
+    f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
+    "The command “expression check” checks it.",
+)
+
+
 def expression_findings(text: str, domain: Domain) -> Findings:
     """Problems and warnings of an expression; remembered, because an import checks each one twice."""
+    if len(text) > CHECKED_CHARACTERS:
+        is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
+        return _check(text, domain) if is_too_long else Findings((), (_NOT_CHECKED,))
+    return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+
+
+def _check(text: str, domain: Domain) -> Findings:
     check = check_expression(text, domain)
     return Findings(check.problems, check.warnings)
+
+
+_remember_short = lru_cache(maxsize=16_384)(_check)
+_remember_long = lru_cache(maxsize=256)(_check)
 
 
 def validate_expression(text: str, domain: Domain) -> None:

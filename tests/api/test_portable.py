@@ -534,14 +534,14 @@ def test_an_answer_of_another_type_is_refused_in_its_place(
 def test_items_that_cannot_be_stored_are_named_in_their_places(
     operator: APIClient, import_: Callable[..., Any], place: str
 ) -> None:
-    file = [filter_item(), filter_item("Two", expression="x"), filter_item("Three", source_type="radio", action="")]
+    file = [filter_item(), filter_item("Two", expression=None), filter_item("Three", source_type=None, action="")]
     response = import_(operator, FILTERS, *file)
     assert problem(response, 422, "import_blocked") == [
-        (f"{place}/items/1/expression", "invalid_expression"),
-        (f"{place}/items/2/source_type", "invalid_choice"),
+        (f"{place}/items/1/expression", "required"),
+        (f"{place}/items/2/source_type", "required"),
     ]
-    assert "#2 “Two”, expression: column " in response.json()["detail"]
-    assert response.json()["errors"][1]["detail"] == "“radio” is not allowed here; allowed are stream, epg."
+    assert "#2 “Two”, expression: It is missing" in response.json()["detail"]
+    assert response.json()["errors"][1]["detail"] == "It is missing or empty; allowed is stream, epg."
     assert not Filter.objects.filter(is_system=False).exists()
 
 

@@ -168,9 +168,9 @@ def test_import_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_
 
 
 def test_an_import_with_a_problem_stores_nothing_and_names_it(prepared: Installation, tmp_path: Path) -> None:
-    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression="AND"))
+    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression=None))
     words = prepared.refused("portable", "import", "filters", file)
-    assert "#2 “Bad”, expression: column 1:" in words
+    assert "#2 “Bad”, expression: It is missing" in words
     assert prepared.json("portable", "export", "filters", "--all")["items"] == []
     prepared.ok("portable", "import", "filters", file, "--resolve", "#2=skip")
     assert len(prepared.json("portable", "export", "filters", "--all")["items"]) == 1

@@ -237,7 +237,7 @@ def of_all_states(client: Client) -> Any:
         FilterFactory.create(**filter_item(name, description=""))
     items = [filter_item("New"), filter_item("Newer"), filter_item("Same")]
     items += [filter_item(name, action="exclude") for name in ("Differs", "Differs, too", "Sports Only")]
-    return review(client, FILTERS, *items, filter_item("Broken", expression="((("))
+    return review(client, FILTERS, *items, filter_item("Broken", expression=None))
 
 
 def test_the_tiles_count_the_states(operator: Client) -> None:
@@ -271,8 +271,22 @@ def test_a_text_too_long_to_compare_is_marked_as_a_whole(operator: Client) -> No
 
 
 def test_a_problem_names_field_value_and_what_is_allowed(operator: Client) -> None:
-    text = text_of(review(operator, FILTERS, filter_item("A", action="perhaps")))
-    assert re.search(r"Problem, action is “perhaps”: .*include", text)
+    text = text_of(review(operator, PROFILES, profile_item("A", hw_accel="steam")))
+    assert re.search(r"Problem, hw_accel is “steam”: .*vaapi", text)
+
+
+def test_what_tvarr_stores_is_a_warning(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item("A ", action="perhaps"))
+    assert re.search(r"action: .*“perhaps”.*include", text_of(page))
+    assert button(page) == ("Import 1 item", True)
+
+
+def test_items_of_one_name_are_called_by_their_source_type(operator: Client) -> None:
+    other = {"source_type": "epg", "expression": 'programme_title contains "x"'}
+    page = review(operator, FILTERS, filter_item("Both"), filter_item("Both", **other), filter_item("One"))
+    labels = re.findall(r'aria-label="What to do with ([^"]*)"', page.content.decode())
+    assert labels == ["Both (stream)", "Both (epg)", "One"]
+    assert totals(page) == "Will add 3."
 
 
 def test_a_single_answer_changes_the_totals(operator: Client) -> None:
@@ -335,8 +349,8 @@ def test_all_with_a_problem_can_be_skipped_at_once(operator: Client) -> None:
     assert (totals(page), button(page)) == ("Will add 2, skip 5.", ("Import 2 items", True))
 
 
-def test_equal_names_in_the_file_are_a_problem_until_one_is_renamed(operator: Client) -> None:
-    page = review(operator, FILTERS, filter_item("Twice"), filter_item("Twice"))
+def test_equal_names_of_profiles_are_a_problem_until_one_is_renamed(operator: Client) -> None:
+    page = review(operator, PROFILES, profile_item("Twice"), profile_item("Twice"))
     assert tiles(page)["Problem"] == 2
     page = change(operator, page, action_2="rename")
     assert (tiles(page), totals(page)) == ({"All": 2, "New": 2}, "Will add 1, copy 1.")

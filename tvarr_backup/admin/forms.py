@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from tvarr_backup import codecs
+from tvarr_backup.fields import TextFormField
 from tvarr_backup.models import (
     ClientDetectionRule,
     DataMappingRule,
@@ -33,6 +34,10 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         super().__init__(*args, **kwargs)
         for name, choices in self.words.items():
             self.offer(name, choices)
+        for name, field in self.fields.items():
+            stored = getattr(self.instance, name, None)
+            if isinstance(field, forms.TypedChoiceField) and stored not in dict(field.choices):
+                field.choices = [*field.choices, _unknown(stored)]
 
     def offer(self, name: str, choices: Iterable[Any]) -> None:
         """Make the field a select box with these choices and the stored value."""
@@ -42,15 +47,16 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         offered = list(choices)
         known = {word for choice in offered for word in _values(choice)}
         if stored not in known:
-            offered.append((stored, f"{stored} (not known here)" if stored else "Not set"))
+            offered.append(_unknown(stored))
         self.fields[name].widget = forms.Select(choices=offered)
 
     def clean(self) -> dict[str, Any]:
-        """Line breaks as they were: browsers send each as two characters."""
-        return {
-            name: value.replace("\r\n", "\n") if isinstance(value, str) else value
-            for name, value in self.cleaned_data.items()
-        }
+        """What the user has not changed stays as tvarr stored it, and is not checked."""
+        for name in self.fields.keys() - set(self.changed_data):
+            self.errors.pop(name, None)
+            if isinstance(self.fields[name], TextFormField):
+                self.cleaned_data[name] = self.initial.get(name)
+        return self.cleaned_data
 
 
 class RuleForm(ItemForm):
@@ -172,6 +178,10 @@ class EncodingProfileForm(ItemForm):
             "input_flags": _FLAGS,
             "output_flags": _FLAGS,
         }
+
+
+def _unknown(stored: str) -> Choice:
+    return stored, f"{stored} (not known here)" if stored else "Not set"
 
 
 def _values(choice: tuple[str, Any]) -> Iterable[str]:

@@ -24,6 +24,8 @@ class WarningCode(StrEnum):
     REFERENCE_AS_TEXT = "reference_as_text"
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
+    NOT_CHECKED = "not_checked"
+    """Given where rows are stored and listed, for texts too long to check each time."""
 
 
 @dataclass(frozen=True, slots=True)

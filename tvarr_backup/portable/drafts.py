@@ -141,8 +141,10 @@ def _differences(
             if not _refers_to_the_same(kind.reference, existing, now[member.name], in_file, resolved):
                 linked = getattr(existing, kind.reference.column) is not None
                 yield Difference(member.name, now[member.name] if linked else "", in_file)
-        elif member.name not in kind.not_imported and now[member.name] != in_file:
-            yield Difference(member.name, now[member.name], in_file)
+        elif member.name not in kind.not_imported:
+            stored = existing.unreadable.get(member.name, now[member.name])
+            if stored != in_file:
+                yield Difference(member.name, stored, in_file)
 
 
 def _refers_to_the_same(

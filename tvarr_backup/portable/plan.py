@@ -218,6 +218,7 @@ def _step(draft: Draft, action: Action, **written: Any) -> Step:
     return Step(
         position=draft.item.position,
         name=draft.item.name,
+        source_type=draft.item.identity.source_type,
         state=State.INVALID if draft.problems else draft.state,
         action=action,
         final_name=draft.item.name,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from datetime import UTC, datetime
 
+from tvarr_backup.fields import is_ulid
 from tvarr_backup.lookalikes import appearance_of
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import Identity, Kind, identity_of
@@ -35,7 +36,7 @@ class Present:
             identity = identity_of(row)
             self.taken.add(identity)
             self.names.add(row.name)
-            if identity in wanted:
+            if identity in wanted and is_ulid(row.id):  # no other row can be written
                 self._rows[identity].append(row)
             if (appearance := appearance_of(row.name)) in appearances:
                 self._by_appearance[appearance] = row.name

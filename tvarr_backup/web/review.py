@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -249,6 +250,18 @@ class Row:
     item: Item
     choice: Choice
     has_changed: bool
+    is_one_of_several: bool
+    """Whether other items of the file have the same name and another source type."""
+
+    @property
+    def source_type(self) -> str:
+        """What it looks at; empty where its kind makes no difference."""
+        return self.item.identity.source_type
+
+    @property
+    def called(self) -> str:
+        """The name, and the source type where the name alone does not tell the item apart."""
+        return f"{self.name} ({self.source_type})" if self.is_one_of_several else self.name
 
     @cached_property
     def position(self) -> str:
@@ -356,9 +369,15 @@ class Review:
                 items[step.position - 1],
                 self.choices.shown_for(items[step.position - 1], member),
                 has_changed=step.position in self.changed,
+                is_one_of_several=self._types_by_name[items[step.position - 1].name] > 1,
             )
             for step in self.page
         ]
+
+    @cached_property
+    def _types_by_name(self) -> Mapping[str, int]:
+        """How many source types the items of each name have."""
+        return Counter(identity.name for identity in {item.identity for item in self.envelope.items})
 
     @property
     def exported_at(self) -> datetime | None:
