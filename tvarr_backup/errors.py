@@ -163,7 +163,7 @@ class MemberInvalid(FileRefused):
     code = "member_invalid"
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
-        self.found = found
+        self.found = [(escape_hidden(pointer), escape_hidden(words)) for pointer, words in found]
         self.more = more
         lines = [f"{pointer} {words}" for pointer, words in found]
         super().__init__(*lines, *([f"And {more} more."] if more else []))

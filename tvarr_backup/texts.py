@@ -79,6 +79,11 @@ def without_unfit_for_note(text: str) -> str:
     return _UNFIT_FOR_NOTE.sub("", text)
 
 
+def escape_unfit_for_note(text: str) -> str:
+    """Return the text with an escape for each character that a note must not hold."""
+    return _UNFIT_FOR_NOTE.sub(lambda found: escape_character(found[0]), text)
+
+
 def escape_hidden(text: str, *, keep: str = "") -> str:
     r"""Return the text with an escape such as `\x1b` or `\u202e` for each hidden character that is not in `keep`."""
     pieces, end = [], 0

@@ -361,7 +361,7 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     [
         ("Caf\u00e9 News", "Cafe\u0301 News", "Unicode form"),
         ("Harbour News", "Harbour\u00a0News", "spaces"),
-        ("Harbour News", "Harbour\u200bNews", "invisible characters"),
+        ("Harbour News", "Harbour\u200b News", "invisible characters"),
         ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
     ],
 )

@@ -17,10 +17,12 @@ from tests.portable.files import (
     ENCODINGS,
     EXAMPLES,
     FILTERS,
+    PROFILES,
     client_item,
     document,
     encoded,
     filter_item,
+    profile_item,
 )
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
@@ -86,7 +88,9 @@ def tiles(response: Any) -> dict[str, int]:
 
 
 def names_shown(response: Any) -> list[str]:
-    return re.findall(r'<th scope="row">([^<]*)</th>\s*<td>\s*(?:<details|nothing)', response.content.decode())
+    return re.findall(
+        r'<th scope="row">(?:<bdi>)?([^<]*)(?:</bdi>)?</th>\s*<td>\s*(?:<details|nothing)', response.content.decode()
+    )
 
 
 # --- Who may, and what is no export ----------------------------------------------------------------------------------

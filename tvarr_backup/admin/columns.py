@@ -5,15 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from tvarr_backup.admin.visible import VisibleTexts
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable
 
 
-class ColumnsRequired(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+class ColumnsRequired(VisibleTexts):
     """Pages about rows of tvarr's that need the columns of their table."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
