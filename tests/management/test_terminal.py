@@ -134,7 +134,7 @@ def test_every_command_is_a_terminal_command_whoever_calls_it() -> None:
         call_command(Command(), stdout=out, stderr=err)
     assert (out.getvalue(), err.getvalue()) == (SHOWN + "\n", SHOWN + "\n")
     with pytest.raises(CommandError):
-        call_command(Command(stdout=OutputWrapper(out)), stderr=err)
+        call_command(Command(), stdout=OutputWrapper(out), stderr=err)
     assert out.getvalue() == 2 * (SHOWN + "\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any
 
@@ -46,8 +46,10 @@ class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is g
 
 
 @cache
-def _shown(model: type[Model], name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
+def _shown(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
     """Return a function that shows a column of text; other columns as they are."""
+    assert isinstance(model, type)
+    assert issubclass(model, Model)
     fields = {field.name: field for field in model._meta.concrete_fields}
     field = fields.get(name) if isinstance(name, str) else None
     is_text = isinstance(field, (CharField, TextField, JSONField)) and not field.choices and not field.primary_key
