@@ -430,7 +430,10 @@ def test_an_import_leads_to_a_result_with_a_line_per_item_that_survives_a_reload
     assert "settings.json : 2 added, 1 overwritten, 1 copied, 2 skipped, 1 unchanged." in text_of(first)
     assert text_of(first) == text_of(again)
     row = Filter.objects.get(name="Differs, too (1)")
-    assert f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/"><bdi>Differs, too (1)</bdi></a>' in again.content.decode()
+    assert (
+        f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/"><bdi>Differs, too (1)</bdi></a>'
+        in again.content.decode()
+    )
     assert "in the file: Differs, too" in text_of(again)
 
 

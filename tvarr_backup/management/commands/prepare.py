@@ -26,6 +26,7 @@ from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
+from tvarr_backup.texts import find_hidden
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 from tvarr_backup.way_out import with_way_out
 
@@ -152,6 +153,11 @@ class Command(TerminalCommand):
             if users.objects.filter(is_superuser=True).exists():
                 return
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
+            if hidden := find_hidden(name):
+                raise CommandError(
+                    f"TVARR_ADMIN_USERNAME is “{name}”. Character {hidden[0].position} is {hidden[0].point}. Expected a name "
+                    "without control characters, text direction marks and invisible characters."
+                )
             if users.objects.filter(username=name).exists():
                 raise CommandError(
                     f"There is no administrator, and “{name}” is somebody else; name another with TVARR_ADMIN_USERNAME."
