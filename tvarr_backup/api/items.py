@@ -129,6 +129,7 @@ class ItemSerializer(StrictSerializer):
         row.clean_change(stored, _not_checked(row))
         if changed:
             row.save(update_fields=[*changed, "updated_at"])
+            row.unreadable = {name: stored for name, stored in row.unreadable.items() if name not in changed}
         return row  # type: ignore[no-any-return]  # of this very class
 
 
