@@ -77,7 +77,7 @@ class TvarrRow(models.Model):
 
     def _sentence_of(self, name: str, stored: str) -> str:
         expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-        return f"{name} is stored as “{stored[:80]}”. Expected {expected}."
+        return escape_hidden(f"{name} is stored as “{stored[:80]}”. Expected {expected}.")
 
     def mark_deleted(self) -> None:
         """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""
