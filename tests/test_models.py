@@ -314,7 +314,18 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
     *[
         (factory, "name", name, "blanks_around", f"“{name}” begins or ends with a blank; allowed is a name without")
         for factory in FACTORIES
-        for name in (" Harbour", "Harbour\n", "\u00a0Harbour", "Harbour\u3000")
+        for name in (" Harbour", "Harbour\u2003", "\u00a0Harbour", "Harbour\u3000")
+    ],
+    *[
+        (factory, "name", name, "hidden_characters", sentence)
+        for factory in FACTORIES
+        for name, sentence in {
+            "Har\x1b[2Jbour\x07": "Character 4 is U+001B, and 1 more is hidden. Expected a name without control",
+            "Har\nbour": "Character 4 is U+000A. Expected a name without control characters, line breaks,",
+            "H\u202earbour": "Character 2 is U+202E. Expected a name without",
+            "Harbour\u200b": "Character 8 is U+200B. Expected a name without",
+            "\U000e0041Harbour": "Character 1 is U+E0041. Expected a name without",
+        }.items()
     ],
     *[(factory, "name", "Har\0bour", "malformed_text", NOT_WELL_FORMED.format(4, "0000")) for factory in FACTORIES],
     *[(factory, "description", "\ud800", "malformed_text", NOT_WELL_FORMED.format(1, "D800")) for factory in FACTORIES],
@@ -380,6 +391,19 @@ def test_it_is_accepted_and_comes_back(factory: Factory, values: dict[str, Any])
     assert {name: getattr(read, name) or None for name in values} == {
         name: getattr(row, name) or None for name in values
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 TV",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u05e9\u05b0\u05c1",
+    ],
+)
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_name_in_any_script_is_accepted(factory: Factory, name: str) -> None:
+    factory.build(name=name).full_clean()
 
 
 @pytest.mark.parametrize(("factory", "field", "value", "code", "sentence"), REFUSED)

@@ -19,6 +19,7 @@ from django.forms import Textarea
 from django.utils.text import capfirst
 from ulid import ULIDGenerator
 
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp, write_timestamp
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -97,7 +98,7 @@ def parse_ulid(value: object) -> str:
             "“%(value)s” is not an id; allowed are 26 characters of 0-9 and A-Z without I, L, O and U, the first at "
             "most 7, not all zero.",
             code="invalid_ulid",
-            params={"value": str(value)[:80]},
+            params={"value": escape_hidden(str(value)[:80])},
         )
     return text
 
@@ -211,7 +212,7 @@ class TextChoiceColumn(TextColumn):
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": str(value)[:80], "allowed": ", ".join(filter(None, self._words))},
+            params={"value": escape_hidden(str(value)[:80]), "allowed": ", ".join(filter(None, self._words))},
         )
 
 

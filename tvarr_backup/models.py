@@ -29,6 +29,7 @@ from tvarr_backup.fields import (
     Unreadable,
     new_ulid,
 )
+from tvarr_backup.texts import escape_hidden
 
 
 class LiveRows(models.Manager[Any]):
@@ -76,7 +77,7 @@ class TvarrRow(models.Model):
 
     def _sentence_of(self, name: str, stored: str) -> str:
         expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-        return f"{name} is stored as “{stored[:80]}”. Expected {expected}."
+        return escape_hidden(f"{name} is stored as “{stored[:80]}”. Expected {expected}.")
 
     def mark_deleted(self) -> None:
         """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""
@@ -102,7 +103,7 @@ class PortableRow(TvarrRow):
     """What tvarr lets people change in a row that it brings along."""
     stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
         {
-            *("required", "blanks_around", "max_length", "invalid_choice", "invalid_expression"),
+            *("required", "blanks_around", "hidden_characters", "max_length", "invalid_choice", "invalid_expression"),
             *("unknown_codec", "unknown_format", "no_container"),
         }
     )
@@ -113,7 +114,7 @@ class PortableRow(TvarrRow):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
     def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
         """Raise `ValidationError`; of a row that is stored, only for what differs from what is stored."""
@@ -259,7 +260,8 @@ class EncodingProfile(PortableRow):
     enabled = FlagColumn(default=True)
 
     changeable_if_system = frozenset({"enabled"})
-    stored_by_tvarr = frozenset({"blanks_around", "max_length"})  # the rest is checked by a hook, whoever stores it
+    stored_by_tvarr = frozenset({"blanks_around", "hidden_characters", "max_length"})
+    """The rest is checked by a hook, whoever stores it."""
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
@@ -376,7 +378,7 @@ class Source(TvarrRow):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class StreamSource(Source):
@@ -438,7 +440,7 @@ class Channel(TvarrRow):
         constraints = [models.UniqueConstraint(fields=["source", "ext_id"], name="idx_source_ext_id")]
 
     def __str__(self) -> str:
-        return str(self.channel_name)
+        return escape_hidden(self.channel_name)
 
 
 class EpgProgram(TvarrRow):
@@ -474,7 +476,7 @@ class EpgProgram(TvarrRow):
         verbose_name = "EPG programme"
 
     def __str__(self) -> str:
-        return str(self.title)
+        return escape_hidden(self.title)
 
 
 class StreamProxy(TvarrRow):
@@ -525,7 +527,7 @@ class StreamProxy(TvarrRow):
         verbose_name_plural = "stream proxies"
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class ProxyFilter(TvarrRow):

@@ -21,7 +21,16 @@ from tests.factories import (
     EncodingProfileFactory,
     FilterFactory,
 )
-from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.portable.files import (
+    CLIENTS,
+    ENCODINGS,
+    EXAMPLES,
+    FILTERS,
+    client_item,
+    document,
+    encoded,
+    filter_item,
+)
 from tvarr_backup.models import ClientDetectionRule, Filter
 from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.kinds import KINDS, Kind
@@ -211,6 +220,26 @@ def test_on_tvarrs_path_what_is_not_there_or_tvarrs_own_is_left_out_in_silence(v
 )
 def test_on_tvarrs_path_nonsense_is_refused(viewer: APIClient, body: Any, found: list[tuple[str, str]]) -> None:
     assert problem(viewer.post(f"{ROOT}/export/filters", body), 400, "invalid") == found
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_read_at_every_call(operator: APIClient, encoding: str) -> None:
+    file = document(FILTERS, filter_item("Новости"))
+    form_file = SimpleUploadedFile("export.json", encoded(file, encoding), JSON)
+    for response in (
+        operator.post(f"{ROOT}/filters/import?preview=true", encoded({"export": file}, encoding), content_type=JSON),
+        operator.post(f"{ROOT}/filters/import?preview=true", {"file": form_file}, format="multipart"),
+        operator.post(f"{ROOT}/import/filters/preview", encoded(file, encoding), content_type=JSON),
+        operator.post(f"{ROOT}/import/filters", encoded({"export": file}, encoding), content_type=JSON),
+    ):
+        assert response.status_code == 200, response.content
+        assert [item.get("name", item.get("original_name")) for item in response.json()["items"]] == ["Новости"]
+
+
+def test_an_encoding_that_is_not_read_is_named(operator: APIClient) -> None:
+    body = json.dumps(document(FILTERS, filter_item())).encode("utf-32")
+    response = operator.post(f"{ROOT}/import/filters/preview", body, content_type=JSON)
+    problem(response, 400, "encoding_unsupported")
 
 
 @pytest.mark.parametrize("path", ["export/channels", "export/data_mapping_rules", "import/proxies", "import/x/preview"])

@@ -356,6 +356,38 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
 
 
+@pytest.mark.parametrize(
+    ("here", "name", "difference"),
+    [
+        ("Caf\u00e9 News", "Cafe\u0301 News", "Unicode form"),
+        ("Harbour News", "Harbour\u00a0News", "spaces"),
+        ("Harbour News", "Harbour\u200b News", "invisible characters"),
+        ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
+    ],
+)
+def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: str, difference: str) -> None:
+    make_filter(here)
+    step = only(FILTERS, filter_item(name))
+    (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
+    assert step.state is State.NEW
+    assert found.message == f"“{here}” is here already; it differs only in {difference}."
+
+
+@pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
+def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_none(kind: Kind) -> None:
+    name = "News\x1b[2K\n\u202e"
+    step = only(kind, EXAMPLES[kind.slug](name))
+    (found,) = step.warnings
+    assert (step.state, step.action, step.final_name) == (State.NEW, Action.CREATE, name)
+    assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
+    assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
+
+
+def test_a_chosen_name_has_no_hidden_characters() -> None:
+    step = only(FILTERS, filter_item("A"), new_names={"A": "B\u200b"})
+    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "hidden_characters")
+
+
 def test_a_profiles_default_mark_is_no_difference_and_said() -> None:
     EncodingProfile.objects.create(**profile_item())
     step = only(PROFILES, profile_item(is_default=True))

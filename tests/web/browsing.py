@@ -37,7 +37,7 @@ def send(client: Client, address: str, fields: dict[str, Any], **headers: str) -
 
 def text_of(response: Any) -> str:
     """What a person reads on a page: no tags, single blanks."""
-    plain = re.sub(r"<[^>]*>", " ", response.content.decode())
+    plain = re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", response.content.decode()))
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 

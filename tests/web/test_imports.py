@@ -14,11 +14,13 @@ from django.test import Client
 from tests.factories import EncodingProfileFactory, FilterFactory
 from tests.portable.files import (
     CLIENTS,
+    ENCODINGS,
     EXAMPLES,
     FILTERS,
     PROFILES,
     client_item,
     document,
+    encoded,
     filter_item,
     profile_item,
 )
@@ -86,7 +88,9 @@ def tiles(response: Any) -> dict[str, int]:
 
 
 def names_shown(response: Any) -> list[str]:
-    return re.findall(r'<th scope="row">([^<]*)</th>\s*<td>\s*(?:<details|nothing)', response.content.decode())
+    return re.findall(
+        r'<th scope="row">(?:<bdi>)?([^<]*)(?:</bdi>)?</th>\s*<td>\s*(?:<details|nothing)', response.content.decode()
+    )
 
 
 # --- Who may, and what is no export ----------------------------------------------------------------------------------
@@ -98,6 +102,15 @@ def test_without_the_permission_there_is_neither_page_nor_link_nor_import() -> N
     assert nobody.post(PAGE, {"file": file_of(FILTERS, filter_item())}).status_code == 403
     assert nobody.get("/import/result/x/").status_code == 403
     assert PAGE not in nobody.get("/account/").content.decode()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_reviewed_and_imported(operator: Client, encoding: str) -> None:
+    content = encoded(document(FILTERS, filter_item("Новости")), encoding)
+    shown = operator.post(PAGE, {"file": SimpleUploadedFile("settings.json", content, "application/json")})
+    assert names_shown(shown) == ["Новости"]
+    assert press_import(operator, shown).status_code == 302
+    assert Filter.objects.filter(name="Новости").exists()
 
 
 def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
@@ -417,7 +430,10 @@ def test_an_import_leads_to_a_result_with_a_line_per_item_that_survives_a_reload
     assert "settings.json : 2 added, 1 overwritten, 1 copied, 2 skipped, 1 unchanged." in text_of(first)
     assert text_of(first) == text_of(again)
     row = Filter.objects.get(name="Differs, too (1)")
-    assert f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/">Differs, too (1)</a>' in again.content.decode()
+    assert (
+        f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/"><bdi>Differs, too (1)</bdi></a>'
+        in again.content.decode()
+    )
     assert "in the file: Differs, too" in text_of(again)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from tvarr_backup.admin.visible import VisibleTexts
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.models import TvarrRow
@@ -18,7 +19,7 @@ from tvarr_backup.models import TvarrRow
 _NAMED_ROWS = 5
 
 
-class ColumnsRequired(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+class ColumnsRequired(VisibleTexts):
     """Pages about rows of tvarr's that need the columns of their table."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

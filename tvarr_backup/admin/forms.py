@@ -16,6 +16,7 @@ from tvarr_backup.models import (
     PortableRow,
     StreamSource,
 )
+from tvarr_backup.texts import escape_hidden
 
 Choice = tuple[str, str]
 
@@ -72,7 +73,8 @@ class RuleForm(ItemForm):
         super().__init__(*args, **kwargs)
         if "source_id" in self.fields:
             streams, guides = (
-                list(model.objects.order_by("name").values_list("pk", "name")) for model in (StreamSource, EpgSource)
+                [(source.pk, str(source)) for source in model.objects.order_by("name").only("pk", "name")]
+                for model in (StreamSource, EpgSource)
             )
             self.offer("source_id", [("", "Any source"), ("Stream sources", streams), ("Guide sources", guides)])
             self.fields["source_id"].label = "Source"
@@ -187,7 +189,7 @@ class EncodingProfileForm(ItemForm):
 
 
 def _unknown(stored: str) -> Choice:
-    return stored, f"{stored} (not known here)" if stored else "Not set"
+    return stored, f"{escape_hidden(stored)} (not known here)" if stored else "Not set"
 
 
 def _values(choice: tuple[str, Any]) -> Iterable[str]:

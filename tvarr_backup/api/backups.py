@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers, status
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import MultiPartParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
+from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
@@ -430,13 +431,13 @@ class ArchiveRenderer(BaseRenderer):
     format = "gz"
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return bytes(JSONRenderer().render(data, accepted_media_type, renderer_context))
+        return bytes(VisibleJSONRenderer().render(data, accepted_media_type, renderer_context))
 
 
 class BackupDetail(_BackupView):
     """One backup: what is known of it, changed or removed."""
 
-    renderer_classes = (JSONRenderer, ArchiveRenderer)
+    renderer_classes = (VisibleJSONRenderer, ArchiveRenderer)
     required_permissions = {
         "get": "operations.view_backup",
         "patch": "operations.protect_backup",
@@ -532,7 +533,7 @@ class BackupDownload(_BackupView):
 
     def perform_content_negotiation(self, request: Request, force: Any = False) -> Any:  # noqa: ARG002, FBT002  # the framework's signature
         """Whatever a browser or a program says that it accepts, here it is."""
-        return JSONRenderer(), JSONRenderer.media_type
+        return VisibleJSONRenderer(), VisibleJSONRenderer.media_type
 
     @extend_schema(
         operation_id="backups_download",

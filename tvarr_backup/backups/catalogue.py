@@ -28,6 +28,7 @@ from tvarr_backup.errors import (
     PreconditionFailed,
     SidecarInvalid,
 )
+from tvarr_backup.texts import find_unfit_for_note
 
 MAX_NOTE = 500
 
@@ -282,8 +283,11 @@ def checked_note(note: str) -> str:
     note = note.strip()
     if len(note) > MAX_NOTE:
         raise NoteInvalid(f"The note has {len(note)} characters; allowed are {MAX_NOTE}.")
-    if not note.isprintable():
-        raise NoteInvalid("The note must be one line of text, without control characters.")
+    if unfit := find_unfit_for_note(note):
+        raise NoteInvalid(
+            f"Character {unfit[0].position} of the note is {unfit[0].point}. Expected one line of text without control "
+            "characters and without marks that turn text round."
+        )
     return note
 
 

@@ -21,6 +21,7 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import is_busy, writing
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -82,9 +83,11 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
         with writing():
             plan = plan_import(envelope, answers)
             if fingerprint is not None and fingerprint != plan.fingerprint:
-                raise PlanStale("What the preview showed has changed since; nothing was imported. Look again.", plan)
+                raise PlanStale(
+                    "What the preview showed has changed since; nothing was imported. Look again.", plan=plan
+                )
             if plan.blocked:
-                raise ImportBlocked(_why_blocked(plan), plan)
+                raise ImportBlocked(*_why_blocked(plan), plan=plan)
             _write(plan)
             settled = settle()
     except DatabaseError as problem:
@@ -96,7 +99,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     lines = tuple(_line(step) for step in plan.steps)
     restart_required = needs_reload(_changed_rows(plan, settled))
     advice = [RELOAD_ADVICE] if restart_required else []
-    notes = (*plan.warnings, *map(_completed, settled), *advice)
+    notes = (*plan.warnings, *map(escape_hidden, map(_completed, settled)), *advice)
     result = ImportResult(plan.kind, lines, notes, restart_required)
     logger.info(
         "import.applied",
@@ -187,11 +190,11 @@ def _changed_rows(plan: Plan, settled: list[Settled]) -> Iterator[PortableRow]:
     yield from (done.row for done in settled)
 
 
-def _why_blocked(plan: Plan) -> str:
+def _why_blocked(plan: Plan) -> list[str]:
     lines = [
         f"#{step.position} “{step.name[:80]}”, {problem.field}: {problem.message}"
         for step in plan.blocked
         for problem in step.problems
     ]
     more = [f"And {len(lines) - _MAX_LINES} more."] if len(lines) > _MAX_LINES else []
-    return "\n".join(["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more])
+    return ["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from tvarr_backup import lookalikes
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Item
@@ -158,9 +159,13 @@ def _refers_to_the_same(
 
 
 def _name_warnings(item: Item, present: Present) -> Iterator[Finding]:
-    if (other := present.name_in_other_case(item.name)) is not None:
-        message = f"“{other}” is here already; it differs only in letter case."
-        yield Finding("name", "name_in_other_case", message, item.name)
+    other = present.name_that_looks_like(item.name)
+    if other is None:
+        return
+    found = lookalikes.differences_between(other, item.name)
+    code = "name_in_other_case" if found == [lookalikes.Difference.CASE] else "name_looks_the_same"
+    message = f"“{other[:80]}” is here already; it differs only in {' and '.join(found)}."
+    yield Finding("name", code, message, item.name)
 
 
 def warn_of_equal_names(drafts: list[Draft], kind: Kind) -> list[Draft]:

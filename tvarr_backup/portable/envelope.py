@@ -19,6 +19,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
 FORMAT_VERSION = "1.0.0"
@@ -148,7 +149,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
         tvarr_version=metadata["tvarr_version"] or "",
         exported_at=metadata["exported_at"] or "",
         items=items,
-        warnings=tuple(warnings),
+        warnings=tuple(map(escape_hidden, warnings)),
     )
 
 

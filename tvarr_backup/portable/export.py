@@ -24,6 +24,7 @@ from tvarr_backup.portable.envelope import FORMAT_VERSION
 from tvarr_backup.portable.items import exported_item, readable_rows, sentence_of_unreadable, unreadable_rows
 from tvarr_backup.portable.kinds import Kind, ReferenceTarget
 from tvarr_backup.portable.references import References
+from tvarr_backup.texts import escape_for_json, escape_hidden
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class Export(Iterator[bytes]):
     """The blocks of a file, and `warnings`: sentences about what the file leaves out."""
 
     def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
-        self.warnings = warnings
+        self.warnings = tuple(map(escape_hidden, warnings))
         self._blocks = blocks
 
     def __next__(self) -> bytes:
@@ -244,4 +245,6 @@ def _head(kind: Kind, count: int, moment: datetime) -> bytes:
 
 
 def _indented(item: dict[str, Any]) -> bytes:
-    return b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+    text = b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+    has_only_seen = text.isascii() and b"\x7f" not in text  # others are escaped already
+    return text if has_only_seen else escape_for_json(text.decode()).encode()  # a file may be shown on a terminal

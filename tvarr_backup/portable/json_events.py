@@ -7,12 +7,12 @@ from typing import Any, BinaryIO, NamedTuple
 import ijson
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, NotJson
+from tvarr_backup.portable.encodings import Undecodable, read_as_utf8
 
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 32
 MAX_MEMBERS = 1_000
 _BLOCK = 64 * 2**10
-_BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
 # A number with more digits than Python converts makes the parser raise the last two, by where it is told to stop.
 _REFUSALS = (ijson.JSONError, ValueError, SystemError)
@@ -35,10 +35,10 @@ _END_OF_OBJECT = Event("end_map", None)
 
 
 def read_events(source: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
-    """The events of a file that is one JSON text, a byte order mark before it allowed.
+    """The events of a file that is one JSON text, in UTF-8 or in UTF-16 with a byte order mark.
 
-    Raises what `events_of` does, `FileTooLarge` over 32 MiB, `BackupNotExport` (by its first bytes), or `NotJson` for
-    an empty file.
+    Raises what `events_of` does, `FileTooLarge` over 32 MiB, `EncodingUnsupported`, `BackupNotExport` (by its first bytes),
+    or `NotJson` for an empty file.
     """
     text = _read_bounded(source)
     _refuse_other_formats(text)
@@ -74,10 +74,10 @@ def _built(first: Event, events: Iterator[Event]) -> Any:
 
 
 def _read_bounded(source: BinaryIO) -> bytes:
-    text = source.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise FileTooLarge(f"The file is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
-    return text.removeprefix(_BOM)
+    try:
+        return read_as_utf8(source, MAX_BYTES)
+    except Undecodable as problem:
+        raise _wrong(problem.before, len(problem.before), "this is not valid UTF-16") from problem
 
 
 def _refuse_other_formats(text: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.models import PortableRow
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.validation import expression_findings
 
 _EMPTY = frozenset({"blank", "null", "required"})
@@ -31,6 +32,9 @@ class Finding:
     code: str
     message: str
     value: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", escape_hidden(self.message))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 
 from tvarr_backup.fields import is_ulid
+from tvarr_backup.lookalikes import appearance_of
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import Identity, Kind, identity_of
 
@@ -24,9 +25,9 @@ class Present:
         self.retired: dict[str, PortableRow] = {}
         """Rows marked as deleted by name, where the table's index still counts them."""
         self._rows: dict[Identity, list[PortableRow]] = defaultdict(list)
-        self._by_folded_name: dict[str, str] = {}
+        self._by_appearance: dict[str, str] = {}
         wanted = set(wanted)
-        folded = {identity.name.casefold() for identity in wanted}
+        appearances = {appearance_of(identity.name) for identity in wanted}
         rows = kind.model.all_rows if kind.unique_names else kind.model.objects
         for row in rows.iterator():
             if row.deleted_at is not None:
@@ -37,8 +38,8 @@ class Present:
             self.names.add(row.name)
             if identity in wanted and is_ulid(row.id):  # no other row can be written
                 self._rows[identity].append(row)
-            if row.name.casefold() in folded:
-                self._by_folded_name[row.name.casefold()] = row.name
+            if (appearance := appearance_of(row.name)) in appearances:
+                self._by_appearance[appearance] = row.name
         for same in self._rows.values():
             same.sort(key=lambda row: (row.is_system, row.created_at or _BEGINNING, row.id))
 
@@ -46,7 +47,7 @@ class Present:
         """Return the live rows with this identity: those that users created first, then by age."""
         return self._rows.get(identity, [])
 
-    def name_in_other_case(self, name: str) -> str | None:
-        """A live row's name that differs from this one in nothing but letter case."""
-        other = self._by_folded_name.get(name.casefold())
+    def name_that_looks_like(self, name: str) -> str | None:
+        """Return the name of a live row that looks like this one and is another; None where this one itself is taken."""
+        other = self._by_appearance.get(appearance_of(name))
         return None if other == name or name in self.names else other

@@ -25,6 +25,7 @@ from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import MAX_ITEMS, Envelope, Item
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 from tvarr_backup.web.templatetags.shown import value_in_words
 
@@ -336,7 +337,7 @@ class Missing:
     @property
     def options(self) -> list[tuple[str, str]]:
         items = "its item" if len(self.reference.positions) == 1 else f"its {len(self.reference.positions)} items"
-        names = [(f"={name}", f"Use “{name}”") for name in self.reference.names]
+        names = [(f"={name}", f"Use “{escape_hidden(name)}”") for name in self.reference.names]
         return [("", "Import without it"), (_SKIP_THEM, f"Skip {items}"), *names]
 
 
