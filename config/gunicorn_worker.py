@@ -22,7 +22,8 @@ SMALL_BODY_BYTES = 2**16
 HEAD_BYTES = 2**16
 _READ_BYTES = 2**16
 _HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,6})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 _GONE_SECONDS = 2
 
@@ -34,6 +35,8 @@ class Incoming:
         self.received = bytearray()
         self._searched = 0
         self._needed: int | None = None
+        self.is_partial = False
+        """Whether more of the body comes after the request is ready."""
         self.add(received)
 
     def add(self, received: bytes) -> None:
@@ -47,7 +50,8 @@ class Incoming:
             self._searched = len(self.received)
             if end < 0:
                 return False
-            self._needed = end + 4 + _small_body_bytes(bytes(self.received[: end + 2]))
+            waited_for, self.is_partial = _body(bytes(self.received[: end + 2]))
+            self._needed = end + 4 + waited_for
         return len(self.received) >= self._needed
 
     def is_too_large(self) -> bool:
@@ -55,11 +59,14 @@ class Incoming:
         return self._needed is None and len(self.received) > HEAD_BYTES
 
 
-def _small_body_bytes(head: bytes) -> int:
+def _body(head: bytes) -> tuple[int, bool]:
+    """How much of the body to wait for, and whether there is more of it."""
     length = _LENGTH.search(head)
-    if length is None or _EXPECT.search(head):
-        return 0
-    return int(length[1]) if int(length[1]) <= SMALL_BODY_BYTES else 0
+    if length is None:
+        return 0, _CHUNKED.search(head) is not None
+    if int(length[1]) > SMALL_BODY_BYTES or _EXPECT.search(head):
+        return 0, True
+    return int(length[1]), False
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
@@ -78,6 +85,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._leaving: deque[Any] = deque()
+        self._receiving: set[Any] = set()
+        self._queued: deque[Any] = deque()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection; at the limit the one that has kept us waiting for longest makes room."""
@@ -113,7 +122,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._let_go(conn)
 
     def _begin(self, conn: Any, incoming: Incoming) -> None:
+        """Start a request. Those that are still being sent get three quarters of the threads; more of them wait."""
         conn.parser.unreader.unread(bytes(incoming.received))
+        if not incoming.is_partial:
+            super().enqueue_req(conn)
+        elif len(self._receiving) < self.cfg.threads * 3 // 4:
+            self._receive(conn)
+        else:
+            conn.timeout = time.monotonic() + self.silence_seconds
+            self._queued.append(conn)
+
+    def _receive(self, conn: Any) -> None:
+        self._receiving.add(conn)
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
@@ -125,6 +145,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
 
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
         """Go on with the connection after its request, or close it without waiting for the client."""
+        if conn in self._receiving:
+            self._receiving.remove(conn)
+            if self._queued:
+                self._receive(self._queued.popleft())
         if fs.cancelled() or fs.exception() or fs.result():
             super().finish_request(conn, fs)
         else:
@@ -150,6 +174,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         for waiting in (self.pending_conns, self._leaving):
             while waiting and waiting[0].timeout <= now:
                 self._close(waiting[0], waiting)
+        while self._queued and self._queued[0].timeout <= now:
+            self.nr_conns -= 1
+            self._queued.popleft().close()
 
     def _cap_keepalive(self, deadline: float) -> None:
         """At a stop, wait for the rest of a request as long as for the next one."""

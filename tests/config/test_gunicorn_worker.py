@@ -130,8 +130,8 @@ def test_each_that_stops_halfway_is_closed(tmp_path: Path) -> None:
                 assert len(everything(client)) < LARGE, kind
 
 
-@pytest.mark.parametrize("kind", ["idle", "half a head", "half a small body"])
-def test_none_of_many_slow_ones_takes_a_thread(server: Server, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["idle", "half a head", "half a small body", "half a large body", "half a chunk"])
+def test_many_slow_ones_leave_a_thread_to_others(server: Server, kind: str) -> None:
     with ExitStack() as stack:
         for _ in range(2 * THREADS):
             stack.enter_context(closing(server.connect(SLOW[kind])))
@@ -147,6 +147,15 @@ def test_more_than_may_be_connected_keep_nobody_out(server: Server) -> None:
         began = time.monotonic()
         assert server.answers()
         assert time.monotonic() - began < 0.75 * Impatient.request_seconds
+
+
+def test_large_bodies_wait_for_one_another(server: Server) -> None:
+    with ExitStack() as stack:
+        begun = [stack.enter_context(closing(server.connect(SLOW["half a large body"]))) for _ in range(THREADS)]
+        last = stack.enter_context(closing(server.connect(SLOW["half a large body"] + bytes(100_000 - 4))))
+        for client in begun[:2]:
+            client.close()
+        assert b"POST /form 100000" in last.recv(1000)
 
 
 def test_clients_that_do_not_close_their_end_hold_up_nobody(server: Server) -> None:
@@ -189,6 +198,7 @@ def test_a_stop_does_not_wait_for_slow_ones(tmp_path: Path) -> None:
         (b"POST / HTTP/1.1\r\ncontent-length:3\r\n\r\nabc", True),
         (b"POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", True),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", True),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", True),
         (b"POST / HTTP/1.1\r\nContent-Length: none\r\n\r\n", True),
         (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", True),
     ],

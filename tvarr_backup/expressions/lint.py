@@ -10,7 +10,6 @@ from tvarr_backup.expressions.lint_texts import warn_about_moved_not, warn_about
 from tvarr_backup.expressions.parse import Parsed
 from tvarr_backup.expressions.warned import Warned
 
-
 MOST_WARNINGS = 100
 """The suggestion of a field takes a third of a millisecond, and nobody reads more."""
 
