@@ -42,14 +42,10 @@ Text = str | bytes
 Case = tuple[Callable[[Any], object], Callable[[int], Text]]
 
 
-def repeated(part: Text, before: Text = "", after: Text = "") -> Callable[[int], Text]:
-    """A text of about `n` characters."""
-    if isinstance(part, bytes):
-        start, end = before or b"", after or b""
-        assert isinstance(start, bytes)
-        assert isinstance(end, bytes)
-        return lambda n: start + part * (n // len(part)) + end
-    return lambda n: f"{before}{part * (n // len(part))}{after}"
+def repeated(part: Text, before: Any = None, after: Any = None) -> Callable[[int], Text]:
+    """A text of about `n` characters, of the type of its part."""
+    nothing = part[:0]
+    return lambda n: (before or nothing) + part * (n // len(part)) + (after or nothing)
 
 
 def numbered(part: str, between: str = " AND ", after: str = "") -> Callable[[int], str]:

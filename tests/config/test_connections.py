@@ -11,6 +11,7 @@ from django.core.signals import request_finished
 from django.db import connection
 
 from config import connections
+from tvarr_backup.transfer.connection import release_databases
 
 
 @pytest.mark.django_db(transaction=True)
@@ -45,6 +46,6 @@ def test_it_holds_where_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.django_db
 def test_a_transaction_goes_on() -> None:
-    connections.release_databases()
+    release_databases()
     assert connection.in_atomic_block
     connection.ensure_connection()
