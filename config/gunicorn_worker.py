@@ -81,6 +81,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
     request_seconds = 20
     """For so long the rest of a request is waited for: the head, and a small body."""
     silence_seconds = 60
+    """For so long a thread waits for a client that sends nothing, or takes nothing of a block."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

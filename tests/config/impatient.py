@@ -7,12 +7,12 @@ from typing import Any
 
 from config.gunicorn_worker import Worker
 
-LARGE = 50 * 2**20
+LARGE = 16 * 2**20
 
 
 class Impatient(Worker):
     request_seconds = 4
-    silence_seconds = 4
+    silence_seconds = 2
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
