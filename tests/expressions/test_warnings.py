@@ -4,6 +4,7 @@ import pytest
 
 from tests.expressions.traps import TRAPS, Trap
 from tvarr_backup.expressions import Domain, WarningCode, check_expression
+from tvarr_backup.expressions.lint import MOST_WARNINGS
 
 
 def codes(text: str, domain: Domain) -> list[str]:
@@ -163,3 +164,10 @@ def test_a_missing_blank_before_the_remove_sign_is_guessed() -> None:
 
 def test_a_regular_expression_that_is_too_large_to_try_is_not_called_bad() -> None:
     assert codes(r'name matches "(\\pL{1000})" SET tvg_name = "$1 $2"', Domain.STREAM_MAPPING) == []
+
+
+def test_an_expression_with_a_great_many_warnings_lists_the_first() -> None:
+    text = " AND ".join(f'chanel{number} = "x"' for number in range(MOST_WARNINGS + 50))
+    warnings = check_expression(text, Domain.STREAM_FILTER).warnings
+    assert len(warnings) == MOST_WARNINGS
+    assert "chanel0 " in warnings[0].message

@@ -25,6 +25,10 @@ from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
 
 _BACKLOG = 2048  # gunicorn's own
 _SECONDS_FOR_PORT = 5
+_THREADS = 64
+"""For each process. They are started when they are needed: by slow uploads and downloads, one for each."""
+_CONNECTIONS = 500
+"""For each process, with the files of their threads fewer than the 1,024 descriptors that many systems allow."""
 
 
 class Command(TerminalCommand):
@@ -108,7 +112,9 @@ def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
     command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # whatever the working directory is
     command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
-    command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]
+    command += ["--worker-class", "config.gunicorn_worker.Worker", "--workers", "2", "--threads", str(_THREADS)]
+    command += ["--worker-connections", str(_CONNECTIONS), "--no-control-socket"]
+    command += ["--no-sendfile"]  # it would wait without end for a client that takes nothing
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
     command += ["--logger-class", "config.gunicorn.Logger"]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
