@@ -39,7 +39,7 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
     """
     etag = f'"{backup.sidecar.checksum}"'
     _require_match(request, etag)
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-transform"}
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
     if _is_known(request, etag):
         return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     file = _open(folder, backup)
