@@ -27,9 +27,9 @@ from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, checked_note, find_backup, read_folder
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
+from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
@@ -41,6 +41,7 @@ from tvarr_backup.operations.restores import require_restorable_live
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
@@ -81,7 +82,7 @@ class CheckedSerializer(serializers.Serializer[Any]):
     """The last check of a backup, in sentences."""
 
     level = serializers.ChoiceField(choices=[level.value for level in CheckLevel])
-    at = serializers.DateTimeField()
+    at = serializers.DateTimeField(allow_null=True, help_text="Null where the metadata name no possible time.")
     problems = serializers.ListField(child=serializers.CharField(), help_text="With any, it cannot be relied on.")
     warnings = serializers.ListField(
         child=serializers.CharField(),
@@ -118,7 +119,8 @@ class BackupSerializer(serializers.Serializer[Any]):
     restored_from = serializers.CharField(allow_blank=True, help_text="Of a copy made before a restore: that backup.")
     created_at_source = serializers.ChoiceField(
         choices=[source.value for source in DateSource],
-        help_text="Where `created_at` comes from: the backup's `metadata` or the `name` of the file say when it was made. With "
+        help_text="Where `created_at` comes from: the backup's `metadata` or, where these name no possible time, the `name` of "
+        "the file say when it was made. With "
         "`newest_row` and `arrival` that is unknown, and it is the time of the newest row, or of the upload.",
     )
     newest_row_at = serializers.DateTimeField(
@@ -323,7 +325,7 @@ def _name(filename: str) -> BackupName:
     """The parts of the name, before the disk is touched; raises `BackupNotFound` for what is no backup's name."""
     name = parse_name(filename)
     if name is None:
-        raise BackupNotFound(f"There is no backup {filename[:100]!r}.")
+        raise BackupNotFound(f"There is no backup {quoted(filename)}.")
     return name
 
 
@@ -671,7 +673,7 @@ def _require_something(folder: Path, name: BackupName) -> None:
     """Raise `BackupNotFound` where neither the archive nor its description is there."""
     described = name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar)
     if not described and not os.path.lexists(folder / name.filename):
-        raise BackupNotFound(f"There is no backup {name.filename!r}.")
+        raise BackupNotFound(f"There is no backup {quoted(name.filename)}.")
 
 
 def _require_confirmation(request: Request) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property, lru_cache
 
+from tvarr_backup.ranges import known_moment
+
 _NAME = re.compile(
     r"tvarr-backup-(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
     r"(?P<ending>\.db\.gz|\.tar\.gz)",
@@ -56,10 +58,11 @@ def moment_in(filename: str) -> datetime | None:
     """Return the time in a backup's name, also where a browser or a desktop has changed what surrounds it.
 
     `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz` still has the time that tvarr gave it, in UTC. `None` where there is no
-    such time, or more than one.
+    such time, more than one, or one that is out of range.
     """
     found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
-    return found.pop() if len(found) == 1 else None
+    moment = found.pop() if len(found) == 1 else None
+    return moment and known_moment(moment)
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,44 @@
+"""How values of others stand in messages: quoted and cut, so that a message stays one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MOST = 80
+"""Characters of a value in a message."""
+_MORE = "…"
+
+
+def cut(text: str, most: int = MOST) -> str:
+    """Return the text, or its beginning with an ellipsis where it is longer than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + _MORE
+
+
+def quoted(value: object) -> str:
+    """Return a name or another text in quotation marks, on one line, cut where it is long."""
+    text = cut(str(value))
+    shown = text if text.isprintable() else "".join(map(_escaped, text))
+    return f"“{shown}”"
+
+
+def shown_value(value: object) -> str:
+    """Return a value of JSON as a message names it: texts quoted, words and numbers as JSON has them."""
+    if isinstance(value, str):
+        return quoted(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return _shown_number(value)
+    return "an object" if isinstance(value, dict) else "a list"
+
+
+def _escaped(character: str) -> str:
+    is_shown = character.isprintable() or unicodedata.category(character) in {"Zs", "Cf"}
+    return character if is_shown else character.encode("unicode_escape").decode()
+
+
+def _shown_number(number: float) -> str:
+    try:
+        return cut(str(number))
+    except ValueError:  # more digits than Python writes
+        return "a number with thousands of digits"
