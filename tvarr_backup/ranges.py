@@ -41,6 +41,8 @@ def known_number(number: int) -> int | None:
 
 def known_text(text: str, most: int) -> str:
     """Return the text as databases store it, without NUL; what is longer than `most` characters is cut."""
+    if len(text) <= most and "\0" not in text:
+        return text
     shown = text if len(text) <= most else text[: most - 1] + _MORE
     return shown.replace("\0", "\N{REPLACEMENT CHARACTER}")
 

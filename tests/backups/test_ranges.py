@@ -101,7 +101,7 @@ def require_safe(value: dict[str, Any]) -> None:
     if isinstance(found, str):
         assert len(found) < 400
         return
-    moments = [found.protected_until, found.newest_row_at, found.checked and found.checked.at]
+    moments = [found.protected_until, found.newest_row_at, found.checked.at if found.checked else None]
     moments += [found.created_at] if found.is_dated else []
     assert all(EARLIEST <= moment <= LATEST for moment in moments if moment is not None)
     assert all(0 <= number <= MOST for number in (found.seq, found.database_size, *found.table_counts.values()))

@@ -122,7 +122,9 @@ class BackupAdmin(LookOnlyAdmin):
         checked = _data(backup).get("checked")
         if not checked:
             return "never"
-        return "; ".join([f"{checked['level']}, {checked['at'] or 'time unknown'}", *checked["problems"], *checked["warnings"]])
+        return "; ".join(
+            [f"{checked['level']}, {checked['at'] or 'time unknown'}", *checked["problems"], *checked["warnings"]]
+        )
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ from tvarr_backup.ranges import EARLIEST, MOST, known_file_time, known_moment
 
 _SETTLED_SECONDS = 2.0
 """For so long after a change of a file its times may be the same after another change."""
-_REMEMBERED = 4096
+_REMEMBERED = 2**15
+"""Metadata files; with fewer than a folder has, none would be found again by the next look."""
 _GLANCED_SECONDS = 5.0
 
 

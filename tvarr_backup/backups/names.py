@@ -21,6 +21,8 @@ _STAMP = re.compile(
     r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)(?![0-9])", re.ASCII
 )
 _SIDECAR_ENDING = ".meta.json"
+_REMEMBERED = 2**16
+"""Names, of which a folder with thousands of backups has as many; what a look at it asks for must fit."""
 
 
 class ArchiveFormat(StrEnum):
@@ -44,7 +46,7 @@ class BackupName:
         return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def parse_name(filename: str) -> BackupName | None:
     """The parts of a name that follows the grammar to its last character; `None` for every other."""
     match = _NAME.fullmatch(filename)
@@ -65,7 +67,7 @@ def moment_in(filename: str) -> datetime | None:
     return moment and known_moment(moment)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def archive_of_sidecar(filename: str) -> BackupName | None:
     """The archive of ours that a file would describe, judged by its name alone; `None` for every other name."""
     if not filename.endswith(_SIDECAR_ENDING):
@@ -92,8 +94,9 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
 def _moment(stamp: str) -> datetime | None:
     """The time of a stamp, as aware UTC; `None` for a thirteenth month."""
     whole, _, milliseconds = stamp.partition(".")
+    day, _, time = whole.partition("T")
     try:
-        moment = datetime.strptime(whole, "%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(f"{day}T{time.replace('-', ':')}").replace(tzinfo=UTC)
     except ValueError:
         return None
     return moment + timedelta(milliseconds=int(milliseconds or 0))

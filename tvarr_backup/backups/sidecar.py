@@ -7,6 +7,7 @@ tvarr reads it too.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,13 @@ from typing import Any
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
 from tvarr_backup.quoting import cut, shown_value
-from tvarr_backup.ranges import known_moment, known_number, known_text, known_texts
+from tvarr_backup.ranges import MOST, known_moment, known_number, known_text, known_texts
 
 FORMAT = 1
 MAX_BYTES = 2**20
 MAX_NOTE = 500
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_WORDS = 200
 """Characters of a version, a schema or a name."""
 _MOST_SENTENCES, _MOST_OF_SENTENCE = 100, 4_000
@@ -201,7 +203,7 @@ def read_sidecar(path: Path) -> Sidecar:
     """
     try:
         with open_regular(path) as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except FileNotFoundError as problem:
         raise SidecarInvalid(f"its description {path.name} is missing.") from problem
     except OSError as problem:
@@ -218,7 +220,8 @@ def decode_sidecar(raw: bytes) -> Sidecar:
         raise SidecarInvalid(f"it is larger than {MAX_BYTES} bytes.")
     try:
         value = json.loads(raw.decode("utf-8-sig"))
-        json.dumps(value, ensure_ascii=False).encode()  # half a character, `\\ud800`, is JSON but no text
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()  # half a character is JSON but no text
     except (ValueError, RecursionError) as problem:
         raise SidecarInvalid("it is no JSON.") from problem
     if not isinstance(value, dict):
@@ -291,9 +294,11 @@ class _Reader:
 
     def date_source(self) -> DateSource:
         value = self.value.get("created_at_source", DateSource.METADATA)
-        if value not in list(DateSource):
-            raise SidecarInvalid(f"created_at_source is {shown_value(value)}; expected one of {', '.join(DateSource)}.")
-        return DateSource(value)
+        try:
+            return DateSource(value)
+        except ValueError as problem:
+            expected = ", ".join(DateSource)
+            raise SidecarInvalid(f"created_at_source is {shown_value(value)}; expected one of {expected}.") from problem
 
     def kind(self) -> BackupKind:
         try:
@@ -305,18 +310,22 @@ class _Reader:
         value = self.value.get("table_counts") or {}
         if not isinstance(value, dict):
             raise SidecarInvalid("table_counts is no object.")
-        counts = {name: known_number(_whole(f"table_counts.{cut(name)}", number)) for name, number in value.items()}
-        known = {known_text(name, _MOST_WORDS): number for name, number in counts.items() if number is not None}
-        return known if len(known) == len(counts) <= _MOST_TABLES else {}
+        for name, number in value.items():
+            if type(number) is not int:  # `bool` is one as well
+                raise SidecarInvalid(f"table_counts.{cut(name)} is no whole number from 0.")
+        known = {known_text(name, _MOST_WORDS): number for name, number in value.items() if 0 <= number <= MOST}
+        return known if len(known) == len(value) <= _MOST_TABLES else {}
 
     def checked(self) -> Checked | None:
         value = self.value.get("checked")
         if value is None:
             return None
-        if not isinstance(value, dict) or value.get("level") not in list(CheckLevel):
-            raise SidecarInvalid("checked has no known level.")
+        try:
+            level = CheckLevel(value["level"])
+        except (TypeError, KeyError, ValueError) as problem:
+            raise SidecarInvalid("checked has no known level.") from problem
         return Checked(
-            CheckLevel(value["level"]),
+            level,
             None if value.get("at") is None else known_moment(_time("checked.at", value["at"])),
             _sentences("checked.problems", value.get("problems", [])),
             _sentences("checked.warnings", value.get("warnings", [])),
