@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 from tvarr_backup import conf
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
+from tvarr_backup.api.pagination import Pages
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
@@ -45,6 +46,18 @@ from tvarr_backup.quoting import quoted
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
+
+
+class BackupPages(Pages):
+    """All backups in one page, as tvarr's clients expect it, unless there are hundreds."""
+
+    page_size = Pages.max_page_size
+
+    def paginate_sequence(self, backups: Sequence[Backup], request: Request, view: APIView) -> list[Backup]:
+        """Return those of the page that is asked for. Raises `NotFound` or `ValidationError`."""
+        queryset: Any = backups  # Django's pages take any sequence
+        return self.paginate_queryset(queryset, request, view) or []
+
 
 # --- Shapes ----------------------------------------------------------------------------------------------------------
 
@@ -143,10 +156,14 @@ class BrokenSerializer(serializers.Serializer[Any]):
 
 
 class BackupListSerializer(serializers.Serializer[Any]):
-    """The backup folder, the newest backup first."""
+    """A page of the backup folder, the newest backup first."""
 
+    count = serializers.IntegerField(help_text="Of all backups.")
+    next = serializers.URLField(allow_null=True, help_text="Of the next page.")
+    previous = serializers.URLField(allow_null=True)
     backups = BackupSerializer(many=True)
-    broken = BrokenSerializer(many=True)
+    broken = BrokenSerializer(many=True, help_text=f"At most {BackupPages.max_page_size}.")
+    broken_count = serializers.IntegerField(help_text="Of all broken ones.")
     backup_directory = serializers.CharField(allow_null=True, help_text="Told to administrators only.")
     schedule = ScheduleSerializer()
 
@@ -309,12 +326,13 @@ class _BackupView(APIView):
     """What the addresses of backups have in common."""
 
     required_permissions: Mapping[str, str] = {}
-    parameters: frozenset[str] = frozenset()
-    """What may follow the `?`."""
+    parameters: Mapping[str, frozenset[str]] = {}
+    """What may follow the `?`, by method."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        require_known_parameters(request, self.parameters)
+        method = (request.method or "").lower().replace("head", "get")
+        require_known_parameters(request, self.parameters.get(method, frozenset()))
 
     def answer(self, backup: Backup, folder: Path) -> Response:
         """The metadata, with the mark by which a change can refer to it."""
@@ -349,18 +367,30 @@ class BackupList(_BackupView):
     """All backups, and a new one."""
 
     required_permissions = {"get": "operations.view_backup", "post": "operations.create_backup"}
+    parameters = {"get": frozenset({"page", "page_size"})}
 
     @extend_schema(
         operation_id="backups_list",
         summary="List the backups, the newest first",
+        description=f"At most {BackupPages.max_page_size} at a time; `next` is the address of older ones.",
         tags=["backups"],
-        responses={200: BackupListSerializer, **problems(400, 409)},
+        parameters=[
+            OpenApiParameter("page", int, description="From 1."),
+            OpenApiParameter(
+                "page_size", int, description=f"From 1 to {BackupPages.max_page_size}, which is the default."
+            ),
+        ],
+        responses={200: BackupListSerializer, **problems(400, 404, 409)},
         examples=[
             OpenApiExample(
                 "One backup",
                 {
+                    "count": 1,
+                    "next": None,
+                    "previous": None,
                     "backups": [BACKUP_EXAMPLE],
                     "broken": [],
+                    "broken_count": 0,
                     "backup_directory": None,
                     "schedule": {"enabled": True, "cron": "0 2 * * *", "retention": 7},
                 },
@@ -371,11 +401,17 @@ class BackupList(_BackupView):
     def get(self, request: Request) -> Response:
         reconcile()
         folder, required = backup_folder(), conf.required_schema()
-        listing = read_folder(folder)
+        listing, pages = read_folder(folder), BackupPages()
+        on_page = pages.paginate_sequence(listing.backups, request, self)
+        broken = listing.broken[: BackupPages.max_page_size]
         return Response(
             {
-                "backups": [shown(backup, request, folder, required=required) for backup in listing.backups],
-                "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
+                "count": len(listing.backups),
+                "next": pages.get_next_link(),
+                "previous": pages.get_previous_link(),
+                "backups": [shown(backup, request, folder, required=required) for backup in on_page],
+                "broken": [{"filename": one.filename, "reason": one.reason} for one in broken],
+                "broken_count": len(listing.broken),
                 "backup_directory": str(folder) if _is_administrator(request) else None,
                 "schedule": shown_schedule(),
             }
@@ -580,7 +616,7 @@ class BackupRestore(_BackupView):
     """The content of a backup in the place of what is there."""
 
     required_permissions = {"post": "operations.restore_backup"}
-    parameters = frozenset({"confirm"})
+    parameters = {"post": frozenset({"confirm"})}
 
     @extend_schema(
         operation_id="backups_restore",
