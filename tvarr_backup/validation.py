@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
-from tvarr_backup.expressions import Domain, Problem, Warned, check_expression
+from tvarr_backup.expressions import Domain, Problem, Warned, WarningCode, check_expression
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
@@ -23,11 +23,32 @@ class Findings(NamedTuple):
     warnings: tuple[Warned, ...]
 
 
-@lru_cache(maxsize=16_384)
 def expression_findings(text: str, domain: Domain) -> Findings:
-    """Problems and warnings of an expression; remembered, because an import checks each one twice."""
+    """Problems and warnings of an expression; remembered, because an import checks each one twice.
+
+    Within `limited_regexes` they may be without those of some regular expressions, which a warning (`unchecked`) says.
+    """
+    try:
+        return remembered_findings(text, domain)
+    except _Incomplete as found:
+        return found.findings
+
+
+class _Incomplete(Exception):
+    """Carries what is not to be remembered past the cache."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__()
+        self.findings = findings
+
+
+@lru_cache(maxsize=16_384)
+def remembered_findings(text: str, domain: Domain) -> Findings:
     check = check_expression(text, domain)
-    return Findings(check.problems, check.warnings)
+    findings = Findings(check.problems, check.warnings)
+    if any(warned.code is WarningCode.UNCHECKED for warned in findings.warnings):
+        raise _Incomplete(findings)
+    return findings
 
 
 def validate_expression(text: str, domain: Domain) -> None:

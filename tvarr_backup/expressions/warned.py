@@ -24,6 +24,8 @@ class WarningCode(StrEnum):
     REFERENCE_AS_TEXT = "reference_as_text"
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
+    UNCHECKED = "unchecked"
+    """Says nothing of tvarr: the expression's regular expressions were too many to try; it has no example."""
 
 
 @dataclass(frozen=True, slots=True)
