@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 MOST = 80
 """Characters of a value in a message."""
+MOST_OF_MESSAGE = 1_000
+MOST_OF_NAME = 300
+"""Every name that can be stored through forms, API or imports is shorter."""
+MOST_OF_TEXT = 20_000
+"""Of a value that is shown for itself, such as an expression in a comparison."""
 _MORE = "…"
 
 
 def cut(text: str, most: int = MOST) -> str:
     """Return the text, or its beginning with an ellipsis where it is longer than `most` characters."""
     return text if len(text) <= most else text[: most - 1] + _MORE
+
+
+def cut_value(value: Any, most: int) -> Any:
+    """Return a value of JSON with its texts cut."""
+    if isinstance(value, str):
+        return cut(value, most)
+    return [cut_value(one, most) for one in value] if isinstance(value, list) else value
 
 
 def quoted(value: object) -> str:

@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
 from tvarr_backup.expressions import Domain, Problem, Warned, WarningCode, check_expression
+from tvarr_backup.quoting import cut
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
@@ -73,7 +74,7 @@ def validate_name(name: str) -> None:
         raise ValidationError(
             "“%(value)s” begins or ends with a blank; allowed is a name without blanks around it.",
             code="blanks_around",
-            params={"value": name},
+            params={"value": cut(name)},
         )
 
 

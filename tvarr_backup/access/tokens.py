@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from tvarr_backup.access.models import LONGEST_NAME, ApiToken
 from tvarr_backup.backups.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
+from tvarr_backup.quoting import cut, quoted
 
 
 def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiToken, str]:
@@ -25,7 +26,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
     if len(name) > LONGEST_NAME:
         raise TokenInvalid(f"The name has {len(name)} characters; {_ALLOWED_NAMES}.")
     if not name.strip() or not name.isprintable():
-        raise TokenInvalid(f"The name is {name!r}; {_ALLOWED_NAMES}.")
+        raise TokenInvalid(f"The name is {cut(name)!r}; {_ALLOWED_NAMES}.")
     try:
         expiry = None if lifetime is None else parse_duration(lifetime)
     except ValueError as problem:
@@ -35,7 +36,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
             made: tuple[ApiToken, str] = ApiToken.objects.create(user=user, name=name, expiry=expiry)
     except IntegrityError as problem:
         raise TokenInvalid(
-            f"{username} has a token “{name}” already; choose another name, or revoke that one first."
+            f"{username} has a token {quoted(name)} already; choose another name, or revoke that one first."
         ) from problem
     return made
 
@@ -53,7 +54,7 @@ def revoke_token(username: str, name: str) -> None:
     """End a token: the next request with it is refused. Raises `UserNotFound` or `TokenNotFound`."""
     ended, _ = tokens_of(username).filter(name=name).delete()
     if not ended:
-        raise TokenNotFound(f"{username} has no token “{name}”; `token list` shows which there are.")
+        raise TokenNotFound(f"{username} has no token {quoted(name)}; `token list` shows which there are.")
 
 
 def user_named(username: str) -> User:
@@ -62,7 +63,7 @@ def user_named(username: str) -> User:
     try:
         found: User = users.objects.get_by_natural_key(username)
     except users.DoesNotExist as problem:
-        raise UserNotFound(f"There is no user “{username}”.") from problem
+        raise UserNotFound(f"There is no user {quoted(username)}.") from problem
     return found
 
 
