@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,8 @@ from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
-from tvarr_backup.backups.catalogue import Backup, checked_note, find_backup, read_folder
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
+from tvarr_backup.backups.catalogue import Backup, checked_note, find_backup, read_folder, require_files
+from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
@@ -535,7 +534,7 @@ class BackupDetail(_BackupView):
     )
     def delete(self, request: Request, filename: str) -> Response:
         name, folder = _name(filename), backup_folder()
-        _require_something(folder, name)
+        require_files(folder, name)
         run_here(
             OperationKind.DELETE,
             requested_by=request.user,
@@ -623,7 +622,8 @@ class BackupRestore(_BackupView):
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
         "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
-        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read. `facts` says what "
+        "tvarr will do with the database of another version.",
         tags=["backups"],
         parameters=[
             _FILENAME,
@@ -658,7 +658,7 @@ class BackupRestore(_BackupView):
             arguments={"filename": backup.filename} | {word: True for word, given in confirmed.items() if given},
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
-        answer.data["restart_required"] = needs_reload(EVERYTHING)
+        answer.data["restart_required"] = not offline and needs_reload(EVERYTHING)
         answer.data["facts"] = list(verdict.facts)
         return answer
 
@@ -703,13 +703,6 @@ def _take_in(request: Request, folder: Path) -> Operation:
     except FieldRefused as refused:
         detail = serializers.ErrorDetail(str(refused), code=refused.code)
         raise serializers.ValidationError({refused.name: detail}) from refused
-
-
-def _require_something(folder: Path, name: BackupName) -> None:
-    """Raise `BackupNotFound` where neither the archive nor its description is there."""
-    described = name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar)
-    if not described and not os.path.lexists(folder / name.filename):
-        raise BackupNotFound(f"There is no backup {quoted(name.filename)}.")
 
 
 def _require_confirmation(request: Request) -> None:
