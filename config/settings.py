@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.packed_files.StaticFiles",
+    "config.private.Private",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.Entrance",
@@ -240,7 +241,7 @@ CSRF_FAILURE_VIEW = "config.refusals.csrf_failed"
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # HSTS: the proxy's header; sent by us it would lock people out of the plain address
     "security.W008",  # redirect to HTTPS: there may be none to go to
-    "security.W012",  # session cookie only over HTTPS: nobody could sign in on the home network
+    "security.W012",  # session cookie only over HTTPS: `Private` does it for requests that came by HTTPS
     "security.W016",  # CSRF cookie only over HTTPS: the same
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import urllib.parse
+from contextlib import closing
 
 import pytest
 
@@ -49,6 +50,24 @@ def test_others_are_not(service: Installation) -> None:
     service.environment["FORWARDED_ALLOW_IPS"] = "192.0.2.7"
     with serving(service) as up:
         assert sign_in_from_a_page_with_tls(up, HTTPS) == 403
+
+
+def cookies_of_sign_in_page(up: Up, headers: dict[str, str]) -> list[str]:
+    with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)) as connection:
+        connection.request("GET", "/sign-in/", headers=headers | {"Host": "backup.example"})
+        return connection.getresponse().headers.get_all("Set-Cookie", [])
+
+
+def test_cookies_of_a_page_that_came_by_https_are_secure_and_others_are_not(service: Installation) -> None:
+    with serving(service) as up:
+        assert [cookie.endswith("; Secure") for cookie in cookies_of_sign_in_page(up, HTTPS)] == [True]
+        assert ["Secure" in cookie for cookie in cookies_of_sign_in_page(up, {})] == [False]
+
+
+def test_nobody_but_a_trusted_proxy_makes_a_cookie_secure(service: Installation) -> None:
+    service.environment["FORWARDED_ALLOW_IPS"] = "192.0.2.7"
+    with serving(service) as up:
+        assert ["Secure" in cookie for cookie in cookies_of_sign_in_page(up, HTTPS)] == [False]
 
 
 def test_where_the_proxy_does_not_say_it_the_origin_can_be_named(service: Installation) -> None:

@@ -3,6 +3,8 @@
 import re
 from datetime import timedelta
 
+from tvarr_backup.quoting import cut
+
 _DURATION = re.compile(
     r"(?:(?P<weeks>[0-9]{1,4})w)?(?:(?P<days>[0-9]{1,5})d)?(?:(?P<hours>[0-9]{1,6})h)?", re.ASCII | re.IGNORECASE
 )
@@ -14,10 +16,10 @@ def parse_duration(text: str) -> timedelta:
     """The duration that a text names, at least one hour and at most 9999 weeks; raises `ValueError` for every other."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
-        raise ValueError(f"{text!r} is no duration; allowed are {ALLOWED_DURATIONS}.")
+        raise ValueError(f"{cut(text)!r} is no duration; allowed are {ALLOWED_DURATIONS}.")
     duration = timedelta(**{unit: int(number) for unit, number in match.groupdict().items() if number})
     if not timedelta(0) < duration <= _LONGEST:
-        raise ValueError(f"{text!r} is too {'long' if duration else 'short'}; allowed are 1h to 9999w.")
+        raise ValueError(f"{cut(text)!r} is too {'long' if duration else 'short'}; allowed are 1h to 9999w.")
     return duration
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from threading import Lock
 from typing import Any, Self
@@ -19,6 +19,7 @@ from django.forms import Textarea
 from django.utils.text import capfirst
 from ulid import ULIDGenerator
 
+from tvarr_backup.ranges import known_moment
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp, write_timestamp
 
@@ -285,7 +286,7 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
 
     Reads every form that tvarr writes (a local offset or none, which is UTC; up to nine fraction digits, cut to six; a
     `T`; `Z`; minutes only; a date only; Go's long form; further forms of ISO 8601) as aware UTC, and what is none of
-    them as None. Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
+    them, or out of range such as Go's zero time, as None. Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
     """
 
     def get_internal_type(self) -> str:
@@ -295,7 +296,7 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
         return "timestamp with time zone" if connection.vendor == "postgresql" else "datetime"
 
     def from_db_value(self, value: Any, *_: object) -> datetime | None:
-        return value.astimezone(UTC) if isinstance(value, datetime) else read_timestamp(value)
+        return known_moment(value) if isinstance(value, datetime) else read_timestamp(value)
 
     def get_db_prep_value(  # Django passes `prepared` by place
         self,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from tvarr_backup.ranges import known_moment
+
 _GO_LONG_FORM = re.compile(r"(.+ [+-]\d{4}) [A-Z+-][A-Za-z0-9+-]*( m=[+-][\d.]+)?")
 
 
 def read_timestamp(text: object) -> datetime | None:
-    """Aware UTC from one of tvarr's textual forms; `None` for NULL and for what is none of them."""
+    """Aware UTC from one of tvarr's textual forms; `None` for NULL, for what is none of them, and for what is out of range."""
     if not isinstance(text, str):
         return None
     long_form = _GO_LONG_FORM.fullmatch(text)
     plain = long_form[1].replace(" +", "+").replace(" -", "-") if long_form else text
     try:
-        moment = datetime.fromisoformat(plain)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # the last: in UTC it would lie before the year 1 or after 9999
+        return known_moment(datetime.fromisoformat(plain))
+    except ValueError:
         return None
 
 

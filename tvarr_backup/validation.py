@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
 from tvarr_backup.expressions import MAX_BYTES, Domain, Problem, Warned, WarningCode, check_expression
+from tvarr_backup.quoting import cut
 from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
@@ -27,8 +28,8 @@ class Findings(NamedTuple):
 CHECKED_CHARACTERS = 64 * 1024
 """Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
 _SHORT = 1024
-_NOT_CHECKED = Warned(
-    WarningCode.NOT_CHECKED,
+_TOO_LONG = Warned(
+    WarningCode.UNCHECKED,
     1,
     f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
     "The command “expression check” checks it.",
@@ -36,16 +37,39 @@ _NOT_CHECKED = Warned(
 
 
 def expression_findings(text: str, domain: Domain) -> Findings:
-    """Problems and warnings of an expression; remembered, because an import checks each one twice."""
+    """Problems and warnings of an expression; remembered, because an import checks each one twice.
+
+    Within `limited_regexes` they may be without those of some regular expressions, which a warning (`unchecked`) says.
+    """
     if len(text) > CHECKED_CHARACTERS:
         is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
-        return _check(text, domain) if is_too_long else Findings((), (_NOT_CHECKED,))
-    return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+        return _check(text, domain) if is_too_long else Findings((), (_TOO_LONG,))
+    try:
+        return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+    except _Incomplete as found:
+        return found.findings
+
+
+def forget_findings() -> None:
+    """Empty the memory of `expression_findings`."""
+    _remember_short.cache_clear()
+    _remember_long.cache_clear()
+
+
+class _Incomplete(Exception):
+    """Carries what is not to be remembered past the cache."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__()
+        self.findings = findings
 
 
 def _check(text: str, domain: Domain) -> Findings:
     check = check_expression(text, domain)
-    return Findings(check.problems, check.warnings)
+    findings = Findings(check.problems, check.warnings)
+    if any(warned.code is WarningCode.UNCHECKED for warned in findings.warnings):
+        raise _Incomplete(findings)
+    return findings
 
 
 _remember_short = lru_cache(maxsize=16_384)(_check)
@@ -79,7 +103,7 @@ def validate_name(name: str) -> None:
             ValidationError(
                 "“%(value)s” begins or ends with a blank; allowed is a name without blanks around it.",
                 code="blanks_around",
-                params={"value": escape_hidden(name[:80])},
+                params={"value": escape_hidden(cut(name))},
             )
         )
     hidden = [found for found in find_hidden(name) if not is_malformed(found.character)]

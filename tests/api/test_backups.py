@@ -27,7 +27,7 @@ from tvarr_backup.api.backups import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.sidecar import BackupKind, encode_sidecar
 from tvarr_backup.operations.models import Operation, OperationKind
 
 pytestmark = pytest.mark.django_db
@@ -215,7 +215,7 @@ def test_one_that_tvarr_made_is_shown(folder: Path, tvarr_own: Path) -> None:
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])
 def test_one_that_is_not_there_is_not_found(folder: Path, method: str) -> None:
     response = getattr(administrator(), method)(f"{BACKUPS}/{NO_BACKUP}")
-    assert problem(response, 404, "backup_not_found") == f"There is no backup '{NO_BACKUP}'."
+    assert problem(response, 404, "backup_not_found") == f"There is no backup “{NO_BACKUP}”."
     assert not Operation.objects.exists()
 
 
@@ -675,3 +675,44 @@ def test_from_a_backup_to_its_restore_with_a_real_worker(prepared: Installation,
     assert (safety["kind"], safety["restored_from"], safety["protected"]) == ("pre_restore", filename, True)
     _, listed = call("GET", BACKUPS)
     assert [backup["filename"] for backup in listed["backups"]] == [safety["filename"], filename]
+
+
+class TestPages:
+    """tvarr's clients ask for all. Where there are hundreds, the newest come, and the address of the others."""
+
+    @pytest.fixture
+    def names(self, folder: Path) -> list[str]:
+        """Of 502 backups, the newest first, which share one archive."""
+        made = make(folder)
+        for number in range(501):
+            stem = f"tvarr-backup-2025-01-01T00-{number // 60:02}-{number % 60:02}"
+            (folder / f"{stem}.db.gz").hardlink_to(folder / made.filename)
+            sidecar = made.sidecar.with_changes(seq=number + 2)
+            (folder / f"{stem}.meta.json").write_bytes(encode_sidecar(sidecar))
+        return present(folder)
+
+    def test_without_parameters_the_newest_five_hundred_come_in_tvarrs_shape(self, names: list[str]) -> None:
+        client = client_of("view_backup")
+        answer = client.get(BACKUPS)
+
+        first = answer.json()
+        assert len(answer.content) < 700_000
+        assert [backup["filename"] for backup in first["backups"]] == names[:500]
+        assert (first["count"], first["previous"], first["broken_count"]) == (502, None, 0)
+        rest = client.get(first["next"]).json()
+        assert [backup["filename"] for backup in rest["backups"]] == names[500:]
+        assert rest["next"] is None
+
+    def test_smaller_pages_can_be_asked_for(self, names: list[str]) -> None:
+        answer = client_of("view_backup").get(BACKUPS, {"page": 2, "page_size": 3}).json()
+        assert [backup["filename"] for backup in answer["backups"]] == names[3:6]
+
+    @pytest.mark.parametrize("query", [{"page": 0}, {"page_size": 501}, {"limit": 1}])
+    def test_other_parameters_are_refused(self, query: dict[str, int]) -> None:
+        assert client_of("view_backup").get(BACKUPS, query).status_code == 400
+
+    def test_a_page_beyond_the_last_is_not_there(self) -> None:
+        problem(client_of("view_backup").get(BACKUPS, {"page": 2}), 404, "not_found")
+
+    def test_what_is_no_page_has_no_such_parameters(self) -> None:
+        assert client_of("create_backup").post(f"{BACKUPS}?page=1", {}).status_code == 400

@@ -95,7 +95,7 @@ PAGES: dict[str, tuple[str, str, int]] = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", PAGES)
-def test_pages_have_strict_headers(kind: str, settings: Any) -> None:
+def test_pages_have_strict_headers_and_are_not_stored(kind: str, settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.api.odd_urls"
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     if kind != "the sign-in page":
@@ -106,6 +106,7 @@ def test_pages_have_strict_headers(kind: str, settings: Any) -> None:
 
     assert response.status_code == status
     require_strict(response.headers)
+    assert "no-store" in response.headers["Cache-Control"]
 
 
 @pytest.fixture(scope="module")

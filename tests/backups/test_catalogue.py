@@ -54,6 +54,7 @@ from tvarr_backup.errors import (
     NoteInvalid,
     PreconditionFailed,
 )
+from tvarr_backup.quoting import quoted
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
 META = NAME.replace(".db.gz", ".meta.json")
@@ -400,7 +401,7 @@ class TestFinding:
         before = state(folder.parent)
         with pytest.raises(BackupNotFound) as refused:
             act(folder, name)
-        assert str(refused.value) == f"There is no backup {name[:100]!r}."
+        assert str(refused.value) == f"There is no backup {quoted(name)}."
         assert state(folder.parent) == before
 
     @pytest.mark.parametrize("what", sorted(set(SPOILT) - {"no archive"}))

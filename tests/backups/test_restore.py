@@ -923,7 +923,7 @@ def test_what_is_not_there_is_refused(live: Path, folder: Path, made: Backup) ->
     (folder / "kept").rename(described)
     (folder / made.filename).unlink()
     refused(live, folder, made, BackupNotFound, "There is no backup")
-    refused(live, folder, "../live.db", BackupNotFound, "There is no backup '../live.db'.")
+    refused(live, folder, "../live.db", BackupNotFound, "There is no backup “../live.db”.")
 
 
 def test_one_that_is_deleted_meanwhile_is_refused(live: Path, folder: Path, made: Backup) -> None:

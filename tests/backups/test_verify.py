@@ -102,6 +102,7 @@ class TestGoodOnes:
         checked = found.backup.sidecar.checked
         assert checked is not None
         assert (checked.level, checked.problems, checked.warnings) == (CheckLevel.FULL, (), ())
+        assert checked.at is not None
         assert checked.at >= before
         assert find_backup(folder, NAME) == found.backup
         assert found.backup.sidecar.with_changes(checked=None) == made.sidecar.with_changes(checked=None)

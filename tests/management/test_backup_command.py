@@ -243,14 +243,14 @@ def test_recovery_says_what_it_removed(prepared: Installation) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "../../etc/passwd"), "There is no backup '../../etc/passwd'."),
+        (("show", "../../etc/passwd"), "There is no backup “../../etc/passwd”."),
         (
             ("show", "tvarr-backup-2026-01-01T00-00-00.db.gz"),
-            "There is no backup 'tvarr-backup-2026-01-01T00-00-00.db.gz'.",
+            "There is no backup “tvarr-backup-2026-01-01T00-00-00.db.gz”.",
         ),
         (("verify", "tvarr-backup-2026-01-01T00-00-00.db.gz"), "There is no backup"),
-        (("protect", "x"), "There is no backup 'x'."),
-        (("delete", "x"), "There is no backup 'x'."),
+        (("protect", "x"), "There is no backup “x”."),
+        (("delete", "x"), "There is no backup “x”."),
         (("create", "--note", "x" * 501), "The note has 501 characters; allowed are 500."),
         (("create", "--note", "two\nlines"), "Character 4 of the note is U+000A. Expected one line of text"),
         (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),

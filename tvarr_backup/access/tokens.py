@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from tvarr_backup.access.models import LONGEST_NAME, ApiToken
 from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
+from tvarr_backup.quoting import cut, quoted
 from tvarr_backup.texts import find_hidden
 
 
@@ -26,7 +27,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
     if len(name) > LONGEST_NAME:
         raise TokenInvalid(f"The name has {len(name)} characters; {_ALLOWED_NAMES}.")
     if not name.strip():
-        raise TokenInvalid(f"The name is {name!r}; {_ALLOWED_NAMES}.")
+        raise TokenInvalid(f"The name is {cut(name)!r}; {_ALLOWED_NAMES}.")
     if hidden := find_hidden(name):
         raise TokenInvalid(f"Character {hidden[0].position} of the name is {hidden[0].point}; {_ALLOWED_NAMES}.")
     try:
@@ -38,7 +39,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
             made: tuple[ApiToken, str] = ApiToken.objects.create(user=user, name=name, expiry=expiry)
     except IntegrityError as problem:
         raise TokenInvalid(
-            f"{username} has a token “{name}” already; choose another name, or revoke that one first."
+            f"{username} has a token {quoted(name)} already; choose another name, or revoke that one first."
         ) from problem
     return made
 
@@ -56,7 +57,7 @@ def revoke_token(username: str, name: str) -> None:
     """End a token: the next request with it is refused. Raises `UserNotFound` or `TokenNotFound`."""
     ended, _ = tokens_of(username).filter(name=name).delete()
     if not ended:
-        raise TokenNotFound(f"{username} has no token “{name}”; `token list` shows which there are.")
+        raise TokenNotFound(f"{username} has no token {quoted(name)}; `token list` shows which there are.")
 
 
 def user_named(username: str) -> User:
@@ -65,7 +66,7 @@ def user_named(username: str) -> User:
     try:
         found: User = users.objects.get_by_natural_key(username)
     except users.DoesNotExist as problem:
-        raise UserNotFound(f"There is no user “{username}”.") from problem
+        raise UserNotFound(f"There is no user {quoted(username)}.") from problem
     return found
 
 

@@ -123,7 +123,7 @@ class BackupAdmin(LookOnlyAdmin):
         checked = _data(backup).get("checked")
         if not checked:
             return "never"
-        found = [f"{checked['level']}, {checked['at']}", *checked["problems"], *checked["warnings"]]
+        found = [f"{checked['level']}, {checked['at'] or 'time unknown'}", *checked["problems"], *checked["warnings"]]
         return escape_hidden("; ".join(found))
 
     # --- What may be done ---------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingPr
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import writing
 from tvarr_backup.validation import expression_findings
@@ -142,7 +143,7 @@ class ItemAdmin(ColumnsRequired):
         return StreamingHttpResponse(blocks, headers=headers)
 
     def _refuse_system_rows(self, request: HttpRequest, queryset: QuerySet[Any], refusal: str) -> bool:
-        names = [f"“{row}”" for row in queryset.filter(is_system=True)]
+        names = [quoted(row.name) for row in queryset.filter(is_system=True)]
         if not names:
             return False
         more = f" and {len(names) - _NAMED_ROWS} more" if len(names) > _NAMED_ROWS else ""

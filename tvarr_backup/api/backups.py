@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ from rest_framework.views import APIView
 from tvarr_backup import conf
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
+from tvarr_backup.api.pagination import Pages
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder, require_files
+from tvarr_backup.backups.catalogue import Backup, checked_note, find_backup, read_folder, require_files
 from tvarr_backup.backups.names import BackupName, parse_name
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
+from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
@@ -41,9 +42,22 @@ from tvarr_backup.operations.restores import require_restorable_live
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.tasks import submit
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
+
+
+class BackupPages(Pages):
+    """All backups in one page, as tvarr's clients expect it, unless there are hundreds."""
+
+    page_size = Pages.max_page_size
+
+    def paginate_sequence(self, backups: Sequence[Backup], request: Request, view: APIView) -> list[Backup]:
+        """Return those of the page that is asked for. Raises `NotFound` or `ValidationError`."""
+        queryset: Any = backups  # Django's pages take any sequence
+        return self.paginate_queryset(queryset, request, view) or []
+
 
 # --- Shapes ----------------------------------------------------------------------------------------------------------
 
@@ -81,7 +95,7 @@ class CheckedSerializer(serializers.Serializer[Any]):
     """The last check of a backup, in sentences."""
 
     level = serializers.ChoiceField(choices=[level.value for level in CheckLevel])
-    at = serializers.DateTimeField()
+    at = serializers.DateTimeField(allow_null=True, help_text="Null where the metadata name no possible time.")
     problems = serializers.ListField(child=serializers.CharField(), help_text="With any, it cannot be relied on.")
     warnings = serializers.ListField(
         child=serializers.CharField(),
@@ -118,7 +132,8 @@ class BackupSerializer(serializers.Serializer[Any]):
     restored_from = serializers.CharField(allow_blank=True, help_text="Of a copy made before a restore: that backup.")
     created_at_source = serializers.ChoiceField(
         choices=[source.value for source in DateSource],
-        help_text="Where `created_at` comes from: the backup's `metadata` or the `name` of the file say when it was made. With "
+        help_text="Where `created_at` comes from: the backup's `metadata` or, where these name no possible time, the `name` of "
+        "the file say when it was made. With "
         "`newest_row` and `arrival` that is unknown, and it is the time of the newest row, or of the upload.",
     )
     newest_row_at = serializers.DateTimeField(
@@ -141,10 +156,14 @@ class BrokenSerializer(serializers.Serializer[Any]):
 
 
 class BackupListSerializer(serializers.Serializer[Any]):
-    """The backup folder, the newest backup first."""
+    """A page of the backup folder, the newest backup first."""
 
+    count = serializers.IntegerField(help_text="Of all backups.")
+    next = serializers.URLField(allow_null=True, help_text="Of the next page.")
+    previous = serializers.URLField(allow_null=True)
     backups = BackupSerializer(many=True)
-    broken = BrokenSerializer(many=True)
+    broken = BrokenSerializer(many=True, help_text=f"At most {BackupPages.max_page_size}.")
+    broken_count = serializers.IntegerField(help_text="Of all broken ones.")
     backup_directory = serializers.CharField(allow_null=True, help_text="Told to administrators only.")
     schedule = ScheduleSerializer()
 
@@ -307,12 +326,13 @@ class _BackupView(APIView):
     """What the addresses of backups have in common."""
 
     required_permissions: Mapping[str, str] = {}
-    parameters: frozenset[str] = frozenset()
-    """What may follow the `?`."""
+    parameters: Mapping[str, frozenset[str]] = {}
+    """What may follow the `?`, by method."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        require_known_parameters(request, self.parameters)
+        method = (request.method or "").lower().replace("head", "get")
+        require_known_parameters(request, self.parameters.get(method, frozenset()))
 
     def answer(self, backup: Backup, folder: Path) -> Response:
         """The metadata, with the mark by which a change can refer to it."""
@@ -323,7 +343,7 @@ def _name(filename: str) -> BackupName:
     """The parts of the name, before the disk is touched; raises `BackupNotFound` for what is no backup's name."""
     name = parse_name(filename)
     if name is None:
-        raise BackupNotFound(f"There is no backup {filename[:100]!r}.")
+        raise BackupNotFound(f"There is no backup {quoted(filename)}.")
     return name
 
 
@@ -347,18 +367,30 @@ class BackupList(_BackupView):
     """All backups, and a new one."""
 
     required_permissions = {"get": "operations.view_backup", "post": "operations.create_backup"}
+    parameters = {"get": frozenset({"page", "page_size"})}
 
     @extend_schema(
         operation_id="backups_list",
         summary="List the backups, the newest first",
+        description=f"At most {BackupPages.max_page_size} at a time; `next` is the address of older ones.",
         tags=["backups"],
-        responses={200: BackupListSerializer, **problems(400, 409)},
+        parameters=[
+            OpenApiParameter("page", int, description="From 1."),
+            OpenApiParameter(
+                "page_size", int, description=f"From 1 to {BackupPages.max_page_size}, which is the default."
+            ),
+        ],
+        responses={200: BackupListSerializer, **problems(400, 404, 409)},
         examples=[
             OpenApiExample(
                 "One backup",
                 {
+                    "count": 1,
+                    "next": None,
+                    "previous": None,
                     "backups": [BACKUP_EXAMPLE],
                     "broken": [],
+                    "broken_count": 0,
                     "backup_directory": None,
                     "schedule": {"enabled": True, "cron": "0 2 * * *", "retention": 7},
                 },
@@ -369,11 +401,17 @@ class BackupList(_BackupView):
     def get(self, request: Request) -> Response:
         reconcile()
         folder, required = backup_folder(), conf.required_schema()
-        listing = read_folder(folder)
+        listing, pages = read_folder(folder), BackupPages()
+        on_page = pages.paginate_sequence(listing.backups, request, self)
+        broken = listing.broken[: BackupPages.max_page_size]
         return Response(
             {
-                "backups": [shown(backup, request, folder, required=required) for backup in listing.backups],
-                "broken": [{"filename": broken.filename, "reason": broken.reason} for broken in listing.broken],
+                "count": len(listing.backups),
+                "next": pages.get_next_link(),
+                "previous": pages.get_previous_link(),
+                "backups": [shown(backup, request, folder, required=required) for backup in on_page],
+                "broken": [{"filename": one.filename, "reason": one.reason} for one in broken],
+                "broken_count": len(listing.broken),
                 "backup_directory": str(folder) if _is_administrator(request) else None,
                 "schedule": shown_schedule(),
             }
@@ -578,7 +616,7 @@ class BackupRestore(_BackupView):
     """The content of a backup in the place of what is there."""
 
     required_permissions = {"post": "operations.restore_backup"}
-    parameters = frozenset({"confirm"})
+    parameters = {"post": frozenset({"confirm"})}
 
     @extend_schema(
         operation_id="backups_restore",

@@ -1,4 +1,4 @@
-"""What all of `/api/` has in common before a view is found, and after one has answered."""
+"""What all of `/api/` has in common before a view is found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UTF_8 = {"utf-8", "utf8"}
 
 
 class Entrance:
-    """A slash at the end of an API address means nothing; a body has a length and is UTF-8; no answer is kept.
+    """A slash at the end of an API address means nothing; a body has a length and is UTF-8.
 
     Addresses of pages with a NUL are refused.
     """
@@ -27,9 +27,7 @@ class Entrance:
                 raise SuspiciousOperation("There is a NUL in the address.")  # SQLite finds nothing, PostgreSQL fails
             return self._get_response(request)
         request.path_info = request.path_info.removesuffix("/")
-        response = _refusal_of_body(request) or self._get_response(request)
-        response["Cache-Control"] = "no-store"
-        return response
+        return _refusal_of_body(request) or self._get_response(request)
 
 
 def _refusal_of_body(request: HttpRequest) -> HttpResponseBase | None:

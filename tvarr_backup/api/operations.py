@@ -22,6 +22,7 @@ from tvarr_backup.errors import OperationNotFound
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import cancel
+from tvarr_backup.quoting import quoted
 
 # Who may ask for an operation may also ask for its end.
 PERMISSION_OF_KIND = {
@@ -201,7 +202,7 @@ def _find(operation_id: str) -> Operation:
     try:
         return Operation.objects.select_related("requested_by").get(pk=operation_id)
     except (Operation.DoesNotExist, ValidationError) as problem:
-        raise OperationNotFound(f"There is no operation {operation_id[:80]!r}.") from problem
+        raise OperationNotFound(f"There is no operation {quoted(operation_id)}.") from problem
 
 
 urlpatterns = [

@@ -18,6 +18,7 @@ from tvarr_backup import codecs
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, SourceType
 from tvarr_backup.portable.export import Instant
+from tvarr_backup.quoting import quoted
 
 SEARCHED_CHARACTERS = 200
 """A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
@@ -35,7 +36,7 @@ def require_known_parameters(request: Request, known: Collection[str]) -> None:
             shown = name[:_SHOWN_CHARACTERS]
             allowed = ", ".join(sorted(known)) or "none"
             refused[shown] = [
-                ErrorDetail(f"“{shown}” is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
+                ErrorDetail(f"{quoted(name)} is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
             ]
     if refused:
         raise ValidationError(refused)
@@ -105,7 +106,7 @@ class Ordering(BaseFilterBackend):
         allowed = _with_minus(view.ordering_words)
         for word in words:
             if word not in allowed:
-                sentence = f"“{word[:_SHOWN_CHARACTERS]}” is no order of this list; allowed: {', '.join(allowed)}."
+                sentence = f"{quoted(word)} is no order of this list; allowed: {', '.join(allowed)}."
                 raise ValidationError({"ordering": [ErrorDetail(sentence, "invalid_choice")]})
         return queryset.order_by(*map(_order, dict.fromkeys(words)), "id")
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from tvarr_backup.quoting import quoted
+
 _SHOWN_CHARACTERS = 80
 _SHOWN_MEMBERS = 20
 _MOST_EXACT = 2**53
@@ -43,7 +45,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         unknown = [name for name in data if name not in self.fields and name not in self.ignored]
         for name in unknown[:_SHOWN_MEMBERS]:
             shown = name[:_SHOWN_CHARACTERS]
-            yield shown, [serializers.ErrorDetail(f"“{shown}” is not known here.", code="unknown_member")]
+            yield shown, [serializers.ErrorDetail(f"{quoted(name)} is not known here.", code="unknown_member")]
         sent = [name for name, field in self.fields.items() if field.read_only and name in data]
         as_read = {} if self.instance is None or not sent else self.to_representation(self.instance)
         for name in sent:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.catalogue import (
-    MAX_NOTE,
     Backup,
     checked_note,
     next_seq,
@@ -24,7 +23,7 @@ from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar, read_sidecar
+from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
 from tvarr_backup.backups.source import SQLITE, Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (

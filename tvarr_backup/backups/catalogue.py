@@ -17,7 +17,7 @@ from tvarr_backup.backups.durable import publish, replace, sync_folder, write_pr
 from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, shown_name, work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sharing import share_file
-from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar, read_sidecar
+from tvarr_backup.backups.sidecar import MAX_NOTE, DateSource, Sidecar, encode_sidecar, read_sidecar
 from tvarr_backup.backups.tvarr_archive import read_metadata
 from tvarr_backup.errors import (
     BackupBroken,
@@ -28,13 +28,14 @@ from tvarr_backup.errors import (
     PreconditionFailed,
     SidecarInvalid,
 )
+from tvarr_backup.quoting import quoted
+from tvarr_backup.ranges import EARLIEST, MOST, known_file_time, known_moment
 from tvarr_backup.texts import find_unfit_for_note
-
-MAX_NOTE = 500
 
 _SETTLED_SECONDS = 2.0
 """For so long after a change of a file its times may be the same after another change."""
-_REMEMBERED = 4096
+_REMEMBERED = 2**15
+"""Metadata files; with fewer than a folder has, none would be found again by the next look."""
 _GLANCED_SECONDS = 5.0
 
 
@@ -270,7 +271,7 @@ def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
 
 def next_seq(listing: Listing) -> int:
     """The number of the next backup: higher than every other, whatever the clock says."""
-    return max((backup.sidecar.seq for backup in listing.backups), default=0) + 1
+    return min(max((backup.sidecar.seq for backup in listing.backups), default=0) + 1, MOST)
 
 
 def taken_names(folder: Path) -> set[str]:
@@ -310,7 +311,7 @@ def _named(filename: str) -> BackupName:
 
 
 def _not_found(filename: str) -> BackupNotFound:
-    return BackupNotFound(f"There is no backup {filename[:100]!r}.")
+    return BackupNotFound(f"There is no backup {quoted(filename)}.")
 
 
 def _age(backup: Backup) -> tuple[int, Any, str]:
@@ -345,7 +346,18 @@ def _judge(folder: str, name: BackupName) -> Backup | Broken:
     if status.st_size != sidecar.compressed_size:
         size = f"it has {status.st_size} bytes, and {sidecar.compressed_size} are recorded"
         return Broken(name.filename, size)
-    return Backup(name.filename, sidecar)
+    return Backup(name.filename, dated(sidecar, name, status))
+
+
+def dated(sidecar: Sidecar, name: BackupName, archive: os.stat_result) -> Sidecar:
+    """Return the sidecar with a possible date: where its own is out of range, that of the name, or else of the file."""
+    if sidecar.has_possible_date:
+        return sidecar
+    named = known_moment(name.moment)
+    if named is not None:
+        return sidecar.with_changes(created_at=named, created_at_source=DateSource.NAME)
+    arrived = known_file_time(archive.st_mtime) or known_file_time(archive.st_ctime) or EARLIEST
+    return sidecar.with_changes(created_at=arrived, created_at_source=DateSource.ARRIVAL)
 
 
 def _described(path: str) -> Sidecar:

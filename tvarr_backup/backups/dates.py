@@ -42,7 +42,8 @@ def date_of(filename: str, described: Sidecar | None, database: Path, now: datet
     newest = newest_row(database, now)
     if described is not None and described.is_dated:
         return Date(described.created_at, described.created_at_source, newest)
-    named = moment_in(filename) if described is None else None  # an undated backup is named after its arrival
+    # An undated backup is named after its arrival.
+    named = moment_in(filename) if described is None or not described.has_possible_date else None
     if named is not None:
         return Date(named, DateSource.NAME, newest)
     if newest is not None:

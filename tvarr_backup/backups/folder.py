@@ -197,7 +197,7 @@ def explained(folder: Path) -> Iterator[None]:
             ) from problem
         raise BackupFolderUnusable(
             f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
-            + (f" ({Path(os.fsdecode(problem.filename)).name})." if problem.filename else ".")
+            + (f" ({shown_name(Path(os.fsdecode(problem.filename)).name)})." if problem.filename else ".")
             + (f" {_why_denied(folder, problem)}." if problem.errno == errno.EACCES else "")
         ) from problem
 

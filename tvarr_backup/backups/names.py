@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property, lru_cache
 
+from tvarr_backup.ranges import known_moment
+
 _NAME = re.compile(
     r"tvarr-backup-(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
     r"(?P<ending>\.db\.gz|\.tar\.gz)",
@@ -19,6 +21,8 @@ _STAMP = re.compile(
     r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)(?![0-9])", re.ASCII
 )
 _SIDECAR_ENDING = ".meta.json"
+_REMEMBERED = 2**16
+"""Names, of which a folder with thousands of backups has as many; what a look at it asks for must fit."""
 
 
 class ArchiveFormat(StrEnum):
@@ -42,7 +46,7 @@ class BackupName:
         return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def parse_name(filename: str) -> BackupName | None:
     """The parts of a name that follows the grammar to its last character; `None` for every other."""
     match = _NAME.fullmatch(filename)
@@ -56,13 +60,14 @@ def moment_in(filename: str) -> datetime | None:
     """Return the time in a backup's name, also where a browser or a desktop has changed what surrounds it.
 
     `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz` still has the time that tvarr gave it, in UTC. `None` where there is no
-    such time, or more than one.
+    such time, more than one, or one that is out of range.
     """
     found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
-    return found.pop() if len(found) == 1 else None
+    moment = found.pop() if len(found) == 1 else None
+    return moment and known_moment(moment)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def archive_of_sidecar(filename: str) -> BackupName | None:
     """The archive of ours that a file would describe, judged by its name alone; `None` for every other name."""
     if not filename.endswith(_SIDECAR_ENDING):
@@ -89,8 +94,9 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
 def _moment(stamp: str) -> datetime | None:
     """The time of a stamp, as aware UTC; `None` for a thirteenth month."""
     whole, _, milliseconds = stamp.partition(".")
+    day, _, time = whole.partition("T")
     try:
-        moment = datetime.strptime(whole, "%Y-%m-%dT%H-%M-%S").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(f"{day}T{time.replace('-', ':')}").replace(tzinfo=UTC)
     except ValueError:
         return None
     return moment + timedelta(milliseconds=int(milliseconds or 0))

@@ -7,6 +7,7 @@ tvarr reads it too.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,19 @@ from typing import Any
 
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
+from tvarr_backup.quoting import cut, shown_value
+from tvarr_backup.ranges import MOST, known_moment, known_number, known_text, known_texts
 
 FORMAT = 1
 MAX_BYTES = 2**20
+MAX_NOTE = 500
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_MAX_COUNT = 2**63 - 1
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_MOST_WORDS = 200
+"""Characters of a version, a schema or a name."""
+_MOST_SENTENCES, _MOST_OF_SENTENCE = 100, 4_000
+_MOST_TABLES = 1_000
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class BackupKind(StrEnum):
@@ -70,11 +79,12 @@ class Checked:
     """The last check of a backup, in sentences.
 
     `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
-    rows that refer to rows which are not there, or a view: the backup is a faithful copy of that.
+    rows that refer to rows which are not there, or a view: the backup is a faithful copy of that. `at` is `None` where
+    the file says no possible time.
     """
 
     level: CheckLevel
-    at: datetime
+    at: datetime | None
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -89,6 +99,9 @@ class Sidecar:
     good where that is `None`. `newest_row_at` is looked up for files from elsewhere only. `wal_missing` says that such a
     file came without its -wal. `accepted_code` names the views, triggers and virtual tables that a user accepted in a
     file from elsewhere.
+
+    What a file says out of the ranges in `ranges` is unknown: an end of the protection is none, a text is cut, and counts
+    are empty. `created_at` may be out of range until it is known where the file was (`catalogue.dated`).
     """
 
     created_at: datetime
@@ -117,7 +130,12 @@ class Sidecar:
     @property
     def is_dated(self) -> bool:
         """Whether `created_at` is the time at which the backup was made."""
-        return self.created_at_source in (DateSource.METADATA, DateSource.NAME)
+        return self.created_at_source in (DateSource.METADATA, DateSource.NAME) and self.has_possible_date
+
+    @property
+    def has_possible_date(self) -> bool:
+        """Whether `created_at`, whatever it is the time of, is in range."""
+        return known_moment(self.created_at) is not None
 
     @property
     def known_at(self) -> datetime | None:
@@ -165,7 +183,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         "checked": checked
         and {
             "level": checked.level,
-            "at": _encode_time(checked.at),
+            "at": checked.at and _encode_time(checked.at),
             "problems": checked.problems,
             "warnings": checked.warnings,
         },
@@ -185,7 +203,7 @@ def read_sidecar(path: Path) -> Sidecar:
     """
     try:
         with open_regular(path) as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except FileNotFoundError as problem:
         raise SidecarInvalid(f"its description {path.name} is missing.") from problem
     except OSError as problem:
@@ -202,7 +220,8 @@ def decode_sidecar(raw: bytes) -> Sidecar:
         raise SidecarInvalid(f"it is larger than {MAX_BYTES} bytes.")
     try:
         value = json.loads(raw.decode("utf-8-sig"))
-        json.dumps(value, ensure_ascii=False).encode()  # half a character, `\\ud800`, is JSON but no text
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()  # half a character is JSON but no text
     except (ValueError, RecursionError) as problem:
         raise SidecarInvalid("it is no JSON.") from problem
     if not isinstance(value, dict):
@@ -219,26 +238,26 @@ class _Reader:
     def sidecar(self) -> Sidecar:
         ours = "format" in self.value
         if ours and self.value["format"] != FORMAT:
-            raise SidecarInvalid(f"its format is {self.value['format']!r}; this program reads {FORMAT}.")
+            raise SidecarInvalid(f"its format is {shown_value(self.value['format'])}; this program reads {FORMAT}.")
         return Sidecar(
-            created_at=self.time("created_at"),
-            database_size=self.count("database_size"),
-            compressed_size=self.count("compressed_size"),
+            created_at=_time("created_at", self.value.get("created_at")),
+            database_size=self.size("database_size"),
+            compressed_size=self.size("compressed_size"),
             checksum=self.checksum("checksum"),
             kind=self.kind() if ours else BackupKind.TVARR,
-            seq=self.count("seq") if ours else 0,
+            seq=known_number(_whole("seq", self.value.get("seq"))) or 0 if ours else 0,
             database_checksum=self.checksum("database_checksum") if self.value.get("database_checksum") else "",
-            tvarr_version=self.text("tvarr_version"),
-            app_version=self.text("app_version"),
-            sqlite_version=self.text("sqlite_version"),
-            schema=self.text("schema"),
-            note=self.text("note"),
+            tvarr_version=self.words("tvarr_version"),
+            app_version=self.words("app_version"),
+            sqlite_version=self.words("sqlite_version"),
+            schema=self.words("schema"),
+            note=known_text(self.text("note"), MAX_NOTE),
             table_counts=self.table_counts(),
             protected=self.flag("protected"),
             protected_until=self.optional_time("protected_until"),
             imported=self.flag("imported"),
             checked=self.checked(),
-            restored_from=self.text("restored_from"),
+            restored_from=self.words("restored_from"),
             created_at_source=self.date_source() if ours else DateSource.METADATA,
             newest_row_at=self.optional_time("newest_row_at") if ours else None,
             wal_missing=self.flag("wal_missing") if ours else False,
@@ -251,14 +270,17 @@ class _Reader:
             raise SidecarInvalid(f"{name} is no text.")
         return value
 
+    def words(self, name: str) -> str:
+        return known_text(self.text(name), _MOST_WORDS)
+
     def flag(self, name: str) -> bool:
         value = self.value.get(name, False)
         if not isinstance(value, bool):
             raise SidecarInvalid(f"{name} is neither true nor false.")
         return value
 
-    def count(self, name: str) -> int:
-        return _count(name, self.value.get(name))
+    def size(self, name: str) -> int:
+        return _size(name, self.value.get(name))
 
     def checksum(self, name: str) -> str:
         value = self.text(name)
@@ -266,17 +288,17 @@ class _Reader:
             raise SidecarInvalid(f"{name} is no SHA-256 checksum.")
         return value
 
-    def time(self, name: str) -> datetime:
-        return _time(name, self.value.get(name))
-
     def optional_time(self, name: str) -> datetime | None:
-        return None if self.value.get(name) is None else self.time(name)
+        value = self.value.get(name)
+        return None if value is None else known_moment(_time(name, value))
 
     def date_source(self) -> DateSource:
         value = self.value.get("created_at_source", DateSource.METADATA)
-        if value not in list(DateSource):
-            raise SidecarInvalid(f"created_at_source is {value!r}; expected one of {', '.join(DateSource)}.")
-        return DateSource(value)
+        try:
+            return DateSource(value)
+        except ValueError as problem:
+            expected = ", ".join(DateSource)
+            raise SidecarInvalid(f"created_at_source is {shown_value(value)}; expected one of {expected}.") from problem
 
     def kind(self) -> BackupKind:
         try:
@@ -288,24 +310,38 @@ class _Reader:
         value = self.value.get("table_counts") or {}
         if not isinstance(value, dict):
             raise SidecarInvalid("table_counts is no object.")
-        return {name: _count(f"table_counts.{name}", number) for name, number in value.items()}
+        for name, number in value.items():
+            if type(number) is not int:  # `bool` is one as well
+                raise SidecarInvalid(f"table_counts.{cut(name)} is no whole number from 0.")
+        known = {known_text(name, _MOST_WORDS): number for name, number in value.items() if 0 <= number <= MOST}
+        return known if len(known) == len(value) <= _MOST_TABLES else {}
 
     def checked(self) -> Checked | None:
         value = self.value.get("checked")
         if value is None:
             return None
-        if not isinstance(value, dict) or value.get("level") not in list(CheckLevel):
-            raise SidecarInvalid("checked has no known level.")
+        try:
+            level = CheckLevel(value["level"])
+        except (TypeError, KeyError, ValueError) as problem:
+            raise SidecarInvalid("checked has no known level.") from problem
         return Checked(
-            CheckLevel(value["level"]),
-            _time("checked.at", value.get("at")),
+            level,
+            None if value.get("at") is None else known_moment(_time("checked.at", value["at"])),
             _sentences("checked.problems", value.get("problems", [])),
             _sentences("checked.warnings", value.get("warnings", [])),
         )
 
 
-def _count(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_COUNT:
+def _size(name: str, value: Any) -> int:
+    """The size of a file, without which a backup is none."""
+    size = known_number(_whole(name, value))
+    if size is None:
+        raise SidecarInvalid(f"{name} is no whole number from 0.")
+    return size
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise SidecarInvalid(f"{name} is no whole number from 0.")
     return value
 
@@ -313,15 +349,17 @@ def _count(name: str, value: Any) -> int:
 def _sentences(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(sentence, str) for sentence in value):
         raise SidecarInvalid(f"{name} is no list of texts.")
-    return tuple(value)
+    return known_texts(value, _MOST_SENTENCES, _MOST_OF_SENTENCE)
 
 
 def _time(name: str, value: Any) -> datetime:
-    """A time as tvarr writes it (RFC 3339, up to nine fraction digits), as aware UTC."""
+    """A time as tvarr writes it (RFC 3339, up to nine fraction digits), as aware UTC; it may be out of range."""
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError) as problem:
+    except OverflowError:  # in UTC it would be before the year 1 or after 9999
+        return _BEFORE_ALL
+    except (TypeError, ValueError) as problem:
         raise SidecarInvalid(f"{name} is no date and time.") from problem
 
 

@@ -59,8 +59,9 @@ def next_to_verify(backups: Iterable[Backup], now: datetime) -> Backup | None:
 
     def checked_at(backup: Backup) -> datetime:
         checked = backup.sidecar.checked
-        if checked is not None and checked.level is CheckLevel.FULL and checked.at <= now:
-            return checked.at
+        at = checked.at if checked is not None and checked.level is CheckLevel.FULL else None
+        if at is not None and at <= now:
+            return at
         return min(backup.sidecar.created_at, now) - _AS_IF_CHECKED
 
     kept = [backup for backup in backups if backup.name.format is not ArchiveFormat.TAR]

@@ -7,6 +7,7 @@ from tvarr_backup.expressions.lint import find_warnings
 from tvarr_backup.expressions.parse import parse
 from tvarr_backup.expressions.problems import InvalidExpression, Problem, ProblemCode
 from tvarr_backup.expressions.reading import read_as_written
+from tvarr_backup.expressions.regexes import limited_regexes
 from tvarr_backup.expressions.rewrite import rewrite
 from tvarr_backup.expressions.tree import Expression
 from tvarr_backup.expressions.warned import Warned
@@ -28,6 +29,11 @@ def check_expression(text: str, domain: Domain) -> Check:
     Filters and mapping rules are rewritten first, as tvarr does, client detection rules are not. A blank text is a
     problem in every domain. The text itself is what should be stored: nothing here is a replacement for it.
     """
+    with limited_regexes():
+        return _checked(text, domain)
+
+
+def _checked(text: str, domain: Domain) -> Check:
     try:
         parsed = parse(rewrite(text) if domain.is_rewritten else read_as_written(text))
     except InvalidExpression as error:

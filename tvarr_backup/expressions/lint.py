@@ -8,15 +8,20 @@ from tvarr_backup.expressions.lint_actions import warn_about_actions
 from tvarr_backup.expressions.lint_conditions import warn_about_condition
 from tvarr_backup.expressions.lint_texts import warn_about_moved_not, warn_about_texts
 from tvarr_backup.expressions.parse import Parsed
-from tvarr_backup.expressions.warned import Warned
+from tvarr_backup.expressions.warned import Warned, WarningCode
 
 MOST_WARNINGS = 100
 """The suggestion of a field takes a third of a millisecond, and nobody reads more."""
 
 
 def find_warnings(parsed: Parsed, domain: Domain) -> tuple[Warned, ...]:
-    """In the order of their columns; of more than `MOST_WARNINGS` the first that are found."""
-    return tuple(sorted(islice(_warn(parsed, domain), MOST_WARNINGS), key=lambda warned: warned.column))
+    """In the order of their columns; of more than `MOST_WARNINGS` the first that are found.
+
+    Of regular expressions that were not tried, only the first is named.
+    """
+    found = sorted(islice(_warn(parsed, domain), MOST_WARNINGS), key=lambda warned: warned.column)
+    unchecked = [warned for warned in found if warned.code is WarningCode.UNCHECKED]
+    return tuple(warned for warned in found if warned not in unchecked[1:]) if len(unchecked) > 1 else tuple(found)
 
 
 def _warn(parsed: Parsed, domain: Domain) -> Iterator[Warned]:

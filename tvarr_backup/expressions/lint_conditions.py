@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tvarr_backup.expressions.domains import Domain
 from tvarr_backup.expressions.fields import VOCABULARIES, nearest_name
-from tvarr_backup.expressions.regexes import why_refused
+from tvarr_backup.expressions.regexes import Outcome, why_refused
 from tvarr_backup.expressions.tokens import DYNAMIC
 from tvarr_backup.expressions.tree import NUMBER_OPERATORS, REGEX_OPERATORS, Always, Comparison, Condition, Group, Word
 from tvarr_backup.expressions.warned import Warned, WarningCode
@@ -53,7 +53,10 @@ def _warn_about_value(comparison: Comparison, domain: Domain) -> Iterator[Warned
     operator, value = comparison.operator, comparison.value
     if operator in REGEX_OPERATORS:
         refusal = why_refused(value.text)
-        if refusal is not None:
+        if refusal is Outcome.UNCHECKED:
+            message = "This regular expression was not tried, because the others took too long. It is tried when the item is saved alone."
+            yield Warned(WarningCode.UNCHECKED, value.column, message)
+        elif refusal is not None:
             message = f"tvarr's RE2 refuses this regular expression ({refusal}), so {_failure(domain)}."
             yield Warned(WarningCode.BAD_REGEX, value.column, message)
     if operator in NUMBER_OPERATORS and not _is_number(value.text):

@@ -1,6 +1,17 @@
-"""Regular expressions as RE2 sees them; without google-re2 nothing is known about any."""
+"""Regular expressions as RE2 sees them; without google-re2 nothing is known about any.
+
+A pattern of a few characters can take RE2 tens of milliseconds, and a file may have thousands of them. All that are tried
+within `limited_regexes` share a second of processor time, and further ones are left unchecked.
+"""
 
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
 
 from tvarr_backup.expressions.problems import printable
 from tvarr_backup.expressions.tree import Always, Comparison, Condition, Connective, Group, Operator
@@ -11,6 +22,7 @@ except ModuleNotFoundError:  # an optional package: everything but the warnings 
     re2 = None
 
 _MAX_MEMORY_BYTES = 1024 * 1024
+_SECONDS = 1.0
 _NO_MATCH = -1
 _UNKNOWN = 10**18
 _GROUP = re.compile(r"\$([0-9]{1,18})")
@@ -18,10 +30,37 @@ _GROUP = re.compile(r"\$([0-9]{1,18})")
 GroupCounts = frozenset[int]
 
 
-def why_refused(pattern: str) -> str | None:
+class Outcome(Enum):
+    """What else can come of a pattern."""
+
+    UNCHECKED = "unchecked"
+
+
+@dataclass
+class _Budget:
+    seconds: float = _SECONDS
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("regexes", default=None)
+
+
+@contextmanager
+def limited_regexes() -> Iterator[None]:
+    """Try regular expressions for a second of processor time, and leave further ones unchecked; an outer limit counts."""
+    if _budget.get() is not None:
+        yield
+        return
+    token = _budget.set(_Budget())
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+def why_refused(pattern: str) -> str | Literal[Outcome.UNCHECKED] | None:
     """RE2's own words for a pattern that it does not take; None for one that it takes, or that is too large to try."""
     reason = _compile(pattern)
-    return reason if isinstance(reason, str) else None
+    return None if isinstance(reason, int) else reason
 
 
 def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
@@ -56,10 +95,21 @@ def _last_counts(members: tuple[Condition, ...]) -> GroupCounts:
     return counts
 
 
-def _compile(pattern: str) -> int | str | None:
+def _compile(pattern: str) -> int | str | Literal[Outcome.UNCHECKED] | None:
     """The number of groups, or why RE2 refuses, or None where that cannot be told."""
     if re2 is None:
         return None
+    budget = _budget.get() or _Budget()
+    if budget.seconds <= 0:
+        return Outcome.UNCHECKED
+    began = time.thread_time()
+    try:
+        return _tried(pattern)
+    finally:
+        budget.seconds -= time.thread_time() - began
+
+
+def _tried(pattern: str) -> int | str | None:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY_BYTES

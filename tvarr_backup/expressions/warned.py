@@ -22,8 +22,9 @@ class WarningCode(StrEnum):
     REFERENCE_AS_TEXT = "reference_as_text"
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
-    NOT_CHECKED = "not_checked"
-    """Given where rows are stored and listed, for texts too long to check each time."""
+    UNCHECKED = "unchecked"
+    """Says nothing of tvarr, so it has no example: the expression is too long to check each time it is stored or listed, or
+    has too many regular expressions to try."""
 
 
 @dataclass(frozen=True, slots=True)

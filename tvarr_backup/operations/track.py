@@ -54,6 +54,7 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.reserve import release_if_full
 from tvarr_backup.operations.steps import Percentage
+from tvarr_backup.quoting import quoted
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -203,7 +204,7 @@ def cancel(operation_id: str) -> Operation:
         asked = not cancelled and rows.filter(state=OperationState.RUNNING).update(cancel_requested=True)
         operation = rows.first()
         if operation is None:
-            raise OperationNotFound(f"There is no operation {str(operation_id)[:80]!r}.")
+            raise OperationNotFound(f"There is no operation {quoted(operation_id)}.")
         if cancelled:
             queue.delete_task(operation.queue_task)
     if cancelled:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.models import PortableRow
+from tvarr_backup.quoting import MOST_OF_MESSAGE, MOST_OF_NAME, cut, cut_value
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.validation import expression_findings
 
@@ -26,7 +27,10 @@ _CONSEQUENCES = {"invalid_expression": "tvarr stores such an expression, and fai
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one member of an item: a problem or a warning; `code` is stable, `message` is for the person."""
+    """Something about one member of an item: a problem or a warning; `code` is stable, `message` is for the person.
+
+    Message and value are cut where they are long: a file may have a value of megabytes in each of its items.
+    """
 
     field: str
     code: str
@@ -34,7 +38,9 @@ class Finding:
     value: Any = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", escape_hidden(self.message))
+        object.__setattr__(self, "field", cut(self.field, MOST_OF_NAME))  # of a member that is not known
+        object.__setattr__(self, "message", cut(escape_hidden(self.message), MOST_OF_MESSAGE))
+        object.__setattr__(self, "value", cut_value(self.value, MOST_OF_NAME))
 
 
 @dataclass(frozen=True)

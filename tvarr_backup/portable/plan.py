@@ -10,6 +10,7 @@ from typing import Any
 
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
+from tvarr_backup.expressions import limited_regexes
 from tvarr_backup.portable.answers import Answer, Answers, Resolution
 from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, duplicate_name, fill, warn_of_equal_names
 from tvarr_backup.portable.envelope import Envelope, Item
@@ -61,7 +62,8 @@ class Planner:
         """Of all answers, only what stands for missing references matters to them."""
         known = frozenset(answers.references.items())
         if known not in self._compared:
-            drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
+            with limited_regexes():
+                drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
             drafts = warn_of_equal_names(drafts, self._envelope.kind)
             self._compared[known] = _suggest_names(drafts, self._envelope, self._here)
         return self._compared[known]

@@ -6,6 +6,7 @@ from typing import Any
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.judge import Finding
 from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
@@ -13,19 +14,19 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
     taken = (State.IDENTICAL, State.DIFFERENT, State.SYSTEM)
     return {
         "total_items": len(plan.steps),
-        "new_items": [{"name": step.name} for step in plan.steps if step.state is State.NEW],
+        "new_items": [{"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is State.NEW],
         "conflicts": [
             {
-                "import_name": step.name,
+                "import_name": cut(step.name, MOST_OF_NAME),
                 "existing_id": step.existing_id,
-                "existing_name": step.name,
+                "existing_name": cut(step.name, MOST_OF_NAME),
                 "resolution": step.action.value if step.action is not Action.BLOCKED else Action.SKIP.value,
             }
             for step in plan.steps
             if step.state in taken
         ],
         "errors": [
-            {"item_name": step.name, "error": f"{problem.field}: {problem.message}"}
+            {"item_name": cut(step.name, MOST_OF_NAME), "error": f"{problem.field}: {problem.message}"}
             for step in plan.steps
             for problem in step.problems
         ],
@@ -84,15 +85,19 @@ _TVARRS_WORDS = {Action.CREATE: "created", Action.OVERWRITE: "overwritten", Acti
 def _step_as_data(step: Step) -> dict[str, Any]:
     return {
         "position": step.position,
-        "name": step.name,
+        "name": cut(step.name, MOST_OF_NAME),
         "source_type": step.source_type or None,
         "state": step.state.value,
         "action": step.action.value,
-        "final_name": step.final_name,
+        "final_name": cut(step.final_name, MOST_OF_NAME),
         "suggested_name": step.suggested_name or None,
         "existing_id": step.existing_id,
         "diff": [
-            {"field": difference.field, "now": difference.now, "in_file": difference.in_file}
+            {
+                "field": difference.field,
+                "now": cut_value(difference.now, MOST_OF_TEXT),
+                "in_file": cut_value(difference.in_file, MOST_OF_TEXT),
+            }
             for difference in step.differences
         ],
         "problems": _findings(step.problems),

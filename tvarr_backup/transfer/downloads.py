@@ -16,6 +16,7 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import explained
 from tvarr_backup.errors import BackupNotFound, PreconditionFailed
+from tvarr_backup.quoting import quoted
 from tvarr_backup.transfer.connection import release_databases
 
 ARCHIVE_TYPE = "application/gzip"
@@ -39,7 +40,7 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
     """
     etag = f'"{backup.sidecar.checksum}"'
     _require_match(request, etag)
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-transform"}
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
     if _is_known(request, etag):
         return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     file = _open(folder, backup)
@@ -90,7 +91,7 @@ def _open(folder: Path, backup: Backup) -> IO[bytes]:
         try:
             return open_regular(folder / backup.filename)
         except FileNotFoundError as gone:
-            raise BackupNotFound(f"There is no backup {backup.filename!r}.") from gone
+            raise BackupNotFound(f"There is no backup {quoted(backup.filename)}.") from gone
 
 
 def _require_match(request: HttpRequest, etag: str) -> None:

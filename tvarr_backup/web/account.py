@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from tvarr_backup.access.tokens import create_token, revoke_token, tokens_of
 from tvarr_backup.errors import TokenInvalid, TokenNotFound
+from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import PasswordForm, SignInForm, TokenForm
 
 
@@ -80,7 +81,7 @@ def revoke(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("name", "")
     try:
         revoke_token(request.user.get_username(), name)
-        messages.success(request, f"The token “{name}” is revoked: nobody can use it any more.")
+        messages.success(request, f"The token {quoted(name)} is revoked: nobody can use it any more.")
     except TokenNotFound:
-        messages.error(request, f"You have no token “{name}” any more; nothing was done.")
+        messages.error(request, f"You have no token {quoted(name)} any more; nothing was done.")
     return HttpResponseRedirect(reverse("account"))

@@ -20,7 +20,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import (
-    MAX_NOTE,
     Backup,
     Broken,
     Listing,
@@ -29,6 +28,7 @@ from tvarr_backup.backups.catalogue import (
     glance,
 )
 from tvarr_backup.backups.retention import expired, why_kept
+from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.health import look

@@ -25,6 +25,7 @@ from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import MAX_ITEMS, Envelope, Item
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
+from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 from tvarr_backup.web.templatetags.shown import value_in_words
@@ -271,7 +272,7 @@ class Row:
 
     @cached_property
     def name(self) -> str:
-        return self.item.name
+        return cut(self.item.name, MOST_OF_NAME)
 
     @property
     def state(self) -> str:
@@ -314,7 +315,7 @@ class Row:
         if self.step.existing_id:
             return []
         said = {name: value for name, value in self.item.values.items() if value not in ("", [], ()) and name != "name"}
-        return [Line(name, "", value_in_words(value)) for name, value in said.items()]
+        return [Line(name, "", cut(value_in_words(value), MOST_OF_TEXT)) for name, value in said.items()]
 
 
 @dataclass(frozen=True)
@@ -476,7 +477,7 @@ def _number_of(number: int, thing: str) -> str:
 
 
 def _line(difference: Difference) -> Line:
-    now, in_file = value_in_words(difference.now), value_in_words(difference.in_file)
+    now, in_file = (cut(value_in_words(value), MOST_OF_TEXT) for value in (difference.now, difference.in_file))
     return Line(difference.field, *_compared(now, in_file))
 
 

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from tvarr_backup.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
 from tvarr_backup.durations import ALLOWED_DURATIONS, format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
+from tvarr_backup.quoting import cut, quoted
 from tvarr_backup.web.forms import Remembering, Styled
 from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of
 
@@ -129,7 +130,7 @@ class ScheduleForm(Styled, forms.Form):
         try:
             return parse_zone(name).key
         except ValueError:
-            raise ValidationError(f"“{name}” is not allowed; allowed are {ALLOWED_ZONES}.") from None
+            raise ValidationError(f"{quoted(name)} is not allowed; allowed are {ALLOWED_ZONES}.") from None
 
     def clean_max_age(self) -> str:
         text: str = self.cleaned_data["max_age"]
@@ -138,7 +139,7 @@ class ScheduleForm(Styled, forms.Form):
                 parse_duration(text)
         except ValueError:
             raise ValidationError(
-                f"“{text}” is not allowed; allowed are {ALLOWED_DURATIONS} (1h to 9999w), or nothing for no limit."
+                f"{quoted(text)} is not allowed; allowed are {ALLOWED_DURATIONS} (1h to 9999w), or nothing for no limit."
             ) from None
         return text
 
@@ -167,7 +168,7 @@ class ScheduleForm(Styled, forms.Form):
         try:
             at = time.fromisoformat(text if len(text) in (5, 8) else "-")
         except ValueError:
-            self.add_error("at", f"“{text}” is not allowed; allowed are times from 00:00 to 23:59.")
+            self.add_error("at", f"{quoted(text)} is not allowed; allowed are times from 00:00 to 23:59.")
             return
         chosen = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
         given["cron"] = _as_it_was_written(chosen, _read(given.get("shown", "")).get("cron"))
@@ -176,13 +177,13 @@ class ScheduleForm(Styled, forms.Form):
         try:
             self.cleaned_data["cron"] = parse_cron(text)
         except ValueError:
-            self.add_error("cron", f"“{text}” is not allowed; allowed are {ALLOWED_CRONS}.")
+            self.add_error("cron", f"{quoted(text)} is not allowed; allowed are {ALLOWED_CRONS}.")
 
     def _clean_keep(self, text: str) -> None:
         if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_KEPT:
             self.cleaned_data["keep"] = int(text)
         else:
-            self.add_error("keep", ValidationError(_WHOLE, params={"value": text}))
+            self.add_error("keep", ValidationError(_WHOLE, params={"value": cut(text)}))
 
 
 def _as_it_was_written(cron: str, shown: Any) -> str:

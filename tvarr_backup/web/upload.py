@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
 from tvarr_backup import program
-from tvarr_backup.backups.catalogue import MAX_NOTE
+from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.models import Operation, Origin

@@ -42,7 +42,7 @@ _FIRST = ("filters", "data_mapping_rules", "client_detection_rules", "encoding_p
 
 @dataclass(frozen=True)
 class Change:
-    """The rows of one table, before and after; `None` where the table is not there, or `is_known` is false."""
+    """The rows of one table, before and after; `None` where the table is not there, or, unless `is_known`, not known."""
 
     name: str
     before: int | None
@@ -52,8 +52,9 @@ class Change:
     @property
     def numbers(self) -> tuple[str, str]:
         """Both in words."""
-        before, after = ("not there" if number is None else f"{number:,}" for number in (self.before, self.after))
-        return before if self.is_known else "unknown", after
+        missing = "not there" if self.is_known else "unknown"
+        before, after = (missing if number is None else f"{number:,}" for number in (self.before, self.after))
+        return before, after
 
     @property
     def is_different(self) -> bool:
@@ -76,10 +77,10 @@ class Change:
 
 
 def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
-    """The four kinds first, then the other tables that have rows on either side; an empty `before` could not be read."""
+    """The four kinds first, then the other tables that have rows on either side; an empty side is not known."""
     tables = sorted({*before, *after}, key=lambda table: (table not in _FIRST, table))
     return [
-        Change(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before))
+        Change(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before) and bool(after))
         for table in tables
         if table in _FIRST or before.get(table) or after.get(table)
     ]

@@ -297,7 +297,7 @@ class Command(TerminalCommand):
         command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
         return [
             f"{live} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
-            f"The backup of {_time(backup.sidecar.created_at)} would replace it.",
+            f"The backup ({unknown_date(backup.sidecar) or _time(backup.sidecar.created_at)}) would replace it.",
             "The old files are set aside next to it and kept.",
             f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}.",
         ]
@@ -409,9 +409,11 @@ def _lost(sidecar: Sidecar) -> str:
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
-    """Return a line for each table whose number of rows differs, and one for all others; an empty `now` is unknown."""
+    """Return a line for each table whose number of rows differs, and one for all others; an empty side is unknown."""
     if not now:
         return ["    the database could not be read, so the difference is unknown"]
+    if not then:
+        return ["    the backup's metadata do not say how many rows it has, so the difference is unknown"]
     tables = [table for table in sorted({*now, *then}) if now.get(table) != then.get(table)]
     lines = [f"    {table}: {now.get(table, 'no')} -> {then.get(table, 'no')} rows" for table in tables]
     others = "every other table" if lines else "every table"

@@ -1,0 +1,77 @@
+"""Pages are not stored, and cookies of an HTTPS address stay on HTTPS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.messages.storage.cookie import CookieStorage
+from django.templatetags.static import static
+from django.test import Client
+
+from tests.backups.makers import required, tvarrs
+from tests.factories import UserFactory
+from tvarr_backup import conf
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import BackupKind
+
+pytestmark = pytest.mark.django_db
+
+
+def sign_in(client: Client, *, secure: bool) -> Any:
+    user = UserFactory.create(username="marit")
+    user.set_password("a long secret")
+    user.save()
+    return client.post("/sign-in/", {"username": "marit", "password": "a long secret"}, secure=secure)
+
+
+def test_session_and_csrf_cookies_are_secure_where_the_request_came_by_https() -> None:
+    client = Client()
+
+    answer = sign_in(client, secure=True)
+
+    assert {name: bool(cookie["secure"]) for name, cookie in answer.cookies.items()} == {
+        "tvarr_backup_session": True,
+        "tvarr_backup_csrf": True,
+    }
+
+
+def test_at_a_plain_address_they_are_not_because_browsers_would_drop_them() -> None:
+    assert not any(cookie["secure"] for cookie in sign_in(Client(), secure=False).cookies.values())
+
+
+def test_the_cookie_of_messages_is_secure_as_well() -> None:
+    client = Client()
+    client.force_login(UserFactory.create())
+
+    answer = client.get("/import/result/none/", secure=True)  # says that this result is no longer kept
+
+    assert answer.status_code == 302
+    assert answer.cookies[CookieStorage.cookie_name]["secure"]
+
+
+@pytest.mark.parametrize("address", ["/", "/sign-in/", "/import/", "/history/", "/admin/", "/nothing", "/healthz"])
+def test_no_page_is_stored(address: str) -> None:
+    client = Client()
+    client.force_login(UserFactory.create())
+
+    assert "no-store" in client.get(address)["Cache-Control"]
+
+
+def test_an_archive_is_not_stored_and_not_transformed_on_its_way(tmp_path: Path, settings: Any) -> None:
+    settings.BACKUP_DIRECTORY = tmp_path / "backups"
+    folder = prepare_folder(conf.backup_path())
+    backup = create_backup(tvarrs(tmp_path / "live.db"), folder, required(), kind=BackupKind.MANUAL)
+    client = Client()
+    client.force_login(UserFactory.create())
+
+    answer = client.get(f"/backups/{backup.filename}/download/")
+
+    assert answer.status_code == 200
+    assert set(answer["Cache-Control"].split(", ")) == {"no-store", "no-transform"}
+
+
+def test_static_files_are_stored() -> None:
+    assert "immutable" in Client().get(static("css/admin.css"))["Cache-Control"]

@@ -1,0 +1,55 @@
+"""A file with many expensive regular expressions costs a second, and says which were not tried."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tvarr_backup.expressions import Domain, WarningCode, check_expression, limited_regexes
+from tvarr_backup.validation import expression_findings
+
+pytest.importorskip("re2")
+
+FILTER = Domain.STREAM_FILTER
+
+
+def dear(number: int) -> str:
+    """An expression that takes RE2 about 20 ms."""
+    return f'channel_name matches "\\\\pL{{20}}{number}"'
+
+
+def codes(text: str) -> set[WarningCode]:
+    return {warned.code for warned in check_expression(text, FILTER).warnings}
+
+
+def test_all_that_are_tried_together_share_a_second() -> None:
+    began = time.thread_time()
+    with limited_regexes():
+        found = [codes(dear(number)) for number in range(1_000)]
+
+    assert time.thread_time() - began < 4
+    assert WarningCode.UNCHECKED not in found[0]
+    assert found[-1] == {WarningCode.UNCHECKED}
+
+
+def test_one_expression_has_a_second_as_well_and_names_the_first_that_was_not_tried() -> None:
+    text = " OR ".join(dear(number) for number in range(400))
+    began = time.thread_time()
+
+    found = check_expression(text, FILTER).warnings
+
+    assert time.thread_time() - began < 4
+    assert [warned.code for warned in found] == [WarningCode.UNCHECKED]
+    assert "saved alone" in found[0].message
+
+
+def test_what_was_not_tried_in_a_file_is_tried_when_the_item_is_used() -> None:
+    bad = 'channel_name matches "(((" '
+    with limited_regexes():
+        for number in range(1_000):
+            expression_findings(dear(number + 5_000), FILTER)
+        (unchecked,) = expression_findings(bad, FILTER).warnings
+    (refused,) = expression_findings(bad, FILTER).warnings
+
+    assert (unchecked.code, refused.code) == (WarningCode.UNCHECKED, WarningCode.BAD_REGEX)

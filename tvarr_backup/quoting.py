@@ -1,0 +1,51 @@
+"""How values of others stand in messages: quoted and cut, so that a message stays one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvarr_backup.texts import escape_hidden
+
+MOST = 80
+"""Characters of a value in a message."""
+MOST_OF_MESSAGE = 1_000
+MOST_OF_NAME = 300
+"""Every name that can be stored through forms, API or imports is shorter."""
+MOST_OF_TEXT = 20_000
+"""Of a value that is shown for itself, such as an expression in a comparison."""
+_MORE = "…"
+
+
+def cut(text: str, most: int = MOST) -> str:
+    """Return the text, or its beginning with an ellipsis where it is longer than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + _MORE
+
+
+def cut_value(value: Any, most: int) -> Any:
+    """Return a value of JSON with its texts cut."""
+    if isinstance(value, str):
+        return cut(value, most)
+    return [cut_value(one, most) for one in value] if isinstance(value, list) else value
+
+
+def quoted(value: object) -> str:
+    """Return a name or another text in quotation marks, on one line, cut where it is long."""
+    return f"“{escape_hidden(cut(str(value)))}”"
+
+
+def shown_value(value: object) -> str:
+    """Return a value of JSON as a message names it: texts quoted, words and numbers as JSON has them."""
+    if isinstance(value, str):
+        return quoted(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return _shown_number(value)
+    return "an object" if isinstance(value, dict) else "a list"
+
+
+def _shown_number(number: float) -> str:
+    try:
+        return cut(str(number))
+    except ValueError:  # more digits than Python writes
+        return "a number with thousands of digits"

@@ -1,0 +1,54 @@
+"""What a file may say: each type of value has a range, and what is outside is unknown.
+
+Files come from other programs, other clocks and other users, and are read by pages that show times in any zone, by
+databases with limits of their own, and by arithmetic. What is in the range is safe for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before it are Go's zero time and other values that stand for no time."""
+LATEST = datetime(2999, 12, 31, tzinfo=UTC)
+MOST = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps exactly."""
+_MORE = "…"
+
+
+def known_moment(moment: datetime) -> datetime | None:
+    """Return an aware time in UTC, or None where it is out of range. A time without an offset is UTC."""
+    try:
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # in UTC it would be before the year 1 or after 9999
+        return None
+    return utc if EARLIEST <= utc <= LATEST else None
+
+
+def known_file_time(seconds: float) -> datetime | None:
+    """Return the time of a file, which may be any number of seconds since 1970; None where it is out of range."""
+    try:
+        return known_moment(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds))
+    except (OverflowError, ValueError):
+        return None
+
+
+def known_number(number: int) -> int | None:
+    """Return a count or size, or None where it is out of range."""
+    return number if 0 <= number <= MOST else None
+
+
+def known_text(text: str, most: int) -> str:
+    """Return the text as databases store it, without NUL; what is longer than `most` characters is cut."""
+    if len(text) <= most and "\0" not in text:
+        return text
+    shown = text if len(text) <= most else text[: most - 1] + _MORE
+    return shown.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def known_texts(texts: Sequence[str], most_texts: int, most: int) -> tuple[str, ...]:
+    """Return the texts, each cut as above; of too many the first, and how many more there are."""
+    shown = tuple(known_text(text, most) for text in texts[:most_texts])
+    more = len(texts) - most_texts
+    return (*shown, f"And {more:,} more.") if more > 0 else shown
