@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from gunicorn import util
 from gunicorn.util import getcwd
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -11,3 +12,8 @@ _ROOT = str(Path(__file__).resolve().parent.parent)
 sys.path[:] = [*(place for place in sys.path if place != getcwd()), getcwd()]
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
+
+from config.gunicorn_refusals import write_error  # noqa: E402  # found there
+
+# gunicorn has no setting for it, and all kinds of workers call it by this name.
+util.write_error = write_error

@@ -22,6 +22,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 
 from tvarr_backup.repeats import Repeats
+from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden, find_hidden
 
 FORMS = ("text", "json")
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -201,7 +202,7 @@ def _without_secrets(name: str, value: Any) -> Any:
 
 def _as_json(_logger: Any, _method: str, event: _Event) -> str:
     """One line of ASCII, whatever is in it."""
-    return json.dumps(event, default=str)
+    return escape_for_json(json.dumps(event, default=str))
 
 
 def _as_text(_logger: Any, _method: str, event: _Event) -> str:
@@ -214,12 +215,12 @@ def _as_text(_logger: Any, _method: str, event: _Event) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text if text and text.isprintable() and not re.search(r'["=\\]', text) else _quoted(text)
+    return text if text and _is_printable(text) and not re.search(r'["=\\]', text) else _quoted(text)
 
 
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if _BARE.fullmatch(text) and text.isprintable() else _quoted(text)
+    return text if _BARE.fullmatch(text) and _is_printable(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -228,4 +229,9 @@ def _quoted(text: str) -> str:
 
 def _printable(text: str) -> str:
     """Without line breaks, control characters and what else would let a value look like a line of its own."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    shown = escape_hidden(text)
+    return "".join(char if char.isprintable() else escape_character(char) for char in shown)
+
+
+def _is_printable(text: str) -> bool:
+    return text.isprintable() and not find_hidden(text)

@@ -277,7 +277,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["tvarr_backup.api.permissions.NamedPermissions"],
     "DEFAULT_PAGINATION_CLASS": "tvarr_backup.api.pagination.Pages",
     "DEFAULT_PARSER_CLASSES": ["tvarr_backup.api.parsers.StrictJSON"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["tvarr_backup.api.renderers.VisibleJSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["tvarr_backup.api.throttling.Writes"],
     "DEFAULT_THROTTLE_RATES": {"writes": "600/min"},

@@ -34,7 +34,9 @@ PATIENCE_SECONDS = 5
 
 
 django.setup(set_prefix=False)
+from config.connections import keep_few  # noqa: E402  # needs the settings
 from tvarr_backup.operations.app_database import wait_less  # noqa: E402  # needs the models
 
 wait_less(PATIENCE_SECONDS)
+keep_few()
 application = Handler()

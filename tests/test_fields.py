@@ -27,6 +27,7 @@ from tests.factories import (
 from tests.tvarr_own import FILTER_ID, MAPPING_ID, RULE_ID, SOURCE_ID
 from tvarr_backup.fields import FlagColumn, new_ulid, parse_ulid, read_codec_list
 from tvarr_backup.models import Channel, ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import write_timestamp
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -84,7 +85,7 @@ class TestUlids:
         with pytest.raises(ValidationError) as refused:
             parse_ulid(value)
         assert refused.value.code == "invalid_ulid"
-        assert f"“{value}” is not an id; allowed are 26 characters" in refused.value.messages[0]
+        assert f"“{escape_hidden(str(value))}” is not an id; allowed are 26 characters" in refused.value.messages[0]
 
     def test_a_refusal_shows_only_the_beginning_of_a_long_value(self) -> None:
         with pytest.raises(ValidationError, match=f"“{'x' * 80}” is not an id"):

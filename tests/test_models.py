@@ -18,7 +18,7 @@ from tests.factories import (
     ProxyFilterFactory,
     StreamProxyFactory,
 )
-from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, known_names
+from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
 from tvarr_backup.models import (
     ClientDetectionRule,
@@ -314,7 +314,18 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
     *[
         (factory, "name", name, "blanks_around", f"“{name}” begins or ends with a blank; allowed is a name without")
         for factory in FACTORIES
-        for name in (" Harbour", "Harbour\n", "\u00a0Harbour", "Harbour\u3000")
+        for name in (" Harbour", "Harbour\u2003", "\u00a0Harbour", "Harbour\u3000")
+    ],
+    *[
+        (factory, "name", name, "hidden_characters", sentence)
+        for factory in FACTORIES
+        for name, sentence in {
+            "Har\x1b[2Jbour\x07": "Character 4 is U+001B, and 1 more is hidden. Expected a name without control",
+            "Har\nbour": "Character 4 is U+000A. Expected a name without control characters, line breaks,",
+            "H\u202earbour": "Character 2 is U+202E. Expected a name without",
+            "Harbour\u200b": "Character 8 is U+200B. Expected a name without",
+            "\U000e0041Harbour": "Character 1 is U+E0041. Expected a name without",
+        }.items()
     ],
     *[(factory, "name", "Har\0bour", "malformed_text", NOT_WELL_FORMED.format(4, "0000")) for factory in FACTORIES],
     *[(factory, "description", "\ud800", "malformed_text", NOT_WELL_FORMED.format(1, "D800")) for factory in FACTORIES],
@@ -382,6 +393,19 @@ def test_it_is_accepted_and_comes_back(factory: Factory, values: dict[str, Any])
     }
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 TV",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u05e9\u05b0\u05c1",
+    ],
+)
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_a_name_in_any_script_is_accepted(factory: Factory, name: str) -> None:
+    factory.build(name=name).full_clean()
+
+
 @pytest.mark.parametrize(("factory", "field", "value", "code", "sentence"), REFUSED)
 def test_it_is_refused(factory: Factory, field: str, value: Any, code: str, sentence: str) -> None:
     found = problems(factory.build(**{field: value}))
@@ -391,10 +415,11 @@ def test_it_is_refused(factory: Factory, field: str, value: Any, code: str, sent
     assert its_sentence.startswith(sentence)
 
 
-def test_no_word_is_known_that_tvarr_does_not_know() -> None:
-    assert known_names(VIDEO_CODECS) == set(VIDEO_WORDS)
-    assert known_names(AUDIO_CODECS) == set(AUDIO_WORDS)
-    assert known_names(PREFERRED_FORMATS) == set(FORMAT_WORDS)
+@pytest.mark.parametrize(
+    ("registry", "names"), [(VIDEO_CODECS, VIDEO_WORDS), (AUDIO_CODECS, AUDIO_WORDS), (PREFERRED_FORMATS, FORMAT_WORDS)]
+)
+def test_tvarr_knows_every_known_name(registry: dict[str, tuple[str, ...]], names: list[str] | set[str]) -> None:
+    assert frozenset(registry).union(*registry.values()) == set(names)
 
 
 def test_a_client_that_can_play_nothing_is_refused() -> None:

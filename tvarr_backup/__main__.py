@@ -3,12 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from tvarr_backup.errors import OwnerUnreachable
+from tvarr_backup.management.terminal import Terminal
 from tvarr_backup.owner import become_owner_of
 from tvarr_backup.program import NAME
 
@@ -20,7 +22,7 @@ def main() -> None:
         _become_owner()
         execute_from_command_line([NAME, *sys.argv[1:]])
     except ImproperlyConfigured as problem:
-        sys.exit(f"error: {problem}")
+        _fail(problem)
     except BrokenPipeError:  # whoever read our output has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -31,9 +33,14 @@ def _become_owner() -> None:
     try:
         sentence = become_owner_of(Path(settings.STORAGE_BASE_DIR))
     except OwnerUnreachable as problem:
-        sys.exit(f"error: {problem}")
+        _fail(problem)
     if sentence:
-        sys.stderr.write(f"{sentence}\n")
+        Terminal(sys.stderr).write_line(sentence)
+
+
+def _fail(problem: Exception) -> NoReturn:
+    Terminal(sys.stderr).write(f"error: {problem}")
+    sys.exit(1)
 
 
 if __name__ == "__main__":

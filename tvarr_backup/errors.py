@@ -1,10 +1,18 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
+from tvarr_backup.texts import escape_hidden
+
 
 class TvarrBackupError(Exception):
-    """A failure with a sentence for the person; each subclass fixes one stable `code`."""
+    """A failure with a sentence for the person; each subclass fixes one stable `code`.
+
+    A message of several lines is given line by line. Names in it may be anybody's, so hidden characters are escaped.
+    """
 
     code = "error"
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(escape_hidden, lines)))
 
 
 class SystemRowReadOnly(TvarrBackupError):
@@ -119,6 +127,12 @@ class NotJson(FileRefused):
     code = "not_json"
 
 
+class EncodingUnsupported(FileRefused):
+    """The file is text in an encoding that is not read."""
+
+    code = "encoding_unsupported"
+
+
 class NotAnEnvelope(FileRefused):
     """JSON, but not an export."""
 
@@ -149,10 +163,10 @@ class MemberInvalid(FileRefused):
     code = "member_invalid"
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
-        self.found = found
+        self.found = [(escape_hidden(pointer), escape_hidden(words)) for pointer, words in found]
         self.more = more
         lines = [f"{pointer} {words}" for pointer, words in found]
-        super().__init__("\n".join([*lines, f"And {more} more."] if more else lines))
+        super().__init__(*lines, *([f"And {more} more."] if more else []))
 
 
 class AnswerInvalid(TvarrBackupError):
@@ -170,8 +184,8 @@ class PageIncomplete(TvarrBackupError):
 class ImportRefused(TvarrBackupError):
     """An import was not done and nothing was written; `plan` says what stands item by item."""
 
-    def __init__(self, message: str, plan: object) -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, plan: object) -> None:
+        super().__init__(*lines)
         self.plan = plan
 
 

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
@@ -15,14 +15,45 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.lookups import Exact, IsNull
 from django.forms import CharField as CharFormField
 from django.forms import Field as FormField
+from django.forms import Textarea
 from django.utils.text import capfirst
 from ulid import ULIDGenerator
 
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp, write_timestamp
 
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ZERO_ULID = "0" * 26
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _MALFORMED = re.compile("[\0\ud800-\udfff]")
+
+
+class Unreadable(str):
+    """A stored value that is not of its column's type, as it can be shown: with U+FFFD for bytes that are not UTF-8.
+
+    `stands_for` is the value of the column's type that rows have instead (`TvarrRow.unreadable` has this one).
+    """
+
+    __slots__ = ("stands_for",)
+    stands_for: Any
+
+    def __new__(cls, shown: str, stands_for: Any) -> Self:
+        value = super().__new__(cls, shown)
+        value.stands_for = stands_for
+        return value
+
+
+def read_text(raw: bytes) -> str:
+    """Decode a text that SQLite stores; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        shown = raw.decode(errors="replace")
+        return Unreadable(shown, stands_for=shown)
+
+
+def _unreadable(value: object, stands_for: Any) -> Unreadable:
+    return Unreadable(str(read_text(value) if isinstance(value, bytes) else value), stands_for)
 
 
 class _MonotonicUlids:
@@ -45,6 +76,11 @@ class _MonotonicUlids:
 _ulids = _MonotonicUlids()
 
 
+def is_ulid(value: object) -> bool:
+    """Return whether this is a key in its stored form."""
+    return isinstance(value, str) and bool(_ULID.fullmatch(value)) and value != _ZERO_ULID
+
+
 def new_ulid() -> str:
     """A new key: 26 upper-case Crockford base-32 characters, greater than every one this process made before."""
     return _ulids.next()
@@ -62,7 +98,7 @@ def parse_ulid(value: object) -> str:
             "“%(value)s” is not an id; allowed are 26 characters of 0-9 and A-Z without I, L, O and U, the first at "
             "most 7, not all zero.",
             code="invalid_ulid",
-            params={"value": str(value)[:80]},
+            params={"value": escape_hidden(str(value)[:80])},
         )
     return text
 
@@ -80,12 +116,26 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
     def to_python(self, value: Any) -> Any:
         return value if value in self.empty_values else parse_ulid(value)
 
-    def get_prep_value(self, value: Any) -> Any:
-        value = models.Field.get_prep_value(self, value)  # not CharField's, which calls to_python unconditionally
-        return None if value in self.empty_values else parse_ulid(value)
+    expected = "an id in UTF-8"
 
-    def from_db_value(self, value: str | None, *_: object) -> str | None:
-        return value or None  # tvarr reads '' as no key
+    def get_prep_value(self, value: Any) -> Any:
+        """For a search, in which what is no key finds nothing: a row may hold one that is none."""
+        value = models.Field.get_prep_value(self, value)  # not CharField's, which calls to_python unconditionally
+        if value in self.empty_values:
+            return None
+        try:
+            return parse_ulid(value)
+        except ValidationError:
+            return str(value)
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        """Raise `ValidationError` for what is no key; none such is written."""
+        if value not in self.empty_values and not hasattr(value, "as_sql"):
+            parse_ulid(value)
+        return super().get_db_prep_save(value, connection)
+
+    def from_db_value(self, value: Any, *_: object) -> str | None:
+        return (read_text(value) if isinstance(value, bytes) else value) or None  # tvarr reads '' as no key
 
 
 def validate_well_formed(value: str) -> None:
@@ -106,6 +156,7 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
     """
 
     default_validators = [validate_well_formed]
+    expected = "a text in UTF-8"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,11 +169,33 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
             )
 
     def from_db_value(self, value: Any, *_: object) -> str:
-        return "" if value is None else str(value)
+        if isinstance(value, str):
+            return value
+        return "" if value is None else read_text(value) if isinstance(value, bytes) else str(value)
 
     def get_prep_value(self, value: Any) -> Any:
         value = super().get_prep_value(value)
         return "" if value is None else value
+
+    def formfield(self, **kwargs: Any) -> FormField | None:  # type: ignore[override]  # by name alone, as Django calls it
+        return super().formfield(**{"form_class": TextFormField, **kwargs})
+
+
+class TextFormField(CharFormField):
+    """A text that counts as unchanged when a browser sends it back: line breaks as two characters, or none of them.
+
+    Blanks around a new text are cut.
+    """
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value.replace("\r\n", "\n") if isinstance(value, str) else value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return not self.disabled and self._as_sent(initial) != self._as_sent(data)
+
+    def _as_sent(self, text: Any) -> str:
+        line_break = "\n" if isinstance(self.widget, Textarea) else ""
+        return _LINE_BREAK.sub(line_break, "" if text is None else str(text))
 
 
 class TextChoiceColumn(TextColumn):
@@ -139,7 +212,7 @@ class TextChoiceColumn(TextColumn):
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": str(value)[:80], "allowed": ", ".join(filter(None, self._words))},
+            params={"value": escape_hidden(str(value)[:80]), "allowed": ", ".join(filter(None, self._words))},
         )
 
 
@@ -158,8 +231,12 @@ class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has n
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "boolean" if connection.vendor == "postgresql" else "numeric"
 
-    def from_db_value(self, value: Any, *_: object) -> bool:
-        return bool(self.default) if value is None else bool(value)
+    expected = "0 or 1"
+
+    def from_db_value(self, value: Any, *_: object) -> bool | Unreadable:
+        if isinstance(value, int):
+            return bool(value)
+        return bool(self.default) if value is None else _unreadable(value, bool(self.default))
 
     def get_prep_value(self, value: Any) -> Any:
         return bool(self.default) if value is None else super().get_prep_value(value)
@@ -194,8 +271,13 @@ class _FlagIsNull(IsNull):
 class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django has no subscript at run time
     """A whole number of 64 bits, which is what `integer` means to SQLite and to tvarr, and `bigint` to PostgreSQL."""
 
+    expected = "a whole number"
+
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "bigint" if connection.vendor == "postgresql" else "integer"
+
+    def from_db_value(self, value: Any, *_: object) -> int | Unreadable | None:
+        return value if value is None or isinstance(value, int) else _unreadable(value, None)
 
 
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
@@ -235,8 +317,12 @@ class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has
     row as "everything accepted", and whoever exports or edits it must say so first.
     """
 
+    expected = "a JSON list of codec names"
+
     def from_db_value(self, value: Any, *_: object) -> list[str] | str:
-        return read_codec_list(value)
+        text = read_text(value) if isinstance(value, bytes) else value
+        names = text if isinstance(text, Unreadable) else read_codec_list(text)
+        return names if isinstance(names, list) else Unreadable(names, stands_for=str(names))
 
     def to_python(self, value: Any) -> Any:
         return value if isinstance(value, list) else read_codec_list(value)

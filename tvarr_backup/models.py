@@ -7,7 +7,8 @@ differs between tvarr's releases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
@@ -25,8 +26,10 @@ from tvarr_backup.fields import (
     TextColumn,
     TimestampColumn,
     ULIDField,
+    Unreadable,
     new_ulid,
 )
+from tvarr_backup.texts import escape_hidden
 
 
 class LiveRows(models.Manager[Any]):
@@ -50,9 +53,31 @@ class TvarrRow(models.Model):
     objects = LiveRows()
     all_rows: ClassVar[models.Manager[Self]] = models.Manager()
 
+    unreadable: Mapping[str, str] = MappingProxyType({})
+    """What is stored in columns, by attribute name, where it is not of the column's type; as it can be shown."""
+
     class Meta:
         abstract = True
         base_manager_name = "all_rows"
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Return a row with a value of its column's type in place of each that is of another."""
+        found = {name: value for name, value in zip(field_names, values, strict=True) if type(value) is Unreadable}
+        if not found:
+            return super().from_db(db, field_names, values)
+        row = super().from_db(db, field_names, [getattr(value, "stands_for", value) for value in values])
+        row.unreadable = found
+        return row
+
+    @property
+    def unreadable_sentences(self) -> dict[str, str]:
+        """Sentences about `unreadable`, by the same names."""
+        return {name: self._sentence_of(name, stored) for name, stored in self.unreadable.items()}
+
+    def _sentence_of(self, name: str, stored: str) -> str:
+        expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
+        return escape_hidden(f"{name} is stored as “{stored[:80]}”. Expected {expected}.")
 
     def mark_deleted(self) -> None:
         """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""
@@ -76,12 +101,45 @@ class PortableRow(TvarrRow):
 
     changeable_if_system: ClassVar[frozenset[str]] = frozenset()
     """What tvarr lets people change in a row that it brings along."""
+    stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("required", "blanks_around", "hidden_characters", "max_length", "invalid_choice", "invalid_expression"),
+            *("unknown_codec", "unknown_format", "no_container"),
+        }
+    )
+    """Codes of what validation refuses and tvarr stores: its forms have limits that its import has not, and its import
+    checks rules of no kind (its import service and the hooks of its models)."""
 
     class Meta(TvarrRow.Meta):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
+
+    def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
+        """Raise `ValidationError`; of a row that is stored, only for what differs from what is stored."""
+        stored = None if self._state.adding else type(self).all_rows.filter(pk=self.pk).first()
+        if stored is None:
+            super().full_clean(exclude, *args, **kwargs)
+        else:
+            self.clean_change(stored, exclude, *args, **kwargs)
+
+    def clean_change(
+        self, stored: PortableRow, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Raise `ValidationError` for what a change of the stored row brings in.
+
+        What tvarr has stored unchecked, such as a blank at the end of a name, does not stop a change of something else.
+        """
+        unchanged = {
+            field.name
+            for field in self._meta.concrete_fields
+            if getattr(self, field.attname) == getattr(stored, field.attname)
+        }
+        try:
+            super().full_clean({*(exclude or ()), *unchanged}, *args, **kwargs)
+        except ValidationError as problem:
+            _raise_what_is_new(problem.error_dict, stored, unchanged)
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
         """The rows that keep this one from being deleted."""
@@ -111,6 +169,21 @@ class PortableRow(TvarrRow):
         for queryset in self.users():
             if user := queryset.first():
                 raise ItemInUse(f"“{self.name}” cannot be deleted: the {user._meta.verbose_name} “{user}” uses it.")
+
+
+def _raise_what_is_new(found: Mapping[str, list[ValidationError]], stored: PortableRow, unchanged: set[str]) -> None:
+    """Raise the problems of changed fields, and those of unchanged ones that the stored row does not have."""
+    before: dict[str, list[ValidationError]] = {}
+    try:
+        stored.clean()
+    except ValidationError as problem:
+        before = problem.error_dict
+    new = {
+        field: [each for each in problems if field not in unchanged or each not in before.get(field, [])]
+        for field, problems in found.items()
+    }
+    if any(new.values()):
+        raise ValidationError({field: problems for field, problems in new.items() if problems})
 
 
 class Filter(PortableRow):
@@ -187,6 +260,8 @@ class EncodingProfile(PortableRow):
     enabled = FlagColumn(default=True)
 
     changeable_if_system = frozenset({"enabled"})
+    stored_by_tvarr = frozenset({"blanks_around", "hidden_characters", "max_length"})
+    """The rest is checked by a hook, whoever stores it."""
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
@@ -303,7 +378,7 @@ class Source(TvarrRow):
         abstract = True
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class StreamSource(Source):
@@ -365,7 +440,7 @@ class Channel(TvarrRow):
         constraints = [models.UniqueConstraint(fields=["source", "ext_id"], name="idx_source_ext_id")]
 
     def __str__(self) -> str:
-        return str(self.channel_name)
+        return escape_hidden(self.channel_name)
 
 
 class EpgProgram(TvarrRow):
@@ -401,7 +476,7 @@ class EpgProgram(TvarrRow):
         verbose_name = "EPG programme"
 
     def __str__(self) -> str:
-        return str(self.title)
+        return escape_hidden(self.title)
 
 
 class StreamProxy(TvarrRow):
@@ -452,7 +527,7 @@ class StreamProxy(TvarrRow):
         verbose_name_plural = "stream proxies"
 
     def __str__(self) -> str:
-        return str(self.name)
+        return escape_hidden(self.name)
 
 
 class ProxyFilter(TvarrRow):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from tvarr_backup import program, schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
+from tvarr_backup.fields import read_codec_list, read_text
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
 from tvarr_backup.permissions import explain, is_mounted_read_only
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
@@ -266,7 +267,7 @@ def _is_at_rest(path: Path) -> bool:
 
 def _connect(uri: str, timeout_seconds: float = 20) -> closing[sqlite3.Connection]:
     connection = sqlite3.connect(uri, uri=True, timeout=timeout_seconds)
-    connection.text_factory = replace_undecodable
+    connection.text_factory = read_text
     return closing(connection)
 
 
@@ -300,19 +301,19 @@ def _way_to_copy(path: Path) -> str:
     )
 
 
-replace_undecodable = partial(str, encoding="utf-8", errors="replace")
-"""Decode a text that SQLite stores; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
-
-
 IS_UTF8 = "tvarr_backup_is_utf8"
 """A function in SQL, on connections of Django's to tvarr's database: whether these bytes are UTF-8."""
+
+IS_CODEC_LIST = "tvarr_backup_is_codec_list"
+"""A function in SQL, on the same connections: whether a stored text is a list of codecs, or none."""
 
 
 def make_readable(connection: BaseDatabaseWrapper, **_kwargs: object) -> None:
     """Let a new connection of Django's to tvarr's SQLite file read every text; a receiver of `connection_created`."""
     if connection.alias == router.db_for_read(Filter) and connection.vendor == "sqlite":
-        connection.connection.text_factory = replace_undecodable
+        connection.connection.text_factory = read_text
         connection.connection.create_function(IS_UTF8, 1, _is_utf8, deterministic=True)
+        connection.connection.create_function(IS_CODEC_LIST, 1, _is_codec_list, deterministic=True)
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -321,6 +322,10 @@ def _is_utf8(raw: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_codec_list(raw: bytes | None) -> bool:
+    return isinstance(read_codec_list(None if raw is None else raw.decode(errors="replace")), list)
 
 
 def _is_there(path: Path) -> bool:

@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
-from tvarr_backup.expressions import Domain, Problem, Warned, check_expression
+from tvarr_backup.expressions import MAX_BYTES, Domain, Problem, Warned, WarningCode, check_expression
+from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
@@ -23,11 +24,32 @@ class Findings(NamedTuple):
     warnings: tuple[Warned, ...]
 
 
-@lru_cache(maxsize=16_384)
+CHECKED_CHARACTERS = 64 * 1024
+"""Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
+_SHORT = 1024
+_NOT_CHECKED = Warned(
+    WarningCode.NOT_CHECKED,
+    1,
+    f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
+    "The command “expression check” checks it.",
+)
+
+
 def expression_findings(text: str, domain: Domain) -> Findings:
     """Problems and warnings of an expression; remembered, because an import checks each one twice."""
+    if len(text) > CHECKED_CHARACTERS:
+        is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
+        return _check(text, domain) if is_too_long else Findings((), (_NOT_CHECKED,))
+    return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+
+
+def _check(text: str, domain: Domain) -> Findings:
     check = check_expression(text, domain)
     return Findings(check.problems, check.warnings)
+
+
+_remember_short = lru_cache(maxsize=16_384)(_check)
+_remember_long = lru_cache(maxsize=256)(_check)
 
 
 def validate_expression(text: str, domain: Domain) -> None:
@@ -47,13 +69,36 @@ def validate_expression(text: str, domain: Domain) -> None:
 
 
 def validate_name(name: str) -> None:
-    """Refuse blanks around a name: tvarr compares names exactly, and nobody sees the difference."""
+    """Refuse blanks around a name, because tvarr compares names exactly, and characters in it that nobody sees.
+
+    Hidden characters make two names look the same, or act on the terminal or page that shows the name.
+    """
+    problems = []
     if name != name.strip():
-        raise ValidationError(
-            "“%(value)s” begins or ends with a blank; allowed is a name without blanks around it.",
-            code="blanks_around",
-            params={"value": name},
+        problems.append(
+            ValidationError(
+                "“%(value)s” begins or ends with a blank; allowed is a name without blanks around it.",
+                code="blanks_around",
+                params={"value": escape_hidden(name[:80])},
+            )
         )
+    hidden = [found for found in find_hidden(name) if not is_malformed(found.character)]
+    if hidden:
+        first, more = hidden[0], len(hidden) - 1
+        problems.append(
+            ValidationError(
+                "Character %(position)s is %(point)s%(more)s. Expected a name without control characters, line breaks, "
+                "text direction marks and invisible characters.",
+                code="hidden_characters",
+                params={
+                    "position": first.position,
+                    "point": first.point,
+                    "more": f", and {more} more {'is' if more == 1 else 'are'} hidden" if more else "",
+                },
+            )
+        )
+    if problems:
+        raise ValidationError(problems)
 
 
 def validate_video_codecs(names: object) -> None:
@@ -87,7 +132,7 @@ def validate_one_of(value: str, allowed: list[str]) -> None:
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": value[:80], "allowed": ", ".join(allowed)},
+            params={"value": escape_hidden(value[:80]), "allowed": ", ".join(allowed)},
         )
 
 
@@ -97,7 +142,7 @@ def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) ->
             "“%(value)s” is not a JSON list of codec names, and tvarr reads it as “everything accepted”; allowed is a "
             "list of names, or an empty list to accept everything.",
             code="invalid_codec_list",
-            params={"value": str(names)[:80]},
+            params={"value": escape_hidden(str(names)[:80])},
         )
     for name in names:
         _validate_word(name, registry)
@@ -108,5 +153,5 @@ def _validate_word(name: str, registry: dict[str, tuple[str, ...]]) -> None:
         raise ValidationError(
             "“%(value)s” is not known to tvarr; allowed are %(allowed)s and their aliases.",
             code="unknown_codec" if registry is not PREFERRED_FORMATS else "unknown_format",
-            params={"value": name[:80], "allowed": ", ".join(registry)},
+            params={"value": escape_hidden(name[:80]), "allowed": ", ".join(registry)},
         )

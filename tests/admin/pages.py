@@ -39,7 +39,7 @@ def messages_of(response: Any) -> list[str]:
 
 def text_of(response: Any) -> str:
     """What a person reads on a page: no tags, single blanks."""
-    plain = re.sub(r"<[^>]*>", " ", response.content.decode())
+    plain = re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", response.content.decode()))
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 

@@ -12,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.handlers.wsgi import WSGIRequest
-from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, problem
@@ -24,7 +22,6 @@ from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, delete_backup
 from tvarr_backup.backups.folder import prepare_folder
-from tvarr_backup.transfer import connection
 
 pytestmark = pytest.mark.django_db
 
@@ -253,26 +250,6 @@ def test_in_pieces_of_any_size_it_is_the_same(client: APIClient, address: str, c
         response = client.get(address, headers={"Range": f"bytes={len(got)}-{len(got) + step}"})
         got += received(response)
     assert got == content
-
-
-# --- Silence ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_peer_that_falls_silent_counts_as_gone(rf: RequestFactory) -> None:
-    here, there = socket.socketpair()
-    with closing(here), closing(there):
-        request = rf.get("/")
-        assert isinstance(request, WSGIRequest)
-        request.META["gunicorn.socket"] = here
-        connection.limit_silence(request)
-        assert here.gettimeout() == connection.SILENCE_SECONDS
-        here.settimeout(0.05)
-        with pytest.raises(TimeoutError):
-            here.sendall(bytes(10**8))
-
-
-def test_another_server_is_left_alone(rf: RequestFactory) -> None:
-    connection.limit_silence(rf.get("/"))
 
 
 # --- A real server ---------------------------------------------------------------------------------------------------

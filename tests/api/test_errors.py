@@ -19,6 +19,7 @@ from django.test import Client
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
+from config import gunicorn_refusals
 from tests.api.odd_urls import RAISED
 from tests.factories import UserFactory
 from tests.installation import ROOT, Installation
@@ -380,7 +381,9 @@ def test_every_code_is_in_the_documentation() -> None:
         if kind.__module__.startswith(("rest_framework", "tvarr_backup"))
     } - {"error"}
 
-    assert {kind.code for kind in failures()} | frameworks | literal_codes() == set(documented())
+    gunicorns = {code for code, _sentence in gunicorn_refusals.REFUSALS.values()}
+
+    assert {kind.code for kind in failures()} | frameworks | literal_codes() | gunicorns == set(documented())
 
 
 def test_the_documented_statuses_are_those_that_are_answered() -> None:
@@ -461,6 +464,39 @@ def test_no_charset_is_too_odd(charset: str, up: Up, token: str) -> None:
 
 def test_a_body_without_length_is_none(up: Up, token: str) -> None:
     assert converse(up, token, "") == (400, "invalid")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /api/v1/filters\r\n\r\n", 400),
+        (b"GET /api/v1/filters HTTP/9.9\r\n\r\n", 400),
+        (b"G\xe9T /api/v1/filters HTTP/1.1\r\n\r\n", 400),
+        (b"GET /api/v1/filters?a=" + b"b" * 5000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /api/v1/filters HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n", 400),
+        (b"GET /api/v1/filters HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /api/v1/filters HTTP/1.1\r\nHost: a\r\n" + b"X-Many: 1\r\n" * 120 + b"\r\n", 431),
+        (b"POST /api/v1/filters HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
+        (b"POST /api/v1/filters HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: rot13\r\n\r\n", 501),
+        (b"GET /api/v1/filters HTTP/1.1\r\nHost: attacker.example.test\r\n\r\n", 400),
+        (b"GET /api/v1/filters HTTP/1.1\r\nHost: a b<c>\r\n\r\n", 400),
+        (b"GET /api/v1/nothing%00%ff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+        (b"GET /api/v1/filters?%ff=%00&limit=x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 401),
+        (b"PROPFIND /api/v1/filters HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 401),
+    ],
+    ids=lambda value: value[:60] if isinstance(value, bytes) else value,
+)
+def test_what_no_view_has_seen_is_answered_in_json(request_: bytes, status: int, up: Up) -> None:
+    with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
+        connection.sendall(request_)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        body = response.read()
+    assert (response.status, response.getheader("Content-Type")) == (status, "application/problem+json"), body
+    found = json.loads(body)
+    assert found["status"] == status
+    assert found["code"]
+    assert "attacker" not in found["detail"]
 
 
 def test_the_log_stays_without_secrets(up: Up, token: str) -> None:

@@ -21,7 +21,16 @@ from tests.factories import (
     EncodingProfileFactory,
     FilterFactory,
 )
-from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.portable.files import (
+    CLIENTS,
+    ENCODINGS,
+    EXAMPLES,
+    FILTERS,
+    client_item,
+    document,
+    encoded,
+    filter_item,
+)
 from tvarr_backup.models import ClientDetectionRule, Filter
 from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.kinds import KINDS, Kind
@@ -211,6 +220,26 @@ def test_on_tvarrs_path_what_is_not_there_or_tvarrs_own_is_left_out_in_silence(v
 )
 def test_on_tvarrs_path_nonsense_is_refused(viewer: APIClient, body: Any, found: list[tuple[str, str]]) -> None:
     assert problem(viewer.post(f"{ROOT}/export/filters", body), 400, "invalid") == found
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_read_at_every_call(operator: APIClient, encoding: str) -> None:
+    file = document(FILTERS, filter_item("Новости"))
+    form_file = SimpleUploadedFile("export.json", encoded(file, encoding), JSON)
+    for response in (
+        operator.post(f"{ROOT}/filters/import?preview=true", encoded({"export": file}, encoding), content_type=JSON),
+        operator.post(f"{ROOT}/filters/import?preview=true", {"file": form_file}, format="multipart"),
+        operator.post(f"{ROOT}/import/filters/preview", encoded(file, encoding), content_type=JSON),
+        operator.post(f"{ROOT}/import/filters", encoded({"export": file}, encoding), content_type=JSON),
+    ):
+        assert response.status_code == 200, response.content
+        assert [item.get("name", item.get("original_name")) for item in response.json()["items"]] == ["Новости"]
+
+
+def test_an_encoding_that_is_not_read_is_named(operator: APIClient) -> None:
+    body = json.dumps(document(FILTERS, filter_item())).encode("utf-32")
+    response = operator.post(f"{ROOT}/import/filters/preview", body, content_type=JSON)
+    problem(response, 400, "encoding_unsupported")
 
 
 @pytest.mark.parametrize("path", ["export/channels", "export/data_mapping_rules", "import/proxies", "import/x/preview"])
@@ -505,14 +534,14 @@ def test_an_answer_of_another_type_is_refused_in_its_place(
 def test_items_that_cannot_be_stored_are_named_in_their_places(
     operator: APIClient, import_: Callable[..., Any], place: str
 ) -> None:
-    file = [filter_item(), filter_item("Two", expression="x"), filter_item("Three", source_type="radio", action="")]
+    file = [filter_item(), filter_item("Two", expression=None), filter_item("Three", source_type=None, action="")]
     response = import_(operator, FILTERS, *file)
     assert problem(response, 422, "import_blocked") == [
-        (f"{place}/items/1/expression", "invalid_expression"),
-        (f"{place}/items/2/source_type", "invalid_choice"),
+        (f"{place}/items/1/expression", "required"),
+        (f"{place}/items/2/source_type", "required"),
     ]
-    assert "#2 “Two”, expression: column " in response.json()["detail"]
-    assert response.json()["errors"][1]["detail"] == "“radio” is not allowed here; allowed are stream, epg."
+    assert "#2 “Two”, expression: It is missing" in response.json()["detail"]
+    assert response.json()["errors"][1]["detail"] == "It is missing or empty; allowed is stream, epg."
     assert not Filter.objects.filter(is_system=False).exists()
 
 

@@ -15,6 +15,7 @@ from tests.backups.makers import ours
 from tvarr_backup.backups import live as live_database
 from tvarr_backup.backups.live import copy_into, holds
 from tvarr_backup.backups.progress import no_progress
+from tvarr_backup.backups.sqlite import open_database
 from tvarr_backup.backups.unfinished import Unfinished, remember, remember_anew
 
 _OFF, _FULL = 0, 2
@@ -24,7 +25,6 @@ _OFF, _FULL = 0, 2
 def synchronous(monkeypatch: pytest.MonkeyPatch) -> dict[Path, int]:
     """How the last connection to each database wrote in the end; each begins without syncing anything."""
     found: dict[Path, int] = {}
-    open_database = live_database.open_database
 
     @contextmanager
     def opened(path: Path, **options: Any) -> Iterator[sqlite3.Connection]:

@@ -22,9 +22,10 @@ from structlog.contextvars import bound_contextvars
 
 from config.logs import FORMS, WithoutHealth, logging_settings
 from tests.installation import ROOT
+from tvarr_backup.texts import find_hidden
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-FORGED = "harbour\n2026-01-01T00:00:00.000Z info backup.created\r\x1b[31m\x85\u2028\u202e\0 a=b"
+FORGED = "harbour\n2026-01-01T00:00:00.000Z info backup.created\r\x1b[31m\x85\u2028\u202e\0\x7f\u3164\u200b a=b"
 
 Written = Callable[[str], str]
 
@@ -97,6 +98,7 @@ def test_no_value_makes_a_line_of_its_own(form: str, log: Callable[[], None], wr
     assert text.endswith("\n")
     assert len(text.splitlines()) == 1
     assert text.removesuffix("\n").isprintable()
+    assert find_hidden(text.removesuffix("\n")) == []
 
 
 def test_in_json_the_value_is_whole(written: Written) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.expressions.traps import TRAPS, Trap
 from tvarr_backup.expressions import Domain, WarningCode, check_expression
-from tvarr_backup.expressions.warned import TRAPS, Trap
+from tvarr_backup.expressions.lint import MOST_WARNINGS
 
 
 def codes(text: str, domain: Domain) -> list[str]:
@@ -18,7 +19,7 @@ def message(text: str, domain: Domain = Domain.STREAM_MAPPING) -> str:
 
 
 def test_every_code_has_an_example() -> None:
-    assert [trap.code for trap in TRAPS] == list(WarningCode)
+    assert [trap.code for trap in TRAPS] == [code for code in WarningCode if code is not WarningCode.NOT_CHECKED]
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.code.value)
@@ -163,3 +164,10 @@ def test_a_missing_blank_before_the_remove_sign_is_guessed() -> None:
 
 def test_a_regular_expression_that_is_too_large_to_try_is_not_called_bad() -> None:
     assert codes(r'name matches "(\\pL{1000})" SET tvg_name = "$1 $2"', Domain.STREAM_MAPPING) == []
+
+
+def test_an_expression_with_a_great_many_warnings_lists_the_first() -> None:
+    text = " AND ".join(f'chanel{number} = "x"' for number in range(MOST_WARNINGS + 50))
+    warnings = check_expression(text, Domain.STREAM_FILTER).warnings
+    assert len(warnings) == MOST_WARNINGS
+    assert "chanel0 " in warnings[0].message

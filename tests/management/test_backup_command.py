@@ -252,7 +252,7 @@ def test_recovery_says_what_it_removed(prepared: Installation) -> None:
         (("protect", "x"), "There is no backup 'x'."),
         (("delete", "x"), "There is no backup 'x'."),
         (("create", "--note", "x" * 501), "The note has 501 characters; allowed are 500."),
-        (("create", "--note", "two\nlines"), "The note must be one line of text"),
+        (("create", "--note", "two\nlines"), "Character 4 of the note is U+000A. Expected one line of text"),
         (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),
     ],
 )

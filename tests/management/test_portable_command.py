@@ -12,7 +12,17 @@ import pytest
 
 from tests.installation import ROOT, Installation
 from tests.operations.app_databases import UNUSABLE
-from tests.portable.files import CLIENTS, FILTERS, PROFILES, client_item, document, filter_item, profile_item
+from tests.portable.files import (
+    CLIENTS,
+    ENCODINGS,
+    FILTERS,
+    PROFILES,
+    client_item,
+    document,
+    encoded,
+    filter_item,
+    profile_item,
+)
 from tests.tvarr_own import FILTER_ID, schema_of
 from tvarr_backup.portable.kinds import Kind
 
@@ -158,9 +168,9 @@ def test_import_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_
 
 
 def test_an_import_with_a_problem_stores_nothing_and_names_it(prepared: Installation, tmp_path: Path) -> None:
-    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression="AND"))
+    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression=None))
     words = prepared.refused("portable", "import", "filters", file)
-    assert "#2 “Bad”, expression: column 1:" in words
+    assert "#2 “Bad”, expression: It is missing" in words
     assert prepared.json("portable", "export", "filters", "--all")["items"] == []
     prepared.ok("portable", "import", "filters", file, "--resolve", "#2=skip")
     assert len(prepared.json("portable", "export", "filters", "--all")["items"]) == 1
@@ -174,6 +184,19 @@ def test_a_stale_fingerprint_is_refused_with_the_new_plan(prepared: Installation
     assert done.returncode == 1
     assert "has changed since; nothing was imported" in done.stderr
     assert json.loads(done.stdout)["items"][0]["state"] == "identical"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_read_from_disk_and_from_stdin(
+    prepared: Installation, tmp_path: Path, encoding: str
+) -> None:
+    file = tmp_path / "from-windows.json"
+    file.write_bytes(encoded(document(FILTERS, filter_item("Новости")), encoding))
+    assert "#1 new: Новости -> add" in prepared.ok("portable", "plan", "filters", str(file))
+    with file.open("rb") as content:
+        command = prepared.command("portable", "plan", "filters", "-")
+        done = subprocess.run(command, env=prepared.variables(), stdin=content, capture_output=True, check=True)
+    assert "#1 new: Новости -> add" in done.stdout.decode()
 
 
 def test_references_can_be_mapped(prepared: Installation, tmp_path: Path) -> None:

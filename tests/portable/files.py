@@ -27,6 +27,15 @@ def document(kind: Kind, *items: Any, **metadata: Any) -> dict[str, Any]:
     return {"metadata": head | metadata, "items": list(items)}
 
 
+ENCODINGS = ("utf-8-sig", "utf-16-le", "utf-16-be")
+
+
+def encoded(value: Any, encoding: str) -> bytes:
+    """A JSON value as text with a byte order mark."""
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    return (mark + json.dumps(value, ensure_ascii=False)).encode(encoding)
+
+
 def read(value: Any, kind: Kind = FILTERS) -> Envelope:
     """Read a JSON value, a text or bytes as an export of `kind`."""
     if not isinstance(value, str | bytes):

@@ -145,7 +145,7 @@ def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
         ({"new_names": {"Nobody": "X"}}, "There is no item “Nobody” in the file"),
         (
             {"resolutions": {"Harbour News": "skip"}, "new_names": {"Harbour News": "X"}},
-            "“Harbour News” has a new name, but its answer is skip; allowed is rename.",
+            "“Harbour News” has a new name, but its answer is skip. Expected rename.",
         ),
         ({"references": {"Nobody": "X"}}, "No item of the file refers to “Nobody”."),
     ],
@@ -156,22 +156,55 @@ def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence:
     assert sentence in str(refused.value)
 
 
+def without(item: dict[str, Any], name: str) -> dict[str, Any]:
+    return {member: value for member, value in item.items() if member != name}
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "field", "code", "value", "allowed"),
+    [
+        (FILTERS, without(filter_item(), "name"), "name", "required", "", "a text that is not empty"),
+        (FILTERS, filter_item("N\0"), "name", "malformed_text", "N\0", "without NUL"),
+        (FILTERS, without(filter_item(), "source_type"), "source_type", "required", "", "stream, epg"),
+        (FILTERS, filter_item(source_type=None), "source_type", "required", "", "stream, epg"),
+        (FILTERS, without(filter_item(), "expression"), "expression", "required", "", "a text that is not empty"),
+        (MAPPING, mapping_item(priority=2**63), "priority", "max_value", 2**63, "9223372036854775807"),
+        (MAPPING, mapping_item(priority=-(2**63) - 1), "priority", "min_value", -(2**63) - 1, "-9223372036854775808"),
+        (PROFILES, profile_item(""), "name", "required", "", "a text that is not empty"),
+        (
+            PROFILES,
+            profile_item(target_video_codec="hevc"),
+            "target_video_codec",
+            "invalid_choice",
+            "hevc",
+            "h264, h265, vp9, av1",
+        ),
+        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", "auto, none, cuda"),
+    ],
+)
+def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
+    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+) -> None:
+    step = only(kind, item)
+    assert (step.state, step.action) == (State.INVALID, Action.BLOCKED)
+    (problem,) = step.problems
+    assert (problem.field, problem.code, problem.value) == (field, code, value)
+    assert allowed in problem.message
+
+
 @pytest.mark.parametrize(
     ("kind", "item", "field", "code", "value", "allowed"),
     [
         (FILTERS, filter_item(""), "name", "required", "", "a text that is not empty"),
         (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without blanks around"),
         (FILTERS, filter_item("N" * 256), "name", "max_length", "N" * 256, "at most 255"),
-        (FILTERS, filter_item("N\0"), "name", "malformed_text", "N\0", "without NUL"),
         (FILTERS, filter_item(description="d" * 1025), "description", "max_length", "d" * 1025, "at most 1024"),
         (FILTERS, filter_item(source_type=""), "source_type", "required", "", "stream, epg"),
         (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", "stream, epg"),
         (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", "include, exclude"),
         (FILTERS, filter_item(expression=""), "expression", "required", "", "a text that is not empty"),
         (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "column 3"),
-        (FILTERS, filter_item(expression="  "), "expression", "invalid_expression", "  ", "column"),
-        (MAPPING, mapping_item(priority=2**63), "priority", "max_value", 2**63, "9223372036854775807"),
-        (MAPPING, mapping_item(priority=-(2**63) - 1), "priority", "min_value", -(2**63) - 1, "-9223372036854775808"),
+        (FILTERS, filter_item(expression="  "), "expression", "invalid_expression", "  ", "fails when it runs it"),
         (
             CLIENTS,
             client_item(accepted_video_codecs=["h264", "betamax"]),
@@ -194,44 +227,35 @@ def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence:
         (PROFILES, profile_item("P" * 101), "name", "max_length", "P" * 101, "at most 100"),
         (PROFILES, profile_item(description="d" * 501), "description", "max_length", "d" * 501, "at most 500"),
         (PROFILES, profile_item(output_flags="f" * 1001), "output_flags", "max_length", "f" * 1001, "at most 1000"),
-        (
-            PROFILES,
-            profile_item(target_video_codec="hevc"),
-            "target_video_codec",
-            "invalid_choice",
-            "hevc",
-            "h264, h265, vp9, av1",
-        ),
-        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", "auto, none, cuda"),
     ],
 )
-def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
+def test_what_tvarr_stores_is_imported_with_a_warning(
     kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
 ) -> None:
     step = only(kind, item)
-    assert (step.state, step.action) == (State.INVALID, Action.BLOCKED)
-    (problem,) = step.problems
-    assert (problem.field, problem.code, problem.value) == (field, code, value)
-    assert allowed in problem.message
+    assert (step.state, step.action, step.problems) == (State.NEW, Action.CREATE, ())
+    (found,) = (warning for warning in step.warnings if warning.code == code)
+    assert (found.field, found.value) == (field, value)
+    assert allowed in found.message
 
 
 def test_all_problems_of_an_item_are_listed() -> None:
-    step = only(FILTERS, filter_item("", action="nuke", expression="AND"))
-    assert {problem.field for problem in step.problems} == {"name", "action", "expression"}
+    step = only(FILTERS, {"action": "include"})
+    assert {problem.field for problem in step.problems} == {"name", "source_type", "expression"}
 
 
 def test_skipping_an_invalid_item_lets_the_others_through() -> None:
-    items = (filter_item("Good"), filter_item("Bad", expression="AND"))
+    items = (filter_item("Good"), filter_item("Bad", expression=None))
     assert len(plan(FILTERS, *items).blocked) == 1
     assert plan(FILTERS, *items, bulk="skip").blocked[0].name == "Bad"
     assert plan(FILTERS, *items, resolutions={"Bad": "skip"}).blocked == []
 
 
 def test_a_bad_name_can_be_mended_by_a_new_one() -> None:
-    step = only(FILTERS, filter_item("N" * 256), resolutions={"N" * 256: "rename"})
-    assert (step.action, step.final_name) == (Action.RENAME, "N" * 251 + " (1)")
-    step = only(FILTERS, filter_item(""), new_names={"#1": "Port"})
+    step = only(FILTERS, filter_item("N\0"), new_names={"#1": "Port"})
     assert (step.action, step.final_name) == (Action.RENAME, "Port")
+    step = only(FILTERS, without(filter_item(), "name"), resolutions={"#1": "rename"})
+    assert (step.action, step.final_name) == (Action.RENAME, "Unnamed (1)")
 
 
 def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> None:
@@ -241,11 +265,11 @@ def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> 
     assert (step.state, step.problems) == (State.IDENTICAL, ())
 
 
-def test_equal_names_in_the_file_are_a_pair_of_problems() -> None:
-    steps = plan(FILTERS, filter_item("A"), filter_item("B"), filter_item("A", action="exclude")).steps
+def test_equal_names_of_profiles_are_problems() -> None:
+    steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
     assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
     assert (
-        steps[0].problems[0].message == "“A” stands at #1, #3 of the file; allowed is one. Rename or skip the others."
+        steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
     )
 
 
@@ -276,7 +300,7 @@ def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
     ],
 )
 def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[Action]) -> None:
-    steps = plan(FILTERS, filter_item("A"), filter_item("A", action="exclude"), resolutions=answers).steps
+    steps = plan(PROFILES, profile_item("A"), profile_item("A", enabled=False), resolutions=answers).steps
     assert [step.action for step in steps] == actions
 
 
@@ -332,13 +356,36 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
 
 
-def test_of_several_rows_the_one_with_the_same_source_type_is_meant_then_the_oldest() -> None:
-    make_filter("A", source_type="epg", expression="true")
-    oldest = make_filter("A", source_type="stream", action="exclude")
-    make_filter("A", source_type="stream")
-    step = only(FILTERS, filter_item("A"))
-    assert step.existing_id == oldest.id
-    assert step.warnings[0].code == "name_not_unique"
+@pytest.mark.parametrize(
+    ("here", "name", "difference"),
+    [
+        ("Caf\u00e9 News", "Cafe\u0301 News", "Unicode form"),
+        ("Harbour News", "Harbour\u00a0News", "spaces"),
+        ("Harbour News", "Harbour\u200b News", "invisible characters"),
+        ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
+    ],
+)
+def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: str, difference: str) -> None:
+    make_filter(here)
+    step = only(FILTERS, filter_item(name))
+    (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
+    assert step.state is State.NEW
+    assert found.message == f"“{here}” is here already; it differs only in {difference}."
+
+
+@pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
+def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_none(kind: Kind) -> None:
+    name = "News\x1b[2K\n\u202e"
+    step = only(kind, EXAMPLES[kind.slug](name))
+    (found,) = step.warnings
+    assert (step.state, step.action, step.final_name) == (State.NEW, Action.CREATE, name)
+    assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
+    assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
+
+
+def test_a_chosen_name_has_no_hidden_characters() -> None:
+    step = only(FILTERS, filter_item("A"), new_names={"A": "B\u200b"})
+    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "hidden_characters")
 
 
 def test_a_profiles_default_mark_is_no_difference_and_said() -> None:

@@ -37,6 +37,7 @@ def methods_of(view: Any) -> list[str]:
 
 def admin_actions() -> Iterator[tuple[str, str]]:
     """Yield the address of each list of the admin with each of its own actions and Django's."""
-    for model, admin in site._registry.items():
+    registry: dict[Any, Any] = site._registry
+    for model, admin in registry.items():
         for action in admin._get_base_actions():
             yield f"/admin/{model._meta.app_label}/{model._meta.model_name}/", action[1]

@@ -124,7 +124,8 @@ def _of_calls() -> Iterator[Gate]:
 def _of_the_admin() -> Iterator[Gate]:
     everything = _rows(lambda _method, address: address.startswith("/admin/") and "log" not in address)
     yield Gate("the admin, staff only", lambda: _replaced(site, "has_permission", lambda _request: True), everything)
-    for model, one in site._registry.items():
+    registry: dict[Any, Any] = site._registry
+    for model, one in registry.items():
         base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         keys = _rows(lambda _method, address, base=base: address.startswith(base))  # type: ignore[misc]
         names = [name for name in dir(one) if name.startswith("has_") and name.endswith("_permission")]

@@ -71,7 +71,7 @@ def test_every_entrance_has_a_row() -> None:
 
 def test_a_method_without_a_row_is_refused_or_is_as_get(world: World) -> None:
     root = world.person(staff=True, root=True)
-    found = []
+    found: list[str] = []
     for key in (key for key in unlisted() if is_other_method(key)):
         if world.answer(root, key, Row(SUPERUSER)) != (405, False):
             found += complaints(world, key, TABLE[f"GET {key.split(' ')[1]}"])

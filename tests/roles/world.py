@@ -34,7 +34,7 @@ from tvarr_backup.operations.models import ImportRecord, OperationKind, Operatio
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
 
-_MODELS = {
+_MODELS: dict[str, Any] = {
     "filters": factories.FilterFactory,
     "data-mapping-rules": factories.DataMappingRuleFactory,
     "client-detection-rules": factories.ClientDetectionRuleFactory,
@@ -42,7 +42,7 @@ _MODELS = {
 }
 _ALIASES = ("default", "tvarr")
 _NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
-_OTHERS = (
+_OTHERS: tuple[Any, ...] = (
     factories.StreamSourceFactory,
     factories.EpgSourceFactory,
     factories.ChannelFactory,

@@ -37,7 +37,7 @@ def send(client: Client, address: str, fields: dict[str, Any], **headers: str) -
 
 def text_of(response: Any) -> str:
     """What a person reads on a page: no tags, single blanks."""
-    plain = re.sub(r"<[^>]*>", " ", response.content.decode())
+    plain = re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", response.content.decode()))
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 
@@ -54,7 +54,7 @@ class _Form(HTMLParser):
         super().__init__()
         self._id = form_id
         self._inside = False
-        self._select = ""
+        self._select = self._textarea = ""
         self.was_found = False
         self.fields: dict[str, list[str]] = {}
 
@@ -66,14 +66,26 @@ class _Form(HTMLParser):
         elif self._inside:
             self._read(tag, values)
 
+    def handle_data(self, data: str) -> None:
+        if self._textarea:
+            self.fields[self._textarea][-1] += data
+
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._inside = False
+        elif tag == "textarea" and self._textarea:
+            self.fields[self._textarea][-1] = self.fields[self._textarea][-1].removeprefix("\n")
+            self._textarea = ""
 
     def _read(self, tag: str, values: dict[str, str]) -> None:
         if tag == "select":
             self._select = values["name"]
+        elif tag == "textarea":
+            self._textarea = values["name"]
+            self.fields.setdefault(self._textarea, []).append("")
         elif tag == "option" and ("selected" in values or self._select not in self.fields):
             self.fields[self._select] = [values["value"]]
         elif tag == "input" and "name" in values and ("checked" in values or values["type"] != "checkbox"):
-            self.fields.setdefault(values["name"], []).append(values.get("value", ""))
+            self.fields.setdefault(values["name"], []).append(
+                values.get("value", "on" if values["type"] == "checkbox" else "")
+            )

@@ -12,7 +12,18 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.factories import EncodingProfileFactory, FilterFactory
-from tests.portable.files import CLIENTS, EXAMPLES, FILTERS, client_item, document, filter_item
+from tests.portable.files import (
+    CLIENTS,
+    ENCODINGS,
+    EXAMPLES,
+    FILTERS,
+    PROFILES,
+    client_item,
+    document,
+    encoded,
+    filter_item,
+    profile_item,
+)
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
 from tvarr_backup.models import ClientDetectionRule, Filter
@@ -77,7 +88,9 @@ def tiles(response: Any) -> dict[str, int]:
 
 
 def names_shown(response: Any) -> list[str]:
-    return re.findall(r'<th scope="row">([^<]*)</th>\s*<td>\s*(?:<details|nothing)', response.content.decode())
+    return re.findall(
+        r'<th scope="row">(?:<bdi>)?([^<]*)(?:</bdi>)?</th>\s*<td>\s*(?:<details|nothing)', response.content.decode()
+    )
 
 
 # --- Who may, and what is no export ----------------------------------------------------------------------------------
@@ -89,6 +102,15 @@ def test_without_the_permission_there_is_neither_page_nor_link_nor_import() -> N
     assert nobody.post(PAGE, {"file": file_of(FILTERS, filter_item())}).status_code == 403
     assert nobody.get("/import/result/x/").status_code == 403
     assert PAGE not in nobody.get("/account/").content.decode()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_with_a_byte_order_mark_is_reviewed_and_imported(operator: Client, encoding: str) -> None:
+    content = encoded(document(FILTERS, filter_item("Новости")), encoding)
+    shown = operator.post(PAGE, {"file": SimpleUploadedFile("settings.json", content, "application/json")})
+    assert names_shown(shown) == ["Новости"]
+    assert press_import(operator, shown).status_code == 302
+    assert Filter.objects.filter(name="Новости").exists()
 
 
 def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
@@ -219,7 +241,7 @@ def of_all_states(client: Client) -> Any:
         FilterFactory.create(**filter_item(name, description=""))
     items = [filter_item("New"), filter_item("Newer"), filter_item("Same")]
     items += [filter_item(name, action="exclude") for name in ("Differs", "Differs, too", "Sports Only")]
-    return review(client, FILTERS, *items, filter_item("Broken", expression="((("))
+    return review(client, FILTERS, *items, filter_item("Broken", expression=None))
 
 
 def test_the_tiles_count_the_states(operator: Client) -> None:
@@ -253,8 +275,22 @@ def test_a_text_too_long_to_compare_is_marked_as_a_whole(operator: Client) -> No
 
 
 def test_a_problem_names_field_value_and_what_is_allowed(operator: Client) -> None:
-    text = text_of(review(operator, FILTERS, filter_item("A", action="perhaps")))
-    assert re.search(r"Problem, action is “perhaps”: .*include", text)
+    text = text_of(review(operator, PROFILES, profile_item("A", hw_accel="steam")))
+    assert re.search(r"Problem, hw_accel is “steam”: .*vaapi", text)
+
+
+def test_what_tvarr_stores_is_a_warning(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item("A ", action="perhaps"))
+    assert re.search(r"action: .*“perhaps”.*include", text_of(page))
+    assert button(page) == ("Import 1 item", True)
+
+
+def test_items_of_one_name_are_called_by_their_source_type(operator: Client) -> None:
+    other = {"source_type": "epg", "expression": 'programme_title contains "x"'}
+    page = review(operator, FILTERS, filter_item("Both"), filter_item("Both", **other), filter_item("One"))
+    labels = re.findall(r'aria-label="What to do with ([^"]*)"', page.content.decode())
+    assert labels == ["Both (stream)", "Both (epg)", "One"]
+    assert totals(page) == "Will add 3."
 
 
 def test_a_single_answer_changes_the_totals(operator: Client) -> None:
@@ -317,8 +353,8 @@ def test_all_with_a_problem_can_be_skipped_at_once(operator: Client) -> None:
     assert (totals(page), button(page)) == ("Will add 2, skip 5.", ("Import 2 items", True))
 
 
-def test_equal_names_in_the_file_are_a_problem_until_one_is_renamed(operator: Client) -> None:
-    page = review(operator, FILTERS, filter_item("Twice"), filter_item("Twice"))
+def test_equal_names_of_profiles_are_a_problem_until_one_is_renamed(operator: Client) -> None:
+    page = review(operator, PROFILES, profile_item("Twice"), profile_item("Twice"))
     assert tiles(page)["Problem"] == 2
     page = change(operator, page, action_2="rename")
     assert (tiles(page), totals(page)) == ({"All": 2, "New": 2}, "Will add 1, copy 1.")
@@ -394,7 +430,10 @@ def test_an_import_leads_to_a_result_with_a_line_per_item_that_survives_a_reload
     assert "settings.json : 2 added, 1 overwritten, 1 copied, 2 skipped, 1 unchanged." in text_of(first)
     assert text_of(first) == text_of(again)
     row = Filter.objects.get(name="Differs, too (1)")
-    assert f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/">Differs, too (1)</a>' in again.content.decode()
+    assert (
+        f'<a href="/admin/tvarr_backup/filter/{row.pk}/change/"><bdi>Differs, too (1)</bdi></a>'
+        in again.content.decode()
+    )
     assert "in the file: Differs, too" in text_of(again)
 
 

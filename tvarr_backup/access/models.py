@@ -6,6 +6,8 @@ from django.db import models
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
+from tvarr_backup.texts import escape_hidden
+
 LONGEST_NAME = 100
 
 
@@ -22,7 +24,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
         constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_token_of_a_name_per_user")]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.user})"
+        return escape_hidden(f"{self.name} ({self.user})")
 
     @property
     def is_expired(self) -> bool:

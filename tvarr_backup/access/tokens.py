@@ -10,8 +10,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from tvarr_backup.access.models import LONGEST_NAME, ApiToken
-from tvarr_backup.backups.durations import parse_duration
+from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
+from tvarr_backup.texts import find_hidden
 
 
 def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiToken, str]:
@@ -24,8 +25,10 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
         raise UserNotFound(f"{username} is not active, and a token of {username} would not be accepted.")
     if len(name) > LONGEST_NAME:
         raise TokenInvalid(f"The name has {len(name)} characters; {_ALLOWED_NAMES}.")
-    if not name.strip() or not name.isprintable():
+    if not name.strip():
         raise TokenInvalid(f"The name is {name!r}; {_ALLOWED_NAMES}.")
+    if hidden := find_hidden(name):
+        raise TokenInvalid(f"Character {hidden[0].position} of the name is {hidden[0].point}; {_ALLOWED_NAMES}.")
     try:
         expiry = None if lifetime is None else parse_duration(lifetime)
     except ValueError as problem:
@@ -40,7 +43,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
     return made
 
 
-_ALLOWED_NAMES = f"allowed is one line of 1 to {LONGEST_NAME} characters"
+_ALLOWED_NAMES = f"allowed is one line of 1 to {LONGEST_NAME} characters that can be seen"
 
 
 def tokens_of(username: str | None) -> QuerySet[ApiToken]:

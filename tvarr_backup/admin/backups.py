@@ -32,6 +32,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, unknown_date
 from tvarr_backup.operations.run import next_to_go, run_here
 from tvarr_backup.tasks import submit
+from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
 
 _WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
 
@@ -88,7 +89,7 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.display(description="problems")
     def shown_problem(self, backup: Backup) -> str:
-        return backup.problem or "none known"
+        return escape_hidden(backup.problem, keep="\n") or "none known"
 
     @admin.display(description="next clean-up")
     def next_clean_up(self, backup: Backup) -> str:
@@ -103,11 +104,11 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.display(description="made by")
     def made_by(self, backup: Backup) -> str:
-        return str(_data(backup).get("tvarr_version") or "-")
+        return escape_hidden(str(_data(backup).get("tvarr_version") or "-"))
 
     @admin.display(description="schema")
     def schema(self, backup: Backup) -> str:
-        return str(_data(backup).get("schema") or "-")
+        return escape_hidden(str(_data(backup).get("schema") or "-"))
 
     @admin.display(description="checksum of the archive")
     def checksum(self, backup: Backup) -> str:
@@ -122,7 +123,8 @@ class BackupAdmin(LookOnlyAdmin):
         checked = _data(backup).get("checked")
         if not checked:
             return "never"
-        return "; ".join([f"{checked['level']}, {checked['at']}", *checked["problems"], *checked["warnings"]])
+        found = [f"{checked['level']}, {checked['at']}", *checked["problems"], *checked["warnings"]]
+        return escape_hidden("; ".join(found))
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
@@ -331,7 +333,7 @@ def _named(backup: Backup, only: str | None) -> str:
     words = ", ".join(
         word
         for word in (
-            backup.note,
+            escape_unfit_for_note(backup.note),
             "the only checked backup" if backup.pk == only else "",
             _protection(backup),
         )

@@ -19,6 +19,7 @@ from tvarr_backup.admin.kinds import SEARCHED_CHARACTERS
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.admin.masking import mask_address, mask_urls
 from tvarr_backup.models import Channel, EpgProgram, EpgSource, ProxyFilter, StreamProxy, StreamSource
+from tvarr_backup.texts import escape_hidden
 
 MOST_LISTED = 10_000
 _SECRET_COLUMNS = frozenset({"url", "password", "stream_url", "extra", "last_error", "tvg_logo", "icon"})
@@ -67,7 +68,7 @@ class BoundedChangeList(ChangeList):
 def _masked(column: str, mask: Callable[[str], str]) -> Callable[[Any, Any], str]:
     @admin.display(description=column.replace("_", " ").replace("url", "URL"))
     def show(model_admin: Any, row: Any) -> str:
-        return mask(getattr(row, column)) or str(model_admin.get_empty_value_display())
+        return escape_hidden(mask(getattr(row, column))) or str(model_admin.get_empty_value_display())
 
     return show
 

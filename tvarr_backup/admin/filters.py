@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.contrib.admin import BooleanFieldListFilter
+from django.contrib.admin import AllValuesFieldListFilter, BooleanFieldListFilter
 from django.contrib.admin.views.main import ChangeList
+
+from tvarr_backup.texts import escape_hidden
 
 
 class FlagListFilter(BooleanFieldListFilter):
@@ -26,3 +28,11 @@ class OriginListFilter(FlagListFilter):
         for choice in super().choices(changelist):
             shown = choice["display"].replace("Yes", "tvarr's own").replace("No", "Added here")
             yield choice | {"display": shown}
+
+
+class ValuesListFilter(AllValuesFieldListFilter):
+    """The values that there are."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": escape_hidden(str(choice["display"]))}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from tvarr_backup import codecs
+from tvarr_backup.fields import TextFormField
 from tvarr_backup.models import (
     ClientDetectionRule,
     DataMappingRule,
@@ -15,6 +16,7 @@ from tvarr_backup.models import (
     PortableRow,
     StreamSource,
 )
+from tvarr_backup.texts import escape_hidden
 
 Choice = tuple[str, str]
 
@@ -33,6 +35,16 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         super().__init__(*args, **kwargs)
         for name, choices in self.words.items():
             self.offer(name, choices)
+        for name, field in self.fields.items():
+            if isinstance(field, forms.TypedChoiceField):
+                self._offer_stored(name, field)
+
+    def _offer_stored(self, name: str, field: forms.TypedChoiceField) -> None:
+        """Keep a stored word that is not among the choices; a browser would send the first of them instead."""
+        choices: Any = field.choices
+        stored = getattr(self.instance, name) or ""
+        if stored not in dict(choices):
+            field.choices = [*choices, _unknown(stored)]
 
     def offer(self, name: str, choices: Iterable[Any]) -> None:
         """Make the field a select box with these choices and the stored value."""
@@ -42,15 +54,16 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         offered = list(choices)
         known = {word for choice in offered for word in _values(choice)}
         if stored not in known:
-            offered.append((stored, f"{stored} (not known here)" if stored else "Not set"))
+            offered.append(_unknown(stored))
         self.fields[name].widget = forms.Select(choices=offered)
 
     def clean(self) -> dict[str, Any]:
-        """Line breaks as they were: browsers send each as two characters."""
-        return {
-            name: value.replace("\r\n", "\n") if isinstance(value, str) else value
-            for name, value in self.cleaned_data.items()
-        }
+        """What the user has not changed stays as tvarr stored it, and is not checked."""
+        for name in self.fields.keys() - set(self.changed_data):
+            self.errors.pop(name, None)
+            if isinstance(self.fields[name], TextFormField):
+                self.cleaned_data[name] = self.initial.get(name)
+        return self.cleaned_data
 
 
 class RuleForm(ItemForm):
@@ -60,7 +73,8 @@ class RuleForm(ItemForm):
         super().__init__(*args, **kwargs)
         if "source_id" in self.fields:
             streams, guides = (
-                list(model.objects.order_by("name").values_list("pk", "name")) for model in (StreamSource, EpgSource)
+                [(source.pk, str(source)) for source in model.objects.order_by("name").only("pk", "name")]
+                for model in (StreamSource, EpgSource)
             )
             self.offer("source_id", [("", "Any source"), ("Stream sources", streams), ("Guide sources", guides)])
             self.fields["source_id"].label = "Source"
@@ -172,6 +186,10 @@ class EncodingProfileForm(ItemForm):
             "input_flags": _FLAGS,
             "output_flags": _FLAGS,
         }
+
+
+def _unknown(stored: str) -> Choice:
+    return stored, f"{escape_hidden(stored)} (not known here)" if stored else "Not set"
 
 
 def _values(choice: tuple[str, Any]) -> Iterable[str]:

@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator, capfirst
 
 from tvarr_backup.admin.columns import ColumnsRequired
-from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter
+from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
 from tvarr_backup.admin.forms import (
     ClientDetectionRuleForm,
     DataMappingRuleForm,
@@ -31,6 +31,7 @@ from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingPr
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import writing
 from tvarr_backup.validation import expression_findings
 
@@ -52,14 +53,15 @@ class ItemAdmin(ColumnsRequired):
 
     @admin.display(description="expression", ordering="expression")
     def short_expression(self, row: Any) -> str:
-        return Truncator(row.expression).chars(80)
+        return escape_hidden(Truncator(row.expression).chars(80))
 
     @admin.display(description="origin", ordering="is_system")
     def origin(self, row: PortableRow) -> str:
         return "tvarr's own" if row.is_system else ""
 
-    def get_fieldsets(self, _request: HttpRequest, obj: Model | None = None) -> Any:
-        return [*(self.fieldsets or ()), _RECORD] if obj else self.fieldsets
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return [*fieldsets, _RECORD] if obj else fieldsets
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         anchor = {"export_anchor": kind_of_model(self.model).slug.replace("_", "-")}
@@ -143,7 +145,7 @@ class ItemAdmin(ColumnsRequired):
         return StreamingHttpResponse(blocks, headers=headers)
 
     def _refuse_system_rows(self, request: HttpRequest, queryset: QuerySet[Any], refusal: str) -> bool:
-        names = [f"“{row.name}”" for row in queryset.filter(is_system=True)]
+        names = [f"“{row}”" for row in queryset.filter(is_system=True)]
         if not names:
             return False
         more = f" and {len(names) - _NAMED_ROWS} more" if len(names) > _NAMED_ROWS else ""
@@ -217,7 +219,11 @@ class EncodingProfileAdmin(ItemAdmin):
         "is_default",
         "origin",
     )
-    list_filter = ("target_video_codec", ("enabled", FlagListFilter), ("is_system", OriginListFilter))
+    list_filter = (
+        ("target_video_codec", ValuesListFilter),
+        ("enabled", FlagListFilter),
+        ("is_system", OriginListFilter),
+    )
     search_fields = ("name", "description")
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled")}),

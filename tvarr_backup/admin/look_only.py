@@ -1,11 +1,12 @@
 """Rows in the admin that are looked at, and written by nobody's hand."""
 
-from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
+from tvarr_backup.admin.visible import VisibleTexts
 
-class LookOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+
+class LookOnlyAdmin(VisibleTexts):
     """Rows that nobody writes by hand."""
 
     def has_add_permission(self, _request: HttpRequest) -> bool:

@@ -2,7 +2,8 @@
 
 import re
 
-_URL = re.compile(r"""([a-z][a-z0-9+.-]*://)([^\s/?#"'<>]*)([^\s"'<>]*)""", re.IGNORECASE)
+# A scheme is short: with any length, a long text without one would be read again from each of its letters.
+_URL = re.compile(r"""([a-z][a-z0-9+.-]{0,30}://)([^\s/?#"'<>]*)([^\s"'<>]*)""", re.IGNORECASE)
 _HOST = re.compile(r"([a-z0-9._-]*|\[[0-9a-f:.]+\])(:[0-9]*)?", re.IGNORECASE)
 
 

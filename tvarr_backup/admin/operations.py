@@ -22,6 +22,7 @@ from tvarr_backup.operations.cancelling import PERMISSION_OF_KIND, cancel_operat
 from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
+from tvarr_backup.texts import escape_hidden
 
 
 @admin.register(Operation)
@@ -55,7 +56,7 @@ class OperationAdmin(LookOnlyAdmin):
         found = operation.error or operation.message or self.how_far(operation)
         if not found and operation.kind == OperationKind.RESTORE and operation.result:
             return f"{operation.result['filename']} is restored."
-        return found
+        return escape_hidden(found, keep="\n")
 
     @admin.display(description="backup")
     def backup(self, operation: Operation) -> str:
@@ -113,7 +114,7 @@ def _told(operation: Operation | None) -> str:
         return "none yet"
     address = reverse("admin:operations_operation_change", args=[operation.pk])
     outcome = operation.error or operation.message
-    words = f"{_day_and_time(operation.created_at)}: {operation.get_state_display()}. {outcome}"
+    words = f"{_day_and_time(operation.created_at)}: {operation.get_state_display()}. {escape_hidden(outcome)}"
     return format_html('<a href="{}">{}</a>', address, words)
 
 

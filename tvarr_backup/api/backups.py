@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers, status
 from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.parsers import MultiPartParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -24,11 +23,12 @@ from tvarr_backup import conf
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
 from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
 from tvarr_backup.api.queries import require_known_parameters
+from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
+from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder, require_files
+from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
@@ -431,13 +431,13 @@ class ArchiveRenderer(BaseRenderer):
     format = "gz"
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
-        return bytes(JSONRenderer().render(data, accepted_media_type, renderer_context))
+        return bytes(VisibleJSONRenderer().render(data, accepted_media_type, renderer_context))
 
 
 class BackupDetail(_BackupView):
     """One backup: what is known of it, changed or removed."""
 
-    renderer_classes = (JSONRenderer, ArchiveRenderer)
+    renderer_classes = (VisibleJSONRenderer, ArchiveRenderer)
     required_permissions = {
         "get": "operations.view_backup",
         "patch": "operations.protect_backup",
@@ -499,7 +499,7 @@ class BackupDetail(_BackupView):
     )
     def delete(self, request: Request, filename: str) -> Response:
         name, folder = _name(filename), backup_folder()
-        _require_something(folder, name)
+        require_files(folder, name)
         run_here(
             OperationKind.DELETE,
             requested_by=request.user,
@@ -535,7 +535,7 @@ class BackupDownload(_BackupView):
 
     def perform_content_negotiation(self, request: Request, force: Any = False) -> Any:  # noqa: ARG002, FBT002  # the framework's signature
         """Whatever a browser or a program says that it accepts, here it is."""
-        return JSONRenderer(), JSONRenderer.media_type
+        return VisibleJSONRenderer(), VisibleJSONRenderer.media_type
 
     @extend_schema(
         operation_id="backups_download",
@@ -587,7 +587,8 @@ class BackupRestore(_BackupView):
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
         "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
-        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read. `facts` says what "
+        "tvarr will do with the database of another version.",
         tags=["backups"],
         parameters=[
             _FILENAME,
@@ -622,7 +623,7 @@ class BackupRestore(_BackupView):
             arguments={"filename": backup.filename} | {word: True for word, given in confirmed.items() if given},
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
-        answer.data["restart_required"] = needs_reload(EVERYTHING)
+        answer.data["restart_required"] = not offline and needs_reload(EVERYTHING)
         answer.data["facts"] = list(verdict.facts)
         return answer
 
@@ -665,13 +666,6 @@ def _take_in(request: Request, folder: Path) -> Operation:
     except FieldRefused as refused:
         detail = serializers.ErrorDetail(str(refused), code=refused.code)
         raise serializers.ValidationError({refused.name: detail}) from refused
-
-
-def _require_something(folder: Path, name: BackupName) -> None:
-    """Raise `BackupNotFound` where neither the archive nor its description is there."""
-    described = name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar)
-    if not described and not os.path.lexists(folder / name.filename):
-        raise BackupNotFound(f"There is no backup {name.filename!r}.")
 
 
 def _require_confirmation(request: Request) -> None:

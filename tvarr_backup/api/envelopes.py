@@ -127,7 +127,11 @@ class _Resolutions(TextsByName):
 
 
 class AnswersSerializer(StrictSerializer):
-    """What becomes of each item whose name is taken; keys are names of items, or `#3` for the third one."""
+    """What becomes of each item whose name is taken.
+
+    Keys are names of items, `stream:NAME` or `epg:NAME` for those of one source type, or `#3` for the third item. A bare
+    name means all items of that name; the narrowest key counts.
+    """
 
     resolutions = _Resolutions(required=False, allow_null=True)
     bulk_resolution = _BulkResolution(
@@ -255,6 +259,8 @@ def _import_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportReque
     return ImportRequest(envelope, answers, values.get("fingerprint"))
 
 
+_SOURCE_TYPE = "What it looks at; null where its kind makes no difference."
+
 # --- Answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +306,7 @@ class PlannedItemSerializer(serializers.Serializer[Any]):
 
     position = serializers.IntegerField(help_text="In the file, 1 for the first.")
     name = serializers.CharField(allow_blank=True)
+    source_type = serializers.CharField(allow_null=True, help_text=_SOURCE_TYPE)
     state = serializers.ChoiceField(choices=STATES)
     action = serializers.ChoiceField(choices=ACTIONS)
     final_name = serializers.CharField(allow_blank=True)
@@ -350,6 +357,7 @@ class ImportedItemSerializer(serializers.Serializer[Any]):
 
     position = serializers.IntegerField()
     original_name = serializers.CharField(allow_blank=True)
+    source_type = serializers.CharField(allow_null=True, help_text=_SOURCE_TYPE)
     final_name = serializers.CharField(allow_blank=True)
     id = serializers.CharField(allow_null=True)
     state = serializers.ChoiceField(choices=STATES)

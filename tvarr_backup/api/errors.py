@@ -15,14 +15,15 @@ from django.db import Error, IntegrityError, connections
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
-from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView, set_rollback
 
 from tvarr_backup import conf, errors
+from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.repeats import Repeats
+from tvarr_backup.texts import escape_hidden
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -79,9 +80,9 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": escape_hidden(detail, keep="\n"),
         "code": code,
-        "errors": list(found),
+        "errors": [{**each, "detail": escape_hidden(each["detail"])} for each in found],
         **members,
     }
 
@@ -94,8 +95,8 @@ def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     set_rollback()
     body, headers = found
     # Whatever the call answers with otherwise, and whatever its caller takes: a problem is JSON.
-    context["request"].accepted_renderer = JSONRenderer()
-    context["request"].accepted_media_type = JSONRenderer.media_type
+    context["request"].accepted_renderer = VisibleJSONRenderer()
+    context["request"].accepted_media_type = VisibleJSONRenderer.media_type
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

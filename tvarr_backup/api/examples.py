@@ -73,7 +73,7 @@ def import_example(kind: Kind) -> dict[str, Any]:
 
 def plan_example(kind: Kind) -> dict[str, Any]:
     """The preview of the file where its name is taken."""
-    name = ITEMS[kind.slug]["name"]
+    name, source_type = ITEMS[kind.slug]["name"], ITEMS[kind.slug].get("source_type")
     return {
         "total_items": 1,
         "new_items": [],
@@ -85,6 +85,7 @@ def plan_example(kind: Kind) -> dict[str, Any]:
             {
                 "position": 1,
                 "name": name,
+                "source_type": source_type,
                 "state": "different",
                 "action": "skip",
                 "final_name": name,
@@ -106,6 +107,7 @@ def result_example(kind: Kind) -> dict[str, Any]:
     """The import of the file under another name."""
     name = ITEMS[kind.slug]["name"]
     final = {"original_name": name, "final_name": f"{name} (1)", "id": EXAMPLE_ID}
+    item = {**final, "source_type": ITEMS[kind.slug].get("source_type")}
     return {
         "total_items": 1,
         "imported": 0,
@@ -116,6 +118,6 @@ def result_example(kind: Kind) -> dict[str, Any]:
         "imported_items": [{**final, "action": "renamed"}],
         "kind": kind.slug.value,
         "unchanged": 0,
-        "items": [{"position": 1, **final, "state": "different", "action": "rename", "warnings": []}],
+        "items": [{"position": 1, **item, "state": "different", "action": "rename", "warnings": []}],
         "notes": [],
     }

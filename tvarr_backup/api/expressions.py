@@ -26,7 +26,7 @@ class _DomainText(Text):
 class ExpressionSerializer(StrictSerializer):
     """An expression, and where it is to be used."""
 
-    expression = Text(allow_blank=True, help_text="At most 16 KiB.")
+    expression = Text(allow_blank=True, help_text="At most 1 MiB.")
     domain = _DomainText(allow_blank=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from datetime import UTC
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.drainage import get_override
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.fields import empty, get_attribute
 
 from tvarr_backup import codecs, models
 from tvarr_backup.api.schema import RESTART_REQUIRED
@@ -17,6 +19,7 @@ from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, Whole, 
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.validation import expression_findings
 
+_CODEC_LISTS = ("accepted_video_codecs", "accepted_audio_codecs")
 _RECORD = ("is_system", "created_at", "updated_at", "warnings")
 
 
@@ -29,7 +32,33 @@ class ItemWarningSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class Priority(Whole):
+class Kept(serializers.Field[Any, Any, Any, Any]):
+    """A member that is sent as it was read is not checked: the row keeps what tvarr has stored."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        row = getattr(self.parent, "instance", None)
+        if not isinstance(row, models.PortableRow) or data is empty or self.source in row.unreadable:
+            return super().run_validation(data)
+        shown = self.get_attribute(row)
+        shown = None if shown is None else self.to_representation(shown)
+        if type(data) is type(shown) and data == shown:
+            return get_attribute(row, self.source_attrs)
+        return super().run_validation(data)
+
+
+class ItemText(Kept, Text):
+    """A text of a row."""
+
+
+class ItemFlag(Kept, Flag):
+    """A flag of a row."""
+
+
+class ItemWord(Kept, Word):
+    """One of a few words; another one that is stored is shown."""
+
+
+class Priority(Kept, Whole):
     """tvarr reads a missing one as 0."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -41,14 +70,14 @@ class Priority(Whole):
         return super().get_attribute(instance) or 0
 
 
-class CodecNames(Texts):
+class CodecNames(Kept, Texts):
     """A stored text that is no list is shown as tvarr reads it: everything is accepted; a warning says so."""
 
     def to_representation(self, data: Any) -> list[Any]:
         return super().to_representation(data) if isinstance(data, list) else []
 
 
-class Id(Text):
+class Id(Kept, Text):
     """The id of another row, in its one stored form."""
 
     default_error_messages = {"null": "It is null; allowed is an id."}
@@ -83,7 +112,7 @@ class ItemSerializer(StrictSerializer):
     def create(self, values: dict[str, Any]) -> models.PortableRow:
         """Store a new row; raises Django's `ValidationError`."""
         row = self.model(**values)
-        self._validate(row)
+        row.full_clean(_not_checked(row))
         row.save(force_insert=True)
         return row
 
@@ -92,22 +121,29 @@ class ItemSerializer(StrictSerializer):
 
         Raises `SystemRowReadOnly`, or Django's `ValidationError`.
         """
-        changed = [name for name, value in values.items() if getattr(row, name) != value]
+        changed = [name for name, value in values.items() if getattr(row, name) != value or name in row.unreadable]
         row.refuse_to_change(changed)
+        stored = copy(row)
         for name in changed:
             setattr(row, name, values[name])
-        self._validate(row)
+        row.clean_change(stored, _not_checked(row))
         if changed:
             row.save(update_fields=[*changed, "updated_at"])
+            row.unreadable = {name: stored for name, stored in row.unreadable.items() if name not in changed}
         return row  # type: ignore[no-any-return]  # of this very class
 
-    def _validate(self, row: models.PortableRow) -> None:
-        """The reference was looked up by its own field; NULL in other columns is tvarr's way to write the default."""
-        null = {field.name for field in row._meta.fields if field.null and getattr(row, field.attname) is None}
-        row.full_clean(exclude={"encoding_profile", *null})
+
+def _not_checked(row: models.PortableRow) -> set[str]:
+    """The reference was looked up by its own field; NULL in other columns is tvarr's way to write the default."""
+    null = {field.name for field in row._meta.fields if field.null and getattr(row, field.attname) is None}
+    return {"encoding_profile", *null}
 
 
 def _warnings(row: Any) -> Iterator[dict[str, Any]]:
+    for name, sentence in row.unreadable_sentences.items():
+        code = "invalid_codec_list" if name in _CODEC_LISTS else "unreadable"
+        member = row._meta.get_field(name).name
+        yield {"field": member, "code": code, "column": None, "message": sentence}
     if isinstance(row, models.EncodingProfile):
         return
     for warned in expression_findings(row.expression, row.domain).warnings:
@@ -117,22 +153,18 @@ def _warnings(row: Any) -> Iterator[dict[str, Any]]:
             "column": warned.column,
             "message": warned.message,
         }
-    for name in ("accepted_video_codecs", "accepted_audio_codecs"):
-        if isinstance(getattr(row, name, None), str):
-            message = "What is stored is no JSON list of codec names; tvarr reads it as “everything accepted”."
-            yield {"field": name, "code": "invalid_codec_list", "column": None, "message": message}
 
 
-def _name(limit: int) -> Text:
-    return Text(max_length=limit, help_text="Without blanks around it; compared exactly.")
+def _name(limit: int) -> ItemText:
+    return ItemText(max_length=limit, help_text="Without blanks around it; compared exactly.")
 
 
-def _description(limit: int) -> Text:
-    return Text(max_length=limit, allow_blank=True, default="")
+def _description(limit: int) -> ItemText:
+    return ItemText(max_length=limit, allow_blank=True, default="")
 
 
-def _expression(domain: str) -> Text:
-    return Text(help_text=f"In tvarr's language, as {domain}; `POST /expressions/validate` explains what is wrong.")
+def _expression(domain: str) -> ItemText:
+    return ItemText(help_text=f"In tvarr's language, as {domain}; `POST /expressions/validate` explains what is wrong.")
 
 
 def _source_id() -> Id:
@@ -174,8 +206,8 @@ class FilterSerializer(ItemSerializer):
 
     name = _name(255)
     description = _description(1024)
-    source_type = Word(choices=models.SourceType.choices)
-    action = Word(choices=models.Filter.Action.choices, default=models.Filter.Action.INCLUDE)
+    source_type = ItemWord(choices=models.SourceType.choices)
+    action = ItemWord(choices=models.Filter.Action.choices, default=models.Filter.Action.INCLUDE)
     expression = _expression("a filter")
     source_id = _source_id()
 
@@ -202,11 +234,11 @@ class DataMappingRuleSerializer(ItemSerializer):
 
     name = _name(255)
     description = _description(1024)
-    source_type = Word(choices=models.SourceType.choices)
+    source_type = ItemWord(choices=models.SourceType.choices)
     expression = _expression("a data mapping rule")
     priority = Priority()
-    stop_on_match = Flag(default=False)
-    is_enabled = Flag(default=True)
+    stop_on_match = ItemFlag(default=False)
+    is_enabled = ItemFlag(default=True)
     source_id = _source_id()
 
 
@@ -240,14 +272,14 @@ class ClientDetectionRuleSerializer(ItemSerializer):
     description = _description(1024)
     expression = _expression("a client detection rule")
     priority = Priority()
-    is_enabled = Flag(default=True)
+    is_enabled = ItemFlag(default=True)
     accepted_video_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
     accepted_audio_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
-    preferred_video_codec = Text(allow_blank=True, default="")
-    preferred_audio_codec = Text(allow_blank=True, default="")
-    supports_fmp4 = Flag(default=True)
-    supports_mpegts = Flag(default=True)
-    preferred_format = Text(
+    preferred_video_codec = ItemText(allow_blank=True, default="")
+    preferred_audio_codec = ItemText(allow_blank=True, default="")
+    supports_fmp4 = ItemFlag(default=True)
+    supports_mpegts = ItemFlag(default=True)
+    preferred_format = ItemText(
         allow_blank=True, default="", help_text=f"Empty, {', '.join(codecs.PREFERRED_FORMATS)} or an alias."
     )
     encoding_profile = Id(source="encoding_profile_id", allow_null=True, default=None, help_text="The id of a profile.")
@@ -291,34 +323,34 @@ class EncodingProfileSerializer(ItemSerializer):
 
     name = _name(100)
     description = _description(500)
-    target_video_codec = Text(
+    target_video_codec = ItemText(
         allow_blank=True,
         default="h264",
         help_text=f"One of {', '.join(codecs.TargetVideoCodec)}; free with output_flags.",
     )
-    target_audio_codec = Text(
+    target_audio_codec = ItemText(
         allow_blank=True,
         default="aac",
         help_text=f"One of {', '.join(codecs.TargetAudioCodec)}; free with output_flags.",
     )
-    quality_preset = Text(
+    quality_preset = ItemText(
         allow_blank=True,
         default="medium",
         help_text=f"One of {', '.join(codecs.QualityPreset)}; free with output_flags.",
     )
-    hw_accel = Text(
+    hw_accel = ItemText(
         allow_blank=True,
         default="auto",
         help_text=f"One of {', '.join(codecs.HardwareAcceleration)}; free with input_flags.",
     )
-    global_flags = Text(max_length=500, allow_blank=True, default="", help_text="Own flags for ffmpeg.")
-    input_flags = Text(
+    global_flags = ItemText(max_length=500, allow_blank=True, default="", help_text="Own flags for ffmpeg.")
+    input_flags = ItemText(
         max_length=500, allow_blank=True, default="", help_text="Own flags; they replace the hardware acceleration."
     )
-    output_flags = Text(
+    output_flags = ItemText(
         max_length=1000, allow_blank=True, default="", help_text="Own flags; they replace codecs and preset."
     )
-    enabled = Flag(default=True)
+    enabled = ItemFlag(default=True)
     is_default = Flag(read_only=True, help_text="Whether proxies without a profile use it.")
 
 

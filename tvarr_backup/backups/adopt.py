@@ -34,6 +34,7 @@ from tvarr_backup.errors import (
     UploadRefused,
 )
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.texts import without_unfit_for_note
 
 _GZIP = b"\x1f\x8b"
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
@@ -178,7 +179,7 @@ def _require_acceptable(
 
 def _one_line(text: str) -> str:
     """What somebody else's sidecar says, as far as it can be shown."""
-    return "".join(character for character in text if character.isprintable())[:MAX_NOTE]
+    return without_unfit_for_note(text)[:MAX_NOTE]
 
 
 def _what_it_is(start: bytes) -> str:

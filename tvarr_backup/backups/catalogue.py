@@ -28,6 +28,7 @@ from tvarr_backup.errors import (
     PreconditionFailed,
     SidecarInvalid,
 )
+from tvarr_backup.texts import find_unfit_for_note
 
 MAX_NOTE = 500
 
@@ -133,6 +134,17 @@ def find_backup(folder: Path, filename: str) -> Backup:
         raise BackupBroken(f"{filename} cannot be used: {found.reason}.")
     assert isinstance(found, Backup)
     return found
+
+
+def require_files(folder: Path, name: BackupName) -> None:
+    """Require the archive or its metadata file.
+
+    Raises `BackupNotFound`, or `BackupFolderUnusable` where the folder cannot be entered.
+    """
+    files = [name.filename, *([name.sidecar] if name.format is ArchiveFormat.GZIP else [])]
+    with explained(folder):
+        if not any(_is_there(folder / file) for file in files):
+            raise _not_found(name.filename)
 
 
 def _is_there(path: Path) -> bool:
@@ -271,8 +283,11 @@ def checked_note(note: str) -> str:
     note = note.strip()
     if len(note) > MAX_NOTE:
         raise NoteInvalid(f"The note has {len(note)} characters; allowed are {MAX_NOTE}.")
-    if not note.isprintable():
-        raise NoteInvalid("The note must be one line of text, without control characters.")
+    if unfit := find_unfit_for_note(note):
+        raise NoteInvalid(
+            f"Character {unfit[0].position} of the note is {unfit[0].point}. Expected one line of text without control "
+            "characters and without marks that turn text round."
+        )
     return note
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.texts import find_hidden
 
 
 class ProblemCode(StrEnum):
@@ -38,7 +39,12 @@ class InvalidExpression(TvarrBackupError):
         super().__init__(f"{problem.message} (column {problem.column})")
 
 
+def is_printable(character: str) -> bool:
+    """Return whether a character is seen where it stands alone, and does nothing to the text around it."""
+    return character.isprintable() and not find_hidden(character)
+
+
 def printable(text: str, limit: int = 40) -> str:
     """The text as a message can show it: no control characters or lone surrogates, cut at `limit` characters."""
-    shown = "".join(character if character.isprintable() else f"U+{ord(character):04X}" for character in text[:limit])
+    shown = "".join(character if is_printable(character) else f"U+{ord(character):04X}" for character in text[:limit])
     return shown if len(text) <= limit else f"{shown}…"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from tvarr_backup.expressions.problems import InvalidExpression, Problem, ProblemCode, printable
 
-MAX_BYTES = 16 * 1024
+MAX_BYTES = 2**20
+"""tvarr's own limit: it takes requests of at most 1 MiB."""
 MAX_DEPTH = 64
 
 
@@ -40,7 +41,7 @@ def read_as_written(text: str) -> Reading:
 
 
 def refuse_unreadable(text: str) -> None:
-    """Refuses what no tree can come of: more than 16 KiB of UTF-8, half a surrogate pair, NUL."""
+    """Refuses what no tree can come of: more than 1 MiB of UTF-8, half a surrogate pair, NUL."""
     try:
         encoded = text[: MAX_BYTES + 1].encode()
     except UnicodeEncodeError as error:
@@ -58,7 +59,7 @@ def _bad_character(text: str, position: int) -> InvalidExpression:
 
 
 def _too_long(text: str, position: int) -> InvalidExpression:
-    message = f"The expression is longer than {MAX_BYTES // 1024} KiB ({MAX_BYTES:,} bytes of UTF-8)."
+    message = f"The expression is longer than {MAX_BYTES // 2**20} MiB ({MAX_BYTES:,} bytes of UTF-8)."
     found = f"{len(text):,} characters"
     expected = (f"at most {MAX_BYTES:,} bytes",)
     return InvalidExpression(Problem(ProblemCode.TOO_LONG, position + 1, message, found, expected))

@@ -26,7 +26,8 @@ def why_refused(pattern: str) -> str | None:
 
 def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
     """The `$1` and the like in a text that no match can fill; `counts` are those of the condition."""
-    return [found[0] for found in _GROUP.finditer(text) if all(int(found[1]) > count for count in counts)]
+    most = max(counts, default=_NO_MATCH)
+    return [found[0] for found in _GROUP.finditer(text) if int(found[1]) > most]
 
 
 def group_counts(condition: Condition) -> GroupCounts:

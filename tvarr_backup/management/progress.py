@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO
 from tqdm import tqdm
 
 from tvarr_backup.backups.progress import Phase
+from tvarr_backup.management.terminal import Terminal
 
 _WORDS = {
     Phase.COPY: "Copying the database",
@@ -60,8 +61,9 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.set_description(_WORDS[phase])
         else:
-            self._stream.write(f"{_WORDS[phase]}\n")
-            self._stream.flush()
+            terminal = Terminal(self._stream)
+            terminal.write_line(_WORDS[phase])
+            terminal.flush()
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -19,10 +19,22 @@ class Resolution(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers by item: by its name, or by its place in the file as `#3`, which wins and tells equal names apart.
+class Answer:
+    """The answer for one item; `new_name` counts for a rename only."""
 
-    `bulk` stands for every item of another content, or with the name of a system row, that has no answer of its own.
+    resolution: Resolution | None = None
+    new_name: str | None = None
+
+
+_NONE = Answer()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers by item: by its place in the file (`#3`), its source type and name (`epg:News`) or its name alone.
+
+    A bare name means all items of that name. Of several answers for an item the narrowest counts. `bulk` stands for
+    every item of another content, or with the name of a system row, that has no answer of its own.
     A new name asks for a rename. `references` maps what a file refers to onto the name of something that is here.
     """
 
@@ -31,34 +43,52 @@ class Answers:
     new_names: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
 
-    def resolution_for(self, item: Item) -> Resolution | None:
-        """The item's own answer."""
+    def by_position(self, items: Sequence[Item]) -> Mapping[int, Answer]:
+        """Return the own answers of items. Raise `AnswerInvalid` for one that fits no item, or contradicts another."""
         if not self.resolutions and not self.new_names:
-            return None
-        given = self.resolutions.get(f"#{item.position}") or self.resolutions.get(item.name)
-        return given or (Resolution.RENAME if self.new_name_for(item) is not None else None)
-
-    def new_name_for(self, item: Item) -> str | None:
-        """The name that was chosen for the item."""
-        by_place = self.new_names.get(f"#{item.position}")
-        return self.new_names.get(item.name) if by_place is None else by_place
-
-    def require_known(self, items: Collection[Item], references: Collection[str]) -> None:
-        """Raise `AnswerInvalid` for an answer that fits no item, or that contradicts another one."""
-        known = {item.name for item in items} | {f"#{item.position}" for item in items}
+            return {}
+        typed = {str(item.identity) for item in items if item.identity.source_type}
+        known = typed | {item.name for item in items} | {f"#{item.position}" for item in items}
         for key in (*self.resolutions, *self.new_names):
             if key not in known:
-                raise AnswerInvalid(
-                    f"There is no item “{key[:80]}” in the file; allowed are names of items, or #1, #2, ..."
-                )
+                raise AnswerInvalid(_fits_nothing(key, items))
         for key in self.new_names.keys() & self.resolutions.keys():
             if self.resolutions[key] is not Resolution.RENAME:
                 raise AnswerInvalid(
-                    f"“{key}” has a new name, but its answer is {self.resolutions[key]}; allowed is rename."
+                    f"“{key[:80]}” has a new name, but its answer is {self.resolutions[key]}. Expected rename."
                 )
+        return {item.position: self._answer(list(_keys_of(item, typed))) for item in items}
+
+    def _answer(self, keys: Sequence[str]) -> Answer:
+        """Return the answer of the first key that has one; the new name may be given by a wider key."""
+        for key in keys:
+            if key in self.resolutions or key in self.new_names:
+                name = next((self.new_names[each] for each in keys if each in self.new_names), None)
+                return Answer(self.resolutions.get(key, Resolution.RENAME), name)
+        return _NONE
+
+    def require_known_references(self, references: Collection[str]) -> None:
+        """Raise `AnswerInvalid` for an answer about a reference that no item has."""
         for value in self.references:
             if value not in references:
                 raise AnswerInvalid(f"No item of the file refers to “{value[:80]}”.")
+
+
+def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
+    """Yield what an item is called in answers, the narrowest first."""
+    yield f"#{item.position}"
+    if item.identity.source_type:
+        yield str(item.identity)
+    if item.name not in typed:  # a name such as “epg:News” means the item News first
+        yield item.name
+
+
+def _fits_nothing(key: str, items: Sequence[Item]) -> str:
+    with_type = any(item.identity.source_type for item in items)
+    typed = ", stream:NAME or epg:NAME for one source type" if with_type else ""
+    return (
+        f"There is no item “{key[:80]}” in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
+    )
 
 
 def read_answers(

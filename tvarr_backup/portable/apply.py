@@ -21,6 +21,7 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import is_busy, writing
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -30,10 +31,11 @@ _MAX_LINES = 20
 
 @dataclass(frozen=True)
 class ResultLine:
-    """What became of one item; `row_id` is the row that was written, or the one that has the item's name."""
+    """What became of one item; `row_id` is the row that was written, or the one that the item met."""
 
     position: int
     original_name: str
+    source_type: str
     final_name: str
     action: Action
     state: State
@@ -81,9 +83,11 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
         with writing():
             plan = plan_import(envelope, answers)
             if fingerprint is not None and fingerprint != plan.fingerprint:
-                raise PlanStale("What the preview showed has changed since; nothing was imported. Look again.", plan)
+                raise PlanStale(
+                    "What the preview showed has changed since; nothing was imported. Look again.", plan=plan
+                )
             if plan.blocked:
-                raise ImportBlocked(_why_blocked(plan), plan)
+                raise ImportBlocked(*_why_blocked(plan), plan=plan)
             _write(plan)
             settled = settle()
     except DatabaseError as problem:
@@ -95,7 +99,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     lines = tuple(_line(step) for step in plan.steps)
     restart_required = needs_reload(_changed_rows(plan, settled))
     advice = [RELOAD_ADVICE] if restart_required else []
-    notes = (*plan.warnings, *map(_completed, settled), *advice)
+    notes = (*plan.warnings, *map(escape_hidden, map(_completed, settled)), *advice)
     result = ImportResult(plan.kind, lines, notes, restart_required)
     logger.info(
         "import.applied",
@@ -120,12 +124,12 @@ def _write(plan: Plan) -> None:
     overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
     model.objects.bulk_create(_rows(created))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
-    whole = [step for step in overwritten if not _may_be_undecodable(step.row)]
+    whole = [step for step in overwritten if not (step.row and step.row.unreadable)]
     model.objects.bulk_create(
         _rows(whole), update_conflicts=True, unique_fields=["id"], update_fields=_overwritten_columns(plan.kind)
     )
     for step in overwritten:
-        if _may_be_undecodable(step.row):
+        if step.row and step.row.unreadable:
             _save_differences(plan.kind, step)
     unresolved = {
         str(step.row.pk): step.unresolved for step in (*created, *overwritten) if step.row and step.unresolved
@@ -133,14 +137,8 @@ def _write(plan: Plan) -> None:
     hold(plan.kind, _rows([*created, *overwritten]), unresolved)
 
 
-def _may_be_undecodable(row: Any) -> bool:
-    """Return whether a text of the row has U+FFFD, perhaps in the place of stored bytes that are not UTF-8."""
-    texts = (getattr(row, field.attname) for field in row._meta.concrete_fields)
-    return any("\ufffd" in text for text in texts if isinstance(text, str))
-
-
 def _save_differences(kind: Kind, step: Step) -> None:
-    """Write only what differs, so that the stored bytes of the other columns stay as they are."""
+    """Write only what differs, so that what is stored in the other columns stays as it is."""
     row: Any = step.row
     changed = {difference.field for difference in step.differences}
     if kind.reference is not None and kind.reference.member in changed:
@@ -162,7 +160,16 @@ def _overwritten_columns(kind: Kind) -> list[str]:
 
 def _line(step: Step) -> ResultLine:
     written = step.row.pk if step.row is not None else step.existing_id
-    return ResultLine(step.position, step.name, step.final_name, step.action, step.state, written, step.warnings)
+    return ResultLine(
+        position=step.position,
+        original_name=step.name,
+        source_type=step.source_type,
+        final_name=step.final_name,
+        action=step.action,
+        state=step.state,
+        row_id=written,
+        warnings=step.warnings,
+    )
 
 
 def _completed(done: Settled) -> str:
@@ -183,11 +190,11 @@ def _changed_rows(plan: Plan, settled: list[Settled]) -> Iterator[PortableRow]:
     yield from (done.row for done in settled)
 
 
-def _why_blocked(plan: Plan) -> str:
+def _why_blocked(plan: Plan) -> list[str]:
     lines = [
         f"#{step.position} “{step.name[:80]}”, {problem.field}: {problem.message}"
         for step in plan.blocked
         for problem in step.problems
     ]
     more = [f"And {len(lines) - _MAX_LINES} more."] if len(lines) > _MAX_LINES else []
-    return "\n".join(["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more])
+    return ["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more]

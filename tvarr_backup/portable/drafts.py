@@ -5,22 +5,25 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from tvarr_backup import lookalikes
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Item
 from tvarr_backup.portable.items import item_values
-from tvarr_backup.portable.judge import Finding, expression_warnings, problems_of
-from tvarr_backup.portable.kinds import Kind, Reference
+from tvarr_backup.portable.judge import Finding, Judgement, expression_warnings, judge
+from tvarr_backup.portable.kinds import Identity, Kind, Reference
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References, Resolved
 from tvarr_backup.portable.steps import Difference, State
 
 _JSON = json.JSONEncoder(sort_keys=True)
+_NAMED_PLACES = 5
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Here:
 
     present: Present
     references: References
+    met: Mapping[int, PortableRow]
+    """The row that each item meets, by the item's position."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ def digest(facts: list[Any]) -> str:
 
 
 def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
-    """Compare one item with the row that its name means; asks no query."""
-    existing = here.present.row_named(item.name, item.values.get("source_type"))
+    """Compare one item with the row that it meets; asks no query."""
+    existing = here.met.get(item.position)
     value = item.values[kind.reference.member] if kind.reference else ""
     source_type = item.values.get("source_type", "")
     unmapped = here.references.resolve(value, source_type)
@@ -94,7 +99,7 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
         row = existing
     else:
         row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
-    problems = problems_of(row) if state in (State.NEW, State.DIFFERENT) else ()
+    judged = judge(row, item.missing) if state in (State.NEW, State.DIFFERENT) else Judgement()
     return Draft(
         item=item,
         state=state,
@@ -102,10 +107,11 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
         existing=existing,
         now=now,
         differences=differences,
-        problems=problems,
+        problems=judged.problems,
         warnings=(
             *_member_warnings(item, kind),
-            *_name_warnings(item, kind, here.present),
+            *_name_warnings(item, here.present),
+            *judged.warnings,
             *_reference_warnings(kind, resolved, keeps_link=keeps_link),
             *expression_warnings(row),
         ),
@@ -135,8 +141,10 @@ def _differences(
             if not _refers_to_the_same(kind.reference, existing, now[member.name], in_file, resolved):
                 linked = getattr(existing, kind.reference.column) is not None
                 yield Difference(member.name, now[member.name] if linked else "", in_file)
-        elif member.name not in kind.not_imported and now[member.name] != in_file:
-            yield Difference(member.name, now[member.name], in_file)
+        elif member.name not in kind.not_imported:
+            stored = existing.unreadable.get(member.name, now[member.name])
+            if stored != in_file:
+                yield Difference(member.name, stored, in_file)
 
 
 def _refers_to_the_same(
@@ -150,16 +158,50 @@ def _refers_to_the_same(
     return not now
 
 
-def _name_warnings(item: Item, kind: Kind, present: Present) -> Iterator[Finding]:
-    how_many = present.how_many_named(item.name)
-    if how_many > 1:
-        message = (
-            f"{how_many} {kind.label} here have this name; the one with the same source type, or the oldest, is meant."
-        )
-        yield Finding("name", "name_not_unique", message, item.name)
-    if (other := present.name_in_other_case(item.name)) is not None:
-        message = f"“{other}” is here already; it differs only in letter case."
-        yield Finding("name", "name_in_other_case", message, item.name)
+def _name_warnings(item: Item, present: Present) -> Iterator[Finding]:
+    other = present.name_that_looks_like(item.name)
+    if other is None:
+        return
+    found = lookalikes.differences_between(other, item.name)
+    code = "name_in_other_case" if found == [lookalikes.Difference.CASE] else "name_looks_the_same"
+    message = f"“{other[:80]}” is here already; it differs only in {' and '.join(found)}."
+    yield Finding("name", code, message, item.name)
+
+
+def warn_of_equal_names(drafts: list[Draft], kind: Kind) -> list[Draft]:
+    """Return the drafts with a warning for each of several items that have one name and source type."""
+    if kind.unique_names:
+        return drafts
+    places: dict[Identity, list[int]] = defaultdict(list)
+    for draft in drafts:
+        places[draft.item.identity].append(draft.item.position)
+    sentences = {
+        identity: f"The file has {len(found)} {kind.label} with this name{_and_type(kind)} ({_items(found)}). Each is kept."
+        for identity, found in places.items()
+        if len(found) > 1
+    }
+    return [
+        replace(draft, warnings=(*draft.warnings, Finding("name", "equal_names", sentence, draft.item.name)))
+        if (sentence := sentences.get(draft.item.identity))
+        else draft
+        for draft in drafts
+    ]
+
+
+def duplicate_name(draft: Draft, places: Sequence[int]) -> Finding:
+    """Return the problem of one of several items that would take one name, where names are unique."""
+    message = f"“{draft.item.name[:80]}” appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
+    return Finding("name", "duplicate_name", message, draft.item.name)
+
+
+def _and_type(kind: Kind) -> str:
+    return " and source type" if kind.has_source_types else ""
+
+
+def _items(places: Sequence[int]) -> str:
+    if len(places) > _NAMED_PLACES:
+        return f"items {', '.join(map(str, places[:_NAMED_PLACES]))} and {len(places) - _NAMED_PLACES} more"
+    return f"items {', '.join(map(str, places[:-1]))} and {places[-1]}"
 
 
 def _reference_warnings(kind: Kind, resolved: Resolved, *, keeps_link: bool) -> Iterator[Finding]:

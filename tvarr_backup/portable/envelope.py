@@ -18,7 +18,8 @@ from tvarr_backup.errors import (
     WrongKind,
 )
 from tvarr_backup.portable.json_events import Event, read_events
-from tvarr_backup.portable.kinds import KINDS, JsonType, Kind, Member, kind_named
+from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
 FORMAT_VERSION = "1.0.0"
@@ -34,17 +35,24 @@ _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 class Item:
     """One item of a file: its place (1 for the first), and a value for every member of its kind.
 
-    A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not.
+    A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not, and `missing`
+    the members without a default that the file does not give at all.
     """
 
     position: int
     values: Mapping[str, Any]
     unknown: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
 
     @cached_property
     def name(self) -> str:
         """The item's name; empty where the file gives none."""
         return str(self.values["name"])
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What makes it the same as a row."""
+        return Identity(self.name, self.values.get("source_type", ""))
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
         tvarr_version=metadata["tvarr_version"] or "",
         exported_at=metadata["exported_at"] or "",
         items=items,
-        warnings=tuple(warnings),
+        warnings=tuple(map(escape_hidden, warnings)),
     )
 
 
@@ -334,7 +342,8 @@ def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
         value = raw.get(member.name)
         values[member.name] = _default(member) if value is None or value == "" else value
     unknown = raw.keys() - kind.by_name.keys() - kind.ignored_members
-    return Item(position, values, tuple(sorted(unknown)))
+    missing = frozenset(name for name in kind.required if raw.get(name) is None)
+    return Item(position, values, tuple(sorted(unknown)), missing)
 
 
 def _default(member: Member) -> Any:

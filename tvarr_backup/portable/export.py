@@ -21,14 +21,10 @@ from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, Sys
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import FORMAT_VERSION
-from tvarr_backup.portable.items import (
-    exported_item,
-    require_readable,
-    sentence_of_undecodable,
-    undecodable_rows,
-)
+from tvarr_backup.portable.items import exported_item, readable_rows, sentence_of_unreadable, unreadable_rows
 from tvarr_backup.portable.kinds import Kind, ReferenceTarget
 from tvarr_backup.portable.references import References
+from tvarr_backup.texts import escape_for_json, escape_hidden
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -46,7 +42,7 @@ class Export(Iterator[bytes]):
     """The blocks of a file, and `warnings`: sentences about what the file leaves out."""
 
     def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
-        self.warnings = warnings
+        self.warnings = tuple(map(escape_hidden, warnings))
         self._blocks = blocks
 
     def __next__(self) -> bytes:
@@ -69,32 +65,31 @@ def stream_export(
     Everything that can be refused is refused here, before the first block: raises `SelectionEmpty`, `ItemNotFound`
     (unknown or deleted ids, named), `SystemRowSelected`, `RowUnreadable` or `DatabaseIncomplete` (a column of the kind is
     missing). With `what_is_there`, ids of no live user-created row are left out in silence, as tvarr does, even if that
-    leaves nothing. Rows with texts that are not UTF-8 are left out with a warning, or refused where they are chosen by id.
+    leaves nothing. Rows that cannot be read are left out with a warning, or refused where they are chosen by id.
     `why_held_are_unknown` says why references that wait cannot be read; they are left out with a warning then.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
         rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
-    undecodable = undecodable_rows(kind, rows)
-    if undecodable and ids is not None and not what_is_there:
-        raise RowUnreadable(sentence_of_undecodable(*next(iter(undecodable.items()))))
-    rows = rows.exclude(pk__in=undecodable) if undecodable else rows
-    require_readable(kind, rows)
+    unreadable = unreadable_rows(kind, rows)
+    if unreadable and ids is not None and not what_is_there:
+        raise RowUnreadable(sentence_of_unreadable(unreadable[0]))
+    rows = readable_rows(kind, rows) if unreadable else rows
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
-    warnings = _what_is_left_out(unknown, undecodable)
+    warnings = _what_is_left_out(unknown, unreadable)
     if kind.reference is not None and why_held_are_unknown:
         warnings += (f"{_HELD_UNKNOWN}: {why_held_are_unknown}",)
     references = References(kind, with_held=not why_held_are_unknown)
     return Export(_stream(kind, rows, references, timezone.now()), warnings)
 
 
-def _what_is_left_out(unknown: Collection[str], undecodable: Mapping[str, str]) -> tuple[str, ...]:
+def _what_is_left_out(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:
     columns = [
         f"Exports leave out the column {column}, because tvarr-backup {__version__} does not know it."
         for column in unknown
     ]
-    return (*columns, *(sentence_of_undecodable(row_id, name) for row_id, name in undecodable.items()))
+    return (*columns, *map(sentence_of_unreadable, unreadable))
 
 
 @dataclass(frozen=True)
@@ -127,11 +122,11 @@ def count_exportable(kind: Kind) -> Exportable:
     unknown = require_columns(kind.model)
     rows, reference = kind.model.objects.filter(is_system=False), kind.reference
     built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
-    undecodable = undecodable_rows(kind, rows)
-    warnings = _what_is_left_out(unknown, undecodable)
+    unreadable = unreadable_rows(kind, rows)
+    warnings = _what_is_left_out(unknown, unreadable)
     if reference is None:
-        return Exportable(kind, rows.count() - len(undecodable), {}, built_in, warnings)
-    rows = rows.exclude(pk__in=undecodable) if undecodable else rows
+        return Exportable(kind, rows.count() - len(unreadable), {}, built_in, warnings)
+    rows = readable_rows(kind, rows) if unreadable else rows
     counts = dict(rows.values_list(reference.column).annotate(Count("pk")))
     names = _not_carried(reference.target) if any(counts) else {}
     needs = Counter[str]()
@@ -146,8 +141,8 @@ def list_exportable(kind: Kind) -> list[ExportableRow]:
     reference = kind.reference
     columns = ["pk", "name", "description", *([reference.column] if reference else [])]
     rows = kind.model.objects.filter(is_system=False)
-    if undecodable := undecodable_rows(kind, rows):
-        rows = rows.exclude(pk__in=undecodable)
+    if unreadable_rows(kind, rows):
+        rows = readable_rows(kind, rows)
     needed = _not_carried(reference.target) if reference else {}
     return [
         ExportableRow(row_id, name, description or "", needed.get(target[0] or "", "") if target else "")
@@ -250,4 +245,6 @@ def _head(kind: Kind, count: int, moment: datetime) -> bytes:
 
 
 def _indented(item: dict[str, Any]) -> bytes:
-    return b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+    text = b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+    has_only_seen = text.isascii() and b"\x7f" not in text  # others are escaped already
+    return text if has_only_seen else escape_for_json(text.decode()).encode()  # a file may be shown on a terminal

@@ -5,10 +5,9 @@ from typing import Any
 from django.db import connections
 from django.db.models import QuerySet
 
-from tvarr_backup.errors import RowUnreadable
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
-from tvarr_backup.tvarr_database import IS_UTF8
+from tvarr_backup.tvarr_database import IS_CODEC_LIST, IS_UTF8
 
 
 def item_values(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
@@ -25,47 +24,55 @@ def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any
     return values
 
 
-def require_readable(kind: Kind, rows: QuerySet[PortableRow]) -> None:
-    """Raise `RowUnreadable` for a list of codecs that is stored as something else.
+def unreadable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> list[PortableRow]:
+    """Return the rows that no file can carry: a column that is exported holds something of another type.
 
-    tvarr leaves such a list out of its exports, and whoever imports the file then accepts every codec.
+    tvarr itself leaves a list of codecs out that is stored as something else, and whoever imports its file then accepts
+    every codec.
     """
-    lists = [member.name for member in kind.members if member.type is JsonType.TEXTS]
-    if not lists:
-        return
-    for row_id, name, *values in rows.values_list("id", "name", *lists).iterator():
-        for member, value in zip(lists, values, strict=True):
-            if isinstance(value, str):
-                raise RowUnreadable(
-                    f"“{name}” ({row_id}) cannot be exported: its {member} is “{value[:80]}”, which is not a JSON list "
-                    "of codec names. Edit the rule first."
-                )
+    return list(_divided(kind, rows, readable=False))
 
 
-def undecodable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> dict[str, str]:
-    """Return the names, by id, of the rows that hold a text which is not UTF-8; no file can carry that.
-
-    Their names have U+FFFD in the place of such bytes.
-    """
-    if connections[rows.db].vendor != "sqlite":
-        return {}
-    table = kind.model._meta.db_table
-    columns = [field.column for field in kind.model._meta.concrete_fields if field.get_internal_type() == "TextField"]
-    texts = " || char(10) || ".join(f'coalesce("{table}"."{column}", \'\')' for column in columns)
-    is_undecodable = f"(SELECT encoding FROM pragma_encoding) = 'UTF-8' AND NOT {IS_UTF8}(CAST({texts} AS BLOB))"  # noqa: S608  # the same
-    return dict(rows.extra(where=[is_undecodable]).values_list("pk", "name"))  # noqa: S610  # our models' names
+def readable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> QuerySet[PortableRow]:
+    """Return the other rows."""
+    return _divided(kind, rows, readable=True)
 
 
-def sentence_of_undecodable(row_id: str, name: str) -> str:
+def sentence_of_unreadable(row: PortableRow) -> str:
     """Return why such a row is not in an export."""
-    return (
-        f"“{name}” ({row_id}) cannot be exported: it contains text that is not UTF-8, shown as \ufffd. It is unchanged. Edit "
-        "it, and export it again."
-    )
+    found = " ".join(row.unreadable_sentences.values())
+    return f"“{row.name[:80]}” ({row.pk}) cannot be exported. {found} It is unchanged. Edit it, and export it again."
+
+
+def _divided(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> QuerySet[PortableRow]:
+    if connections[rows.db].vendor == "sqlite":
+        condition = _unreadable_in_sql(kind)
+        return rows.extra(where=[f"NOT ({condition})" if readable else condition])  # noqa: S610  # our models' names
+    lists = [member.name for member in kind.members if member.type is JsonType.TEXTS]
+    found = [
+        row_id for row_id, *values in rows.values_list("id", *lists) if any(isinstance(value, str) for value in values)
+    ]
+    return rows.exclude(pk__in=found) if readable else rows.filter(pk__in=found)
+
+
+def _unreadable_in_sql(kind: Kind) -> str:
+    """Return the condition under which a row cannot be read; its columns have no table, so that it fits a subquery."""
+    by_type: dict[JsonType, list[str]] = {each: [] for each in JsonType}
+    for member in kind.members:
+        if kind.reference is None or member.name != kind.reference.member or member.name == kind.reference.column:
+            by_type[member.type].append(f'"{member.name}"')
+    texts = " || char(10) || ".join(f"coalesce({column}, '')" for column in by_type[JsonType.TEXT])
+    numbers = [*by_type[JsonType.INTEGER], *by_type[JsonType.FLAG]]
+    conditions = [
+        f"((SELECT encoding FROM pragma_encoding) = 'UTF-8' AND NOT {IS_UTF8}(CAST({texts} AS BLOB)))",  # noqa: S608  # our models' names
+        *(f"typeof({column}) NOT IN ('integer', 'null')" for column in numbers),
+        *(f"NOT {IS_CODEC_LIST}(CAST({column} AS BLOB))" for column in by_type[JsonType.TEXTS]),
+    ]
+    return " OR ".join(conditions)
 
 
 def _value(kind: Kind, member: Member, row: PortableRow, reference: str) -> Any:
     if kind.reference is not None and member.name == kind.reference.member:
         return reference
     value = getattr(row, member.name)
-    return member.default if value is None else value
+    return member.default if value is None or value == "" else value  # as whoever reads the file takes it

@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, BinaryIO, NamedTuple
 
 import ijson
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, NotJson
+from tvarr_backup.portable.encodings import Undecodable, read_as_utf8
 
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 32
 MAX_MEMBERS = 1_000
 _BLOCK = 64 * 2**10
-_BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
-# A number with more digits than Python converts makes the parser raise the last two, by where it is told to stop.
-_REFUSALS = (ijson.JSONError, ValueError, SystemError)
+_TO_QUOTE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_PARTS = 41  # to the third power it is more than a block: a mistake is usually found in three passes
+_STRING_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[-+.eE0-9]{16,}', re.DOTALL)
+# A number with more digits than Python converts makes the parser raise one of the others.
+_REFUSALS = (ijson.JSONError, ValueError, SystemError, ArithmeticError)
 _MAGIC = (
     (b"\x1f\x8b", "a compressed file, perhaps a backup"),
     (b"SQLite format 3\0", "an SQLite database"),
@@ -35,10 +39,10 @@ _END_OF_OBJECT = Event("end_map", None)
 
 
 def read_events(source: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
-    """The events of a file that is one JSON text, a byte order mark before it allowed.
+    """The events of a file that is one JSON text, in UTF-8 or in UTF-16 with a byte order mark.
 
-    Raises what `events_of` does, `FileTooLarge` over 32 MiB, `BackupNotExport` (by its first bytes), or `NotJson` for
-    an empty file.
+    Raises what `events_of` does, `FileTooLarge` over 32 MiB, `EncodingUnsupported`, `BackupNotExport` (by its first bytes),
+    or `NotJson` for an empty file.
     """
     text = _read_bounded(source)
     _refuse_other_formats(text)
@@ -74,10 +78,10 @@ def _built(first: Event, events: Iterator[Event]) -> Any:
 
 
 def _read_bounded(source: BinaryIO) -> bytes:
-    text = source.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise FileTooLarge(f"The file is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
-    return text.removeprefix(_BOM)
+    try:
+        return read_as_utf8(source, MAX_BYTES)
+    except Undecodable as problem:
+        raise _wrong(problem.before, len(problem.before), "this is not valid UTF-16") from problem
 
 
 def _refuse_other_formats(text: bytes) -> None:
@@ -109,15 +113,15 @@ def _refuse_lone_surrogates(text: bytes) -> None:
 
 
 def _parse(text: bytes) -> Iterator[Event]:
+    """The events of the text, parsed block by block: what a caller refuses early costs no memory for the rest."""
     events = ijson.sendable_list()
     parser = ijson.basic_parse_coro(events)
-    for start in range(0, len(text), _BLOCK):
+    for start, end in _blocks(text, events):
         try:
-            parser.send(text[start : start + _BLOCK])
+            parser.send(text[start:end])
         except _REFUSALS as problem:
-            raise _wrong(text, _failing_byte(text, start), _reason(problem)) from problem
+            raise _refusal(text, start, end, problem) from problem
         yield from (Event(*event) for event in events)
-        events.clear()
     try:
         parser.close()
     except _REFUSALS as problem:
@@ -125,19 +129,72 @@ def _parse(text: bytes) -> Iterator[Event]:
     yield from (Event(*event) for event in events)
 
 
-def _failing_byte(text: bytes, start: int) -> int:
-    """The byte within the block at `start` at which the parser gives up."""
+def _blocks(text: bytes, events: list[Any]) -> Iterator[tuple[int, int]]:
+    """Where each block begins and ends, so that parsing takes time proportional to the length of the text.
+
+    The parser reads a value that is not complete again with each block. So blocks grow until the value ends: `events`
+    holds those of the last block, and is cleared for the next one.
+    """
+    start, size = 0, _BLOCK
+    while start < len(text):
+        end = min(start + size, len(text))
+        if size > _BLOCK:
+            end = _end_of_string(text, start, end)
+        yield start, end
+        size = _BLOCK if events or text[start:end].isspace() else 2 * size
+        events.clear()
+        start = end
+
+
+def _end_of_string(text: bytes, start: int, end: int) -> int:
+    """The place after the first quotation mark from `start` on that is not escaped, or `end` if it comes first."""
+    before = text[:start]
+    escaped = (len(before) - len(before.rstrip(b"\\"))) % 2
+    quote = _TO_QUOTE.match(text, start + escaped, end)
+    return quote.end() if quote else end
+
+
+def _refusal(text: bytes, start: int, end: int, problem: Exception) -> NotJson:
+    """The error for what the parser refuses in the block from `start` to `end`."""
+    if not isinstance(problem, ijson.JSONError):
+        for token in _STRING_OR_NUMBER.finditer(text):
+            if not token[0].startswith(b'"') and not _is_readable(token[0]):
+                return _wrong(text, token.start(), "this number has too many digits")
+    return _wrong(text, _failing_byte(text, start, end), _reason(problem))
+
+
+def _is_readable(number: bytes) -> bool:
+    """Whether the parser can make a number of it; what is refused is refused quickly."""
+    word = number.decode()
+    try:
+        Decimal(word) if set(word) & set(".eE") else int(word)
+    except (ValueError, ArithmeticError):
+        return False
+    return True
+
+
+def _failing_byte(text: bytes, start: int, end: int) -> int:
+    """The byte within the block at which the parser gives up: each pass looks for it in smaller parts of the block."""
+    while end - start > 1:
+        start, end = _failing_part(text, start, end)
+    return start
+
+
+def _failing_part(text: bytes, start: int, end: int) -> tuple[int, int]:
+    """The one of `_PARTS` parts of the block in which the parser gives up."""
     events = ijson.sendable_list()
     parser = ijson.basic_parse_coro(events)
-    for block in range(0, start, _BLOCK):
-        parser.send(text[block : block + _BLOCK])
-        events.clear()
-    for position in range(start, len(text)):
+    for first, last in _blocks(text[:start], events):
+        parser.send(text[first:last])
+    step = -(-(end - start) // _PARTS)
+    for first in range(start, end, step):
+        last = min(first + step, end)
         try:
-            parser.send(text[position : position + 1])
+            parser.send(text[first:last])
         except _REFUSALS:
-            return position
-    return len(text)
+            return first, last
+        events.clear()
+    return end, end
 
 
 def _reason(problem: Exception) -> str:

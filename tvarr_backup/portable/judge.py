@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.models import PortableRow
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.validation import expression_findings
 
 _EMPTY = frozenset({"blank", "null", "required"})
@@ -20,6 +21,9 @@ _NOT_JUDGED = frozenset(
 )
 
 
+_CONSEQUENCES = {"invalid_expression": "tvarr stores such an expression, and fails when it runs it."}
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about one member of an item: a problem or a warning; `code` is stable, `message` is for the person."""
@@ -29,9 +33,36 @@ class Finding:
     message: str
     value: Any = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", escape_hidden(self.message))
 
-def problems_of(row: PortableRow) -> tuple[Finding, ...]:
-    """Why the row cannot be stored: one finding per field and reason, with the value and what is allowed."""
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is wrong with a row: problems keep it from being stored, warnings do not."""
+
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()) -> Judgement:
+    """Return what is wrong with a row of a file, with the value and what is expected: one finding per field and reason.
+
+    What tvarr itself would store (`stored_by_tvarr`) is a warning, so that everything that it stores can be imported.
+    Members in `missing`, which the file does not give at all, are problems, and so is everything about those in
+    `strictly`.
+    """
+    problems, warnings = [], []
+    for finding in _all_findings(row):
+        if finding.code in row.stored_by_tvarr and finding.field not in (*missing, *strictly):
+            sentence = f"{finding.message} {_CONSEQUENCES.get(finding.code, '')}".rstrip()
+            warnings.append(replace(finding, message=sentence))
+        else:
+            problems.append(finding)
+    return Judgement(tuple(problems), tuple(warnings))
+
+
+def _all_findings(row: PortableRow) -> Iterator[Finding]:
     errors: dict[str, list[ValidationError]] = {}
     try:
         row.clean_fields(exclude=_NOT_JUDGED)
@@ -41,7 +72,8 @@ def problems_of(row: PortableRow) -> tuple[Finding, ...]:
         row.clean()
     except ValidationError as problem:
         problem.update_error_dict(errors)
-    return tuple(finding for field, found in errors.items() for finding in _findings(row, field, found))
+    for field, found in errors.items():
+        yield from _findings(row, field, found)
 
 
 def expression_warnings(row: PortableRow) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvarr_backup import models
 from tvarr_backup.errors import KindUnknown
@@ -47,6 +47,21 @@ class Member:
     may_be_left_out: bool = False
 
 
+class Identity(NamedTuple):
+    """What makes an item and a row the same: the name and, for filters and mapping rules, the source type."""
+
+    name: str
+    source_type: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.source_type}:{self.name}" if self.source_type else self.name
+
+
+def identity_of(row: PortableRow) -> Identity:
+    """Return the identity of a row; kinds without a source type have an empty one."""
+    return Identity(row.name, getattr(row, "source_type", ""))
+
+
 class ReferenceTarget(StrEnum):
     """What a reference names."""
 
@@ -82,9 +97,18 @@ class Kind:
     unique_names: bool = False
     """Whether the table's index lets no two rows have one name, rows marked as deleted included."""
     by_name: dict[str, Member] = field(init=False, repr=False, compare=False)
+    required: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Members without a default that every file of tvarr's has, if only as an empty text."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {member.name: member for member in self.members})
+        required = (each.name for each in self.members if each.default == "" and not each.may_be_left_out)
+        object.__setattr__(self, "required", frozenset(required))
+
+    @property
+    def has_source_types(self) -> bool:
+        """Whether rows of one name may differ in what they look at."""
+        return "source_type" in self.by_name
 
     @property
     def label(self) -> str:

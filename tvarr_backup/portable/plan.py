@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
-from tvarr_backup.portable.answers import Answers, Resolution
-from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, fill
-from tvarr_backup.portable.envelope import Envelope
-from tvarr_backup.portable.judge import Finding, problems_of
-from tvarr_backup.portable.kinds import Kind
-from tvarr_backup.portable.names import free_name, retired_name
+from tvarr_backup.portable.answers import Answer, Answers, Resolution
+from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, duplicate_name, fill, warn_of_equal_names
+from tvarr_backup.portable.envelope import Envelope, Item
+from tvarr_backup.portable.judge import Finding, judge
+from tvarr_backup.portable.kinds import Identity, Kind
+from tvarr_backup.portable.names import TakenNames, retired_name
+from tvarr_backup.portable.pairs import pair
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, Step
@@ -37,15 +38,17 @@ class Planner:
         self._envelope = envelope
         kind = envelope.kind
         require_columns(kind.model, adds_rows=True)
-        self._here = Here(Present(kind, {item.name for item in envelope.items}), References(kind))
+        present, references = Present(kind, {item.identity for item in envelope.items}), References(kind)
+        self._here = Here(present, references, pair(envelope.items, kind, present, references))
         self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
 
     def plan(self, answers: Answers) -> Plan:
         """Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here."""
         envelope, here = self._envelope, self._here
-        _require_answers_fit(envelope, answers, here.references)
+        own = answers.by_position(envelope.items)
+        _require_references_fit(envelope, answers, here.references)
         drafts = self._drafts(answers)
-        steps = tuple(_Decider(envelope.kind, answers, here, drafts).steps())
+        steps = tuple(_Decider(envelope.kind, own, answers.bulk, here, drafts).steps())
         return Plan(
             kind=envelope.kind,
             steps=steps,
@@ -59,32 +62,41 @@ class Planner:
         known = frozenset(answers.references.items())
         if known not in self._compared:
             drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
+            drafts = warn_of_equal_names(drafts, self._envelope.kind)
             self._compared[known] = _suggest_names(drafts, self._envelope, self._here)
         return self._compared[known]
 
 
-def _require_answers_fit(envelope: Envelope, answers: Answers, references: References) -> None:
+def _require_references_fit(envelope: Envelope, answers: Answers, references: References) -> None:
     reference = envelope.kind.reference
     used = {item.values[reference.member]: item for item in envelope.items} if reference else {}
-    answers.require_known(envelope.items, used)
+    answers.require_known_references(used)
     for value, name in answers.references.items():
         if references.resolve(value, used[value].values.get("source_type", ""), name).row_id is None:
             target = reference.target if reference else ""
             raise AnswerInvalid(f"There is no {target} “{name[:80]}” here to stand for “{value[:80]}”.")
 
 
+def _taken(kind: Kind, here: Here, items: Iterable[Item]) -> TakenNames:
+    """Return the names that a copy cannot have: those of rows and of items, and those that only deleted rows hold."""
+    taken = TakenNames(kind.name_limit)
+    taken.update(here.present.taken)
+    taken.update(Identity(name) for name in here.present.retired)
+    taken.update(item.identity for item in items)
+    return taken
+
+
 def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[Draft]:
     """A free name for every item that may be stored as a copy: free here, in the file, and among the suggestions."""
-    taken = here.present.names | here.present.retired.keys() | {item.name for item in envelope.items}
-    seen: set[str] = set()
+    taken = _taken(envelope.kind, here, envelope.items)
+    seen: set[Identity] = set()
     suggested = []
     for draft in drafts:
-        name = draft.item.name
-        if draft.existing is not None or draft.problems or name in seen:
-            free = free_name(name.strip() or "Unnamed", taken, envelope.kind.name_limit)
-            taken.add(free)
-            draft = replace(draft, suggested_name=free)  # noqa: PLW2901  # what is suggested is a part of it
-        seen.add(name)
+        identity = draft.item.identity
+        if identity in here.present.taken or draft.problems or identity in seen:
+            wanted = Identity(identity.name.strip() or "Unnamed", identity.source_type)
+            draft = replace(draft, suggested_name=taken.take_free(wanted))  # noqa: PLW2901  # what is suggested is a part of it
+        seen.add(identity)
         suggested.append(draft)
     return suggested
 
@@ -103,64 +115,75 @@ def _missing_references(drafts: list[Draft], references: References) -> Iterator
 class _Decider:
     """Turns drafts and answers into steps."""
 
-    def __init__(self, kind: Kind, answers: Answers, here: Here, drafts: list[Draft]) -> None:
+    def __init__(
+        self, kind: Kind, own: Mapping[int, Answer], bulk: Resolution | None, here: Here, drafts: list[Draft]
+    ) -> None:
         self._kind = kind
-        self._answers = answers
+        self._own = own
+        self._bulk = bulk
         self._here = here
         self._drafts = drafts
-        self._taken = here.present.names | {draft.item.name for draft in drafts}
-        self._taken.update(draft.suggested_name for draft in drafts)
-        self._rivals = self._find_rivals()
+        self._taken = TakenNames(kind.name_limit)
+        self._taken.update(here.present.taken)
+        self._taken.update(draft.item.identity for draft in drafts)
+        self._taken.update(
+            Identity(draft.suggested_name, draft.item.identity.source_type) for draft in drafts if draft.suggested_name
+        )
+        self._keeping = self._find_keeping()
 
     def steps(self) -> Iterator[Step]:
         for draft in self._drafts:
-            if self._answers.resolution_for(draft.item) is Resolution.SKIP:
+            keeping = self._keeping[draft.item.identity]
+            if self._own_answer(draft).resolution is Resolution.SKIP:
                 yield _step(draft, Action.SKIP)
-            elif self._is_copied(draft):
+            elif self._answer(draft) is Resolution.RENAME and draft.item.position not in keeping:
                 yield self._copy(draft)
-            elif len(places := self._rivals[draft.item.name]) > 1:
-                yield _blocked(draft, [_duplicate(draft, places)])
+            elif self._kind.unique_names and len(keeping) > 1:
+                yield _blocked(draft, [duplicate_name(draft, list(keeping))])
             else:
                 yield self._keep_name(draft)
 
+    def _own_answer(self, draft: Draft) -> Answer:
+        return self._own.get(draft.item.position, Answer())
+
     def _answer(self, draft: Draft) -> Resolution | None:
         """The item's own answer, else the one for all others; where nothing differs nothing need be answered."""
-        own = self._answers.resolution_for(draft.item)
-        return own or (None if draft.state is State.IDENTICAL else self._answers.bulk)
+        own = self._own_answer(draft).resolution
+        return own or (None if draft.state is State.IDENTICAL else self._bulk)
 
-    def _find_rivals(self) -> dict[str, list[int]]:
-        """By name, the places of the items that are to be stored under just that name; more than one cannot be."""
-        rivals: dict[str, list[int]] = defaultdict(list)
-        renamed: dict[str, Draft] = {}
+    def _find_keeping(self) -> dict[Identity, dict[int, None]]:
+        """By identity, the places of the items that are stored under just that name, in their order.
+
+        An item to rename is one of them where its name is free: nobody has it here, and no other item keeps it.
+        """
+        keeping: dict[Identity, dict[int, None]] = defaultdict(dict)
+        renamed: dict[Identity, Draft] = {}
         for draft in self._drafts:
-            answer = self._answer(draft)
-            if answer is Resolution.RENAME and draft.state is State.NEW and not draft.problems:
-                renamed.setdefault(draft.item.name, draft)
-            if answer is not Resolution.RENAME and self._answers.resolution_for(draft.item) is not Resolution.SKIP:
-                rivals[draft.item.name].append(draft.item.position)
-        for name, draft in renamed.items():  # a free name need not be changed: the first one keeps it
-            if name not in rivals and self._answers.new_name_for(draft.item) is None:
-                rivals[name] = [draft.item.position]
-        return rivals
-
-    def _is_copied(self, draft: Draft) -> bool:
-        keeps = draft.item.position in self._rivals.get(draft.item.name, [])
-        return self._answer(draft) is Resolution.RENAME and not keeps
+            answer, identity = self._answer(draft), draft.item.identity
+            if answer is Resolution.RENAME and identity not in self._here.present.taken and not draft.problems:
+                renamed.setdefault(identity, draft)
+            if answer is not Resolution.RENAME and self._own_answer(draft).resolution is not Resolution.SKIP:
+                keeping[identity][draft.item.position] = None
+        for identity, draft in renamed.items():
+            if identity not in keeping and self._own_answer(draft).new_name is None:
+                keeping[identity] = {draft.item.position: None}
+        return keeping
 
     def _copy(self, draft: Draft) -> Step:
         """Store the item as a new row under another name."""
-        chosen = self._answers.new_name_for(draft.item)
+        chosen, source_type = self._own_answer(draft).new_name, draft.item.identity.source_type
         problems: list[Finding] = []
-        if chosen is not None and chosen != draft.suggested_name and chosen in self._taken:
+        if chosen is not None and chosen != draft.suggested_name and Identity(chosen, source_type) in self._taken:
             message = f"“{chosen[:80]}” is taken, here or in the file; allowed is a name that is free."
             problems.append(Finding("name", "name_taken", message, chosen))
         name = chosen
         if name is None:
-            name = draft.suggested_name or free_name(draft.item.name, self._taken, self._kind.name_limit)
-        self._taken.add(name)
+            name = draft.suggested_name or self._taken.take_free(draft.item.identity)
+        self._taken.add(Identity(name, source_type))
         row = fill(self._kind, self._kind.model(), draft.item, draft.resolved)
         row.name = name
-        problems += problems_of(row)
+        judged = judge(row, draft.item.missing - {"name"}, strictly=frozenset() if chosen is None else {"name"})
+        problems += judged.problems
         if problems:
             return _blocked(draft, problems)
         step = replace(_step(draft, Action.RENAME), final_name=name, row=row, unresolved=draft.resolved.unresolved)
@@ -174,7 +197,7 @@ class _Decider:
         if draft.state is State.NEW:
             step = _step(draft, Action.CREATE, row=draft.row, unresolved=draft.resolved.unresolved)
             return self._with_retired_row(step)
-        if draft.state is State.SYSTEM and self._answers.resolution_for(draft.item) is Resolution.OVERWRITE:
+        if draft.state is State.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
             return _blocked(draft, [_system_row(draft, self._kind)])
         if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
             return _step(draft, Action.OVERWRITE, row=draft.row, unresolved=draft.held_after_overwriting)
@@ -195,6 +218,7 @@ def _step(draft: Draft, action: Action, **written: Any) -> Step:
     return Step(
         position=draft.item.position,
         name=draft.item.name,
+        source_type=draft.item.identity.source_type,
         state=State.INVALID if draft.problems else draft.state,
         action=action,
         final_name=draft.item.name,
@@ -211,12 +235,6 @@ def _step(draft: Draft, action: Action, **written: Any) -> Step:
 def _blocked(draft: Draft, problems: Sequence[Finding]) -> Step:
     state = draft.state if draft.state is State.SYSTEM else State.INVALID
     return replace(_step(draft, Action.BLOCKED), state=state, problems=tuple(problems))
-
-
-def _duplicate(draft: Draft, places: list[int]) -> Finding:
-    listed = ", ".join(f"#{place}" for place in places)
-    message = f"“{draft.item.name}” stands at {listed} of the file; allowed is one. Rename or skip the others."
-    return Finding("name", "duplicate_name", message, draft.item.name)
 
 
 def _system_row(draft: Draft, kind: Kind) -> Finding:

@@ -33,10 +33,15 @@ class References:
     def __init__(self, kind: Kind, *, with_held: bool = True) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
+        self._ids_by_name: dict[str, dict[str, str]] = {}
         self._held: dict[tuple[str, datetime | None], str] = {}
         if kind.reference is None:
             return
         self._names_by_id = _names_by_id(kind.reference.target)
+        self._ids_by_name = {
+            group: {name: row_id for row_id, name in reversed(names.items())}
+            for group, names in self._names_by_id.items()
+        }
         if not with_held:
             return
         held = HeldReference.objects.filter(kind=kind.slug).values_list("row_id", "row_updated_at", "value")
@@ -57,11 +62,11 @@ class References:
         """Look up what a file says, or the name that the caller wants instead of it."""
         if not value or self._reference is None:
             return Resolved()
-        names = self._names_by_id.get(source_type if self._reference.target is ReferenceTarget.SOURCE_ID else "", {})
+        group = source_type if self._reference.target is ReferenceTarget.SOURCE_ID else ""
         if mapped_to is None and self._reference.target is ReferenceTarget.SOURCE_ID:
-            return Resolved(row_id=value) if value in names else Resolved(unresolved=value)
-        wanted = value if mapped_to is None else mapped_to
-        found = next((row_id for row_id, name in names.items() if name == wanted), None)
+            is_here = value in self._names_by_id.get(group, {})
+            return Resolved(row_id=value) if is_here else Resolved(unresolved=value)
+        found = self._ids_by_name.get(group, {}).get(value if mapped_to is None else mapped_to)
         return Resolved(row_id=found) if found else Resolved(unresolved=value)
 
     def names_for(self, source_type: str) -> tuple[str, ...]:

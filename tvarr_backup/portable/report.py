@@ -64,6 +64,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
             {
                 "position": line.position,
                 "original_name": line.original_name,
+                "source_type": line.source_type or None,
                 "final_name": line.final_name,
                 "id": line.row_id,
                 "state": line.state.value,
@@ -84,6 +85,7 @@ def _step_as_data(step: Step) -> dict[str, Any]:
     return {
         "position": step.position,
         "name": step.name,
+        "source_type": step.source_type or None,
         "state": step.state.value,
         "action": step.action.value,
         "final_name": step.final_name,

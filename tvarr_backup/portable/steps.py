@@ -45,12 +45,13 @@ class Difference:
 class Step:
     """What becomes of one item.
 
-    `existing_id` is the live row that has the item's name; `suggested_name` a free name for a copy, where one may be
+    `source_type` is empty where the kind makes no difference; `existing_id` is the live row that the item meets; `suggested_name` a free name for a copy, where one may be
     wanted; `final_name` the name under which the action stores the item.
     """
 
     position: int
     name: str
+    source_type: str
     state: State
     action: Action
     final_name: str

@@ -1,18 +1,16 @@
-"""The connection that a long request runs over."""
+"""Connections to the databases while a client is served that may take its time."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest
-
-SILENCE_SECONDS = 60
+from django.db import connections
 
 
-def limit_silence(request: HttpRequest) -> None:
-    """Let a peer that sends nothing, or takes nothing, for so long count as gone: `OSError` from then on.
+def release_databases() -> None:
+    """Close this thread's connections to the databases; the next query opens them again.
 
-    The web server waits for ever. It sets its own limits again when it waits for the next request. Of other servers than
-    gunicorn nothing is known here.
+    A server of databases allows few, and whoever sends or takes gigabytes needs none meanwhile. One with an open
+    transaction is kept.
     """
-    connection = request.META.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(SILENCE_SECONDS)
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()

@@ -16,7 +16,7 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import explained
 from tvarr_backup.errors import BackupNotFound, PreconditionFailed
-from tvarr_backup.transfer.connection import limit_silence
+from tvarr_backup.transfer.connection import release_databases
 
 ARCHIVE_TYPE = "application/gzip"
 _BLOCK_BYTES = 2**16
@@ -59,7 +59,7 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
     if request.method == "HEAD":
         file.close()
         return HttpResponse(status=status, headers=headers, content_type=ARCHIVE_TYPE)
-    limit_silence(request)
+    release_databases()
     return StreamingHttpResponse(
         _Part(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
     )

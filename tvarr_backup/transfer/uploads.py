@@ -27,7 +27,7 @@ from tvarr_backup.backups.source import WAL_ENDING
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
-from tvarr_backup.transfer.connection import limit_silence
+from tvarr_backup.transfer.connection import release_databases
 
 MEDIA_TYPE = "multipart/form-data"
 _FILE, _META, _WAL = "file", "meta", "wal"
@@ -93,7 +93,7 @@ def receive(request: HttpRequest, folder: Path, body: Body | None = None) -> Ite
     """
     length = _checked_length(request)
     require_room(folder, length, "The upload")
-    limit_silence(request)
+    release_databases()
     began = time.monotonic()
     with receive_in(folder) as place:
         fields, files = _received(request, body or Body(request), length, place)
@@ -187,7 +187,7 @@ class Body:
 
     def first_field(self, name: str) -> str:
         """The text of the field that the form begins with, where it has this name; a look that takes nothing away."""
-        limit_silence(self._request)
+        release_databases()
         self._start = self._read(_FIRST_FIELD_BYTES)
         field = rb'--[^\r\n]+\r\nContent-Disposition: form-data; name="%s"\r\n\r\n([^\r\n]*)\r\n--' % name.encode()
         found = re.match(field, self._start, re.IGNORECASE)

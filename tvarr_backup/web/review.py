@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import MAX_ITEMS, Envelope, Item
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
+from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 from tvarr_backup.web.templatetags.shown import value_in_words
 
@@ -249,6 +251,18 @@ class Row:
     item: Item
     choice: Choice
     has_changed: bool
+    is_one_of_several: bool
+    """Whether other items of the file have the same name and another source type."""
+
+    @property
+    def source_type(self) -> str:
+        """What it looks at; empty where its kind makes no difference."""
+        return self.item.identity.source_type
+
+    @property
+    def called(self) -> str:
+        """The name, and the source type where the name alone does not tell the item apart."""
+        return f"{self.name} ({self.source_type})" if self.is_one_of_several else self.name
 
     @cached_property
     def position(self) -> str:
@@ -323,7 +337,7 @@ class Missing:
     @property
     def options(self) -> list[tuple[str, str]]:
         items = "its item" if len(self.reference.positions) == 1 else f"its {len(self.reference.positions)} items"
-        names = [(f"={name}", f"Use “{name}”") for name in self.reference.names]
+        names = [(f"={name}", f"Use “{escape_hidden(name)}”") for name in self.reference.names]
         return [("", "Import without it"), (_SKIP_THEM, f"Skip {items}"), *names]
 
 
@@ -356,9 +370,15 @@ class Review:
                 items[step.position - 1],
                 self.choices.shown_for(items[step.position - 1], member),
                 has_changed=step.position in self.changed,
+                is_one_of_several=self._types_by_name[items[step.position - 1].name] > 1,
             )
             for step in self.page
         ]
+
+    @cached_property
+    def _types_by_name(self) -> Mapping[str, int]:
+        """How many source types the items of each name have."""
+        return Counter(identity.name for identity in {item.identity for item in self.envelope.items})
 
     @property
     def exported_at(self) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import humanize
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 from django.utils import timezone
 from structlog.contextvars import bound_contextvars
@@ -26,6 +25,7 @@ from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
@@ -43,7 +43,7 @@ _PATIENCE_SECONDS = 0.5
 """For so long this program's own database is waited for each time, once it is known that it cannot be used."""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Results on stdout, progress on stderr, exit 1 with a sentence on failure or damage."""
 
     help = "Make, list, verify, protect, take in and remove backups of tvarr's database."
@@ -219,7 +219,7 @@ class Command(BaseCommand):
         unknown = why_retention_is_unknown()
         only_shows = options["dry_run"] or bool(unknown)
         if unknown:
-            self.stderr.write(
+            self.message(
                 f"Nothing is removed, and the list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
             )
         if only_shows:
@@ -251,8 +251,9 @@ class Command(BaseCommand):
                 else []
             ),
             *(f"The old file is kept as {path}" for path in result["set_aside"]),
+            *result["facts"],
             *(["You can start tvarr again"] if options["offline"] else []),
-            *([RELOAD_ADVICE] if result["restart_required"] and not options["offline"] else []),
+            *([RELOAD_ADVICE] if result["restart_required"] else []),
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:
@@ -328,7 +329,7 @@ class Command(BaseCommand):
             require_app_database()
             return reconcile()
         except (DatabaseUnusable, Error) as problem:
-            self.stderr.write(f"Operations that were cut off could not be ended in the history: {in_a_line(problem)}")
+            self.message(f"Operations that were cut off could not be ended in the history: {in_a_line(problem)}")
             return []
 
     def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
@@ -343,20 +344,21 @@ class Command(BaseCommand):
             for one in begun:
                 self._report_unrecorded(one)
         if operation.message and kind is not OperationKind.VERIFY:
-            self.stderr.write(operation.message)
+            for sentence in operation.message.splitlines():
+                self.message(sentence)
         result: Mapping[str, Any] = operation.result or {}
         return result
 
     def _report_unrecorded(self, operation: Operation) -> None:
         if operation.unrecorded:
-            self.stderr.write(f"This run could not be written to the history: {operation.unrecorded}")
+            self.message(f"This run could not be written to the history: {operation.unrecorded}")
 
     def _print(self, data: Any, *lines: str) -> None:
         if self._as_json:
-            self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
+            self.print_json(data)
             return
         for line in lines:
-            self.stdout.write(line)
+            self.line(line)
 
 
 def _patience() -> contextlib.AbstractContextManager[None]:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connections, models, router, transaction
 
 from tvarr_backup import conf, fields
 from tvarr_backup.errors import DatabaseUnusable
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.models import (
     Channel,
     ClientDetectionRule,
@@ -44,7 +45,7 @@ _SHOWS = ("Tides", "The Long Table", "Night Train", "Seven Gardens", "Old Maps",
 _SLOT = timedelta(minutes=30)
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Adds to what is there; rows are written in large transactions, so an interruption leaves whole ones."""
 
     help = "Fill a database of our own with fictional data, to try things out at size. Adds to what is there."
@@ -67,7 +68,7 @@ class Command(BaseCommand):
         self._add_proxies(_chance(seed, "proxies"))
         self._add_channels(channels, _chance(seed, "channels"))
         self._add_programmes(programmes, max(1, channels), _chance(seed, "programmes"))
-        self.stdout.write(f"Added {channels} channels, {programmes} programmes and {items} items of each kind.")
+        self.line(f"Added {channels} channels, {programmes} programmes and {items} items of each kind.")
 
     def _add_items(self, number: int, chance: random.Random) -> None:
         for model in (Filter, DataMappingRule, ClientDetectionRule, EncodingProfile):
@@ -145,7 +146,7 @@ class Command(BaseCommand):
             self._report(model, done, total)
 
     def _report(self, model: type[TvarrRow], done: int, total: int) -> None:
-        self.stderr.write(f"{model._meta.verbose_name_plural}: {done} of {total}")
+        self.message(f"{model._meta.verbose_name_plural}: {done} of {total}")
 
 
 def _chance(seed: int, subject: str) -> random.Random:

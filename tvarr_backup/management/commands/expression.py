@@ -8,16 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tvarr_backup.expressions import Check, Domain, UnknownDomain, check_expression, findings_as_json, read_domain
-from tvarr_backup.expressions.problems import printable
+from tvarr_backup.expressions.problems import is_printable, printable
+from tvarr_backup.management.terminal import TerminalCommand
 
 MAX_LINE_BYTES = 1024 * 1024
 NEIGHBOURHOOD = 50  # characters that are shown before and after a place
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Needs no database."""
 
     help = "Check expressions of filters, data mapping rules and client detection rules."
@@ -54,9 +55,10 @@ class Command(BaseCommand):
             text = sys.stdin.buffer.read().decode(errors="surrogateescape").removesuffix("\n")
         check = check_expression(text, known)
         if as_json:
-            self.stdout.write(json.dumps(findings_as_json(check)))
+            self.print_json(findings_as_json(check), indent=None)
         else:
-            self.stdout.write("\n".join(_report(text, check)))
+            for line in _report(text, check):
+                self.line(line)
         if not check.valid:
             raise CommandError("The expression is invalid.")
 
@@ -65,10 +67,10 @@ class Command(BaseCommand):
         with _opened(name) as file:
             for number, line in enumerate(_lines(file), start=1):
                 check = _check_line(number, line)
-                self.stdout.write(json.dumps(findings_as_json(check)))
+                self.print_json(findings_as_json(check), indent=None)
                 self.stdout.flush()
                 count, invalid = number, invalid + (not check.valid)
-        self.stderr.write(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
+        self.message(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:
@@ -128,7 +130,7 @@ def _excerpt(text: str, column: int) -> tuple[str, int]:
     start = max(line_start, place - NEIGHBOURHOOD)
     end = min(len(text) if line_end < 0 else line_end, place + NEIGHBOURHOOD)
     shown = "".join(
-        character if character.isprintable() else " " if character.isspace() else "\ufffd"
+        " " if character.isspace() else character if is_printable(character) else "\ufffd"
         for character in text[start:end]
     )
     return shown, place - start

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
@@ -42,7 +43,7 @@ _PLANNED = {
 }
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Results on stdout, messages on stderr, exit 1 with a sentence on failure."""
 
     help = "Export configuration as portable JSON, see what an import would do, and import."
@@ -90,16 +91,16 @@ class Command(BaseCommand):
         chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
         with contextlib.closing(start_export(kind, chosen)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
-                self.stderr.write(f"warning: {warning}")
+                self.message(f"warning: {warning}")
             for block in blocks:
                 file.write(block)
         if output != "-":
-            self.stderr.write(f"Wrote {output}")
+            self.message(f"Wrote {output}")
 
     def _plan(self, envelope: Envelope, answers: Answers, *, as_json: bool) -> None:
         plan = plan_import(envelope, answers)
         if as_json:
-            self._print_json(plan_as_data(plan))
+            self.print_json(plan_as_data(plan))
         else:
             self._show_plan(plan)
 
@@ -112,56 +113,55 @@ class Command(BaseCommand):
             )
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
-                self._print_json(plan_as_data(stale.plan)) if as_json else self._show_plan(stale.plan)
+                self.print_json(plan_as_data(stale.plan)) if as_json else self._show_plan(stale.plan)
             raise
         if as_json:
-            self._print_json(result_as_data(result))
+            self.print_json(result_as_data(result))
         else:
             self._show_result(result)
 
     def _show_plan(self, plan: Plan) -> None:
         for warning in plan.warnings:
-            self.stderr.write(f"warning: {warning}")
+            self.message(f"warning: {warning}")
         for step in plan.steps:
             target = f" “{step.final_name}”" if step.action is Action.RENAME else ""
-            self.stdout.write(f"#{step.position} {step.state}: {step.name} -> {_PLANNED[step.action]}{target}")
+            self.line(f"#{step.position} {step.state}: {step.name} -> {_PLANNED[step.action]}{target}")
             for difference in step.differences:
-                self.stdout.write(
-                    f"    {difference.field}: now {_short(difference.now)}, in file {_short(difference.in_file)}"
-                )
+                self.line(f"    {difference.field}: now {_short(difference.now)}, in file {_short(difference.in_file)}")
             for problem in step.problems:
-                self.stdout.write(f"    problem: {problem.field}: {problem.message}")
+                self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:
-                self.stdout.write(f"    warning: {finding.field}: {finding.message}")
+                self.line(f"    warning: {finding.field}: {finding.message}")
         counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in Action if plan.count(action))
-        self.stdout.write(f"{len(plan.steps)} items: {counts or 'nothing to do'}")
-        self.stdout.write(f"fingerprint {plan.fingerprint}")
+        self.line(f"{len(plan.steps)} items: {counts or 'nothing to do'}")
+        self.line(f"fingerprint {plan.fingerprint}")
 
     def _show_result(self, result: ImportResult) -> None:
         for note in result.notes:
-            self.stderr.write(note)
+            self.message(note)
         for line in result.lines:
             same = line.state is State.IDENTICAL and line.action is Action.SKIP
             what = "unchanged" if same else line.action.value
-            self.stdout.write(
+            self.line(
                 f"{what}: {line.original_name}"
                 + (f" -> {line.final_name}" if line.final_name != line.original_name else "")
             )
             for finding in line.warnings:
-                self.stderr.write(f"warning: {line.original_name}: {finding.field}: {finding.message}")
-        self.stdout.write(
+                self.message(f"warning: {line.original_name}: {finding.field}: {finding.message}")
+        self.line(
             f"{len(result.lines)} items: {result.count(Action.CREATE)} created, {result.count(Action.RENAME)} renamed, "
             f"{result.count(Action.OVERWRITE)} overwritten, {result.unchanged} unchanged, {result.skipped} skipped"
         )
-
-    def _print_json(self, data: dict[str, Any]) -> None:
-        self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _add_answers(command: ArgumentParser) -> None:
     command.add_argument("--bulk", metavar="R", help="for items that differ: skip, rename or overwrite")
     command.add_argument(
-        "--resolve", metavar="NAME=R", action="append", default=[], help="for one item; #3 is the third"
+        "--resolve",
+        metavar="NAME=R",
+        action="append",
+        default=[],
+        help="for all items of a name; epg:NAME for one source type; #3 is the third",
     )
     command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
     command.add_argument(

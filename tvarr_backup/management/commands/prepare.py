@@ -16,15 +16,17 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.schema import State
+from tvarr_backup.texts import find_hidden
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 from tvarr_backup.way_out import with_way_out
 
@@ -42,7 +44,7 @@ class NotReady(CommandError):
     """Not all could be prepared, for a reason that may pass or be fixed while the program runs. The rest was prepared."""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Idempotent, for people, images and scripts alike."""
 
     help = "Bring both databases up to date and make the first administrator. Can be run at any time."
@@ -98,7 +100,7 @@ class Command(BaseCommand):
                 logger.log(issue.level, "check.found", id=issue.id, reason=str(issue.msg), hint=issue.hint)
         sentences = {issue.id: f"({issue.id}) {issue.msg} {issue.hint or ''}".strip() for issue in serious}
         if _BACKUP_FOLDER in sentences:
-            self.stderr.write(f"warning: {sentences[_BACKUP_FOLDER]}")
+            self.message(f"warning: {sentences[_BACKUP_FOLDER]}")
         return [sentence for id_, sentence in sentences.items() if id_ not in (_REPORTED, _BACKUP_FOLDER)]
 
     def _prepare_ours(self, verbosity: int) -> None:
@@ -119,13 +121,13 @@ class Command(BaseCommand):
         except DatabaseUnusable as problem:
             raise with_way_out(problem) from problem
         if state is State.ATTACHED:
-            self.stdout.write(f"tvarr's own database is attached: {name}")
+            self.line(f"tvarr's own database is attached: {name}")
             return
         if state in (State.MISSING, State.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
-            self.stdout.write(f"Created a database of our own: {name}")
+            self.line(f"Created a database of our own: {name}")
         self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
 
     def _migrate(self, alias: str, variable: str, verbosity: int, *labels: str) -> None:
@@ -141,7 +143,7 @@ class Command(BaseCommand):
         """End what a crash has cut off."""
         require_app_database()
         for operation in reconcile():
-            self.stdout.write(f"{operation}. {operation.message}")
+            self.line(f"{operation}. {operation.message}")
 
     def _make_first_administrator(self) -> None:
         users = get_user_model()
@@ -151,6 +153,11 @@ class Command(BaseCommand):
             if users.objects.filter(is_superuser=True).exists():
                 return
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
+            if hidden := find_hidden(name):
+                raise CommandError(
+                    f"TVARR_ADMIN_USERNAME is “{name}”. Character {hidden[0].position} is {hidden[0].point}. Expected a name "
+                    "without control characters, text direction marks and invisible characters."
+                )
             if users.objects.filter(username=name).exists():
                 raise CommandError(
                     f"There is no administrator, and “{name}” is somebody else; name another with TVARR_ADMIN_USERNAME."
@@ -163,9 +170,9 @@ class Command(BaseCommand):
                 _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
             users.objects.create_superuser(username=name, password=password)
         logger.info("administrator.created", user=name)
-        self.stdout.write(f"Administrator: {name}")
+        self.line(f"Administrator: {name}")
         if not chosen:
-            self.stdout.write(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
+            self.line(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -10,23 +9,12 @@ from datetime import datetime
 from typing import Any
 
 import humanize
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
+from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, health_as_data, look
 from tvarr_backup.operations.models import Operation
 
-_NAMES = {
-    Subject.DEFAULT: "Our own database",
-    Subject.TVARR: "tvarr's database",
-    Subject.WORKER: "Worker",
-    Subject.QUEUE: "Queue",
-    Subject.SCHEDULE: "Schedule",
-    Subject.LAST_BACKUP: "Last good backup",
-    Subject.FOLDER: "Backup folder",
-    Subject.BACKUPS: "Backups",
-    Subject.RESTORE: "Restore",
-}
 _WORDS = {
     State.OK: "All is well.",
     State.WARNING: "The work is done, but there is something to read.",
@@ -34,7 +22,7 @@ _WORDS = {
 }
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exit status 1 where something is sick; a warning fails nobody. Nothing is changed, and no worker is needed."""
 
     help = "Say whether all is well: databases, worker, schedule, last good backup, space; 1 where it is not."
@@ -45,11 +33,11 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         health = look()
-        lines = (
-            [json.dumps(health_as_data(health), indent=2, ensure_ascii=False)] if options["json"] else _screen(health)
-        )
-        for line in lines:
-            self.stdout.write(line)
+        if options["json"]:
+            self.print_json(health_as_data(health))
+        else:
+            for line in _screen(health):
+                self.line(line)
         if health.state is State.SICK:
             self.stdout.flush()
             sys.exit(1)
@@ -59,7 +47,7 @@ def _screen(health: Health) -> Iterator[str]:
     yield _WORDS[health.state]
     yield ""
     for check in health.checks:
-        yield f"{check.state:<8} {_NAMES[check.subject]:<17} {check.message}"
+        yield f"{check.state:<8} {SUBJECT_NAMES[check.subject]:<17} {check.message}"
     yield ""
     good, overdue = health.last_good, ", overdue" if health.is_overdue else ""
     yield _fact("Last good", f"{_time(good.sidecar.created_at)}, {good.filename}" if good else "-")

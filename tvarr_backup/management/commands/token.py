@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
 
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations.app_database import require_app_database
+from tvarr_backup.texts import escape_hidden
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Results on stdout, exit 1 with a sentence on failure. A token is printed when it is made, and never again."""
 
     help = "Make, list and revoke tokens for the HTTP API."
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 self._create(str(user), options["name"], options["expires"], as_json=options["json"])
             else:
                 revoke_token(str(user), options["name"])
-                self.stdout.write(f"Revoked the token “{options['name']}” of {user}")
+                self.line(f"Revoked the token “{options['name']}” of {user}")
         except TvarrBackupError as problem:
             raise CommandError(str(problem)) from problem
         except DatabaseError as problem:
@@ -54,25 +55,25 @@ class Command(BaseCommand):
     def _create(self, user: str, name: str, lifetime: str | None, *, as_json: bool) -> None:
         made, secret = create_token(user, name, lifetime)
         if as_json:
-            self._print_json(token_as_data(made) | {"token": secret})
+            self.print_json(token_as_data(made) | {"token": secret})
             return
-        self.stdout.write(f"Token “{name}” of {user}, {_end(made)}; it is shown this once:")
-        self.stdout.write(secret)
+        self.line(f"Token “{name}” of {user}, {_end(made)}; it is shown this once:")
+        self.line(secret)
 
     def _list(self, tokens: Sequence[ApiToken], *, as_json: bool) -> None:
         if as_json:
-            self._print_json([token_as_data(token) for token in tokens])
+            self.print_json([token_as_data(token) for token in tokens])
             return
-        rows = [(token.name, token.user.get_username(), f"created {_time(token.created)}") for token in tokens]
+        rows = [
+            (escape_hidden(token.name), escape_hidden(token.user.get_username()), f"created {_time(token.created)}")
+            for token in tokens
+        ]
         widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
         for row, token in zip(rows, tokens, strict=True):
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            self.stdout.write("  ".join([*cells, _end(token)]))
+            self.line("  ".join([*cells, _end(token)]))
         if not rows:
-            self.stdout.write("There are no tokens.")
-
-    def _print_json(self, data: Any) -> None:
-        self.stdout.write(json.dumps(data, indent=2, ensure_ascii=False))
+            self.line("There are no tokens.")
 
 
 def _end(token: ApiToken) -> str:

@@ -14,19 +14,24 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connections
 
 from tvarr_backup import conf, program
 from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.management.commands.prepare import NotReady
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
 
 _BACKLOG = 2048  # gunicorn's own
 _SECONDS_FOR_PORT = 5
+_THREADS = 64
+"""For each process. They are started when they are needed: by slow uploads and downloads, one for each."""
+_CONNECTIONS = 500
+"""For each process, with the files of their threads fewer than the 1,024 descriptors that many systems allow."""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Looks after the web server and the worker, each with processes of its own. Told to stop, it ends with 0."""
 
     help = "Prepare both databases, then run the web server and the worker until stopped."
@@ -46,14 +51,16 @@ class Command(BaseCommand):
             call_command("prepare")
         except NotReady as problem:
             self.stderr.style_func = None
-            self.stderr.write(f"Starting all the same, though not everything is ready:\n{problem}")
+            self.message("Starting all the same, though not everything is ready:")
+            for sentence in str(problem).splitlines():
+                self.message(sentence)
             self.stderr.flush()
         connections.close_all()
 
     def _serve(self) -> None:
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         with _listen(host, port) as listener:
-            self.stdout.write(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
+            self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
             self.stdout.flush()
             try:
                 Supervisor([_web_server(listener), _worker()]).run()
@@ -105,7 +112,9 @@ def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
     command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # whatever the working directory is
     command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
-    command += ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--no-control-socket"]
+    command += ["--worker-class", "config.gunicorn_worker.Worker", "--workers", "2", "--threads", str(_THREADS)]
+    command += ["--worker-connections", str(_CONNECTIONS), "--no-control-socket"]
+    command += ["--no-sendfile"]  # it would wait without end for a client that takes nothing
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
     command += ["--logger-class", "config.gunicorn.Logger"]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.worker import Worker
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Ends in an orderly way on SIGTERM, SIGINT and SIGHUP, with exit status 0."""
 
     help = "Run the tasks of the queue, one at a time, until told to stop."

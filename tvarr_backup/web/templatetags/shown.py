@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.operations.models import Operation, OperationState
+from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
 
 register = template.Library()
 
@@ -112,7 +113,7 @@ def short_made(sidecar: Sidecar) -> str:
 @register.filter
 def with_code(sentence: str) -> SafeString:
     """What stands between backticks as code."""
-    parts = sentence.split("`")
+    parts = escape_hidden(sentence, keep="\n").split("`")
     return format_html_join(
         "",
         "{}{}{}",
@@ -196,5 +197,23 @@ def value_in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+        return visible(", ".join(map(str, value)))
+    return "" if value is None else escape_hidden(str(value), keep="\n\t")
+
+
+@register.filter
+def visible(text: object) -> str:
+    """A text that others wrote, with escapes for what is not seen: for attributes, options and sentences."""
+    return escape_hidden(str(text))
+
+
+@register.filter
+def name(text: object) -> SafeString:
+    """A name that others wrote; one from right to left leaves the text around it as it is."""
+    return format_html("<bdi>{}</bdi>", escape_hidden(str(text))) if text else _EMPTY
+
+
+@register.filter
+def note(text: object) -> SafeString:
+    """A note in any script, which leaves the text around it as it is."""
+    return format_html("<bdi>{}</bdi>", escape_unfit_for_note(str(text))) if text else _EMPTY

@@ -1,0 +1,38 @@
+"""What gunicorn refuses before Django sees it, as problems in JSON."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http import HTTPStatus
+
+from gunicorn import util
+
+REFUSALS = {
+    HTTPStatus.BAD_REQUEST: ("bad_request", "The request is not valid HTTP."),
+    HTTPStatus.FORBIDDEN: ("permission_denied", "This proxy is not one of FORWARDED_ALLOW_IPS."),
+    HTTPStatus.REQUEST_URI_TOO_LONG: ("uri_too_long", "The address is too long. Expected at most 4,094 bytes."),
+    HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", "Expected “100-continue” in the header Expect, or none."),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        "headers_too_large",
+        "The headers are too large. Expected at most 100, of at most 8,190 bytes each.",
+    ),
+    HTTPStatus.NOT_IMPLEMENTED: ("not_implemented", "This transfer coding is not supported. Send Content-Length."),
+}
+_FAILED = ("internal_error", "The server could not answer this request. Its log has the reason.")
+
+
+def write_error(sock: socket.socket, status_int: int, _reason: str, _message: str) -> None:
+    """Write a refusal; instead of gunicorn's function, whose page repeats what was sent."""
+    from tvarr_backup.api.errors import CONTENT_TYPE, problem  # noqa: PLC0415  # needs Django, which only workers have
+
+    code, sentence = REFUSALS.get(HTTPStatus(status_int), _FAILED)
+    body = json.dumps(problem(status_int, code, sentence)).encode()
+    head = [
+        f"HTTP/1.1 {status_int} {HTTPStatus(status_int).phrase}",
+        "Connection: close",
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+    ]
+    util.write_nonblock(sock, "\r\n".join([*head, "", ""]).encode() + body)

@@ -1,0 +1,218 @@
+"""The processes that answer requests: slow connections take no thread, and none waits for a client without end."""
+
+from __future__ import annotations
+
+import errno
+import re
+import selectors
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+SMALL_BODY_BYTES = 2**16
+"""A body up to this size is waited for before its request gets a thread: all forms of pages, and most calls."""
+
+HEAD_BYTES = 2**16
+_READ_BYTES = 2**16
+_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
+_GONE_SECONDS = 2
+
+
+class Incoming:
+    """What has come of a request. Only gunicorn reads it; here it is measured, to know when that can begin."""
+
+    def __init__(self, received: bytes) -> None:
+        self.received = bytearray()
+        self._searched = 0
+        self._needed: int | None = None
+        self.is_partial = False
+        """Whether more of the body comes after the request is ready."""
+        self.add(received)
+
+    def add(self, received: bytes) -> None:
+        """Append what has just come. Empty lines before a request are left out (RFC 9112, 2.2)."""
+        self.received += received if self.received else received.lstrip(b"\r\n")
+
+    def is_ready(self) -> bool:
+        """Whether the head is complete, and the body if it is a small one that the client sends unasked."""
+        if self._needed is None:
+            end = self.received.find(b"\r\n\r\n", max(0, self._searched - 3))
+            self._searched = len(self.received)
+            if end < 0:
+                return False
+            waited_for, self.is_partial = _body(bytes(self.received[: end + 2]))
+            self._needed = end + 4 + waited_for
+        return len(self.received) >= self._needed
+
+    def is_too_large(self) -> bool:
+        """Whether so much came without an end of the head that it is not waited for."""
+        return self._needed is None and len(self.received) > HEAD_BYTES
+
+
+def _body(head: bytes) -> tuple[int, bool]:
+    """How much of the body to wait for, and whether there is more of it."""
+    length = _LENGTH.search(head)
+    if length is None:
+        return 0, _CHUNKED.search(head) is not None
+    if int(length[1]) > SMALL_BODY_BYTES or _EXPECT.search(head):
+        return 0, True
+    return int(length[1]), False
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
+    """gunicorn's threads, where a client can hold up only itself. Measured with 40 slow connections.
+
+    gunicorn's own worker reads the head of a request in a thread, without a limit of time, and waits in the one thread
+    that serves all connections until a client has closed its end of a finished one, 2 s for each. Here both are done by
+    the poller. What is left for threads are complete requests, large bodies and answers: there a client that is silent
+    for `silence_seconds` counts as gone.
+    """
+
+    request_seconds = 20
+    """For so long the rest of a request is waited for: the head, and a small body."""
+    silence_seconds = 60
+    """For so long a thread waits for a client that sends nothing, or takes nothing of a block."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._leaving: deque[Any] = deque()
+        self._receiving: set[Any] = set()
+        self._queued: deque[Any] = deque()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection; at the limit the one that has kept us waiting for longest makes room."""
+        super().accept(listener)
+        if self.nr_conns >= self.worker_connections:
+            waiting = self.keepalived_conns or self.pending_conns
+            if waiting:
+                self._close(waiting[0], waiting)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give the connection a thread once its request has come. gunicorn calls this where one may be on its way."""
+        conn.init()
+        _limit_silence(conn.sock, self.silence_seconds)
+        incoming = Incoming(conn.parser.unreader.take_buffered())
+        if incoming.is_ready():
+            self._begin(conn, incoming)
+        else:
+            self._watch(conn, self.pending_conns, self.request_seconds, partial(self._read_on, conn, incoming))
+
+    def _read_on(self, conn: Any, incoming: Incoming, sock: socket.socket) -> None:
+        received = _read(sock)
+        if received is None:
+            return
+        incoming.add(received)
+        if not received:
+            self._close(conn, self.pending_conns)
+        elif incoming.is_ready():
+            self._unwatch(conn, self.pending_conns)
+            self._begin(conn, incoming)
+        elif incoming.is_too_large():
+            self._unwatch(conn, self.pending_conns)
+            sock.send(_HEAD_TOO_LARGE)
+            self._let_go(conn)
+
+    def _begin(self, conn: Any, incoming: Incoming) -> None:
+        """Start a request. Those that are still being sent get three quarters of the threads; more of them wait."""
+        conn.parser.unreader.unread(bytes(incoming.received))
+        if not incoming.is_partial:
+            super().enqueue_req(conn)
+        elif len(self._receiving) < self.cfg.threads * 3 // 4:
+            self._receive(conn)
+        else:
+            conn.timeout = time.monotonic() + self.silence_seconds
+            self._queued.append(conn)
+
+    def _receive(self, conn: Any) -> None:
+        self._receiving.add(conn)
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request. A client that has fallen silent is as one that has gone."""
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as silent:
+            raise ConnectionResetError(errno.ECONNRESET, "The client is silent.") from silent
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        """Go on with the connection after its request, or close it without waiting for the client."""
+        if conn in self._receiving:
+            self._receiving.remove(conn)
+            if self._queued:
+                self._receive(self._queued.popleft())
+        if fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._let_go(conn)
+
+    def _let_go(self, conn: Any) -> None:
+        """Close our end, and the connection when the client has closed its own: earlier, the answer might be lost."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.nr_conns -= 1
+            conn.close()
+            return
+        self._watch(conn, self._leaving, _GONE_SECONDS, partial(self._read_out, conn))
+
+    def _read_out(self, conn: Any, sock: socket.socket) -> None:
+        if _read(sock) == b"":
+            self._close(conn, self._leaving)
+
+    def murder_pending(self) -> None:
+        """Close what has been waited for long enough. gunicorn calls this once a second."""
+        now = time.monotonic()
+        for waiting in (self.pending_conns, self._leaving):
+            while waiting and waiting[0].timeout <= now:
+                self._close(waiting[0], waiting)
+        while self._queued and self._queued[0].timeout <= now:
+            self.nr_conns -= 1
+            self._queued.popleft().close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """At a stop, wait for the rest of a request as long as for the next one."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def _watch(self, conn: Any, waiting: deque[Any], seconds: float, then: Callable[[Any], None]) -> None:
+        conn.sock.setblocking(False)  # noqa: FBT003  # as sockets have it
+        conn.timeout = time.monotonic() + seconds
+        waiting.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, then)
+
+    def _unwatch(self, conn: Any, waiting: deque[Any]) -> None:
+        self.poller.unregister(conn.sock)
+        waiting.remove(conn)
+
+    def _close(self, conn: Any, waiting: deque[Any]) -> None:
+        self._unwatch(conn, waiting)
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _limit_silence(sock: socket.socket, seconds: int) -> None:
+    """Limit each single wait for the client. A limit of Python's own would be one for sending the whole of an answer."""
+    limit = struct.pack("ll", seconds, 0)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, limit)
+
+
+def _read(sock: socket.socket) -> bytes | None:
+    """What has come: nothing at the end of the connection, `None` if there is nothing yet."""
+    try:
+        return sock.recv(_READ_BYTES)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""

@@ -1,0 +1,70 @@
+"""Texts that others wrote, as the admin shows them: nothing in them is hidden, and nothing turns other text round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import CharField, Field, JSONField, Model, TextField
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from tvarr_backup.texts import escape_for_json, escape_hidden
+
+Column = Any
+"""What Django's options take for a column: its name, or a function of a row."""
+
+
+class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """Shows every column of text with escapes for what is not seen, in lists and where it cannot be edited."""
+
+    def get_list_display(self, request: HttpRequest) -> list[Column]:
+        return [_shown(self.model, name, True) for name in super().get_list_display(request)]  # noqa: FBT003  # for the cache
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Column]:
+        return [_shown(self.model, name, True) for name in super().get_sortable_by(request)]  # noqa: FBT003  # the same
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return [_shown(self.model, name, False) for name in super().get_readonly_fields(request, obj)]  # noqa: FBT003  # the same
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Where nothing can be edited, Django shows the fields of the fieldsets."""
+        fieldsets = super().get_fieldsets(request, obj)
+        is_read = obj is not None and not self.has_change_permission(request, obj)
+        shown = set(self.get_readonly_fields(request, obj))
+        return [
+            (title, {**options, "fields": [self._field(name, shown, is_read=is_read) for name in options["fields"]]})
+            for title, options in fieldsets
+        ]
+
+    def _field(self, name: Column, shown: set[Column], *, is_read: bool) -> Column:
+        column = _shown(self.model, name, False)  # noqa: FBT003  # the same
+        return column if is_read or column in shown else name
+
+
+@cache
+def _shown(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
+    """Return a function that shows a column of text; other columns as they are."""
+    assert isinstance(model, type)
+    assert issubclass(model, Model)
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    field = fields.get(name) if isinstance(name, str) else None
+    is_text = isinstance(field, (CharField, TextField, JSONField)) and not field.choices and not field.primary_key
+    return _column(field, in_list=in_list) if field is not None and is_text else name
+
+
+def _column(field: Field[Any, Any], *, in_list: bool) -> Callable[[Model], str]:
+    def show(row: Model) -> str:
+        value = getattr(row, field.attname)
+        if value is None or value in ("", [], {}):
+            return "-"
+        if isinstance(field, JSONField):
+            return escape_for_json(json.dumps(value, ensure_ascii=False))
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return format_html("<bdi>{}</bdi>", escape_hidden(text)) if in_list else escape_hidden(text, keep="\n\t")
+
+    show.__name__ = field.name
+    return admin.display(show, description=field.verbose_name, ordering=field.name if in_list else None)

@@ -1,0 +1,189 @@
+"""Characters that nobody sees: which a name must not have, and how a text with them is shown.
+
+A name can carry escape sequences for a terminal, line breaks, marks that reorder the text around it, and characters that
+are not drawn at all. tvarr stores all of them, so they must be imported and shown, but never as they are.
+
+Joiners and selectors that change how the characters next to them are drawn are honest: emoji sequences, the joiners of
+Arabic and Indic scripts, variants of ideographs. They count as hidden only where they change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_CONTROLS = (
+    "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))  # no characters at all
+)
+_REORDERING = "\u202a-\u202e\u2066-\u2069"
+_IGNORABLE = (  # Unicode's Default_Ignorable_Code_Point, and the marks of annotations
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065\u206a-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_IGNORABLE}]")
+"""Every character that is not drawn by itself, the honest ones included."""
+_UNFIT_FOR_NOTE = re.compile(f"[{_CONTROLS}{_REORDERING}]")
+
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+_EMOJI_STYLES = "\ufe0e\ufe0f"
+_KEYCAP = "\u20e3"
+_VIRAMA = 9
+"""The combining class of the marks that join two consonants."""
+_FLAG_OF_A_REGION = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+_PICTURES_AMONG_OTHERS = "\u203c\u2049\u2139\u3030"
+_JOINED_SCRIPTS = frozenset({
+    "ADLAM", "ARABIC", "BALINESE", "BENGALI", "CHAKMA", "DEVANAGARI", "GUJARATI", "GURMUKHI", "JAVANESE", "KANNADA",
+    "KHMER", "MALAYALAM", "MANDAIC", "MONGOLIAN", "MYANMAR", "NKO", "ORIYA", "PHAGS-PA", "SINHALA", "SYRIAC", "TAMIL",
+    "TELUGU", "TIBETAN",
+})  # fmt: skip
+"""First words of the names of letters that are drawn differently next to a joiner."""
+_SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+
+class Hidden(NamedTuple):
+    """A character that is not seen; `position` is 1 for the first of the text."""
+
+    position: int
+    character: str
+
+    @property
+    def point(self) -> str:
+        """The code point as Unicode writes it, such as `U+200B`."""
+        return f"U+{ord(self.character):04X}"
+
+
+def find_hidden(text: str) -> list[Hidden]:
+    """Return the control characters, line breaks, marks of direction and undrawn characters of a text, in order."""
+    return [Hidden(index + 1, text[index]) for index in _hidden_places(text)]
+
+
+def is_malformed(character: str) -> bool:
+    """Return whether no stored text can hold the character: NUL and halves of surrogate pairs."""
+    return character == "\0" or "\ud800" <= character <= "\udfff"
+
+
+def find_unfit_for_note(text: str) -> list[Hidden]:
+    """Return what a note must not hold: control characters, line breaks, and marks that reorder text.
+
+    Notes are prose in any script, so joiners, spaces and marks of direction for single characters are welcome.
+    """
+    return [Hidden(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
+
+
+def without_unfit_for_note(text: str) -> str:
+    """Return the text without what a note must not hold."""
+    return _UNFIT_FOR_NOTE.sub("", text)
+
+
+def escape_unfit_for_note(text: str) -> str:
+    """Return the text with an escape for each character that a note must not hold."""
+    return _UNFIT_FOR_NOTE.sub(lambda found: escape_character(found[0]), text)
+
+
+def escape_hidden(text: str, *, keep: str = "") -> str:
+    r"""Return the text with an escape such as `\x1b` or `\u202e` for each hidden character that is not in `keep`."""
+    pieces, end = [], 0
+    for index in _hidden_places(text):
+        if text[index] not in keep:
+            pieces += [text[end:index], escape_character(text[index])]
+            end = index + 1
+    return "".join([*pieces, text[end:]])
+
+
+def escape_for_json(text: str, encoding: str = "utf-8") -> str:
+    r"""Return JSON text with `\u` escapes for hidden characters and for those that `encoding` lacks: the same value.
+
+    Line breaks and tabs stand between the tokens of JSON, and stay.
+    """
+    pieces, end = [], 0
+    for index in _hidden_places(text):
+        if text[index] not in "\n\t\r":
+            pieces += [text[end:index], _as_json_escape(text[index])]
+            end = index + 1
+    shown = "".join([*pieces, text[end:]])
+    try:
+        shown.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(character if character.isascii() else _as_json_escape(character) for character in shown)
+    return shown
+
+
+def escape_character(character: str) -> str:
+    """Return the escape of one character, as in Python."""
+    return _SHORT.get(character) or character.encode("unicode_escape").decode()
+
+
+def _as_json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+# --- What is honest --------------------------------------------------------------------------------------------------
+
+
+def _hidden_places(text: str) -> Iterator[int]:
+    flags = {place for flag in _FLAG_OF_A_REGION.finditer(text) for place in range(*flag.span())}
+    for match in HIDDEN.finditer(text):
+        index = match.start()
+        if index not in flags and not _changes_its_neighbours(text, index):
+            yield index
+
+
+def _changes_its_neighbours(text: str, index: int) -> bool:
+    """Return whether a joiner or a selector stands where it changes how its neighbours are drawn."""
+    character = text[index]
+    before = text[index - 1] if index else ""
+    after = text[index + 1 : index + 2]
+    if not before:
+        return False
+    if character in (_NON_JOINER, _JOINER):
+        return _joins_letters(character, before, after) or (
+            character == _JOINER and _is_picture(after) and _ends_picture(text, index - 1)
+        )
+    if character in _EMOJI_STYLES:
+        return _is_picture(before) or (before in "0123456789#*" and after == _KEYCAP)
+    if "\ufe00" <= character <= "\ufe0d":
+        return unicodedata.category(before) in {"Lo", "Sm", "So"}
+    if "\U000e0100" <= character <= "\U000e01ef":
+        return unicodedata.category(before) == "Lo"
+    return "\u180b" <= character <= "\u180f" and _script(before) == "MONGOLIAN"
+
+
+def _joins_letters(character: str, before: str, after: str) -> bool:
+    if unicodedata.combining(before) == _VIRAMA:
+        return True
+    if character == _JOINER:
+        is_alone = _JOINER not in (before, after) and _NON_JOINER not in (before, after)
+        return is_alone and (_is_joined(before) or _is_joined(after))
+    return _is_of_word(before) and _is_of_word(after) and (_is_joined(before) or _is_joined(after))
+
+
+def _is_of_word(character: str) -> bool:
+    return bool(character) and unicodedata.category(character)[0] in "LMN"
+
+
+def _is_joined(character: str) -> bool:
+    return _is_of_word(character) and _script(character) in _JOINED_SCRIPTS
+
+
+def _script(character: str) -> str:
+    return unicodedata.name(character, "").partition(" ")[0]
+
+
+def _is_picture(character: str) -> bool:
+    """Return whether it may be an emoji; those that are newer than Python's tables are in one block."""
+    return bool(character) and (
+        unicodedata.category(character) in {"So", "Sm"}
+        or "\U0001f000" <= character <= "\U0001faff"
+        or character in _PICTURES_AMONG_OTHERS
+    )
+
+
+def _ends_picture(text: str, index: int) -> bool:
+    if text[index] in _EMOJI_STYLES or text[index] in _SKIN_TONES:
+        index -= 1
+    return index >= 0 and _is_picture(text[index])
