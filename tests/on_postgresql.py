@@ -19,7 +19,6 @@ _OF_BACKUPS = (
     "api/test_downloads.py",
     "api/test_health.py",
     "api/test_operations.py",
-    "api/test_roles.py",
     "api/test_schedule.py",
     "api/test_uploads.py",
     "management/test_restore_command.py",

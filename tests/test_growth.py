@@ -38,7 +38,7 @@ ENOUGH_SECONDS = 0.03
 LARGEST = 2**22
 _EQUALS = 'channel_name contains "abc"'
 
-Text = str | bytes
+Text = Any
 Case = tuple[Callable[[Any], object], Callable[[int], Text]]
 
 

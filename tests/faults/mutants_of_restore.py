@@ -118,6 +118,35 @@ MUTANTS_OF_RESTORE = (
         "            # who was",
         RecoveryPowerCut(),
     ),
+    # --- the same, noticed within seconds by tests of `make test`
+    Mutant(
+        "commit of the restore left to SQLite's default",
+        "live",
+        '        target.execute("PRAGMA synchronous=FULL")\n',
+        "",
+        Quick("test_synced.py", "commit_of_a_restore"),
+    ),
+    Mutant(
+        "settling commit left to SQLite's default",
+        "live",
+        '            connection.execute("PRAGMA synchronous=FULL")\n            connection.execute("BEGIN IMMEDIATE")\n',
+        '            connection.execute("BEGIN IMMEDIATE")\n',
+        Quick("test_synced.py", "settles_a_restore"),
+    ),
+    Mutant(
+        "nothing settled by a commit",
+        "live",
+        '            connection.execute("COMMIT")\n            return int(found) == mark\n',
+        "            return int(found) == mark\n",
+        Quick("test_synced.py", "settled_by_a_commit"),
+    ),
+    Mutant(
+        "name of the state not on disk",
+        "unfinished",
+        "    sync_folder(place)\n    sync_folder(work)\n",
+        "    sync_folder(work)\n",
+        Quick("test_synced.py", "with_its_name"),
+    ),
     # --- the order of steps
     Mutant(
         "restore forgotten before the safety copy is published",

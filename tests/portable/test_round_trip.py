@@ -58,7 +58,7 @@ def load(slug: Slug, file: bytes) -> ImportResult:
 
 def become_fresh(slug: Slug) -> None:
     """Leave what every installation has."""
-    KINDS[slug].model.all_rows.filter(is_system=False)._raw_delete("tvarr")  # type: ignore[attr-defined]
+    KINDS[slug].model.all_rows.filter(is_system=False)._raw_delete("tvarr")
     for model in (HeldReference, StreamSource, EpgSource):
         model._default_manager.all().delete()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from axes.models import AccessFailureLog, AccessLog
+from axes.admin import AccessAttemptAdmin
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -51,4 +52,11 @@ def _is_own(request: HttpRequest, token: Model | None) -> bool:
 
 
 # Neither is written: what fails is in the list of attempts, and deleting an attempt there lets its user in again.
-admin.site.unregister([AccessLog, AccessFailureLog])
+admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
+
+
+@admin.register(AccessAttempt)
+class FailedSignInAdmin(AccessAttemptAdmin):  # type: ignore[misc]  # it has no types
+    """Failed attempts to sign in, without an action that fails and asks for no permission. Attempts expire anyway."""
+
+    actions = ()

@@ -125,7 +125,10 @@ class ItemAdmin(ColumnsRequired):
                 return None
             return delete_selected(self, request, queryset)
 
-    @admin.action(permissions=["view"], description="Export selected %(verbose_name_plural)s")
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("access.export_configuration")
+
+    @admin.action(permissions=["export"], description="Export selected %(verbose_name_plural)s")
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Offer the rows as a file that tvarr imports."""
         if self._refuse_system_rows(request, queryset, "are not exported: every tvarr has them"):

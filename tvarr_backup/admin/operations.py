@@ -18,10 +18,10 @@ from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
+from tvarr_backup.operations.cancelling import PERMISSION_OF_KIND, cancel_operation
 from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
-from tvarr_backup.operations.track import cancel
 from tvarr_backup.texts import escape_hidden
 
 
@@ -71,7 +71,7 @@ class OperationAdmin(LookOnlyAdmin):
         return ", ".join((operation.result or {}).get("removed", ())) or "-"
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("operations.create_backup")
+        return any(request.user.has_perm(permission) for permission in PERMISSION_OF_KIND.values())
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         reconcile()
@@ -81,7 +81,10 @@ class OperationAdmin(LookOnlyAdmin):
     def cancel(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
         for operation in queryset:
             try:
-                asked = cancel(operation.pk)
+                asked = cancel_operation(operation.pk, user=request.user)
+            except PermissionDenied:
+                sentence = f"You are not allowed to cancel this operation: {operation.get_kind_display()}."
+                self.message_user(request, sentence, messages.ERROR)
             except TvarrBackupError as problem:
                 self.message_user(request, str(problem), messages.ERROR)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.db.models import CharField, Field, JSONField, Model, TextField
@@ -22,13 +22,13 @@ class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is g
     """Shows every column of text with escapes for what is not seen, in lists and where it cannot be edited."""
 
     def get_list_display(self, request: HttpRequest) -> list[Column]:
-        return [_shown(self.model, name, True) for name in super().get_list_display(request)]  # noqa: FBT003  # for the cache
+        return [self._shown(name, in_list=True) for name in super().get_list_display(request)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[Column]:
-        return [_shown(self.model, name, True) for name in super().get_sortable_by(request)]  # noqa: FBT003  # the same
+        return [self._shown(name, in_list=True) for name in super().get_sortable_by(request)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return [_shown(self.model, name, False) for name in super().get_readonly_fields(request, obj)]  # noqa: FBT003  # the same
+        return [self._shown(name, in_list=False) for name in super().get_readonly_fields(request, obj)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Where nothing can be edited, Django shows the fields of the fieldsets."""
@@ -40,13 +40,16 @@ class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is g
             for title, options in fieldsets
         ]
 
+    def _shown(self, name: Column, *, in_list: bool) -> Column:
+        return _show(cast("Hashable", self.model), name, in_list)
+
     def _field(self, name: Column, shown: set[Column], *, is_read: bool) -> Column:
-        column = _shown(self.model, name, False)  # noqa: FBT003  # the same
+        column = self._shown(name, in_list=False)
         return column if is_read or column in shown else name
 
 
 @cache
-def _shown(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
+def _show(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
     """Return a function that shows a column of text; other columns as they are."""
     assert isinstance(model, type)
     assert issubclass(model, Model)

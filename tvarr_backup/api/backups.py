@@ -497,7 +497,9 @@ class BackupDetail(_BackupView):
     )
     def get(self, request: Request, filename: str) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, ArchiveRenderer):
-            return _download(self, request, filename)
+            if not request.user.has_perm("operations.download_backup"):
+                self.permission_denied(request)
+            return _download(request, filename)
         name, folder = _name(filename), backup_folder()
         return self.answer(find_backup(folder, name.filename), folder)
 
@@ -582,7 +584,7 @@ class BackupDownload(_BackupView):
         responses={**_ARCHIVE_RESPONSES, **problems(400, 404, 409, 412, 416)},
     )
     def get(self, request: Request, filename: str) -> HttpResponseBase:
-        return _download(self, request, filename)
+        return _download(request, filename)
 
 
 class BackupVerify(_BackupView):
@@ -670,9 +672,7 @@ def _change(view: _BackupView, request: Request, filename: str, serializer: type
     return view.answer(change_backup(name.filename, user=request.user, only_if=_only_if(request), **changes), folder)
 
 
-def _download(view: _BackupView, request: Request, filename: str) -> HttpResponseBase:
-    if not request.user.has_perm("operations.download_backup"):
-        view.permission_denied(request)
+def _download(request: Request, filename: str) -> HttpResponseBase:
     folder = backup_folder()
     backup = find_backup(folder, _name(filename).filename)
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.urls import path, reverse
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,20 +20,10 @@ from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schema import problems
 from tvarr_backup.errors import OperationNotFound
+from tvarr_backup.operations.cancelling import cancel_operation
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.track import cancel
 from tvarr_backup.quoting import quoted
-
-# Who may ask for an operation may also ask for its end.
-PERMISSION_OF_KIND = {
-    OperationKind.BACKUP: "operations.create_backup",
-    OperationKind.ADOPT: "operations.create_backup",
-    OperationKind.VERIFY: "operations.verify_backup",
-    OperationKind.RESTORE: "operations.restore_backup",
-    OperationKind.PRUNE: "operations.delete_backup",
-    OperationKind.DELETE: "operations.delete_backup",
-}
 
 OPERATION_EXAMPLE: dict[str, Any] = {
     "id": "01JQ4Z6V9M3N8W5X2Y7T1K0CDE",
@@ -175,7 +166,7 @@ class OperationDetail(APIView):
 class OperationCancel(APIView):
     """The end of an operation, asked for."""
 
-    required_permissions = {"post": "operations.view_operation"}  # and that of its kind
+    permission_classes = (IsAuthenticated,)  # which permission is needed depends on the operation
 
     @extend_schema(
         operation_id="operations_cancel",
@@ -190,12 +181,8 @@ class OperationCancel(APIView):
     )
     def post(self, request: Request, operation_id: str) -> Response:
         require_known_parameters(request, ())
-        operation = _find(operation_id)
-        if not request.user.has_perm(PERMISSION_OF_KIND[OperationKind(operation.kind)]):
-            raise PermissionDenied
-        reconcile()
-        cancel(operation.pk)
-        return Response(OperationSerializer(_find(operation.pk)).data)
+        operation = cancel_operation(_find(operation_id).pk, user=request.user)
+        return Response(OperationSerializer(operation).data)
 
 
 def _find(operation_id: str) -> Operation:

@@ -49,7 +49,7 @@ class ExportView(APIView):
     """A file with rows of the kind: either those with some ids, or all that people have made."""
 
     kind: ClassVar[Kind]
-    required_permissions: Mapping[str, str] = {"get": _EXPORT, "head": _EXPORT, "post": _EXPORT}
+    required_permissions: Mapping[str, str] = {"get": _EXPORT, "post": _EXPORT}
 
     def get(self, request: Request) -> StreamingHttpResponse:
         """For links and `curl`."""

@@ -151,7 +151,6 @@ class ScheduleView(APIView):
     parser_classes = [StrictJSON]
     required_permissions: Mapping[str, str] = {
         "get": "operations.view_backupsettings",
-        "head": "operations.view_backupsettings",
         "put": "operations.change_backupsettings",
     }
 

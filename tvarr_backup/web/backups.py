@@ -119,7 +119,7 @@ def _all(request: HttpRequest) -> Content:
         "may": may,
         "query": f"kind={chosen}" if chosen in counts else "",
     }
-    return _BACKUPS, context | (shown(operation) if operation else {})
+    return _BACKUPS, context | (shown(operation, request.user) if operation else {})
 
 
 def _rows(backups: Iterable[Backup]) -> list[Row]:

@@ -34,8 +34,13 @@ def page(request: HttpRequest) -> dict[str, Any]:
     """For the templates; costs a query only where the running operation is shown."""
     return {
         "navigation": lambda: _navigation(request),
-        "running": cache(lambda: next(iter(Operation.open_ones()), None)),
+        "running": cache(lambda: _running(request)),
     }
+
+
+def _running(request: HttpRequest) -> Operation | None:
+    is_shown = request.user.has_perm("operations.view_operation")
+    return next(iter(Operation.open_ones()), None) if is_shown else None
 
 
 def _navigation(request: HttpRequest) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -18,17 +18,20 @@ from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
+from tvarr_backup.operations.cancelling import cancel_operation, may_cancel
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.track import cancel as cancel_operation
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
 from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.parts import address_of, rendered
 from tvarr_backup.web.templatetags.shown import ago, clock
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
 
 _A_PAGE = 25
 _HISTORY = "web/history.html"
@@ -60,6 +63,7 @@ def ask(request: HttpRequest, kind: OperationKind, back: str, **arguments: Any) 
 
 
 @login_required
+@permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def bar(request: HttpRequest) -> HttpResponse:
     """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
@@ -77,15 +81,15 @@ def operation(request: HttpRequest, pk: str) -> HttpResponse:
     reconcile()
     found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
     if request.headers.get("HX-Target") != "operation":
-        return render(request, "web/operation.html", shown(found))
-    response = render(request, "web/_operation.html", shown(found))
+        return render(request, "web/operation.html", shown(found, request.user))
+    response = render(request, "web/_operation.html", shown(found, request.user))
     if not found.is_open:
         response["HX-Trigger"] = _ENDED
     return response
 
 
-def shown(operation: Operation) -> dict[str, Any]:
-    """What `web/_operation.html` shows of one."""
+def shown(operation: Operation, user: User | AnonymousUser) -> dict[str, Any]:
+    """What `web/_operation.html` shows of one to a user."""
     result = operation.result or {}
     context = {
         "operation": operation,
@@ -96,7 +100,7 @@ def shown(operation: Operation) -> dict[str, Any]:
         "worker_is_silent": operation.is_open and not worker_seems_alive(),
     }
     if operation.is_open:
-        return context | {"steps": words.steps(operation)}
+        return context | {"steps": words.steps(operation), "may_cancel": may_cancel(user, operation)}
     safety = _found(_copy_of_before(operation))
     return context | {
         "ended_at_step": "" if operation.result else words.step_reached(operation),
@@ -130,12 +134,11 @@ def _found(filename: str | None) -> Backup | None:
 
 
 @login_required
-@permission_required("operations.create_backup", raise_exception=True)
 @require_POST
 def cancel(request: HttpRequest, pk: str) -> HttpResponse:
-    """Ask for its end."""
+    """Cancel an operation."""
     try:
-        asked = cancel_operation(pk)
+        asked = cancel_operation(pk, user=request.user)
         messages.info(request, "It was asked to end." if asked.is_open else "It is cancelled.")
     except TvarrBackupError as problem:
         messages.error(request, str(problem))

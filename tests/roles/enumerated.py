@@ -1,0 +1,43 @@
+"""All entrances, as the URL patterns and the views have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.contrib.admin import site
+from django.urls import URLPattern, URLResolver, get_resolver
+
+_PATTERN = re.compile(r"\^?\(\?P(<\w+>)[^)]*\)")
+
+
+def routes() -> dict[str, Any]:
+    """Return the view of each route; of two patterns with the same route the first, which is the one that answers."""
+    found: dict[str, Any] = {}
+    for route, pattern in _patterns(get_resolver().url_patterns):
+        found.setdefault("/" + _PATTERN.sub(r"\1", route).removesuffix("$"), pattern.callback)
+    return found
+
+
+def _patterns(resolver: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for part in resolver:
+        route = prefix + str(part.pattern)
+        if isinstance(part, URLResolver):
+            yield from _patterns(part.url_patterns, route)
+        else:
+            yield route, part
+
+
+def methods_of(view: Any) -> list[str]:
+    """Return the methods of a view of the API."""
+    found = getattr(view, "actions", None) or [name for name in view.cls.http_method_names if hasattr(view.cls, name)]
+    return [method.upper() for method in found if method not in {"head", "options"}]
+
+
+def admin_actions() -> Iterator[tuple[str, str]]:
+    """Yield the address of each list of the admin with each of its own actions and Django's."""
+    registry: dict[Any, Any] = site._registry
+    for model, admin in registry.items():
+        for action in admin._get_base_actions():
+            yield f"/admin/{model._meta.app_label}/{model._meta.model_name}/", action[1]

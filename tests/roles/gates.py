@@ -1,0 +1,202 @@
+"""All gates of the program, each of which can be taken out for a moment."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.admin import site
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
+
+from tests.roles.enumerated import routes
+from tests.roles.table import TABLE
+from tvarr_backup import conf
+from tvarr_backup.access.models import ApiToken
+from tvarr_backup.admin import backups as admin_backups
+from tvarr_backup.operations import cancelling, protection
+from tvarr_backup.web import account, schedule
+
+DOUBLED = {
+    "/admin/access/apitoken/, has_view_permission",  # the queryset has no others' tokens
+    "/admin/access/apitoken/, has_view_or_change_permission",
+    "/admin/operations/backup/, action unprotect",  # `may_unprotect` asks, too
+    "/admin/operations/operation/, action cancel",  # `may_cancel` asks, too
+    "/admin/operations/operation/, has_cancel_permission",
+}
+"""Gates behind which is another, so that nothing is open without them; they decide what is shown."""
+_OTHER = "auth.view_permission"
+"""A permission that no entrance asks for."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Something that refuses: its name, a context in which it is not there, and the rows that it is about."""
+
+    name: str
+    out: Callable[[], AbstractContextManager[Any]]
+    rows: tuple[str, ...]
+
+
+def all_gates() -> Iterator[Gate]:
+    yield from _of_pages()
+    yield from _of_calls()
+    yield from (gate for gate in _of_the_admin() if gate.name not in DOUBLED)
+    yield from _in_functions()
+
+
+def _rows(is_about: Callable[[str, str], bool]) -> tuple[str, ...]:
+    return tuple(key for key in TABLE if is_about(*key.split(" ")[:2]))
+
+
+@contextmanager
+def _replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thing, name, value, raising=False)
+        yield
+
+
+# --- Pages: the decorators -------------------------------------------------------------------------------------------
+
+
+def _of_pages() -> Iterator[Gate]:
+    for route, callback in routes().items():
+        if hasattr(callback, "cls") or route.startswith("/admin/"):
+            continue
+        for number, cell in enumerate(_tests_of(callback), 1):
+            yield Gate(f"{route}, decorator {number}", lambda cell=cell: _let_pass(cell), _at(route))  # type: ignore[misc]
+    dispatch: Any = inspect.unwrap(PasswordChangeView.dispatch)  # without its `login_required`
+    route = "/account/password/"
+    yield Gate(f"{route}, dispatch", lambda: _replaced(account.Password, "dispatch", dispatch), _at(route))
+
+
+def _at(route: str) -> tuple[str, ...]:
+    return _rows(lambda _method, address: address == route)
+
+
+def _tests_of(view: Any) -> Iterator[Any]:
+    """Yield the cells with the conditions of `login_required` and `permission_required`, from without to within."""
+    while view is not None:
+        names = getattr(getattr(view, "__code__", None), "co_freevars", ())
+        if "test_func" in names:
+            yield view.__closure__[names.index("test_func")]
+        view = getattr(view, "__wrapped__", None)
+
+
+@contextmanager
+def _let_pass(cell: Any) -> Iterator[None]:
+    before, cell.cell_contents = cell.cell_contents, lambda _user: True
+    try:
+        yield
+    finally:
+        cell.cell_contents = before
+
+
+# --- API: the permission classes, and each permission that a view names ----------------------------------------------
+
+
+def _of_calls() -> Iterator[Gate]:
+    for route, callback in routes().items():
+        cls = getattr(callback, "cls", None)
+        if cls is None or route == "/healthz":
+            continue
+        yield Gate(f"{route}, classes", lambda cls=cls: _replaced(cls, "permission_classes", ()), _at(route))  # type: ignore[misc]
+        for method in getattr(cls, "required_permissions", {}):
+            keys = _rows(lambda asked, address, route=route, method=method: (asked, address) == (method.upper(), route))  # type: ignore[misc]
+            required = {**cls.required_permissions, method: _OTHER}
+            name = f"{method.upper()} {route}, permission"
+            yield Gate(
+                name,
+                lambda cls=cls, required=required: _replaced(cls, "required_permissions", required),  # type: ignore[misc]
+                keys,
+            )
+
+
+# --- Admin: who is staff, what a model allows, and what an action asks for ---------------------------------------------
+
+
+def _of_the_admin() -> Iterator[Gate]:
+    everything = _rows(lambda _method, address: address.startswith("/admin/") and "log" not in address)
+    yield Gate("the admin, staff only", lambda: _replaced(site, "has_permission", lambda _request: True), everything)
+    registry: dict[Any, Any] = site._registry
+    for model, one in registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        keys = _rows(lambda _method, address, base=base: address.startswith(base))  # type: ignore[misc]
+        names = [name for name in dir(one) if name.startswith("has_") and name.endswith("_permission")]
+        for name in set(names) - {"has_module_permission"}:
+            yield Gate(
+                f"{base}, {name}",
+                lambda one=one, name=name: _replaced(one, name, lambda *_args, **_named: True),  # type: ignore[misc]
+                keys,
+            )
+        for action, name, _ in one._get_base_actions():
+            if hasattr(action, "allowed_permissions") and one.actions:
+                keys_of_action = tuple(key for key in TABLE if key.startswith(f"POST {base} {name}"))
+                yield Gate(f"{base}, action {name}", lambda action=action: _asked_for_nothing(action), keys_of_action)  # type: ignore[misc]
+    tokens: Any = site._registry[ApiToken]
+    every = ApiToken.objects.all
+    keys = _rows(lambda _method, address: address.startswith("/admin/access/apitoken/"))
+    yield Gate("tokens of others", lambda: _replaced(tokens, "get_queryset", lambda _request: every()), keys)
+
+
+@contextmanager
+def _asked_for_nothing(action: Any) -> Iterator[None]:
+    function = getattr(action, "__func__", action)
+    before = function.__dict__.pop("allowed_permissions")
+    try:
+        yield
+    finally:
+        function.allowed_permissions = before
+
+
+# --- Functions that all entrances ask, and what a view asks by itself ------------------------------------------------
+
+
+def _in_functions() -> Iterator[Gate]:
+    def yes(*_args: Any, **_named: Any) -> bool:
+        return True
+
+    cancelled = tuple(key for key, row in TABLE.items() if row.queued)
+    safety = tuple(key for key, row in TABLE.items() if row.on == "safety")
+    archive = tuple(key for key in TABLE if key.endswith(" archive"))
+    create = ("POST /admin/operations/backup/create/",)
+    for entrance in ("/admin/", "/api/", "/operations/"):
+        keys = tuple(key for key in cancelled if key.startswith(f"POST {entrance}"))
+        yield Gate(f"may_cancel, {entrance}", lambda: _replaced(cancelling, "may_cancel", yes), keys)
+    for entrance in ("/admin/", "/api/", "/backups/"):
+        keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
+        yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(protection, "may_unprotect", yes), keys)
+    yield Gate("_require_change", lambda: _replaced(schedule, "_require_change", yes), ("POST /settings/",))
+    yield Gate("_may", lambda: _replaced(admin_backups, "_may", yes), create)
+    yield Gate("BackupDetail.get", lambda: _granted("operations.download_backup"), archive)
+
+
+@contextmanager
+def _granted(permission: str) -> Iterator[None]:
+    has_perm = User.has_perm
+
+    def has(user: User, perm: str, obj: Any = None) -> bool:
+        return perm == permission or has_perm(user, perm, obj)
+
+    with _replaced(User, "has_perm", has):
+        yield
+
+
+def inline_questions() -> dict[str, int]:
+    """Count the calls of `has_perm` by the function that they are in."""
+    found: dict[str, int] = {}
+    root = Path(conf.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Attribute) and node.attr == "has_perm"]
+            if calls:
+                found[f"{path.relative_to(root).as_posix()}:{function.name}"] = len(calls)
+    return found

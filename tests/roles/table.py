@@ -1,0 +1,308 @@
+"""The table of all entrances: who may use each, and what it answers to those who may and to those who may not.
+
+A key is a method and a route, as the URL patterns have it, and where one address has several uses, a word for the use. The
+test enumerates the URL patterns; an entrance without a row fails by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.roles.rows import (
+    ADMINISTRATOR,
+    ANYONE,
+    NO_ONE,
+    NOTHING,
+    OPERATOR,
+    SIGN_IN,
+    SIGNED_IN,
+    SUPERUSER,
+    VIEWER,
+    Row,
+    action,
+    pages_of,
+    pages_to_edit,
+    row,
+)
+from tvarr_backup.operations.models import OperationKind
+
+# --- Permissions -----------------------------------------------------------------------------------------------------
+
+VIEW, CREATE = "operations.view_backup", "operations.create_backup"
+PROTECT, VERIFY = "operations.protect_backup", "operations.verify_backup"
+DOWNLOAD, DELETE, RESTORE = "operations.download_backup", "operations.delete_backup", "operations.restore_backup"
+VIEW_OPERATION = "operations.view_operation"
+VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
+EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
+
+# Who may ask for an operation may cancel it.
+CANCEL = {
+    OperationKind.BACKUP: (OPERATOR, CREATE),
+    OperationKind.ADOPT: (OPERATOR, CREATE),
+    OperationKind.VERIFY: (OPERATOR, VERIFY),
+    OperationKind.RESTORE: (ADMINISTRATOR, RESTORE),
+    OperationKind.PRUNE: (ADMINISTRATOR, DELETE),
+    OperationKind.DELETE: (ADMINISTRATOR, DELETE),
+}
+
+# --- Pages -----------------------------------------------------------------------------------------------------------
+
+_ONE = "/backups/<str:filename>/"
+_OPERATION = "/operations/<ulid:pk>/"
+
+PAGES: dict[str, Row] = {
+    "GET /": row(VIEWER, VIEW, does="list backups"),
+    "POST /backups/create/": row(OPERATOR, CREATE, answer=302, does="create a backup", body={"note": "by hand"}),
+    "GET /backups/upload/": row(OPERATOR, CREATE),
+    "POST /backups/upload/": row(OPERATOR, CREATE, answer=302, does="upload a backup"),
+    "GET /backups/delete/": row(ADMINISTRATOR, DELETE, query="name={filename}"),
+    "POST /backups/delete/": row(
+        ADMINISTRATOR, DELETE, answer=302, does="delete a backup", body={"name": "{filename}"}
+    ),
+    f"GET {_ONE}": row(VIEWER, VIEW, does="show a backup"),
+    f"POST {_ONE}note/": row(OPERATOR, PROTECT, answer=302, does="change a note", body={"note": "another"}),
+    f"POST {_ONE}protect/": row(OPERATOR, PROTECT, answer=302, does="protect a backup", body={"protected": "true"}),
+    f"POST {_ONE}protect/ safety": row(
+        ADMINISTRATOR,
+        PROTECT,
+        DELETE,
+        answer=302,
+        refused=NOTHING,
+        does="unprotect a safety backup",
+        body={"protected": "false"},
+        on="safety",
+    ),
+    f"POST {_ONE}verify/": row(OPERATOR, VERIFY, answer=302, does="verify a backup"),
+    f"GET {_ONE}download/": row(OPERATOR, DOWNLOAD, does="download a backup"),
+    f"GET {_ONE}restore/": row(ADMINISTRATOR, RESTORE),
+    f"POST {_ONE}restore/": row(ADMINISTRATOR, RESTORE, answer=302, does="restore a backup"),
+    "GET /operations/bar/": row(VIEWER, VIEW_OPERATION, target="operation-bar"),
+    f"GET {_OPERATION}": row(VIEWER, VIEW_OPERATION, does="show an operation"),
+    f"GET {_OPERATION} fragment": row(VIEWER, VIEW_OPERATION, does="show an operation", target="operation"),
+    **{
+        f"POST {_OPERATION}cancel/ {kind}": row(first, permission, answer=302, does=f"cancel {kind}", queued=kind)
+        for kind, (first, permission) in CANCEL.items()
+    },
+    f"POST {_OPERATION}dismiss/": row(SIGNED_IN, answer=302),
+    "GET /history/": row(VIEWER, VIEW_OPERATION, does="list operations"),
+    "GET /export/": row(VIEWER, EXPORT),
+    "GET /export/ fragment": row(VIEWER, EXPORT, query="open=filters", target="rows-filters"),
+    "POST /export/<slug>/": row(VIEWER, EXPORT, does="export", body={"all": "1"}),
+    "POST /export/<slug>/preview/": row(VIEWER, EXPORT, does="export", body={"all": "1"}),
+    "POST /export/<slug>/preview/ fragment": row(
+        VIEWER, EXPORT, does="export", body={"all": "1"}, target="preview-filters"
+    ),
+    "GET /import/": row(OPERATOR, IMPORT),
+    "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
+    "POST /import/ fragment": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}, target="import-totals"),
+    "GET /import/result/<mark>/": row(OPERATOR, IMPORT, answer=302),
+    "GET /settings/": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
+    "POST /settings/": row(ADMINISTRATOR, VIEW_SETTINGS, CHANGE_SETTINGS, does="change the schedule"),
+    "GET /settings/preview/": row(ADMINISTRATOR, CHANGE_SETTINGS, target="outlook"),
+    "POST /settings/reset/": row(ADMINISTRATOR, CHANGE_SETTINGS, answer=302, does="change the schedule"),
+    "GET /account/": row(SIGNED_IN),
+    "POST /account/": row(SIGNED_IN, body={"name": "a program", "lifetime": "30d"}),
+    "POST /account/tokens/revoke/": row(SIGNED_IN, answer=302, body={"name": "of a role"}),
+    "GET /account/password/": row(SIGNED_IN),
+    "POST /account/password/": row(SIGNED_IN),
+    "GET /sign-in/": row(ANYONE, answer=302, stranger=200),
+    "POST /sign-in/": row(ANYONE, answer=302, stranger=200),
+    "POST /sign-out/": row(ANYONE, answer=302),
+}
+
+# --- API -------------------------------------------------------------------------------------------------------------
+
+_V1 = "/api/v1"
+_BACKUP = f"{_V1}/backups/<str:filename>"
+KINDS = {
+    "filters": "filter",
+    "data-mapping-rules": "datamappingrule",
+    "client-detection-rules": "clientdetectionrule",
+    "encoding-profiles": "encodingprofile",
+}
+
+
+def _calls_of(kind: str, model: str) -> Iterator[tuple[str, Row]]:
+    view, add, change, delete = (f"tvarr_backup.{what}_{model}" for what in ("view", "add", "change", "delete"))
+    one = f"{_V1}/{kind}/<str:id>"
+    yield f"GET {_V1}/{kind}", row(VIEWER, view, does=f"list {kind}")
+    yield f"POST {_V1}/{kind}", row(OPERATOR, add, answer=400, does=f"add to {kind}", body={})
+    yield f"GET {one}", row(VIEWER, view, does=f"show one of {kind}")
+    yield f"PUT {one}", row(OPERATOR, change, answer=400, does=f"change one of {kind}", body={})
+    yield f"PATCH {one}", row(OPERATOR, change, does=f"change one of {kind}", body={"description": "another"})
+    yield f"DELETE {one}", row(OPERATOR, delete, answer=204, does=f"delete one of {kind}")
+    yield f"GET {_V1}/{kind}/export", row(VIEWER, EXPORT, does="export", query="all=true")
+    yield f"POST {_V1}/{kind}/export", row(VIEWER, EXPORT, does="export", body={"all": True})
+    yield f"POST {_V1}/{kind}/import", row(OPERATOR, IMPORT, answer=400, does="import", body={})
+    yield f"POST {_V1}/export/{kind}", row(VIEWER, EXPORT, does="export", body={})
+    yield f"POST {_V1}/import/{kind}/preview", row(OPERATOR, IMPORT, answer=400, does="import", body={})
+    yield f"POST {_V1}/import/{kind}", row(OPERATOR, IMPORT, answer=400, does="import", body={})
+
+
+CALLS: dict[str, Row] = {
+    f"GET {_V1}/schema": row(SIGNED_IN),
+    f"GET {_V1}/docs": row(SIGNED_IN),
+    f"GET {_V1}/docs script": row(SIGNED_IN, query="script"),
+    f"POST {_V1}/expressions/validate": row(SIGNED_IN, body={"expression": "", "domain": "stream_filter"}),
+    f"GET {_V1}/backups": row(VIEWER, VIEW, does="list backups"),
+    f"POST {_V1}/backups": row(OPERATOR, CREATE, answer=202, does="create a backup", body={}),
+    f"POST {_V1}/backups/upload": row(OPERATOR, CREATE, answer=415, does="upload a backup", body={}),
+    f"GET {_BACKUP}": row(VIEWER, VIEW, does="show a backup"),
+    f"GET {_BACKUP} archive": row(OPERATOR, VIEW, DOWNLOAD),
+    f"PATCH {_BACKUP}": row(OPERATOR, PROTECT, does="change a note", body={"note": "another"}),
+    f"DELETE {_BACKUP}": row(ADMINISTRATOR, DELETE, does="delete a backup"),
+    f"GET {_BACKUP}/download": row(OPERATOR, DOWNLOAD, does="download a backup"),
+    f"PATCH {_BACKUP}/protection": row(OPERATOR, PROTECT, does="protect a backup", body={"protected": True}),
+    f"PATCH {_BACKUP} safety": row(
+        ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
+    ),
+    f"PATCH {_BACKUP}/protection safety": row(
+        ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", body={"protected": False}, on="safety"
+    ),
+    f"POST {_BACKUP}/verify": row(OPERATOR, VERIFY, answer=202, does="verify a backup", body={}),
+    f"POST {_BACKUP}/restore": row(
+        ADMINISTRATOR, RESTORE, answer=202, does="restore a backup", query="confirm=true", body={}
+    ),
+    f"GET {_V1}/backups/schedule": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
+    f"PUT {_V1}/backups/schedule": row(ADMINISTRATOR, CHANGE_SETTINGS, does="change the schedule", body={}),
+    f"GET {_V1}/operations": row(VIEWER, VIEW_OPERATION, does="list operations"),
+    f"GET {_V1}/operations/<str:operation_id>": row(VIEWER, VIEW_OPERATION, does="show an operation"),
+    **{
+        f"POST {_V1}/operations/<str:operation_id>/cancel {kind}": row(
+            first, permission, does=f"cancel {kind}", queued=kind
+        )
+        for kind, (first, permission) in CANCEL.items()
+    },
+    **{key: found for kind, model in KINDS.items() for key, found in _calls_of(kind, model)},
+}
+
+# --- Health, static files --------------------------------------------------------------------------------------------
+
+HEALTH: dict[str, Row] = {
+    "GET /healthz": row(ANYONE),
+    "GET /readyz": row(VIEWER, VIEW, VIEW_OPERATION, answer=503),  # no worker runs here
+    "GET /metrics": row(VIEWER, VIEW, VIEW_OPERATION),
+}
+OUTSIDE: dict[str, Row] = {  # answered by middleware, or by nothing
+    "GET {static}css/app.css": row(ANYONE),
+    "GET {static}css/missing.css": row(ANYONE, answer=404),
+    "GET /media/{filename}": row(ANYONE, answer=404),
+    "GET /backups/": row(ANYONE, answer=404),
+    f"GET {_V1}/missing": row(ANYONE, answer=404),
+}
+
+# --- Admin: for staff only; all others are led to the page to sign in --------------------------------------------------
+
+_BACKUPS = "operations.backup"
+_TOKENS = "/admin/access/apitoken/"
+_ANY_OF_AXES = "|".join(f"axes.{what}_accessattempt" for what in ("view", "change", "delete"))
+_CATALOGUE = ("streamsource", "epgsource", "channel", "epgprogram", "streamproxy", "proxyfilter")
+
+ADMIN: dict[str, Row] = {
+    "GET /admin/": row(SIGNED_IN),
+    "GET /admin/login/": row(SIGNED_IN, answer=SIGN_IN),
+    "POST /admin/login/": row(SIGNED_IN, answer=SIGN_IN),
+    "POST /admin/logout/": row(SIGNED_IN, answer=302, stranger=302),
+    "GET /admin/password_change/": row(SIGNED_IN),
+    "POST /admin/password_change/": row(SIGNED_IN),
+    "GET /admin/password_change/done/": row(SIGNED_IN),
+    "GET /admin/autocomplete/": row(NO_ONE),
+    "GET /admin/jsi18n/": row(SIGNED_IN),
+    "GET /admin/r/<path:content_type_id>/<path:object_id>/": row(SIGNED_IN, answer=404),
+    "GET /admin/<app_label>/": row(SUPERUSER, _ANY_OF_AXES, refused=404),
+    "GET /admin/<url>": row(SIGNED_IN, answer=404),
+    # Backups and operations
+    **dict(pages_of(_BACKUPS, VIEWER, does="backups")),
+    "GET /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, does="delete a backup"),
+    "POST /admin/operations/backup/<path:object_id>/delete/": row(
+        ADMINISTRATOR, DELETE, answer=302, does="delete a backup", body={"post": "yes"}
+    ),
+    "POST /admin/operations/backup/create/": row(OPERATOR, CREATE, answer=302, does="create a backup"),
+    "GET /admin/operations/backup/<path:filename>/download/": row(OPERATOR, DOWNLOAD, does="download a backup"),
+    **dict(
+        [
+            action(_BACKUPS, "verify", OPERATOR, VERIFY, does="verify a backup"),
+            action(_BACKUPS, "protect", OPERATOR, PROTECT, does="protect a backup"),
+            action(_BACKUPS, "unprotect", OPERATOR, PROTECT, does="protect a backup", on="protected"),
+            action(
+                _BACKUPS, "unprotect", ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", on="safety"
+            ),
+            action(_BACKUPS, "download", OPERATOR, DOWNLOAD, does="download a backup"),
+            action(_BACKUPS, "restore", ADMINISTRATOR, RESTORE),
+            action(_BACKUPS, "delete_selected", ADMINISTRATOR, DELETE, answer=200, does="delete a backup"),
+        ]
+    ),
+    **dict(pages_of("operations.operation", VIEWER, does="operations")),
+    **dict(
+        action("operations.operation", "cancel", first, permission, does=f"cancel {kind}", queued=kind)
+        for kind, (first, permission) in CANCEL.items()
+    ),
+    **dict(pages_of("operations.importrecord", SUPERUSER)),
+    **dict(pages_of("operations.backupsettings", VIEWER, does="the schedule")),
+    "GET /admin/operations/backupsettings/": row(
+        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302, does="show the schedule"
+    ),
+    "POST /admin/operations/backupsettings/ delete_selected": row(
+        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302
+    ),
+    "GET /admin/operations/backupsettings/<path:object_id>/change/": row(
+        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", does="show the schedule"
+    ),
+    "POST /admin/operations/backupsettings/<path:object_id>/change/": row(
+        ADMINISTRATOR, CHANGE_SETTINGS, answer=302, does="change the schedule"
+    ),
+    # tvarr's tables
+    **{
+        key: found
+        for kind, model in KINDS.items()
+        for key, found in [
+            *pages_to_edit(f"tvarr_backup.{model}", VIEWER, OPERATOR, does=kind),
+            action(f"tvarr_backup.{model}", "export_selected", VIEWER, EXPORT, answer=200, does="export"),
+        ]
+    },
+    **{key: found for model in _CATALOGUE for key, found in pages_of(f"tvarr_backup.{model}", VIEWER)},
+    # Who may sign in
+    **dict(pages_to_edit("auth.user", SUPERUSER, SUPERUSER)),
+    "GET /admin/auth/user/add/": row(SUPERUSER, "auth.change_user", "auth.add_user"),
+    "POST /admin/auth/user/add/": row(SUPERUSER, "auth.change_user", "auth.add_user"),
+    "GET /admin/auth/user/<id>/password/": row(SUPERUSER, "auth.change_user"),
+    "POST /admin/auth/user/<id>/password/": row(SUPERUSER, "auth.change_user"),
+    **dict(pages_to_edit("auth.group", SUPERUSER, SUPERUSER)),
+    **dict(pages_to_edit("axes.accessattempt", SUPERUSER, SUPERUSER)),
+    "POST /admin/axes/accessattempt/<path:object_id>/change/": row(SUPERUSER, "axes.change_accessattempt", answer=302),
+    "GET /admin/axes/accessattempt/add/": row(NO_ONE),
+    "POST /admin/axes/accessattempt/add/": row(NO_ONE),
+    # Tokens: the own ones need no permission
+    **dict(pages_of("access.apitoken", SUPERUSER)),
+    f"GET {_TOKENS}": row(SIGNED_IN),
+    f"POST {_TOKENS} delete_selected": row(
+        SUPERUSER,
+        "access.view_apitoken",
+        "access.delete_apitoken",
+        answer=302,
+        lacking=NOTHING,
+        body={"action": "delete_selected", "_selected_action": "{object_id}", "post": "yes"},
+    ),
+    f"GET {_TOKENS}<path:object_id>/change/": row(SUPERUSER, "access.view_apitoken", refused=302),
+    f"GET {_TOKENS}<path:object_id>/change/ own": row(SIGNED_IN),
+    f"GET {_TOKENS}<path:object_id>/history/": row(SUPERUSER, "access.view_apitoken", refused=302),
+    f"GET {_TOKENS}<path:object_id>/history/ own": row(SIGNED_IN),
+    f"GET {_TOKENS}<path:object_id>/delete/": row(
+        SUPERUSER, "access.view_apitoken", "access.delete_apitoken", lacking=302
+    ),
+    f"POST {_TOKENS}<path:object_id>/delete/": row(
+        SUPERUSER, "access.view_apitoken", "access.delete_apitoken", answer=302, lacking=302, body={"post": "yes"}
+    ),
+    f"POST {_TOKENS}<path:object_id>/delete/ own": row(SIGNED_IN, answer=302, body={"post": "yes"}),
+}
+
+# --- Commands --------------------------------------------------------------------------------------------------------
+
+COMMANDS = {"backup", "demo_data", "expression", "portable", "prepare", "status", "token", "up", "worker"}
+"""No roles: whoever may run them can read and write the files. The user that `token` is given is whose rights a token has."""
+
+TABLE = {**PAGES, **CALLS, **HEALTH, **OUTSIDE, **ADMIN}
+
+# --- Where entrances disagree about an action --------------------------------------------------------------------------
+
+DISAGREEMENTS: dict[str, str] = {}

@@ -1,0 +1,235 @@
+"""The users of the table, something real behind each address, and the answer to a user."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.core.cache import cache
+from django.db import connections, transaction
+from django.test import Client
+
+from tests import factories
+from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
+from tvarr_backup import conf
+from tvarr_backup.access.models import ApiToken
+from tvarr_backup.access.tokens import create_token
+from tvarr_backup.backups.catalogue import Backup, protect_backup
+from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.operations.index import refresh_index
+from tvarr_backup.operations.models import ImportRecord, OperationKind, OperationState, Origin
+from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.track import create_operation
+
+_MODELS: dict[str, Any] = {
+    "filters": factories.FilterFactory,
+    "data-mapping-rules": factories.DataMappingRuleFactory,
+    "client-detection-rules": factories.ClientDetectionRuleFactory,
+    "encoding-profiles": factories.EncodingProfileFactory,
+}
+_ALIASES = ("default", "tvarr")
+_NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
+_OTHERS: tuple[Any, ...] = (
+    factories.StreamSourceFactory,
+    factories.EpgSourceFactory,
+    factories.ChannelFactory,
+    factories.EpgProgramFactory,
+    factories.StreamProxyFactory,
+    factories.ProxyFilterFactory,
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the table; `None` for nobody. With a token and no session it is a program of this user's."""
+
+    user: User | None = None
+    session: str = ""
+    token: str = ""
+
+    def by_token(self) -> Person:
+        return Person(self.user, token=self.token)
+
+    def client(self) -> Client:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token and not self.session else {}
+        client = Client(headers=headers)
+        client.raise_request_exception = False
+        if self.session:
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.session
+        return client
+
+
+NOBODY = Person()
+
+
+class World:
+    """One installation with something of each kind; what a request changes is undone after it."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self._folder, self._template = folder, template
+        self._people: dict[Any, Person] = {}
+        backups = {on: _backup(folder, on) for on in ("plain", "protected", "safety")}
+        self._backups = {on: backup.filename for on, backup in backups.items()}
+        self._operation = run_here(
+            OperationKind.VERIFY, origin=Origin.WEB, arguments={"filenames": [self._backups["plain"]]}
+        )
+        refresh_index()
+        shutil.copytree(folder, template, symlinks=True)
+        self._rows: dict[str, Any] = {kind: factory.create() for kind, factory in _MODELS.items()}
+        rows = [*self._rows.values(), *(factory.create() for factory in _OTHERS), self._operation]
+        rows += [
+            Group.objects.create(name="A group"),
+            AccessAttempt.objects.create(username="a stranger", failures_since_start=1),
+        ]
+        rows += [ImportRecord.objects.create(kind="filters", origin=Origin.WEB, created_at=datetime.now(UTC), **_NONE)]
+        rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
+        rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
+        self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
+        self._objects["/admin/operations/backupsettings/"] = "1"
+        self._known = {
+            "content_type_id": str(ContentType.objects.get(app_label="auth", model="user").pk),
+            "static": f"/{settings.STATIC_URL.lstrip('/')}",
+        }
+
+    # --- People -------------------------------------------------------------------------------------------------------
+
+    def person(self, group: str = "", permissions: Collection[str] = (), *, staff: bool, root: bool = False) -> Person:
+        """Return a user of a group, or with permissions of their own, who has a session and a token."""
+        key = (group, frozenset(permissions), staff, root)
+        if key not in self._people:
+            user = factories.UserFactory.create(is_staff=staff, is_superuser=root)
+            user.groups.set(Group.objects.filter(name=group))
+            if permissions:
+                user.user_permissions.set(named(permissions))
+            client = Client()
+            client.force_login(user)
+            _, token = create_token(user.username, "of a role", None)
+            self._people[key] = Person(user, client.cookies[settings.SESSION_COOKIE_NAME].value, token)
+        return self._people[key]
+
+    # --- Asking -------------------------------------------------------------------------------------------------------
+
+    def answer(self, person: Person, key: str, row: Row, *, method: str = "") -> tuple[Expected, bool]:
+        """Return what a user gets, and whether anything has changed by it; then all is as before."""
+        named_method, route, *use = key.split(" ")
+        method = method or named_method
+        cache.clear()
+        with ExitStack() as stack:
+            for alias in _ALIASES:
+                stack.enter_context(transaction.atomic(using=alias))
+            known = self._known | {
+                "filename": self._backups[row.on],
+                "operation": str(self._operation.pk),
+                "object_id": self._object(person, route, row, use),
+            }
+            if row.queued:
+                queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
+                known["operation"] = str(queued.pk)
+                if "/admin/" in route:
+                    known["object_id"] = str(queued.pk)
+            before = self._state() if method not in {"GET", "HEAD"} else None
+            address = _filled(route, known)
+            response = _send(person.client(), method, address, row, known, use)
+            if response.streaming:
+                b"".join(response)  # closes the files
+            changed = before is not None and self._state() != before
+            for alias in _ALIASES:
+                transaction.set_rollback(True, using=alias)
+        if changed:
+            self._renew_folder()
+        return _outcome(response, row, address, changed=changed), changed
+
+    def _object(self, person: Person, route: str, row: Row, use: list[str]) -> str:
+        if route.startswith("/admin/operations/backup/"):
+            return self._backups[row.on]
+        if use == ["own"]:
+            own = ApiToken.objects.filter(user=person.user).first()
+            return str(own.pk) if own else "0"
+        kind = route.split("/")[3] if route.startswith("/api/") else ""
+        if kind in self._rows:
+            return str(self._rows[kind].pk)
+        return next((pk for start, pk in self._objects.items() if route.startswith(start)), "1")
+
+    def _state(self) -> Any:
+        """What tells that rows or files were written, undone or not."""
+        files = {path.name: path.stat().st_mtime_ns for path in self._folder.iterdir() if path.is_file()}
+        return files, [connections[alias].connection.total_changes for alias in _ALIASES]
+
+    def _renew_folder(self) -> None:
+        shutil.rmtree(self._folder)
+        shutil.copytree(self._template, self._folder, symlinks=True)
+
+
+def _backup(folder: Path, on: str) -> Backup:
+    kind = BackupKind.PRE_RESTORE if on == "safety" else BackupKind.MANUAL
+    backup = create_backup(conf.live_database(), folder, conf.required_schema(), kind=kind, note="a note")
+    return backup if on == "plain" else protect_backup(folder, backup.filename, protected=True)
+
+
+def named(permissions: Collection[str]) -> list[Permission]:
+    found = [
+        permission
+        for permission in Permission.objects.select_related("content_type")
+        if f"{permission.content_type.app_label}.{permission.codename}" in permissions
+    ]
+    assert len(found) == len(set(permissions)), permissions
+    return found
+
+
+def all_permissions() -> frozenset[str]:
+    content = Permission.objects.select_related("content_type")
+    return frozenset(f"{one.content_type.app_label}.{one.codename}" for one in content)
+
+
+def _filled(route: str, known: dict[str, str]) -> str:
+    values = {
+        "filename": known["filename"],
+        "pk": known["operation"],
+        "operation_id": known["operation"],
+        "object_id": known["object_id"],
+        "id": known["object_id"],
+        "slug": "filters",
+        "mark": "0" * 64,
+        "app_label": "axes",
+        "url": "missing",
+        "content_type_id": known["content_type_id"],
+    }
+    address = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], route)
+    return address.format(**known)
+
+
+def _send(client: Client, method: str, address: str, row: Row, known: dict[str, str], use: list[str]) -> Any:
+    headers = {"HX-Request": "true", "HX-Target": row.target} if row.target else {}
+    headers |= {"Accept": "application/gzip"} if use == ["archive"] else {}
+    address += f"?{row.query.format(**known)}" if row.query else ""
+    if address.startswith("/api/"):
+        return client.generic(method, address, json.dumps(row.body), "application/json", headers=headers)
+    if method == "POST":
+        body = {name: value.format(**known) for name, value in (row.body or {}).items()}
+        return client.post(address, body, headers=headers)
+    return client.generic(method, address, headers=headers)
+
+
+def _outcome(response: Any, row: Row, address: str, *, changed: bool) -> Expected:
+    place = urlsplit(response.get("Location") or response.get("HX-Redirect") or "")
+    if place.path in {"/sign-in/", "/admin/login/"} and place.query.startswith("next="):
+        return SIGN_IN
+    if NOTHING in {row.answer, row.refused, row.lacking} and not changed:
+        is_admins = address.startswith("/admin/")
+        is_list = is_admins and "cl" in (getattr(response, "context_data", None) or {})
+        if is_list or (response.status_code == 302 and (not is_admins or place.path == address)):
+            return NOTHING
+    return int(response.status_code)
