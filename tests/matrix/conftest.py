@@ -87,8 +87,10 @@ def cell(
         world = replace(base.copy_to(tmp_path / "world"), **world_changes)
         if state == POSTGRESQL:
             world = replace(world, server=request.getfixturevalue("new_server_database")())
+        # A process waits twenty seconds for each lock, and an import of four kinds meets four of them.
+        seconds = 60 if way is Entrance.FUNCTION and not world_changes else 600
         try:
-            outcome = forks.run(tmp_path, world, state, action, way, seconds=600 if world_changes else 60)
+            outcome = forks.run(tmp_path, world, state, action, way, seconds=seconds)
         except CannotRun as problem:
             figures.count(_CANNOT_RUN, state, reason=str(problem))
             pytest.skip(f"{state}: {problem}")

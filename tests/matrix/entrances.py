@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.management import progress
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.tasks import run_operation
+
+_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (debug|info|warning|error) +[a-z_.]+ ")
 
 UNKNOWN = "unknown"
 """Stands for the code of an error of which a process shows the message alone."""
@@ -92,9 +95,10 @@ def _as_process(*arguments: str) -> Done:
 
 
 def _without_progress(text: str) -> str:
-    """Without the lines that name phases, which the functions of this process write past what is captured."""
+    """Return the text without phases and lines of the log, which functions of this process write past what is captured."""
     phases = {f"{word}\n" for word in progress._WORDS.values()}
-    return "".join(line for line in text.splitlines(keepends=True) if line not in phases)
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if line not in phases and not _LOG_LINE.match(line))
 
 
 def _error(code: str) -> TvarrBackupError:

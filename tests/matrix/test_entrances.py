@@ -29,7 +29,11 @@ def test_a_process_comes_out_as_the_table_says(cell: Cell, state: str, action: s
 
 
 @pytest.mark.parametrize(
-    ("state", "action"), _diagonal([state.name for state in STATES.values() if state.of != APP], _CALLS)
+    ("state", "action"),
+    [
+        *_diagonal([state.name for state in STATES.values() if state.of != APP], _CALLS),
+        ("folder of another user", "delete"),
+    ],
 )
 def test_the_api_comes_out_as_the_table_says(cell: Cell, state: str, action: str) -> None:
     cell(state, action, Entrance.API)

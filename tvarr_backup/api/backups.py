@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
-from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder
-from tvarr_backup.backups.names import ArchiveFormat, BackupName, parse_name
+from tvarr_backup.backups.catalogue import MAX_NOTE, Backup, checked_note, find_backup, read_folder, require_files
+from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource
 from tvarr_backup.backups.versions import require_accepted
 from tvarr_backup.errors import BackupNotFound, ConfirmationRequired
@@ -505,7 +504,7 @@ class BackupDetail(_BackupView):
     )
     def delete(self, request: Request, filename: str) -> Response:
         name, folder = _name(filename), backup_folder()
-        _require_something(folder, name)
+        require_files(folder, name)
         run_here(
             OperationKind.DELETE,
             requested_by=request.user,
@@ -673,13 +672,6 @@ def _take_in(request: Request, folder: Path) -> Operation:
     except FieldRefused as refused:
         detail = serializers.ErrorDetail(str(refused), code=refused.code)
         raise serializers.ValidationError({refused.name: detail}) from refused
-
-
-def _require_something(folder: Path, name: BackupName) -> None:
-    """Raise `BackupNotFound` where neither the archive nor its description is there."""
-    described = name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar)
-    if not described and not os.path.lexists(folder / name.filename):
-        raise BackupNotFound(f"There is no backup {name.filename!r}.")
 
 
 def _require_confirmation(request: Request) -> None:

@@ -135,6 +135,17 @@ def find_backup(folder: Path, filename: str) -> Backup:
     return found
 
 
+def require_files(folder: Path, name: BackupName) -> None:
+    """Require the archive or its metadata file.
+
+    Raises `BackupNotFound`, or `BackupFolderUnusable` where the folder cannot be entered.
+    """
+    files = [name.filename, *([name.sidecar] if name.format is ArchiveFormat.GZIP else [])]
+    with explained(folder):
+        if not any(_is_there(folder / file) for file in files):
+            raise _not_found(name.filename)
+
+
 def _is_there(path: Path) -> bool:
     """Whether there is such a name; `os.path.lexists` cannot tell a missing file from a folder that is closed to this user."""
     try:
