@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.backups.hostile import COSTLY, HIDDEN_CODE, hostile
-from tests.backups.makers import packed, required, settled, slow_to_check, state, tvarrs, tvarrs_old_backup
+from tests.backups.makers import NOW, packed, required, settled, slow_to_check, state, tvarrs, tvarrs_old_backup
 from tvarr_backup.backups import apart
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.apart import Apart, examining
+from tvarr_backup.backups.apart import Apart, examining, settle_and_date
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.limits import limits_for
 from tvarr_backup.backups.progress import Phase
@@ -156,3 +157,25 @@ def test_an_answer_that_is_too_long_ends_the_examination(
     monkeypatch.setattr(apart, "_LONGEST_ANSWER_BYTES", 100)
     with pytest.raises(ExaminationTooCostly, match="its schema is too large to be shown"):
         adopt_backup(settled(tvarrs(incoming / "copy.db")), folder, required())
+
+
+def test_an_examination_that_the_system_ends_refuses_the_file(incoming: Path) -> None:
+    file = slow_to_check(settled(tvarrs(incoming / "copy.db")))
+    with examining(file, required(), CheckLevel.FULL) as examination:
+        examination._process.kill()
+        with pytest.raises(ExaminationTooCostly, match="the system ended its process"):
+            examination.result()
+
+
+def test_a_disk_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
+    with settle_and_date(tmp_path / "nothing.db", 0, NOW) as settling, pytest.raises(OSError, match="SQLite says"):
+        settling.result()
+
+
+def test_a_file_that_is_no_database_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    with (
+        settle_and_date(tmp_path / "copy.db", 5000, NOW) as settling,
+        pytest.raises(sqlite3.DatabaseError, match="file is not a database"),
+    ):
+        settling.result()
