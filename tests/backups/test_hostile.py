@@ -141,8 +141,8 @@ def test_the_same_is_found_apart_as_here(incoming: Path) -> None:
 
 
 def test_large_files_have_more_time() -> None:
-    assert limits_for(258_000).cpu_seconds == 30
-    assert limits_for(10 * 10**9).cpu_seconds == 1030
+    assert limits_for(258_000).cpu_seconds == 15
+    assert limits_for(10 * 10**9).cpu_seconds == 2015
 
 
 def test_a_gzip_of_a_file_that_hides_code_is_refused_too(folder: Path, incoming: Path) -> None:
