@@ -34,10 +34,10 @@ def incoming(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds of computing time for each file, so that the tests need not wait for half a minute."""
+    """One second of computing time for each file, so that the tests need not wait for the real limit."""
     from tvarr_backup.backups import limits  # noqa: PLC0415
 
-    monkeypatch.setattr(limits, "_SECONDS", 2)
+    monkeypatch.setattr(limits, "_SECONDS", 1)
 
 
 def without(folder: Path, call: Callable[[], object], error: type[Exception]) -> str:
