@@ -86,7 +86,7 @@ demo-data: setup  ## Fill the database with fictional channels and programmes (C
 	$(BIN)/python manage.py prepare
 	$(BIN)/python manage.py demo_data --channels $(CHANNELS) --programmes $(PROGRAMMES)
 
-screenshots: setup chromium  ## Write the pictures of docs/screenshots
+screenshots: setup chromium  ## Take pictures of all pages into screenshots/, and renew those in docs/
 	$(BIN)/python -m tests.browser.screenshots
 
 openapi: setup  ## Write docs/openapi.yaml from the code

@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from tvarr_backup.backups.cron import ALLOWED_CRONS, parse_cron, parse_zone
-from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
+from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
+from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"

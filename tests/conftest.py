@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -33,6 +34,13 @@ _LONGEST = (
     *("management/", "browser/", "test_"),
 )
 """Files and folders of tests whose programs take long, the longest first."""
+
+
+def pytest_configure() -> None:
+    """Heed signals that a shell lets its background jobs ignore; processes that tests start inherit this."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _turn(item: pytest.Item) -> int:

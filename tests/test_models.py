@@ -18,7 +18,7 @@ from tests.factories import (
     ProxyFilterFactory,
     StreamProxyFactory,
 )
-from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, known_names
+from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
 from tvarr_backup.models import (
     ClientDetectionRule,
@@ -391,10 +391,11 @@ def test_it_is_refused(factory: Factory, field: str, value: Any, code: str, sent
     assert its_sentence.startswith(sentence)
 
 
-def test_no_word_is_known_that_tvarr_does_not_know() -> None:
-    assert known_names(VIDEO_CODECS) == set(VIDEO_WORDS)
-    assert known_names(AUDIO_CODECS) == set(AUDIO_WORDS)
-    assert known_names(PREFERRED_FORMATS) == set(FORMAT_WORDS)
+@pytest.mark.parametrize(
+    ("registry", "names"), [(VIDEO_CODECS, VIDEO_WORDS), (AUDIO_CODECS, AUDIO_WORDS), (PREFERRED_FORMATS, FORMAT_WORDS)]
+)
+def test_tvarr_knows_every_known_name(registry: dict[str, tuple[str, ...]], names: list[str] | set[str]) -> None:
+    assert frozenset(registry).union(*registry.values()) == set(names)
 
 
 def test_a_client_that_can_play_nothing_is_refused() -> None:

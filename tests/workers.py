@@ -11,6 +11,7 @@ import psutil
 
 from tests.installation import Installation
 from tests.processes import family, none_is_left, table, wait_until
+from tvarr_backup.backups.folder import UPLOADS_NAME
 
 _SUBMIT = """
 from tvarr_backup.operations.models import OperationKind, Origin
@@ -81,8 +82,9 @@ def states(installation: Installation) -> list[str]:
 
 
 def work_files(installation: Installation) -> list[str]:
+    """Temporary files of a backup; what is on its way in, such as a probe of the folder, has a folder of its own."""
     folder = installation.data / "backups" / ".work"
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return sorted({path.name for path in folder.iterdir()} - {UPLOADS_NAME}) if folder.exists() else []
 
 
 def backups(installation: Installation) -> list[str]:

@@ -84,11 +84,6 @@ class HardwareAcceleration(TextChoices):
     VIDEOTOOLBOX = "videotoolbox", "VideoToolbox"
 
 
-def known_names(registry: dict[str, tuple[str, ...]]) -> frozenset[str]:
-    """Every name of a registry, canonical ones and aliases."""
-    return frozenset(registry).union(*registry.values())
-
-
 def is_known(name: str, registry: dict[str, tuple[str, ...]]) -> bool:
     """Whether tvarr's runtime would recognise the name: it trims and folds to lower case first."""
     folded = name.strip().lower()

@@ -15,13 +15,13 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import models, tvarr_database
+from tvarr_backup import models, program, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
-from tvarr_backup.backups.cron import Timetable, parse_zone
 from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.sharing import Sharing
 from tvarr_backup.backups.sidecar import MADE_HERE
+from tvarr_backup.cron import Timetable, parse_zone
 from tvarr_backup.errors import (
     BackupFolderUnusable,
     BackupUnsupported,
@@ -111,8 +111,8 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
     if state in (State.MISSING, State.EMPTY) and not may_be_missing:
         raise DatabaseMissing(
             f"TVARR_DATABASE_DSN names {name}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
-            "tvarr's database, leave the variable unset to start with a new one, or create one there with "
-            "`prepare --create`.",
+            f"tvarr's database, restore a backup there (`{program.NAME} backup restore NAME --yes --offline`, with tvarr "
+            "stopped), leave the variable unset to start with a new one, or create one there with `prepare --create`.",
             names_way_out=True,
         )
     return state

@@ -11,8 +11,9 @@ RESTORE_INTO_IT = (
     f"Restore a backup: `{program.NAME} backup list` shows them, `{program.NAME} backup restore NAME --yes` restores one. Where "
     "SQLite cannot write the damaged file, stop tvarr and add `--offline`."
 )
+RUN_OFFLINE = f"run `{program.NAME} backup restore NAME --yes --offline`"
 _BRING_BACK = (
-    f"Put it back, or restore a backup in its place: stop tvarr, then run `{program.NAME} backup restore NAME --yes --offline`. "
+    f"Put it back, or restore a backup in its place: stop tvarr, then {RUN_OFFLINE}. "
     f"`{program.NAME} prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
 )
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,10 +1,11 @@
-"""Pictures of the pages for `docs/screenshots/`: `make screenshots` writes them all, of a real server and its worker.
+"""Take pictures of the pages in all their states, of a real server and its worker: `make screenshots`.
 
-`scenes.py` says what is shown, `studio.py` how it is taken.
+`scenes.py` says what each shows, `studio.py` how it is taken. Pictures that `docs/screenshots/` holds are renewed there.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from tests.browser.chromium import start_chromium
 from tests.browser.people import People, Site
 from tests.browser.scenes import SCENES
 from tests.browser.studio import FOLDER, Studio
-from tests.installation import Installation
+from tests.installation import ROOT, Installation
 from tests.processes import wait_until
 from tests.ups import free_port, start_up
 
+_IN_DOCUMENTS = ROOT / "docs" / "screenshots"
+
 
 def main() -> None:
-    """Write them all, and no others."""
+    """Write all pictures to `screenshots/`, and renew those that documents show."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.webp"):
         old.unlink()
@@ -34,6 +37,8 @@ def main() -> None:
             studio = Studio(People(browser, site), site, browser.new_page())
             for scene in SCENES:
                 scene(studio)
+            for shown in _IN_DOCUMENTS.glob("*.webp"):
+                shutil.copyfile(FOLDER / shown.name, shown)
         finally:
             up.process.terminate()
             up.process.wait(timeout=30)

@@ -16,7 +16,7 @@ from tests.installation import ROOT
 Show: TypeAlias = Callable[[Person], object]
 """Brings a window into the state that is to be shown."""
 
-FOLDER = ROOT / "docs" / "screenshots"
+FOLDER = ROOT / "screenshots"
 HEIGHT = 800
 LONGEST = 1200
 LOOKS = {"wide": Look.WIDE_LIGHT, "narrow": Look.NARROW_DARK, "dark": Look.WIDE_DARK}

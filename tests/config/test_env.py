@@ -12,8 +12,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config import env
-from tvarr_backup.backups.cron import ALLOWED_CRONS
-from tvarr_backup.backups.durations import ALLOWED_DURATIONS
+from tvarr_backup.cron import ALLOWED_CRONS
+from tvarr_backup.durations import ALLOWED_DURATIONS
 
 LEVELS = ("debug", "info")
 READERS: dict[str, Callable[[], Any]] = {

@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.expressions.traps import TRAPS
 from tvarr_backup.expressions import MAX_BYTES, MAX_DEPTH
 from tvarr_backup.expressions.fields import CATALOGUE_FIELDS, CLIENT_FIELDS
 from tvarr_backup.expressions.problems import ProblemCode
-from tvarr_backup.expressions.warned import TRAPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "expressions.md").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.expressions.traps import TRAPS, Trap
 from tvarr_backup.expressions import Domain, WarningCode, check_expression
-from tvarr_backup.expressions.warned import TRAPS, Trap
 
 
 def codes(text: str, domain: Domain) -> list[str]:

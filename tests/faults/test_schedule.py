@@ -252,12 +252,16 @@ def test_up_that_ends_in_the_middle_makes_it_up_once_when_it_is_started_again(la
 
 def test_one_whose_process_is_killed_each_time_is_tried_three_times(large: Installation) -> None:
     running = RunningWorker(with_schedule(large))
+    worker = psutil.Process(running.process.pid)
     try:
         wait_until(lambda: is_armed(large), "it is armed")
         let_the_time_come(large)
         for number in range(1, 4):
-            wait_until(lambda: work_files(large), "a temporary file", seconds=A_LOOK_SECONDS)
-            next(iter(psutil.Process(running.process.pid).children())).kill()
+            # The temporary file may be the last attempt's, which the next one removes.
+            running_now = [*["interrupted"] * (number - 1), "running"]
+            wait_until(lambda now=running_now: states(large) == now, "it has begun", seconds=A_LOOK_SECONDS)  # type: ignore[misc]  # mypy does not know the default
+            wait_until(lambda: work_files(large), "a temporary file")
+            worker.children()[0].kill()
             wait_until(lambda number=number: states(large) == ["interrupted"] * number, "it is told")  # type: ignore[misc]  # mypy does not know the default
         time.sleep(40)  # another look
         assert states(large) == ["interrupted"] * 3

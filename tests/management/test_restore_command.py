@@ -129,8 +129,9 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     undone = attached_installation.json("backup", "undo-restore", "--yes", "--json")
     assert content(live) == now
     assert set(undone) == {
-        *("outcome", "filename", "pre_restore_backup", "before", "after", "restart_required", "set_aside"),
+        *("outcome", "filename", "pre_restore_backup", "before", "after", "restart_required", "set_aside", "facts"),
     }
+    assert undone["facts"] == []
     assert undone["restart_required"]
     assert (undone["outcome"], undone["filename"]) == ("restored", safety["filename"])
     assert undone["pre_restore_backup"] == listed(attached_installation)[0]
@@ -174,6 +175,7 @@ def test_a_database_file_that_cannot_be_written_is_replaced_offline(
     assert content(live) == then
     assert exports_of(attached_installation) == exported
     assert (done["outcome"], done["pre_restore_backup"]) == ("restored", None)
+    assert not done["restart_required"]  # tvarr is stopped
     assert [Path(path).read_bytes() for path in done["set_aside"]] == ([] if spoilt is None else [spoilt])
     assert operations(attached_installation)[-1] == ("restore", "succeeded", "command")
 
@@ -485,7 +487,7 @@ def test_one_that_a_newer_version_made_needs_a_word(
         "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the box on the restore "
         "page.",
     )
-    installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
+    assert shown["facts"][0] in installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
 
 # --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------

@@ -73,6 +73,7 @@ def test_a_database_that_is_named_and_missing_is_reported_and_not_created(
     up = start(prepared)
     assert status(up, "/sign-in/") == 200
     assert f"TVARR_DATABASE_DSN names {tmp_path}/elsewhere.db, which does not exist." in up.log
+    assert "restore a backup there (`manage.py backup restore NAME --yes --offline`" in up.log
     assert not (tmp_path / "elsewhere.db").exists()
 
 

@@ -96,6 +96,7 @@ def test_a_folder_that_is_accepted_without_its_disk_is_the_new_place(prepared: I
         ["backup", "list", "--json"],
     )
     assert [first["code"], accepted["code"], again["code"]] == [0, 0, 0]
+    assert "clean-up after it was not" not in accepted["err"]
     assert len(json.loads(listed["out"])["backups"]) == 2
 
 

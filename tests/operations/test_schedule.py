@@ -20,9 +20,9 @@ from tests.operations.elsewhere import queued
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.cron import parse_zone
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
+from tvarr_backup.cron import parse_zone
 from tvarr_backup.errors import BackupUnsupported
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.schedule import arm, change_settings, hand_out_check, schedule_as_data

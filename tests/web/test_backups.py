@@ -217,13 +217,30 @@ def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> N
     assert "0 backups" not in text
 
 
+def test_the_card_is_yellow_where_backups_are_still_made(client: Client, folder: Path, worker: None) -> None:
+    make(folder)
+    (folder / "tvarr-backup-2020-01-01T00-00-00.db.gz").write_bytes(b"half of one")
+    assert b"status-warning" in client.get(HOME).content
+
+
 def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path) -> None:
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     response = client.get(HOME)
     text = text_of(response)
-    assert "Needs your attention No worker seems to run" in text
+    assert "Needs your attention Worker: No worker seems to run" in text
     assert "9 days ago; by the schedule it may be 2 days old." in text
     assert "<code>manage.py worker</code>" in response.content.decode()
+
+
+def test_the_card_names_the_box_that_accepts_a_folder_whose_disk_is_not_mounted(client: Client, folder: Path) -> None:
+    place = {"folder": str(folder), "disk": str(folder)}
+    operation = create_operation(
+        OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING, arguments=place
+    )
+    Operation.objects.filter(pk=operation.pk).update(state=OperationState.SUCCEEDED, finished_at=datetime.now(UTC))
+    text = text_of(client.get(HOME))
+    assert "select “Use this folder without the disk” and press “Back up now”." in text
+    assert "--accept-folder" not in text
 
 
 def test_the_card_tells_to_press_a_button_not_to_type_a_command(client: Client, folder: Path, worker: None) -> None:

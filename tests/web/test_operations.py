@@ -173,6 +173,7 @@ def test_a_restore_says_what_was_there_before_and_how_to_go_back(client: Client,
     assert " Restored " in text
     assert f"What was there before is kept as a protected backup, {copy} ." in text
     assert "Undo: go back to before the restore" in text
+    assert "You can start tvarr again" not in text
     assert "filters 9 8 -1 row" in text
     assert reverse("restore", args=[copy]) in client.get(page_of(operation)).content.decode()
 
@@ -182,6 +183,13 @@ def test_a_restore_says_when_tvarr_must_reload(client: Client, folder: Path, *, 
     operation, _ = restored(folder, OperationState.SUCCEEDED, restart_required=required)
     assert (RELOAD_ADVICE in shown(client, operation)) is required
     assert "channels 7 7 same number of rows" in shown(client, operation)
+
+
+def test_a_restore_across_versions_says_what_tvarr_will_do(client: Client, folder: Path) -> None:
+    operation, _ = restored(folder, OperationState.SUCCEEDED)
+    facts = ["This backup was made by tvarr 024; tvarr 029 is running.", "Restart tvarr after the restore."]
+    Operation.objects.update(result={**(operation.result or {}), "facts": facts})
+    assert " ".join(facts) in shown(client, operation)
 
 
 def test_on_the_page_of_the_backups_a_restore_is_told_in_brief(client: Client, folder: Path) -> None:

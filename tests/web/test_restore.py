@@ -199,7 +199,7 @@ def test_a_damaged_database_file_needs_a_second_confirmation_that_names_the_dama
 ) -> None:
     page = client.get(page_of(made))
     assert "torn.db is not an SQLite database, or its header is damaged." in text_of(page)
-    assert "tvarr is stopped. Replace its database file (it is not an SQLite database" in text_of(page)
+    assert "tvarr is stopped. Replace its database file, which is not an SQLite database, or its" in text_of(page)
     assert b'name="offline" value="true" required' in page.content
     assert b'btn-danger" disabled' not in page.content
     assert client.post(page_of(made)).status_code == 409
@@ -215,12 +215,12 @@ def test_where_even_that_is_impossible_the_page_says_why(client: Client, made: B
     assert "Mount the disk that it is on" in refused(client, made)
 
 
-def test_the_result_names_what_was_set_aside(client: Client, made: Backup) -> None:
+def test_the_result_names_what_was_set_aside_and_that_tvarr_can_be_started(client: Client, made: Backup) -> None:
     operation = create_operation(
         OperationKind.RESTORE,
         origin=Origin.COMMAND,
         state=OperationState.RUNNING,
-        arguments={"filename": made.filename},
+        arguments={"filename": made.filename, "offline": True},
     )
     result: dict[str, Any] = {
         "before": {},
@@ -233,6 +233,7 @@ def test_the_result_names_what_was_set_aside(client: Client, made: Backup) -> No
     )
     text = text_of(client.get(reverse("operation", args=[operation.pk])))
     assert "The old files are kept next to tvarr's database: tvarr.db.set-aside-2026" in text
+    assert "You can start tvarr again." in text
 
 
 def test_code_in_a_backup_from_elsewhere_is_shown_after_its_refusal_and_accepted_by_boxes(

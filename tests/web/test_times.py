@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from tvarr_backup.backups.cron import parse_cron
+from tvarr_backup.cron import parse_cron
 from tvarr_backup.web.times import HOURS, Often, Times, cron_of, times_of
 
 

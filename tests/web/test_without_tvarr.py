@@ -47,12 +47,18 @@ def test_pages_about_backups_work(live: Path, backup: Backup, folder: Path) -> N
         response = client.get(address)
         assert response.status_code == 200, address
         assert "cannot be used just now" not in text_of(response)
-    assert names_a_way_out(text_of(client.get("/")))
     assert names_a_way_out(text_of(client.get(f"/backups/{backup.filename}/")))
     download: Any = client.get(f"/backups/{backup.filename}/download/")
     assert b"".join(download.streaming_content) == (folder / backup.filename).read_bytes()
     assert client.get("/backups/delete/", {"name": backup.filename}).status_code == 200
     assert client.post(f"/backups/{backup.filename}/verify/").status_code == 302
+
+
+def test_the_card_of_the_home_page_is_red_and_names_a_button_instead_of_a_command(live: Path) -> None:
+    page = administrator(raise_request_exception=False).get("/")
+    assert b"status-failing" in page.content
+    assert "backup restore" not in text_of(page)
+    assert any(words in text_of(page) for words in ("“Restore” next to", *WAY_OUT[1:]))
 
 
 def test_a_backup_is_uploaded_and_another_deleted(live: Path, backup: Backup, folder: Path) -> None:

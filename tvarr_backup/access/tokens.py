@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from tvarr_backup.access.models import LONGEST_NAME, ApiToken
-from tvarr_backup.backups.durations import parse_duration
+from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
 
 

@@ -592,7 +592,8 @@ class BackupRestore(_BackupView):
         summary="Put the content of a backup into the live database",
         description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
         "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
-        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read.",
+        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read. `facts` says what "
+        "tvarr will do with the database of another version.",
         tags=["backups"],
         parameters=[
             _FILENAME,
@@ -627,7 +628,7 @@ class BackupRestore(_BackupView):
             arguments={"filename": backup.filename} | {word: True for word, given in confirmed.items() if given},
         )
         answer = started(operation, f"{backup.filename} will be restored; look at the operation for how it goes.")
-        answer.data["restart_required"] = needs_reload(EVERYTHING)
+        answer.data["restart_required"] = not offline and needs_reload(EVERYTHING)
         answer.data["facts"] = list(verdict.facts)
         return answer
 

@@ -1,4 +1,4 @@
-"""Addresses below `/api/v1`. A slash at the end is optional everywhere (`middleware.OptionalSlash`)."""
+"""Addresses below `/api/v1`. A slash at the end is optional everywhere (`middleware.Entrance`)."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation, OperationKind
 
+ACCEPT_FOLDER = f"accept it with the next backup: `{program.NAME} backup create --accept-folder`."
 _WRITING = (OperationKind.BACKUP, OperationKind.ADOPT)
 
 
@@ -72,6 +73,5 @@ def _recorded_disk(folder: Path) -> Path | None:
 def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
     return BackupFolderUnmounted(
         f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not mounted "
-        f"now at {disk}. Mount it. If the folder is right as it is, accept it with the next backup: `{program.NAME} backup "
-        "create --accept-folder`."
+        f"now at {disk}. Mount it. If the folder is right as it is, {ACCEPT_FOLDER}"
     )

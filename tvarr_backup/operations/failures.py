@@ -14,7 +14,7 @@ from django.db import (
     ProgrammingError,
 )
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.sqlite import primary_code
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, NoRoom, TvarrBackupError
 from tvarr_backup.operations import reserve
@@ -39,7 +39,10 @@ def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
     code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
     if code == sqlite3.SQLITE_FULL:
         reserve.release()
-        return NoRoom("The disk of a database is full, and nothing was changed. Free some space, then try again.")
+        return NoRoom(
+            "The disk of a database is full, and nothing was changed. Free some space, for instance with "
+            f"`{program.NAME} backup delete NAME`, then try again."
+        )
     if code == sqlite3.SQLITE_READONLY:
         unwritable = _find_unwritable()
         if unwritable:

@@ -57,6 +57,19 @@ class Subject(StrEnum):
     RESTORE = "restore"
 
 
+SUBJECT_NAMES = {
+    Subject.DEFAULT: "Our own database",
+    Subject.TVARR: "tvarr's database",
+    Subject.WORKER: "Worker",
+    Subject.QUEUE: "Queue",
+    Subject.SCHEDULE: "Schedule",
+    Subject.LAST_BACKUP: "Last good backup",
+    Subject.FOLDER: "Backup folder",
+    Subject.BACKUPS: "Backups",
+    Subject.RESTORE: "Restore",
+}
+
+
 @dataclass(frozen=True)
 class Check:
     """How it is with one thing, and a sentence for people: what is so, and where it is not well, what to do.
@@ -206,7 +219,8 @@ def _check_default(seen: Seen) -> Check:
         return Check(
             Subject.DEFAULT,
             State.WARNING,
-            "Its disk is nearly full. Free some space, for instance by deleting backups, so that everything can go on.",
+            "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can go "
+            "on.",
         )
     if seen.kept is not None and seen.kept.setting_problems:
         sentence = "A stored setting makes no sense, and counts as not set: "

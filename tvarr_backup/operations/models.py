@@ -12,7 +12,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from tvarr_backup import conf
-from tvarr_backup.backups.cron import (
+from tvarr_backup.backups.retention import Policy
+from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.cron import (
     ALLOWED_CRONS,
     ALLOWED_ZONES,
     LONGEST_CRON,
@@ -21,9 +23,7 @@ from tvarr_backup.backups.cron import (
     parse_cron,
     parse_zone,
 )
-from tvarr_backup.backups.durations import ALLOWED_DURATIONS, parse_duration
-from tvarr_backup.backups.retention import Policy
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.fields import ULIDField, new_ulid
 
 _Value = TypeVar("_Value")

@@ -19,7 +19,6 @@ from django_q.models import Schedule
 
 from tvarr_backup import conf, program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.cron import Timetable
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
@@ -27,6 +26,7 @@ from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
 from tvarr_backup.backups.unfinished import Unfinished, remembered
+from tvarr_backup.cron import Timetable
 from tvarr_backup.errors import (
     BackupFolderMissing,
     BackupFolderUnmounted,

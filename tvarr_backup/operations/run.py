@@ -14,7 +14,7 @@ from django.db import Error, connections
 from tvarr_backup import conf
 from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, find_backup, read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.progress import Progress, no_progress
 from tvarr_backup.backups.restore import restore_backup
@@ -42,7 +42,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
-from tvarr_backup.operations.sightings import record_sighting
+from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
@@ -106,7 +106,8 @@ def run(operation: Operation, tracker: Tracker) -> None:
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
     - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",
       "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
-      running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore}`
+      running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore, "facts": sentences about
+      a restore across versions}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
 
     `accept_code` is true, or a list of identities. A restore or adoption that is refused for code has `{"refused_code": [its
@@ -140,7 +141,7 @@ def _backup(operation: Operation, tracker: Tracker) -> None:
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.result(data)  # from here on there is a backup, whatever happens
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.result(data | {"removed": _prune_after_backup(operation, tracker)})
+    tracker.result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
 
 
 def _require_live_file() -> None:
@@ -154,13 +155,16 @@ def _require_live_file() -> None:
         raise with_way_out(problem) from problem
 
 
-def _prune_after_backup(operation: Operation, tracker: Tracker) -> list[str]:
-    """A clean-up that fails, or is stopped, takes nothing from the backup: it is only told."""
+def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
+    """Clean up the folder of the backup, which may have been accepted for it. Return the names of deleted backups.
+
+    A cleanup that fails or is stopped leaves the backup as it is, and becomes a warning.
+    """
     if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
         return []
     try:
-        return _prune_now(tracker)
+        return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
         tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
     except Exception:
@@ -180,12 +184,12 @@ def why_retention_is_unknown() -> str:
 
 
 def _prune(_operation: Operation, tracker: Tracker) -> None:
-    tracker.result({"removed": _prune_now(tracker)})
+    tracker.result({"removed": _prune_now(tracker, backup_folder())})
 
 
-def _prune_now(tracker: Tracker) -> list[str]:
+def _prune_now(tracker: Tracker, folder: Path) -> list[str]:
     removed = retention.prune(
-        backup_folder(),
+        folder,
         BackupSettings.load().policy(),
         progress=tracker.progress,
         on_removal=lambda backup: logger.info("backup.removed", **_sizes(backup), reason="retention"),
@@ -203,15 +207,17 @@ def _delete(operation: Operation, tracker: Tracker) -> None:
 def _restore(operation: Operation, tracker: Tracker) -> None:
     if not operation.unrecorded:
         record_sighting()
-    required = conf.required_schema()
+    required, is_offline = conf.required_schema(), operation.arguments.get("offline", False)
+    folder, filename = backup_folder(), operation.arguments["filename"]
+    facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
     connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
     done = restore_backup(
         conf.live_database(),
-        backup_folder(),
-        operation.arguments["filename"],
+        folder,
+        filename,
         required,
-        offline=operation.arguments.get("offline", False),
+        offline=is_offline,
         migrate=migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         accept_code=accepted_by(operation.arguments),
@@ -235,7 +241,8 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
             "before": dict(done.before),
             "after": dict(done.after),
             "set_aside": list(done.set_aside),
-            "restart_required": needs_reload(EVERYTHING),
+            "restart_required": not is_offline and needs_reload(EVERYTHING),
+            "facts": list(facts),
         }
     )
 

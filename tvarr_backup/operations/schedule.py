@@ -32,7 +32,7 @@ from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from tvarr_backup import conf
-from tvarr_backup.backups.durations import format_duration
+from tvarr_backup.durations import format_duration
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.models import (
     NO_AGE_LIMIT,

@@ -443,7 +443,10 @@ def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
     """The failure in words; what nobody foresaw is logged with all its details."""
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return NoRoom("The disk is full; what was begun has been removed, and older backups are as they were.")
+        return NoRoom(
+            "The disk is full; what was begun has been removed, and older backups are as they were. Free some space, for "
+            f"instance with `{program.NAME} backup delete NAME`, then try again."
+        )
     logger.error("operation.fault", exc_info=problem)
     return InternalError(
         f"A fault of this program ended it ({type(problem).__name__}); the log names operation {operation.pk}."

@@ -106,6 +106,8 @@ def shown(operation: Operation) -> dict[str, Any]:
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
         "made": _found((result.get("backup") or {}).get("filename")),
         "safety": safety,
+        "facts": " ".join(result.get("facts") or ()),
+        "may_start_tvarr": bool(operation.arguments.get("offline")),
         "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
         "code": code_refused_in(operation),

@@ -9,8 +9,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from tvarr_backup.backups.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
-from tvarr_backup.backups.durations import ALLOWED_DURATIONS, format_duration, parse_duration
+from tvarr_backup.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
+from tvarr_backup.durations import ALLOWED_DURATIONS, format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
 from tvarr_backup.web.forms import Remembering, Styled
 from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of

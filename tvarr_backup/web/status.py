@@ -10,8 +10,10 @@ from pathlib import Path
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
-from tvarr_backup.operations.health import Health, State, Subject
+from tvarr_backup.operations.disk import ACCEPT_FOLDER
+from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, Subject
 from tvarr_backup.program import NAME
+from tvarr_backup.way_out import RESTORE_INTO_IT, RUN_OFFLINE
 
 _BUTTONS = (
     (f"`{NAME} backup create`", "“Back up now”"),
@@ -19,6 +21,12 @@ _BUTTONS = (
         f"`{NAME} backup show` says more of each, `backup delete` removes it.",
         "Each says more below, where it can be deleted.",
     ),
+    (
+        RESTORE_INTO_IT,
+        "Restore a backup: choose “Restore” next to it. If SQLite cannot write the damaged file, stop tvarr first.",
+    ),
+    (ACCEPT_FOLDER, "select “Use this folder without the disk” and press “Back up now”."),
+    (RUN_OFFLINE, "choose “Restore” next to a backup"),
 )
 _DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
@@ -29,6 +37,7 @@ class Level(StrEnum):
 
     GOOD = "good"
     WARNING = "warning"
+    FAILING = "failing"
     NONE_YET = "none yet"
 
 
@@ -68,11 +77,10 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
     """The card of what one look has found."""
     backups = health.listing.backups if health.listing else ()
     wrong = [check for check in health.checks if check.state is not State.OK]
-    sentences = tuple(_as_on_the_page(check.message) for check in wrong if check.is_known)
-    level = Level.WARNING if sentences else Level.GOOD if health.last_good else Level.NONE_YET
+    known = [check for check in wrong if check.is_known]
     return Status(
-        level=level,
-        sentences=sentences,
+        level=_level([check.state for check in known], has_backup=health.last_good is not None),
+        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {_as_on_the_page(check.message)}" for check in known),
         last_good=health.last_good,
         next_run=health.next_run,
         number=len(backups),
@@ -85,6 +93,12 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         is_unmounted=health.folder_code == BackupFolderUnmounted.code,
         unsupported=health.unsupported,
     )
+
+
+def _level(wrong: list[State], *, has_backup: bool) -> Level:
+    if wrong:
+        return Level.FAILING if State.SICK in wrong else Level.WARNING
+    return Level.GOOD if has_backup else Level.NONE_YET
 
 
 def _as_on_the_page(sentence: str) -> str:

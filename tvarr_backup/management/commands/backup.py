@@ -257,8 +257,9 @@ class Command(BaseCommand):
                 else []
             ),
             *(f"The old file is kept as {path}" for path in result["set_aside"]),
+            *result["facts"],
             *(["You can start tvarr again"] if options["offline"] else []),
-            *([RELOAD_ADVICE] if result["restart_required"] and not options["offline"] else []),
+            *([RELOAD_ADVICE] if result["restart_required"] else []),
         )
 
     def _undo_restore(self, options: dict[str, Any]) -> None:

@@ -13,20 +13,9 @@ import humanize
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
+from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, health_as_data, look
 from tvarr_backup.operations.models import Operation
 
-_NAMES = {
-    Subject.DEFAULT: "Our own database",
-    Subject.TVARR: "tvarr's database",
-    Subject.WORKER: "Worker",
-    Subject.QUEUE: "Queue",
-    Subject.SCHEDULE: "Schedule",
-    Subject.LAST_BACKUP: "Last good backup",
-    Subject.FOLDER: "Backup folder",
-    Subject.BACKUPS: "Backups",
-    Subject.RESTORE: "Restore",
-}
 _WORDS = {
     State.OK: "All is well.",
     State.WARNING: "The work is done, but there is something to read.",
@@ -59,7 +48,7 @@ def _screen(health: Health) -> Iterator[str]:
     yield _WORDS[health.state]
     yield ""
     for check in health.checks:
-        yield f"{check.state:<8} {_NAMES[check.subject]:<17} {check.message}"
+        yield f"{check.state:<8} {SUBJECT_NAMES[check.subject]:<17} {check.message}"
     yield ""
     good, overdue = health.last_good, ", overdue" if health.is_overdue else ""
     yield _fact("Last good", f"{_time(good.sidecar.created_at)}, {good.filename}" if good else "-")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tvarr_backup.backups.cron import Timetable, parse_cron, parse_zone
+from tvarr_backup.cron import Timetable, parse_cron, parse_zone
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tvarr_backup.backups.durations import format_duration, parse_duration
+from tvarr_backup.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
