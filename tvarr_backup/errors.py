@@ -1,6 +1,22 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from tvarr_backup.texts import escape_hidden
+
+
+class FoundCode(Protocol):
+    """A trigger, a view or a virtual table in a database."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def sql(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
 
 
 class TvarrBackupError(Exception):
@@ -419,6 +435,31 @@ class JournalUnusable(UploadRefused):
     """A -wal or a -journal came with a file that it does not belong to, or cannot be applied to it."""
 
     code = "journal_unusable"
+
+
+class ExaminationTooCostly(TvarrBackupError):
+    """The examination of a database from elsewhere met a limit of time or memory; nothing is known of its rows."""
+
+    code = "examination_too_costly"
+
+
+class CodeNotAccepted(TvarrBackupError):
+    """A database from elsewhere contains code that no administrator has accepted; `found` has each piece of it.
+
+    A piece has `kind`, `name`, `sql` and `identity`.
+    """
+
+    code = "code_not_accepted"
+
+    def __init__(self, message: str, found: Sequence[FoundCode]) -> None:
+        super().__init__(message)
+        self.found = tuple(found)
+
+
+class AcceptCodeDenied(TvarrBackupError):
+    """A user who may not restore backups asked to accept the code in one."""
+
+    code = "accept_code_denied"
 
 
 class QueueUnreachable(TvarrBackupError):

@@ -138,7 +138,8 @@ class SqliteTables:
         self._connection = connection
 
     def names(self) -> set[str]:
-        return {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        names = "SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'"
+        return {name for (name,) in self._connection.execute(names)}
 
     def columns(self, table: str) -> set[str]:
         return {column for (column,) in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}

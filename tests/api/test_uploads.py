@@ -227,11 +227,24 @@ def test_rows_that_refer_to_nothing_need_consent(client: APIClient, folder: Path
 def test_a_view_needs_consent(client: APIClient, folder: Path, copy: Path, word: bytes) -> None:
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         connection.execute("CREATE VIEW channel_count AS SELECT 1")
+    if word == b"true":
+        client = client_of("create_backup", "restore_backup")
     response = send(client, ("file", "copy.db", copy.read_bytes()), ("accept_code", None, word))
     if word == b"true":
         assert response.json()["accepted_code"] == ["view “channel_count”"]
     else:
-        assert "accept_code in a request" in refused(folder, response, 422, "upload_refused")
+        assert "accept_code in a request" in refused(folder, response, 422, "code_not_accepted")
+        (view,) = response.json()["refused_code"]
+        assert (view["kind"], view["name"], view["sql"]) == (
+            "view",
+            "channel_count",
+            "CREATE VIEW channel_count AS SELECT 1",
+        )
+
+
+def test_only_users_who_may_restore_accept_a_view(client: APIClient, folder: Path, copy: Path) -> None:
+    response = send(client, ("file", "copy.db", copy.read_bytes()), ("accept_code", None, b"true"))
+    assert "the right to restore backups" in refused(folder, response, 403, "accept_code_denied")
 
 
 @pytest.mark.parametrize("encoding", ["binary", "base64"])

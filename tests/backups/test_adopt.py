@@ -54,7 +54,7 @@ from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.sidecar import MISSING_WAL, BackupKind, CheckLevel, DateSource, encode_sidecar
 from tvarr_backup.backups.verify import verify_backup
-from tvarr_backup.errors import BackupBusy, NoteInvalid, TvarrBackupError, UploadRefused
+from tvarr_backup.errors import BackupBusy, CodeNotAccepted, NoteInvalid, TvarrBackupError, UploadRefused
 from tvarr_backup.timestamps import read_timestamp
 
 ROWS = read_timestamp(WRITTEN)
@@ -82,7 +82,7 @@ def adopt(source: Path, folder: Path, **changes: Any) -> Backup:
 def refused(source: Path, folder: Path, **changes: Any) -> str:
     """The words of a refusal, which leaves everything as it was."""
     before = state(folder.parent)
-    with pytest.raises(UploadRefused) as problem:
+    with pytest.raises((UploadRefused, CodeNotAccepted)) as problem:
         adopt(source, folder, **changes)
     assert state(folder.parent) == before
     return str(problem.value)

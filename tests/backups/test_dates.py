@@ -119,24 +119,24 @@ def test_a_database_of_ours_has_rows_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", [DateSource.METADATA, DateSource.NAME])
 def test_metadata_counts_first(database: Path, source: DateSource) -> None:
     described = SIDECAR.with_changes(created_at_source=source)
-    found = date_of("tvarr-backup-2025-12-14T10-30-00.db.gz", described, database, NOW)
+    found = date_of("tvarr-backup-2025-12-14T10-30-00.db.gz", described, newest_row(database, NOW), NOW)
     assert found == Date(SIDECAR.created_at, source, ROWS)
 
 
 def test_then_the_name(database: Path) -> None:
-    found = date_of("tvarr-backup-2025-12-14T10-30-00 (1).db.gz", None, database, NOW)
+    found = date_of("tvarr-backup-2025-12-14T10-30-00 (1).db.gz", None, newest_row(database, NOW), NOW)
     assert found == Date(datetime(2025, 12, 14, 10, 30, tzinfo=UTC), DateSource.NAME, ROWS)
 
 
 @pytest.mark.parametrize("source", [DateSource.NEWEST_ROW, DateSource.ARRIVAL])
 def test_then_the_newest_row_also_where_metadata_and_name_tell_an_arrival(database: Path, source: DateSource) -> None:
     described = SIDECAR.with_changes(created_at_source=source)
-    assert date_of("tvarr-backup-2026-01-14T10-30-00.db.gz", described, database, NOW) == Date(
+    assert date_of("tvarr-backup-2026-01-14T10-30-00.db.gz", described, newest_row(database, NOW), NOW) == Date(
         ROWS or NOW, DateSource.NEWEST_ROW, ROWS
     )
-    assert date_of("tvarr.db", None, database, NOW) == Date(ROWS or NOW, DateSource.NEWEST_ROW, ROWS)
+    assert date_of("tvarr.db", None, newest_row(database, NOW), NOW) == Date(ROWS or NOW, DateSource.NEWEST_ROW, ROWS)
 
 
 def test_and_else_it_is_the_arrival(tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_bytes(b"")
-    assert date_of("tvarr.db", None, tmp_path / "copy.db", NOW) == Date(NOW, DateSource.ARRIVAL, None)
+    assert date_of("tvarr.db", None, newest_row(tmp_path / "copy.db", NOW), NOW) == Date(NOW, DateSource.ARRIVAL, None)

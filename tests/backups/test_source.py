@@ -35,7 +35,7 @@ def copied(path: Path, target: Path) -> bool:
     """Copy and recover; whether the copy was in WAL mode."""
     with open_source(path, path.name, None) as source:
         copy_aside(source, target, no_progress)
-        return settle(target, source)
+        return settle(target, source, no_progress).was_wal
 
 
 def refused(path: Path, kind: type[UploadRefused]) -> str:

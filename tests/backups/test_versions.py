@@ -15,7 +15,7 @@ from tvarr_backup.backups.restore import look_before_restore, restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.backups.versions import VersionVerdict, judge_versions
-from tvarr_backup.errors import ConfirmationRequired, RestoreRefused, UploadRefused
+from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
 
 CREDITS = ("ALTER TABLE epg_programs DROP COLUMN credits", "INSERT INTO schema_migrations VALUES ('030', 'x', 'now')")
 VIEW = "CREATE VIEW channel_count AS SELECT group_title, count(*) FROM channels GROUP BY 1"
@@ -123,7 +123,7 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
     elsewhere.mkdir()
     made = backup(tvarrs(tmp_path / "other.db", VIEW), elsewhere)
     archive = elsewhere / made.filename
-    with pytest.raises(UploadRefused, match=r"contains the view “channel_count”.*--accept-code"):
+    with pytest.raises(CodeNotAccepted, match=r"contains the view “channel_count”.*--accept-code"):
         adopt_backup(archive, folder, required())
     added = adopt_backup(archive, folder, required(), accept_code=True)
     assert added.sidecar.accepted_code == ("view “channel_count”",)
@@ -136,8 +136,13 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
 
 def test_code_in_a_file_from_elsewhere_that_nobody_accepted_is_refused(live: Path, folder: Path) -> None:
     made = set_kind(folder, backup(changed(live, VIEW), folder), BackupKind.UPLOADED)
-    with pytest.raises(RestoreRefused, match=r"nobody has accepted.*backup adopt FILE --accept-code"):
+    with pytest.raises(CodeNotAccepted, match=r"nobody has accepted.*--accept-code") as refusal:
         restore_backup(live, folder, made.filename, required())
+    assert [(one.kind, one.name, one.sql) for one in refusal.value.found] == [("view", "channel_count", VIEW)]
+    (view,) = refusal.value.found
+    with pytest.raises(CodeNotAccepted):
+        restore_backup(live, folder, made.filename, required(), accept_code=["0" * 64])
+    restore_backup(live, folder, made.filename, required(), accept_code=[view.identity])
 
 
 @pytest.mark.parametrize("schema", ["tvarr 024", "tvarr 030"])

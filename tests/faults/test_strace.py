@@ -78,10 +78,15 @@ def touches(call: re.Match[str], root: Path) -> bool:
 
 
 def all_calls(case: Case, bench: Bench) -> list[re.Match[str]]:
+    """The calls of an operation, without those of the process that examines a file from elsewhere.
+
+    That works on a copy in `.work` and publishes nothing; its end by a signal is tested in `tests/backups/test_hostile.py`.
+    """
     answer, calls = traced(case, bench, "-e", f"trace={','.join(NAMES)}", "-s", "4096")
     assert answer is not None
     assert answer.ended == "done", answer.said
-    return calls
+    apart = {call["thread"] for call in calls if "apart_tasks" in call["rest"]}
+    return [call for call in calls if call["thread"] not in apart]
 
 
 @pytest.mark.parametrize("case", _LINKED, ids=lambda case: case.name)

@@ -234,3 +234,22 @@ def test_the_result_names_what_was_set_aside_and_that_tvarr_can_be_started(clien
     text = text_of(client.get(reverse("operation", args=[operation.pk])))
     assert "The old files are kept next to tvarr's database: tvarr.db.set-aside-2026" in text
     assert "You can start tvarr again." in text
+
+
+def test_code_in_a_backup_from_elsewhere_is_shown_after_its_refusal_and_accepted_by_boxes(
+    client: Client, folder: Path, made: Backup
+) -> None:
+    view = {"kind": "view", "name": "seen", "sql": "CREATE VIEW seen AS SELECT 1", "identity": "a" * 64}
+    refused = create_operation(
+        OperationKind.RESTORE,
+        origin=Origin.WEB,
+        state=OperationState.FAILED,
+        arguments={"filename": made.filename},
+    )
+    Operation.objects.filter(pk=refused.pk).update(error_code="code_not_accepted", result={"refused_code": [view]})
+    page = client.get(page_of(made))
+    assert "CREATE VIEW seen AS SELECT 1" in text_of(page)
+    assert f'name="accept_code_{"a" * 64}"'.encode() in page.content
+    client.post(page_of(made), {f"accept_code_{'a' * 64}": "true"})
+    asked = Operation.objects.get(state=OperationState.QUEUED)
+    assert asked.arguments == {"filename": made.filename, "accept_code": ["a" * 64]}

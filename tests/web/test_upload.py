@@ -17,6 +17,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import NoRoom
+from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.transfer import uploads
@@ -160,9 +161,53 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
     changed(copy, "CREATE VIEW channel_count AS SELECT 1")
     assert "contains the view “channel_count”" in refusal(client, folder, send(client, copy.read_bytes()))
-    send(client, copy.read_bytes(), accept_code="true")
+    (view,) = code_refused_in(Operation.objects.get())
+    assert view["sql"] == "CREATE VIEW channel_count AS SELECT 1"
+    send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
     (added,) = read_folder(folder).backups
     assert added.sidecar.accepted_code == ("view “channel_count”",)
+
+
+def test_the_page_shows_the_sql_of_what_was_refused_with_a_box_beneath_each(client: Client, copy: Path) -> None:
+    changed(
+        copy,
+        "CREATE VIEW channel_count AS SELECT 1",
+        "CREATE VIEW <script> AS SELECT '<b>'".replace("<script>", '"<script>"'),
+    )
+    answer = client.get(send(client, copy.read_bytes())["Location"])
+    refused = Operation.objects.get()
+    assert "CREATE VIEW channel_count AS SELECT 1" in text_of(answer)
+    page = client.get(HERE, {"refused": refused.pk})
+    for view in code_refused_in(refused):
+        assert f'name="accept_code_{view["identity"]}"'.encode() in page.content
+    assert f'href="{HERE}?refused={refused.pk}"'.encode() in answer.content
+    assert b"<b>" not in page.content
+
+
+def test_a_box_accepts_only_the_sql_that_it_was_beneath(client: Client, folder: Path, copy: Path) -> None:
+    changed(copy, "CREATE VIEW channel_count AS SELECT 1")
+    send(client, copy.read_bytes())
+    (view,) = code_refused_in(Operation.objects.get())
+    changed(copy, "DROP VIEW channel_count", "CREATE VIEW channel_count AS SELECT 2")
+    response = send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
+    assert "contains the view “channel_count”" in refusal(client, folder, response)
+
+
+def test_only_administrators_accept_code(folder: Path, copy: Path) -> None:
+    client = client_of("create_backup", "view_operation", "view_backup")
+    changed(copy, "CREATE VIEW channel_count AS SELECT 1")
+    send(client, copy.read_bytes())
+    refused = Operation.objects.get()
+    (view,) = code_refused_in(refused)
+    assert b"accept_code_" not in client.get(HERE, {"refused": refused.pk}).content
+    response = send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
+    assert "requires the right to restore backups" in messages_on(client, response)
+    assert present(folder) == []
+
+
+def test_a_refusal_without_its_operation_shows_the_plain_form(client: Client) -> None:
+    for given in ("nonsense", "01ZZZZZZZZZZZZZZZZZZZZZZZZ", "../x", ""):
+        assert client.get(HERE, {"refused": given}).status_code == 200
 
 
 def test_one_of_a_newer_version_is_added(client: Client, folder: Path, copy: Path) -> None:

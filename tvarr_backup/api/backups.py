@@ -207,7 +207,9 @@ class UploadFieldsSerializer(StrictSerializer):
         choices=["true", "false"],
         required=False,
         default="false",
-        help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore.",
+        help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore. "
+        "It requires the right to restore backups (`accept_code_denied`). A file that contains some is refused without it, "
+        "with the code `code_not_accepted` and their SQL in `refused_code`.",
     )
 
 
@@ -226,6 +228,12 @@ class RestoreSerializer(StrictSerializer):
 
     accept_newer = Flag(
         required=False, default=False, help_text="Restore also a schema that is newer than every one known here."
+    )
+    accept_code = Flag(
+        required=False,
+        default=False,
+        help_text="Accept views, triggers and virtual tables in a backup from elsewhere. Without it such a restore fails with "
+        "the code `code_not_accepted`, and the result of the operation has their SQL in `refused_code`.",
     )
     offline = Flag(
         required=False,

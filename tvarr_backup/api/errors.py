@@ -22,6 +22,7 @@ from rest_framework.views import APIView, set_rollback
 from tvarr_backup import conf, errors
 from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.operations.failures import explain_failure
+from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.repeats import Repeats
 from tvarr_backup.texts import escape_hidden
 
@@ -56,6 +57,9 @@ _STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
     (errors.OperationEnded, HTTPStatus.CONFLICT),
     (errors.OperationForeign, HTTPStatus.CONFLICT),
     (errors.ArchiveTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.ExaminationTooCostly, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.CodeNotAccepted, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.AcceptCodeDenied, HTTPStatus.FORBIDDEN),
     (errors.UploadRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.ArchiveDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.NoRoom, HTTPStatus.INSUFFICIENT_STORAGE),
@@ -143,9 +147,11 @@ def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:
 
 
 def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
-    members: dict[str, Any] = (
-        {"operation": exception.operation or None} if isinstance(exception, errors.OperationRunning) else {}
-    )
+    members: dict[str, Any] = {}
+    if isinstance(exception, errors.OperationRunning):
+        members = {"operation": exception.operation or None}
+    elif isinstance(exception, errors.CodeNotAccepted):
+        members = refused_code(exception)
     return problem(status_of(type(exception)), exception.code, without_paths(str(exception)), **members)
 
 

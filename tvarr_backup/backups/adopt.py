@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tvarr_backup.backups.apart import examining, told_too_costly
 from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.catalogue import (
     Backup,
@@ -23,12 +25,14 @@ from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
+from tvarr_backup.backups.schema_table import not_accepted, some, some_code
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
 from tvarr_backup.backups.source import SQLITE, Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (
     ArchiveDamaged,
     ArchiveTooLarge,
+    CodeNotAccepted,
     SidecarInvalid,
     UploadRefused,
 )
@@ -58,7 +62,7 @@ def adopt_backup(
     note: str = "",
     live: Path | None = None,
     accept_broken_references: bool = False,
-    accept_code: bool = False,
+    accept_code: bool | Collection[str] = False,
     progress: Progress = no_progress,
 ) -> Backup:
     """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
@@ -67,26 +71,29 @@ def adopt_backup(
     -journal next to a database is applied to the copy. `sidecar`, or else the one beside `source`, gives time, note and
     checksum; without it, the name or the newest row gives the time. The new backup is marked imported and protected. Rows
     that refer to rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual
-    tables unless `accept_code`. Raises `UploadRefused` with what the file is
-    instead, or what `create_backup` raises; then nothing is left of it.
+    tables unless `accept_code` is true or has their identities. A schema table that SQLite has not written is refused
+    always. Nothing of the file is run in this process. Raises `UploadRefused` with what the file is instead,
+    `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; then nothing is left of it.
     """
     given, shown = checked_note(note), filename or source.name
-    with work_in(folder) as work, open_source(source, shown, live) as opened:
+    told = told_too_costly(f"{shown} was not added. Nothing was saved.")
+    with told, work_in(folder) as work, open_source(source, shown, live) as opened:
         require_room(folder, opened.room, "Taking the file in")
         try:
             staged, described = _stage(opened, work, _description(source, sidecar), progress)
             _require_database(staged, shown)
-            wal_missing = (settle(staged, opened) and not opened.has_wal) or (
-                described is not None and described.wal_missing
-            )
+            settled = settle(staged, opened, progress)
+            wal_missing = (settled.was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
             raise UploadRefused(f"{shown} cannot be taken in. {problem}") from problem
         size = staged.stat().st_size
         require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
-        date = date_of(shown, described, staged, datetime.now(UTC))
+        date = date_of(shown, described, settled.newest_row_at, datetime.now(UTC))
         name = new_name(date.created_at, taken_names(folder))
-        packed, examined = pack_and_examine(staged, work / name.filename, required, CheckLevel.FULL, progress)
-        _require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
+        packed, examined = pack_and_examine(
+            staged, work / name.filename, required, CheckLevel.FULL, progress, examine=examining
+        )
+        require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
         made = describe(
             packed,
@@ -101,7 +108,7 @@ def adopt_backup(
             protected=True,
             imported=True,
             tvarr_version=_one_line(described.tvarr_version) if described else "",
-            accepted_code=examined.code,
+            accepted_code=tuple(str(code) for code in examined.code),
         )
         return publish_backup(folder, work, name, _with_origin(taken_in, date, wal_missing=wal_missing))
 
@@ -157,16 +164,24 @@ def _require_database(staged: Path, filename: str) -> None:
         raise UploadRefused(f"{filename} cannot be taken in. It holds no database, but {_what_it_is(start)}.")
 
 
-def _require_acceptable(
-    examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool
+def require_acceptable(
+    examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool | Collection[str]
 ) -> None:
+    """Raise `UploadRefused` or `CodeNotAccepted` where a file from elsewhere must not become a backup, or not without a word."""
     if examined.problems:
         raise UploadRefused(f"{filename} cannot be taken in. {' '.join(examined.problems)}")
-    if examined.code and not accept_code:
+    if examined.irregular:
         raise UploadRefused(
-            f"{filename} was not added: it contains the {', '.join(examined.code)}, which tvarr does not create and which "
-            "SQLite runs when the database is used after a restore. Nothing was saved. If you trust the file, accept them: "
-            "--accept-code for the command, accept_code in a request, a box on the upload page."
+            f"{filename} was not added: {some(examined.irregular)} Nothing was saved. Such a file cannot be accepted. If it is "
+            "your own, copy its rows into a new database."
+        )
+    refused = not_accepted(examined.code, accept_code)
+    if refused:
+        raise CodeNotAccepted(
+            f"{filename} was not added: it contains the {some_code(refused)}, which tvarr does not create and which SQLite "
+            "runs when the database is used after a restore. Nothing was saved. If you trust the file, an administrator can "
+            "accept them: --accept-code for the command, accept_code in a request, the boxes on the upload page.",
+            refused,
         )
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from tvarr_backup import __version__
+from tvarr_backup.backups.apart import Apart
 from tvarr_backup.backups.archive import Packed, pack
 from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.durable import create_private, sync_file
@@ -68,11 +70,17 @@ def create_backup(
 
 
 def pack_and_examine(
-    database: Path, archive: Path, required: RequiredSchema, level: CheckLevel, progress: Progress
+    database: Path,
+    archive: Path,
+    required: RequiredSchema,
+    level: CheckLevel,
+    progress: Progress,
+    *,
+    examine: Callable[[Path, RequiredSchema, CheckLevel], Examination | Apart[Examined]] = Examination,
 ) -> tuple[Packed, Examined]:
     """Pack a copy into a new archive, synced, and check the copy beside it, while its pages are in memory."""
     size = database.stat().st_size
-    with Examination(database, required, level) as examination:
+    with examine(database, required, level) as examination:
         with open(create_private(archive), "wb") as target:  # noqa: PTH123  # a descriptor
             packed = pack(database, target.fileno(), progress=lambda done: progress(Phase.PACK, done, size))
             sync_file(target.fileno())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 from tvarr_backup.backups.names import moment_in
 from tvarr_backup.backups.sidecar import DateSource, Sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.sqlite import disk_errors_told, open_database, primary_code
 from tvarr_backup.timestamps import read_timestamp
 
 _COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")
@@ -22,7 +22,7 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(days=1)
 """By so much another machine's clock may be ahead; later times are ignored."""
 _TIME_COLUMNS = f"""
-    SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+    SELECT CAST(tables.name AS TEXT), columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
     WHERE tables.type = 'table' AND tables.rootpage > 0 AND tables.name NOT LIKE 'sqlite#_%' ESCAPE '#'
         AND columns.name IN ({", ".join(f"'{name}'" for name in _COLUMNS)})
 """  # noqa: S608  # constants
@@ -37,9 +37,8 @@ class Date:
     newest_row_at: datetime | None
 
 
-def date_of(filename: str, described: Sidecar | None, database: Path, now: datetime) -> Date:
+def date_of(filename: str, described: Sidecar | None, newest: datetime | None, now: datetime) -> Date:
     """Return the best known date: that of the metadata, else of the name, else of the newest row, else `now`."""
-    newest = newest_row(database, now)
     if described is not None and described.is_dated:
         return Date(described.created_at, described.created_at_source, newest)
     # An undated backup is named after its arrival.
@@ -55,16 +54,21 @@ def newest_row(database: Path, now: datetime) -> datetime | None:
     """Return the latest time at which a row of the database was changed; `None` where no row has a plausible time.
 
     Whether the database is damaged is for its examination to find: what cannot be read is left out. Raises `OSError`
-    where it is the disk that cannot be read.
+    where it is the disk that cannot be read, and what SQLite raises at a limit.
     """
-    found: list[datetime] = []
-    with contextlib.suppress(sqlite3.DatabaseError), disk_errors_told(), open_database(database) as connection:
-        connection.text_factory = lambda raw: raw.decode(errors="replace")
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA query_only=ON")
-        for table, column in connection.execute(_TIME_COLUMNS).fetchall():
-            found.extend(_latest(connection, table, column, now))
-    return max(found, default=None)
+    newest: datetime | None = None
+    try:
+        with disk_errors_told(), open_database(database) as connection:
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
+            connection.execute("PRAGMA trusted_schema=OFF")
+            connection.execute("PRAGMA query_only=ON")
+            for table, column in connection.execute(_TIME_COLUMNS).fetchall():
+                for moment in _latest(connection, table, column, now):
+                    newest = max(newest or moment, moment)
+    except sqlite3.DatabaseError as problem:
+        if primary_code(problem) in (sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG):
+            raise
+    return newest
 
 
 def _latest(connection: sqlite3.Connection, table: str, column: str, now: datetime) -> Iterator[datetime]:
@@ -78,10 +82,10 @@ def _latest(connection: sqlite3.Connection, table: str, column: str, now: dateti
         f"""WHERE typeof("{value}") = 'text' AND "{value}" LIKE '____-__-__%'"""
     )
     earliest, latest = _EARLIEST, now + _CLOCKS_DIFFER
-    found = connection.execute(  # of the row with the maximum
+    latest_row = connection.execute(  # of the row with the maximum
         f"SELECT text, max(day) FROM ({times}) WHERE day BETWEEN julianday(?) AND julianday(?)",  # noqa: S608
         (earliest.isoformat(), latest.isoformat()),
     ).fetchall()
-    found += connection.execute(f"SELECT DISTINCT text, NULL FROM ({times}) WHERE day IS NULL").fetchall()  # noqa: S608
-    moments = (read_timestamp(text) for text, _day in found)
+    unread = connection.execute(f"SELECT DISTINCT text, NULL FROM ({times}) WHERE day IS NULL")  # noqa: S608
+    moments = (read_timestamp(text) for text, _day in chain(latest_row, unread))
     return (moment for moment in moments if moment is not None and earliest <= moment <= latest)

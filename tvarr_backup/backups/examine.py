@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvarr_backup import schema
+from tvarr_backup.backups.schema_table import Code, read_schema_table
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import Statements, disk_errors_told, open_database, primary_code, require_readable
+from tvarr_backup.backups.sqlite import (
+    Statements,
+    are_connections_limited,
+    disk_errors_told,
+    open_database,
+    primary_code,
+    require_readable,
+)
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
 
@@ -19,11 +27,6 @@ _COUNTED = """
     SELECT CAST(name AS TEXT) FROM sqlite_master
     WHERE type = 'table' AND rootpage > 0 AND name NOT LIKE 'sqlite#_%' ESCAPE '#'
         AND name NOT IN ('django_migrations', 'schema_migrations')
-    ORDER BY name
-"""
-_CODE = """
-    SELECT CASE type WHEN 'table' THEN 'virtual table' ELSE type END, name FROM sqlite_master
-    WHERE type IN ('trigger', 'view') OR (type = 'table' AND rootpage = 0)
     ORDER BY name
 """
 
@@ -43,7 +46,9 @@ class Examined:
 
     `warnings` are about references to rows that do not exist. `facts` say how its schema differs from the one that this
     program knows: neither makes a copy damaged. `newer` says that a later version of this program or of tvarr wrote it.
-    `code` names what SQLite runs when others use the database: triggers, views and virtual tables, which tvarr has none of.
+    `code` is what SQLite runs when others use the database: triggers, views and virtual tables, which tvarr has none of.
+    `irregular` are sentences about rows of its schema table that SQLite has not written: in a file from elsewhere, nobody
+    can accept them.
     """
 
     checks: tuple[Check, ...]
@@ -51,8 +56,9 @@ class Examined:
     facts: tuple[str, ...]
     schema: str
     newer: bool
-    code: tuple[str, ...]
+    code: tuple[Code, ...]
     table_counts: Mapping[str, int]
+    irregular: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -92,6 +98,12 @@ def examine(
         return examination.result(look)
 
 
+def examine_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Examined:
+    """The same in this thread, which nobody can interrupt."""
+    with disk_errors_told(), open_database(path) as connection:
+        return _examine(connection, required, level)
+
+
 def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> Examined:
     """A file that is damaged in one place may answer some questions and not others: each is asked by itself."""
     connection.text_factory = lambda raw: raw.decode(errors="replace")  # a damaged file holds half letters, too
@@ -102,8 +114,17 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
             connection.execute(f"PRAGMA {pragma}")
         checks = tuple(_check(name, ask) for name, ask in questions.items())
     newest = schema.newest_known(look.schema, required) if look.newer else ""
-    facts = schema_facts(look.schema, look.missing, look.code, newer_than=newest)
-    return Examined(checks, tuple(look.warnings), facts, look.schema, look.newer, tuple(look.code), look.table_counts)
+    facts = schema_facts(look.schema, look.missing, [str(code) for code in look.code], newer_than=newest)
+    return Examined(
+        checks,
+        tuple(look.warnings),
+        (*facts, *look.irregular),
+        look.schema,
+        look.newer,
+        look.code,
+        look.table_counts,
+        look.irregular,
+    )
 
 
 def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
@@ -114,7 +135,7 @@ def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
         found = ["SQLite cannot read it: a name or a statement in it is no text."]
     except sqlite3.DatabaseError as problem:
         code = primary_code(problem)
-        if code == sqlite3.SQLITE_INTERRUPT:
+        if code == sqlite3.SQLITE_INTERRUPT or (code == sqlite3.SQLITE_TOOBIG and are_connections_limited()):
             raise
         if code == sqlite3.SQLITE_NOTADB:
             found = ["It is no SQLite database."]
@@ -129,7 +150,8 @@ class _Look:
     def __init__(self, connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> None:
         self._connection, self._required, self._level = connection, required, level
         self.warnings: list[str] = []
-        self.code: list[str] = []
+        self.code: tuple[Code, ...] = ()
+        self.irregular: tuple[str, ...] = ()
         self.missing: tuple[str, ...] = ()
         self.table_counts: dict[str, int] = {}
         self.schema = ""
@@ -146,6 +168,8 @@ class _Look:
             yield f"SQLite finds it damaged: {'; '.join(found)}."
 
     def tables(self) -> Iterator[str]:
+        contained = read_schema_table(self._connection)
+        self.code, self.irregular = contained.code, contained.irregular
         tables = schema.SqliteTables(self._connection)
         try:
             if schema.judge(tables, self._required, "It") is schema.State.EMPTY:
@@ -154,8 +178,6 @@ class _Look:
             yield str(problem)
         self.schema = schema.schema_of(self._connection, self._required)
         self.newer = schema.is_newer(self.schema, self._required)
-        for kind, name in self._connection.execute(_CODE):
-            self.code.append(f"{kind} “{name}”")
         if self.schema and not schema.is_older(self.schema, self._required):  # our migrations add what is missing
             self.missing = schema.missing_columns(tables, self._required)
 

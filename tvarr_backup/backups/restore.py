@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import program, schema
+from tvarr_backup.backups.apart import told_too_costly
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import work_in
@@ -117,11 +118,14 @@ def restore_backup(
     offline: bool = False,
     migrate: Migrate | None = None,
     accept_newer: bool = False,
+    accept_code: bool | Collection[str] = False,
     progress: Progress = no_progress,
 ) -> Restored:
     """Replace the content of the live database by that of a backup, while others use it.
 
-    A schema newer than every known one needs `accept_newer`, else `ConfirmationRequired` is raised.
+    A schema newer than every known one needs `accept_newer`, else `ConfirmationRequired` is raised. Code in a backup from
+    elsewhere needs `accept_code` (true, or the identities) unless it was accepted when it was added, else `CodeNotAccepted`
+    is raised. `ExaminationTooCostly` is raised for a backup from elsewhere that takes more than the limits.
     What was live, with every commit that was acknowledged, becomes a protected backup of its own. `progress` may raise
     until the new content is in place; then it is undone like every failure. Raises `RestoreRefused` (with why this
     backup cannot be restored), `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, or what `find_backup` and
@@ -133,7 +137,7 @@ def restore_backup(
     """
     finish_restore(folder, required)
     with work_in(folder) as work:
-        restore = _Restore(live, folder, work, required, progress, accept_newer=accept_newer)
+        restore = _Restore(live, folder, work, required, progress, accept_newer=accept_newer, accept_code=accept_code)
         return restore.run_offline(filename, migrate) if offline else restore.run(filename, migrate)
 
 
@@ -241,9 +245,11 @@ class _Restore:
         progress: Progress,
         *,
         accept_newer: bool = False,
+        accept_code: bool | Collection[str] = False,
     ) -> None:
         self._live, self._folder, self._work = live, folder, work
         self._required, self._progress, self._accept_newer = required, progress, accept_newer
+        self._accept_code = accept_code
         self._attention: list[str] = []
         self._ready: Unfinished | None = None
 
@@ -360,7 +366,7 @@ class _Restore:
     ) -> tuple[Path, Mapping[str, int]]:
         """The database of a backup as it will be live, and its rows."""
         try:
-            with disk_errors_told():
+            with disk_errors_told(), told_too_costly(f"{backup.filename} was not restored. Your data is unchanged."):
                 staged, examined = self._judged(backup, live, beside)
                 staged, after = self._prepared(staged, examined, migrate)
                 staged = self._proven(staged, backup, live.page_size)
@@ -393,7 +399,7 @@ class _Restore:
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
             raise RestoreRefused(f"{backup.filename} was not restored. {' '.join(new)}")
-        require_accepted_code(backup.filename, backup.sidecar, examined.code)
+        require_accepted_code(backup.filename, backup.sidecar, examined.code, accepted=self._accept_code)
         return staged, examined
 
     def _prepared(self, staged: Path, examined: Examined, migrate: Migrate | None) -> tuple[Path, Mapping[str, int]]:

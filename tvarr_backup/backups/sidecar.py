@@ -128,6 +128,11 @@ class Sidecar:
     wal_missing: bool = False
 
     @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether anybody may have written the database in it, so that it is examined apart and its code needs a word."""
+        return self.imported or self.kind not in MADE_HERE
+
+    @property
     def is_dated(self) -> bool:
         """Whether `created_at` is the time at which the backup was made."""
         return self.created_at_source in (DateSource.METADATA, DateSource.NAME) and self.has_possible_date

@@ -8,13 +8,14 @@ import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from tvarr_backup.backups.apart import settle_and_date
 from tvarr_backup.backups.durable import create_private, open_regular
 from tvarr_backup.backups.in_use import Program, find_locker, find_user
 from tvarr_backup.backups.progress import Phase, Progress
-from tvarr_backup.backups.sqlite import disk_errors_told, measure, open_database
 from tvarr_backup.errors import ArchiveDamaged, JournalUnusable, SourceChanged, SourceInUse, UploadRefused
 
 SQLITE = b"SQLite format 3\0"
@@ -116,20 +117,27 @@ def copy_aside(source: Source, target: Path, progress: Progress) -> None:
         )
 
 
-def settle(database: Path, source: Source) -> bool:
+@dataclass(frozen=True)
+class SettledCopy:
+    """What is known of a copy after `settle`: whether it was in WAL mode, and the time of its newest row if there is one."""
+
+    was_wal: bool
+    newest_row_at: datetime | None
+
+
+def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
     """Bring a copy to the form of every backup: the state of the last commit in one file, in rollback-journal mode.
 
-    Returns whether it was in WAL mode. SQLite recovers from the journals next to the copy. Raises `JournalUnusable` where it
-    cannot, and `ArchiveDamaged` where another database follows the first. That a database without journals is damaged is for its
-    examination to find.
+    SQLite recovers from the journals next to the copy. Raises `JournalUnusable` where it
+    cannot, `ArchiveDamaged` where another database follows the first, and `ExaminationTooCostly`. That a database without
+    journals is damaged is for its examination to find.
     """
+    newest = None
     with database.open("rb") as file:
         in_wal_mode = file.read(_HEADER_BYTES)[18:20] == _IN_WAL_MODE
     try:
-        with disk_errors_told(), open_database(database) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
-            connection.execute("PRAGMA journal_mode=DELETE")
-            size = measure(connection).pages
+        with settle_and_date(database, database.stat().st_size + source.size, datetime.now(UTC)) as settling:
+            size, newest = settling.result(lambda: progress(Phase.CHECK, 0, 0))
     except sqlite3.Error as problem:
         if source.journals:
             raise JournalUnusable(
@@ -138,7 +146,7 @@ def settle(database: Path, source: Source) -> bool:
             ) from problem
     else:
         _cut_off(database, size)
-    return in_wal_mode
+    return SettledCopy(in_wal_mode, newest)
 
 
 def _cut_off(database: Path, size: int) -> None:

@@ -38,6 +38,19 @@ class Size:
     used: int
 
 
+_limits: list[Callable[[sqlite3.Connection], None]] = []
+
+
+def limit_connections(limit: Callable[[sqlite3.Connection], None]) -> None:
+    """Have every connection that this process opens limited before its first statement."""
+    _limits.append(limit)
+
+
+def are_connections_limited() -> bool:
+    """Whether this process was started to examine a file from elsewhere."""
+    return bool(_limits)
+
+
 @contextlib.contextmanager
 def open_database(
     path: Path, *, timeout_seconds: float = 20, mode: Literal["rw", "ro"] = "rw"
@@ -58,6 +71,8 @@ def open_database(
         )
     ) as connection:
         try:
+            for limit in _limits:
+                limit(connection)
             yield connection
         except UnicodeDecodeError as problem:  # Python's, where a sentence of SQLite's quotes half a letter
             raise sqlite3.DatabaseError("its schema holds what is no text") from problem

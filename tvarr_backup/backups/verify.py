@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tvarr_backup.backups.apart import examining, told_too_costly
 from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
@@ -15,6 +16,7 @@ from tvarr_backup.backups.folder import explained, megabytes, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room
+from tvarr_backup.backups.schema_table import some
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, NoRoom, SidecarInvalid
@@ -83,15 +85,17 @@ def verify_backup(
     `BackupFolderReadOnly` or `NoRoom` is raised.
 
     That a backup is damaged is a result and not an error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
-    with the figures of each disk, or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
+    with the figures of each disk, `ExaminationTooCostly` for a backup from elsewhere, or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
     try:
-        return _verify_and_record(folder, filename, required, progress)
+        with told_too_costly(f"{filename} was not verified."):
+            return _verify_and_record(folder, filename, required, progress)
     except (BackupFolderReadOnly, NoRoom) as problem:
         if scratch is None:
             raise
-        found = _verify_elsewhere(folder, filename, required, scratch, progress, no_room=problem)
+        with told_too_costly(f"{filename} was not verified."):
+            found = _verify_elsewhere(folder, filename, required, scratch, progress, no_room=problem)
     try:
         with work_in(folder) as work:
             same = find_backup(folder, filename).sidecar == found.backup.sidecar
@@ -174,12 +178,19 @@ def unpack_and_check(
         return _unreadable(backup, str(problem))
     size = staged.path.stat().st_size
     progress(Phase.CHECK, 0, size)
-    with Examination(staged.path, required, CheckLevel.FULL) as examination:
+    examine = examining if recorded.is_from_elsewhere else Examination
+    with examine(staged.path, required, CheckLevel.FULL) as examination:
         if beside is not None:
             beside()
         examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
-    all_checks = (Check("archive", passed=True), *as_recorded, *examined.checks, *_counted(recorded, examined))
+    all_checks = (
+        Check("archive", passed=True),
+        *as_recorded,
+        *examined.checks,
+        *_as_written_by_sqlite(recorded, examined),
+        *_counted(recorded, examined),
+    )
     verification = Verification(backup, all_checks, (*examined.warnings, *examined.facts))
     return Unpacked(verification, staged.path, examined)
 
@@ -194,6 +205,12 @@ def _compared(recorded: Sidecar, packed: Packed) -> Iterator[Check]:
     if recorded.kind is not BackupKind.TVARR:
         yield _same("database checksum", recorded.database_checksum, packed.database_checksum)
         yield _same("database size", str(recorded.database_size), str(packed.database_size))
+
+
+def _as_written_by_sqlite(recorded: Sidecar, examined: Examined) -> Iterator[Check]:
+    """What was live here is a fact; a file from elsewhere with such a schema table cannot be relied on."""
+    if recorded.is_from_elsewhere:
+        yield Check("schema", passed=not examined.irregular, detail=some(examined.irregular))
 
 
 def _counted(recorded: Sidecar, examined: Examined) -> Iterator[Check]:

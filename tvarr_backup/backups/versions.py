@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvarr_backup import schema
+from tvarr_backup.backups.schema_table import Code, not_accepted, some_code
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
-from tvarr_backup.errors import ConfirmationRequired, RestoreRefused
+from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
 from tvarr_backup.schema import RequiredSchema
 
 _TVARR, _OURS = "tvarr ", "tvarr-backup "
@@ -95,14 +97,17 @@ def require_kinship(filename: str, found: str, live: str, required: RequiredSche
     )
 
 
-def require_accepted_code(filename: str, sidecar: Sidecar, code: tuple[str, ...]) -> None:
-    """Raise `RestoreRefused` where a backup from elsewhere contains views or triggers that no user has accepted."""
-    if sidecar.kind not in (BackupKind.UPLOADED, BackupKind.TVARR):
+def require_accepted_code(
+    filename: str, sidecar: Sidecar, code: tuple[Code, ...], *, accepted: bool | Collection[str]
+) -> None:
+    """Raise `CodeNotAccepted` where a backup from elsewhere contains code that no administrator has accepted, then or now."""
+    if not sidecar.is_from_elsewhere:
         return
-    unknown = [name for name in code if name not in sidecar.accepted_code]
+    unknown = not_accepted(tuple(one for one in code if str(one) not in sidecar.accepted_code), accepted)
     if unknown:
-        raise RestoreRefused(
-            f"{filename} comes from elsewhere and contains the {', '.join(unknown)}, which tvarr does not create and which "
-            "nobody has accepted. Nothing was changed. If you trust the file, add it again with `backup adopt FILE "
-            "--accept-code`, and restore that backup."
+        raise CodeNotAccepted(
+            f"{filename} comes from elsewhere and contains the {some_code(unknown)}, which tvarr does not create and which "
+            "nobody has accepted. Nothing was changed. If you trust the file, an administrator can accept them: "
+            "--accept-code for the command, accept_code in a request, the boxes on the restore page.",
+            unknown,
         )

@@ -31,6 +31,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
+from tvarr_backup.operations.found_code import accepted_by
 from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import (
     BackupSettings,
@@ -103,11 +104,14 @@ def run(operation: Operation, tracker: Tracker) -> None:
       what is damaged or broken needs attention
     - prune: `{"removed": [file names]}`
     - delete (`filename`, `only_if`): `{"removed": [file name]}`
-    - restore (`filename`, `accept_newer`, `offline`): `{"outcome": "restored" or "attention", "filename",
+    - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",
       "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
       running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore, "facts": sentences about
       a restore across versions}`
     - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
+
+    `accept_code` is true, or a list of identities. A restore or adoption that is refused for code has `{"refused_code": [its
+    kind, name, SQL and identity]}`.
     """
     live = conf.protected_database()
     if operation.database != live:
@@ -216,6 +220,7 @@ def _restore(operation: Operation, tracker: Tracker) -> None:
         offline=is_offline,
         migrate=migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
+        accept_code=accepted_by(operation.arguments),
         progress=tracker.progress,
     )
     connections[conf.tvarr_alias()].close()
@@ -329,7 +334,7 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
         note=arguments.get("note", ""),
         live=conf.live_database() if conf.is_file(conf.tvarr_alias()) else None,
         accept_broken_references=arguments.get("accept_broken_references", False),
-        accept_code=arguments.get("accept_code", False),
+        accept_code=accepted_by(arguments),
         progress=tracker.progress,
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)

@@ -30,6 +30,7 @@ from structlog.contextvars import bound_contextvars
 from tvarr_backup import conf, program
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.errors import (
+    CodeNotAccepted,
     InternalError,
     NoRoom,
     OperationCancelled,
@@ -41,6 +42,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.operations import queue
+from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
@@ -58,7 +60,7 @@ from tvarr_backup.quoting import quoted
 
 logger = structlog.stdlib.get_logger(__name__)
 
-SECONDS_BETWEEN_WRITES = 1.0
+SECONDS_BETWEEN_WRITES = 0.5
 KEPT = 5000
 """So many operations that have ended are kept."""
 _ATTEMPTS_TO_END = 3
@@ -237,7 +239,7 @@ class Tracker:
         self.data: dict[str, Any] | None = None
 
     def progress(self, phase: Phase, done: int, total: int) -> None:
-        """A `backups.progress.Progress`: at most once a second it is written down, with a sign of life.
+        """A `backups.progress.Progress`: at most twice a second it is written down, with a sign of life.
 
         Within a phase it never goes back, whatever the report says, and neither does the percentage of the whole operation,
         which `watch` gets as done of 100. Raises `OperationCancelled` when that was requested, and `OperationInterrupted`
@@ -433,6 +435,8 @@ def forget_old() -> None:
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
+    if isinstance(problem, CodeNotAccepted):
+        tracker.result(refused_code(problem))
     tracker.end(OperationState.FAILED, error_code=problem.code, error=str(problem))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +25,7 @@ from tvarr_backup.backups.folder import megabytes, receive_in
 from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.source import WAL_ENDING
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
+from tvarr_backup.operations.found_code import require_may_accept_code
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.transfer.connection import release_databases
@@ -105,15 +106,17 @@ def take_in(
     *,
     note: str,
     accept_broken_references: bool,
-    accept_code: bool,
+    accept_code: bool | Collection[str],
     requested_by: Any,
     origin: Origin,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
     """Make a backup of what has come; the operation that did so. One that runs just now is waited for.
 
-    `on_begin` is told each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
+    `accept_code` is all code in it, none, or that with these identities; it needs the right to restore. `on_begin` is told
+    each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
     """
+    require_may_accept_code(requested_by, accept_code)
     patience = min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     give_up_at = time.monotonic() + patience
     arguments = {
@@ -122,7 +125,7 @@ def take_in(
         "sidecar": str(upload.meta.path) if upload.meta else "",
         "note": checked_note(note),
         "accept_broken_references": accept_broken_references,
-        "accept_code": accept_code,
+        "accept_code": accept_code if isinstance(accept_code, bool) else sorted(accept_code),
     }
     while True:
         try:

@@ -20,6 +20,7 @@ from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.cancelling import cancel_operation, may_cancel
 from tvarr_backup.operations.disk import backup_folder
+from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -113,7 +114,16 @@ def shown(operation: Operation, user: User | AnonymousUser) -> dict[str, Any]:
         "may_start_tvarr": bool(operation.arguments.get("offline")),
         "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
+        "code": code_refused_in(operation),
+        "accept_at": _accept_at(operation),
     }
+
+
+def _accept_at(operation: Operation) -> str:
+    """The page on which the code that was refused can be accepted."""
+    if operation.kind == OperationKind.ADOPT:
+        return f"{reverse('upload')}?refused={operation.pk}"
+    return reverse("restore", args=[operation.arguments["filename"]]) if code_refused_in(operation) else ""
 
 
 def _copy_of_before(operation: Operation) -> str | None:

@@ -18,12 +18,14 @@ from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import BackupNotFound, BackupUnsupported, OfflineRestoreRequired, TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
+from tvarr_backup.operations.found_code import code_refused_in, last_refusal
 from tvarr_backup.operations.models import OperationKind
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.web.accepted import accepted_in
 from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
@@ -46,8 +48,8 @@ def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     is_confirmed = not damage or request.POST.get("offline") == "true"
     here = reverse("restore", args=[found.filename])
     if request.method == "POST" and not blocked and is_confirmed:
-        confirmed = {"accept_newer": accept_newer, "offline": bool(damage)}
-        given = {word: True for word, is_given in confirmed.items() if is_given}
+        confirmed = {"accept_newer": accept_newer, "accept_code": accepted_in(request.POST), "offline": bool(damage)}
+        given = {word: value for word, value in confirmed.items() if value}
         return ask(request, OperationKind.RESTORE, here, filename=found.filename, **given)
     if request.method == "POST":
         return render(request, *_page(found, required, damage, blocked), status=HTTPStatus.CONFLICT)
@@ -81,6 +83,7 @@ def _page(found: Backup, required: RequiredSchema, damage: str, blocked: str) ->
         "damage": damage,
         "live": conf.live_database().name,
         "blocked": blocked,
+        "code": code_refused_in(last_refusal(found.filename)),
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar, datetime.now(UTC)),
         "changes": changes(rows_now(), found.sidecar.table_counts),

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,8 +19,10 @@ from tvarr_backup import program
 from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
-from tvarr_backup.operations.models import Operation, Origin
+from tvarr_backup.operations.found_code import code_refused_in
+from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
+from tvarr_backup.web.accepted import accepted_in
 from tvarr_backup.web.refusals import of_backups
 
 _TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
@@ -43,7 +45,13 @@ def upload(request: HttpRequest) -> HttpResponse:
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
     folder = backup_folder()
-    context = {"limit": settings.UPLOAD_BYTES, "folder": folder, "max_note": MAX_NOTE, "program": program.NAME}
+    context = {
+        "limit": settings.UPLOAD_BYTES,
+        "folder": folder,
+        "max_note": MAX_NOTE,
+        "program": program.NAME,
+        "code": code_refused_in(_refused(request)),
+    }
     return render(request, "web/upload.html", context)
 
 
@@ -56,7 +64,7 @@ def _receive(request: HttpRequest, body: Body) -> HttpResponse:
                 received,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
-                accept_code=received.fields.get("accept_code") == "true",
+                accept_code=accepted_in(received.fields),
                 requested_by=request.user,
                 origin=Origin.WEB,
                 on_begin=begun.append,
@@ -67,6 +75,14 @@ def _receive(request: HttpRequest, body: Body) -> HttpResponse:
             messages.error(request, _sentence(problem))
             return _lead(request, reverse("upload"))
     return _lead(request, reverse("operation", args=[begun[-1].pk]))
+
+
+def _refused(request: HttpRequest) -> Operation | None:
+    """The upload whose code the user has read and wants to accept."""
+    try:
+        return Operation.objects.filter(pk=request.GET.get("refused"), kind=OperationKind.ADOPT).first()
+    except ValidationError:  # not an id
+        return None
 
 
 def _sentence(problem: Exception) -> str:

@@ -106,6 +106,11 @@ class Command(TerminalCommand):
                 restore.add_argument(
                     "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
                 )
+                restore.add_argument(
+                    "--accept-code",
+                    action="store_true",
+                    help="also with views, triggers and virtual tables from elsewhere; trust the file first",
+                )
         action("recover", "clean up what a crash left behind; done by itself before every operation")
 
     @bound_contextvars(origin=str(Origin.COMMAND))
@@ -238,6 +243,7 @@ class Command(TerminalCommand):
             self._show_restore(backup)
             return
         accepted = {"accept_newer": True} if options.get("accept_newer") else {}
+        accepted |= {"accept_code": True} if options.get("accept_code") else {}
         accepted |= {"offline": True} if options["offline"] else {}
         result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
         safety = result["pre_restore_backup"]

@@ -1,0 +1,74 @@
+"""The other side of `apart`: what a process does that was started for one database from elsewhere. It ends after one task."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tvarr_backup.backups.dates import newest_row
+from tvarr_backup.backups.examine import examine_here
+from tvarr_backup.backups.expressions import compute_expressions
+from tvarr_backup.backups.limits import Limits, limit_this_process, limiting
+from tvarr_backup.backups.sidecar import CheckLevel
+from tvarr_backup.backups.sqlite import disk_errors_told, limit_connections, measure, open_database, primary_code
+from tvarr_backup.processes import die_with_parent
+from tvarr_backup.schema import RequiredSchema
+
+
+def main() -> None:
+    """Answer the request on standard input with one JSON object: a `result`, or an `error` and what is known of it."""
+    request = json.load(sys.stdin)
+    die_with_parent(request["parent"], signal.SIGKILL)
+    limits = Limits(**request["limits"])
+    limit_this_process(limits)
+    limit_connections(limiting(limits))
+    sys.stdout.write(json.dumps(_answer(_TASKS[request["task"]], request["arguments"])))
+
+
+def _answer(task: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": task(**arguments)}
+    except MemoryError:
+        return {"error": "memory"}
+    except sqlite3.Error as problem:
+        code = primary_code(problem)
+        if code in _TOO_MUCH:
+            return {"error": _TOO_MUCH[code]}
+        return {"error": "sqlite", "code": getattr(problem, "sqlite_errorcode", 0), "words": str(problem)}
+    except OSError as problem:
+        return {"error": "os", "number": problem.errno, "words": problem.strerror or str(problem)}
+
+
+def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:
+    known = required | {
+        "columns": {table: frozenset(columns) for table, columns in required["columns"].items()},
+        "migrations": frozenset(required["migrations"]),
+    }
+    examined = examine_here(Path(path), RequiredSchema(**known), CheckLevel(level))
+    if not examined.problems and not examined.irregular:
+        with disk_errors_told(), open_database(Path(path)) as connection:
+            compute_expressions(connection)
+    return dataclasses.asdict(examined)
+
+
+def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
+    with disk_errors_told(), open_database(Path(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        size = measure(connection).pages
+    newest = newest_row(Path(path), datetime.fromisoformat(now))
+    return size, None if newest is None else newest.isoformat()
+
+
+_TOO_MUCH = {
+    sqlite3.SQLITE_INTERRUPT: "time",
+    sqlite3.SQLITE_NOMEM: "memory",
+    sqlite3.SQLITE_TOOBIG: "size",
+}
+_TASKS: dict[str, Callable[..., Any]] = {"examine": _examine, "settle_and_date": _settle_and_date}

@@ -1,0 +1,197 @@
+"""The schema table of a database, which anybody may have written, compared with what SQLite made of it.
+
+SQLite itself decides by the SQL of a row and hardly looks at its type: with `PRAGMA writable_schema` a trigger can be stored
+as `Trigger`, or as a BLOB, and fires like any other. But what SQLite writes has one form (https://sqlite.org/schematab.html):
+the type in lower case, and the SQL with its first keywords in upper case, separated by one space. A row in any other form was
+written by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_TABLE, _VIRTUAL_TABLE, _VIEW, _TRIGGER, _INDEX = "table", "virtual table", "view", "trigger", "index"
+_BEGINNINGS = {
+    "CREATE TABLE ": (_TABLE, _TABLE),
+    "CREATE VIRTUAL TABLE ": (_TABLE, _VIRTUAL_TABLE),
+    "CREATE INDEX ": (_INDEX, _INDEX),
+    "CREATE UNIQUE INDEX ": (_INDEX, _INDEX),
+    "CREATE VIEW ": (_VIEW, _VIEW),
+    "CREATE TRIGGER ": (_TRIGGER, _TRIGGER),
+}
+"""How the SQL of a row begins; the type of such a row, and what it is."""
+_CODE = (_TRIGGER, _VIEW, _VIRTUAL_TABLE)
+_AUTOMATIC_INDEX = "sqlite_autoindex_"
+_HAS_TABLE_LIST = sqlite3.sqlite_version_info >= (3, 37)
+_KINDS_OF_TABLE_LIST = {"table": _TABLE, "shadow": _TABLE, "view": _VIEW, "virtual": _VIRTUAL_TABLE}
+_NAMED = 5
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Code:
+    """A trigger, a view or a virtual table: what SQLite runs when others use the database. tvarr has none."""
+
+    kind: str
+    name: str
+    sql: str
+
+    def __str__(self) -> str:
+        """What it is called, in text that can be shown; a long name is cut."""
+        return f"{self.kind} “{_cut(self.name)}”"
+
+    @property
+    def identity(self) -> str:
+        """What stands for exactly this code; another SQL has another one."""
+        return hashlib.sha256(f"{self.kind}\0{self.name}\0{self.sql}".encode()).hexdigest()
+
+
+def not_accepted(code: tuple[Code, ...], accepted: bool | Collection[str]) -> tuple[Code, ...]:  # noqa: FBT001  # all, none, or these
+    """Return the code that nobody has accepted; `accepted` is all of it, none, or what has these identities."""
+    if isinstance(accepted, bool):
+        return () if accepted else code
+    return tuple(one for one in code if one.identity not in accepted)
+
+
+@dataclass(frozen=True)
+class SchemaTable:
+    """What is in a schema table: code, and sentences about rows that SQLite did not write."""
+
+    code: tuple[Code, ...]
+    irregular: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    number: int
+    type: Any
+    name: Any
+    tbl_name: Any
+    rootpage: Any
+    sql: Any
+
+    @property
+    def kind(self) -> str:
+        """What the SQL makes; empty where it has not the form that SQLite gives it."""
+        if self.sql is None:
+            return _INDEX if str(self.name).startswith(_AUTOMATIC_INDEX) else ""
+        found = (kind for start, (_type, kind) in _BEGINNINGS.items() if str(self.sql).startswith(start))
+        return next(found, "")
+
+    def problems(self, pages: int) -> Iterator[str]:
+        """Phrases about what is not as SQLite writes it."""
+        for column in ("type", "name", "tbl_name", "sql"):
+            value = getattr(self, column)
+            is_text = isinstance(value, str) and "\0" not in value
+            if not is_text and not (column == "sql" and value is None):
+                yield f"its {column} is not plain text"
+                return
+        types = {kind: type_ for type_, kind in _BEGINNINGS.values()}
+        if not self.kind or types[self.kind] != self.type:
+            yield f"its type is “{_cut(self.type)}”, and its SQL begins with “{_cut(self.sql)}”"
+        if not isinstance(self.rootpage, int):
+            yield "its root page is not a number"
+        elif self.kind in _CODE and self.rootpage:
+            yield f"a {self.kind} has no root page, and {self.rootpage} is recorded"
+        elif self.kind in (_TABLE, _INDEX) and not 1 < self.rootpage <= pages:
+            yield f"its root page is {self.rootpage}, and the database has {pages}"
+
+
+def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
+    """Read what a database contains, and compare it with what SQLite has parsed.
+
+    Nothing of it is run; a view or a virtual table is not even looked up. The connection decodes any text. Raises
+    `sqlite3.DatabaseError` where SQLite cannot read the schema.
+    """
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    table = connection.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY rowid")
+    rows = [_Row(number, *row) for number, row in enumerate(table, start=1)]
+    irregular = [sentence for row in rows for sentence in _sentences(row, pages)]
+    irregular += _repeated(rows)
+    code = [row for row in rows if row.kind in _CODE]
+    if not irregular:
+        irregular += _hidden(connection, rows, is_plain=not code)
+    found = tuple(Code(row.kind, str(row.name), str(row.sql)) for row in sorted(code, key=lambda row: str(row.name)))
+    return SchemaTable(found, tuple(irregular))
+
+
+def _sentences(row: _Row, pages: int) -> Iterator[str]:
+    for problem in row.problems(pages):
+        yield f"Row {row.number} of its schema table (“{_cut(row.name)}”) was not written by SQLite: {problem}."
+
+
+def _repeated(rows: list[_Row]) -> Iterator[str]:
+    """Names that stand twice: tables, indexes and views share one set of names, and triggers have their own."""
+    names = Counter((row.kind == _TRIGGER, str(row.name).lower()) for row in rows)
+    roots = Counter(row.rootpage for row in rows if row.rootpage)
+    for (_, name), number in names.items():
+        if number > 1:
+            yield f"The name “{_cut(name)}” is {number} times in its schema table."
+    for root, number in roots.items():
+        if number > 1:
+            yield f"The root page {_cut(root)} is {number} times in its schema table."
+
+
+def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool) -> Iterator[str]:
+    """What SQLite has parsed and the rows do not show. That lists of tables need views to be looked up: `is_plain` says there are none."""
+    triggers = {str(row.name) for row in rows if row.kind == _TRIGGER}
+    for row in rows:
+        is_trigger = _is_trigger(connection, str(row.name))
+        if is_trigger != (str(row.name) in triggers):
+            yield f"SQLite {'has' if is_trigger else 'does not have'} a trigger “{_cut(row.name)}”, unlike its schema table."
+    if not is_plain or not _HAS_TABLE_LIST:
+        return
+    parsed = {
+        (str(name).lower(), _KINDS_OF_TABLE_LIST.get(kind, kind))
+        for schema, name, kind in connection.execute("SELECT schema, name, type FROM pragma_table_list")
+        if schema == "main" and name not in ("sqlite_schema", "sqlite_master")
+    }
+    shown = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
+    for name, kind in sorted(parsed ^ shown):
+        has = "has" if (name, kind) in parsed else "does not have"
+        yield f"SQLite {has} the {kind} “{_cut(name)}”, unlike its schema table."
+
+
+def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
+    """Ask SQLite by having it compile the removal of such a trigger, which the authorizer then refuses."""
+    found = False
+
+    def refuse(action: int, *_: object) -> int:
+        nonlocal found
+        found = found or action == sqlite3.SQLITE_DROP_TRIGGER
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_DROP_TRIGGER else sqlite3.SQLITE_OK
+
+    quoted = name.replace('"', '""')
+    connection.set_authorizer(refuse)
+    try:
+        connection.execute(f'EXPLAIN DROP TRIGGER IF EXISTS main."{quoted}"')
+    except sqlite3.DatabaseError:
+        if not found:
+            raise
+    finally:
+        connection.set_authorizer(None)
+    return found
+
+
+def some(sentences: tuple[str, ...]) -> str:
+    """Join the first few, and count the others."""
+    others = len(sentences) - _NAMED
+    return " ".join([*sentences[:_NAMED], *([f"And {others} more."] if others > 0 else [])])
+
+
+def some_code(code: Sequence[Code]) -> str:
+    """Name the first few, and count the others."""
+    others = len(code) - _NAMED
+    named = ", ".join(map(str, code[:_NAMED]))
+    return f"{named} and {others} more" if others > 0 else named
+
+
+def _cut(value: object) -> str:
+    text = str(value) if isinstance(value, str) else repr(value)
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"

@@ -1,0 +1,57 @@
+"""Code in databases from elsewhere: what an operation refused, and who may accept it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tvarr_backup.errors import AcceptCodeDenied, CodeNotAccepted, FoundCode
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+_MEMBER = "refused_code"
+_MOST_KEPT_CHARACTERS = 2**16
+"""More SQL than a user would read is not kept, and so cannot be accepted on a page."""
+
+
+def require_may_accept_code(user: User | AnonymousUser | None, accept_code: bool | Collection[str]) -> None:  # noqa: FBT001  # all, none, or these
+    """Raise `AcceptCodeDenied` where a user accepts code who may not restore backups; `user` is None for commands.
+
+    Code runs in tvarr's database after a restore, so that the right to restore is what it takes.
+    """
+    if accept_code and user is not None and not user.has_perm("operations.restore_backup"):
+        raise AcceptCodeDenied(
+            "Nothing was saved. Accepting views, triggers and virtual tables requires the right to restore backups. Ask an "
+            "administrator."
+        )
+
+
+def accepted_by(arguments: Mapping[str, Any]) -> bool | Collection[str]:
+    """Return what an operation was asked to accept: all code, none, or that with these identities."""
+    given = arguments.get("accept_code", False)
+    return bool(given) if isinstance(given, bool) else frozenset(map(str, given))
+
+
+def refused_code(problem: CodeNotAccepted) -> dict[str, Any]:
+    """Return what an operation keeps of a refusal."""
+    return {_MEMBER: code_as_data(problem.found)}
+
+
+def code_as_data(found: Iterable[FoundCode]) -> list[dict[str, str]]:
+    """Return code as pages and answers show it; empty where it is more than a user would read."""
+    listed = [{name: getattr(one, name) for name in ("kind", "name", "sql", "identity")} for one in found]
+    return listed if sum(len(one["sql"]) for one in listed) <= _MOST_KEPT_CHARACTERS else []
+
+
+def code_refused_in(operation: Operation | None) -> list[dict[str, str]]:
+    """Return the code that an operation refused, as `code_as_data`."""
+    return list(((operation.result if operation else None) or {}).get(_MEMBER) or ())
+
+
+def last_refusal(filename: str) -> Operation | None:
+    """Return the last restore of a backup, where it was refused for the code in it."""
+    last = Operation.objects.filter(kind=OperationKind.RESTORE, arguments__filename=filename).order_by("-pk").first()
+    is_refusal = last is not None and last.state == OperationState.FAILED and last.error_code == CodeNotAccepted.code
+    return last if is_refusal else None
