@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,26 @@ def test_a_refused_export_leaves_the_older_file_as_it_was(prepared: Installation
     words = prepared.refused("portable", "export", "filters", "--ids", FILTER_ID, "-o", str(target))
     assert f"none of the filters with the id {FILTER_ID}" in words
     assert target.read_text() == "older"
+
+
+def test_export_into_a_pipe_writes_into_it_and_leaves_it_there(prepared: Installation, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            prepared.ok("portable", "export", "filters", "--all", "-o", str(pipe))
+            assert json.loads(reader.communicate(timeout=20)[0])["items"] == []
+        finally:
+            reader.kill()
+    assert pipe.is_fifo()
+
+
+def test_export_through_a_link_keeps_the_link(prepared: Installation, tmp_path: Path) -> None:
+    target, link = tmp_path / "filters.json", tmp_path / "link"
+    link.symlink_to(target)
+    prepared.ok("portable", "export", "filters", "--all", "-o", str(link))
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["items"] == []
 
 
 def test_export_into_a_folder_that_is_not_there_is_refused(prepared: Installation, tmp_path: Path) -> None:

@@ -206,12 +206,19 @@ def _input(name: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _output(name: str) -> Iterator[BinaryIO]:
-    """Where an export goes: a file appears whole or not at all."""
+    """Open the destination of an export. A file appears whole or not at all; a device or a pipe is written to as it is."""
     if name == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(name)
+    target = Path(os.path.realpath(name))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        try:
+            with target.open("wb") as device:
+                yield device
+        except OSError as problem:
+            _fail(f"{name} cannot be written: {problem.strerror}.", problem)
+        return
     try:
         descriptor, path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as problem:
