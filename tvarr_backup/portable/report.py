@@ -65,7 +65,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
             {
                 "position": line.position,
                 "original_name": line.original_name,
-                "source_type": line.source_type or None,
+                "source_type": cut(line.source_type, MOST_OF_NAME) or None,
                 "final_name": line.final_name,
                 "id": line.row_id,
                 "state": line.state.value,
@@ -86,7 +86,7 @@ def _step_as_data(step: Step) -> dict[str, Any]:
     return {
         "position": step.position,
         "name": cut(step.name, MOST_OF_NAME),
-        "source_type": step.source_type or None,
+        "source_type": cut(step.source_type, MOST_OF_NAME) or None,
         "state": step.state.value,
         "action": step.action.value,
         "final_name": cut(step.final_name, MOST_OF_NAME),
