@@ -503,6 +503,11 @@ def test_a_check_is_asked_for(folder: Path) -> None:
     assert response.json()["operation"]["id"] == operation.pk
 
 
+def test_another_method_is_refused_as_such_whatever_parameters_it_has(folder: Path) -> None:
+    answer = administrator().generic("TRACE", f"{BACKUPS}/{make(folder).filename}/restore?confirm=true")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
 def test_a_restore_is_asked_for(folder: Path) -> None:
     made = make(folder)
     response = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true")

@@ -340,7 +340,8 @@ class _BackupView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         method = (request.method or "").lower().replace("head", "get")
-        require_known_parameters(request, self.parameters.get(method, frozenset()))
+        if hasattr(self, method):  # any other method is refused as such
+            require_known_parameters(request, self.parameters.get(method, frozenset()))
 
     def answer(self, backup: Backup, folder: Path) -> Response:
         """The metadata, with the mark by which a change can refer to it."""

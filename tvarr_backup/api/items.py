@@ -37,11 +37,11 @@ class Kept(serializers.Field[Any, Any, Any, Any]):
 
     def run_validation(self, data: Any = empty) -> Any:
         row = getattr(self.parent, "instance", None)
-        if not isinstance(row, models.PortableRow) or data is empty or self.source in row.unreadable:
+        if not isinstance(row, models.PortableRow) or data is empty:
             return super().run_validation(data)
         shown = self.get_attribute(row)
         shown = None if shown is None else self.to_representation(shown)
-        if type(data) is type(shown) and data == shown:
+        if type(data) is type(shown) and data == shown == row.unreadable.get(str(self.source), shown):
             return get_attribute(row, self.source_attrs)
         return super().run_validation(data)
 
@@ -121,7 +121,7 @@ class ItemSerializer(StrictSerializer):
 
         Raises `SystemRowReadOnly`, or Django's `ValidationError`.
         """
-        changed = [name for name, value in values.items() if getattr(row, name) != value or name in row.unreadable]
+        changed = [name for name, value in values.items() if row.unreadable.get(name, getattr(row, name)) != value]
         row.refuse_to_change(changed)
         stored = copy(row)
         for name in changed:

@@ -21,6 +21,7 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import is_busy, writing
 
@@ -196,7 +197,7 @@ def _changed_rows(plan: Plan, rows: Mapping[int, PortableRow], settled: list[Set
 
 def _why_blocked(plan: Plan) -> list[str]:
     lines = [
-        f"#{step.position} “{step.name[:80]}”, {problem.field}: {problem.message}"
+        f"#{step.position} {quoted(step.name)}, {problem.field}: {problem.message}"
         for step in plan.blocked
         for problem in step.problems
     ]

@@ -20,6 +20,7 @@ from tvarr_backup.portable.kinds import Identity, Kind, Reference
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References, Resolved
 from tvarr_backup.portable.steps import Difference, State
+from tvarr_backup.quoting import quoted
 
 _JSON = json.JSONEncoder(sort_keys=True)
 _NAMED_PLACES = 5
@@ -181,7 +182,7 @@ def _name_warnings(item: Item, present: Present) -> Iterator[Finding]:
         return
     found = lookalikes.differences_between(other, item.name)
     code = "name_in_other_case" if found == [lookalikes.Difference.CASE] else "name_looks_the_same"
-    message = f"“{other[:80]}” is here already; it differs only in {' and '.join(found)}."
+    message = f"{quoted(other)} is here already; it differs only in {' and '.join(found)}."
     yield Finding("name", code, message, item.name)
 
 
@@ -207,7 +208,7 @@ def warn_of_equal_names(drafts: list[Draft], kind: Kind) -> list[Draft]:
 
 def duplicate_name(draft: Draft, places: Sequence[int]) -> Finding:
     """Return the problem of one of several items that would take one name, where names are unique."""
-    message = f"“{draft.item.name[:80]}” appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
+    message = f"{quoted(draft.item.name)} appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
     return Finding("name", "duplicate_name", message, draft.item.name)
 
 
@@ -225,13 +226,13 @@ def _reference_warnings(kind: Kind, resolved: Resolved, *, keeps_link: bool) -> 
     if kind.reference is None or not resolved.unresolved:
         return
     outcome = "the link that is there is kept" if keeps_link else "the item is stored without it until it is here"
-    message = f"The {kind.reference.target} “{resolved.unresolved[:80]}” is not here; {outcome}."
+    message = f"The {kind.reference.target} {quoted(resolved.unresolved)} is not here; {outcome}."
     yield Finding(kind.reference.member, "reference_not_found", message, resolved.unresolved)
 
 
 def _member_warnings(item: Item, kind: Kind) -> Iterator[Finding]:
     for name in item.unknown:
-        yield Finding(name, "unknown_member", f"“{name[:80]}” is not known here and is ignored.")
+        yield Finding(name, "unknown_member", f"{quoted(name)} is not known here and is ignored.")
     for name in kind.not_imported:
         if item.values[name]:
             message = f"“{name}” is not taken over: an import does not change the default."

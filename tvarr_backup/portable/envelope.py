@@ -19,6 +19,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.models import SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
@@ -133,7 +134,7 @@ def _read_beside(value: Event, events: Iterator[Event]) -> Any:
 
 def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
     metadata = _require_metadata(parts)
-    warnings = [f"The member “{name[:80]}” of the file is not known and is ignored." for name in parts.others]
+    warnings = [f"The member {quoted(name)} of the file is not known and is ignored." for name in parts.others]
     warnings += _check_version(metadata["version"])
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata, own_version)
@@ -262,19 +263,19 @@ def _check_metadata(metadata: dict[str, Any], own_version: str) -> Iterator[str]
     if parts_missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
         yield f"The metadata lack {' and '.join(parts_missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
-        yield f"/metadata/exported_at is “{metadata['exported_at'][:80]}”, which is no date and time."
+        yield f"/metadata/exported_at is {quoted(metadata['exported_at'])}, which is no date and time."
     made_by = metadata["tvarr_version"]
     if made_by and made_by != own_version:
         yield f"The file was written by version {made_by[:80]}; this is {own_version}."
     known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
     for name in metadata.keys() - known:
-        yield f"The member “{name[:80]}” of the metadata is not known and is ignored."
+        yield f"The member {quoted(name)} of the metadata is not known and is ignored."
 
 
 def _check_version(version: str) -> Iterator[str]:
     match = _VERSION.fullmatch(version)
     if not match:
-        raise VersionUnsupported(f"/metadata/version is “{version[:80]}”; allowed is {FORMAT_VERSION}.")
+        raise VersionUnsupported(f"/metadata/version is {quoted(version)}; allowed is {FORMAT_VERSION}.")
     own = [int(part) for part in FORMAT_VERSION.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
@@ -295,7 +296,7 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
         said = kind_named(export_type)
     except KindUnknown:
         allowed = f"is {wanted.slug}" if wanted else f"are {', '.join(KINDS)}"
-        raise WrongKind(f"/metadata/export_type is “{export_type[:80]}”; allowed {allowed}.") from None
+        raise WrongKind(f"/metadata/export_type is {quoted(export_type)}; allowed {allowed}.") from None
     if wanted is not None:
         raise WrongKind(f"This is an export of {said.label}, not of {wanted.label}.")
     return said
@@ -367,4 +368,4 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "a list"
-    return f"“{value[:80]}”" if isinstance(value, str) else "missing" if value is None else str(value)[:80]
+    return f"{quoted(value)}" if isinstance(value, str) else "missing" if value is None else str(value)[:80]

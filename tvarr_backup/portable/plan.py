@@ -30,6 +30,7 @@ from tvarr_backup.portable.pairs import pair
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, Step
+from tvarr_backup.quoting import quoted
 
 
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
@@ -85,7 +86,7 @@ def _require_references_fit(envelope: Envelope, answers: Answers, references: Re
     for value, name in answers.references.items():
         if references.resolve(value, used[value].values.get("source_type", ""), name).row_id is None:
             target = reference.target if reference else ""
-            raise AnswerInvalid(f"There is no {target} “{name[:80]}” here to stand for “{value[:80]}”.")
+            raise AnswerInvalid(f"There is no {target} {quoted(name)} here to stand for {quoted(value)}.")
 
 
 def _taken(kind: Kind, here: Here, items: Iterable[Item]) -> TakenNames:
@@ -187,7 +188,7 @@ class _Decider:
         chosen, source_type = self._own_answer(draft).new_name, draft.item.identity.source_type
         problems: list[Finding] = []
         if chosen is not None and chosen != draft.suggested_name and Identity(chosen, source_type) in self._taken:
-            message = f"“{chosen[:80]}” is taken, here or in the file; allowed is a name that is free."
+            message = f"{quoted(chosen)} is taken, here or in the file; allowed is a name that is free."
             problems.append(Finding("name", "name_taken", message, chosen))
         name = chosen
         if name is None:
