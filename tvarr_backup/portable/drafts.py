@@ -8,7 +8,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from tvarr_backup import lookalikes
@@ -37,16 +36,17 @@ class Here:
     """The row that each item meets, by the item's position."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """An item compared with what is here, before any answer is looked at (but for the mapping of references)."""
+    """An item compared with what is here, before any answer is looked at (but for the mapping of references).
 
+    A file may have 100,000 of them, so rows are not kept but built when they are needed.
+    """
+
+    kind: Kind
     item: Item
     state: State
-    row: PortableRow
-    """The item as a new row, or over the row that is here; that itself where nothing differs."""
     existing: PortableRow | None
-    now: dict[str, Any]
     differences: tuple[Difference, ...]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
@@ -55,26 +55,44 @@ class Draft:
     keeps_link: bool
     """Whether the row that is here refers to something, and the item to nothing that can be found."""
     suggested_name: str = ""
+    mark: str = ""
+    """The same as long as the item and what it meets here are the same."""
 
-    @cached_property
-    def mark(self) -> str:
-        """The same as long as the item and what it meets here are the same."""
-        return digest(
-            [
-                self.item.position,
-                dict(self.item.values),
-                self.state,
-                self.existing.id if self.existing else None,
-                self.now,
-                [self.resolved_unmapped.row_id, self.resolved_unmapped.unresolved],
-                self.suggested_name,
-            ]
-        )
+    def build_row(self) -> PortableRow:
+        """Return the item as a new row, or over a copy of the row that is here."""
+        row = copy.copy(self.existing) if self.existing else self.kind.model()
+        return fill(self.kind, row, self.item, self.resolved)
+
+    def build_copy(self, name: str) -> PortableRow:
+        """Return the item as a new row of another name."""
+        row = fill(self.kind, self.kind.model(), self.item, self.resolved)
+        row.name = name
+        return row
 
     @property
     def held_after_overwriting(self) -> str:
         """The reference that the row that is here would hold for later: none where it keeps one that leads somewhere."""
         return "" if self.keeps_link else self.resolved.unresolved
+
+
+def with_suggestion(draft: Draft, suggested_name: str, here: Here) -> Draft:
+    """Return the draft with the name for a copy, if one may be wanted, and with its mark."""
+    mark = digest(
+        [
+            draft.item.position,
+            dict(draft.item.values),
+            draft.state,
+            draft.existing.id if draft.existing else None,
+            _values_now(draft.kind, draft.existing, here),
+            [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
+            suggested_name,
+        ]
+    )
+    return replace(draft, suggested_name=suggested_name, mark=mark)
+
+
+def _values_now(kind: Kind, existing: PortableRow | None, here: Here) -> dict[str, Any]:
+    return item_values(kind, existing, here.references.exported(existing)) if existing else {}
 
 
 def digest(facts: list[Any]) -> str:
@@ -90,7 +108,7 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
     unmapped = here.references.resolve(value, source_type)
     mapped_to = answers.references.get(value)
     resolved = unmapped if mapped_to is None else here.references.resolve(value, source_type, mapped_to)
-    now = item_values(kind, existing, here.references.exported(existing)) if existing else {}
+    now = _values_now(kind, existing, here)
     differences = tuple(_differences(kind, item, existing, now, resolved)) if existing else ()
     keeps_link = bool(kind.reference and existing and getattr(existing, kind.reference.column) is not None)
     state = State.NEW
@@ -102,11 +120,10 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
         row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
     judged = judge(row, item.missing) if state in (State.NEW, State.DIFFERENT) else Judgement()
     return Draft(
+        kind=kind,
         item=item,
         state=state,
-        row=row,
         existing=existing,
-        now=now,
         differences=differences,
         problems=judged.problems,
         warnings=(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, BinaryIO
 
 from tvarr_backup.errors import (
@@ -17,6 +16,7 @@ from tvarr_backup.errors import (
     VersionUnsupported,
     WrongKind,
 )
+from tvarr_backup.models import SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
 from tvarr_backup.quoting import quoted
@@ -28,11 +28,12 @@ MAX_ITEMS = 100_000
 _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
-_ALL_MEMBERS = frozenset(name for kind in KINDS.values() for name in kind.by_name)
+_ALL_MEMBERS = {name: name for kind in KINDS.values() for name in kind.by_name}
+"""Names of members, each once: a file repeats them in every item."""
 _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One item of a file: its place (1 for the first), and a value for every member of its kind.
 
@@ -45,12 +46,12 @@ class Item:
     unknown: tuple[str, ...] = ()
     missing: frozenset[str] = frozenset()
 
-    @cached_property
+    @property
     def name(self) -> str:
         """The item's name; empty where the file gives none."""
         return str(self.values["name"])
 
-    @cached_property
+    @property
     def identity(self) -> Identity:
         """What makes it the same as a row."""
         return Identity(self.name, self.values.get("source_type", ""))
@@ -195,7 +196,7 @@ def _read_list_of_items(events: Iterator[Event]) -> list[Any]:
     return items
 
 
-def _read_object(start: Event, events: Iterator[Event], known: frozenset[str] | None) -> Any:
+def _read_object(start: Event, events: Iterator[Event], known: Mapping[str, str] | None) -> Any:
     """A flat object as a dict; members outside `known` keep their name only. What is no object is given as skipped."""
     if start.name != "start_map":
         return _skip(start, events)
@@ -204,12 +205,13 @@ def _read_object(start: Event, events: Iterator[Event], known: frozenset[str] | 
         if event.name == "end_map":
             break
         value = next(events)
-        if known is not None and event.value not in known:
+        name = event.value if known is None else known.get(event.value)
+        if name is None:
             values[event.value] = _skip(value, events)
         elif value.name == "start_array":
-            values[event.value] = _read_scalars(events)
+            values[name] = _read_scalars(events)
         else:
-            values[event.value] = _skip(value, events) if value.name == "start_map" else value.value
+            values[name] = _skip(value, events) if value.name == "start_map" else value.value
     return values
 
 
@@ -303,6 +305,7 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
 def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:
     problems: list[tuple[str, str]] = []
     for index, raw in enumerate(raw_items):
+        raw_items[index] = None  # the item replaces it, so that never all are there twice
         if not isinstance(raw, dict):
             problems.append((f"/items/{index}", f"is {_shown(raw)}; allowed is an object."))
             continue
@@ -341,10 +344,17 @@ def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
     values = {}
     for member in kind.members:
         value = raw.get(member.name)
-        values[member.name] = _default(member) if value is None or value == "" else value
+        if value is None or value in ("", member.default):
+            values[member.name] = _default(member)
+        else:
+            values[member.name] = _SHARED.get(value, value) if isinstance(value, str) else value
     unknown = raw.keys() - kind.by_name.keys() - kind.ignored_members
     missing = frozenset(name for name in kind.required if raw.get(name) is None)
     return Item(position, values, tuple(sorted(unknown)), missing)
+
+
+_SHARED = {word: word for word in SourceType.values}
+"""Words that most items repeat."""
 
 
 def _default(member: Member) -> Any:
