@@ -122,7 +122,7 @@ def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
         if not isinstance(answer, FrameFirst | PlanAnswer):
             return answer
         whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=answer.headers)
-        whole.cookies, whole.wsgi_request = answer.cookies, answer.wsgi_request  # type: ignore[attr-defined]
+        whole.cookies, whole.wsgi_request = answer.cookies, answer.wsgi_request  # type: ignore[attr-defined, union-attr]
         return whole
 
     monkeypatch.setattr(ClientHandler, "__call__", read)
