@@ -37,7 +37,7 @@ coverage: setup chromium servers  ## Which lines and branches the tests reach; i
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 test-long: setup fault-tools servers  ## The long fault and soak tests
-	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses auto
+	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)
 
 # PostgreSQL and Redis; the tests start servers of their own from them.
 servers:
