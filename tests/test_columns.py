@@ -185,7 +185,9 @@ def test_the_others_are_exported_and_the_row_is_named() -> None:
     add_undecodable_filter()
     names, (warning,) = exported()
     assert names == before
-    assert warning.startswith(f"“Caf\ufffd” ({NOT_UTF8}) cannot be exported. name is stored as “Caf\ufffd”. Expected a text in UTF-8.")
+    assert warning.startswith(
+        f"“Caf\ufffd” ({NOT_UTF8}) cannot be exported. name is stored as “Caf\ufffd”. Expected a text in UTF-8."
+    )
 
 
 def test_such_a_row_chosen_by_id_is_refused() -> None:
