@@ -54,6 +54,10 @@ class Incoming:
             self._needed = end + 4 + waited_for
         return len(self.received) >= self._needed
 
+    def has_head(self) -> bool:
+        """Whether the head is complete."""
+        return self._needed is not None
+
     def is_too_large(self) -> bool:
         """Whether so much came without an end of the head that it is not waited for."""
         return self._needed is None and len(self.received) > HEAD_BYTES
@@ -112,9 +116,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         if received is None:
             return
         incoming.add(received)
-        if not received:
+        if not received and not incoming.has_head():
             self._close(conn, self.pending_conns)
-        elif incoming.is_ready():
+        elif not received or incoming.is_ready():  # a body that breaks off is refused by the program
             self._unwatch(conn, self.pending_conns)
             self._begin(conn, incoming)
         elif incoming.is_too_large():

@@ -20,6 +20,7 @@ from pytest_django.plugin import blocking_manager_key
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
+from tvarr_backup.api.portable import PlanAnswer
 from tvarr_backup.web.frame import FrameFirst
 
 _BALLAST = """
@@ -113,12 +114,12 @@ def _all_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Django's client reads a page that goes out in two parts to its end at once, as one answer, as browsers do."""
+    """Django's client reads a page or a plan that goes out in parts to its end at once, as one answer, as browsers do."""
     once = ClientHandler.__call__
 
     def read(self: ClientHandler, environ: dict[str, Any]) -> Any:
         answer: Any = once(self, environ)
-        if not isinstance(answer, FrameFirst):
+        if not isinstance(answer, FrameFirst | PlanAnswer):
             return answer
         whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=answer.headers)
         whole.cookies, whole.wsgi_request = answer.cookies, answer.wsgi_request  # type: ignore[attr-defined]

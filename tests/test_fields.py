@@ -201,7 +201,7 @@ class TestTimestampColumn:
         assert early > late
         assert rows[0].created_at < rows[1].created_at
 
-    @pytest.mark.parametrize("moment", [NOON, NOON.replace(microsecond=123_456), datetime(1, 1, 1, tzinfo=UTC)])
+    @pytest.mark.parametrize("moment", [NOON, NOON.replace(microsecond=123_456), datetime(1970, 1, 1, tzinfo=UTC)])
     def test_a_time_is_read_back_equal(self, moment: datetime) -> None:
         row = EncodingProfileFactory.create()
         EncodingProfile.objects.filter(pk=row.pk).update(created_at=moment)

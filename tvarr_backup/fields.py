@@ -19,6 +19,7 @@ from django.forms import Textarea
 from django.utils.text import capfirst
 from ulid import ULIDGenerator
 
+from tvarr_backup.quoting import cut
 from tvarr_backup.ranges import known_moment
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp, write_timestamp
@@ -99,7 +100,7 @@ def parse_ulid(value: object) -> str:
             "“%(value)s” is not an id; allowed are 26 characters of 0-9 and A-Z without I, L, O and U, the first at "
             "most 7, not all zero.",
             code="invalid_ulid",
-            params={"value": escape_hidden(str(value)[:80])},
+            params={"value": escape_hidden(cut(str(value)))},
         )
     return text
 
@@ -213,7 +214,7 @@ class TextChoiceColumn(TextColumn):
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": escape_hidden(str(value)[:80]), "allowed": ", ".join(filter(None, self._words))},
+            params={"value": escape_hidden(cut(str(value))), "allowed": ", ".join(filter(None, self._words))},
         )
 
 

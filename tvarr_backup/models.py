@@ -29,6 +29,7 @@ from tvarr_backup.fields import (
     Unreadable,
     new_ulid,
 )
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 
 
@@ -77,7 +78,7 @@ class TvarrRow(models.Model):
 
     def _sentence_of(self, name: str, stored: str) -> str:
         expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-        return escape_hidden(f"{name} is stored as “{stored[:80]}”. Expected {expected}.")
+        return escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
 
     def mark_deleted(self) -> None:
         """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""

@@ -156,7 +156,7 @@ def validate_one_of(value: str, allowed: list[str]) -> None:
         raise ValidationError(
             "“%(value)s” is not allowed here; allowed are %(allowed)s.",
             code="invalid_choice",
-            params={"value": escape_hidden(value[:80]), "allowed": ", ".join(allowed)},
+            params={"value": escape_hidden(cut(value)), "allowed": ", ".join(allowed)},
         )
 
 
@@ -166,7 +166,7 @@ def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) ->
             "“%(value)s” is not a JSON list of codec names, and tvarr reads it as “everything accepted”; allowed is a "
             "list of names, or an empty list to accept everything.",
             code="invalid_codec_list",
-            params={"value": escape_hidden(str(names)[:80])},
+            params={"value": escape_hidden(cut(str(names)))},
         )
     for name in names:
         _validate_word(name, registry)
@@ -177,5 +177,5 @@ def _validate_word(name: str, registry: dict[str, tuple[str, ...]]) -> None:
         raise ValidationError(
             "“%(value)s” is not known to tvarr; allowed are %(allowed)s and their aliases.",
             code="unknown_codec" if registry is not PREFERRED_FORMATS else "unknown_format",
-            params={"value": escape_hidden(name[:80]), "allowed": ", ".join(registry)},
+            params={"value": escape_hidden(cut(name)), "allowed": ", ".join(registry)},
         )

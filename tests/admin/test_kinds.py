@@ -529,6 +529,7 @@ def test_a_row_that_cannot_be_exported_is_named_and_nothing_is_downloaded(admin_
 def test_a_person_who_may_only_look_can_export_and_not_delete(client: Client) -> None:
     looker = UserFactory.create(is_superuser=False)
     looker.user_permissions.add(Permission.objects.get(codename="view_filter"))
+    looker.user_permissions.add(Permission.objects.get(codename="export_configuration"))
     client.force_login(looker)
     row = FilterFactory.create()
 

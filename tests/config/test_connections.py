@@ -14,7 +14,7 @@ from config import connections
 from tvarr_backup.transfer.connection import release_databases
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases=["default"])
 def test_only_the_first_few_threads_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_keeping", set())
     together = threading.Barrier(connections.KEPT_THREADS + 3)
@@ -32,7 +32,7 @@ def test_only_the_first_few_threads_keep_a_connection(monkeypatch: pytest.Monkey
     assert kept.count(True) == connections.KEPT_THREADS
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases=["default"])
 def test_it_holds_where_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_keeping", set(range(-connections.KEPT_THREADS, 0)))
     connections.keep_few()

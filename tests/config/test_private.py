@@ -52,6 +52,13 @@ def test_the_cookie_of_messages_is_secure_as_well() -> None:
     assert answer.cookies[CookieStorage.cookie_name]["secure"]
 
 
+def test_a_browser_may_go_back_to_the_review_of_an_import() -> None:
+    client = Client()
+    client.force_login(UserFactory.create(is_superuser=True))
+    answer = client.post("/import/", {"text": "{}"})
+    assert answer["Cache-Control"] == "private, no-cache"
+
+
 @pytest.mark.parametrize("address", ["/", "/sign-in/", "/import/", "/history/", "/admin/", "/nothing", "/healthz"])
 def test_no_page_is_stored(address: str) -> None:
     client = Client()

@@ -60,7 +60,7 @@ def test_libraries_files_are_kept_too() -> None:
 
 
 def test_an_address_with_an_old_mark_is_no_file() -> None:
-    assert kept("/static/00000000/css/app.css") == (404, "")
+    assert kept("/static/00000000/css/app.css") == (404, "no-store")
 
 
 def sent(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:

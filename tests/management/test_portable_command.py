@@ -137,13 +137,13 @@ def test_an_export_of_a_kind_without_references_leaves_nothing_out(prepared: Ins
 def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp_path: Path) -> None:
     prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("Old")))
     file = write(
-        tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"), filter_item("Bad", action="x")
+        tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"), filter_item("Bad", expression=None)
     )
     shown = prepared.ok("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
     assert '#1 different: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
     assert "#2 new: New -> add\n" in shown
     assert (
-        "#3 invalid: Bad -> PROBLEM\n    problem: action: “x” is not allowed here; allowed are include, exclude."
+        "#3 invalid: Bad -> PROBLEM\n    problem: expression: It is missing or empty; allowed is a text that is not empty."
         in shown
     )
     assert "3 items: add 1, overwrite 1, PROBLEM 1\n" in shown

@@ -59,7 +59,7 @@ def test_it_keeps_what_became_of_the_items() -> None:
 
 def test_one_that_is_refused_is_not_kept() -> None:
     with pytest.raises(ImportBlocked):
-        import_file(envelope(filter_item(action="maybe")), None, None, requested_by=None, origin=Origin.API)
+        import_file(envelope(filter_item(expression=None)), None, None, requested_by=None, origin=Origin.API)
     assert not ImportRecord.objects.exists()
 
 

@@ -57,5 +57,5 @@ def test_a_large_value_that_differs_is_shown_with_its_beginning() -> None:
 
 def test_a_refused_import_is_told_in_a_few_lines() -> None:
     with pytest.raises(ImportBlocked) as refused:
-        apply_import(envelope({"name": " " + "n" * LARGE}, {"name": " " + "n" * LARGE}))
+        apply_import(envelope({"name": "n" * LARGE, "expression": None}, {"name": "m" * LARGE, "expression": None}))
     assert len(str(refused.value)) < 3_000

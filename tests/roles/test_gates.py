@@ -42,6 +42,9 @@ SHOWN_OR_NOT = {
 }
 """Functions that ask what to show; they refuse nothing."""
 
+ABOUT_A_MEMBER = {"operations/found_code.py:require_may_accept_code"}
+"""Functions that ask about one member of a request; the tests of that member say who may send it."""
+
 
 def test_with_any_gate_taken_out_the_table_is_red(tmp_path: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
@@ -56,4 +59,4 @@ def test_with_any_gate_taken_out_the_table_is_red(tmp_path: Path, settings: Any)
 
 
 def test_a_permission_is_asked_for_in_no_other_function() -> None:
-    assert set(inline_questions()) == GATES | SHOWN_OR_NOT
+    assert set(inline_questions()) == GATES | SHOWN_OR_NOT | ABOUT_A_MEMBER

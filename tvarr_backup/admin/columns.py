@@ -15,6 +15,7 @@ from tvarr_backup.admin.visible import VisibleTexts
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.models import TvarrRow
+from tvarr_backup.quoting import quoted
 
 _NAMED_ROWS = 5
 
@@ -49,7 +50,7 @@ class ColumnsRequired(VisibleTexts):
         unreadable = [row for row in rows if row.unreadable]
         for row in unreadable[:_NAMED_ROWS]:
             sentences = " ".join(row.unreadable_sentences.values())
-            self.message_user(request, f"“{str(row)[:80]}” ({row.pk}): {sentences}", messages.WARNING)
+            self.message_user(request, f"{quoted(str(row))} ({row.pk}): {sentences}", messages.WARNING)
         if len(unreadable) > _NAMED_ROWS:
             self.message_user(request, f"{len(unreadable) - _NAMED_ROWS} more rows cannot be read.", messages.WARNING)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.http import StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from drf_spectacular.utils import (
@@ -35,10 +36,12 @@ from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.report import plan_as_data, result_as_data
+from tvarr_backup.portable.report import plan_as_data, plan_as_json, result_as_data
 from tvarr_backup.portable.steps import Plan
+from tvarr_backup.texts import escape_for_json
 
 _MAX_FOUND = 1_000
+_BLOCK_CHARACTERS = 2**16
 _EXPORT = "access.export_configuration"
 _IMPORT = "access.import_configuration"
 
@@ -159,18 +162,35 @@ def _details(refusal: Exception, place: str) -> dict[str, Any]:
     return {}
 
 
+class PlanAnswer(StreamingHttpResponse):
+    """A plan as it is sent, in blocks: its answer is never in memory as a whole. Whatever can be refused was before."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(_blocks(plan), content_type="application/json")
+
+
+def _blocks(plan: Plan) -> Iterator[bytes]:
+    block = io.StringIO()
+    for piece in plan_as_json(plan):
+        block.write(piece)
+        if block.tell() >= _BLOCK_CHARACTERS:
+            yield escape_for_json(block.getvalue()).encode()
+            block = io.StringIO()
+    yield escape_for_json(block.getvalue()).encode()
+
+
 class ImportView(TravelView):
     """An import, or with `?preview=true` what it would do."""
 
     parser_classes = (RawJSON, MultiPartParser)
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """All of it or nothing."""
         require_known_parameters(request, {"preview"})
         preview = flag_parameter(request, "preview")
         asked = envelopes.read_import(request, self.kind)
         if preview:
-            return Response(plan_as_data(plan_import(asked.envelope, asked.answers)))
+            return PlanAnswer(plan_import(asked.envelope, asked.answers))
         return _imported(request, asked)
 
 
@@ -201,10 +221,10 @@ class TvarrPreviewView(TravelView):
 
     place = ""
 
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """Nothing is stored."""
         require_known_parameters(request, ())
-        return Response(plan_as_data(plan_import(envelopes.read_file(request, self.kind))))
+        return PlanAnswer(plan_import(envelopes.read_file(request, self.kind)))
 
 
 # --- Addresses and their description ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.envelope import Item
+from tvarr_backup.quoting import quoted
 
 
 class Resolution(StrEnum):
@@ -55,7 +56,7 @@ class Answers:
         for key in self.new_names.keys() & self.resolutions.keys():
             if self.resolutions[key] is not Resolution.RENAME:
                 raise AnswerInvalid(
-                    f"“{key[:80]}” has a new name, but its answer is {self.resolutions[key]}. Expected rename."
+                    f"{quoted(key)} has a new name, but its answer is {self.resolutions[key]}. Expected rename."
                 )
         return {item.position: self._answer(list(_keys_of(item, typed))) for item in items}
 
@@ -71,7 +72,7 @@ class Answers:
         """Raise `AnswerInvalid` for an answer about a reference that no item has."""
         for value in self.references:
             if value not in references:
-                raise AnswerInvalid(f"No item of the file refers to “{value[:80]}”.")
+                raise AnswerInvalid(f"No item of the file refers to {quoted(value)}.")
 
 
 def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
@@ -87,7 +88,7 @@ def _fits_nothing(key: str, items: Sequence[Item]) -> str:
     with_type = any(item.identity.source_type for item in items)
     typed = ", stream:NAME or epg:NAME for one source type" if with_type else ""
     return (
-        f"There is no item “{key[:80]}” in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
+        f"There is no item {quoted(key)} in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
     )
 
 
@@ -99,7 +100,7 @@ def read_answers(
 ) -> Answers:
     """Answers from words; raises `AnswerInvalid` for a word that is none of the allowed ones."""
     return Answers(
-        resolutions={key: _resolution(word, f"The answer for “{key[:80]}”") for key, word in resolutions.items()},
+        resolutions={key: _resolution(word, f"The answer for {quoted(key)}") for key, word in resolutions.items()},
         bulk=None if bulk is None else _resolution(bulk, "The answer for all others"),
         new_names=dict(new_names or {}),
         references=dict(references or {}),
@@ -110,4 +111,4 @@ def _resolution(word: str, what: str) -> Resolution:
     try:
         return Resolution(word)
     except ValueError:
-        raise AnswerInvalid(f"{what} is “{word[:80]}”; allowed are {', '.join(Resolution)}.") from None
+        raise AnswerInvalid(f"{what} is {quoted(word)}; allowed are {', '.join(Resolution)}.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import is_busy, writing
 
@@ -88,7 +89,8 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
                 )
             if plan.blocked:
                 raise ImportBlocked(*_why_blocked(plan), plan=plan)
-            _write(plan)
+            rows = {step.position: step.build_row() for step in plan.steps if step.build_row is not None}
+            _write(plan, rows)
             settled = settle()
     except DatabaseError as problem:
         if is_busy(problem):
@@ -96,8 +98,8 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
                 "Another process is writing to the database; nothing was imported. Try again."
             ) from problem
         raise DatabaseUnusable(f"The database did not take the import, and nothing was stored: {problem}.") from problem
-    lines = tuple(_line(step) for step in plan.steps)
-    restart_required = needs_reload(_changed_rows(plan, settled))
+    lines = tuple(_line(step, rows.get(step.position)) for step in plan.steps)
+    restart_required = needs_reload(_changed_rows(plan, rows, settled))
     advice = [RELOAD_ADVICE] if restart_required else []
     notes = (*plan.warnings, *map(escape_hidden, map(_completed, settled)), *advice)
     result = ImportResult(plan.kind, lines, notes, restart_required)
@@ -115,39 +117,41 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     return result
 
 
-def _write(plan: Plan) -> None:
+def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
+    """Write what the plan says; `rows` are those to write, by the item's position."""
     model = plan.kind.model
     for step in plan.steps:
         if step.retires is not None:
             step.retires.save(update_fields=["name"])
     created = [step for step in plan.steps if step.action in (Action.CREATE, Action.RENAME)]
     overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
-    model.objects.bulk_create(_rows(created))
+    model.objects.bulk_create(_rows_of(created, rows))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
-    whole = [step for step in overwritten if not (step.row and step.row.unreadable)]
+    whole = [step for step in overwritten if not rows[step.position].unreadable]
     model.objects.bulk_create(
-        _rows(whole), update_conflicts=True, unique_fields=["id"], update_fields=_overwritten_columns(plan.kind)
+        _rows_of(whole, rows),
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=_overwritten_columns(plan.kind),
     )
     for step in overwritten:
-        if step.row and step.row.unreadable:
-            _save_differences(plan.kind, step)
-    unresolved = {
-        str(step.row.pk): step.unresolved for step in (*created, *overwritten) if step.row and step.unresolved
-    }
-    hold(plan.kind, _rows([*created, *overwritten]), unresolved)
+        if rows[step.position].unreadable:
+            _save_differences(plan.kind, step, rows[step.position])
+    written = [*created, *overwritten]
+    unresolved = {str(rows[step.position].pk): step.unresolved for step in written if step.unresolved}
+    hold(plan.kind, _rows_of(written, rows), unresolved)
 
 
-def _save_differences(kind: Kind, step: Step) -> None:
+def _save_differences(kind: Kind, step: Step, row: Any) -> None:
     """Write only what differs, so that what is stored in the other columns stays as it is."""
-    row: Any = step.row
     changed = {difference.field for difference in step.differences}
     if kind.reference is not None and kind.reference.member in changed:
         changed = changed - {kind.reference.member} | {kind.reference.field}
     row.save(update_fields=[*changed, "updated_at"])
 
 
-def _rows(steps: Iterable[Step]) -> list[Any]:
-    return [step.row for step in steps]
+def _rows_of(steps: Iterable[Step], rows: Mapping[int, PortableRow]) -> list[Any]:
+    return [rows[step.position] for step in steps]
 
 
 def _overwritten_columns(kind: Kind) -> list[str]:
@@ -158,8 +162,8 @@ def _overwritten_columns(kind: Kind) -> list[str]:
     return [*columns, "updated_at"]
 
 
-def _line(step: Step) -> ResultLine:
-    written = step.row.pk if step.row is not None else step.existing_id
+def _line(step: Step, row: PortableRow | None) -> ResultLine:
+    written = step.existing_id if row is None else row.pk
     return ResultLine(
         position=step.position,
         original_name=step.name,
@@ -176,15 +180,16 @@ def _completed(done: Settled) -> str:
     return f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
 
 
-def _changed_rows(plan: Plan, settled: list[Settled]) -> Iterator[PortableRow]:
+def _changed_rows(plan: Plan, rows: Mapping[int, PortableRow], settled: list[Settled]) -> Iterator[PortableRow]:
     """Yield every row that was written, and where the import disabled one, the row as it was before."""
     for step in plan.steps:
-        if step.row is None:
+        row = rows.get(step.position)
+        if row is None:
             continue
-        yield step.row
+        yield row
         for difference in step.differences:
             if difference.field == "is_enabled":
-                before: Any = copy(step.row)
+                before: Any = copy(row)
                 before.is_enabled = difference.now
                 yield before
     yield from (done.row for done in settled)
@@ -192,7 +197,7 @@ def _changed_rows(plan: Plan, settled: list[Settled]) -> Iterator[PortableRow]:
 
 def _why_blocked(plan: Plan) -> list[str]:
     lines = [
-        f"#{step.position} “{step.name[:80]}”, {problem.field}: {problem.message}"
+        f"#{step.position} {quoted(step.name)}, {problem.field}: {problem.message}"
         for step in plan.blocked
         for problem in step.problems
     ]

@@ -8,7 +8,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from tvarr_backup import lookalikes
@@ -21,6 +20,7 @@ from tvarr_backup.portable.kinds import Identity, Kind, Reference
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References, Resolved
 from tvarr_backup.portable.steps import Difference, State
+from tvarr_backup.quoting import quoted
 
 _JSON = json.JSONEncoder(sort_keys=True)
 _NAMED_PLACES = 5
@@ -36,16 +36,17 @@ class Here:
     """The row that each item meets, by the item's position."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """An item compared with what is here, before any answer is looked at (but for the mapping of references)."""
+    """An item compared with what is here, before any answer is looked at (but for the mapping of references).
 
+    A file may have 100,000 of them, so rows are not kept but built when they are needed.
+    """
+
+    kind: Kind
     item: Item
     state: State
-    row: PortableRow
-    """The item as a new row, or over the row that is here; that itself where nothing differs."""
     existing: PortableRow | None
-    now: dict[str, Any]
     differences: tuple[Difference, ...]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
@@ -54,26 +55,44 @@ class Draft:
     keeps_link: bool
     """Whether the row that is here refers to something, and the item to nothing that can be found."""
     suggested_name: str = ""
+    mark: str = ""
+    """The same as long as the item and what it meets here are the same."""
 
-    @cached_property
-    def mark(self) -> str:
-        """The same as long as the item and what it meets here are the same."""
-        return digest(
-            [
-                self.item.position,
-                dict(self.item.values),
-                self.state,
-                self.existing.id if self.existing else None,
-                self.now,
-                [self.resolved_unmapped.row_id, self.resolved_unmapped.unresolved],
-                self.suggested_name,
-            ]
-        )
+    def build_row(self) -> PortableRow:
+        """Return the item as a new row, or over a copy of the row that is here."""
+        row = copy.copy(self.existing) if self.existing else self.kind.model()
+        return fill(self.kind, row, self.item, self.resolved)
+
+    def build_copy(self, name: str) -> PortableRow:
+        """Return the item as a new row of another name."""
+        row = fill(self.kind, self.kind.model(), self.item, self.resolved)
+        row.name = name
+        return row
 
     @property
     def held_after_overwriting(self) -> str:
         """The reference that the row that is here would hold for later: none where it keeps one that leads somewhere."""
         return "" if self.keeps_link else self.resolved.unresolved
+
+
+def with_suggestion(draft: Draft, suggested_name: str, here: Here) -> Draft:
+    """Return the draft with the name for a copy, if one may be wanted, and with its mark."""
+    mark = digest(
+        [
+            draft.item.position,
+            dict(draft.item.values),
+            draft.state,
+            draft.existing.id if draft.existing else None,
+            _values_now(draft.kind, draft.existing, here),
+            [draft.resolved_unmapped.row_id, draft.resolved_unmapped.unresolved],
+            suggested_name,
+        ]
+    )
+    return replace(draft, suggested_name=suggested_name, mark=mark)
+
+
+def _values_now(kind: Kind, existing: PortableRow | None, here: Here) -> dict[str, Any]:
+    return item_values(kind, existing, here.references.exported(existing)) if existing else {}
 
 
 def digest(facts: list[Any]) -> str:
@@ -89,7 +108,7 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
     unmapped = here.references.resolve(value, source_type)
     mapped_to = answers.references.get(value)
     resolved = unmapped if mapped_to is None else here.references.resolve(value, source_type, mapped_to)
-    now = item_values(kind, existing, here.references.exported(existing)) if existing else {}
+    now = _values_now(kind, existing, here)
     differences = tuple(_differences(kind, item, existing, now, resolved)) if existing else ()
     keeps_link = bool(kind.reference and existing and getattr(existing, kind.reference.column) is not None)
     state = State.NEW
@@ -101,11 +120,10 @@ def draft_item(item: Item, kind: Kind, answers: Answers, here: Here) -> Draft:
         row = fill(kind, copy.copy(existing) if existing else kind.model(), item, resolved)
     judged = judge(row, item.missing) if state in (State.NEW, State.DIFFERENT) else Judgement()
     return Draft(
+        kind=kind,
         item=item,
         state=state,
-        row=row,
         existing=existing,
-        now=now,
         differences=differences,
         problems=judged.problems,
         warnings=(
@@ -164,7 +182,7 @@ def _name_warnings(item: Item, present: Present) -> Iterator[Finding]:
         return
     found = lookalikes.differences_between(other, item.name)
     code = "name_in_other_case" if found == [lookalikes.Difference.CASE] else "name_looks_the_same"
-    message = f"“{other[:80]}” is here already; it differs only in {' and '.join(found)}."
+    message = f"{quoted(other)} is here already; it differs only in {' and '.join(found)}."
     yield Finding("name", code, message, item.name)
 
 
@@ -190,7 +208,7 @@ def warn_of_equal_names(drafts: list[Draft], kind: Kind) -> list[Draft]:
 
 def duplicate_name(draft: Draft, places: Sequence[int]) -> Finding:
     """Return the problem of one of several items that would take one name, where names are unique."""
-    message = f"“{draft.item.name[:80]}” appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
+    message = f"{quoted(draft.item.name)} appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
     return Finding("name", "duplicate_name", message, draft.item.name)
 
 
@@ -208,13 +226,13 @@ def _reference_warnings(kind: Kind, resolved: Resolved, *, keeps_link: bool) -> 
     if kind.reference is None or not resolved.unresolved:
         return
     outcome = "the link that is there is kept" if keeps_link else "the item is stored without it until it is here"
-    message = f"The {kind.reference.target} “{resolved.unresolved[:80]}” is not here; {outcome}."
+    message = f"The {kind.reference.target} {quoted(resolved.unresolved)} is not here; {outcome}."
     yield Finding(kind.reference.member, "reference_not_found", message, resolved.unresolved)
 
 
 def _member_warnings(item: Item, kind: Kind) -> Iterator[Finding]:
     for name in item.unknown:
-        yield Finding(name, "unknown_member", f"“{name[:80]}” is not known here and is ignored.")
+        yield Finding(name, "unknown_member", f"{quoted(name)} is not known here and is ignored.")
     for name in kind.not_imported:
         if item.values[name]:
             message = f"“{name}” is not taken over: an import does not change the default."

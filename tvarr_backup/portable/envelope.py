@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, BinaryIO
 
 from tvarr_backup.errors import (
@@ -17,8 +16,10 @@ from tvarr_backup.errors import (
     VersionUnsupported,
     WrongKind,
 )
+from tvarr_backup.models import SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
@@ -27,11 +28,12 @@ MAX_ITEMS = 100_000
 _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
-_ALL_MEMBERS = frozenset(name for kind in KINDS.values() for name in kind.by_name)
+_ALL_MEMBERS = {name: name for kind in KINDS.values() for name in kind.by_name}
+"""Names of members, each once: a file repeats them in every item."""
 _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One item of a file: its place (1 for the first), and a value for every member of its kind.
 
@@ -44,12 +46,12 @@ class Item:
     unknown: tuple[str, ...] = ()
     missing: frozenset[str] = frozenset()
 
-    @cached_property
+    @property
     def name(self) -> str:
         """The item's name; empty where the file gives none."""
         return str(self.values["name"])
 
-    @cached_property
+    @property
     def identity(self) -> Identity:
         """What makes it the same as a row."""
         return Identity(self.name, self.values.get("source_type", ""))
@@ -132,7 +134,7 @@ def _read_beside(value: Event, events: Iterator[Event]) -> Any:
 
 def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
     metadata = _require_metadata(parts)
-    warnings = [f"The member “{name[:80]}” of the file is not known and is ignored." for name in parts.others]
+    warnings = [f"The member {quoted(name)} of the file is not known and is ignored." for name in parts.others]
     warnings += _check_version(metadata["version"])
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata, own_version)
@@ -194,7 +196,7 @@ def _read_list_of_items(events: Iterator[Event]) -> list[Any]:
     return items
 
 
-def _read_object(start: Event, events: Iterator[Event], known: frozenset[str] | None) -> Any:
+def _read_object(start: Event, events: Iterator[Event], known: Mapping[str, str] | None) -> Any:
     """A flat object as a dict; members outside `known` keep their name only. What is no object is given as skipped."""
     if start.name != "start_map":
         return _skip(start, events)
@@ -203,12 +205,13 @@ def _read_object(start: Event, events: Iterator[Event], known: frozenset[str] | 
         if event.name == "end_map":
             break
         value = next(events)
-        if known is not None and event.value not in known:
+        name = event.value if known is None else known.get(event.value)
+        if name is None:
             values[event.value] = _skip(value, events)
         elif value.name == "start_array":
-            values[event.value] = _read_scalars(events)
+            values[name] = _read_scalars(events)
         else:
-            values[event.value] = _skip(value, events) if value.name == "start_map" else value.value
+            values[name] = _skip(value, events) if value.name == "start_map" else value.value
     return values
 
 
@@ -260,19 +263,19 @@ def _check_metadata(metadata: dict[str, Any], own_version: str) -> Iterator[str]
     if parts_missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
         yield f"The metadata lack {' and '.join(parts_missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
-        yield f"/metadata/exported_at is “{metadata['exported_at'][:80]}”, which is no date and time."
+        yield f"/metadata/exported_at is {quoted(metadata['exported_at'])}, which is no date and time."
     made_by = metadata["tvarr_version"]
     if made_by and made_by != own_version:
         yield f"The file was written by version {made_by[:80]}; this is {own_version}."
     known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
     for name in metadata.keys() - known:
-        yield f"The member “{name[:80]}” of the metadata is not known and is ignored."
+        yield f"The member {quoted(name)} of the metadata is not known and is ignored."
 
 
 def _check_version(version: str) -> Iterator[str]:
     match = _VERSION.fullmatch(version)
     if not match:
-        raise VersionUnsupported(f"/metadata/version is “{version[:80]}”; allowed is {FORMAT_VERSION}.")
+        raise VersionUnsupported(f"/metadata/version is {quoted(version)}; allowed is {FORMAT_VERSION}.")
     own = [int(part) for part in FORMAT_VERSION.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
@@ -293,7 +296,7 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
         said = kind_named(export_type)
     except KindUnknown:
         allowed = f"is {wanted.slug}" if wanted else f"are {', '.join(KINDS)}"
-        raise WrongKind(f"/metadata/export_type is “{export_type[:80]}”; allowed {allowed}.") from None
+        raise WrongKind(f"/metadata/export_type is {quoted(export_type)}; allowed {allowed}.") from None
     if wanted is not None:
         raise WrongKind(f"This is an export of {said.label}, not of {wanted.label}.")
     return said
@@ -302,6 +305,7 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
 def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:
     problems: list[tuple[str, str]] = []
     for index, raw in enumerate(raw_items):
+        raw_items[index] = None  # the item replaces it, so that never all are there twice
         if not isinstance(raw, dict):
             problems.append((f"/items/{index}", f"is {_shown(raw)}; allowed is an object."))
             continue
@@ -340,10 +344,17 @@ def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
     values = {}
     for member in kind.members:
         value = raw.get(member.name)
-        values[member.name] = _default(member) if value is None or value == "" else value
+        if value is None or value in ("", member.default):
+            values[member.name] = _default(member)
+        else:
+            values[member.name] = _SHARED.get(value, value) if isinstance(value, str) else value
     unknown = raw.keys() - kind.by_name.keys() - kind.ignored_members
     missing = frozenset(name for name in kind.required if raw.get(name) is None)
     return Item(position, values, tuple(sorted(unknown)), missing)
+
+
+_SHARED = {word: word for word in SourceType.values}
+"""Words that most items repeat."""
 
 
 def _default(member: Member) -> Any:
@@ -357,4 +368,4 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "a list"
-    return f"“{value[:80]}”" if isinstance(value, str) else "missing" if value is None else str(value)[:80]
+    return f"{quoted(value)}" if isinstance(value, str) else "missing" if value is None else str(value)[:80]

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
+from tvarr_backup.quoting import quoted
 from tvarr_backup.tvarr_database import IS_CODEC_LIST, IS_UTF8
 
 
@@ -41,7 +42,7 @@ def readable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> QuerySet[PortableR
 def sentence_of_unreadable(row: PortableRow) -> str:
     """Return why such a row is not in an export."""
     found = " ".join(row.unreadable_sentences.values())
-    return f"“{row.name[:80]}” ({row.pk}) cannot be exported. {found} It is unchanged. Edit it, and export it again."
+    return f"{quoted(row.name)} ({row.pk}) cannot be exported. {found} It is unchanged. Edit it, and export it again."
 
 
 def _divided(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> QuerySet[PortableRow]:

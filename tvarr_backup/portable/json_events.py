@@ -9,6 +9,7 @@ import ijson
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, NotJson
 from tvarr_backup.portable.encodings import Undecodable, read_as_utf8
+from tvarr_backup.quoting import quoted
 
 MAX_BYTES = 32 * 2**20
 MAX_DEPTH = 32
@@ -227,7 +228,7 @@ def _checked(events: Iterator[Event], max_members: int) -> Iterator[Event]:
             objects.pop()
         elif event.name == "map_key":
             if event.value in objects[-1]:
-                raise NotJson(f"The member “{str(event.value)[:80]}” stands twice in one object; allowed is once.")
+                raise NotJson(f"The member {quoted(str(event.value))} stands twice in one object; allowed is once.")
             objects[-1].add(event.value)
             if len(objects[-1]) > max_members:
                 raise FileTooLarge(f"An object has more than {max_members} members, which is the most that is read.")

@@ -25,7 +25,7 @@ _NOT_JUDGED = frozenset(
 _CONSEQUENCES = {"invalid_expression": "tvarr stores such an expression, and fails when it runs it."}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something about one member of an item: a problem or a warning; `code` is stable, `message` is for the person.
 

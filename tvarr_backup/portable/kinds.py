@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tvarr_backup import models
 from tvarr_backup.errors import KindUnknown
 from tvarr_backup.models import PortableRow
+from tvarr_backup.quoting import quoted
 
 
 class Slug(StrEnum):
@@ -208,7 +209,7 @@ def kind_named(text: str) -> Kind:
     try:
         return KINDS[Slug(text.replace("-", "_"))]
     except ValueError:
-        raise KindUnknown(f"“{text[:80]}” is not a kind; allowed are {', '.join(KINDS)}.") from None
+        raise KindUnknown(f"{quoted(text)} is not a kind; allowed are {', '.join(KINDS)}.") from None
 
 
 def kind_of_model(model: type[PortableRow]) -> Kind:

@@ -6,13 +6,22 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.expressions import limited_regexes
 from tvarr_backup.portable.answers import Answer, Answers, Resolution
-from tvarr_backup.portable.drafts import Draft, Here, digest, draft_item, duplicate_name, fill, warn_of_equal_names
+from tvarr_backup.portable.drafts import (
+    Draft,
+    Here,
+    digest,
+    draft_item,
+    duplicate_name,
+    warn_of_equal_names,
+    with_suggestion,
+)
 from tvarr_backup.portable.envelope import Envelope, Item
 from tvarr_backup.portable.judge import Finding, judge
 from tvarr_backup.portable.kinds import Identity, Kind
@@ -21,6 +30,7 @@ from tvarr_backup.portable.pairs import pair
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, Step
+from tvarr_backup.quoting import quoted
 
 
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
@@ -76,7 +86,7 @@ def _require_references_fit(envelope: Envelope, answers: Answers, references: Re
     for value, name in answers.references.items():
         if references.resolve(value, used[value].values.get("source_type", ""), name).row_id is None:
             target = reference.target if reference else ""
-            raise AnswerInvalid(f"There is no {target} “{name[:80]}” here to stand for “{value[:80]}”.")
+            raise AnswerInvalid(f"There is no {target} {quoted(name)} here to stand for {quoted(value)}.")
 
 
 def _taken(kind: Kind, here: Here, items: Iterable[Item]) -> TakenNames:
@@ -97,9 +107,11 @@ def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[
         identity = draft.item.identity
         if identity in here.present.taken or draft.problems or identity in seen:
             wanted = Identity(identity.name.strip() or "Unnamed", identity.source_type)
-            draft = replace(draft, suggested_name=taken.take_free(wanted))  # noqa: PLW2901  # what is suggested is a part of it
+            name = taken.take_free(wanted)
+        else:
+            name = ""
         seen.add(identity)
-        suggested.append(draft)
+        suggested.append(with_suggestion(draft, name, here))
     return suggested
 
 
@@ -176,19 +188,21 @@ class _Decider:
         chosen, source_type = self._own_answer(draft).new_name, draft.item.identity.source_type
         problems: list[Finding] = []
         if chosen is not None and chosen != draft.suggested_name and Identity(chosen, source_type) in self._taken:
-            message = f"“{chosen[:80]}” is taken, here or in the file; allowed is a name that is free."
+            message = f"{quoted(chosen)} is taken, here or in the file; allowed is a name that is free."
             problems.append(Finding("name", "name_taken", message, chosen))
         name = chosen
         if name is None:
             name = draft.suggested_name or self._taken.take_free(draft.item.identity)
         self._taken.add(Identity(name, source_type))
-        row = fill(self._kind, self._kind.model(), draft.item, draft.resolved)
-        row.name = name
-        judged = judge(row, draft.item.missing - {"name"}, strictly=frozenset() if chosen is None else {"name"})
+        judged = judge(
+            draft.build_copy(name), draft.item.missing - {"name"}, strictly=frozenset() if chosen is None else {"name"}
+        )
         problems += judged.problems
         if problems:
             return _blocked(draft, problems)
-        step = replace(_step(draft, Action.RENAME), final_name=name, row=row, unresolved=draft.resolved.unresolved)
+        build = partial(draft.build_copy, name)
+        unresolved = draft.resolved.unresolved
+        step = replace(_step(draft, Action.RENAME), final_name=name, build_row=build, unresolved=unresolved)
         return self._with_retired_row(step)
 
     def _keep_name(self, draft: Draft) -> Step:
@@ -197,12 +211,12 @@ class _Decider:
         if draft.problems:
             return _blocked(draft, draft.problems)
         if draft.state is State.NEW:
-            step = _step(draft, Action.CREATE, row=draft.row, unresolved=draft.resolved.unresolved)
+            step = _step(draft, Action.CREATE, build_row=draft.build_row, unresolved=draft.resolved.unresolved)
             return self._with_retired_row(step)
         if draft.state is State.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
             return _blocked(draft, [_system_row(draft, self._kind)])
         if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
-            return _step(draft, Action.OVERWRITE, row=draft.row, unresolved=draft.held_after_overwriting)
+            return _step(draft, Action.OVERWRITE, build_row=draft.build_row, unresolved=draft.held_after_overwriting)
         return _step(draft, Action.SKIP)
 
     def _with_retired_row(self, step: Step) -> Step:

@@ -16,12 +16,15 @@ from tvarr_backup.portable.kinds import KINDS, Kind, Reference, ReferenceTarget
 from tvarr_backup.portable.models import HeldReference
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """What a reference of a file comes to: the id for the column, or nothing with the value to hold for later."""
 
     row_id: str | None = None
     unresolved: str = ""
+
+
+_NOTHING = Resolved()
 
 
 class References:
@@ -61,7 +64,7 @@ class References:
     def resolve(self, value: str, source_type: str, mapped_to: str | None = None) -> Resolved:
         """Look up what a file says, or the name that the caller wants instead of it."""
         if not value or self._reference is None:
-            return Resolved()
+            return _NOTHING
         group = source_type if self._reference.target is ReferenceTarget.SOURCE_ID else ""
         if mapped_to is None and self._reference.target is ReferenceTarget.SOURCE_ID:
             is_here = value in self._names_by_id.get(group, {})

@@ -1,6 +1,7 @@
 """Plans and results as plain data, in the shape of tvarr's answers with our members added."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tvarr_backup.portable.apply import ImportResult
@@ -11,11 +12,40 @@ from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
     """tvarr's preview (`total_items`, `new_items`, `conflicts`, `errors`, `version_warning`) and ours (the rest)."""
+    return {name: list(value) if isinstance(value, Iterator) else value for name, value in _members(plan).items()}
+
+
+def plan_as_json(plan: Plan) -> Iterator[str]:
+    """Yield `plan_as_data` as JSON text, an item at a time: a plan of 90,000 items has an answer of 30 MB."""
+    start = "{"
+    for name, value in _members(plan).items():
+        yield f"{start}{_as_json(name)}:"
+        if isinstance(value, Iterator):
+            yield from _list_as_json(value)
+        else:
+            yield _as_json(value)
+        start = ","
+    yield "}"
+
+
+def _list_as_json(values: Iterator[Any]) -> Iterator[str]:
+    start = "["
+    for value in values:
+        yield f"{start}{_as_json(value)}"
+        start = ","
+    yield "]" if start == "," else "[]"
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _members(plan: Plan) -> dict[str, Any]:
+    """Return the members of the answer; those with an entry for each item are iterators."""
     taken = (State.IDENTICAL, State.DIFFERENT, State.SYSTEM)
     return {
         "total_items": len(plan.steps),
-        "new_items": [{"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is State.NEW],
-        "conflicts": [
+        "new_items": ({"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is State.NEW),
+        "conflicts": (
             {
                 "import_name": cut(step.name, MOST_OF_NAME),
                 "existing_id": step.existing_id,
@@ -24,15 +54,15 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
             }
             for step in plan.steps
             if step.state in taken
-        ],
-        "errors": [
+        ),
+        "errors": (
             {"item_name": cut(step.name, MOST_OF_NAME), "error": f"{problem.field}: {problem.message}"}
             for step in plan.steps
             for problem in step.problems
-        ],
+        ),
         "version_warning": "; ".join(plan.warnings) or None,
         "kind": plan.kind.slug.value,
-        "items": [_step_as_data(step) for step in plan.steps],
+        "items": (_step_as_data(step) for step in plan.steps),
         "warnings": list(plan.warnings),
         "counts": {action.value: plan.count(action) for action in Action},
         "can_import": not plan.blocked,
@@ -65,7 +95,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
             {
                 "position": line.position,
                 "original_name": line.original_name,
-                "source_type": line.source_type or None,
+                "source_type": cut(line.source_type, MOST_OF_NAME) or None,
                 "final_name": line.final_name,
                 "id": line.row_id,
                 "state": line.state.value,
@@ -86,7 +116,7 @@ def _step_as_data(step: Step) -> dict[str, Any]:
     return {
         "position": step.position,
         "name": cut(step.name, MOST_OF_NAME),
-        "source_type": step.source_type or None,
+        "source_type": cut(step.source_type, MOST_OF_NAME) or None,
         "state": step.state.value,
         "action": step.action.value,
         "final_name": cut(step.final_name, MOST_OF_NAME),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -32,7 +33,7 @@ class Action(StrEnum):
     """Nothing can be done before a problem is mended or the item is skipped; no item is written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One member in which the row that is here and the item differ."""
 
@@ -41,7 +42,7 @@ class Difference:
     in_file: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """What becomes of one item.
 
@@ -60,8 +61,8 @@ class Step:
     differences: tuple[Difference, ...] = ()
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
-    row: PortableRow | None = field(default=None, repr=False, compare=False)
-    """The row as it would be stored."""
+    build_row: Callable[[], PortableRow] | None = field(default=None, repr=False, compare=False)
+    """Builds the row as it would be stored, another one with each call; None where nothing is written."""
     unresolved: str = field(default="", repr=False)
     """The reference that the stored row would hold for later."""
     retires: PortableRow | None = field(default=None, repr=False, compare=False)
@@ -105,4 +106,4 @@ class Plan:
     @property
     def writes(self) -> bool:
         """Whether the import would change anything."""
-        return any(step.row is not None for step in self.steps)
+        return any(step.build_row is not None for step in self.steps)

@@ -12,6 +12,7 @@ from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooMany
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -101,7 +102,10 @@ def _received(request: HttpRequest, *, is_too_old: bool = False) -> HttpResponse
     if "import" in request.POST or "HX-Request" in request.headers:
         done = _reviewed(request, is_too_old=is_too_old)
         return done if isinstance(done, HttpResponse) else _page(request, done, is_whole=is_too_old)
-    return frame_first(request, _REVIEW, lambda: _to_look_at(request, is_too_old=is_too_old))
+    response = frame_first(request, _REVIEW, lambda: _to_look_at(request, is_too_old=is_too_old))
+    # A browser cannot go back to the answer to a form that it may not store.
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
 
 
 def _to_look_at(request: HttpRequest, *, is_too_old: bool) -> Content:

@@ -33,6 +33,7 @@ from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_data, result_as_data
 from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.quoting import quoted
 
 _PLANNED = {
     Action.CREATE: "add",
@@ -186,7 +187,7 @@ def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple
     for text in texts:
         name, divider, value = divide(text, "=")
         if not divider or not name:
-            raise AnswerInvalid(f"{option} is “{text[:80]}”; allowed is NAME=VALUE.")
+            raise AnswerInvalid(f"{option} is {quoted(text)}; allowed is NAME=VALUE.")
         pairs[name] = value
     return pairs
 
