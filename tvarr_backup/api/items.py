@@ -41,7 +41,8 @@ class Kept(serializers.Field[Any, Any, Any, Any]):
             return super().run_validation(data)
         shown = self.get_attribute(row)
         shown = None if shown is None else self.to_representation(shown)
-        if type(data) is type(shown) and data == shown == row.unreadable.get(str(self.source), shown):
+        stored: Any = row.unreadable.get(str(self.source), shown)
+        if type(data) is type(shown) and data == shown == stored:
             return get_attribute(row, self.source_attrs)
         return super().run_validation(data)
 
