@@ -439,6 +439,7 @@ def test_a_body_that_is_longer_than_announced_is_cut(up: Up, token: str) -> None
 
 
 def test_a_body_that_breaks_off_is_refused(up: Up, token: str) -> None:
+    logged = len(up.log)
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
         request = f"POST /api/v1/expressions/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         request += 'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"expression"'
@@ -447,7 +448,7 @@ def test_a_body_that_breaks_off_is_refused(up: Up, token: str) -> None:
         response = http.client.HTTPResponse(connection)
         response.begin()
         assert (response.status, json.loads(response.read())["code"]) == (400, "body_incomplete")
-    assert "Traceback" not in up.log
+    assert "Traceback" not in up.log[logged:]
 
 
 @pytest.mark.parametrize("charset", ["base64", "rot13", "punycode", "undefined"])

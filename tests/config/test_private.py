@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,11 @@ def test_an_archive_is_not_stored_and_not_transformed_on_its_way(tmp_path: Path,
     client = Client()
     client.force_login(UserFactory.create())
 
-    answer = client.get(f"/backups/{backup.filename}/download/")
-
-    assert answer.status_code == 200
+    with closing(client.get(f"/backups/{backup.filename}/download/")) as answer:
+        assert answer.status_code == 200
     assert set(answer["Cache-Control"].split(", ")) == {"no-store", "no-transform"}
 
 
 def test_static_files_are_stored() -> None:
-    assert "immutable" in Client().get(static("css/admin.css"))["Cache-Control"]
+    with closing(Client().get(static("css/admin.css"))) as answer:
+        assert "immutable" in answer["Cache-Control"]
