@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.urls import path, reverse
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
@@ -19,11 +18,9 @@ from rest_framework.views import APIView
 from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schema import problems
-from tvarr_backup.errors import OperationNotFound
-from tvarr_backup.operations.cancelling import cancel_operation
+from tvarr_backup.operations.cancelling import cancel_operation, find_operation
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.quoting import quoted
 
 OPERATION_EXAMPLE: dict[str, Any] = {
     "id": "01JQ4Z6V9M3N8W5X2Y7T1K0CDE",
@@ -160,7 +157,7 @@ class OperationDetail(APIView):
     def get(self, request: Request, operation_id: str) -> Response:
         require_known_parameters(request, ())
         reconcile()
-        return Response(OperationSerializer(_find(operation_id)).data)
+        return Response(OperationSerializer(find_operation(operation_id)).data)
 
 
 class OperationCancel(APIView):
@@ -181,15 +178,8 @@ class OperationCancel(APIView):
     )
     def post(self, request: Request, operation_id: str) -> Response:
         require_known_parameters(request, ())
-        operation = cancel_operation(_find(operation_id).pk, user=request.user)
+        operation = cancel_operation(operation_id, user=request.user)
         return Response(OperationSerializer(operation).data)
-
-
-def _find(operation_id: str) -> Operation:
-    try:
-        return Operation.objects.select_related("requested_by").get(pk=operation_id)
-    except (Operation.DoesNotExist, ValidationError) as problem:
-        raise OperationNotFound(f"There is no operation {quoted(operation_id)}.") from problem
 
 
 urlpatterns = [

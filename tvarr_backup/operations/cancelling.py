@@ -10,6 +10,7 @@ from tvarr_backup.errors import OperationNotFound
 from tvarr_backup.operations import track
 from tvarr_backup.operations.models import Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.quoting import quoted
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -30,14 +31,22 @@ def may_cancel(user: User | AnonymousUser, operation: Operation) -> bool:
     return user.has_perm(PERMISSION_OF_KIND[OperationKind(operation.kind)])
 
 
+def find_operation(operation_id: str) -> Operation:
+    """Return an operation with the user who started it. Raises `OperationNotFound`."""
+    wanted = str(operation_id)
+    is_possible = "\0" not in wanted  # PostgreSQL refuses to look for it
+    found = Operation.objects.select_related("requested_by").filter(pk=wanted).first() if is_possible else None
+    if found is None:
+        raise OperationNotFound(f"There is no operation {quoted(wanted)}.")
+    return found
+
+
 def cancel_operation(operation_id: str, *, user: User | AnonymousUser) -> Operation:
     """Cancel an operation as `track.cancel` does, and return it.
 
     Raises `OperationNotFound`, `PermissionDenied` and `OperationEnded`; then nothing is changed.
     """
-    operation = Operation.objects.filter(pk=operation_id).first()
-    if operation is None:
-        raise OperationNotFound(f"There is no operation {str(operation_id)[:80]!r}.")
+    operation = find_operation(operation_id)
     if not may_cancel(user, operation):
         raise PermissionDenied
     reconcile()
