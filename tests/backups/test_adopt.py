@@ -194,7 +194,7 @@ class TestTakenIn:
         backup(live, prepare_folder(incoming / "theirs"), now=NOW)
         described = json.loads((incoming / "theirs" / META).read_text()) | {"note": "red \x1b[31m\nalert" + "x" * 999}
         (incoming / "theirs" / META).write_text(json.dumps(described))
-        assert adopt(incoming / "theirs" / NAME, folder).sidecar.note == "red [31malert" + "x" * 486 + "…"
+        assert adopt(incoming / "theirs" / NAME, folder).sidecar.note == "red [31malert" + "x" * 484 + "…"
 
     @pytest.mark.parametrize(
         ("year", "filename"),
