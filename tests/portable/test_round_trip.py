@@ -19,7 +19,7 @@ from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.steps import Action
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # rows are written as tvarr writes them into SQLite
 
 SOURCE_ID = "01KAEHXEGJ5GMS392SP1ZYMK59"
 

@@ -101,6 +101,7 @@ def test_no_page_of_the_admin_holds_them(rows: list[Model]) -> None:
     assert admin.site.is_registered(models.Filter)
 
 
+@pytest.mark.sqlite  # it makes a backup
 def test_no_page_holds_them(rows: list[Model], folder: Path) -> None:
     client = administrator()
     backup = make(folder)

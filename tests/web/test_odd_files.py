@@ -145,6 +145,7 @@ def test_the_time_in_the_header_of_gzip_is_not_shown(seconds: bytes, client: Cli
     require_shown_everywhere(client, one=archive.name)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("time", ["0001-01-01 00:00:00+00:00", "9999-12-31 23:59:59.999999+00:00"])
 def test_a_row_of_tvarrs_with_such_a_time_is_shown_with_an_unknown_one(time: str, client: Client, zone: None) -> None:
     row = FilterFactory.create()
