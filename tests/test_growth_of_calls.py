@@ -24,9 +24,11 @@ from tests.factories import FilterFactory, UserFactory
 pytestmark = [pytest.mark.django_db, pytest.mark.long]
 
 LIMIT = 9
-SIZES = [2**13, 2**15]
-"""Characters: as long as a line of a request may be, and four times that."""
+SIZES = [2**15, 2**17]
+"""Characters: four times as long as a line of a request may be, and four times that."""
 LARGE_SIZES = [2**18, 2**20]
+SIZES_OF_PATTERNS = [2**13, 2**15]
+"""SQLite takes patterns of LIKE up to 50,000 bytes."""
 NOISE_SECONDS = 0.02
 """What a call costs, whatever it is sent."""
 WRITTEN = yaml.safe_load((Path(__file__).parents[1] / "docs" / "openapi.yaml").read_text())
@@ -227,7 +229,7 @@ def test_the_document_names_calls() -> None:
 def test_four_times_as_much_takes_about_four_times_as_long(name: str, client: Client) -> None:
     send = ALL[name]
     for kind, part in TEXTS.items():
-        sizes = LARGE_SIZES if "body" in name else SIZES
+        sizes = LARGE_SIZES if "body" in name else SIZES_OF_PATTERNS if "of the admin" in name else SIZES
         small, large = (seconds(send, client, part * (size // len(part))) for size in sizes)
         print(f"| {name} | {kind} | {small * 1000:.1f} | {large * 1000:.1f} |")  # noqa: T201  # the table for whoever looks, with `-s`
         assert large < LIMIT * max(small, NOISE_SECONDS), kind
