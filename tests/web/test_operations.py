@@ -297,3 +297,11 @@ def test_the_number_of_queries_does_not_grow_with_the_history(client: Client) ->
         response = client.get(reverse("history"))
     assert len(more) == len(few) == 8, [query["sql"] for query in few]
     assert "Page 1 of 3" in text_of(response)
+
+
+def test_a_history_that_cannot_be_read_is_answered_as_a_failure() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE operations_importrecord RENAME TO elsewhere")
+    response = administrator(raise_request_exception=False).get(reverse("history"))
+    assert response.status_code >= 500
+    assert "<html" in response.content.decode()

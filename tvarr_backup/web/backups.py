@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.contrib import messages
@@ -47,7 +46,6 @@ from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import DISMISSED, ask, shown
 from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
@@ -59,7 +57,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 A_PAGE = 25
-_BACKUPS, _BACKUP = "web/backups.html", "web/backup.html"
 _RESULT_SHOWN_FOR = timedelta(days=1)
 
 
@@ -83,12 +80,8 @@ def _may(request: HttpRequest) -> May:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backups(request: HttpRequest) -> HttpResponseBase:
+def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
-    return frame_first(request, _BACKUPS, lambda: _all(request))
-
-
-def _all(request: HttpRequest) -> Content:
     reconcile()
     health = look(glance)
     listing = health.listing or Listing((), (), ())
@@ -119,7 +112,8 @@ def _all(request: HttpRequest) -> Content:
         "may": may,
         "query": f"kind={chosen}" if chosen in counts else "",
     }
-    return _BACKUPS, context | (shown(operation, request.user) if operation else {})
+    context |= shown(operation, request.user) if operation else {}
+    return render(request, "web/backups.html", context)
 
 
 def _rows(backups: Iterable[Backup]) -> list[Row]:
@@ -192,15 +186,10 @@ def create(request: HttpRequest) -> HttpResponse:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
+def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """What is known of one, beside what is live now."""
-    folder = backup_folder()
+    folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    return frame_first(request, _BACKUP, lambda: _one(request, folder, found), {"sidecar": found.sidecar})
-
-
-def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
-    now = datetime.now(UTC)
     kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), now)
     rows, unreadable = count_live_rows()
     context = {
@@ -214,7 +203,7 @@ def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
         "may_change_protection": may_unprotect(request.user, found.sidecar, now),
         "max_note": MAX_NOTE,
     }
-    return _BACKUP, context
+    return render(request, "web/backup.html", context)
 
 
 @login_required

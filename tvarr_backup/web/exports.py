@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Concatenate
 
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -26,10 +26,9 @@ from tvarr_backup.portable.export import (
     stream_export,
 )
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.large_forms import receive_form
+from tvarr_backup.web.refusals import of_backups
 
-_PAGE = "web/export.html"
 _MOST_BYTES = 2**20
 _MOST_FIELDS = MAX_IDS + 10
 _SHOWN_CHARACTERS = 200_000
@@ -88,7 +87,8 @@ def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
 @login_required
 @permission_required("access.export_configuration", raise_exception=True)
 @require_GET
-def page(request: HttpRequest) -> HttpResponseBase:
+@of_backups
+def page(request: HttpRequest) -> HttpResponse:
     """Everything that can be exported, all of it chosen at first; of the kind that is opened the single rows."""
     try:
         kind = kind_named(request.GET["open"]) if "open" in request.GET else None
@@ -96,14 +96,14 @@ def page(request: HttpRequest) -> HttpResponseBase:
         raise Http404 from problem
     if kind and request.headers.get("HX-Target", "").startswith("rows-"):
         return render(request, "web/_export_rows.html", {"section": _opened(kind)})
-    return frame_first(request, _PAGE, lambda: _page(_opened(kind) if kind else None))
+    return _page(request, _opened(kind) if kind else None)
 
 
-def _page(opened: Section | None = None, problem: str = "") -> Content:
+def _page(request: HttpRequest, opened: Section | None = None, problem: str = "") -> HttpResponse:
     """The page, with one kind opened and what was chosen of it, and why that could not be exported."""
     sections = [opened if opened and each is opened.kind else _section(each) for each in KINDS.values()]
     total = sum(section.exportable.number for section in sections)
-    return _PAGE, {"sections": sections, "problem": problem, "total": total}
+    return render(request, "web/export.html", {"sections": sections, "problem": problem, "total": total})
 
 
 def _of_a_kind(
@@ -123,7 +123,7 @@ def _of_a_kind(
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx shows nothing that comes with another status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return render(request, *_page(_opened(kind, _ids(request)), str(problem)))
+            return _page(request, _opened(kind, _ids(request)), str(problem))
 
     def _chosen(request: HttpRequest, kind: Kind) -> HttpResponseBase:
         return view(request, kind, _ids(request))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -27,7 +27,6 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.parts import address_of, rendered
 from tvarr_backup.web.templatetags.shown import ago, clock
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 _A_PAGE = 25
-_HISTORY = "web/history.html"
 _ENDED = "operation-ended"
 """The event that pages listen to."""
 DISMISSED = "dismissed_operation"
@@ -166,12 +164,8 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
-def history(request: HttpRequest) -> HttpResponseBase:
+def history(request: HttpRequest) -> HttpResponse:
     """What was done, by whom, and how it went, the newest first: operations, and imports among them."""
-    return frame_first(request, _HISTORY, lambda: _history(request))
-
-
-def _history(request: HttpRequest) -> Content:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
@@ -181,7 +175,8 @@ def _history(request: HttpRequest) -> Content:
     keys = [key for (key,) in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
-    return _HISTORY, {"page": page, "entries": [found[key] for key in keys if key in found]}
+    entries = [found[key] for key in keys if key in found]
+    return render(request, "web/history.html", {"page": page, "entries": entries})
 
 
 def _entry_of_import(record: ImportRecord) -> SafeString:
