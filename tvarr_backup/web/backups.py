@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -14,7 +14,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from tvarr_backup import conf
@@ -47,10 +46,8 @@ from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
 from tvarr_backup.web.operations import DISMISSED, ask, shown
-from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
-from tvarr_backup.web.templatetags.shown import made_ago, made_at, megabytes
 from tvarr_backup.web.words import FATES, Row, changes
 
 if TYPE_CHECKING:
@@ -85,67 +82,40 @@ def backups(request: HttpRequest) -> HttpResponse:
     reconcile()
     health = look(glance)
     listing = health.listing or Listing((), (), ())
-    stored = BackupSettings.load()
+    stored, now = BackupSettings.load(), datetime.now(UTC)
     chosen = request.GET.get("kind", "")
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
     found = [backup for backup in listing.backups if chosen not in counts or backup.sidecar.kind == chosen]
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
     operation = _operation_to_show(request)
-    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))}
-    may, now = _may(request), datetime.now(UTC)
+    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), now)}
+    required = conf.required_schema()
+    rows = [
+        Row(
+            backup,
+            state_of(backup.sidecar, required),
+            is_doomed=backup.filename in doomed,
+            may_change_protection=may_unprotect(request.user, backup.sidecar, now),
+        )
+        for backup in page
+    ]
     context = {
         "page": page,
-        "rows": [
-            _rendered(
-                row,
-                may,
-                is_doomed=row.backup.filename in doomed,
-                may_change_protection=may_unprotect(request.user, row.backup.sidecar, now),
-            )
-            for row in _rows(page)
-        ],
+        "rows": rows,
         "kinds": [(kind.value, label, counts[kind]) for kind, label in KIND_LABELS.items() if counts[kind]],
         "kind": chosen if chosen in counts else "",
         "listing": listing,
         "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),
         "max_note": MAX_NOTE,
-        "may": may,
+        "may": _may(request),
         "query": f"kind={chosen}" if chosen in counts else "",
     }
     context |= shown(operation, request.user) if operation else {}
     return render(request, "web/backups.html", context)
 
 
-def _rows(backups: Iterable[Backup]) -> list[Row]:
-    required = conf.required_schema()
-    return [_row(backup, required) for backup in backups]
-
-
 def _row(backup: Backup, required: RequiredSchema) -> Row:
     return Row(backup, state_of(backup.sidecar, required))
-
-
-def _rendered(row: Row, may: May, *, is_doomed: bool, may_change_protection: bool) -> SafeString:
-    sidecar = row.backup.sidecar
-    return rendered(
-        "web/_backup_row.html",
-        filename=row.backup.filename,
-        address=row.address,
-        delete_address=reverse("delete-backups"),
-        moment=row.moment,
-        when=made_at(sidecar),
-        ago=made_ago(sidecar),
-        kind=row.kind,
-        note=sidecar.note,
-        size=megabytes(sidecar.compressed_size),
-        version=row.version.removeprefix("tvarr-backup "),  # of another program the whole name
-        state_icon=row.state_icon,
-        state_words=row.state_words,
-        is_protected=row.is_protected,
-        is_doomed=is_doomed,
-        may=may,
-        may_change_protection=may_change_protection,
-    )
 
 
 def _operation_to_show(request: HttpRequest) -> Operation | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup.backups.catalogue import Backup, find_backup
@@ -27,8 +28,6 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
-from tvarr_backup.web.parts import address_of, rendered
-from tvarr_backup.web.templatetags.shown import ago, clock
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -161,6 +160,21 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("home"))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row of the history: an operation or an import. `address` and `undo` are empty where there is no such page."""
+
+    at: datetime
+    kind: str
+    subject: str
+    who: str
+    title: str
+    level: str
+    told: str
+    address: str = ""
+    undo: str = ""
+
+
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
@@ -179,35 +193,29 @@ def history(request: HttpRequest) -> HttpResponse:
     return render(request, "web/history.html", {"page": page, "entries": entries})
 
 
-def _entry_of_import(record: ImportRecord) -> SafeString:
-    return rendered(
-        "web/_history_row.html",
-        address="",
-        when=clock(record.created_at),
-        ago=ago(record.created_at),
+def _entry_of_import(record: ImportRecord) -> Entry:
+    return Entry(
+        at=record.created_at,
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),
         title=words.title_of_import(record),
         level="success",
         told=words.told_of_import(record),
-        undo="",
     )
 
 
-def _entry(found: Operation, undo: Callable[[str | None], str]) -> SafeString:
+def _entry(found: Operation, undo: Callable[[str | None], str]) -> Entry:
     """A row of the history; `undo` is asked whether the copy of before a restore can be gone back to."""
     safety = undo(_copy_of_before(found))
-    return rendered(
-        "web/_history_row.html",
-        address=address_of("operation", found.pk),
-        when=clock(found.created_at),
-        ago=ago(found.created_at),
+    return Entry(
+        at=found.created_at,
         kind=found.get_kind_display(),
         subject=words.subject(found),
         who=str(found.requested_by or found.get_origin_display()),
         title=words.title(found),
         level=words.level(found),
         told=words.told(found),
-        undo=address_of("restore", safety) if safety else "",
+        address=reverse("operation", args=[found.pk]),
+        undo=reverse("restore", args=[safety]) if safety else "",
     )
