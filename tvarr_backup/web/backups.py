@@ -23,7 +23,7 @@ from tvarr_backup.backups.catalogue import (
     Listing,
     checked_note,
     find_backup,
-    glance,
+    read_folder,
 )
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.backups.sidecar import MAX_NOTE
@@ -80,7 +80,7 @@ def _may(request: HttpRequest) -> May:
 def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
     reconcile()
-    health = look(glance)
+    health = look()
     listing = health.listing or Listing((), (), ())
     stored, now = BackupSettings.load(), datetime.now(UTC)
     chosen = request.GET.get("kind", "")
@@ -160,7 +160,7 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """What is known of one, beside what is live now."""
     folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), now)
+    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
     rows, unreadable = count_live_rows()
     context = {
         "row": _row(found, conf.required_schema()),
@@ -272,7 +272,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         return _delete(request)
     reconcile()
     names, required = request.GET.getlist("name"), conf.required_schema()
-    listing = glance(backup_folder())
+    listing = read_folder(backup_folder())
     chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {
