@@ -79,7 +79,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "config.packed_files.StaticFiles",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.private.Private",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
