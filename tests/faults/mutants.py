@@ -517,7 +517,7 @@ MUTANTS = (
     Mutant(
         "number of a backup by the clock",
         "catalogue",
-        "    return max((backup.sidecar.seq for backup in listing.backups), default=0) + 1\n",
+        "    return min(max((backup.sidecar.seq for backup in listing.backups), default=0) + 1, MOST)\n",
         "    return max((int(backup.sidecar.created_at.timestamp()) for backup in listing.backups), default=0) + 1\n",
         Quick("test_create.py"),
     ),
@@ -566,8 +566,8 @@ MUTANTS = (
     Mutant(
         "verified at the lower level",
         "verify",
-        "Examination(staged.path, required, CheckLevel.FULL)",
-        "Examination(staged.path, required, CheckLevel.QUICK)",
+        "    with examine(staged.path, required, CheckLevel.FULL) as examination:\n",
+        "    with examine(staged.path, required, CheckLevel.QUICK) as examination:\n",
         Quick("test_verify.py", "wrong_index"),
     ),
     Mutant(

@@ -20,8 +20,13 @@ _OFFLINE = "test_offline.py"
 _STATE_WRITTEN = "    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())\n"
 _UNPUBLISHED = (
     "    published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))\n"
+    "    record_restore_with_safety(folder)\n"
 )
-_PUBLISHED = "            safety = publish_backup(self._folder, self._work, *packed)\n            forget(self._work)\n"
+_PUBLISHED = (
+    "            safety = publish_backup(self._folder, self._work, *packed)\n"
+    "            record_restore_with_safety(self._folder)\n"
+    "            forget(self._work)\n"
+)
 _STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
 _LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)"
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
@@ -152,7 +157,9 @@ MUTANTS_OF_RESTORE = (
         "restore forgotten before the safety copy is published",
         "restore",
         _PUBLISHED,
-        "            forget(self._work)\n            safety = publish_backup(self._folder, self._work, *packed)\n",
+        "            forget(self._work)\n"
+        "            safety = publish_backup(self._folder, self._work, *packed)\n"
+        "            record_restore_with_safety(self._folder)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -160,7 +167,7 @@ MUTANTS_OF_RESTORE = (
         "unfinished",
         _UNPUBLISHED + "    forget(work)\n",
         "    packed = pack_safety(folder, work, unfinished, required, progress)\n    forget(work)\n"
-        "    published = publish_backup(folder, work, *packed)\n",
+        "    published = publish_backup(folder, work, *packed)\n    record_restore_with_safety(folder)\n",
         RecoveryPowerCut(),
     ),
     Mutant(
@@ -275,7 +282,9 @@ MUTANTS_OF_RESTORE = (
         "no safety copy published",
         "restore",
         _PUBLISHED,
-        "            safety = Backup(packed[0].filename, packed[1])\n            forget(self._work)\n",
+        "            safety = Backup(packed[0].filename, packed[1])\n"
+        "            record_restore_with_safety(self._folder)\n"
+        "            forget(self._work)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -364,7 +373,12 @@ MUTANTS_OF_RESTORE = (
         "    problem = why_unwritable(live)\n",
         '    problem = ""\n',
         Quick(_FILE, "must_be_writable"),
-        also=(("    unwritable = why_unwritable(live)\n", '    unwritable = ""\n'),),
+        also=(
+            (
+                "    unwritable = why_unwritable(live)\n    if unwritable:\n        return DatabaseUnusable",
+                '    unwritable = ""\n    if unwritable:\n        return DatabaseUnusable',
+            ),
+        ),
     ),
     Mutant(
         "problems of the backup ignored",
