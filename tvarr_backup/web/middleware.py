@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
+from tvarr_backup.web.htmx import HtmxRequest
+
 
 class Compressed(GZipMiddleware):
     """Pages only: archives are compressed already, and a part of a file must stay the part that was asked for.
@@ -31,15 +33,15 @@ class SignedOut:
     htmx would put the page to sign in into the middle of the page that asks: it is told to load it as a whole.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HtmxRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HtmxRequest) -> HttpResponse:
         response = self._get_response(request)
         if not response.get("Location", "").startswith(f"{reverse('sign-in')}?next="):
             return response
         address = redirect_to_login(page_before(request)).url + ("&unsent=1" if request.method == "POST" else "")
-        if request.headers.get("HX-Request"):
+        if request.htmx:
             return HttpResponseClientRedirect(address)
         if request.method == "POST":
             response["Location"] = address

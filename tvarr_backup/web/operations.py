@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
 
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
@@ -28,6 +29,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
+from tvarr_backup.web.htmx import HtmxRequest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -67,22 +69,22 @@ def bar(request: HttpRequest) -> HttpResponse:
     """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
     response = render(request, "web/_bar.html")
     if not Operation.objects.filter(finished_at=None).exists():
-        response["HX-Trigger"] = _ENDED
+        trigger_client_event(response, _ENDED)
     return response
 
 
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
-def operation(request: HttpRequest, pk: str) -> HttpResponse:
+def operation(request: HtmxRequest, pk: str) -> HttpResponse:
     """How one goes, or how it ended: as a page, or its middle alone for whoever looks again."""
     reconcile()
     found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
-    if request.headers.get("HX-Target") != "operation":
+    if request.htmx.target != "operation":
         return render(request, "web/operation.html", shown(found, request.user))
     response = render(request, "web/_operation.html", shown(found, request.user))
     if not found.is_open:
-        response["HX-Trigger"] = _ENDED
+        trigger_client_event(response, _ENDED)
     return response
 
 
