@@ -506,7 +506,7 @@ MUTANTS = (
     Mutant(
         "no O_EXCL", "durable", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", Quick("test_sqlite.py", "target_that_is_there")
     ),
-    Mutant("files readable by all", "durable", "_NEW, 0o600)", "_NEW, 0o644)", Sweep("create", "link", "torn")),
+    Mutant("files readable by all", "durable", "_NEW, 0o600)", "_NEW, 0o644)", Quick("test_create.py", "owner_alone")),
     Mutant(
         "check of the copy skipped",
         "create",
@@ -631,7 +631,7 @@ MUTANTS = (
         "schema_table",
         "        if not self.kind or types[self.kind] != self.type:\n",
         "        if not self.kind:\n",
-        Quick("test_schemas.py", "some_schemas"),
+        Quick("test_hostile.py", "sqlite_has_not_written"),
     ),
     Mutant(
         "a false root page not seen",

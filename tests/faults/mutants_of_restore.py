@@ -116,13 +116,6 @@ MUTANTS_OF_RESTORE = (
         '            connection.execute("PRAGMA synchronous=NORMAL")\n            connection.execute("BEGIN IMMEDIATE")\n',
         RecoveryPowerCut("reads the journal"),
     ),
-    Mutant(
-        "a name that a killed restore has given is taken to be on disk",
-        "unfinished",
-        "            sync_folder(folder)  # who was",
-        "            # who was",
-        RecoveryPowerCut(),
-    ),
     # --- the same, noticed within seconds by tests of `make test`
     Mutant(
         "commit of the restore left to SQLite's default",
@@ -525,6 +518,14 @@ MUTANTS_OF_RESTORE = (
 )
 
 EQUIVALENT_IN_RESTORE = (
+    Mutant(
+        "a name that a killed restore has given is taken to be on disk",
+        "unfinished",
+        "            sync_folder(folder)  # who was",
+        "            # who was",
+        RecoveryPowerCut(),
+        equivalent="Who begins to work in the folder syncs it first if anything is left in `.work`, as it is here.",
+    ),
     Mutant(
         "folder of the state not synced",
         "unfinished",
