@@ -18,6 +18,7 @@ from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.backups.versions import VersionVerdict, judge_versions
 from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
+from tvarr_backup.sentences import Sentence
 
 CREDITS = ("ALTER TABLE epg_programs DROP COLUMN credits", "INSERT INTO schema_migrations VALUES ('030', 'x', 'now')")
 VIEW = "CREATE VIEW channel_count AS SELECT group_title, count(*) FROM channels GROUP BY 1"
@@ -232,7 +233,7 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
     ],
 )
 def test_both_versions_are_named(found: str, live_schema: str, facts: tuple[str, ...]) -> None:
-    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(facts)
+    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(tuple(map(Sentence, facts)))
 
 
 def test_what_was_last_seen_counts_where_the_database_cannot_be_read() -> None:
