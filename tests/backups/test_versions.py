@@ -233,7 +233,9 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
     ],
 )
 def test_both_versions_are_named(found: str, live_schema: str, facts: tuple[str, ...]) -> None:
-    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(tuple(map(Sentence, facts)))
+    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(
+        tuple(map(Sentence, facts))
+    )
 
 
 def test_what_was_last_seen_counts_where_the_database_cannot_be_read() -> None:
