@@ -21,14 +21,18 @@ ALL = (
     ),
     (
         BackupWarning(Code.MISSING_COLUMNS, schema="tvarr 020", names=("filters.source_type",)),
-        "tvarr 020 does not have filters.source_type; only exports, imports and pages that need what is missing are "
-        "unavailable.",
+        (
+            "tvarr 020 does not have filters.source_type; only exports, imports and pages that need what is missing are "
+            "unavailable."
+        ),
     ),
     (BackupWarning(Code.CODE, names=("view “v”",)), "It contains the view “v”, which tvarr does not create."),
     (
         BackupWarning(Code.WAL_MISSING),
-        "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had crashed, "
-        "when the copy was made, the newest changes are missing.",
+        (
+            "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had crashed, "
+            "when the copy was made, the newest changes are missing."
+        ),
     ),
     (
         BackupWarning(Code.NOT_SAVED_READ_ONLY),
