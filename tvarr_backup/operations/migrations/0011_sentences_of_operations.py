@@ -38,7 +38,7 @@ def _parts(text: str, places: list[str]) -> dict[str, Any] | None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0009_percent_of_the_whole")]
+    dependencies = [("operations", "0010_index_of_states")]
     operations = [
         migrations.AddField("operation", "sentences", models.JSONField(blank=True, editable=False, null=True)),
         migrations.RunPython(find_paths, migrations.RunPython.noop),
