@@ -23,7 +23,7 @@ MADE_HERE = [
 ]
 """Modules whose sentences name files, numbers and other facts."""
 READING = re.compile(
-    r"""["'] (?:not )?in str\(|in str\((?:problem|error|refused)\)|without_paths\(str|str\(problem\)\.(?!split)"""
+    r"""["'] (?:not )?in str\(|in str\((?:problem|error|refused)\)(?!\.splitlines)|without_paths\(str|str\(problem\)\.(?!split)"""
 )
 """How a sentence would be read."""
 FOREIGN = {"archive.py"}
