@@ -23,7 +23,7 @@ from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tests.web.backup_parts import described
 from tvarr_backup import conf
-from tvarr_backup.api.backups import BACKUP_EXAMPLE
+from tvarr_backup.api.backups.serializers import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
