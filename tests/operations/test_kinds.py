@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import runpy
+from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any, cast
 
 import pytest
-from django.db import models
 
 from tvarr_backup.backups import progress
 from tvarr_backup.errors import OperationRunning
@@ -18,21 +19,23 @@ from tvarr_backup.operations.models import Operation, OperationKind, OperationSt
 from tvarr_backup.operations.track import create_operation
 
 
+def with_another(words: Iterable[Any], another: str) -> Any:
+    return StrEnum("Words", {one.name: one.value for one in words} | {another.upper(): another})
+
+
 def import_anew() -> None:
     runpy.run_path(kinds.__file__)
 
 
 def test_a_kind_without_an_entry_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     import_anew()
-    more = models.TextChoices("OperationKind", {one.name: one.value for one in OperationKind} | {"COPY": "copy"})  # type: ignore[misc]
-    monkeypatch.setattr(ours, "OperationKind", more)
+    monkeypatch.setattr(ours, "OperationKind", with_another(OperationKind, "copy"))
     with pytest.raises(KeyError, match="no entry for copy"):
         import_anew()
 
 
 def test_a_phase_without_a_label_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    more = models.TextChoices("Phase", {one.name: one.value for one in progress.Phase} | {"SEND": "send"})  # type: ignore[misc]
-    monkeypatch.setattr(progress, "Phase", more)
+    monkeypatch.setattr(progress, "Phase", with_another(progress.Phase, "send"))
     with pytest.raises(KeyError, match="no entry for send"):
         import_anew()
 

@@ -224,7 +224,7 @@ def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
 @of_backups
 def note(request: HttpRequest, filename: str) -> HttpResponse:
     """Another note, unless somebody else has changed the backup since the page was shown."""
-    return _change(request, filename, "The note is changed.", note=request.POST.get("note", ""))
+    return _change(request, filename, "The note is changed.", note=request.POST.get("note", "").strip())
 
 
 @login_required

@@ -73,6 +73,7 @@ def schedule(request: HttpRequest) -> HttpResponseBase:
     conf.live_database()  # there is no schedule where no backups can be made
     if request.method == "GET":
         return frame_first(request, _PAGE, _page)
+    Actor(request.user, Origin.WEB).require(actions.CHANGE_SETTINGS)  # also to see a form that is not valid
     form = ScheduleForm(request.POST)
     if not form.is_valid():
         return render(request, *_page(form))
@@ -82,7 +83,7 @@ def schedule(request: HttpRequest) -> HttpResponseBase:
 
 
 @login_required
-@permission_required("operations.change_backupsettings", raise_exception=True)
+@permission_required(actions.CHANGE_SETTINGS, raise_exception=True)
 @require_GET
 def preview(request: HttpRequest) -> HttpResponse:
     """What the form, as it is filled in now, would lead to: a part of the page."""
