@@ -290,7 +290,8 @@ def test_a_name_that_is_none_is_not_found_before_the_disk_is_touched(
     for name_of_call in ("open", "lstat", "stat"):
         monkeypatch.setattr(os, name_of_call, _watched(getattr(os, name_of_call), folder, touched))
     path = quote(f"{BACKUPS}/{name}{what}", safe="/%?=")
-    response = raw(client, method, path, b"{}", "application/json")
+    body = b'{"protected": true}' if what == "/protection" else b"{}"
+    response = raw(client, method, path, body, "application/json")
     assert response.status_code == 404, response.content
     assert response.json()["code"] in {"backup_not_found", "not_found"}
     assert touched == []
@@ -620,7 +621,8 @@ CALLS = [
 @pytest.mark.parametrize(("method", "what", "permission"), CALLS)
 def test_each_call_needs_its_permission(method: str, what: str, permission: str) -> None:
     def status(client: APIClient) -> int:
-        return int(raw(client, method, BACKUPS + what).status_code)
+        body = b'{"protected": true}' if what.endswith("/protection") else b""
+        return int(raw(client, method, BACKUPS + what, body, "application/json" if body else "").status_code)
 
     everything = {permission for _method, _what, permission in CALLS}
     assert status(APIClient()) == 401

@@ -24,7 +24,7 @@ from tvarr_backup.backups.catalogue import (
     protect_backup,
     require_files,
 )
-from tvarr_backup.backups.names import parse_name
+from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import (
     AcceptCodeDenied,
@@ -64,6 +64,14 @@ class Start(Protocol):
 
 def _start(actor: Actor, kind: OperationKind, start: Start, **arguments: Any) -> Operation:
     return start(kind, requested_by=actor.requested_by, origin=actor.origin, arguments=arguments)
+
+
+def _name(filename: str) -> BackupName:
+    """The parts of a name. Raises `BackupNotFound` for what is not a backup's name, before the disk is touched."""
+    name = parse_name(filename)
+    if name is None:
+        raise BackupNotFound(f"There is no backup {quoted(filename)}.")
+    return name
 
 
 # --- Backups ---------------------------------------------------------------------------------------------------------
@@ -160,10 +168,7 @@ def delete_backup(
     `only_if` is as in `change_backup`.
     """
     actor.require(DELETE)
-    name = parse_name(filename)
-    if name is None:
-        raise BackupNotFound(f"There is no backup {quoted(filename)}.")
-    require_files(backup_folder(), name)
+    require_files(backup_folder(), _name(filename))
     marks = None if only_if is None else list(only_if)
     return _start(actor, OperationKind.DELETE, start, filename=filename, only_if=marks)
 
@@ -216,6 +221,7 @@ def change_backup(
     """
     actor.require(PROTECT)
     folder = backup_folder()
+    _name(filename)
     if protected is False and not may_unprotect(actor, find_backup(folder, filename).sidecar, datetime.now(UTC)):
         raise UnprotectDenied(
             f"The protection was not lifted. {filename} is still protected. Unprotecting a safety backup requires the "
