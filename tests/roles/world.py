@@ -42,14 +42,6 @@ _MODELS: dict[str, Any] = {
 }
 _ALIASES = ("default", "tvarr")
 _NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
-_OTHERS: tuple[Any, ...] = (
-    factories.StreamSourceFactory,
-    factories.EpgSourceFactory,
-    factories.ChannelFactory,
-    factories.EpgProgramFactory,
-    factories.StreamProxyFactory,
-    factories.ProxyFilterFactory,
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class World:
         refresh_index()
         shutil.copytree(folder, template, symlinks=True)
         self._rows: dict[str, Any] = {kind: factory.create() for kind, factory in _MODELS.items()}
-        rows = [*self._rows.values(), *(factory.create() for factory in _OTHERS), self._operation]
+        rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
             AccessAttempt.objects.create(username="a stranger", failures_since_start=1),
