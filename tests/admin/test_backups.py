@@ -190,8 +190,6 @@ def test_a_protection_with_an_end_is_shown_with_it_and_over_after_it(admin_clien
         protect_for(folder, row, hours)
         for address in (list_url(Backup), change_url(row)):
             assert ("protected until" in text_of(admin_client.get(address))) is (hours > 0)
-    run_action(admin_client, "delete_selected", row, post="yes")
-    assert not (folder / row.filename).exists()
 
 
 def test_a_download_leads_to_the_address_of_the_pages(admin_client: Client, folder: Path) -> None:
@@ -208,50 +206,17 @@ def test_two_are_not_downloaded_at_a_time(admin_client: Client, folder: Path) ->
     assert "please select one" in messages_of(run_action(admin_client, "download", *rows))[0]
 
 
-def test_deleting_asks_first_and_says_what_is_lost(admin_client: Client, folder: Path) -> None:
-    row = make(folder, note="keep?")
+def test_a_deletion_leads_to_the_page_that_asks_first(admin_client: Client, folder: Path) -> None:
+    row, other = make(folder), make(folder)
     admin_client.get(list_url(Backup))
-    text = text_of(run_action(admin_client, "delete_selected", row))
-    assert "A deleted backup cannot be brought back." in text
-    assert f"{row.filename} (keep?, the only checked backup)" in text
-    assert present(folder) == [row.filename]
-    run_action(admin_client, "delete_selected", row, post="yes")
-    assert present(folder) == []
-    operation = Operation.objects.get()
-    assert (operation.kind, operation.state, operation.origin) == ("delete", "succeeded", "web")
-
-
-def test_one_is_deleted_from_its_page(admin_client: Client, folder: Path) -> None:
-    row = make(folder)
-    assert "cannot be brought back" in text_of(admin_client.get(delete_url(row)))
-    admin_client.post(delete_url(row), {"post": "yes"})
-    assert present(folder) == []
-
-
-def test_with_a_protected_one_nothing_is_deleted(admin_client: Client, folder: Path) -> None:
-    free, kept = make(folder), make(folder)
-    catalogue.protect_backup(folder, kept.filename, protected=True)
-    admin_client.get(list_url(Backup))
-    text = text_of(run_action(admin_client, "delete_selected", free, kept, post="yes"))
-    assert "Nothing was deleted, because these are protected." in text
-    assert present(folder) == [kept.filename, free.filename]
-
-
-def test_one_that_was_protected_meanwhile_stays(admin_client: Client, folder: Path) -> None:
-    row = make(folder)
-    admin_client.get(list_url(Backup))
-    catalogue.protect_backup(folder, row.filename, protected=True)
-    response = run_action(admin_client, "delete_selected", row, post="yes")
-    assert "Nothing was deleted, because these are protected." in text_of(response)
-    assert present(folder) == [row.filename]
-
-
-def test_a_broken_one_can_be_deleted_but_not_verified(admin_client: Client, folder: Path) -> None:
-    name = "tvarr-backup-2026-01-01T00-00-00.db.gz"
-    (folder / name).write_bytes(b"half")
-    admin_client.get(list_url(Backup))
-    run_action(admin_client, "delete_selected", Backup(pk=name), post="yes")
-    assert not (folder / name).exists()
+    for response, rows in (
+        (run_action(admin_client, "delete_selected", row, other), (other, row)),
+        (admin_client.get(delete_url(row)), (row,)),
+    ):
+        names = "&".join(f"name={one.filename}" for one in rows)
+        assert response["Location"] == f"{reverse('delete-backups')}?{names}"
+        assert "Delete" in text_of(admin_client.get(response["Location"]))
+    assert len(present(folder)) == 2
 
 
 def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -28,10 +30,10 @@ from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import Backup, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, unknown_date
-from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
+from tvarr_backup.texts import escape_hidden
 
 _WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
 
@@ -164,15 +166,18 @@ class BackupAdmin(LookOnlyAdmin):
     ) -> Any:
         self._look(request)
         context = {}
-        if object_id and self.has_download_permission(request):
-            context["download_url"] = reverse("download-backup", args=[unquote(object_id)])
-        if object_id and parse_name(unquote(object_id)) and self.has_restore_permission(request):
-            context["restore_url"] = reverse("restore", args=[unquote(object_id)])
+        name = parse_name(unquote(object_id or ""))
+        if name and self.has_download_permission(request):
+            context["download_url"] = reverse("download-backup", args=[name.filename])
+        if name and self.has_restore_permission(request):
+            context["restore_url"] = reverse("restore", args=[name.filename])
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        self._look(request)
-        return super().delete_view(request, object_id, extra_context)
+    def delete_view(self, request: HttpRequest, object_id: str, _extra_context: dict[str, Any] | None = None) -> Any:
+        """Lead to the page that asks first."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        return _page_to_delete([unquote(object_id)])
 
     def _look(self, request: HttpRequest) -> dict[str, Any]:
         """Bring the index up to date, and say what the list cannot show."""
@@ -225,25 +230,9 @@ class BackupAdmin(LookOnlyAdmin):
         self.message_user(request, f"One backup at a time can be {what}; please select one.", messages.ERROR)
         return None
 
-    def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
-        """The backups, and those among them that are protected: with one of these nothing is deleted."""
-        rows = list(objs)
-        good = Backup.objects.filter(state=BackupState.CHECKED)
-        only = good.get().pk if good.count() == 1 else None
-        names = [_named(row, only) for row in rows]
-        protected = [_named(row, only) for row in rows if row.protected]
-        return names, {"Backups": len(rows)}, set(), protected
-
-    def delete_model(self, request: HttpRequest, obj: Backup) -> None:
-        self._delete(request, [obj.filename])
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
-        self._delete(request, [backup.filename for backup in queryset])
-
-    def _delete(self, request: HttpRequest, filenames: list[str]) -> None:
-        for _filename, problem in actions.delete_backups(_actor(request), filenames).refused:
-            self.message_user(request, str(problem), messages.ERROR)
-        refresh_index()
+    @admin.action(permissions=["delete"], description="Delete selected backups")
+    def delete_selected(self, _request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
+        return _page_to_delete([backup.filename for backup in queryset])
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
         """Change one after another; a refusal stops none of the others."""
@@ -296,17 +285,8 @@ def _open_operation() -> Operation | None:
     return Operation.objects.filter(finished_at=None).first()
 
 
-def _named(backup: Backup, only: str | None) -> str:
-    words = ", ".join(
-        word
-        for word in (
-            escape_unfit_for_note(backup.note),
-            "the only checked backup" if backup.pk == only else "",
-            _protection(backup),
-        )
-        if word
-    )
-    return f"{backup.filename} ({words})" if words else backup.filename
+def _page_to_delete(filenames: list[str]) -> HttpResponse:
+    return HttpResponseRedirect(f"{reverse('delete-backups')}?{urlencode({'name': filenames}, doseq=True)}")
 
 
 def _list_url(model: type[Model]) -> str:

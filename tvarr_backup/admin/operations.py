@@ -116,5 +116,5 @@ class BackupSettingsAdmin(LookOnlyAdmin):
             raise PermissionDenied
         return HttpResponseRedirect(reverse("settings"))
 
-    def changeform_view(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
+    def change_view(self, request: HttpRequest, *_args: Any, **_named: Any) -> HttpResponse:
         return self.changelist_view(request)

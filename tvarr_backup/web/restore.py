@@ -51,10 +51,9 @@ _PAGE = "web/restore.html"
 @of_backups
 def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
     """Show what a restore would do, and ask the worker for it when that is confirmed."""
-    found, required = find_backup(backup_folder(), filename), conf.required_schema()
     if request.method == "GET":  # the page has a box for a newer schema, so that is no obstacle yet
-        obstacles = _obstacles(filename, accept_newer=True)
-        return frame_first(request, _PAGE, lambda: _page(found, required, *obstacles), {"sidecar": found.sidecar})
+        found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
+        return frame_first(request, _PAGE, lambda: _page(found, *obstacles), {"sidecar": found.sidecar})
     given: dict[str, Any] = {word: request.POST.get(word) == "true" for word in ("accept_newer", "offline")}
     given["accept_code"] = accepted_in(request.POST)
     try:
@@ -67,7 +66,8 @@ def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
         damage, blocked = _obstacles(filename, accept_newer=given["accept_newer"])
         if not isinstance(problem, OfflineRestoreRequired):  # it is the damage, which the page shows
             blocked = str(problem)
-        return render(request, *_page(found, required, damage, blocked), status=HTTPStatus.CONFLICT)
+        found = find_backup(backup_folder(), filename)
+        return render(request, *_page(found, damage, blocked), status=HTTPStatus.CONFLICT)
     return HttpResponseRedirect(reverse("operation", args=[started.pk]))
 
 
@@ -87,8 +87,8 @@ def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
     return damage, ""
 
 
-def _page(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> Content:
-    verdict = verdict_on(found)
+def _page(found: Backup, damage: str, blocked: str) -> Content:
+    verdict, required = verdict_on(found), conf.required_schema()
     return _PAGE, {
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
