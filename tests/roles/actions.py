@@ -54,8 +54,8 @@ class Case:
 
 DONE = "done"
 DENIED = "permission_denied"
-HIDDEN = "not offered"
-"""The admin does not offer an action to those who may not take it, and so does not ask."""
+NOT_CALLED = "the action was not called"
+"""Right only for those who may not take it, where they are not shown the form or the choice either."""
 
 _ONE, _V1, _LIST = "/backups/<str:filename>/", "/api/v1/backups", "/admin/operations/backup/"
 _CALL = f"{_V1}/<str:filename>"

@@ -243,6 +243,7 @@ ADMIN: dict[str, Row] = {
             "POST /admin/operations/backupsettings/ delete_selected",
             "GET /admin/operations/backupsettings/<path:object_id>/change/",
             "POST /admin/operations/backupsettings/<path:object_id>/change/",
+            "GET /admin/operations/backupsettings/<path:object_id>/history/",
         )
     },
     # tvarr's tables

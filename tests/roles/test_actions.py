@@ -16,7 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
-from tests.roles.actions import ADMIN, CASES, COMMAND, DENIED, DONE, HIDDEN, ROLES_ASKED, Ask, Case, Entrance
+from tests.roles.actions import ADMIN, CASES, COMMAND, DENIED, DONE, NOT_CALLED, ROLES_ASKED, Ask, Case, Entrance
 from tests.roles.rows import ROLES, Row
 from tests.roles.world import World
 from tvarr_backup import conf
@@ -100,7 +100,9 @@ def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterat
             taken.clear()
             is_changed = _taken_by(world, case, entrance, ask, role)
             wanted = _expected(case, entrance, ask, role)
-            found = next((code for name, code in reversed(taken) if name in {case.action, "prepare_upload"}), HIDDEN)
+            found = next(
+                (code for name, code in reversed(taken) if name in {case.action, "prepare_upload"}), NOT_CALLED
+            )
             if found != wanted:
                 yield f"{case.action}, {case.state}: {entrance} for {role}: {found}, not {wanted}"
             if is_changed and wanted not in {DONE, *IN_THE_HISTORY}:
@@ -109,7 +111,7 @@ def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterat
 
 def _expected(case: Case, entrance: Entrance, ask: Ask, role: str) -> str:
     if role != COMMAND and ROLES.index(role) < ROLES.index(case.first):
-        return HIDDEN if _is_not_offered(entrance, ask) else DENIED
+        return NOT_CALLED if _is_not_offered(entrance, ask) else DENIED
     return case.code if isinstance(case.code, str) else case.code[role]
 
 

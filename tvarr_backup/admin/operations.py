@@ -118,3 +118,6 @@ class BackupSettingsAdmin(LookOnlyAdmin):
 
     def change_view(self, request: HttpRequest, *_args: Any, **_named: Any) -> HttpResponse:
         return self.changelist_view(request)
+
+    def history_view(self, request: HttpRequest, *_args: Any, **_named: Any) -> HttpResponse:
+        return self.changelist_view(request)
