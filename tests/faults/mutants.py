@@ -631,7 +631,7 @@ MUTANTS = (
         "schema_table",
         "        if not self.kind or types[self.kind] != self.type:\n",
         "        if not self.kind:\n",
-        Quick("test_schemas.py", "some_schemas"),
+        Quick("test_hostile.py", "sqlite_has_not_written"),
     ),
     Mutant(
         "a false root page not seen",
