@@ -24,7 +24,7 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
-from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
+from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import actions
@@ -246,7 +246,8 @@ class Command(TerminalCommand):
         if not options["yes"]:
             self._show_restore(find_backup(folder, name))
             return
-        finish_restore(folder, conf.required_schema())  # one that broke off may stand in the way
+        with contextlib.suppress(BackupBusy):  # the refusal will name what runs
+            finish_restore(folder, conf.required_schema())  # one that broke off may stand in the way
         given = {word: bool(options.get(word)) for word in ("accept_newer", "accept_code", "offline")}
         result = self._run(lambda start: actions.request_restore(COMMAND_LINE, name, start=start, **given))
         safety = result["pre_restore_backup"]
