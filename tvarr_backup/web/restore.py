@@ -8,7 +8,7 @@ from typing import Any
 
 import humanize
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -36,24 +36,21 @@ from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.web.accepted import accepted_in
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import not_started
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.templatetags.shown import short_made, short_moment
 from tvarr_backup.web.words import Row, changes
-
-_PAGE = "web/restore.html"
 
 
 @login_required
 @permission_required(KINDS[OperationKind.RESTORE].permission, raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
+def restore(request: HttpRequest, filename: str) -> HttpResponse:
     """Show what a restore would do, and ask the worker for it when that is confirmed."""
     if request.method == "GET":  # the page has a box for a newer schema, so that is no obstacle yet
         found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
-        return frame_first(request, _PAGE, lambda: _page(found, *obstacles), {"sidecar": found.sidecar})
+        return render(request, "web/restore.html", _context(found, *obstacles))
     given: dict[str, Any] = {word: request.POST.get(word) == "true" for word in ("accept_newer", "offline")}
     given["accept_code"] = accepted_in(request.POST)
     try:
@@ -66,8 +63,8 @@ def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
         damage, blocked = _obstacles(filename, accept_newer=given["accept_newer"])
         if not isinstance(problem, OfflineRestoreRequired):  # it is the damage, which the page shows
             blocked = str(problem)
-        found = find_backup(backup_folder(), filename)
-        return render(request, *_page(found, damage, blocked), status=HTTPStatus.CONFLICT)
+        context = _context(find_backup(backup_folder(), filename), damage, blocked)
+        return render(request, "web/restore.html", context, status=HTTPStatus.CONFLICT)
     return HttpResponseRedirect(reverse("operation", args=[started.pk]))
 
 
@@ -87,9 +84,9 @@ def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
     return damage, ""
 
 
-def _page(found: Backup, damage: str, blocked: str) -> Content:
+def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
     verdict, required = verdict_on(found), conf.required_schema()
-    return _PAGE, {
+    return {
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
         "row": Row(found, state_of(found.sidecar, required)),

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0009_percent_of_the_whole")]
+    dependencies = [("operations", "0010_index_of_states")]
 
     operations = [
         migrations.AddField(
@@ -20,9 +20,5 @@ class Migration(migrations.Migration):
                 condition=models.Q(state__in=("queued", "running"), is_exclusive=True),
                 name="one_open_exclusive_operation_per_database",
             ),
-        ),
-        migrations.AddIndex(
-            model_name="operation",
-            index=models.Index(fields=["state"], name="operation_state"),
         ),
     ]
