@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.installation import ROOT
-from tvarr_backup.operations.track import _FAILED
+from tvarr_backup.operations.kinds import KINDS
 
 EVENT = re.compile(r"[a-z]+\.[a-z_]+")
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
@@ -36,7 +36,7 @@ def logged() -> set[str]:
     said = [word for path in modules if path != ROOT / "config/gunicorn.py" for _, word in first_words(path)]
     named = {word.value for word in said if isinstance(word, ast.Constant) and isinstance(word.value, str)}
     assert {ast.unparse(word) for word in said if not isinstance(word, ast.Constant)} <= {"event"}
-    return named | set(_FAILED.values())
+    return named | {kind.failure_event for kind in KINDS.values()}
 
 
 def listed() -> set[str]:

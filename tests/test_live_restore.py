@@ -313,7 +313,7 @@ def test_a_backup_that_has_gone_when_the_worker_comes_to_it_is_told(prepared: In
     backup = prepared.json("backup", "create", "--json")["filename"]
     prepared.ok("shell", "-c", f"""
 from tvarr_backup.operations.models import OperationKind, Origin
-from tvarr_backup.tasks import submit
+from tvarr_backup.operations.run import submit
 submit(OperationKind.RESTORE, requested_by=None, origin=Origin.WEB, arguments={{"filename": {backup!r}}})
 """)  # fmt: skip
     for path in (prepared.data / "backups").glob("tvarr-backup-*"):

@@ -20,8 +20,9 @@ from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.errors import OperationRunning
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.run import submit
 from tvarr_backup.operations.track import cancel
-from tvarr_backup.tasks import run_operation, submit
+from tvarr_backup.tasks import run_operation
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_failure_is_in_the_row_and_not_in_the_queues_log(folder: Path, attache
 
 _SUBMIT = """
 from tvarr_backup.operations.models import *
-from tvarr_backup.tasks import submit
+from tvarr_backup.operations.run import submit
 print(submit(OperationKind.BACKUP, requested_by=None, origin=Origin.WEB, arguments={"note": "Hafen"}).pk)
 """
 

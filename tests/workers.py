@@ -15,7 +15,7 @@ from tvarr_backup.backups.folder import UPLOADS_NAME
 
 _SUBMIT = """
 from tvarr_backup.operations.models import OperationKind, Origin
-from tvarr_backup.tasks import submit
+from tvarr_backup.operations.run import submit
 submit(OperationKind.BACKUP, requested_by=None, origin=Origin.WEB)
 """
 

@@ -265,13 +265,17 @@ class ArchiveTooLarge(TvarrBackupError):
 
 
 class OperationRunning(BackupBusy):
-    """Another operation on the same database is queued or at work; the sentence and `operation`, its id, name it."""
+    """Another operation on the same database is queued or at work; the sentence and `operation`, its id, name it.
+
+    `is_repeated` says that the same user had asked for just the same.
+    """
 
     code = "operation_running"
 
-    def __init__(self, message: str, operation: str = "", **facts: object) -> None:
+    def __init__(self, message: str, operation: str = "", *, is_repeated: bool = False, **facts: object) -> None:
         super().__init__(message, **facts)
         self.operation = operation
+        self.is_repeated = is_repeated
 
 
 class OperationNotFound(TvarrBackupError):
@@ -410,6 +414,10 @@ class ConfirmationRequired(TvarrBackupError):
     """Something that cannot be taken back was asked for without the word that says so."""
 
     code = "confirmation_required"
+
+
+class DeletionsUnconfirmed(ConfirmationRequired):
+    """New retention settings would let cleanup delete backups, and the user has not agreed to that."""
 
 
 class UploadTooLarge(TvarrBackupError):

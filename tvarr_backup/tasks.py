@@ -1,59 +1,21 @@
-"""What the queue runs, and how it gets there; what the schedule runs."""
+"""What the queue runs, and what the schedule runs."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations import schedule
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.queue import hand_over, require_reachable
+from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.run import perform
-from tvarr_backup.operations.track import begin, create_operation
+from tvarr_backup.operations.run import perform, queue_operation
+from tvarr_backup.operations.track import begin
 
 logger = structlog.stdlib.get_logger(__name__)
-
-
-def submit(
-    kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
-) -> Operation:
-    """Ask for an operation that a worker will do; once it is stored, it will be, whatever becomes of the queue.
-
-    Raises `OperationRunning` while another one is open, and `QueueUnreachable`; then nothing is stored.
-    """
-    reconcile()
-    require_reachable()
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        operation = _queue(kind, requested_by=requested_by, origin=origin, arguments=arguments)
-    logger.info("operation.queued", **operation.as_context())
-    return operation
-
-
-def _queue(
-    kind: OperationKind,
-    *,
-    requested_by: Any,
-    origin: Origin,
-    arguments: Mapping[str, Any] | None = None,
-    due_at: datetime | None = None,
-) -> Operation:
-    operation = create_operation(
-        kind,
-        origin=origin,
-        state=OperationState.QUEUED,
-        requested_by=requested_by,
-        arguments=arguments,
-        due_at=due_at,
-    )
-    hand_over(operation)
-    return operation
 
 
 def run_operation(operation_id: str) -> None:
@@ -77,7 +39,7 @@ def scheduled_backup() -> None:
             due = schedule.take_up()
             if not due:
                 return
-            operation = _queue(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, due_at=due)
+            operation = queue_operation(OperationKind.BACKUP, requested_by=None, origin=Origin.SCHEDULE, due_at=due)
     except OperationRunning as problem:
         logger.info("schedule.waiting", reason=str(problem))
     except TvarrBackupError as problem:
@@ -99,7 +61,7 @@ def scheduled_check() -> None:
             if not due:
                 return
             arguments = {"longest_ago": True}
-            operation = _queue(
+            operation = queue_operation(
                 OperationKind.VERIFY, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
             )
     except OperationRunning as problem:

@@ -23,7 +23,7 @@ from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tests.web.backup_parts import described
 from tvarr_backup import conf
-from tvarr_backup.api.backups import BACKUP_EXAMPLE
+from tvarr_backup.api.backups.serializers import BACKUP_EXAMPLE
 from tvarr_backup.backups.catalogue import find_backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.folder import prepare_folder, work_in
 from tvarr_backup.backups.lock import backup_lock
@@ -290,7 +290,8 @@ def test_a_name_that_is_none_is_not_found_before_the_disk_is_touched(
     for name_of_call in ("open", "lstat", "stat"):
         monkeypatch.setattr(os, name_of_call, _watched(getattr(os, name_of_call), folder, touched))
     path = quote(f"{BACKUPS}/{name}{what}", safe="/%?=")
-    response = raw(client, method, path, b"{}", "application/json")
+    body = b'{"protected": true}' if what == "/protection" else b"{}"
+    response = raw(client, method, path, body, "application/json")
     assert response.status_code == 404, response.content
     assert response.json()["code"] in {"backup_not_found", "not_found"}
     assert touched == []
@@ -620,7 +621,8 @@ CALLS = [
 @pytest.mark.parametrize(("method", "what", "permission"), CALLS)
 def test_each_call_needs_its_permission(method: str, what: str, permission: str) -> None:
     def status(client: APIClient) -> int:
-        return int(raw(client, method, BACKUPS + what).status_code)
+        body = b'{"protected": true}' if what.endswith("/protection") else b""
+        return int(raw(client, method, BACKUPS + what, body, "application/json" if body else "").status_code)
 
     everything = {permission for _method, _what, permission in CALLS}
     assert status(APIClient()) == 401

@@ -12,11 +12,11 @@ from tests.api.backup_parts import OPERATIONS, administrator, client_of, problem
 from tests.factories import UserFactory
 from tests.operations.elsewhere import queued, running
 from tvarr_backup.api.operations import OPERATION_EXAMPLE
-from tvarr_backup.operations.cancelling import PERMISSION_OF_KIND
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin, told
+from tvarr_backup.operations.run import submit
 from tvarr_backup.operations.track import create_operation, track
 from tvarr_backup.sentences import Sentence
-from tvarr_backup.tasks import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -195,7 +195,7 @@ def test_one_that_has_ended_cannot_be_cancelled() -> None:
 def test_who_may_ask_for_it_may_cancel_it(kind: OperationKind) -> None:
     operation = running(kind)
     address = f"{OPERATIONS}/{operation.pk}/cancel"
-    needed = PERMISSION_OF_KIND[kind].removeprefix("operations.")
+    needed = KINDS[kind].permission.removeprefix("operations.")
     others = {"create_backup", "verify_backup", "restore_backup", "delete_backup"} - {needed}
     problem(client_of("view_operation", *others).post(address), 403, "permission_denied")
     assert client_of(needed).post(address).status_code == 200

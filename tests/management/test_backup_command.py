@@ -347,7 +347,7 @@ def test_without_a_terminal_there_are_plain_lines(prepared: Installation) -> Non
     done = prepared.run("backup", "create")
     lines = done.stderr.splitlines()
     lines.remove(
-        "Checking"
-    ) if "Checking" in lines else None  # told only where it takes longer than the packing beside it
-    assert lines == ["Copying the database", "Packing", "Publishing"]
+        "Verifying"
+    ) if "Verifying" in lines else None  # told only where it takes longer than the packing beside it
+    assert lines == ["Copying the database", "Packing", "Saving to the backup folder"]
     assert done.stdout.startswith("Created tvarr-backup-")

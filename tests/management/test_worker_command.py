@@ -248,6 +248,6 @@ def test_a_damaged_database_of_tvarrs_does_not_stop_it(prepared: Installation) -
 
 VERIFY = """
 from tvarr_backup.operations.models import OperationKind, Origin
-from tvarr_backup.tasks import submit
+from tvarr_backup.operations.run import submit
 submit(OperationKind.VERIFY, requested_by=None, origin=Origin.WEB, arguments={{"filenames": ["{name}"]}})
 """

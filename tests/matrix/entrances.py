@@ -21,7 +21,7 @@ from django.test import Client
 from tests.installation import _HEED_MODES, ROOT
 from tests.matrix.apart import heeds_modes
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.management import progress
+from tvarr_backup.operations.kinds import PHASE_LABELS
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.tasks import run_operation
 
@@ -96,7 +96,7 @@ def _as_process(*arguments: str) -> Done:
 
 def _without_progress(text: str) -> str:
     """Return the text without phases and lines of the log, which functions of this process write past what is captured."""
-    phases = {f"{word}\n" for word in progress._WORDS.values()}
+    phases = {f"{label}\n" for label in PHASE_LABELS.values()}
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if line not in phases and not _LOG_LINE.match(line))
 

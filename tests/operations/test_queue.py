@@ -13,8 +13,8 @@ from tests.events import told
 from tests.operations.elsewhere import queued
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.queue import deliver_again, waiting_tasks
+from tvarr_backup.operations.run import submit
 from tvarr_backup.operations.track import begin, cancel
-from tvarr_backup.tasks import submit
 
 pytestmark = pytest.mark.django_db
 

@@ -22,7 +22,7 @@ from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.process import start_of, this_process
 from tvarr_backup.operations.reconcile import _end, reconcile
-from tvarr_backup.tasks import submit
+from tvarr_backup.operations.run import submit
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
 

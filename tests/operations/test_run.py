@@ -27,7 +27,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
     UploadRefused,
 )
-from tvarr_backup.operations import run, track
+from tvarr_backup.operations import track
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, Origin
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import perform, run_here
@@ -64,10 +64,6 @@ def refused(expected: type[TvarrBackupError], kind: OperationKind, **arguments: 
     operation = Operation.objects.all()[0]
     assert (operation.state, operation.error_code, operation.error) == ("failed", expected.code, str(failure.value))
     return operation
-
-
-def test_every_kind_of_operation_can_be_done() -> None:
-    assert set(run._WORK) == set(OperationKind)
 
 
 def test_what_was_asked_for_on_another_database_is_not_done_on_this_one(folder: Path) -> None:

@@ -40,7 +40,7 @@ def test_sentences_of_earlier_versions_keep_their_text_and_lose_known_paths_in_t
     operation = running()
     text = f"{settings.BACKUP_DIRECTORY}/x {{is}} full."
     Operation.objects.filter(pk=operation.pk).update(error=text, sentences=None)
-    migration = import_module("tvarr_backup.operations.migrations.0011_sentences_of_operations")
+    migration = import_module("tvarr_backup.operations.migrations.0012_sentences_of_operations")
     migration.find_paths(apps, SimpleNamespace(connection=connections["default"]))
     old = Operation.objects.get(pk=operation.pk)
     assert (old.error, old.outcome) == (text, text)

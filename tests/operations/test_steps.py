@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvarr_backup.backups.progress import Phase
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.steps import STEPS, Percentage, current_step
+from tvarr_backup.operations.steps import Percentage, current_step
 
 NUMBERS = st.integers(-10, 10_000)
 REPORTS = st.lists(st.tuples(st.sampled_from(Phase), NUMBERS, NUMBERS))
@@ -30,11 +31,7 @@ def percentages(kind: OperationKind, *reports: tuple[Phase, int, int]) -> list[i
 
 @pytest.mark.parametrize("kind", [kind for kind in OperationKind if kind is not OperationKind.DELETE])
 def test_the_shares_of_a_kind_add_up_to_a_hundred(kind: OperationKind) -> None:
-    assert sum(step.share for step in STEPS[kind]) == 100
-
-
-def test_every_kind_of_operation_has_its_steps() -> None:
-    assert set(STEPS) == set(OperationKind)
+    assert sum(step.share for step in KINDS[kind].steps) == 100
 
 
 @given(st.sampled_from(OperationKind), ITEMS)
@@ -114,5 +111,5 @@ def test_real_operations_report_only_phases_that_have_a_share(attached: Path, tm
     do(OperationKind.RESTORE, filename=filename)
     do(OperationKind.ADOPT, source=str(tmp_path / "backups" / filename))
     for kind, reports in reported.items():
-        assert {phase for phase, _ in reports} <= {phase for step in STEPS[kind] for phase in step.shares}
+        assert {phase for phase, _ in reports} <= {phase for step in KINDS[kind].steps for phase in step.shares}
         assert all(before <= after for (_, before), (_, after) in pairwise(reports))

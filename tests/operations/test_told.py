@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,13 +18,14 @@ from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.errors import BackupProtected, InternalError, OperationCancelled, TvarrBackupError
 from tvarr_backup.operations import run
+from tvarr_backup.operations.actions import change_backup
+from tvarr_backup.operations.actors import COMMAND_LINE
+from tvarr_backup.operations.kinds import KINDS, KindDescription
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.run import run_here
+from tvarr_backup.operations.run import run_here, submit
 from tvarr_backup.operations.schedule import change_settings
 from tvarr_backup.operations.track import cancel
-from tvarr_backup.tasks import submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -77,7 +79,7 @@ def test_nothing_of_it_is_left_in_what_is_logged_later(caplog: pytest.LogCapture
 
 def test_of_a_command_only_what_it_does_not_tell_itself(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     filename = made(folder, origin=Origin.COMMAND)
-    change_backup(filename, user=None, protected=True)
+    change_backup(COMMAND_LINE, filename, protected=True)
     with pytest.raises(BackupProtected):
         do(OperationKind.DELETE, origin=Origin.COMMAND, filename=filename)
     assert [event["event"] for event in told(caplog)] == ["backup.changed"]
@@ -168,7 +170,8 @@ def test_a_fault_is_told_with_its_traceback_beside_the_failure(
     def fail(*_args: Any) -> None:
         raise KeyError("harbour")
 
-    monkeypatch.setitem(run._WORK, OperationKind.PRUNE, fail)
+    failing = dataclasses.replace(KINDS[OperationKind.PRUNE], handler=fail)
+    monkeypatch.setitem(cast("dict[OperationKind, KindDescription]", KINDS), OperationKind.PRUNE, failing)
     with pytest.raises(InternalError):
         do(OperationKind.PRUNE)
     assert "KeyError: 'harbour'" in told(caplog, "operation.fault")[0]["exception"]

@@ -19,20 +19,32 @@ from tests.roles.enumerated import routes
 from tests.roles.table import TABLE
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.admin import backups as admin_backups
-from tvarr_backup.operations import cancelling, protection
-from tvarr_backup.web import account, schedule
+from tvarr_backup.api.permissions import BY_THE_ACTION
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.web import account
 
 DOUBLED = {
     "/admin/access/apitoken/, has_view_permission",  # the queryset has no others' tokens
     "/admin/access/apitoken/, has_view_or_change_permission",
     "/admin/operations/backup/, action unprotect",  # `may_unprotect` asks, too
-    "/admin/operations/operation/, action cancel",  # `may_cancel` asks, too
+    "/admin/operations/operation/, action cancel",  # `cancel_operation` asks, too
     "/admin/operations/operation/, has_cancel_permission",
 }
 """Gates behind which is another, so that nothing is open without them; they decide what is shown."""
+_PAGES_THAT_ASK_NOTHING = {
+    "/backups/create/",
+    "/backups/<str:filename>/note/",
+    "/backups/<str:filename>/protect/",
+    "/backups/<str:filename>/verify/",
+    "/operations/<ulid:pk>/cancel/",
+    "/settings/",
+    "/settings/reset/",
+    "/admin/operations/backup/create/",
+}
 _OTHER = "auth.view_permission"
 """A permission that no entrance asks for."""
+_QUESTIONS = {"has_perm", "may", "require"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +120,8 @@ def _of_calls() -> Iterator[Gate]:
             continue
         yield Gate(f"{route}, classes", lambda cls=cls: _replaced(cls, "permission_classes", ()), _at(route))  # type: ignore[misc]
         for method in getattr(cls, "required_permissions", {}):
+            if cls.required_permissions[method] == BY_THE_ACTION:
+                continue
             keys = _rows(lambda asked, address, route=route, method=method: (asked, address) == (method.upper(), route))  # type: ignore[misc]
             required = {**cls.required_permissions, method: _OTHER}
             name = f"{method.upper()} {route}, permission"
@@ -162,19 +176,27 @@ def _in_functions() -> Iterator[Gate]:
     def yes(*_args: Any, **_named: Any) -> bool:
         return True
 
-    cancelled = tuple(key for key, row in TABLE.items() if row.queued)
+    for key in asked_by_the_action():
+        yield Gate(f"Actor.require, {key}", lambda: _replaced(Actor, "require", yes), (key,))
     safety = tuple(key for key, row in TABLE.items() if row.on == "safety")
     archive = tuple(key for key in TABLE if key.endswith(" archive"))
-    create = ("POST /admin/operations/backup/create/",)
-    for entrance in ("/admin/", "/api/", "/operations/"):
-        keys = tuple(key for key in cancelled if key.startswith(f"POST {entrance}"))
-        yield Gate(f"may_cancel, {entrance}", lambda: _replaced(cancelling, "may_cancel", yes), keys)
     for entrance in ("/admin/", "/api/", "/backups/"):
         keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
-        yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(protection, "may_unprotect", yes), keys)
-    yield Gate("_require_change", lambda: _replaced(schedule, "_require_change", yes), ("POST /settings/",))
-    yield Gate("_may", lambda: _replaced(admin_backups, "_may", yes), create)
+        yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(actions, "may_unprotect", yes), keys)
     yield Gate("BackupDetail.get", lambda: _granted("operations.download_backup"), archive)
+
+
+def asked_by_the_action() -> Iterator[str]:
+    """Yield the entrances that leave it to the action who may take it; nothing else stands in the way there."""
+    views = routes()
+    for key, row in TABLE.items():
+        method, route = key.split(" ")[:2]
+        cls = getattr(views.get(route), "cls", None)
+        required = getattr(cls, "required_permissions", {})
+        if required.get(method.lower()) == BY_THE_ACTION and row.on != "safety":
+            yield key
+    yield from (key for key in TABLE if key.startswith("POST ") and key.split(" ")[1] in _PAGES_THAT_ASK_NOTHING)
+    yield from (key for key in TABLE if key.startswith("POST /admin/operations/operation/ cancel"))
 
 
 @contextmanager
@@ -189,14 +211,14 @@ def _granted(permission: str) -> Iterator[None]:
 
 
 def inline_questions() -> dict[str, int]:
-    """Count the calls of `has_perm` by the function that they are in."""
+    """Count the questions about a permission by the function that they are in."""
     found: dict[str, int] = {}
     root = Path(conf.__file__).parent
     for path in sorted(root.rglob("*.py")):
         tree = ast.parse(path.read_text())
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
         for function in functions:
-            calls = [node for node in ast.walk(function) if isinstance(node, ast.Attribute) and node.attr == "has_perm"]
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Attribute) and node.attr in _QUESTIONS]
             if calls:
                 found[f"{path.relative_to(root).as_posix()}:{function.name}"] = len(calls)
     return found

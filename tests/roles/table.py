@@ -212,12 +212,9 @@ ADMIN: dict[str, Row] = {
     "GET /admin/<url>": row(SIGNED_IN, answer=404),
     # Backups and operations
     **dict(pages_of(_BACKUPS, VIEWER, does="backups")),
-    "GET /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, does="delete a backup"),
-    "POST /admin/operations/backup/<path:object_id>/delete/": row(
-        ADMINISTRATOR, DELETE, answer=302, does="delete a backup", body={"post": "yes"}
-    ),
+    "GET /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, answer=302),
+    "POST /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, answer=302),
     "POST /admin/operations/backup/create/": row(OPERATOR, CREATE, answer=302, does="create a backup"),
-    "GET /admin/operations/backup/<path:filename>/download/": row(OPERATOR, DOWNLOAD, does="download a backup"),
     **dict(
         [
             action(_BACKUPS, "verify", OPERATOR, VERIFY, does="verify a backup"),
@@ -226,9 +223,9 @@ ADMIN: dict[str, Row] = {
             action(
                 _BACKUPS, "unprotect", ADMINISTRATOR, PROTECT, DELETE, does="unprotect a safety backup", on="safety"
             ),
-            action(_BACKUPS, "download", OPERATOR, DOWNLOAD, does="download a backup"),
+            action(_BACKUPS, "download", OPERATOR, DOWNLOAD),
             action(_BACKUPS, "restore", ADMINISTRATOR, RESTORE),
-            action(_BACKUPS, "delete_selected", ADMINISTRATOR, DELETE, answer=200, does="delete a backup"),
+            action(_BACKUPS, "delete_selected", ADMINISTRATOR, DELETE),
         ]
     ),
     **dict(pages_of("operations.operation", VIEWER, does="operations")),
@@ -237,19 +234,18 @@ ADMIN: dict[str, Row] = {
         for kind, (first, permission) in CANCEL.items()
     ),
     **dict(pages_of("operations.importrecord", SUPERUSER)),
-    **dict(pages_of("operations.backupsettings", VIEWER, does="the schedule")),
-    "GET /admin/operations/backupsettings/": row(
-        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302, does="show the schedule"
-    ),
-    "POST /admin/operations/backupsettings/ delete_selected": row(
-        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302
-    ),
-    "GET /admin/operations/backupsettings/<path:object_id>/change/": row(
-        VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", does="show the schedule"
-    ),
-    "POST /admin/operations/backupsettings/<path:object_id>/change/": row(
-        ADMINISTRATOR, CHANGE_SETTINGS, answer=302, does="change the schedule"
-    ),
+    # Those of the settings lead to the page
+    **dict(pages_of("operations.backupsettings", VIEWER)),
+    **{
+        key: row(VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302)
+        for key in (
+            "GET /admin/operations/backupsettings/",
+            "POST /admin/operations/backupsettings/ delete_selected",
+            "GET /admin/operations/backupsettings/<path:object_id>/change/",
+            "POST /admin/operations/backupsettings/<path:object_id>/change/",
+            "GET /admin/operations/backupsettings/<path:object_id>/history/",
+        )
+    },
     # tvarr's tables
     **{
         key: found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +26,10 @@ from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token
-from tvarr_backup.backups.catalogue import Backup, protect_backup
+from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.create import create_backup
-from tvarr_backup.backups.sidecar import BackupKind
+from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
 from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import ImportRecord, OperationKind, OperationState, Origin
 from tvarr_backup.operations.run import run_here
@@ -40,8 +41,18 @@ _MODELS: dict[str, Any] = {
     "client-detection-rules": factories.ClientDetectionRuleFactory,
     "encoding-profiles": factories.EncodingProfileFactory,
 }
+_MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
 _NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
+
+
+_RECORDED: dict[str, dict[str, Any]] = {
+    "damaged": {"checked": Checked(CheckLevel.FULL, datetime(2026, 1, 1, tzinfo=UTC), ("Row 4 is gone.",), ())},
+    "newer": {"schema": "tvarr 999"},
+    "scheduled": {"kind": BackupKind.SCHEDULED},
+    "older": {"kind": BackupKind.SCHEDULED},
+}
+"""What the metadata files of backups say that only some tests want."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +81,13 @@ NOBODY = Person()
 class World:
     """One installation with something of each kind; what a request changes is undone after it."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(self, folder: Path, template: Path, *more: str) -> None:
         self._folder, self._template = folder, template
         self._people: dict[Any, Person] = {}
-        backups = {on: _backup(folder, on) for on in ("plain", "protected", "safety")}
-        self._backups = {on: backup.filename for on, backup in backups.items()}
+        backups = {on: _backup(folder, on) for on in ("plain", "protected", "safety", *more)}
+        self.backups = {on: backup.filename for on, backup in backups.items()}
         self._operation = run_here(
-            OperationKind.VERIFY, origin=Origin.WEB, arguments={"filenames": [self._backups["plain"]]}
+            OperationKind.VERIFY, origin=Origin.WEB, arguments={"filenames": [self.backups["plain"]]}
         )
         refresh_index()
         shutil.copytree(folder, template, symlinks=True)
@@ -118,35 +129,28 @@ class World:
         """Return what a user gets, and whether anything has changed by it; then all is as before."""
         named_method, route, *use = key.split(" ")
         method = method or named_method
-        cache.clear()
-        with ExitStack() as stack:
-            for alias in _ALIASES:
-                stack.enter_context(transaction.atomic(using=alias))
+        with self.undoing():
             known = self._known | {
-                "filename": self._backups[row.on],
+                "filename": self.backups.get(row.on, _MISSING),
                 "operation": str(self._operation.pk),
                 "object_id": self._object(person, route, row, use),
             }
             if row.queued:
                 queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
                 known["operation"] = str(queued.pk)
-                if "/admin/" in route:
+                if "/admin/operations/operation/" in route:
                     known["object_id"] = str(queued.pk)
-            before = self._state() if method not in {"GET", "HEAD"} else None
+            before = self.state()
             address = _filled(route, known)
             response = _send(person.client(), method, address, row, known, use)
             if response.streaming:
                 b"".join(response)  # closes the files
-            changed = before is not None and self._state() != before
-            for alias in _ALIASES:
-                transaction.set_rollback(True, using=alias)
-        if changed:
-            self._renew_folder()
+            changed = method not in {"GET", "HEAD"} and self.state() != before
         return _outcome(response, row, address, changed=changed), changed
 
     def _object(self, person: Person, route: str, row: Row, use: list[str]) -> str:
         if route.startswith("/admin/operations/backup/"):
-            return self._backups[row.on]
+            return self.backups.get(row.on, _MISSING)
         if use == ["own"]:
             own = ApiToken.objects.filter(user=person.user).first()
             return str(own.pk) if own else "0"
@@ -155,20 +159,36 @@ class World:
             return str(self._rows[kind].pk)
         return next((pk for start, pk in self._objects.items() if route.startswith(start)), "1")
 
-    def _state(self) -> Any:
+    def state(self) -> Any:
         """What tells that rows or files were written, undone or not."""
-        files = {path.name: path.stat().st_mtime_ns for path in self._folder.iterdir() if path.is_file()}
-        return files, [connections[alias].connection.total_changes for alias in _ALIASES]
+        return self._files(), [connections[alias].connection.total_changes for alias in _ALIASES]
 
-    def _renew_folder(self) -> None:
-        shutil.rmtree(self._folder)
-        shutil.copytree(self._template, self._folder, symlinks=True)
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Undo at the end what was done to the databases and to the backup folder."""
+        cache.clear()
+        files = self._files()
+        with ExitStack() as stack:
+            for alias in _ALIASES:
+                stack.enter_context(transaction.atomic(using=alias))
+            yield
+            for alias in _ALIASES:
+                transaction.set_rollback(True, using=alias)
+        if self._files() != files:
+            shutil.rmtree(self._folder)
+            shutil.copytree(self._template, self._folder, symlinks=True)
+
+    def _files(self) -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in self._folder.iterdir() if path.is_file()}
 
 
 def _backup(folder: Path, on: str) -> Backup:
     kind = BackupKind.PRE_RESTORE if on == "safety" else BackupKind.MANUAL
     backup = create_backup(conf.live_database(), folder, conf.required_schema(), kind=kind, note="a note")
-    return backup if on == "plain" else protect_backup(folder, backup.filename, protected=True)
+    if on not in _RECORDED:
+        return backup if on == "plain" else protect_backup(folder, backup.filename, protected=True)
+    with work_in(folder) as work:
+        return rewrite_sidecar(folder, work, backup, **_RECORDED[on])
 
 
 def named(permissions: Collection[str]) -> list[Permission]:
@@ -207,10 +227,12 @@ def _send(client: Client, method: str, address: str, row: Row, known: dict[str, 
     headers = {"HX-Request": "true", "HX-Target": row.target} if row.target else {}
     headers |= {"Accept": "application/gzip"} if use == ["archive"] else {}
     address += f"?{row.query.format(**known)}" if row.query else ""
-    if address.startswith("/api/"):
+    has_file = isinstance(row.body, dict) and "file" in row.body
+    if address.startswith("/api/") and not has_file:
         return client.generic(method, address, json.dumps(row.body), "application/json", headers=headers)
     if method == "POST":
-        body = {name: value.format(**known) for name, value in (row.body or {}).items()}
+        texts = {name: value for name, value in (row.body or {}).items() if isinstance(value, str)}
+        body = (row.body or {}) | {name: value.format(**known) for name, value in texts.items()}
         return client.post(address, body, headers=headers)
     return client.generic(method, address, headers=headers)
 

@@ -296,7 +296,7 @@ def test_a_backup_folder_that_cannot_be_read_is_told_and_the_settings_can_be_sav
 
 
 def test_a_look_does_not_read_the_backups(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvarr_backup.operations.run.read_folder", None)
+    monkeypatch.setattr("tvarr_backup.operations.cleanup.read_folder", None)
     assert client.get("/settings/").status_code == 200
 
 

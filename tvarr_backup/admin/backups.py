@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -19,26 +20,26 @@ from django.views.decorators.http import require_POST
 from tvarr_backup import conf, program
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup
-from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.cleanup import next_to_go
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.index import refresh_index
-from tvarr_backup.operations.models import Backup, BackupState, Operation, OperationKind, Origin
-from tvarr_backup.operations.protection import change_backup
+from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.models import Backup, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, unknown_date
-from tvarr_backup.operations.run import next_to_go, run_here
-from tvarr_backup.tasks import submit
-from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
+from tvarr_backup.texts import escape_hidden
 
 _WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
 
 
-def _may(request: HttpRequest, permission: str) -> bool:
-    return request.user.has_perm(f"operations.{permission}")
+def _actor(request: HttpRequest) -> Actor:
+    return Actor(request.user, Origin.WEB)
 
 
 @admin.register(Backup)
@@ -129,24 +130,27 @@ class BackupAdmin(LookOnlyAdmin):
     # --- What may be done ---------------------------------------------------------------------------------------------
 
     def has_delete_permission(self, request: HttpRequest, _obj: Model | None = None) -> bool:
-        return _may(request, "delete_backup")
+        return _actor(request).may(KINDS[OperationKind.DELETE].permission)
 
     def has_verify_permission(self, request: HttpRequest) -> bool:
-        return _may(request, "verify_backup")
+        return _actor(request).may(KINDS[OperationKind.VERIFY].permission)
 
     def has_protect_permission(self, request: HttpRequest) -> bool:
-        return _may(request, "protect_backup")
+        return _actor(request).may(actions.PROTECT)
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
-        return _may(request, "restore_backup")
+        return _actor(request).may(KINDS[OperationKind.RESTORE].permission)
 
     def has_download_permission(self, request: HttpRequest) -> bool:
-        return _may(request, "download_backup")
+        return _actor(request).may("operations.download_backup")
 
     # --- Looking ------------------------------------------------------------------------------------------------------
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {"title": "Backups", "may_create": _may(request, "create_backup")} | self._look(request)
+        context = {
+            "title": "Backups",
+            "may_create": _actor(request).may(KINDS[OperationKind.BACKUP].permission),
+        } | self._look(request)
         if request.method == "POST" and not conf.is_file(
             conf.tvarr_alias()
         ):  # an action; the page has just said why not
@@ -162,15 +166,18 @@ class BackupAdmin(LookOnlyAdmin):
     ) -> Any:
         self._look(request)
         context = {}
-        if object_id and self.has_download_permission(request):
-            context["download_url"] = _download_url(unquote(object_id))
-        if object_id and parse_name(unquote(object_id)) and self.has_restore_permission(request):
-            context["restore_url"] = reverse("restore", args=[unquote(object_id)])
+        name = parse_name(unquote(object_id or ""))
+        if name and self.has_download_permission(request):
+            context["download_url"] = reverse("download-backup", args=[name.filename])
+        if name and self.has_restore_permission(request):
+            context["restore_url"] = reverse("restore", args=[name.filename])
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        self._look(request)
-        return super().delete_view(request, object_id, extra_context)
+    def delete_view(self, request: HttpRequest, object_id: str, _extra_context: dict[str, Any] | None = None) -> Any:
+        """Lead to the page that asks first."""
+        if not self.has_delete_permission(request):
+            raise PermissionDenied
+        return _page_to_delete([unquote(object_id)])
 
     def _look(self, request: HttpRequest) -> dict[str, Any]:
         """Bring the index up to date, and say what the list cannot show."""
@@ -185,35 +192,13 @@ class BackupAdmin(LookOnlyAdmin):
     # --- Doing --------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        own = [
-            path("create/", view(require_POST(self.create_view)), name="operations_backup_create"),
-            path("<path:filename>/download/", view(self.download_view), name="operations_backup_download"),
-        ]
-        return [*own, *super().get_urls()]
+        create = self.admin_site.admin_view(require_POST(self.create_view))
+        return [path("create/", create, name="operations_backup_create"), *super().get_urls()]
 
     def create_view(self, request: HttpRequest) -> HttpResponse:
         """Ask the worker for a backup, and show how it goes."""
-        if not _may(request, "create_backup"):
-            raise PermissionDenied
-        return self._submit(request, OperationKind.BACKUP, note=request.POST.get("note", ""))
-
-    def download_view(self, request: HttpRequest, filename: str) -> HttpResponseBase:
-        """The archive as it lies on disk."""
-        if not self.has_download_permission(request):
-            raise PermissionDenied
-        try:
-            folder = backup_folder()
-            backup = find_backup(folder, filename)
-            archive = open_regular(folder / backup.filename)
-        except BackupNotFound as problem:
-            raise Http404(str(problem)) from problem
-        except (TvarrBackupError, OSError) as problem:
-            self.message_user(request, str(problem), messages.ERROR)
-            return HttpResponseRedirect(_list_url(Backup))
-        answer = FileResponse(archive, as_attachment=True, filename=filename, content_type="application/gzip")
-        answer["ETag"] = f'"{backup.sidecar.checksum}"'
-        return answer
+        note = request.POST.get("note", "")
+        return self._lead_to(request, lambda: actions.request_backup(_actor(request), note=note))
 
     @admin.action(permissions=["restore"], description="Restore the selected backup")
     def restore(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
@@ -222,7 +207,8 @@ class BackupAdmin(LookOnlyAdmin):
 
     @admin.action(permissions=["verify"], description="Verify selected backups")
     def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
-        return self._submit(request, OperationKind.VERIFY, filenames=[backup.filename for backup in queryset])
+        filenames = [backup.filename for backup in queryset]
+        return self._lead_to(request, lambda: actions.request_verification(_actor(request), filenames))
 
     @admin.action(permissions=["protect"], description="Protect selected backups")
     def protect(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
@@ -235,7 +221,7 @@ class BackupAdmin(LookOnlyAdmin):
     @admin.action(permissions=["download"], description="Download the selected backup")
     def download(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
         chosen = self._only_one(request, queryset, "downloaded")
-        return HttpResponseRedirect(_download_url(chosen)) if chosen else None
+        return HttpResponseRedirect(reverse("download-backup", args=[chosen])) if chosen else None
 
     def _only_one(self, request: HttpRequest, queryset: QuerySet[Backup], what: str) -> str | None:
         chosen = list(queryset[:2])
@@ -244,57 +230,27 @@ class BackupAdmin(LookOnlyAdmin):
         self.message_user(request, f"One backup at a time can be {what}; please select one.", messages.ERROR)
         return None
 
-    def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
-        """The backups, and those among them that are protected: with one of these nothing is deleted."""
-        rows = list(objs)
-        good = Backup.objects.filter(state=BackupState.CHECKED)
-        only = good.get().pk if good.count() == 1 else None
-        names = [_named(row, only) for row in rows]
-        protected = [_named(row, only) for row in rows if row.protected]
-        return names, {"Backups": len(rows)}, set(), protected
-
-    def delete_model(self, request: HttpRequest, obj: Backup) -> None:
-        self._delete(request, [obj])
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
-        self._delete(request, list(queryset))
-
-    def _delete(self, request: HttpRequest, backups: list[Backup]) -> None:
-        self._each(
-            request,
-            backups,
-            lambda backup: run_here(
-                OperationKind.DELETE,
-                requested_by=request.user,
-                origin=Origin.WEB,
-                arguments={"filename": backup.filename},
-            ),
-        )
+    @admin.action(permissions=["delete"], description="Delete selected backups")
+    def delete_selected(self, _request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
+        return _page_to_delete([backup.filename for backup in queryset])
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
-        user = request.user
-        done = self._each(
-            request, list(backups), lambda backup: change_backup(backup.filename, user=user, protected=protected)
-        )
-        if done:
-            words = "protected" if protected else "no longer protected"
-            self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")
-
-    def _each(self, request: HttpRequest, backups: list[Backup], work: Callable[[Backup], object]) -> int:
-        """Do it to one after another; a refusal is told and stops none of the others. How many were done."""
+        """Change one after another; a refusal stops none of the others."""
         done = 0
-        for backup in backups:
+        for backup in list(backups):
             try:
-                work(backup)
+                actions.change_backup(_actor(request), backup.filename, protected=protected)
                 done += 1
             except TvarrBackupError as problem:
                 self.message_user(request, str(problem), messages.ERROR)
         refresh_index()
-        return done
+        if done:
+            words = "protected" if protected else "no longer protected"
+            self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {words}.")
 
-    def _submit(self, request: HttpRequest, kind: OperationKind, **arguments: Any) -> HttpResponse:
+    def _lead_to(self, request: HttpRequest, start: Callable[[], Operation]) -> HttpResponse:
         try:
-            operation = submit(kind, requested_by=request.user, origin=Origin.WEB, arguments=arguments)
+            operation = start()
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return HttpResponseRedirect(_list_url(Backup))
@@ -329,22 +285,9 @@ def _open_operation() -> Operation | None:
     return Operation.objects.filter(finished_at=None).first()
 
 
-def _named(backup: Backup, only: str | None) -> str:
-    words = ", ".join(
-        word
-        for word in (
-            escape_unfit_for_note(backup.note),
-            "the only checked backup" if backup.pk == only else "",
-            _protection(backup),
-        )
-        if word
-    )
-    return f"{backup.filename} ({words})" if words else backup.filename
+def _page_to_delete(filenames: list[str]) -> HttpResponse:
+    return HttpResponseRedirect(f"{reverse('delete-backups')}?{urlencode({'name': filenames}, doseq=True)}")
 
 
 def _list_url(model: type[Model]) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
-
-
-def _download_url(filename: str) -> str:
-    return reverse("admin:operations_backup_download", args=[filename])

@@ -10,16 +10,18 @@ from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tvarr_backup.api.permissions import BY_THE_ACTION
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schema import problems
-from tvarr_backup.operations.cancelling import cancel_operation, find_operation
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.track import find_operation
 
 OPERATION_EXAMPLE: dict[str, Any] = {
     "id": "01JQ4Z6V9M3N8W5X2Y7T1K0CDE",
@@ -162,7 +164,7 @@ class OperationDetail(APIView):
 class OperationCancel(APIView):
     """The end of an operation, asked for."""
 
-    permission_classes = (IsAuthenticated,)  # which permission is needed depends on the operation
+    required_permissions = {"post": BY_THE_ACTION}
 
     @extend_schema(
         operation_id="operations_cancel",
@@ -177,7 +179,7 @@ class OperationCancel(APIView):
     )
     def post(self, request: Request, operation_id: str) -> Response:
         require_known_parameters(request, ())
-        operation = cancel_operation(operation_id, user=request.user)
+        operation = actions.cancel_operation(Actor(request.user, Origin.API), operation_id)
         return Response(OperationSerializer(operation).data)
 
 

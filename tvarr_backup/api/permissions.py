@@ -8,6 +8,12 @@ from typing import Any
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 
+BY_THE_ACTION = "asked for by the action"
+"""Stands in `required_permissions` for a method that takes an action of `operations.actions`, which asks by itself."""
+
+Required = Mapping[str, str | Sequence[str]]
+"""The permissions that a view requires, by method or action."""
+
 
 class TablePermissions(DjangoModelPermissions):
     """Django's permissions of the view's model, the one to look included."""
@@ -34,9 +40,11 @@ class NamedPermissions(BasePermission):
             return True
         if not request.user.is_authenticated:
             return False
-        required: Mapping[str, str | Sequence[str]] = view.required_permissions
+        required: Required = view.required_permissions
         name = getattr(view, "action", None) or str(request.method).lower().replace("head", "get")
         wanted = required.get(name, ())
+        if wanted == BY_THE_ACTION:
+            return True
         wanted = (wanted,) if isinstance(wanted, str) else wanted
         return request.user.is_superuser or (bool(wanted) and request.user.has_perms(wanted))
 

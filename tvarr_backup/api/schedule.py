@@ -14,16 +14,20 @@ from rest_framework.views import APIView
 
 from tvarr_backup import conf
 from tvarr_backup.api.parsers import StrictJSON
+from tvarr_backup.api.permissions import BY_THE_ACTION
 from tvarr_backup.api.schema import problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import (
     MOST_KEPT,
     OperationState,
+    Origin,
     validate_cron,
     validate_max_age,
     validate_time_zone,
 )
-from tvarr_backup.operations.schedule import change_settings, schedule_as_data
+from tvarr_backup.operations.schedule import schedule_as_data
 
 _RETENTION_REFUSED = (
     f"retention %(show_value).20s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, 0 to keep all, or "
@@ -150,7 +154,7 @@ class ScheduleView(APIView):
     parser_classes = [StrictJSON]
     required_permissions: Mapping[str, str] = {
         "get": "operations.view_backupsettings",
-        "put": "operations.change_backupsettings",
+        "put": BY_THE_ACTION,
     }
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -180,12 +184,15 @@ class ScheduleView(APIView):
     def put(self, request: Request) -> Response:
         """Each member for itself: what is left out stays, `null` goes back to the environment's default.
 
+        A smaller retention counts as agreement to the deletions that follow from it at the next clean-up.
+
         All that is sent is stored, or nothing is. Of two who change different members both succeed; of the same one, the
         later.
         """
         change = ScheduleChangeSerializer(data=request.data)
         change.is_valid(raise_exception=True)
-        change_settings(dict(_columns(change.validated_data)))
+        columns = dict(_columns(change.validated_data))
+        actions.change_settings(Actor(request.user, Origin.API), columns, agreed=actions.AGREED_TO_ALL)
         return Response(shown_schedule())
 
 

@@ -11,18 +11,7 @@ from tqdm import tqdm
 
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.management.terminal import Terminal
-
-_WORDS = {
-    Phase.COPY: "Copying the database",
-    Phase.RECEIVE: "Receiving the file",
-    Phase.UNPACK: "Unpacking",
-    Phase.PACK: "Packing",
-    Phase.CHECK: "Checking",
-    Phase.PUBLISH: "Publishing",
-    Phase.PRUNE: "Cleaning up",
-    Phase.SAFETY: "Copying what is there now",
-    Phase.REPLACE: "Replacing",
-}
+from tvarr_backup.operations.kinds import PHASE_LABELS
 
 _BAR = "{desc}{percentage:3.0f}% |{bar}| {elapsed}"
 
@@ -59,10 +48,10 @@ class ProgressDisplay:
     def _name_phase(self, phase: Phase) -> None:
         self._phase = phase
         if self._bar is not None:
-            self._bar.set_description(_WORDS[phase])
+            self._bar.set_description(PHASE_LABELS[phase])
         else:
             terminal = Terminal(self._stream)
-            terminal.write_line(_WORDS[phase])
+            terminal.write_line(PHASE_LABELS[phase])
             terminal.flush()
 
     def _close(self) -> None:

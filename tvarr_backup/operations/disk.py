@@ -16,10 +16,8 @@ from tvarr_backup import conf
 from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
 from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
-from tvarr_backup.operations.models import COMPLETED_STATES, Operation, OperationKind
+from tvarr_backup.operations.models import COMPLETED_STATES, Operation
 from tvarr_backup.sentences import Advice
-
-_WRITING = (OperationKind.BACKUP, OperationKind.ADOPT)
 
 
 def backup_folder() -> Path:
@@ -56,7 +54,7 @@ def folder_for_new_backup(*, accept_folder: bool) -> Path:
 
 
 def place_of(folder: Path) -> dict[str, Any]:
-    """What the operation that writes a backup keeps in its arguments, for the questions of later ones."""
+    """What an operation that writes a backup, and no other one, keeps in its arguments, for the questions of later ones."""
     return {"folder": str(folder), "disk": str(disk_of(folder))}
 
 
@@ -64,7 +62,7 @@ def _recorded_disk(folder: Path) -> Path | None:
     """Where the folder's disk was mounted when the last backup was written; `None` where that is not known."""
     if not conf.has_our_tables():
         return None
-    written = Operation.objects.filter(kind__in=_WRITING, state__in=COMPLETED_STATES, arguments__folder=str(folder))
+    written = Operation.objects.filter(state__in=COMPLETED_STATES, arguments__folder=str(folder))
     try:
         disk = written.values_list("arguments__disk", flat=True).first()
     except Error:  # its own check says so

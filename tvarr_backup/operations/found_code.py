@@ -1,31 +1,16 @@
-"""Code in databases from elsewhere: what an operation refused, and who may accept it."""
+"""Code in databases from elsewhere: what an operation refused, and what it was asked to accept."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tvarr_backup.errors import AcceptCodeDenied, CodeNotAccepted, FoundCode
+from tvarr_backup.errors import CodeNotAccepted, FoundCode
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser, User
 
 _MEMBER = "refused_code"
 _MOST_KEPT_CHARACTERS = 2**16
 """More SQL than a user would read is not kept, and so cannot be accepted on a page."""
-
-
-def require_may_accept_code(user: User | AnonymousUser | None, accept_code: bool | Collection[str]) -> None:  # noqa: FBT001  # all, none, or these
-    """Raise `AcceptCodeDenied` where a user accepts code who may not restore backups; `user` is None for commands.
-
-    Code runs in tvarr's database after a restore, so that the right to restore is what it takes.
-    """
-    if accept_code and user is not None and not user.has_perm("operations.restore_backup"):
-        raise AcceptCodeDenied(
-            "Nothing was saved. Accepting views, triggers and virtual tables requires the right to restore backups. Ask an "
-            "administrator."
-        )
 
 
 def accepted_by(arguments: Mapping[str, Any]) -> bool | Collection[str]:

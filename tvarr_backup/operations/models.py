@@ -81,9 +81,9 @@ class Operation(models.Model):
                                   '---> cancelled      before it began
 
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
-    are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
-    `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
-    person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
+    are final. `database` is the resolved path of the protected file: at most one exclusive operation on it is open (which
+    are, `kinds.KINDS` says). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) say which process
+    works on it. `message` is for the person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
     nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
     was, and 100 only when it has succeeded. `queue_task` is the id of the task that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
     for what a person asked for.
@@ -93,6 +93,7 @@ class Operation(models.Model):
     kind = models.CharField(max_length=20, choices=OperationKind)
     state = models.CharField(max_length=20, choices=OperationState)
     database = models.TextField()
+    is_exclusive = models.BooleanField(default=True)
     arguments = models.JSONField(default=dict)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -128,8 +129,8 @@ class Operation(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["database"],
-                condition=models.Q(state__in=OPEN_STATES),
-                name="one_open_operation_per_database",
+                condition=models.Q(state__in=OPEN_STATES, is_exclusive=True),
+                name="one_open_exclusive_operation_per_database",
             ),
             models.CheckConstraint(
                 condition=models.Q(state__in=OperationState.values), name="operation_state_is_known"

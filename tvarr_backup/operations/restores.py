@@ -5,25 +5,31 @@ from __future__ import annotations
 import sqlite3
 
 from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.live import look_at_live
-from tvarr_backup.backups.restore import look_offline
+from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.errors import OfflineRestoreRequired
+from tvarr_backup.operations.disk import backup_folder
 
 
-def require_restorable_live(filename: str, *, offline: bool) -> None:
-    """Raise why the live database cannot be replaced by this backup, or, with `offline`, its file cannot."""
-    look = look_offline if offline else look_at_live
-    look(conf.live_database(), conf.required_schema(), filename)
+def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
+    """Require that nothing stands in the way of a restore, as far as that can be told without unpacking the backup.
+
+    Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `look_before_restore` raises.
+    """
+    folder, live = backup_folder(), conf.live_database()
+    find_backup(folder, filename)
+    look_before_restore(live, folder, filename, conf.required_schema(), offline=offline, accept_newer=accept_newer)
 
 
 def damage_of_live(filename: str) -> str:
     """Return what is wrong with the live file if only an offline restore can replace it, such as "is empty"; else "".
 
-    Raises every other reason against a restore into it, as `require_restorable_live` does.
+    Raises every other reason against a restore into it.
     """
     try:
-        require_restorable_live(filename, offline=False)
+        look_at_live(conf.live_database(), conf.required_schema(), filename)
     except OfflineRestoreRequired as problem:
         return problem.damage
     return ""

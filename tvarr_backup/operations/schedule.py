@@ -159,12 +159,7 @@ def change_settings(changes: Mapping[str, Any]) -> None:
         stored.full_clean(validate_unique=False)
         stored.save()
         arm()
-        tell_change(stored)
-
-
-def tell_change(stored: BackupSettings) -> None:
-    """Tell the log what is in force, once it is."""
-    transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
+        transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
 _LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
@@ -260,7 +255,7 @@ def hand_out_check() -> None:
 def check_due(now: datetime) -> datetime | None:
     """Four o'clock last night, in the zone of the schedule, if its check has not been asked for and nothing is in the way.
 
-    In the way is whatever is open, and a backup that is due. There is one check for a night, made up once however many
+    In the way is an exclusive operation that is open, and a backup that is due. There is one check for a night, made up once however many
     nights have passed; none while scheduled backups are off, nor for a night before which nothing was done here.
     """
     stored = BackupSettings.load()
@@ -272,7 +267,7 @@ def check_due(now: datetime) -> datetime | None:
     if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
         return None
     backup_is_due = Schedule.objects.filter(name=NAME, next_run__lte=now).exists()
-    if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES).exists():
+    if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
         return None
     return night
 

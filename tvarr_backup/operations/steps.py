@@ -1,60 +1,17 @@
-"""The steps of each kind of operation, and the share of the whole that each phase takes."""
+"""The percentage of a whole operation, and the step that it has reached."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from tvarr_backup.backups.progress import Phase
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import OperationKind
 
 _MOST_BEFORE_THE_END = 99
 
 
-@dataclass(frozen=True)
-class Step:
-    """A step as pages list it. `shares` are percent of the whole operation, by the phases of the step in any order."""
-
-    label: str
-    shares: Mapping[Phase, int]
-
-    @property
-    def share(self) -> int:
-        """The percentage of the whole operation that this step takes."""
-        return sum(self.shares.values())
-
-
-# The shares follow measurements with databases of 200 and 300 MB on an SSD. Of two phases that stand for each other
-# (a plain file is received, an archive is unpacked) the one that does not occur is skipped when the next step begins.
-STEPS: Mapping[OperationKind, tuple[Step, ...]] = {
-    OperationKind.BACKUP: (
-        Step("Copy the database", {Phase.COPY: 50}),
-        Step("Pack and verify the copy", {Phase.PACK: 40, Phase.CHECK: 3}),
-        Step("Save to the backup folder", {Phase.PUBLISH: 5}),
-        Step("Clean up", {Phase.PRUNE: 2}),
-    ),
-    OperationKind.VERIFY: (
-        Step("Unpack", {Phase.UNPACK: 30}),
-        Step("Verify", {Phase.CHECK: 70}),
-    ),
-    OperationKind.PRUNE: (Step("Clean up", {Phase.PRUNE: 100}),),
-    OperationKind.DELETE: (),
-    OperationKind.ADOPT: (
-        Step("Receive and unpack", {Phase.RECEIVE: 6, Phase.UNPACK: 19}),
-        Step("Pack and verify", {Phase.PACK: 35, Phase.CHECK: 38}),
-        Step("Save to the backup folder", {Phase.PUBLISH: 2}),
-    ),
-    OperationKind.RESTORE: (
-        Step("Verify the backup and copy the current data", {Phase.UNPACK: 10, Phase.SAFETY: 22, Phase.CHECK: 8}),
-        Step("Replace the data", {Phase.REPLACE: 30}),
-        Step("Verify the result and save the safety backup", {Phase.PACK: 12, Phase.CHECK: 16, Phase.PUBLISH: 2}),
-    ),
-}
-
-
 def start_of_step(kind: OperationKind, number: int) -> int:
     """Return the percentage at which a step begins; 0 is the first step."""
-    return sum(step.share for step in STEPS[kind][:number])
+    return sum(step.share for step in KINDS[kind].steps[:number])
 
 
 def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
@@ -62,7 +19,7 @@ def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
 
     Where several steps have the phase, the percentage tells them apart.
     """
-    having = [number for number, step in enumerate(STEPS[kind]) if phase in step.shares]
+    having = [number for number, step in enumerate(KINDS[kind].steps) if phase in step.shares]
     reached = [number for number in having if start_of_step(kind, number) <= (percent or 0)]
     return (reached or having or [0])[-1 if reached else 0]
 
@@ -93,7 +50,7 @@ class Percentage:
             return self.value
         fraction = min(1.0, max(0, done) / total) if total > 0 else 0.0
         self._fractions[phase] = max(fraction, self._fractions.get(phase, 0.0))
-        shares = STEPS[self._kind][self._step].shares
+        shares = KINDS[self._kind].steps[self._step].shares
         within = start_of_step(self._kind, self._step)
         item_percent = within + sum(shares[one] * part for one, part in self._fractions.items())
         whole = (100 * self._item + item_percent) / self._items
@@ -102,7 +59,7 @@ class Percentage:
 
     def _enter_step_of(self, phase: Phase) -> bool:
         """Move to the present or the next step that has the phase. Return whether there is one."""
-        steps = STEPS[self._kind]
+        steps = KINDS[self._kind].steps
         for number in range(self._step, len(steps)):
             if phase in steps[number].shares:
                 if number > self._step:

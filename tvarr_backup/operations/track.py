@@ -44,6 +44,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
     OPEN_STATES,
@@ -68,16 +69,7 @@ KEPT = 5000
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
-_NEEDS_FILE = (OperationKind.BACKUP, OperationKind.RESTORE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FAILED = {
-    OperationKind.BACKUP: "backup.failed",
-    OperationKind.VERIFY: "verification.failed",
-    OperationKind.PRUNE: "pruning.failed",
-    OperationKind.DELETE: "deletion.failed",
-    OperationKind.ADOPT: "adoption.failed",
-    OperationKind.RESTORE: "restore.failed",
-}
 
 _STOPPED = "The process was told to stop before the work was done."
 
@@ -122,7 +114,7 @@ def create_operation(
 ) -> Operation:
     """A new operation on the protected database: `queued`, or `running` for who does it here and now.
 
-    Raises `OperationRunning` while another one is open.
+    Raises `OperationRunning` for an exclusive one while another exclusive one is open.
     """
     operation = new_operation(
         kind, origin=origin, state=state, requested_by=requested_by, arguments=arguments, due_at=due_at
@@ -131,10 +123,13 @@ def create_operation(
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation.save(force_insert=True)
     except IntegrityError:
-        open_one = Operation.objects.filter(database=operation.database, state__in=OPEN_STATES).first()
+        open_ones = Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True)
+        open_one = open_ones.filter(database=operation.database).select_related("requested_by").first()
         if open_one is None:  # it ended in this moment
             raise OperationRunning("Another operation was just ending; try again.") from None
-        raise OperationRunning(_describe_open(open_one), str(open_one.pk)) from None
+        raise OperationRunning(
+            _describe_open(open_one), str(open_one.pk), is_repeated=_is_same(open_one, operation)
+        ) from None
     return operation
 
 
@@ -148,7 +143,7 @@ def new_operation(
     due_at: datetime | None = None,
 ) -> Operation:
     """The same, not stored. Raises `BackupUnsupported` for what can only be done with an SQLite file."""
-    if kind in _NEEDS_FILE:
+    if KINDS[kind].needs_file:
         conf.live_database()
     now = datetime.now(UTC)
     operation = Operation(
@@ -158,6 +153,7 @@ def new_operation(
         requested_by=requested_by,
         arguments=dict(arguments or {}),
         database=conf.protected_database(),
+        is_exclusive=KINDS[kind].is_exclusive,
         due_at=due_at,
         created_at=now,
     )
@@ -165,6 +161,12 @@ def new_operation(
         for name, value in _start_by_this_process(now).items():
             setattr(operation, name, value)
     return operation
+
+
+def _is_same(one: Operation, other: Operation) -> bool:
+    """Whether the same user has asked for the same thing."""
+    names = ("kind", "arguments", "requested_by_id", "origin")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def begin(operation_id: str) -> Operation | None:
@@ -212,6 +214,16 @@ def _describe_open(operation: Operation) -> Sentence:
 
 
 # --- Cancelling ------------------------------------------------------------------------------------------------------
+
+
+def find_operation(operation_id: str) -> Operation:
+    """Return an operation with the user who started it. Raises `OperationNotFound`."""
+    wanted = str(operation_id)
+    is_possible = "\0" not in wanted  # PostgreSQL refuses to look for it
+    found = Operation.objects.select_related("requested_by").filter(pk=wanted).first() if is_possible else None
+    if found is None:
+        raise OperationNotFound("There is no operation {wanted}.", wanted=quoted(wanted))
+    return found
 
 
 def cancel(operation_id: str) -> Operation:
@@ -360,7 +372,7 @@ class Tracker:
             self.log(logging.WARNING, "operation.attention", sentences=self.sentences, seconds=self.seconds)
         elif state == OperationState.FAILED:
             code, reason = changes["error_code"], changes["error"]
-            event = _FAILED[OperationKind(self._operation.kind)]
+            event = KINDS[OperationKind(self._operation.kind)].failure_event
             self.log(logging.ERROR, event, code=code, reason=reason, seconds=self.seconds)
         elif state == OperationState.CANCELLED:
             logger.info("operation.cancelled", seconds=self.seconds)

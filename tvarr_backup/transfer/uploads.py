@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,14 +20,14 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.http import parse_header_parameters
 
 from tvarr_backup.backups import sidecar
-from tvarr_backup.backups.catalogue import checked_note
 from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.folder import megabytes, receive_in
 from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.source import WAL_ENDING
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
-from tvarr_backup.operations.found_code import require_may_accept_code
-from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.transfer.connection import release_databases
 
@@ -84,14 +85,16 @@ class Upload:
 
 
 @contextlib.contextmanager
-def receive(request: HttpRequest, folder: Path, body: Body | None = None) -> Iterator[Upload]:
+def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Iterator[Upload]:
     """Receive a form with a backup in `file`, and perhaps its description in `meta` and its journal in `wal`.
 
     At the end nothing of it is left.
 
-    `body` is what of the request has been looked at already. Raises `LengthRequired`, `UploadTooLarge`, `NoRoom`,
-    `UploadIncomplete`, `BackupFolderUnusable`, `FormUnreadable`, `FieldRefused`, and Django's `RequestDataTooBig`.
+    `body` is what of the request has been looked at already. Raises what `actions.prepare_upload` raises,
+    `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `FormUnreadable`, `FieldRefused`, and Django's
+    `RequestDataTooBig`.
     """
+    folder = actions.prepare_upload(actor)
     length = _checked_length(request)
     require_room(folder, length, "The upload")
     release_databases()
@@ -103,34 +106,30 @@ def receive(request: HttpRequest, folder: Path, body: Body | None = None) -> Ite
 
 def take_in(
     upload: Upload,
+    actor: Actor,
     *,
     note: str,
     accept_broken_references: bool,
     accept_code: bool | Collection[str],
-    requested_by: Any,
-    origin: Origin,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Make a backup of what has come; the operation that did so. One that runs just now is waited for.
+    """Make a backup of what has come, as `actions.add_backup`; the operation that did so. One that runs just now is waited for.
 
-    `accept_code` is all code in it, none, or that with these identities; it needs the right to restore. `on_begin` is told
-    each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
+    `on_begin` gets each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
     """
-    require_may_accept_code(requested_by, accept_code)
     patience = min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     give_up_at = time.monotonic() + patience
-    arguments = {
-        "source": str(upload.file.path),
-        "filename": upload.file.filename,
-        "sidecar": str(upload.meta.path) if upload.meta else "",
-        "note": checked_note(note),
-        "accept_broken_references": accept_broken_references,
-        "accept_code": accept_code if isinstance(accept_code, bool) else sorted(accept_code),
-    }
     while True:
         try:
-            return run_here(
-                OperationKind.ADOPT, requested_by=requested_by, origin=origin, arguments=arguments, on_begin=on_begin
+            return actions.add_backup(
+                actor,
+                upload.file.path,
+                filename=upload.file.filename,
+                sidecar=upload.meta.path if upload.meta else None,
+                note=note,
+                accept_broken_references=accept_broken_references,
+                accept_code=accept_code,
+                start=partial(run_here, on_begin=on_begin),
             )
         except BackupBusy:
             if time.monotonic() > give_up_at:

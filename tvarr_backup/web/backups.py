@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -21,15 +21,17 @@ from tvarr_backup.backups.catalogue import (
     Backup,
     Broken,
     Listing,
-    checked_note,
     find_backup,
     read_folder,
 )
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.backups.sidecar import MAX_NOTE
-from tvarr_backup.errors import BackupNotFound, NoteInvalid, OperationRunning, PreconditionFailed, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, PreconditionFailed, TvarrBackupError
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.health import look
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupSettings,
@@ -39,13 +41,11 @@ from tvarr_backup.operations.models import (
     Origin,
 )
 from tvarr_backup.operations.observe import count_live_rows
-from tvarr_backup.operations.protection import change_backup, may_unprotect
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
-from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
-from tvarr_backup.web.operations import DISMISSED, ask, shown
+from tvarr_backup.web.operations import DISMISSED, lead_to, shown
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
 from tvarr_backup.web.words import FATES, Row, changes
@@ -66,6 +66,10 @@ class May(NamedTuple):
     verify: bool
     protect: bool
     delete: bool
+
+
+def _actor(request: HttpRequest) -> Actor:
+    return Actor(request.user, Origin.WEB)
 
 
 def _may(request: HttpRequest) -> May:
@@ -95,7 +99,7 @@ def backups(request: HttpRequest) -> HttpResponse:
             backup,
             state_of(backup.sidecar, required),
             is_doomed=backup.filename in doomed,
-            may_change_protection=may_unprotect(request.user, backup.sidecar, now),
+            may_change_protection=actions.may_unprotect(_actor(request), backup.sidecar, now),
         )
         for backup in page
     ]
@@ -135,18 +139,16 @@ def _operation_to_show(request: HttpRequest) -> Operation | None:
 
 
 @login_required
-@permission_required("operations.create_backup", raise_exception=True)
 @require_POST
 @of_backups
 def create(request: HttpRequest) -> HttpResponse:
     """Ask the worker for a backup, and show how it goes."""
-    try:
-        note = checked_note(request.POST.get("note", ""))
-    except NoteInvalid as problem:
-        messages.error(request, problem.sentence.for_page())
-        return HttpResponseRedirect(reverse("home"))
-    accept_folder = request.POST.get("accept_folder") == "true"
-    return ask(request, OperationKind.BACKUP, reverse("home"), note=note, accept_folder=accept_folder)
+    note, accept_folder = request.POST.get("note", ""), request.POST.get("accept_folder") == "true"
+    return lead_to(
+        request,
+        lambda: actions.request_backup(_actor(request), note=note, accept_folder=accept_folder),
+        reverse("home"),
+    )
 
 
 # --- One -------------------------------------------------------------------------------------------------------------
@@ -170,14 +172,13 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
         "unreadable": unreadable,
         "fate": FATES[kept],
         "is_doomed": kept is None,
-        "may_change_protection": may_unprotect(request.user, found.sidecar, now),
+        "may_change_protection": actions.may_unprotect(_actor(request), found.sidecar, now),
         "max_note": MAX_NOTE,
     }
     return render(request, "web/backup.html", context)
 
 
 @login_required
-@permission_required("operations.protect_backup", raise_exception=True)
 @require_POST
 @of_backups
 def note(request: HttpRequest, filename: str) -> HttpResponse:
@@ -186,7 +187,6 @@ def note(request: HttpRequest, filename: str) -> HttpResponse:
 
 
 @login_required
-@permission_required("operations.protect_backup", raise_exception=True)
 @require_POST
 @of_backups
 def protect(request: HttpRequest, filename: str) -> HttpResponse:
@@ -200,10 +200,10 @@ def protect(request: HttpRequest, filename: str) -> HttpResponse:
     return _change(request, filename, f"{filename} {words}.", protected=protected)
 
 
-def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) -> HttpResponse:
+def _change(request: HttpRequest, filename: str, done: str, **what: Any) -> HttpResponse:
     mark = request.POST.get("mark")
     try:
-        change_backup(filename, user=request.user, only_if=[mark] if mark else None, **what)
+        actions.change_backup(_actor(request), filename, only_if=[mark] if mark else None, **what)
         messages.success(request, done)
     except BackupNotFound as problem:
         messages.error(request, problem.sentence.for_page())
@@ -218,19 +218,21 @@ def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) 
     return HttpResponseRedirect(reverse("backup", args=[filename]))
 
 
-def _is_so(filename: str, what: Mapping[str, str | bool]) -> bool:
+def _is_so(filename: str, what: Mapping[str, Any]) -> bool:
     sidecar = find_backup(backup_folder(), filename).sidecar
     return all(getattr(sidecar, name) == value for name, value in what.items())
 
 
 @login_required
-@permission_required("operations.verify_backup", raise_exception=True)
 @require_POST
 @of_backups
 def verify(request: HttpRequest, filename: str) -> HttpResponse:
     """Ask the worker for a complete check."""
-    found = find_backup(backup_folder(), filename)
-    return ask(request, OperationKind.VERIFY, reverse("backup", args=[found.filename]), filenames=[found.filename])
+    return lead_to(
+        request,
+        lambda: actions.request_verification(_actor(request), [filename]),
+        reverse("backup", args=[filename]),
+    )
 
 
 @login_required
@@ -263,7 +265,7 @@ class Doomed:
 
 
 @login_required
-@permission_required("operations.delete_backup", raise_exception=True)
+@permission_required(KINDS[OperationKind.DELETE].permission, raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
 def delete(request: HttpRequest) -> HttpResponse:
@@ -299,25 +301,14 @@ def _takes_last_good(listing: Listing, going: list[Doomed], required: RequiredSc
 
 
 def _delete(request: HttpRequest) -> HttpResponse:
-    """One after another; a refusal stops none of the others, but where something else is under way all wait."""
-    deleted = []
-    for filename in request.POST.getlist("name"):
-        try:
-            run_here(
-                OperationKind.DELETE,
-                requested_by=request.user,
-                origin=Origin.WEB,
-                arguments={"filename": filename},
-            )
-            deleted.append(filename)
-        except BackupNotFound:
+    done = actions.delete_backups(_actor(request), request.POST.getlist("name"))
+    for filename, problem in done.refused:
+        if isinstance(problem, BackupNotFound):
             messages.info(request, f"{filename} was gone already.")
-        except OperationRunning as problem:
+        else:
             messages.error(request, problem.sentence.for_page())
-            break
-        except TvarrBackupError as problem:
-            messages.error(request, problem.sentence.for_page())
-    if deleted:
-        words = f"{deleted[0]} is deleted." if len(deleted) == 1 else f"{len(deleted)} backups are deleted."
+    if done.deleted:
+        number = len(done.deleted)
+        words = f"{done.deleted[0]} is deleted." if number == 1 else f"{number} backups are deleted."
         messages.success(request, words)
     return HttpResponseRedirect(reverse("home"))

@@ -20,14 +20,14 @@ from django_htmx.http import trigger_client_event
 
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
-from tvarr_backup.operations.cancelling import cancel_operation, may_cancel
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
-from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
 from tvarr_backup.web.advice import buttons_for
 from tvarr_backup.web.htmx import HtmxRequest
@@ -42,25 +42,21 @@ DISMISSED = "dismissed_operation"
 """In the session: results up to this operation are not shown on the page of the backups any more."""
 
 
-def ask(request: HttpRequest, kind: OperationKind, back: str, **arguments: Any) -> HttpResponse:
-    """Ask the worker for an operation, and lead to it. What is asked for twice, by a second click, is done once."""
+def lead_to(request: HttpRequest, start: Callable[[], Operation], back: str) -> HttpResponse:
+    """Start an operation and lead to it, or back with the reason against it."""
     try:
-        made = submit(kind, requested_by=request.user, origin=Origin.WEB, arguments=arguments)
-    except OperationRunning as problem:
-        running = Operation.objects.filter(pk=problem.operation).first()
-        is_same = running is not None and (running.kind, running.arguments, running.requested_by_id) == (
-            kind,
-            arguments,
-            request.user.pk,
-        )
-        if running is not None and is_same:
-            return HttpResponseRedirect(reverse("operation", args=[running.pk]))
-        messages.error(request, problem.sentence.for_page())
-        return HttpResponseRedirect(back)
+        started = start()
     except TvarrBackupError as problem:
-        messages.error(request, problem.sentence.for_page())
-        return HttpResponseRedirect(back)
-    return HttpResponseRedirect(reverse("operation", args=[made.pk]))
+        return not_started(request, problem, back)
+    return HttpResponseRedirect(reverse("operation", args=[started.pk]))
+
+
+def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> HttpResponse:
+    """Lead back with the reason; a second click leads to what the first has started."""
+    if isinstance(problem, OperationRunning) and problem.is_repeated:
+        return HttpResponseRedirect(reverse("operation", args=[problem.operation]))
+    messages.error(request, problem.sentence.for_page())
+    return HttpResponseRedirect(back)
 
 
 @login_required
@@ -102,7 +98,10 @@ def shown(operation: Operation, user: User | AnonymousUser) -> dict[str, Any]:
         "worker_is_silent": operation.is_open and not worker_seems_alive(),
     }
     if operation.is_open:
-        return context | {"steps": words.steps(operation), "may_cancel": may_cancel(user, operation)}
+        return context | {
+            "steps": words.steps(operation),
+            "may_cancel": actions.may_cancel(Actor(user, Origin.WEB), operation),
+        }
     safety = _found(_copy_of_before(operation))
     return context | {
         "ended_at_step": "" if operation.result else words.step_reached(operation),
@@ -149,7 +148,7 @@ def _found(filename: str | None) -> Backup | None:
 def cancel(request: HttpRequest, pk: str) -> HttpResponse:
     """Cancel an operation."""
     try:
-        asked = cancel_operation(pk, user=request.user)
+        asked = actions.cancel_operation(Actor(request.user, Origin.WEB), pk)
         messages.info(request, "It was asked to end." if asked.is_open else "It is cancelled.")
     except TvarrBackupError as problem:
         messages.error(request, problem.sentence.for_page())

@@ -8,60 +8,75 @@ from typing import Any
 
 import humanize
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, find_backup
-from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.backups.sidecar import Sidecar
-from tvarr_backup.errors import BackupNotFound, BackupUnsupported, OfflineRestoreRequired, TvarrBackupError
+from tvarr_backup.errors import (
+    BackupNotFound,
+    BackupUnsupported,
+    OfflineRestoreRequired,
+    OperationRunning,
+    QueueUnreachable,
+    TvarrBackupError,
+)
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.found_code import code_refused_in, last_refusal
-from tvarr_backup.operations.models import OperationKind
+from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.models import OperationKind, Origin
 from tvarr_backup.operations.report import state_of
-from tvarr_backup.operations.restores import rows_now
+from tvarr_backup.operations.restores import require_restorable, rows_now
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.web.accepted import accepted_in
-from tvarr_backup.web.operations import ask
+from tvarr_backup.web.operations import not_started
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.templatetags.shown import short_made, short_moment
 from tvarr_backup.web.words import Row, changes
 
 
 @login_required
-@permission_required("operations.restore_backup", raise_exception=True)
+@permission_required(KINDS[OperationKind.RESTORE].permission, raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
 def restore(request: HttpRequest, filename: str) -> HttpResponse:
-    """Tell what a restore would do, and ask the worker for it when that is confirmed."""
-    required = conf.required_schema()
-    found = find_backup(backup_folder(), filename)
-    accept_newer = request.method == "GET" or request.POST.get("accept_newer") == "true"  # a page asks, a form answers
-    damage, blocked = _obstacles(found, required, accept_newer=accept_newer)
-    is_confirmed = not damage or request.POST.get("offline") == "true"
-    here = reverse("restore", args=[found.filename])
-    if request.method == "POST" and not blocked and is_confirmed:
-        confirmed = {"accept_newer": accept_newer, "accept_code": accepted_in(request.POST), "offline": bool(damage)}
-        given = {word: value for word, value in confirmed.items() if value}
-        return ask(request, OperationKind.RESTORE, here, filename=found.filename, **given)
-    status = HTTPStatus.CONFLICT if request.method == "POST" else HTTPStatus.OK
-    return render(request, "web/restore.html", _context(found, required, damage, blocked), status=status)
+    """Show what a restore would do, and ask the worker for it when that is confirmed."""
+    if request.method == "GET":  # the page has a box for a newer schema, so that is no obstacle yet
+        found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
+        return render(request, "web/restore.html", _context(found, *obstacles))
+    given: dict[str, Any] = {word: request.POST.get(word) == "true" for word in ("accept_newer", "offline")}
+    given["accept_code"] = accepted_in(request.POST)
+    try:
+        started = actions.request_restore(Actor(request.user, Origin.WEB), filename, **given)
+    except (OperationRunning, QueueUnreachable) as problem:
+        return not_started(request, problem, reverse("restore", args=[filename]))
+    except (BackupNotFound, BackupUnsupported):
+        raise
+    except TvarrBackupError as problem:
+        damage, blocked = _obstacles(filename, accept_newer=given["accept_newer"])
+        if not isinstance(problem, OfflineRestoreRequired):  # it is the damage, which the page shows
+            blocked = str(problem)
+        context = _context(find_backup(backup_folder(), filename), damage, blocked)
+        return render(request, "web/restore.html", context, status=HTTPStatus.CONFLICT)
+    return HttpResponseRedirect(reverse("operation", args=[started.pk]))
 
 
-def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -> tuple[str, str]:
+def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
     """What is wrong with the live file where an offline restore has to replace it, and what stands in the way of it."""
-    damage, folder, live = "", backup_folder(), conf.live_database()
+    damage = ""
     try:
         try:
-            look_before_restore(live, folder, found.filename, required, accept_newer=accept_newer)
+            require_restorable(filename, accept_newer=accept_newer)
         except OfflineRestoreRequired as problem:
             damage = problem.damage
-            look_before_restore(live, folder, found.filename, required, offline=True, accept_newer=accept_newer)
+            require_restorable(filename, offline=True, accept_newer=accept_newer)
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
@@ -69,8 +84,8 @@ def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -
     return damage, ""
 
 
-def _context(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> dict[str, Any]:
-    verdict = verdict_on(found)
+def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
+    verdict, required = verdict_on(found), conf.required_schema()
     return {
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,

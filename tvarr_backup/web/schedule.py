@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,10 +22,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.errors import DeletionsUnconfirmed, TvarrBackupError
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.cleanup import doomed_by
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
-from tvarr_backup.operations.run import doomed_by
-from tvarr_backup.operations.schedule import change_settings, describe, next_runs
+from tvarr_backup.operations.schedule import describe, next_runs
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.schedule_form import ScheduleForm, values_of
 
@@ -57,8 +58,8 @@ class Outlook:
 
     @property
     def mark(self) -> str:
-        """Stands for what would be removed: whoever agrees to it has seen just this."""
-        return hashlib.sha256("\n".join(backup.filename for backup in self.doomed).encode()).hexdigest()
+        """What agrees to just these deletions."""
+        return actions.mark_of_deletions(self.doomed)
 
 
 @login_required
@@ -70,7 +71,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
     conf.live_database()  # there is no schedule where no backups can be made
     if request.method == "GET":
         return _page(request)
-    _require_change(request)
+    Actor(request.user, Origin.WEB).require(actions.CHANGE_SETTINGS)  # also to see a form that is not valid
     form = ScheduleForm(request.POST)
     if not form.is_valid():
         return _page(request, form)
@@ -80,7 +81,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@permission_required("operations.change_backupsettings", raise_exception=True)
+@permission_required(actions.CHANGE_SETTINGS, raise_exception=True)
 @require_GET
 def preview(request: HttpRequest) -> HttpResponse:
     """What the form, as it is filled in now, would lead to: a part of the page."""
@@ -90,12 +91,10 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@permission_required("operations.change_backupsettings", raise_exception=True)
 @require_POST
 @of_backups
 def reset(request: HttpRequest) -> HttpResponse:
     """Go by the environment again."""
-    conf.live_database()
     return _store(request, _FROM_ENVIRONMENT, reverse("reset-settings"))
 
 
@@ -116,13 +115,13 @@ def _times(stored: BackupSettings) -> Outlook:
 
 
 def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> HttpResponse:
-    """Store them, unless backups would go that nobody has agreed to let go."""
-    found = outlook(changes)
-    if found.doomed and request.POST.get("agreed") != found.mark:
-        sent = [(name, value) for name, value in request.POST.items() if name not in _NOT_SENT_AGAIN]
-        return render(request, "web/settings_confirm.html", {"outlook": found, "sent": sent, "address": address})
+    """Store them, or show the backups that cleanup would delete by them, with a button that agrees to just that."""
     try:
-        change_settings(changes)
+        actions.change_settings(Actor(request.user, Origin.WEB), changes, agreed=request.POST.get("agreed", ""))
+    except DeletionsUnconfirmed:
+        sent = [(name, value) for name, value in request.POST.items() if name not in _NOT_SENT_AGAIN]
+        context = {"outlook": outlook(changes), "sent": sent, "address": address}
+        return render(request, "web/settings_confirm.html", context)
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     else:
@@ -150,11 +149,6 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
 def _zones() -> SafeString:
     """Options of a list; looking them up takes the time of several pages, and rendering them that of one."""
     return format_html_join("", '<option value="{}">', ((zone,) for zone in sorted(available_timezones())))
-
-
-def _require_change(request: HttpRequest) -> None:
-    if not request.user.has_perm("operations.change_backupsettings"):
-        raise PermissionDenied
 
 
 def _from_environment(stored: BackupSettings) -> dict[str, str]:

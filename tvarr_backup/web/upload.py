@@ -18,8 +18,10 @@ from django_htmx.http import HttpResponseClientRedirect
 from tvarr_backup import program
 from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.found_code import code_refused_in
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
 from tvarr_backup.web.accepted import accepted_in
@@ -31,7 +33,7 @@ _TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
 
 @csrf_exempt
 @login_required
-@permission_required("operations.create_backup", raise_exception=True)
+@permission_required(KINDS[OperationKind.ADOPT].permission, raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
 def upload(request: HtmxRequest) -> HttpResponse:
@@ -59,15 +61,15 @@ def upload(request: HtmxRequest) -> HttpResponse:
 @csrf_protect
 def _receive(request: HtmxRequest, body: Body) -> HttpResponse:
     begun: list[Operation] = []
+    actor = Actor(request.user, Origin.WEB)
     try:
-        with receive(request, folder_for_new_backup(accept_folder=False), body) as received:
+        with receive(request, actor, body) as received:
             take_in(
                 received,
+                actor,
                 note=received.fields.get("note", ""),
                 accept_broken_references=received.fields.get("accept_broken_references") == "true",
                 accept_code=accepted_in(received.fields),
-                requested_by=request.user,
-                origin=Origin.WEB,
                 on_begin=begun.append,
             )
     except (TvarrBackupError, FieldRefused, FormUnreadable, RequestDataTooBig) as problem:

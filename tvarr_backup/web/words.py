@@ -13,6 +13,7 @@ from django.urls import reverse
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
+from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
@@ -22,7 +23,7 @@ from tvarr_backup.operations.models import (
     OperationState,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
-from tvarr_backup.operations.steps import STEPS, current_step
+from tvarr_backup.operations.steps import current_step
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.templatetags.shown import short_made
 
@@ -89,14 +90,6 @@ def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]
 
 # --- Operations ------------------------------------------------------------------------------------------------------
 
-_DONE: dict[OperationKind, str] = {
-    OperationKind.BACKUP: "Backed up",
-    OperationKind.VERIFY: "Verified",
-    OperationKind.PRUNE: "Cleaned up",
-    OperationKind.DELETE: "Deleted",
-    OperationKind.ADOPT: "Taken in",
-    OperationKind.RESTORE: "Restored",
-}
 _STATES = {
     OperationState.QUEUED: "waiting for the worker",
     OperationState.CANCELLED: "cancelled",
@@ -117,7 +110,7 @@ _DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
 def title(operation: Operation) -> str:
     """How it ended, or that it has not."""
     kind, state = OperationKind(operation.kind), OperationState(operation.state)
-    done = _DONE[kind]
+    done = KINDS[kind].done
     if state == OperationState.SUCCEEDED:
         return done
     if state == OperationState.ATTENTION:
@@ -201,13 +194,13 @@ class ListedStep:
 def steps(operation: Operation) -> list[ListedStep]:
     """Return the steps of an operation that is open or has failed. Empty where there is only one."""
     kind = OperationKind(operation.kind)
-    if len(STEPS[kind]) < 2:
+    if len(KINDS[kind].steps) < 2:
         return []
     is_queued = operation.state == OperationState.QUEUED
     now = -1 if is_queued else current_step(kind, operation.phase, operation.percent)
     return [
         ListedStep(step.label, "done" if number < now else "now" if number == now else "to come")
-        for number, step in enumerate(STEPS[kind])
+        for number, step in enumerate(KINDS[kind].steps)
     ]
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,19 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
-from tvarr_backup.errors import DatabaseUnusable, OperationInterrupted, TvarrBackupError
+from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay
 from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
+from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, next_to_go, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
-from tvarr_backup.operations.protection import change_backup
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.restores import damage_of_live, rows_now
-from tvarr_backup.operations.run import RETENTION_UNKNOWN, next_to_go, run_here, why_retention_is_unknown
+from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
@@ -149,7 +152,10 @@ class Command(TerminalCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         started = datetime.now(UTC)
-        result = self._run(OperationKind.BACKUP, note=options["note"], accept_folder=options["accept_folder"])
+        note, accept_folder = options["note"], options["accept_folder"]
+        result = self._run(
+            lambda start: actions.request_backup(COMMAND_LINE, note=note, accept_folder=accept_folder, start=start)
+        )
         made = result["backup"]
         seconds = (datetime.now(UTC) - started).total_seconds()
         self._print(
@@ -179,7 +185,8 @@ class Command(TerminalCommand):
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
-        result = self._run(OperationKind.VERIFY, filenames=None if everything else [options["name"]])
+        names = None if everything else [options["name"]]
+        result = self._run(lambda start: actions.request_verification(COMMAND_LINE, names, start=start))
         found, broken = result["verified"], result["broken"]
         lines = []
         for verification in found:
@@ -197,21 +204,18 @@ class Command(TerminalCommand):
 
     def _protect(self, options: dict[str, Any]) -> None:
         name = options["name"]
-        backup = change_backup(name, user=None, protected=not options["off"], note=options["note"])
+        backup = actions.change_backup(COMMAND_LINE, name, protected=not options["off"], note=options["note"])
         self._print(backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}")
 
     def _delete(self, options: dict[str, Any]) -> None:
-        result = self._run(OperationKind.DELETE, filename=options["name"])
-        self._print(result, f"Deleted {options['name']}")
+        name = options["name"]
+        result = self._run(lambda start: actions.delete_backup(COMMAND_LINE, name, start=start))
+        self._print(result, f"Deleted {name}")
 
     def _adopt(self, options: dict[str, Any]) -> None:
-        made = self._run(
-            OperationKind.ADOPT,
-            source=str(Path(options["file"]).absolute()),
-            note=options["note"],
-            accept_broken_references=options["accept_broken_references"],
-            accept_code=options["accept_code"],
-        )["backup"]
+        given = {name: options[name] for name in ("note", "accept_broken_references", "accept_code")}
+        source = Path(options["file"]).absolute()
+        made = self._run(lambda start: actions.add_backup(COMMAND_LINE, source, start=start, **given))["backup"]
         unknown = unknown_date(find_backup(backup_folder(), made["filename"]).sidecar)
         self._print(
             made,
@@ -230,7 +234,7 @@ class Command(TerminalCommand):
         if only_shows:
             names = next_to_go(conf.default_policy() if unknown else None)
         else:
-            names = self._run(OperationKind.PRUNE)["removed"]
+            names = self._run(lambda start: actions.request_cleanup(COMMAND_LINE, start=start))["removed"]
         word = "Would remove" if only_shows else "Removed"
         self._print(
             {"removed": names, "dry_run": only_shows},
@@ -238,18 +242,18 @@ class Command(TerminalCommand):
         )
 
     def _restore(self, options: dict[str, Any]) -> None:
-        backup = find_backup(backup_folder(), options["name"])
+        folder, name = backup_folder(), options["name"]
         if not options["yes"]:
-            self._show_restore(backup)
+            self._show_restore(find_backup(folder, name))
             return
-        accepted = {"accept_newer": True} if options.get("accept_newer") else {}
-        accepted |= {"accept_code": True} if options.get("accept_code") else {}
-        accepted |= {"offline": True} if options["offline"] else {}
-        result = self._run(OperationKind.RESTORE, filename=backup.filename, **accepted)
+        with contextlib.suppress(BackupBusy):  # the refusal will name what runs
+            finish_restore(folder, conf.required_schema())  # one that broke off may stand in the way
+        given = {word: bool(options.get(word)) for word in ("accept_newer", "accept_code", "offline")}
+        result = self._run(lambda start: actions.request_restore(COMMAND_LINE, name, start=start, **given))
         safety = result["pre_restore_backup"]
         self._print(
             result,
-            f"Restored {backup.filename}",
+            f"Restored {name}",
             *_changes(result["before"], result["after"]),
             *(
                 [f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it"]
@@ -338,18 +342,16 @@ class Command(TerminalCommand):
             self.message(f"Operations that were cut off could not be ended in the history: {in_a_line(problem)}")
             return []
 
-    def _run(self, kind: OperationKind, **arguments: Any) -> Mapping[str, Any]:
-        """Do an operation here and now, with a record of it where that can be kept; its result."""
+    def _run(self, action: Callable[[actions.Start], Operation]) -> Mapping[str, Any]:
+        """Take an action here and now, with a record of it where that can be kept; its result."""
         begun: list[Operation] = []
         try:
             with ProgressDisplay() as display:
-                operation = run_here(
-                    kind, origin=Origin.COMMAND, arguments=arguments, watch=display, on_begin=begun.append
-                )
+                operation = action(partial(run_here, watch=display, on_begin=begun.append))
         finally:
             for one in begun:
                 self._report_unrecorded(one)
-        if operation.message and kind is not OperationKind.VERIFY:
+        if operation.message and operation.kind != OperationKind.VERIFY:
             for sentence in operation.message.splitlines():
                 self.message(sentence)
         result: Mapping[str, Any] = operation.result or {}

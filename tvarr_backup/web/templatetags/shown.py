@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.sidecar import Sidecar
+from tvarr_backup.operations.kinds import PHASE_LABELS
 from tvarr_backup.operations.models import Operation, OperationState
 from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
 
@@ -152,20 +152,6 @@ def bootstrap_level(tag: str) -> str:
     return _LEVELS.get(tag, tag)
 
 
-_PHASES = {
-    "": "it begins",
-    Phase.COPY: "copying the database",
-    Phase.RECEIVE: "receiving the file",
-    Phase.UNPACK: "unpacking",
-    Phase.PACK: "packing",
-    Phase.CHECK: "checking",
-    Phase.PUBLISH: "laying it into the folder",
-    Phase.PRUNE: "cleaning up",
-    Phase.SAFETY: "copying what is there now",
-    Phase.REPLACE: "replacing the content",
-}
-
-
 @register.filter
 def in_words(operation: Operation) -> str:
     """What an operation is doing, or how it ended."""
@@ -173,7 +159,8 @@ def in_words(operation: Operation) -> str:
     if operation.state == OperationState.QUEUED:
         return f"{kind}: waiting for the worker"
     if operation.state == OperationState.RUNNING:
-        return f"{kind}: {_PHASES.get(operation.phase, operation.phase)}"
+        labels = (label.lower() for phase, label in PHASE_LABELS.items() if phase == operation.phase)
+        return f"{kind}: {next(labels, 'starting')}"
     return f"{kind}: {operation.get_state_display().lower()}"
 
 

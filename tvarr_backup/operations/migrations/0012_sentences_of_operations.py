@@ -38,7 +38,7 @@ def _parts(text: str, places: list[str]) -> dict[str, Any] | None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0010_index_of_states")]
+    dependencies = [("operations", "0011_exclusive_operations")]
     operations = [
         migrations.AddField("operation", "sentences", models.JSONField(blank=True, editable=False, null=True)),
         migrations.RunPython(find_paths, migrations.RunPython.noop),

@@ -1,0 +1,253 @@
+"""The table of actions: which entrances each has, and what each answers in which state to which role.
+
+Entrances may differ in how they answer. They must not differ in what they do, or in the code of the refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tests.roles.rows import ADMINISTRATOR, OPERATOR, VIEWER
+from tvarr_backup.operations.models import OperationKind
+
+
+class Entrance(StrEnum):
+    """Where an action is taken."""
+
+    PAGE = "page"
+    API = "API"
+    ADMIN = "admin"
+    COMMAND = "command"
+
+
+PAGE, API, ADMIN, COMMAND = Entrance
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, as `rows.Row` has them; or the arguments of the command `backup`."""
+
+    key: str
+    body: Any = None
+    query: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """An action in a state. `code` is that of the refusal, `DONE`, or by role where roles differ.
+
+    `on` is the backup that it is about, as in `rows.Row`, or `missing`; `queued` is waiting.
+    """
+
+    action: str
+    state: str
+    first: str
+    code: str | Mapping[str, str]
+    asks: Mapping[Entrance, Ask]
+    on: str = "plain"
+    queued: OperationKind | None = None
+
+
+DONE = "done"
+DENIED = "permission_denied"
+NOT_CALLED = "the action was not called"
+"""Right only for those who may not take it, where they are not shown the form or the choice either."""
+
+_ONE, _V1, _LIST = "/backups/<str:filename>/", "/api/v1/backups", "/admin/operations/backup/"
+_CALL = f"{_V1}/<str:filename>"
+_TOO_LONG = "x" * 600
+_HIDDEN_CHARACTER = "a note\u202e"
+
+
+def _command(*arguments: str) -> dict[Entrance, Ask]:
+    return {COMMAND: Ask("", arguments=arguments)}
+
+
+def _selected(action: str) -> Ask:
+    return Ask(f"POST {_LIST} {action}", {"action": action, "_selected_action": "{object_id}"})
+
+
+def _create(note: str) -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask("POST /backups/create/", {"note": note}),
+        API: Ask(f"POST {_V1}", {"note": note}),
+        ADMIN: Ask(f"POST {_LIST}create/", {"note": note}),
+        **_command("create", "--note", note),
+    }
+
+
+def _verify() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}verify/"),
+        API: Ask(f"POST {_CALL}/verify", {}),
+        ADMIN: _selected("verify"),
+        **_command("verify", "{filename}"),
+    }
+
+
+def _restore(*accepted: str) -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}restore/", dict.fromkeys(accepted, "true")),
+        API: Ask(f"POST {_CALL}/restore", dict.fromkeys(accepted, True), "confirm=true"),
+        **_command("restore", "{filename}", "--yes", *(f"--{word}" for word in accepted)),
+    }
+
+
+def _delete() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask("POST /backups/delete/", {"name": "{filename}"}),
+        API: Ask(f"DELETE {_CALL}"),
+        **_command("delete", "{filename}"),
+    }
+
+
+def _change_note(note: str) -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}note/", {"note": note}),
+        API: Ask(f"PATCH {_CALL}", {"note": note}),
+        **_command("protect", "{filename}", "--note", note),
+    }
+
+
+def _protect() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}protect/", {"protected": "true"}),
+        API: Ask(f"PATCH {_CALL}/protection", {"protected": True}),
+        ADMIN: _selected("protect"),
+        **_command("protect", "{filename}"),
+    }
+
+
+def _unprotect() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask(f"POST {_ONE}protect/", {"protected": "false"}),
+        API: Ask(f"PATCH {_CALL}/protection", {"protected": False}),
+        ADMIN: _selected("unprotect"),
+        **_command("protect", "{filename}", "--off"),
+    }
+
+
+def _cancel() -> dict[Entrance, Ask]:
+    return {
+        PAGE: Ask("POST /operations/<ulid:pk>/cancel/"),
+        API: Ask("POST /api/v1/operations/<str:operation_id>/cancel"),
+        ADMIN: Ask("POST /admin/operations/operation/ cancel", {"action": "cancel", "_selected_action": "{object_id}"}),
+    }
+
+
+_KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
+
+
+def _without(asks: dict[Entrance, Ask], *entrances: Entrance) -> dict[Entrance, Ask]:
+    return {entrance: ask for entrance, ask in asks.items() if entrance not in entrances}
+
+
+BACKUP = OperationKind.BACKUP
+CASES = [
+    Case("request_backup", "nothing in the way", OPERATOR, DONE, _without(_create("by hand"), COMMAND)),
+    Case("request_backup", "the note is too long", OPERATOR, "note_invalid", _create(_TOO_LONG)),
+    Case("request_backup", "the note turns text round", OPERATOR, "note_invalid", _create(_HIDDEN_CHARACTER)),
+    Case("request_backup", "another one is open", OPERATOR, "operation_running", _create(""), queued=BACKUP),
+    Case("request_verification", "nothing in the way", OPERATOR, DONE, _without(_verify(), COMMAND)),
+    Case(
+        "request_verification",
+        "the backup is gone",
+        OPERATOR,
+        "backup_not_found",
+        _without(_verify(), ADMIN),
+        on="missing",
+    ),
+    Case("request_verification", "another one is open", OPERATOR, "operation_running", _verify(), queued=BACKUP),
+    Case("request_restore", "nothing in the way", ADMINISTRATOR, DONE, _without(_restore(), COMMAND)),
+    Case("request_restore", "the backup is damaged", ADMINISTRATOR, "restore_refused", _restore(), on="damaged"),
+    Case("request_restore", "the schema is newer", ADMINISTRATOR, "confirmation_required", _restore(), on="newer"),
+    Case("request_restore", "offline is not needed", ADMINISTRATOR, "restore_refused", _restore("offline")),
+    Case("request_restore", "the backup is gone", ADMINISTRATOR, "backup_not_found", _restore(), on="missing"),
+    Case("request_restore", "another one is open", ADMINISTRATOR, "operation_running", _restore(), queued=BACKUP),
+    Case("delete_backup", "nothing in the way", ADMINISTRATOR, DONE, _delete()),
+    Case("delete_backup", "the backup is protected", ADMINISTRATOR, "backup_protected", _delete(), on="protected"),
+    Case(
+        "delete_backup",
+        "the backup is gone",
+        ADMINISTRATOR,
+        "backup_not_found",
+        _delete(),
+        on="missing",
+    ),
+    Case("delete_backup", "another one is open", ADMINISTRATOR, "operation_running", _delete(), queued=BACKUP),
+    Case("change_backup", "nothing in the way", OPERATOR, DONE, _protect()),
+    Case("change_backup", "another note", OPERATOR, DONE, _change_note("another")),
+    Case("change_backup", "the note is too long", OPERATOR, "note_invalid", _change_note(_TOO_LONG)),
+    Case("change_backup", "the note turns text round", OPERATOR, "note_invalid", _change_note(_HIDDEN_CHARACTER)),
+    Case(
+        "change_backup",
+        "the backup is gone",
+        OPERATOR,
+        "backup_not_found",
+        _without(_protect(), ADMIN),
+        on="missing",
+    ),
+    Case(
+        "change_backup",
+        "it unprotects a safety backup",
+        OPERATOR,
+        {OPERATOR: "unprotect_denied", ADMINISTRATOR: DONE, COMMAND: DONE},
+        _unprotect(),
+        on="safety",
+    ),
+    Case("cancel_operation", "it is queued", OPERATOR, DONE, _cancel(), queued=BACKUP),
+    Case("cancel_operation", "it has ended", OPERATOR, "operation_ended", _cancel()),
+    Case(
+        "change_settings",
+        "cleanup would delete backups, and the user has not seen them",
+        ADMINISTRATOR,
+        "confirmation_required",
+        {PAGE: Ask("POST /settings/", _KEEP_ONE)},
+    ),
+    Case(
+        "change_settings",
+        "cleanup will delete backups, and a program has asked for it",
+        ADMINISTRATOR,
+        DONE,
+        {API: Ask(f"PUT {_V1}/schedule", {"retention": 1})},
+    ),
+    Case(
+        "change_settings",
+        "nothing would be deleted",
+        ADMINISTRATOR,
+        DONE,
+        {
+            PAGE: Ask("POST /settings/", _KEEP_ONE | {"keep": "90"}),
+            API: Ask(f"PUT {_V1}/schedule", {"retention": 90}),
+        },
+    ),
+    Case(
+        "add_backup",
+        "the note is too long",
+        OPERATOR,
+        "note_invalid",
+        {
+            PAGE: Ask("POST /backups/upload/", {"file": b"x", "note": _TOO_LONG}),
+            API: Ask(f"POST {_V1}/upload", {"file": b"x", "note": _TOO_LONG}),
+            **_command("adopt", "{filename}", "--note", _TOO_LONG),
+        },
+    ),
+    Case(
+        "add_backup",
+        "it accepts the code in the file",
+        OPERATOR,
+        {OPERATOR: "accept_code_denied", ADMINISTRATOR: "upload_refused"},
+        {
+            PAGE: Ask("POST /backups/upload/", {"file": b"x", "accept_code_1": "1"}),
+            API: Ask(f"POST {_V1}/upload", {"file": b"x", "accept_code": "true"}),
+        },
+    ),
+    Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
+    Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
+]
+
+ROLES_ASKED = (VIEWER, OPERATOR, ADMINISTRATOR)

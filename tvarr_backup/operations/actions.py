@@ -1,0 +1,286 @@
+"""What a user can do: each action is one function, which all entrances call.
+
+It checks the permission and what the action needs, and does it or has it done. It raises `PermissionDenied`, or the
+`TvarrBackupError` that says why not; then nothing is changed. What was done is logged where it is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from tvarr_backup import conf
+from tvarr_backup.backups.catalogue import (
+    Backup,
+    checked_note,
+    find_backup,
+    protect_backup,
+    require_files,
+)
+from tvarr_backup.backups.names import BackupName, parse_name
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
+from tvarr_backup.errors import (
+    AcceptCodeDenied,
+    BackupNotFound,
+    DeletionsUnconfirmed,
+    OperationRunning,
+    TvarrBackupError,
+    UnprotectDenied,
+)
+from tvarr_backup.operations import schedule, track
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.cleanup import doomed_by
+from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
+from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
+from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.restores import require_restorable
+from tvarr_backup.operations.run import run_here, submit
+from tvarr_backup.quoting import quoted
+
+logger = structlog.stdlib.get_logger(__name__)
+
+PROTECT, DELETE = "operations.protect_backup", KINDS[OperationKind.DELETE].permission
+RESTORE, CHANGE_SETTINGS = KINDS[OperationKind.RESTORE].permission, "operations.change_backupsettings"
+
+AGREED_TO_ALL = "*"
+"""Agrees to whatever backups a change of the settings lets cleanup delete."""
+
+
+class Start(Protocol):
+    """How an operation is started: `submit` leaves it to a worker, `run_here` does it before it returns."""
+
+    def __call__(
+        self, kind: OperationKind, *, requested_by: Any, origin: Any, arguments: Mapping[str, Any]
+    ) -> Operation: ...
+
+
+def _start(actor: Actor, kind: OperationKind, start: Start, **arguments: Any) -> Operation:
+    return start(kind, requested_by=actor.requested_by, origin=actor.origin, arguments=arguments)
+
+
+def _name(filename: str) -> BackupName:
+    """The parts of a name. Raises `BackupNotFound` for what is not a backup's name, before the disk is touched."""
+    name = parse_name(filename)
+    if name is None:
+        raise BackupNotFound("There is no backup {filename}.", filename=quoted(filename))
+    return name
+
+
+# --- Backups ---------------------------------------------------------------------------------------------------------
+
+
+def request_backup(actor: Actor, *, note: str = "", accept_folder: bool = False, start: Start = submit) -> Operation:
+    """Back up tvarr's database. Raises `NoteInvalid`, and what `start` raises."""
+    actor.require(KINDS[OperationKind.BACKUP].permission)
+    return _start(actor, OperationKind.BACKUP, start, note=checked_note(note), accept_folder=accept_folder)
+
+
+def request_verification(actor: Actor, filenames: Sequence[str] | None, *, start: Start = submit) -> Operation:
+    """Verify these backups, or all with None. Raises `BackupNotFound`, `BackupBroken`, and what `start` raises."""
+    actor.require(KINDS[OperationKind.VERIFY].permission)
+    for filename in filenames or ():
+        find_backup(backup_folder(), filename)
+    return _start(actor, OperationKind.VERIFY, start, filenames=None if filenames is None else list(filenames))
+
+
+def request_restore(
+    actor: Actor,
+    filename: str,
+    *,
+    accept_newer: bool = False,
+    accept_code: bool | Collection[str] = False,
+    offline: bool = False,
+    start: Start = submit,
+) -> Operation:
+    """Restore a backup. Raises what `require_restorable` raises, and what `start` raises."""
+    actor.require(RESTORE)
+    require_restorable(filename, offline=offline, accept_newer=accept_newer)
+    given = {"accept_newer": accept_newer, "accept_code": accept_code, "offline": offline}
+    return _start(
+        actor,
+        OperationKind.RESTORE,
+        start,
+        filename=filename,
+        **{name: value for name, value in given.items() if value},
+    )
+
+
+def request_cleanup(actor: Actor, *, start: Start = submit) -> Operation:
+    """Delete the backups that retention no longer keeps."""
+    actor.require(KINDS[OperationKind.PRUNE].permission)
+    return _start(actor, OperationKind.PRUNE, start)
+
+
+def prepare_upload(actor: Actor) -> Path:
+    """Return the folder that will receive an upload, before any of it is read. Raises `BackupFolderUnusable`."""
+    actor.require(KINDS[OperationKind.ADOPT].permission)
+    return folder_for_new_backup(accept_folder=False)
+
+
+def add_backup(
+    actor: Actor,
+    source: Path,
+    *,
+    filename: str = "",
+    sidecar: Path | None = None,
+    note: str = "",
+    accept_broken_references: bool = False,
+    accept_code: bool | Collection[str] = False,
+    start: Start = run_here,
+) -> Operation:
+    """Add a backup from elsewhere. `accept_code` is all code in it, none, or that with these identities.
+
+    Code runs in tvarr's database after a restore, so that it takes the right to restore to accept it. Raises
+    `AcceptCodeDenied`, `NoteInvalid`, and what `start` raises.
+    """
+    actor.require(KINDS[OperationKind.ADOPT].permission)
+    if accept_code and not actor.may(RESTORE):
+        raise AcceptCodeDenied(
+            "Nothing was saved. Accepting views, triggers and virtual tables requires the right to restore backups. Ask an "
+            "administrator."
+        )
+    return _start(
+        actor,
+        OperationKind.ADOPT,
+        start,
+        source=str(source),
+        filename=filename,
+        sidecar=str(sidecar) if sidecar else "",
+        note=checked_note(note),
+        accept_broken_references=accept_broken_references,
+        accept_code=accept_code if isinstance(accept_code, bool) else sorted(accept_code),
+    )
+
+
+def delete_backup(
+    actor: Actor, filename: str, *, only_if: Collection[str] | None = None, start: Start = run_here
+) -> Operation:
+    """Delete a backup, or what is broken under a backup's name. Raises `BackupNotFound`, and what `start` raises.
+
+    `only_if` is as in `change_backup`.
+    """
+    actor.require(DELETE)
+    require_files(backup_folder(), _name(filename))
+    marks = None if only_if is None else list(only_if)
+    return _start(actor, OperationKind.DELETE, start, filename=filename, only_if=marks)
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """Which of several backups were deleted, and why others were not."""
+
+    deleted: tuple[str, ...]
+    refused: tuple[tuple[str, TvarrBackupError], ...]
+
+
+def delete_backups(actor: Actor, filenames: Iterable[str]) -> Deletions:
+    """Delete backups one after another. A refusal stops none of the others, but while another operation runs all wait."""
+    actor.require(DELETE)
+    deleted: list[str] = []
+    refused: list[tuple[str, TvarrBackupError]] = []
+    for filename in filenames:
+        try:
+            delete_backup(actor, filename)
+            deleted.append(filename)
+        except TvarrBackupError as problem:
+            refused.append((filename, problem))
+            if isinstance(problem, OperationRunning):
+                break
+    return Deletions(tuple(deleted), tuple(refused))
+
+
+def may_unprotect(actor: Actor, sidecar: Sidecar, now: datetime) -> bool:
+    """Return whether an actor may lift the protection of a backup.
+
+    A safety backup without protection can be deleted by cleanup, so that it needs the right to delete.
+    """
+    is_safety = sidecar.kind is BackupKind.PRE_RESTORE and sidecar.is_protected(now)
+    return actor.may(PROTECT) and (not is_safety or actor.may(DELETE))
+
+
+def change_backup(
+    actor: Actor,
+    filename: str,
+    *,
+    protected: bool | None = None,
+    note: str | None = None,
+    only_if: Collection[str] | None = None,
+) -> Backup:
+    """Change the protection or the note of a backup, or both; None leaves either as it is.
+
+    `only_if` are the marks of the backup that the change is based on, or None. Raises `UnprotectDenied`, `NoteInvalid`,
+    `PreconditionFailed`, and what `find_backup` and `work_in` raise.
+    """
+    actor.require(PROTECT)
+    folder = backup_folder()
+    _name(filename)
+    if protected is False and not may_unprotect(actor, find_backup(folder, filename).sidecar, datetime.now(UTC)):
+        raise UnprotectDenied(
+            "The protection was not lifted. {filename} is still protected. Unprotecting a safety backup requires the "
+            "right to delete backups. Ask an administrator.",
+            filename=filename,
+        )
+    backup = protect_backup(folder, filename, protected=protected, note=note, only_if=only_if)
+    logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)
+    return backup
+
+
+# --- Operations ------------------------------------------------------------------------------------------------------
+
+
+def may_cancel(actor: Actor, operation: Operation) -> bool:
+    """Return whether an actor may cancel an operation, whoever started it."""
+    return actor.may(KINDS[OperationKind(operation.kind)].permission)
+
+
+def cancel_operation(actor: Actor, operation_id: str) -> Operation:
+    """Cancel an operation as `track.cancel` does, and return it. Raises `OperationNotFound` and `OperationEnded`."""
+    operation = track.find_operation(operation_id)
+    actor.require(KINDS[OperationKind(operation.kind)].permission)
+    reconcile()
+    return track.cancel(operation_id)
+
+
+# --- Settings --------------------------------------------------------------------------------------------------------
+
+
+def mark_of_deletions(doomed: Iterable[Backup]) -> str:
+    """Return what stands for these backups and no others: a user who agrees to their deletion has seen just these."""
+    return hashlib.sha256("\n".join(backup.filename for backup in doomed).encode()).hexdigest()
+
+
+def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) -> None:
+    """Change columns of the schedule and the retention, and leave the others as they are.
+
+    Where the new retention would let cleanup delete backups that the stored one keeps, `agreed` must be their
+    `mark_of_deletions`, or `AGREED_TO_ALL`. Raises `DeletionsUnconfirmed`, `ValidationError`, and `BackupUnsupported`.
+    """
+    actor.require(CHANGE_SETTINGS)
+    conf.live_database()  # there is no schedule where no backups can be made
+    if agreed != AGREED_TO_ALL:
+        doomed: list[Backup] = []
+        with suppress(TvarrBackupError):  # the folder cannot be read, and then cleanup deletes nothing
+            doomed = doomed_by(_with_changes(changes))
+        if doomed and agreed != mark_of_deletions(doomed):
+            raise DeletionsUnconfirmed(
+                "Nothing was saved. With these settings the next cleanup would delete {count} backups that are kept now. "
+                "Confirm that they will be deleted.",
+                count=len(doomed),
+            )
+    schedule.change_settings(changes)
+
+
+def _with_changes(changes: Mapping[str, Any]) -> BackupSettings:
+    changed = BackupSettings.load()
+    for name, value in changes.items():
+        setattr(changed, name, value)
+    changed.clean_fields()
+    return changed

@@ -1,0 +1,143 @@
+"""What is known of each kind of operation and of each phase, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvarr_backup.backups.progress import Phase
+from tvarr_backup.operations import handlers
+from tvarr_backup.operations.models import Operation, OperationKind
+
+if TYPE_CHECKING:
+    from tvarr_backup.operations.track import Tracker
+
+PHASE_LABELS: Mapping[Phase, str] = {
+    Phase.COPY: "Copying the database",
+    Phase.RECEIVE: "Receiving the file",
+    Phase.UNPACK: "Unpacking",
+    Phase.PACK: "Packing",
+    Phase.CHECK: "Verifying",
+    Phase.PUBLISH: "Saving to the backup folder",
+    Phase.PRUNE: "Cleaning up",
+    Phase.SAFETY: "Copying the current data",
+    Phase.REPLACE: "Replacing the data",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step as pages list it. `shares` are percent of the whole operation, by the phases of the step in any order."""
+
+    label: str
+    shares: Mapping[Phase, int]
+
+    @property
+    def share(self) -> int:
+        """The percentage of the whole operation that this step takes."""
+        return sum(self.shares.values())
+
+
+@dataclass(frozen=True)
+class KindDescription:
+    """A kind of operation; its label is that of `OperationKind`.
+
+    A user with `permission` may start one and cancel one. An exclusive kind writes the backup folder or a database, and one
+    at a time of all these is open; any number of others may run beside it. `needs_file` is whether tvarr's database must be
+    an SQLite file.
+    """
+
+    done: str
+    permission: str
+    steps: tuple[Step, ...]
+    failure_event: str
+    handler: Callable[[Operation, Tracker], None]
+    is_exclusive: bool
+    needs_file: bool
+
+
+# The shares follow measurements with databases of 200 and 300 MB on an SSD. Of two phases that stand for each other
+# (a plain file is received, an archive is unpacked) the one that does not occur is skipped when the next step begins.
+KINDS: Mapping[OperationKind, KindDescription] = {
+    OperationKind.BACKUP: KindDescription(
+        done="Backed up",
+        permission="operations.create_backup",
+        steps=(
+            Step("Copy the database", {Phase.COPY: 50}),
+            Step("Pack and verify the copy", {Phase.PACK: 40, Phase.CHECK: 3}),
+            Step("Save to the backup folder", {Phase.PUBLISH: 5}),
+            Step("Clean up", {Phase.PRUNE: 2}),
+        ),
+        failure_event="backup.failed",
+        handler=handlers.back_up,
+        is_exclusive=True,
+        needs_file=True,
+    ),
+    OperationKind.VERIFY: KindDescription(
+        done="Verified",
+        permission="operations.verify_backup",
+        steps=(
+            Step("Unpack", {Phase.UNPACK: 30}),
+            Step("Verify", {Phase.CHECK: 70}),
+        ),
+        failure_event="verification.failed",
+        handler=handlers.verify,
+        is_exclusive=True,  # it keeps its result in the metadata file
+        needs_file=False,
+    ),
+    OperationKind.PRUNE: KindDescription(
+        done="Cleaned up",
+        permission="operations.delete_backup",
+        steps=(Step("Clean up", {Phase.PRUNE: 100}),),
+        failure_event="pruning.failed",
+        handler=handlers.clean_up,
+        is_exclusive=True,
+        needs_file=False,
+    ),
+    OperationKind.DELETE: KindDescription(
+        done="Deleted",
+        permission="operations.delete_backup",
+        steps=(),
+        failure_event="deletion.failed",
+        handler=handlers.delete,
+        is_exclusive=True,
+        needs_file=False,
+    ),
+    OperationKind.ADOPT: KindDescription(
+        done="Taken in",
+        permission="operations.create_backup",
+        steps=(
+            Step("Receive and unpack", {Phase.RECEIVE: 6, Phase.UNPACK: 19}),
+            Step("Pack and verify", {Phase.PACK: 35, Phase.CHECK: 38}),
+            Step("Save to the backup folder", {Phase.PUBLISH: 2}),
+        ),
+        failure_event="adoption.failed",
+        handler=handlers.adopt,
+        is_exclusive=True,
+        needs_file=False,
+    ),
+    OperationKind.RESTORE: KindDescription(
+        done="Restored",
+        permission="operations.restore_backup",
+        steps=(
+            Step("Verify the backup and copy the current data", {Phase.UNPACK: 10, Phase.SAFETY: 22, Phase.CHECK: 8}),
+            Step("Replace the data", {Phase.REPLACE: 30}),
+            Step("Verify the result and save the safety backup", {Phase.PACK: 12, Phase.CHECK: 16, Phase.PUBLISH: 2}),
+        ),
+        failure_event="restore.failed",
+        handler=handlers.restore,
+        is_exclusive=True,
+        needs_file=True,
+    ),
+}
+
+
+def _require_all(table: Mapping[Any, object], wanted: type[OperationKind | Phase]) -> None:
+    missing = [str(member) for member in wanted if member not in table]
+    if missing:
+        raise KeyError(f"The table has no entry for {', '.join(missing)}.")
+
+
+_require_all(KINDS, OperationKind)
+_require_all(PHASE_LABELS, Phase)
