@@ -19,7 +19,7 @@ from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.errors import BackupUnsupported, TvarrBackupError
 from tvarr_backup.operations import schedule
 from tvarr_backup.operations.cancelling import PERMISSION_OF_KIND, cancel_operation
-from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind
+from tvarr_backup.operations.models import BackupSettings, ImportRecord, ImportState, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.run import next_to_go
 from tvarr_backup.texts import escape_hidden
@@ -96,9 +96,14 @@ class OperationAdmin(LookOnlyAdmin):
 class ImportRecordAdmin(LookOnlyAdmin):
     """What was imported, by whom, and from which file."""
 
-    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "requested_by", "origin")  # fmt: skip
+    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
     list_filter = ("kind", "origin")
     list_select_related = ("requested_by",)
+    fields = ("kind", "file_name", "requested_by", "origin", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "finished_at")  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ImportRecord]:
+        """Pending imports are their users' own affair."""
+        return super().get_queryset(request).filter(state=ImportState.APPLIED)
 
 
 def _linked(backup: dict[str, Any] | None) -> str:

@@ -22,7 +22,7 @@ from tvarr_backup.operations.cancelling import cancel_operation, may_cancel
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
@@ -175,10 +175,13 @@ def _history(request: HttpRequest) -> Content:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
-    operations, imports = Operation.objects.order_by(), ImportRecord.objects.order_by()
-    both = operations.values_list("pk").union(imports.values_list("pk"), all=True).order_by("-id")
-    page = Paginator(both, _A_PAGE).get_page(request.GET.get("page"))
-    keys = [key for (key,) in page]
+    operations, imports = (
+        Operation.objects.order_by(),
+        ImportRecord.objects.filter(state=ImportState.APPLIED).order_by(),
+    )
+    both = operations.values_list("created_at", "pk").union(imports.values_list("finished_at", "pk"), all=True)
+    page = Paginator(both.order_by("-created_at", "-id"), _A_PAGE).get_page(request.GET.get("page"))
+    keys = [key for _, key in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
     return _HISTORY, {"page": page, "entries": [found[key] for key in keys if key in found]}
@@ -188,8 +191,8 @@ def _entry_of_import(record: ImportRecord) -> SafeString:
     return rendered(
         "web/_history_row.html",
         address="",
-        when=clock(record.created_at),
-        ago=ago(record.created_at),
+        when=clock(record.finished_at),
+        ago=ago(record.finished_at),
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),
