@@ -103,7 +103,7 @@ class ImportRecordAdmin(LookOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportRecord]:
         """Pending imports are their users' own affair."""
-        return super().get_queryset(request).filter(state=ImportState.APPLIED)
+        return super().get_queryset(request).filter(state=ImportState.APPLIED).defer("result")
 
 
 def _linked(backup: dict[str, Any] | None) -> str:

@@ -146,7 +146,7 @@ def find_import(key: str, user: Any) -> ImportRecord:
 
 
 def _may_open(record: ImportRecord, user: Any) -> bool:
-    return record.requested_by_id == user.pk or user.has_perm(_ADMINISTRATOR)
+    return bool(record.requested_by_id == user.pk or user.has_perm(_ADMINISTRATOR))
 
 
 def expires_at(record: ImportRecord) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.core.files.uploadhandler import MemoryFileUploadHandler
+from django.core.files.uploadhandler import FileUploadHandler, MemoryFileUploadHandler
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -49,10 +49,10 @@ _DONE = {
 
 
 class _InMemory(MemoryFileUploadHandler):
-    """Keeps a file in memory that is larger than other forms may bring."""
+    """Keeps a file in memory whatever its size: that of the form is limited."""
 
-    def handle_raw_input(self, _input: Any, _meta: Any, content_length: int, *_more: Any, **_named: Any) -> None:
-        self.activated = content_length <= _MOST_BYTES
+    activated = True
+    handle_raw_input = FileUploadHandler.handle_raw_input
 
 
 @csrf_exempt
@@ -66,13 +66,20 @@ def upload(request: HttpRequest) -> HttpResponse:
     """
     if request.method == "GET":
         return _form(request)
+    if int(request.META.get("CONTENT_LENGTH") or 0) > _MOST_BYTES:
+        return _refuse_unread(request, f"This is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
     request.upload_handlers = [_InMemory(request)]
     try:
         return _keep(request)
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
-        while request.read(_BLOCK):  # a browser that is still sending shows no answer
-            pass
-        return _form(request, FileTooLarge("The text is too long to be pasted. Save it as a file, and choose that."))
+        return _refuse_unread(request, "The text is too long to be pasted. Save it as a file, and choose that.")
+
+
+def _refuse_unread(request: HttpRequest, sentence: str) -> HttpResponse:
+    """Refuse a form after all of it has come, because a browser that is still sending shows no answer."""
+    while request.read(_BLOCK):
+        pass
+    return _form(request, FileTooLarge(sentence))
 
 
 @csrf_protect
@@ -80,8 +87,6 @@ def _keep(request: HttpRequest) -> HttpResponse:
     sent = request.FILES.get("file")
     file_name = str(sent.name) if sent else ""
     try:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > _MOST_BYTES:
-            raise FileTooLarge(f"This is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
         if not sent and not request.POST.get("text", "").strip():
             raise PageIncomplete("No file was chosen, and no text was pasted. Choose the file of an export.")
         content = sent.read() if sent else request.POST["text"].encode()

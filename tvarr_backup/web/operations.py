@@ -183,7 +183,8 @@ def _history(request: HttpRequest) -> Content:
     page = Paginator(both.order_by("-created_at", "-id"), _A_PAGE).get_page(request.GET.get("page"))
     keys = [key for _, key in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
-    found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
+    shown = imports.select_related("requested_by").defer("result").filter(pk__in=keys)
+    found |= {one.pk: _entry_of_import(one) for one in shown}
     return _HISTORY, {"page": page, "entries": [found[key] for key in keys if key in found]}
 
 
@@ -191,8 +192,8 @@ def _entry_of_import(record: ImportRecord) -> SafeString:
     return rendered(
         "web/_history_row.html",
         address="",
-        when=clock(record.finished_at),
-        ago=ago(record.finished_at),
+        when=clock(record.finished_at or record.created_at),
+        ago=ago(record.finished_at or record.created_at),
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),

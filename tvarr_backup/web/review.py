@@ -44,15 +44,15 @@ def read_change(form: QueryDict, envelope: Envelope) -> Change:
     `action-3` and `name-3` are for the third item, `reference-3` is for what the third item refers to.
     """
     member, rows, references = reference_member(envelope), {}, {}
-    for field in form:
+    for field, value in form.dict().items():
         what, _, number = field.partition("-")
         position = read_number(number, 0)
         if not 1 <= position <= len(envelope.items):
             continue
         if what == "action":
-            rows[position] = Choice(form[field], form.get(f"name-{position}"), by_hand=True)
+            rows[position] = Choice(str(value), form.get(f"name-{position}"), by_hand=True)
         elif what == "reference" and member:
-            references[envelope.items[position - 1].values[member]] = form[field]
+            references[str(envelope.items[position - 1].values[member])] = str(value)
     return Change(rows, references, form.get("bulk", ""), also_by_hand="also-by-hand" in form)
 
 
