@@ -20,7 +20,7 @@ from tests.roles.table import TABLE
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.admin import backups as admin_backups
-from tvarr_backup.operations import cancelling, protection
+from tvarr_backup.operations import cancelling, imports, protection
 from tvarr_backup.web import account, schedule
 
 DOUBLED = {
@@ -172,6 +172,9 @@ def _in_functions() -> Iterator[Gate]:
     for entrance in ("/admin/", "/api/", "/backups/"):
         keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
         yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(protection, "may_unprotect", yes), keys)
+    others = tuple(key for key in TABLE if "/import/<ulid:record>/" in key and not key.endswith(" own"))
+    for key in others:
+        yield Gate(f"_may_open, {key}", lambda: _replaced(imports, "_may_open", yes), (key,))
     yield Gate("_require_change", lambda: _replaced(schedule, "_require_change", yes), ("POST /settings/",))
     yield Gate("_may", lambda: _replaced(admin_backups, "_may", yes), create)
     yield Gate("BackupDetail.get", lambda: _granted("operations.download_backup"), archive)

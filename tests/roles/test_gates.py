@@ -25,6 +25,7 @@ GATES = {
     "admin/operations.py:has_cancel_permission",
     "api/backups.py:get",
     "operations/cancelling.py:may_cancel",
+    "operations/imports.py:_may_open",
     "operations/protection.py:may_unprotect",
     "web/schedule.py:_require_change",
 }
@@ -37,7 +38,7 @@ SHOWN_OR_NOT = {
     "web/backups.py:_operation_to_show",
     "web/context.py:_navigation",
     "web/context.py:_running",
-    "web/imports.py:result",
+    "web/imports.py:_result",
     "web/operations.py:_history",
 }
 """Functions that ask what to show; they refuse nothing."""
