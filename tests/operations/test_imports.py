@@ -185,7 +185,7 @@ def test_what_changes_between_preview_and_import_imports_nothing_and_is_marked()
     with pytest.raises(PlanStale):
         apply_pending(opened, promise_of(opened.plan), user=user)
     again = open_import(kept())
-    assert (again.newly_changed, again.choices.changed) == ({1}, {1})
+    assert again.newly_changed == again.choices.changed == frozenset({1})
     assert list(again.choices.rows) == [2]
 
 
@@ -218,7 +218,7 @@ def test_what_is_killed_after_the_import_and_before_its_record_is_not_imported_a
         patch.setattr(imports, "_record", lambda *_args, **_named: None)
         apply_pending(opened, "1,0,0", user=user)
     again = open_import(kept())
-    assert again.newly_changed == {1}
+    assert again.newly_changed == frozenset({1})
     assert promise_of(again.plan) == "0,0,0"
 
 

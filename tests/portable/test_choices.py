@@ -69,7 +69,7 @@ def test_a_word_that_is_none_is_refused(change: Change) -> None:
 def test_items_that_changed_lose_their_choices_and_are_remembered_until_there_is_a_new_one() -> None:
     shown = differing()
     choices = Choices({1: BY_HAND, 2: BY_HAND}).without_changed({2})
-    assert (choices.rows, choices.changed) == ({1: BY_HAND}, {2})
+    assert choices == Choices({1: BY_HAND}, {}, frozenset({2}))
     assert choices.with_change(Change(rows={2: BY_HAND}), *shown).changed == frozenset()
 
 
