@@ -10,16 +10,10 @@ from django.db import connections
 from django.test import Client
 
 from tests.factories import (
-    ChannelFactory,
     ClientDetectionRuleFactory,
     DataMappingRuleFactory,
     EncodingProfileFactory,
-    EpgProgramFactory,
-    EpgSourceFactory,
     FilterFactory,
-    ProxyFilterFactory,
-    StreamProxyFactory,
-    StreamSourceFactory,
 )
 from tests.portable.files import EXAMPLES, envelope
 from tvarr_backup import models
@@ -35,11 +29,7 @@ pytestmark = [
 
 FACTORIES: dict[type[models.TvarrRow], Any] = {
     factory._meta.model: factory
-    for factory in (
-        *(FilterFactory, DataMappingRuleFactory, ClientDetectionRuleFactory, EncodingProfileFactory),
-        *(StreamSourceFactory, EpgSourceFactory, ChannelFactory, EpgProgramFactory),
-        *(StreamProxyFactory, ProxyFilterFactory),
-    )
+    for factory in (FilterFactory, DataMappingRuleFactory, ClientDetectionRuleFactory, EncodingProfileFactory)
 }
 KIND_OF = {kind.model: kind for kind in KINDS.values()}
 BAD = {

@@ -37,8 +37,12 @@ HIDDEN_CODE: dict[str, tuple[str, ...]] = {
     "a view whose type is a BLOB": _retyped(VIEW, "CAST('view' AS BLOB)"),
     "a virtual table with a false root page": _retyped(SEARCHED, "'table'", "2"),
     "a virtual table of the type Table": _retyped(SEARCHED, "'Table'"),
+    "an index whose name is a BLOB": (
+        "CREATE INDEX quiet ON filters (description)",
+        "UPDATE sqlite_master SET name = CAST(name AS BLOB) WHERE name = 'quiet'",
+    ),
 }
-"""Statements that hide code in tvarr's database; none of it is in a file that SQLite itself has written."""
+"""Statements that hide code in tvarr's database, or prepare to; none of it is in a file that SQLite itself has written."""
 
 _DEAR = "instr(hex(zeroblob(4000000 + a)), hex(zeroblob(2000000)) || '1')"
 _HUGE = "length(hex(zeroblob(480000000 + a)))"

@@ -1,8 +1,13 @@
 """Settings as processes meet them: nonsense stops every command, and reading them leaves no trace."""
 
-import pytest
+import os
+import runpy
+from typing import Any
 
-from tests.installation import Installation
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from tests.installation import ROOT, Installation
 
 NONSENSE = [
     ("TVARR_STORAGE_BASE_DIR", "~nobody-of-this-name/data"),
@@ -25,21 +30,31 @@ NONSENSE = [
 ]
 
 
+def settings_of(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
+    """Run the settings file with just these variables."""
+    for name in os.environ.keys() - {"PATH", "HOME"}:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(ROOT / "config" / "settings.py"))
+
+
 def shown_settings(installation: Installation) -> dict[str, str]:
-    """Settings by name, as Python source."""
+    """Settings of a process by name, as Python source."""
     lines = installation.ok("diffsettings", "--all").splitlines()
     return {name: value for name, _, value in (line.strip("# ").partition(" = ") for line in lines)}
 
 
 @pytest.mark.parametrize(("name", "value"), NONSENSE)
-def test_nonsense_stops_every_command_with_one_sentence(name: str, value: str, installation: Installation) -> None:
-    (sentence,) = installation.refused("prepare", **{name: value}).splitlines()
-    assert sentence.startswith(f"error: {name} is {value!r}; allowed is ")
-    assert list(installation.data.parent.iterdir()) == []
+def test_nonsense_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        settings_of(monkeypatch, **{name: value})
+    assert str(refused.value).startswith(f"{name} is {value!r}; allowed is ")
 
 
-def test_reading_the_settings_creates_nothing(installation: Installation) -> None:
-    assert "DATABASES" in shown_settings(installation)
+def test_nonsense_stops_every_command_with_one_sentence(installation: Installation) -> None:
+    (sentence,) = installation.refused("prepare", TVARR_SERVER_PORT="eighty").splitlines()
+    assert sentence.startswith("error: TVARR_SERVER_PORT is 'eighty'; allowed is ")
     assert list(installation.data.parent.iterdir()) == []
 
 
@@ -50,28 +65,26 @@ def test_without_any_variable_everything_lies_in_the_folder_data(installation: I
     assert f"'file:{installation.data}/app.db?mode=rw'" in shown["DATABASES"]
     assert f"'file:{installation.data}/tvarr.db?mode=rw'" in shown["DATABASES"]
     assert (shown["SERVER_HOST"], shown["SERVER_PORT"]) == ("'127.0.0.1'", "8080")
+    assert list(installation.data.parent.iterdir()) == []
 
 
-def test_debugging_is_off_and_the_zone_is_utc(installation: Installation) -> None:
-    shown = shown_settings(installation)
-    assert (shown["DEBUG"], shown["TIME_ZONE"], shown["USE_TZ"]) == ("False", "'UTC'", "True")
+def test_debugging_is_off_and_the_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = settings_of(monkeypatch)
+    assert (shown["DEBUG"], shown["TIME_ZONE"], shown["USE_TZ"]) == (False, "UTC", True)
 
 
 @pytest.mark.parametrize(("word", "level"), [("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")])
-def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, installation: Installation) -> None:
-    installation.environment["TVARR_LOGGING_LEVEL"] = word
-    assert f"'level': '{level}'" in shown_settings(installation)["LOGGING"]
+def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"'level': '{level}'" in str(settings_of(monkeypatch, TVARR_LOGGING_LEVEL=word)["LOGGING"])
 
 
-def test_an_ipv6_address_is_a_host_of_ours(installation: Installation) -> None:
-    installation.environment["TVARR_SERVER_HOST"] = "fd00::5"
-    assert "'[fd00::5]'" in shown_settings(installation)["ALLOWED_HOSTS"]
+def test_an_ipv6_address_is_a_host_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "[fd00::5]" in settings_of(monkeypatch, TVARR_SERVER_HOST="fd00::5")["ALLOWED_HOSTS"]
 
 
-def test_whoever_asks_from_the_same_machine_is_always_allowed(installation: Installation) -> None:
-    installation.environment["ALLOWED_HOSTS"] = "backup.example"
-    hosts = shown_settings(installation)["ALLOWED_HOSTS"]
-    assert hosts == "['backup.example', 'localhost', '127.0.0.1', '[::1]']"
+def test_a_request_from_the_same_machine_is_always_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = settings_of(monkeypatch, ALLOWED_HOSTS="backup.example")
+    assert shown["ALLOWED_HOSTS"] == ["backup.example", "localhost", "127.0.0.1", "[::1]"]
 
 
 def test_the_key_that_prepare_kept_is_the_key_of_later_processes(prepared: Installation) -> None:

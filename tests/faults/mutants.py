@@ -506,7 +506,7 @@ MUTANTS = (
     Mutant(
         "no O_EXCL", "durable", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", Quick("test_sqlite.py", "target_that_is_there")
     ),
-    Mutant("files readable by all", "durable", "_NEW, 0o600)", "_NEW, 0o644)", Sweep("create", "link", "torn")),
+    Mutant("files readable by all", "durable", "_NEW, 0o600)", "_NEW, 0o644)", Quick("test_create.py", "owner_alone")),
     Mutant(
         "check of the copy skipped",
         "create",
@@ -517,7 +517,7 @@ MUTANTS = (
     Mutant(
         "number of a backup by the clock",
         "catalogue",
-        "    return max((backup.sidecar.seq for backup in listing.backups), default=0) + 1\n",
+        "    return min(max((backup.sidecar.seq for backup in listing.backups), default=0) + 1, MOST)\n",
         "    return max((int(backup.sidecar.created_at.timestamp()) for backup in listing.backups), default=0) + 1\n",
         Quick("test_create.py"),
     ),
@@ -566,8 +566,8 @@ MUTANTS = (
     Mutant(
         "verified at the lower level",
         "verify",
-        "Examination(staged.path, required, CheckLevel.FULL)",
-        "Examination(staged.path, required, CheckLevel.QUICK)",
+        "    with examine(staged.path, required, CheckLevel.FULL) as examination:\n",
+        "    with examine(staged.path, required, CheckLevel.QUICK) as examination:\n",
         Quick("test_verify.py", "wrong_index"),
     ),
     Mutant(
@@ -631,7 +631,7 @@ MUTANTS = (
         "schema_table",
         "        if not self.kind or types[self.kind] != self.type:\n",
         "        if not self.kind:\n",
-        Quick("test_schemas.py", "some_schemas"),
+        Quick("test_hostile.py", "sqlite_has_not_written"),
     ),
     Mutant(
         "a false root page not seen",

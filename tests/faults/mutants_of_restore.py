@@ -20,8 +20,13 @@ _OFFLINE = "test_offline.py"
 _STATE_WRITTEN = "    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())\n"
 _UNPUBLISHED = (
     "    published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))\n"
+    "    record_restore_with_safety(folder)\n"
 )
-_PUBLISHED = "            safety = publish_backup(self._folder, self._work, *packed)\n            forget(self._work)\n"
+_PUBLISHED = (
+    "            safety = publish_backup(self._folder, self._work, *packed)\n"
+    "            record_restore_with_safety(self._folder)\n"
+    "            forget(self._work)\n"
+)
 _STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
 _LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)"
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
@@ -111,13 +116,6 @@ MUTANTS_OF_RESTORE = (
         '            connection.execute("PRAGMA synchronous=NORMAL")\n            connection.execute("BEGIN IMMEDIATE")\n',
         RecoveryPowerCut("reads the journal"),
     ),
-    Mutant(
-        "a name that a killed restore has given is taken to be on disk",
-        "unfinished",
-        "            sync_folder(folder)  # who was",
-        "            # who was",
-        RecoveryPowerCut(),
-    ),
     # --- the same, noticed within seconds by tests of `make test`
     Mutant(
         "commit of the restore left to SQLite's default",
@@ -152,7 +150,9 @@ MUTANTS_OF_RESTORE = (
         "restore forgotten before the safety copy is published",
         "restore",
         _PUBLISHED,
-        "            forget(self._work)\n            safety = publish_backup(self._folder, self._work, *packed)\n",
+        "            forget(self._work)\n"
+        "            safety = publish_backup(self._folder, self._work, *packed)\n"
+        "            record_restore_with_safety(self._folder)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -160,7 +160,7 @@ MUTANTS_OF_RESTORE = (
         "unfinished",
         _UNPUBLISHED + "    forget(work)\n",
         "    packed = pack_safety(folder, work, unfinished, required, progress)\n    forget(work)\n"
-        "    published = publish_backup(folder, work, *packed)\n",
+        "    published = publish_backup(folder, work, *packed)\n    record_restore_with_safety(folder)\n",
         RecoveryPowerCut(),
     ),
     Mutant(
@@ -275,7 +275,9 @@ MUTANTS_OF_RESTORE = (
         "no safety copy published",
         "restore",
         _PUBLISHED,
-        "            safety = Backup(packed[0].filename, packed[1])\n            forget(self._work)\n",
+        "            safety = Backup(packed[0].filename, packed[1])\n"
+        "            record_restore_with_safety(self._folder)\n"
+        "            forget(self._work)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -364,7 +366,12 @@ MUTANTS_OF_RESTORE = (
         "    problem = why_unwritable(live)\n",
         '    problem = ""\n',
         Quick(_FILE, "must_be_writable"),
-        also=(("    unwritable = why_unwritable(live)\n", '    unwritable = ""\n'),),
+        also=(
+            (
+                "    unwritable = why_unwritable(live)\n    if unwritable:\n        return DatabaseUnusable",
+                '    unwritable = ""\n    if unwritable:\n        return DatabaseUnusable',
+            ),
+        ),
     ),
     Mutant(
         "problems of the backup ignored",
@@ -511,6 +518,14 @@ MUTANTS_OF_RESTORE = (
 )
 
 EQUIVALENT_IN_RESTORE = (
+    Mutant(
+        "a name that a killed restore has given is taken to be on disk",
+        "unfinished",
+        "            sync_folder(folder)  # who was",
+        "            # who was",
+        RecoveryPowerCut(),
+        equivalent="Who begins to work in the folder syncs it first if anything is left in `.work`, as it is here.",
+    ),
     Mutant(
         "folder of the state not synced",
         "unfinished",

@@ -74,7 +74,10 @@ def traced(case: Case, bench: Bench, *options: str) -> tuple[Answer | None, list
 
 
 def touches(call: re.Match[str], root: Path) -> bool:
-    return f'"{root}' in call["rest"] or f"<{root}" in call["rest"]
+    names = (
+        call["rest"].partition(">, ")[0] if call["name"] == "write" else call["rest"]
+    )  # what is written may name it, too
+    return f'"{root}' in names or f"<{root}" in names
 
 
 def all_calls(case: Case, bench: Bench) -> list[re.Match[str]]:

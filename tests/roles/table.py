@@ -206,7 +206,6 @@ OUTSIDE: dict[str, Row] = {  # answered by middleware, or by nothing
 _BACKUPS = "operations.backup"
 _TOKENS = "/admin/access/apitoken/"
 _ANY_OF_AXES = "|".join(f"axes.{what}_accessattempt" for what in ("view", "change", "delete"))
-_CATALOGUE = ("streamsource", "epgsource", "channel", "epgprogram", "streamproxy", "proxyfilter")
 
 ADMIN: dict[str, Row] = {
     "GET /admin/": row(SIGNED_IN),
@@ -270,7 +269,6 @@ ADMIN: dict[str, Row] = {
             action(f"tvarr_backup.{model}", "export_selected", VIEWER, EXPORT, answer=200, does="export"),
         ]
     },
-    **{key: found for model in _CATALOGUE for key, found in pages_of(f"tvarr_backup.{model}", VIEWER)},
     # Who may sign in
     **dict(pages_to_edit("auth.user", SUPERUSER, SUPERUSER)),
     "GET /admin/auth/user/add/": row(SUPERUSER, "auth.change_user", "auth.add_user"),

@@ -44,14 +44,6 @@ _MODELS: dict[str, Any] = {
 }
 _ALIASES = ("default", "tvarr")
 _EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
-_OTHERS: tuple[Any, ...] = (
-    factories.StreamSourceFactory,
-    factories.EpgSourceFactory,
-    factories.ChannelFactory,
-    factories.EpgProgramFactory,
-    factories.StreamProxyFactory,
-    factories.ProxyFilterFactory,
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ class World:
         refresh_index()
         shutil.copytree(folder, template, symlinks=True)
         self._rows: dict[str, Any] = {kind: factory.create() for kind, factory in _MODELS.items()}
-        rows = [*self._rows.values(), *(factory.create() for factory in _OTHERS), self._operation]
+        rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
             AccessAttempt.objects.create(username="a stranger", failures_since_start=1),

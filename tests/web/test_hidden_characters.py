@@ -47,25 +47,18 @@ def hidden_on(response: Any) -> list[str]:
 
 @pytest.fixture
 def rows(folder: Path) -> list[Model]:
-    """One row of each kind and of the catalogue, whose texts are all evil."""
+    """One row of each kind and of our own tables, whose texts are all evil."""
     profile = factories.EncodingProfileFactory.create(name=EVIL, target_video_codec=EVIL, description=EVIL)
-    source = factories.StreamSourceFactory.create(name=EVIL)
-    guide = factories.EpgSourceFactory.create(name=EVIL)
-    proxy = factories.StreamProxyFactory.create(name=EVIL)
+    factories.StreamSourceFactory.create(name=EVIL)
+    factories.EpgSourceFactory.create(name=EVIL)
     item = factories.FilterFactory.create(name=EVIL, description=EVIL)
     models.Filter.objects.filter(pk=item.pk).update(expression=EVIL)
     return [
         profile,
-        source,
-        guide,
-        proxy,
         item,
         factories.FilterFactory.create(name=RIGHT_TO_LEFT),
         factories.DataMappingRuleFactory.create(name=EVIL),
         factories.ClientDetectionRuleFactory.create(name=EVIL, encoding_profile=profile, preferred_format=EVIL),
-        factories.ChannelFactory.create(source=source, channel_name=EVIL, group_title=EVIL, tvg_id=EVIL),
-        factories.EpgProgramFactory.create(source=guide, title=EVIL, category=EVIL, description=EVIL),
-        factories.ProxyFilterFactory.create(proxy=proxy, filter=item),
         ImportRecord.objects.create(
             kind="filters",
             file_name=EVIL,

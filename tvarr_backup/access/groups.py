@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 _KINDS = ("filter", "datamappingrule", "clientdetectionrule", "encodingprofile")
-_CATALOGUE = ("streamsource", "epgsource", "channel", "epgprogram", "streamproxy", "proxyfilter")
 
 VIEWER = frozenset(
     {
-        *(f"tvarr_backup.view_{model}" for model in (*_KINDS, *_CATALOGUE)),
+        *(f"tvarr_backup.view_{model}" for model in _KINDS),
         "access.export_configuration",
         "operations.view_backup",
         "operations.view_operation",

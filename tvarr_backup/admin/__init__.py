@@ -1,11 +1,11 @@
-"""The stock admin under our name: the four kinds to edit, the catalogue to look at."""
+"""The stock admin under our name: the four kinds, backups, operations, settings and users."""
 
 from django.apps import apps
 from django.contrib import admin
 
-from tvarr_backup.admin import access, backups, catalogue, kinds, operations
+from tvarr_backup.admin import access, backups, kinds, operations
 
-__all__ = ["access", "backups", "catalogue", "kinds", "operations"]
+__all__ = ["access", "backups", "kinds", "operations"]
 
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"

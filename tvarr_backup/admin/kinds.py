@@ -246,6 +246,9 @@ def _warnings(row: Any) -> Iterable[str]:
 
 
 def _linked(row: Model) -> str:
+    """Name the row, with a link to its page if the admin has one."""
     opts = row._meta
+    if not admin.site.is_registered(type(row)):
+        return format_html("{}: {}", capfirst(opts.verbose_name), row)
     address = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=(quote(row.pk),))
     return format_html('{}: <a href="{}">{}</a>', capfirst(opts.verbose_name), address, row)

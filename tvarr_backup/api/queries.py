@@ -101,8 +101,8 @@ class Ordering(BaseFilterBackend):
     """`?ordering=`: the view's `ordering_words`, separated by commas, `-` for descending; then the id."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        given = request.query_params.get("ordering", "")
-        words = given.split(",") if given else list(view.ordering)
+        given = request.query_params.get("ordering", "").split(",")
+        words = [word for word in given if word] or list(view.ordering)
         allowed = _with_minus(view.ordering_words)
         for word in words:
             if word not in allowed:
@@ -117,7 +117,10 @@ class Ordering(BaseFilterBackend):
                 "required": False,
                 "in": "query",
                 "description": f"By what to sort, the first counts most; {','.join(view.ordering)} if it is left out.",
-                "schema": {"type": "array", "items": {"type": "string", "enum": _with_minus(view.ordering_words)}},
+                "schema": {
+                    "type": "array",
+                    "items": {"type": "string", "enum": ["", *_with_minus(view.ordering_words)]},  # "" changes nothing
+                },
                 "style": "form",
                 "explode": False,
             }

@@ -1,0 +1,23 @@
+"""Each mutant still finds the line that it changes: a change of the program renews its mutants with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant
+from tests.faults.mutants_of_offline import EQUIVALENT_IN_OFFLINE, MUTANTS_OF_OFFLINE
+from tests.faults.mutants_of_restore import EQUIVALENT_IN_RESTORE, MUTANTS_OF_RESTORE
+from tests.installation import ROOT
+
+ALL = (
+    *(*MUTANTS, *MUTANTS_OF_RESTORE, *MUTANTS_OF_OFFLINE),
+    *(*EQUIVALENT, *EQUIVALENT_IN_RESTORE, *EQUIVALENT_IN_OFFLINE),
+)
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+def test_a_mutant_finds_its_place(mutant: Mutant) -> None:
+    text = (ROOT / "tvarr_backup" / "backups" / f"{mutant.module}.py").read_text()
+    for old, new in ((mutant.old, mutant.new), *mutant.also):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
