@@ -23,7 +23,7 @@ from tests.web.backup_parts import administrator, described, make
 from tests.web.browsing import fields_of
 from tvarr_backup import models
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.texts import find_hidden
 
 pytestmark = pytest.mark.django_db
@@ -62,13 +62,11 @@ def rows(folder: Path) -> list[Model]:
         ImportRecord.objects.create(
             kind="filters",
             file_name=EVIL,
+            state=ImportState.APPLIED,
             origin=Origin.WEB,
             added=1,
-            overwritten=0,
-            copied=0,
-            skipped=0,
-            unchanged=0,
             created_at=timezone.now(),
+            finished_at=timezone.now(),
         ),
         Operation.objects.create(
             kind=OperationKind.ADOPT,

@@ -30,7 +30,7 @@ from tests.portable.files import (
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
 from tvarr_backup.models import ClientDetectionRule, Filter
-from tvarr_backup.operations.imports import PENDING_FOR, apply_pending
+from tvarr_backup.operations.imports import PENDING_FOR, apply_pending, change_choices
 from tvarr_backup.operations.models import ImportRecord
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import KINDS, Kind
@@ -471,6 +471,20 @@ def test_two_presses_at_one_moment_import_once(operator: Client, monkeypatch: py
     answers.append(press_import(operator, page))
     assert {text_of(led(operator, answer)).count("1 added") for answer in answers} == {1}
     assert Filter.objects.filter(is_system=False).count() == 1
+
+
+def test_a_choice_while_another_tab_imports_leads_to_the_result(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = review(operator, FILTERS, filter_item("A"))
+
+    def imported_meanwhile(*args: Any) -> Any:
+        monkeypatch.undo()
+        press_import(operator, page)
+        return change_choices(*args)
+
+    monkeypatch.setattr("tvarr_backup.web.imports.change_choices", imported_meanwhile)
+    assert "1 added" in text_of(operator.get(choose(operator, page, action_1="skip")["HX-Redirect"]))
 
 
 def test_the_button_does_only_what_it_says(operator: Client) -> None:

@@ -125,9 +125,13 @@ def _of_an_import(
     @wraps(view)
     def answer(request: HttpRequest, record: str) -> HttpResponse:
         try:
-            return view(request, find_import(record, request.user))
+            found = find_import(record, request.user)
         except ImportRecord.DoesNotExist as problem:
             raise Http404 from problem
+        try:
+            return view(request, found)
+        except ImportRecord.DoesNotExist:  # another press has applied or discarded it in the meantime
+            return _lead(request, found)
 
     guarded = permission_required("access.import_configuration", raise_exception=True)(answer)
     return login_required(guarded)
