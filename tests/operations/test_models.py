@@ -149,7 +149,7 @@ def test_whether_anything_is_open_is_told_by_an_index_alone(django_assert_num_qu
         assert Operation.open_ones() == []
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {asked.captured_queries[0]['sql']}")
-        assert "INDEX one_open_operation_per_database" in str(cursor.fetchall())
+        assert "INDEX operation_state" in str(cursor.fetchall())
 
 
 def test_what_is_open_is_found_in_either_state() -> None:
@@ -164,7 +164,7 @@ def test_what_is_open_is_found_in_either_state() -> None:
 def test_imports_from_before_they_had_a_state_are_applied_and_finished_when_they_were_made() -> None:
     moment = datetime(2026, 11, 2, 2, tzinfo=UTC)
     ImportRecord.objects.create(state=ImportState.APPLIED, kind="filters", origin="web", created_at=moment)
-    migration = import_module("tvarr_backup.operations.migrations.0010_pending_imports")
+    migration = import_module("tvarr_backup.operations.migrations.0011_pending_imports")
     (state,) = (each for each in migration.Migration.operations if getattr(each, "name", "") == "state")
     migration.fill_in_finished(apps, SimpleNamespace(connection=connection))
     assert (state.field.default, ImportRecord.objects.get().finished_at) == ("applied", moment)

@@ -11,12 +11,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.files.uploadhandler import FileUploadHandler, MemoryFileUploadHandler
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, MemberInvalid, PageIncomplete, TvarrBackupError
 from tvarr_backup.operations.imports import (
@@ -33,6 +33,7 @@ from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import Action, State
 from tvarr_backup.web import review
+from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.review import Review
 
 _MOST_BYTES = MAX_BYTES + 2**16
@@ -59,7 +60,7 @@ class _InMemory(MemoryFileUploadHandler):
 @login_required
 @permission_required("access.import_configuration", raise_exception=True)
 @require_http_methods(["GET", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: HtmxRequest) -> HttpResponse:
     """The form for a file. A POST keeps the file and leads to its preview.
 
     The token is checked after the permission, because Django reads all of a form for it.
@@ -75,7 +76,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         return _refuse_unread(request, "The text is too long to be pasted. Save it as a file, and choose that.")
 
 
-def _refuse_unread(request: HttpRequest, sentence: str) -> HttpResponse:
+def _refuse_unread(request: HtmxRequest, sentence: str) -> HttpResponse:
     """Refuse a form after all of it has come, because a browser that is still sending shows no answer."""
     while request.read(_BLOCK):
         pass
@@ -83,7 +84,7 @@ def _refuse_unread(request: HttpRequest, sentence: str) -> HttpResponse:
 
 
 @csrf_protect
-def _keep(request: HttpRequest) -> HttpResponse:
+def _keep(request: HtmxRequest) -> HttpResponse:
     sent = request.FILES.get("file")
     file_name = str(sent.name) if sent else ""
     try:
@@ -97,7 +98,7 @@ def _keep(request: HttpRequest) -> HttpResponse:
 
 
 def _form(
-    request: HttpRequest, problem: Exception | None = None, *, file_name: str = "", text: str = ""
+    request: HtmxRequest, problem: Exception | None = None, *, file_name: str = "", text: str = ""
 ) -> HttpResponse:
     """The form, and why what was sent cannot be imported."""
     if isinstance(problem, MemberInvalid):
@@ -118,12 +119,12 @@ def _form(
 
 
 def _of_an_import(
-    view: Callable[[HttpRequest, ImportRecord], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, ...], HttpResponse]:
+    view: Callable[[HtmxRequest, ImportRecord], HttpResponse],
+) -> Callable[Concatenate[HtmxRequest, ...], HttpResponse]:
     """Give a view the import of its address; 404 where the user may not open it, or it is no longer kept."""
 
     @wraps(view)
-    def answer(request: HttpRequest, record: str) -> HttpResponse:
+    def answer(request: HtmxRequest, record: str) -> HttpResponse:
         try:
             found = find_import(record, request.user)
         except ImportRecord.DoesNotExist as problem:
@@ -138,12 +139,12 @@ def _of_an_import(
 
 
 def _of_a_pending_import(
-    view: Callable[[HttpRequest, OpenImport], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, ...], HttpResponse]:
+    view: Callable[[HtmxRequest, OpenImport], HttpResponse],
+) -> Callable[Concatenate[HtmxRequest, ...], HttpResponse]:
     """Give a view the import of its address, opened. Where it is over, or has a problem, its page says so."""
 
     @wraps(view)
-    def answer(request: HttpRequest, record: ImportRecord) -> HttpResponse:
+    def answer(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         try:
             if record.state == ImportState.PENDING:
                 return view(request, open_import(record))
@@ -156,7 +157,7 @@ def _of_a_pending_import(
 
 @_of_an_import
 @require_GET
-def preview(request: HttpRequest, record: ImportRecord) -> HttpResponse:
+def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     """What an import would do; once it is applied, what became of each item."""
     if record.state == ImportState.APPLIED:
         return _result(request, record)
@@ -167,16 +168,16 @@ def preview(request: HttpRequest, record: ImportRecord) -> HttpResponse:
         shown = _shown(request, open_import(record))
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=record.file_name)
-    is_part = request.headers.get("HX-Target") == "review"
+    is_part = request.htmx.target == "review"
     return render(request, "web/_import_changed.html" if is_part else "web/import_review.html", shown)
 
 
 @_of_a_pending_import
-def choose(request: HttpRequest, opened: OpenImport) -> HttpResponse:
+def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     """Store what a press has changed, and show what changes by it."""
     before = opened.plan
     opened = change_choices(opened, review.read_change(request.POST, opened.envelope))
-    target = request.headers.get("HX-Target")
+    target = request.htmx.target
     if not target:
         _tell(request, opened)
         return _lead(request, opened.record)
@@ -185,12 +186,11 @@ def choose(request: HttpRequest, opened: OpenImport) -> HttpResponse:
         rows = shown["review"].rows_that_differ(before)
         return render(request, "web/_import_totals.html", {**shown, "rows": rows})
     response = render(request, "web/_import_changed.html", shown)
-    response["HX-Retarget"], response["HX-Reswap"] = "#review", "outerHTML"
-    return response
+    return reswap(retarget(response, "#review"), "outerHTML")
 
 
 @_of_a_pending_import
-def apply(request: HttpRequest, opened: OpenImport) -> HttpResponse:
+def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     """Import, with what the form has changed, if that is what the button has promised."""
     opened = change_choices(opened, review.read_change(request.POST, opened.envelope))
     _tell(request, opened)
@@ -205,17 +205,17 @@ def apply(request: HttpRequest, opened: OpenImport) -> HttpResponse:
 
 @_of_an_import
 @require_POST
-def discard(request: HttpRequest, record: ImportRecord) -> HttpResponse:
+def discard(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     """Discard a pending import."""
     discard_import(record)
     return _lead(request, record)
 
 
-def _shown(request: HttpRequest, opened: OpenImport) -> dict[str, Any]:
+def _shown(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
     return {"review": Review(opened, *_place(request)), "problem": opened.problem}
 
 
-def _place(request: HttpRequest) -> tuple[str, int]:
+def _place(request: HtmxRequest) -> tuple[str, int]:
     """Return which items are shown, by state and page. A button for another state begins at its first page."""
     sent = request.POST or request.GET
     shows = sent.getlist("show")
@@ -223,19 +223,19 @@ def _place(request: HttpRequest) -> tuple[str, int]:
     return (shows[-1] if shows else ""), page
 
 
-def _tell(request: HttpRequest, opened: OpenImport) -> None:
+def _tell(request: HtmxRequest, opened: OpenImport) -> None:
     if opened.problem:
         messages.error(request, opened.problem)
 
 
-def _lead(request: HttpRequest, record: ImportRecord) -> HttpResponse:
+def _lead(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     """Lead to the page of an import, with the rows that the user wants to see."""
     show, page = _place(request)
     query = QueryDict(mutable=True)
     query.update({"show": show} if show else {})
     query.update({"page": str(page)} if page > 1 else {})
     address = _address(record) + (f"?{query.urlencode()}" if query else "")
-    return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else HttpResponseRedirect(address)
+    return HttpResponseClientRedirect(address) if request.htmx else HttpResponseRedirect(address)
 
 
 def _address(record: ImportRecord) -> str:
@@ -245,7 +245,7 @@ def _address(record: ImportRecord) -> str:
 # --- The result -------------------------------------------------------------------------------------------------------
 
 
-def _result(request: HttpRequest, record: ImportRecord) -> HttpResponse:
+def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     kind = kind_named(record.kind)
     model = kind.model._meta
     may_look = request.user.is_staff and request.user.has_perm(f"{model.app_label}.view_{model.model_name}")

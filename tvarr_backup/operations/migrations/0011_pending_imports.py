@@ -14,7 +14,7 @@ def fill_in_finished(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0009_percent_of_the_whole")]
+    dependencies = [("operations", "0010_index_of_states")]
 
     operations = [
         migrations.AddField(
