@@ -34,12 +34,12 @@ GATES = {
 SHOWN_OR_NOT = {
     "api/backups.py:_is_administrator",
     "web/backups.py:_may",
-    "web/backups.py:_all",
+    "web/backups.py:backups",
     "web/backups.py:_operation_to_show",
     "web/context.py:_navigation",
     "web/context.py:_running",
     "web/imports.py:_result",
-    "web/operations.py:_history",
+    "web/operations.py:history",
 }
 """Functions that ask what to show; they refuse nothing."""
 
