@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from config.logs import HEALTH_PATHS
 from tvarr_backup import program
 from tvarr_backup.access import lockout
-from tvarr_backup.api.errors import answer, is_api, without_paths
+from tvarr_backup.api.errors import answer, is_api
 from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.web.middleware import page_before
@@ -49,7 +49,7 @@ def failed(request: HttpRequest) -> HttpResponseBase:
     if explained is None:
         return _refuse(request, 500, "internal_error", "Our fault", sentence_of_failure(None))
     status = status_of(explained)
-    return _refuse(request, status, explained.code, "Temporarily unavailable", without_paths(str(explained)))
+    return _refuse(request, status, explained.code, "Temporarily unavailable", explained.sentence.without_paths())
 
 
 class Emergency:
@@ -68,7 +68,7 @@ class Emergency:
             renew_connection()
             return self._get_response(request)
         connections[DEFAULT_DB_ALIAS].close()
-        sentence = without_paths(str(problem))
+        sentence = problem.sentence.without_paths()
         if is_api(request):
             response: HttpResponse = answer(503, problem.code, sentence)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from tvarr_backup import __version__
 from tvarr_backup.errors import DatabaseIncomplete, DatabaseMissing, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
 from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, State
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import judge_connected
 from tvarr_backup.way_out import with_way_out
 
@@ -53,9 +55,14 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
     demanded = sorted(name for name, is_demanded in live[table].items() if is_demanded and name not in known)
     if adds_rows and demanded:
         raise DatabaseNewer(
-            f"No {_label(model)} can be added: {_schema_here()} needs a value in {table}.{demanded[0]}, a column that "
-            f"tvarr-backup {__version__} does not know. Nothing was changed. Add them in tvarr, or install a version of "
-            "tvarr-backup that knows this column."
+            "No {label} can be added: {schema} needs a value in {table}.{column}, a column that "
+            "tvarr-backup {version} does not know. Nothing was changed. Add them in tvarr, or install a version of "
+            "tvarr-backup that knows this column.",
+            label=_label(model),
+            schema=_schema_here(),
+            table=table,
+            column=demanded[0],
+            version=__version__,
         )
     return tuple(f"{table}.{name}" for name in sorted(live[table]) if name not in known)
 
@@ -63,11 +70,11 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
 def _require_tvarrs() -> None:
     """Raise `DatabaseMissing` or `DatabaseForeign` where a table is missing because this is not tvarr's database."""
     alias = router.db_for_write(EncodingProfile)
-    name = str(connections[alias].settings_dict["NAME"])
-    name = unquote(urlsplit(name).path) if name.startswith("file:") else name
+    address = str(connections[alias].settings_dict["NAME"])
+    name = Path(unquote(urlsplit(address).path)) if address.startswith("file:") else address
     try:
         if judge_connected(alias, name) is State.EMPTY:
-            raise DatabaseMissing(f"{name} is empty.")
+            raise DatabaseMissing("{name} is empty.", name=name)
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem
 
@@ -96,19 +103,31 @@ def _live_columns(tables: Iterable[str]) -> dict[str, dict[str, bool]]:
     return found
 
 
-def _sentence_of_missing(model: _Model, table: str, columns: list[str]) -> str:
+def _sentence_of_missing(model: _Model, table: str, columns: list[str]) -> Sentence:
     found = _schema_here()
-    what = f"the column {table}.{columns[0]}" if columns else f"the table {table}"
+    what = (
+        Sentence("the column {table}.{column}", table=table, column=columns[0])
+        if columns
+        else Sentence("the table {table}", table=table)
+    )
     if not found.startswith("tvarr "):
-        way_out = "Restore a backup that has it."
+        way_out = Sentence("Restore a backup that has it.")
     elif found > f"tvarr {TVARRS_NEWEST}":
-        way_out = f"Install a version of tvarr-backup that knows {found}."
+        way_out = Sentence("Install a version of tvarr-backup that knows {found}.", found=found)
     else:
-        way_out = f"Start tvarr {TVARRS_NEWEST} or later on this database once: it adds what is missing."
-    return (
-        f"{_label(model).capitalize()} cannot be shown, edited, exported or imported: {found} does not have {what}, which "
-        f"tvarr-backup {__version__} needs (made for tvarr {TVARRS_NEWEST}). Nothing was changed; backups and other kinds "
-        f"work. {way_out}"
+        way_out = Sentence(
+            "Start tvarr {newest} or later on this database once: it adds what is missing.", newest=TVARRS_NEWEST
+        )
+    return Sentence(
+        "{label} cannot be shown, edited, exported or imported: {found} does not have {what}, which "
+        "tvarr-backup {version} needs (made for tvarr {newest}). Nothing was changed; backups and other kinds "
+        "work. {way_out}",
+        label=_label(model).capitalize(),
+        found=found,
+        what=what,
+        version=__version__,
+        newest=TVARRS_NEWEST,
+        way_out=way_out,
     )
 
 

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from tvarr_backup import models, program, tvarr_database
+from tvarr_backup import models, tvarr_database
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.folder import find_folder
 from tvarr_backup.backups.retention import Policy
@@ -31,6 +31,7 @@ from tvarr_backup.errors import (
     RestoreRefused,
 )
 from tvarr_backup.schema import RequiredSchema, SqliteTables, State
+from tvarr_backup.sentences import Advice
 from tvarr_backup.tvarr_database import (
     APP_LABEL,
     inspect,
@@ -64,10 +65,10 @@ def database_path(alias: str) -> Path:
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
-def database_name(alias: str) -> str:
+def database_name(alias: str) -> Path | str:
     """What a database is called in sentences: its path, or its address without user and password."""
     if is_file(alias):
-        return str(database_path(alias))
+        return database_path(alias)
     entry = connections[alias].settings_dict
     port = f":{entry['PORT']}" if entry["PORT"] else ""
     return f"postgresql://{entry['HOST'] or 'localhost'}{port}/{entry['NAME']}"
@@ -76,7 +77,7 @@ def database_name(alias: str) -> str:
 def tvarr_state() -> State:
     """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
     alias = tvarr_alias()
-    return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, database_name(alias))
+    return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, str(database_name(alias)))
 
 
 def require_separate_databases() -> None:
@@ -89,15 +90,20 @@ def require_separate_databases() -> None:
         if _are_one_database():
             kind = "file" if is_file(DEFAULT_DB_ALIAS) else "database"
             raise DatabaseForeign(
-                f"DATABASE_URL and TVARR_DATABASE_DSN are the same {kind}, {name}; allowed are two {kind}s."
+                "DATABASE_URL and TVARR_DATABASE_DSN are the same {kind}, {name}; allowed are two {kind}s.",
+                kind=kind,
+                name=name,
             )
         if _holds_tvarrs_own(DEFAULT_DB_ALIAS):
             raise DatabaseForeign(
-                f"DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
-                "TVARR_DATABASE_DSN."
+                "DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
+                "TVARR_DATABASE_DSN.",
+                ours=ours,
             )
     except DatabaseError as problem:
-        raise DatabaseUnusable(f"DATABASE_URL names {ours}, which cannot be read: {in_a_line(problem)}") from problem
+        raise DatabaseUnusable(
+            "DATABASE_URL names {ours}, which cannot be read: {reason}", ours=ours, reason=in_a_line(problem)
+        ) from problem
 
 
 def require_usable_tvarr(*, may_be_missing: bool) -> State:
@@ -107,13 +113,13 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
     try:
         state = tvarr_state()
     except DatabaseUnusable as problem:
-        raise type(problem)(f"TVARR_DATABASE_DSN: {problem}") from problem
+        raise type(problem)("TVARR_DATABASE_DSN: {problem}", problem=problem) from problem
     if state in (State.MISSING, State.EMPTY) and not may_be_missing:
         raise DatabaseMissing(
-            f"TVARR_DATABASE_DSN names {name}, which {'does not exist' if state is State.MISSING else 'is empty'}. Name "
-            f"tvarr's database, restore a backup there (`{program.NAME} backup restore NAME --yes --offline`, with tvarr "
-            "stopped), leave the variable unset to start with a new one, or create one there with `prepare --create`.",
-            names_way_out=True,
+            "TVARR_DATABASE_DSN names {name}, which {what}. {advice}",
+            name=name,
+            what="does not exist" if state is State.MISSING else "is empty",
+            advice=Advice.NAME_OR_CREATE,
         )
     return state
 
@@ -190,8 +196,9 @@ def live_database() -> Path:
     alias = tvarr_alias()
     if not is_file(alias):
         raise BackupUnsupported(
-            f"tvarr's database is on {connections[alias].display_name}, and only SQLite databases are backed up here: use "
-            "pg_dump for PostgreSQL, or mysqldump for MySQL."
+            "tvarr's database is on {server}, and only SQLite databases are backed up here: use "
+            "pg_dump for PostgreSQL, or mysqldump for MySQL.",
+            server=connections[alias].display_name,
         )
     return database_path(alias).resolve()
 
@@ -199,7 +206,7 @@ def live_database() -> Path:
 def protected_database() -> str:
     """What operations are about: the real path of tvarr's database, or its name where it is on a server."""
     alias = tvarr_alias()
-    return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
+    return str(database_path(alias).resolve()) if is_file(alias) else str(database_name(alias))
 
 
 def backup_path() -> Path:
@@ -239,7 +246,7 @@ def required_schema() -> RequiredSchema:
 def sighted_database() -> str:
     """Return what sightings call tvarr's database: the resolved path, or the address on a server."""
     alias = tvarr_alias()
-    return str(database_path(alias).resolve()) if is_file(alias) else database_name(alias)
+    return str(database_path(alias).resolve()) if is_file(alias) else str(database_name(alias))
 
 
 def _schemas_seen(live: str) -> tuple[list[str], list[str]]:

@@ -1,8 +1,9 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
+from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
 
 
@@ -22,13 +23,33 @@ class FoundCode(Protocol):
 class TvarrBackupError(Exception):
     """A failure with a sentence for the person; each subclass fixes one stable `code`.
 
-    A message of several lines is given line by line. Names in it may be anybody's, so hidden characters are escaped.
+    A message of several lines is given line by line. With `facts` the lines are templates, as those of `Sentence`, which may
+    also be given itself. Names in it may be anybody's, so hidden characters are escaped.
     """
 
     code = "error"
 
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(map(escape_hidden, lines)))
+    def __init__(self, *lines: str, **facts: object) -> None:
+        made = lines[0] if len(lines) == 1 and not facts else None
+        if not isinstance(made, Sentence):
+            made = Sentence("\n".join(lines if facts else map(escape_hidden, lines)), **facts)
+        self.sentence = made
+        super().__init__(str(self.sentence))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the sentence was made of."""
+        return self.sentence.facts
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What the sentence advises; code asks for this, and never for words in the sentence."""
+        return self.sentence.advice
+
+    @property
+    def identity(self) -> tuple[str, Mapping[str, Any]]:
+        """What tells it from other failures: another one has another code or other facts."""
+        return self.code, self.sentence.as_data()
 
 
 class SystemRowReadOnly(TvarrBackupError):
@@ -44,13 +65,9 @@ class ItemInUse(TvarrBackupError):
 
 
 class DatabaseUnusable(TvarrBackupError):
-    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands; `names_way_out` says that the sentence has advice."""
+    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands."""
 
     code = "database_unusable"
-
-    def __init__(self, message: str, *, names_way_out: bool = False) -> None:
-        super().__init__(message)
-        self.names_way_out = names_way_out
 
 
 class DatabaseMissing(DatabaseUnusable):
@@ -200,8 +217,8 @@ class PageIncomplete(TvarrBackupError):
 class ImportRefused(TvarrBackupError):
     """An import was not done and nothing was written; `plan` says what stands item by item."""
 
-    def __init__(self, *lines: str, plan: object) -> None:
-        super().__init__(*lines)
+    def __init__(self, *lines: str, plan: object, **facts: object) -> None:
+        super().__init__(*lines, **facts)
         self.plan = plan
 
 
@@ -252,8 +269,8 @@ class OperationRunning(BackupBusy):
 
     code = "operation_running"
 
-    def __init__(self, message: str, operation: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, operation: str = "", **facts: object) -> None:
+        super().__init__(message, **facts)
         self.operation = operation
 
 
@@ -451,8 +468,8 @@ class CodeNotAccepted(TvarrBackupError):
 
     code = "code_not_accepted"
 
-    def __init__(self, message: str, found: Sequence[FoundCode]) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, found: Sequence[FoundCode], **facts: object) -> None:
+        super().__init__(message, **facts)
         self.found = tuple(found)
 
 
@@ -501,8 +518,8 @@ class OfflineRestoreRequired(RestoreRefused):
 
     code = "offline_restore_required"
 
-    def __init__(self, message: str, damage: str, *, is_readable: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, damage: str, *, is_readable: bool, **facts: object) -> None:
+        super().__init__(message, damage=damage, **facts)
         self.damage = damage
         self.is_readable = is_readable
 

@@ -28,15 +28,23 @@ def become_owner_of(storage: Path) -> str:
         os.setuid(status.st_uid)
     except OSError as problem:
         raise OwnerUnreachable(
-            f"{storage} belongs to {name} (uid {status.st_uid}), and root may not become that user here "
-            f"({problem.strerror}). Nothing was changed. Run the command as that user, because files that root creates there "
-            "could not be changed by the service."
+            "{storage} belongs to {name} (uid {user}), and root may not become that user here "
+            "({reason}). Nothing was changed. Run the command as that user, because files that root creates there "
+            "could not be changed by the service.",
+            storage=storage,
+            name=name,
+            user=status.st_uid,
+            reason=problem.strerror,
         ) from problem
     if not os.access(os.__file__, os.R_OK):
         raise OwnerUnreachable(
-            f"{storage} belongs to {name} (uid {status.st_uid}), who may not read Python's own files "
-            f"({Path(os.__file__).parent}), so that root cannot continue as that user. Nothing was changed. Run the command "
-            "with a Python that this user may read, as the service does."
+            "{storage} belongs to {name} (uid {user}), who may not read Python's own files "
+            "({library}), so that root cannot continue as that user. Nothing was changed. Run the command "
+            "with a Python that this user may read, as the service does.",
+            storage=storage,
+            name=name,
+            user=status.st_uid,
+            library=Path(os.__file__).parent,
         )
     return f"Continuing as {name} (uid {status.st_uid}), the owner of {storage}, instead of root."
 

@@ -10,37 +10,51 @@ import pwd
 import stat
 from pathlib import Path
 
+from tvarr_backup.sentences import NOTHING, Sentence
+
 _JOURNALS = ("-wal", "-shm", "-journal")
 
 
-def why_unwritable(database: Path) -> str:
+def why_unwritable(database: Path) -> Sentence:
     """Return why this process cannot write a database, with the command that helps; empty where it can.
 
     A database that does not exist is judged by its folder, which must exist: SQLite creates its journal there.
     """
     if not os.access(database.parent, os.W_OK | os.X_OK, effective_ids=True):
-        return f"The folder {database.parent} cannot be written. {explain(database.parent)}"
+        return Sentence(
+            "The folder {folder} cannot be written. {explanation}",
+            folder=database.parent,
+            explanation=explain(database.parent),
+        )
     for file in (database, *(Path(f"{database}{ending}") for ending in _JOURNALS)):
         if os.path.lexists(file) and not os.access(file, os.R_OK | os.W_OK, effective_ids=True):
-            return f"{file} cannot be written. {explain(file)}"
-    return ""
+            return Sentence("{file} cannot be written. {explanation}", file=file, explanation=explain(file))
+    return NOTHING
 
 
-def explain(path: Path) -> str:
+def explain(path: Path) -> Sentence:
     """Return who owns a path that this process cannot use, and what makes it usable; it ends with a command."""
     if is_mounted_read_only(path):
         place = next(place for place in (path, *path.parents) if place.is_mount())
-        return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {place}"
+        return Sentence(
+            "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {place}",
+            place=place,
+        )
     status, user = path.stat(), os.geteuid()
     needed = "u+rwx" if path.is_dir() else "u+rw"
-    return (
-        f"It belongs to {name_user(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
-        f"{name_user(user)}. "
-        + (
-            f"Run: chmod {needed} {path}"
-            if status.st_uid == user
-            else f"Run this program as that user, or run as root: chown {user}:{os.getegid()} {path}"
-        )
+    return Sentence(
+        "It belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
+        owner=name_user(status.st_uid),
+        mode=stat.S_IMODE(status.st_mode),
+        user=name_user(user),
+        command=Sentence("Run: chmod {needed} {path}", needed=needed, path=path)
+        if status.st_uid == user
+        else Sentence(
+            "Run this program as that user, or run as root: chown {user}:{group} {path}",
+            user=user,
+            group=os.getegid(),
+            path=path,
+        ),
     )
 
 

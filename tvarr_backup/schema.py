@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from tvarr_backup.errors import DatabaseForeign
@@ -63,7 +64,7 @@ class Tables(Protocol):
         """The names of the migrations of an application that were applied."""
 
 
-def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
+def judge(tables: Tables, required: RequiredSchema, name: Path | str) -> State:
     """Return whose tables these are; `name` begins the sentence of a refusal.
 
     Versions, columns and further tables make no difference here: only what reads or writes a table needs its columns.
@@ -76,10 +77,14 @@ def judge(tables: Tables, required: RequiredSchema, name: str) -> State:
         return State.EMPTY
     if OUR_TABLE in found:
         if not tables.migrations(required.app_label):
-            raise DatabaseForeign(f"{name} is the database of another Django program, not tvarr's and not ours.")
+            raise DatabaseForeign(
+                "{name} is the database of another Django program, not tvarr's and not ours.", name=name
+            )
         return State.OURS
     some = ", ".join(sorted(found)[:5])
-    raise DatabaseForeign(f"{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.")
+    raise DatabaseForeign(
+        "{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.", name=name, some=some
+    )
 
 
 def missing_columns(tables: Tables, required: RequiredSchema) -> tuple[str, ...]:

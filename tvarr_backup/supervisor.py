@@ -109,7 +109,9 @@ class Supervisor:
     def _plan_restart(self, program: Program, status: int) -> None:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         if program.fails_to_start(status):
-            raise ProgramNotStarted(f"{program.name} could not be started ({how}); its own message is above.")
+            raise ProgramNotStarted(
+                "{name} could not be started ({how}); its own message is above.", name=program.name, how=how
+            )
         program.wait_before_next()
         logger.warning("program.ended", program=program.word, how=how, restart_seconds=program.delay)
         _send(signal.SIGTERM, self._strays())

@@ -23,6 +23,8 @@ from tvarr_backup.fields import read_codec_list, read_text
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
 from tvarr_backup.permissions import explain, is_mounted_read_only
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
+from tvarr_backup.sentences import Sentence
+from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
 
 T = TypeVar("T")
@@ -52,7 +54,7 @@ def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeou
     """
     with _explained(path):
         if not _is_there(path):
-            raise DatabaseMissing(f"{path} does not exist.")
+            raise DatabaseMissing("{path} does not exist.", path=path)
         # A connection that only reads would leave a -wal and a -shm where there are none yet.
         with _connect(uri_of(path, "rw" if _is_at_rest(path) else "ro"), timeout_seconds) as connection:
             return question(path, connection)
@@ -79,11 +81,11 @@ def _answered(
 
 def judge(path: Path, connection: sqlite3.Connection) -> State:
     """Whose tables these are; raises as `inspect` does."""
-    state = schema.judge(SqliteTables(connection), required_schema(), str(path))
+    state = schema.judge(SqliteTables(connection), required_schema(), path)
     if state is State.EMPTY:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
-            raise DatabaseForeign(f"{path} is not an SQLite database.")
+            raise DatabaseForeign("{path} is not an SQLite database.", path=path)
     return state
 
 
@@ -96,10 +98,10 @@ def inspect_server(alias: str, name: str) -> State:
         return judge_connected(alias, name)
     except DatabaseError as problem:
         reason = " ".join(str(problem).split())
-        raise DatabaseUnusable(f"{name} cannot be read: {reason}") from problem
+        raise DatabaseUnusable("{name} cannot be read: {reason}", name=name, reason=reason) from problem
 
 
-def judge_connected(alias: str, name: str) -> State:
+def judge_connected(alias: str, name: Path | str) -> State:
     """Return whose database Django is connected to, a file or on a server, which sentences call `name`.
 
     Raises `DatabaseForeign`, or the `DatabaseError` of a database that cannot be read.
@@ -232,7 +234,10 @@ _BUSY = {"55P03", "40P01", "40001"}
 
 def is_busy(problem: DatabaseError) -> bool:
     """Whether others kept the database from doing this, so that it may be tried again."""
-    return "locked" in str(problem) or getattr(problem.__cause__, "sqlstate", None) in _BUSY
+    cause = problem.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return primary_code(cause) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(cause, "sqlstate", None) in _BUSY
 
 
 def create_empty(path: Path) -> None:
@@ -276,28 +281,34 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise DatabaseUnusable(f"{path} cannot be read: {problem.strerror}.") from problem
+        raise DatabaseUnusable("{path} cannot be read: {reason}.", path=path, reason=problem.strerror) from problem
     except sqlite3.DatabaseError as problem:
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # Python's own errors have none
+        code = primary_code(problem)
         if code == sqlite3.SQLITE_NOTADB:
-            raise DatabaseForeign(f"{path} is not an SQLite database.") from problem
+            raise DatabaseForeign("{path} is not an SQLite database.", path=path) from problem
         if code == sqlite3.SQLITE_BUSY:
             raise DatabaseUnusable(
-                f"{path} is locked by another program, and cannot be read until that lets go."
+                "{path} is locked by another program, and cannot be read until that lets go.", path=path
             ) from problem
         if code == sqlite3.SQLITE_CANTOPEN and is_mounted_read_only(path):
             raise DatabaseUnusable(
-                f"{path} cannot be read, because {path.name}-wal has changes. {_way_to_copy(path)}"
+                "{path} cannot be read, because {name}-wal has changes. {way_out}",
+                path=path,
+                name=path.name,
+                way_out=_way_to_copy(path),
             ) from problem
-        raise DatabaseUnusable(f"{path} cannot be read: {problem}.") from problem
+        raise DatabaseUnusable("{path} cannot be read: {problem}.", path=path, problem=problem) from problem
     except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
-        raise DatabaseUnusable(f"{path} cannot be read: its schema holds what is no text.") from problem
+        raise DatabaseUnusable("{path} cannot be read: its schema holds what is no text.", path=path) from problem
 
 
-def _way_to_copy(path: Path) -> str:
-    return (
-        f"{explain(path)}. Or copy {path.name} and {path.name}-wal to a folder on another disk and run `{program.NAME} backup "
-        f"adopt COPY`: the backup contains those changes."
+def _way_to_copy(path: Path) -> Sentence:
+    return Sentence(
+        "{explanation}. Or copy {name} and {name}-wal to a folder on another disk and run `{program} backup "
+        "adopt COPY`: the backup contains those changes.",
+        explanation=explain(path),
+        name=path.name,
+        program=program.NAME,
     )
 
 
@@ -332,9 +343,9 @@ def _is_there(path: Path) -> bool:
     if not path.exists():
         return False
     if not path.is_file():
-        raise DatabaseForeign(f"{path} is not a file; the path of an SQLite database is needed.")
+        raise DatabaseForeign("{path} is not a file; the path of an SQLite database is needed.", path=path)
     if not os.access(path, os.R_OK, effective_ids=True):
-        raise DatabaseUnusable(f"{path} cannot be read. {explain(path)}.")
+        raise DatabaseUnusable("{path} cannot be read. {explanation}.", path=path, explanation=explain(path))
     return True
 
 

@@ -156,14 +156,14 @@ class Worker:
 
     def _wait_for_app_database(self) -> None:
         """Return when this program's own database can be used, or when told to stop. Why it waits is logged once."""
-        reason = ""
+        known: object = None
         while not self._must_stop():
             try:
                 require_app_database()
             except DatabaseUnusable as problem:
-                if reason != str(problem):
-                    reason = str(problem)
-                    logger.warning("worker.waits", reason=reason, code=problem.code)
+                if known != problem.identity:
+                    known = problem.identity
+                    logger.warning("worker.waits", reason=str(problem), code=problem.code)
                 time.sleep(_AFTER_FAILURE_SECONDS)
             else:
                 return

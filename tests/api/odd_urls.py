@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from django.core.exceptions import DisallowedHost, PermissionDenied, SuspiciousOperation, ValidationError
@@ -19,6 +20,14 @@ from tvarr_backup import errors
 
 handler400, handler403, handler404, handler500 = urls.handler400, urls.handler403, urls.handler404, urls.handler500
 
+
+def _locked() -> OperationalError:
+    """Return what Django raises where SQLite meets a lock."""
+    cause, problem = sqlite3.OperationalError("database is locked"), OperationalError("database is locked")
+    cause.sqlite_errorcode, problem.__cause__ = sqlite3.SQLITE_BUSY, cause
+    return problem
+
+
 RAISED: dict[str, Exception] = {
     "fault": RuntimeError("the secret of /var/lib/harbour"),
     "not-found": Http404("the secret of /var/lib/harbour"),
@@ -26,7 +35,7 @@ RAISED: dict[str, Exception] = {
     "suspicious": SuspiciousOperation("the secret of /var/lib/harbour"),
     "host": DisallowedHost("the secret of /var/lib/harbour"),
     "broken-off": UnreadablePostError("the secret of /var/lib/harbour"),
-    "locked": OperationalError("database is locked"),
+    "locked": _locked(),
     "damaged": DatabaseError("database disk image is malformed: /var/lib/harbour secret"),
     "twice": IntegrityError("UNIQUE constraint failed: filters.name secret /var/lib/harbour"),
     "wrong-query": ProgrammingError("near secret: syntax error /var/lib/harbour"),

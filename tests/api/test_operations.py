@@ -13,8 +13,9 @@ from tests.factories import UserFactory
 from tests.operations.elsewhere import queued, running
 from tvarr_backup.api.operations import OPERATION_EXAMPLE
 from tvarr_backup.operations.cancelling import PERMISSION_OF_KIND
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin, told
 from tvarr_backup.operations.track import create_operation, track
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.tasks import submit
 
 pytestmark = pytest.mark.django_db
@@ -77,8 +78,9 @@ def test_times_are_utc_whatever_the_zone_of_the_service_is(settings: Any) -> Non
 
 def test_a_failure_says_why_and_shows_nothing_of_the_machine() -> None:
     (operation,) = ended()
-    words = f"The backup folder {django_settings.BACKUP_DIRECTORY} cannot be used: Permission denied."
-    Operation.objects.update(state="failed", error_code="backup_folder_unusable", error=words, message=words)
+    folder = Path(django_settings.BACKUP_DIRECTORY)
+    words = Sentence("The backup folder {folder} cannot be used: Permission denied.", folder=folder)
+    Operation.objects.update(state="failed", error_code="backup_folder_unusable", **told(error=words, message=words))
     body = client_of("view_operation").get(f"{OPERATIONS}/{operation.pk}").json()
     assert body["error_code"] == "backup_folder_unusable"
     assert body["error"] == body["message"] == "The backup folder backups cannot be used: Permission denied."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
 from tvarr_backup.api.schedule import ScheduledRunSerializer, ScheduleSerializer
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin, told
 from tvarr_backup.operations.schedule import arm, schedule_as_data
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.sentences import Sentence
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +58,8 @@ def test_it_is_shown_with_tvarrs_members_first(viewer: APIClient) -> None:
 def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) -> None:
     assert viewer.get(ADDRESS).json()["last_run"] is None
     operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
-    Operation.objects.update(state=OperationState.FAILED, error=f"{settings.BACKUP_DIRECTORY} cannot be used.")
+    sentence = Sentence("{folder} cannot be used.", folder=Path(settings.BACKUP_DIRECTORY))
+    Operation.objects.update(state=OperationState.FAILED, **told(error=sentence))
     last = viewer.get(ADDRESS).json()["last_run"]
     assert (last["operation"], last["state"], last["filename"]) == (str(operation.pk), "failed", None)
     assert last["message"] == "backups cannot be used."

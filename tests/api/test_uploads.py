@@ -44,7 +44,7 @@ from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
-from tvarr_backup.backups.sidecar import MISSING_WAL, BackupKind
+from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.run import run_here
@@ -185,7 +185,8 @@ def test_without_its_journal_a_database_is_taken_in_with_a_warning(client: APICl
     source = died_in_wal_mode(incoming / "tvarr.db")
     response = send(client, ("file", "tvarr.db", source.read_bytes()))
     assert response.status_code == 201
-    assert (response.json()["wal_missing"], response.json()["checked"]["warnings"]) == (True, [MISSING_WAL])
+    codes = [warning["code"] for warning in response.json()["checked"]["warning_details"]]
+    assert (response.json()["wal_missing"], codes) == (True, ["wal_missing"])
     assert Operation.objects.get().state == "attention"
 
 

@@ -48,11 +48,12 @@ from tests.backups.test_examine import in_encoding, with_wrong_index
 from tests.tvarr_own import WRITTEN
 from tvarr_backup import __version__
 from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.backups.sidecar import MISSING_WAL, BackupKind, CheckLevel, DateSource, encode_sidecar
+from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, DateSource, encode_sidecar
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.errors import BackupBusy, CodeNotAccepted, NoteInvalid, TvarrBackupError, UploadRefused
 from tvarr_backup.timestamps import read_timestamp
@@ -327,14 +328,17 @@ class TestJournals:
             source = packed(incoming / "tvarr.db.gz", source)
         taken = adopt(source, folder)
         assert taken.sidecar.table_counts["filters"] == 2
-        assert (taken.sidecar.wal_missing, warnings_of(taken)) == (True, (MISSING_WAL,))
+        assert (taken.sidecar.wal_missing, warnings_of(taken)) == (
+            True,
+            (BackupWarning(BackupWarningCode.WAL_MISSING),),
+        )
 
     def test_a_later_check_and_the_next_server_still_say_so(self, folder: Path, incoming: Path) -> None:
         theirs = adopt(tvarrs(incoming / "tvarr.db"), prepare_folder(incoming / "theirs"))
         verify_backup(incoming / "theirs", theirs.filename, required())
         taken = adopt(incoming / "theirs" / theirs.filename, folder)
         for found in (find_backup(incoming / "theirs", theirs.filename), taken):
-            assert warnings_of(found) == (MISSING_WAL,)
+            assert warnings_of(found) == (BackupWarning(BackupWarningCode.WAL_MISSING),)
 
     def test_a_backup_made_here_has_no_such_warning(self, live: Path, folder: Path) -> None:
         assert not backup(live, folder).sidecar.wal_missing
@@ -358,7 +362,7 @@ class TestJournals:
         assert (name, left) == ("NoRoom", [".lock", ".work"])
 
 
-def warnings_of(backup: Backup) -> tuple[str, ...]:
+def warnings_of(backup: Backup) -> tuple[BackupWarning, ...]:
     assert backup.sidecar.checked is not None
     return backup.sidecar.checked.warnings
 

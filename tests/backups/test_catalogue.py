@@ -54,6 +54,7 @@ from tvarr_backup.errors import (
     PreconditionFailed,
 )
 from tvarr_backup.quoting import quoted
+from tvarr_backup.sentences import Sentence
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
 META = NAME.replace(".db.gz", ".meta.json")
@@ -323,7 +324,7 @@ class TestTvarrsArchives:
         else:
             tvarrs_new_backup(folder.parent, live)
             (folder / TAR).symlink_to(folder.parent / TAR)
-        assert read_folder(folder).broken == (Broken(TAR, "it is no regular file"),)
+        assert read_folder(folder).broken == (Broken(TAR, Sentence("it is no regular file")),)
 
     def test_whatever_bits_are_wrong_it_is_a_backup_or_broken(self, folder: Path, live: Path) -> None:
         random = Random(8)

@@ -37,6 +37,7 @@ from tests.backups.makers import (
 )
 from tests.installation import ROOT
 from tvarr_backup import __version__
+from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import prepare_folder, recover
@@ -158,7 +159,9 @@ class TestWhatIsInIt:
         assert made.sidecar.checked is not None
         assert made.sidecar.checked.problems == ()
         assert made.sidecar.checked.warnings == (
-            "1 row of channels refers to a row of stream_sources that is not there.",
+            BackupWarning(
+                BackupWarningCode.BROKEN_REFERENCES, table="channels", referenced_table="stream_sources", count=1
+            ),
         )
         assert filenames(folder) == [made.filename]
 

@@ -11,6 +11,8 @@ from random import Random
 import pytest
 
 from tests.backups.makers import changed, ours, query, required, settled, slow_to_check, tvarrs
+from tvarr_backup.backups.backup_warnings import BackupWarning
+from tvarr_backup.backups.backup_warnings import BackupWarningCode as Code
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.sidecar import CheckLevel
 
@@ -110,14 +112,14 @@ def test_what_is_not_tvarrs_says_whose_it_is(tmp_path: Path, statements: list[st
 def test_what_one_of_ours_lacks_is_a_fact(tmp_path: Path) -> None:
     examined = look(settled(ours(tmp_path / "x.db", statements=["ALTER TABLE filters DROP COLUMN expression"])))
     assert (examined.newer, failed(examined)) == (False, [])
-    assert " does not have filters.expression; only exports" in examined.facts[0]
+    assert (examined.facts[0].code, examined.facts[0].names) == (Code.MISSING_COLUMNS, ("filters.expression",))
 
 
 def test_one_of_ours_that_is_newer_says_so_and_what_it_is(tmp_path: Path) -> None:
     examined = look(settled(ours(tmp_path / "x.db", "0099_later")))
     assert examined.newer
     assert (failed(examined), examined.schema) == ([], "tvarr-backup 0099_later")
-    assert "(tvarr-backup 0099_later) is newer than every known one" in examined.facts[0]
+    assert (examined.facts[0].code, examined.facts[0].schema) == (Code.NEWER_SCHEMA, "tvarr-backup 0099_later")
 
 
 def test_what_refers_to_nothing_is_a_warning_with_its_number(copy: Path) -> None:
@@ -127,8 +129,8 @@ def test_what_refers_to_nothing_is_a_warning_with_its_number(copy: Path) -> None
     examined = look(copy)
     assert failed(examined) == []
     assert examined.warnings == (
-        "2 rows of channels refer to rows of stream_sources that are not there.",
-        "1 row of proxy_filters refers to a row of filters that is not there.",
+        BackupWarning(Code.BROKEN_REFERENCES, table="channels", referenced_table="stream_sources", count=2),
+        BackupWarning(Code.BROKEN_REFERENCES, table="proxy_filters", referenced_table="filters", count=1),
     )
 
 

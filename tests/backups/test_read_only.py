@@ -47,7 +47,7 @@ def look():
     adopted = adopt_backup(archive, other, required()).filename
     restored = restore_backup(live, other, adopted, required())
     print(json.dumps({
-        "name": name, "problems": found.problems, "warnings": found.warnings, "refused": refused,
+        "name": name, "problems": found.problems, "warnings": [str(one) for one in found.warnings], "refused": refused,
         "restored": restored.filename == adopted and restored.safety is not None,
         "untouched": state(folder) == before, "left": sorted(p.name for p in scratch.rglob("*")),
         "stat": [os.geteuid(), os.getegid()],

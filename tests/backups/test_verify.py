@@ -37,6 +37,7 @@ from tests.backups.makers import (
     tvarrs_old_backup,
     with_ballast,
 )
+from tvarr_backup.backups.backup_warnings import BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, find_backup, protect_backup, read_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
@@ -172,7 +173,7 @@ class TestGoodOnes:
         found = verify(folder)
         assert found.problems == ()
         assert len(found.warnings) == 1
-        assert "newer" in found.warnings[0]
+        assert found.warnings[0].code is BackupWarningCode.NEWER_SCHEMA
 
 
 def _flipped(raw: bytes, position: int) -> bytes:
@@ -379,13 +380,13 @@ class TestWhatCannotBeChecked:
             "found = verify_backup(folder, name, required, scratch=scratch)\n"
             "try: verify_backup(folder, name, required, scratch=disk / 'scratch')\n"
             "except Exception as problem: words = str(problem)\n"
-            "print(json.dumps([found.problems, found.warnings, words]))"
+            "print(json.dumps([found.problems, [one.code for one in found.warnings], words]))"
         )
         backup(live, folder, now=NOW)
         disk = folder.parent / "disk"
         disk.mkdir()
         problems, warnings, words = on_small_disk(code, disk, folder, NAME, tmp_path / "scratch", options="size=4m")
-        assert (problems, warnings[-1]) == ([], NOT_SAVED_FULL)
+        assert (problems, warnings[-1]) == ([], NOT_SAVED_FULL.code)
         assert "The disk is full (0 MB free). The check needs about 0." in words
         assert words.count(" is full (") == 2
 

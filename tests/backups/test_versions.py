@@ -9,6 +9,8 @@ import pytest
 
 from tests.backups.makers import backup, changed, ours, query, required, tvarrs
 from tvarr_backup.backups.adopt import adopt_backup
+from tvarr_backup.backups.backup_warnings import BackupWarning
+from tvarr_backup.backups.backup_warnings import BackupWarningCode as Code
 from tvarr_backup.backups.catalogue import Backup, rewrite_sidecar
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.restore import look_before_restore, restore_backup
@@ -16,6 +18,7 @@ from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.backups.versions import VersionVerdict, judge_versions
 from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
+from tvarr_backup.sentences import Sentence
 
 CREDITS = ("ALTER TABLE epg_programs DROP COLUMN credits", "INSERT INTO schema_migrations VALUES ('030', 'x', 'now')")
 VIEW = "CREATE VIEW channel_count AS SELECT group_title, count(*) FROM channels GROUP BY 1"
@@ -102,18 +105,18 @@ def test_what_is_missing_is_a_warning_that_names_it(folder: Path, tmp_path: Path
     made = backup(tvarrs(tmp_path / "other.db", *CREDITS), folder)
     assert made.sidecar.checked is not None
     assert made.sidecar.checked.problems == ()
-    (missing,) = [text for text in made.sidecar.checked.warnings if "does not have" in text]
-    assert missing.startswith("tvarr 030 does not have epg_programs.credits;")
-    assert any("(tvarr 030) is newer than every known one" in text for text in made.sidecar.checked.warnings)
+    found = {warning.code: warning for warning in made.sidecar.checked.warnings}
+    assert found[Code.NEWER_SCHEMA].schema == found[Code.MISSING_COLUMNS].schema == "tvarr 030"
+    assert found[Code.MISSING_COLUMNS].names == ("epg_programs.credits",)
 
 
 def test_a_view_is_a_warning_when_the_backup_is_made(live: Path, folder: Path) -> None:
     made = backup(changed(live, VIEW), folder)
     assert made.sidecar.checked is not None
-    sentence = "It contains the view “channel_count”, which tvarr does not create."
-    assert made.sidecar.checked.warnings == (sentence,)
+    warning = BackupWarning(Code.CODE, names=("view “channel_count”",))
+    assert made.sidecar.checked.warnings == (warning,)
     verification = verify_backup(folder, made.filename, required())
-    assert (verification.problems, verification.warnings) == ((), (sentence,))
+    assert (verification.problems, verification.warnings) == ((), (warning,))
 
 
 def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
@@ -230,7 +233,9 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
     ],
 )
 def test_both_versions_are_named(found: str, live_schema: str, facts: tuple[str, ...]) -> None:
-    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(facts)
+    assert judge_versions(found, live_schema, required(), is_safety=False) == VersionVerdict(
+        tuple(map(Sentence, facts))
+    )
 
 
 def test_what_was_last_seen_counts_where_the_database_cannot_be_read() -> None:

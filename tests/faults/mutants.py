@@ -239,7 +239,7 @@ def _case(name: str) -> Case:
     return found
 
 
-_GOES_ON = 'but the file goes on.")\n    if not archive.size:\n        raise ArchiveDamaged("The archive is empty.")\n'
+_GOES_ON = 'but the file goes on.", end=end)\n    if not archive.size:\n        raise ArchiveDamaged("The archive is empty.")\n'
 _RECORD = "    described = _record(work, name, sidecar)\n"
 _PUBLISH_ARCHIVE = "    publish(work / name.filename, folder / name.filename)\n"
 _PUBLISH_SIDECAR = "        publish(described, folder / name.sidecar)\n"

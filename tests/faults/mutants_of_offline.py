@@ -186,8 +186,8 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "a file that can be written is replaced",
         "restore",
-        '    raise RestoreRefused(\n        f"{live} can be written',
-        '    return Live(0, 0, "", 0, "")\n    raise RestoreRefused(\n        f"{live} can be written',
+        '    raise RestoreRefused(\n        "{live} can be written',
+        '    return Live(0, 0, "", 0, "")\n    raise RestoreRefused(\n        "{live} can be written',
         Quick(_FILE, "can_be_restored_while_tvarr_runs"),
     ),
 )

@@ -43,7 +43,7 @@ def restore(live: Path, folder: Path, filename: str) -> Measured:
     started = time.monotonic()
     try:
         done = restore_backup(live, folder, filename, REQUIRED)
-        safety, attention = done.safety.filename if done.safety else "", list(done.attention)
+        safety, attention = done.safety.filename if done.safety else "", [str(sentence) for sentence in done.attention]
     except TvarrBackupError as raised:
         problem = f"{type(raised).__name__}: {raised}"
     seconds = time.monotonic() - started

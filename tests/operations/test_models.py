@@ -164,7 +164,7 @@ def test_what_is_open_is_found_in_either_state() -> None:
 def test_imports_from_before_they_had_a_state_are_applied_and_finished_when_they_were_made() -> None:
     moment = datetime(2026, 11, 2, 2, tzinfo=UTC)
     ImportRecord.objects.create(state=ImportState.APPLIED, kind="filters", origin="web", created_at=moment)
-    migration = import_module("tvarr_backup.operations.migrations.0011_pending_imports")
+    migration = import_module("tvarr_backup.operations.migrations.0012_pending_imports")
     (state,) = (each for each in migration.Migration.operations if getattr(each, "name", "") == "state")
     migration.fill_in_finished(apps, SimpleNamespace(connection=connection))
     assert (state.field.default, ImportRecord.objects.get().finished_at) == ("applied", moment)

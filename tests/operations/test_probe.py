@@ -25,7 +25,7 @@ def test_it_leaves_nothing_behind_and_keeps_nobody_from_work(folder: Path) -> No
         (folder / PROBE_NAME).touch()  # of a worker that was killed
         probe = probe_now()
         assert probe is not None
-        assert (probe.problem, probe.has_hard_links) == ("", True)
+        assert (probe.problem, probe.has_hard_links) == (None, True)
         assert state(folder) == before
     assert folder_check() == ("ok", "It can be read and written, and has room for the next backup.")
 

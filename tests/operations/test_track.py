@@ -43,6 +43,7 @@ from tvarr_backup.operations.track import (
     stop_requested,
     track,
 )
+from tvarr_backup.sentences import Sentence
 
 pytestmark = pytest.mark.django_db
 
@@ -336,7 +337,7 @@ def test_one_that_fails_keeps_the_percentage_that_it_reached() -> None:
 def test_one_that_needs_attention_is_at_a_hundred() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention("One.")
+        tracker.attention(Sentence("One."))
     assert stored(operation).percent == 100
 
 
@@ -383,8 +384,8 @@ def test_an_end_without_a_word_is_success() -> None:
 def test_sentences_ask_for_attention() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention("One.")
-        tracker.attention("Two.")
+        tracker.attention(Sentence("One."))
+        tracker.attention(Sentence("Two."))
     assert (operation.state, operation.message) == ("attention", "One.\nTwo.")
 
 

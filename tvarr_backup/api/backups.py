@@ -28,6 +28,7 @@ from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.api.schedule import ScheduleSerializer, shown_schedule
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer, problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
+from tvarr_backup.backups.backup_warnings import BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, checked_note, find_backup, read_folder, require_files
 from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
@@ -82,13 +83,28 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "schema": "tvarr 029",
     "sqlite_version": "3.45.1",
     "app_version": "0.1.0",
-    "checked": {"level": "quick", "at": "2026-03-01T18:00:02Z", "problems": [], "warnings": []},
+    "checked": {"level": "quick", "at": "2026-03-01T18:00:02Z", "problems": [], "warnings": [], "warning_details": []},
     "restored_from": "",
     "created_at_source": "metadata",
     "newest_row_at": None,
     "wal_missing": False,
     "accepted_code": [],
 }
+
+
+class WarningSerializer(serializers.Serializer[Any]):
+    """A warning as data; members that its code does not need are empty, and `count` is 0."""
+
+    code = serializers.ChoiceField(choices=[code.value for code in BackupWarningCode])
+    table = serializers.CharField(allow_blank=True, help_text="`broken_references`: rows of this table.")
+    referenced_table = serializers.CharField(allow_blank=True, help_text="`broken_references`: lack their row here.")
+    count = serializers.IntegerField(help_text="`broken_references`: so many rows.")
+    schema = serializers.CharField(allow_blank=True, help_text="`newer_schema`, `missing_columns`: of this schema.")
+    newest_known = serializers.CharField(allow_blank=True, help_text="`newer_schema`: the newest that was known then.")
+    names = serializers.ListField(
+        child=serializers.CharField(), help_text="`missing_columns`: columns and tables; `code`: what it contains."
+    )
+    text = serializers.CharField(allow_blank=True, help_text="`irregular_schema`, `other`: the sentence itself.")
 
 
 class CheckedSerializer(serializers.Serializer[Any]):
@@ -100,6 +116,9 @@ class CheckedSerializer(serializers.Serializer[Any]):
     warnings = serializers.ListField(
         child=serializers.CharField(),
         help_text="The backup is usable. What was so in the live database, or what may be missing in a file from elsewhere.",
+    )
+    warning_details = serializers.ListField(
+        child=WarningSerializer(), help_text="What `warnings` say, as data, in the same order."
     )
 
 

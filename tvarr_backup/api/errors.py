@@ -5,13 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, ValidationError
-from django.db import Error, IntegrityError, connections
+from django.db import Error, IntegrityError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.fields import get_error_detail
@@ -152,19 +150,7 @@ def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
         members = {"operation": exception.operation or None}
     elif isinstance(exception, errors.CodeNotAccepted):
         members = refused_code(exception)
-    return problem(status_of(type(exception)), exception.code, without_paths(str(exception)), **members)
-
-
-def without_paths(text: str) -> str:
-    """A sentence of ours in which folders and databases are called by their last names only."""
-    places = [
-        Path(settings.BACKUP_DIRECTORY),
-        Path(settings.STORAGE_BASE_DIR),
-        *map(conf.database_path, filter(conf.is_file, connections)),
-    ]
-    for place in sorted({*places, *(place.resolve() for place in places)}, key=lambda place: -len(str(place))):
-        text = text.replace(str(place), place.name)
-    return text
+    return problem(status_of(type(exception)), exception.code, exception.sentence.without_paths(), **members)
 
 
 def _of_framework(

@@ -14,7 +14,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tvarr_backup import program
-from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.errors import DatabaseUnusable
@@ -59,7 +58,7 @@ class Ready(_LooksAtAll):
         health = look()
         data = health_as_data(health)
         for check in data["checks"]:
-            check["message"] = without_paths(check["message"])
+            check["message"] = check["message"].without_paths()
         return Response(data, HTTPStatus.SERVICE_UNAVAILABLE if health.state is State.SICK else HTTPStatus.OK)
 
 

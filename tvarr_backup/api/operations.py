@@ -15,7 +15,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.api.schema import problems
 from tvarr_backup.operations.cancelling import cancel_operation, find_operation
@@ -73,11 +72,11 @@ class OperationSerializer(serializers.ModelSerializer[Operation]):
 
     @extend_schema_field(str)
     def get_message(self, operation: Operation) -> str:
-        return without_paths(operation.message)
+        return operation.sentence("message").without_paths()
 
     @extend_schema_field(str)
     def get_error(self, operation: Operation) -> str:
-        return without_paths(operation.error)
+        return operation.sentence("error").without_paths()
 
 
 class StartedSerializer(serializers.Serializer[Any]):

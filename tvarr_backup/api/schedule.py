@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tvarr_backup import conf
-from tvarr_backup.api.errors import without_paths
 from tvarr_backup.api.parsers import StrictJSON
 from tvarr_backup.api.schema import problems
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
@@ -141,7 +140,7 @@ def shown_schedule() -> dict[str, Any]:
     data = schedule_as_data()
     for run in (data["last_run"], data["last_check"]):
         if run is not None:
-            run["message"] = without_paths(run["message"])
+            run["message"] = run["message"].without_paths()
     return data
 
 

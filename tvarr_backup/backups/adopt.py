@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tvarr_backup.backups.apart import examining, told_too_costly
 from tvarr_backup.backups.archive import Members, unpacked_start
+from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import (
     Backup,
     checked_note,
@@ -37,6 +38,7 @@ from tvarr_backup.errors import (
     UploadRefused,
 )
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Advice, Sentence, join
 from tvarr_backup.texts import without_unfit_for_note
 
 _GZIP = b"\x1f\x8b"
@@ -76,7 +78,7 @@ def adopt_backup(
     `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; then nothing is left of it.
     """
     given, shown = checked_note(note), filename or source.name
-    told = told_too_costly(f"{shown} was not added. Nothing was saved.")
+    told = told_too_costly(Sentence("{shown} was not added. Nothing was saved.", shown=shown))
     with told, work_in(folder) as work, open_source(source, shown, live) as opened:
         require_room(folder, opened.room, "Taking the file in")
         try:
@@ -85,7 +87,7 @@ def adopt_backup(
             settled = settle(staged, opened, progress)
             wal_missing = (settled.was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-            raise UploadRefused(f"{shown} cannot be taken in. {problem}") from problem
+            raise UploadRefused("{shown} cannot be taken in. {problem}", shown=shown, problem=problem) from problem
         size = staged.stat().st_size
         require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
         date = date_of(shown, described, settled.newest_row_at, datetime.now(UTC))
@@ -141,7 +143,7 @@ def _stage(source: Source, work: Path, described: Sidecar | None, progress: Prog
         copy_aside(source, work / "staged.db", progress)
         return work / "staged.db", described
     if not start.startswith(_GZIP):
-        raise ArchiveDamaged(f"It is no backup, but {_what_it_is(start)}.")
+        raise ArchiveDamaged("It is no backup, but {what_it_is}.", what_it_is=_what_it_is(start))
     if unpacked_start(start)[_TAR_PLACE] == _TAR:
         staged = stage(file, ArchiveFormat.TAR, work, progress, members=Members.ANY)
         return staged.path, staged.described
@@ -151,8 +153,10 @@ def _stage(source: Source, work: Path, described: Sidecar | None, progress: Prog
     staged = stage(file, ArchiveFormat.GZIP, work, progress, limit_bytes=limit, members=Members.ANY)
     if described is not None and described.checksum != staged.packed.archive_checksum:
         raise ArchiveDamaged(
-            f"Its checksum is {staged.packed.archive_checksum}, but the description beside it says {described.checksum}: "
-            "it has changed since it was made, or the description is another backup's."
+            "Its checksum is {archive_checksum}, but the description beside it says {checksum}: "
+            "it has changed since it was made, or the description is another backup's.",
+            archive_checksum=staged.packed.archive_checksum,
+            checksum=described.checksum,
         )
     return staged.path, described
 
@@ -161,7 +165,11 @@ def _require_database(staged: Path, filename: str) -> None:
     with staged.open("rb") as file:
         start = file.read(_START_BYTES)
     if not start.startswith(SQLITE):
-        raise UploadRefused(f"{filename} cannot be taken in. It holds no database, but {_what_it_is(start)}.")
+        raise UploadRefused(
+            "{filename} cannot be taken in. It holds no database, but {what_it_is}.",
+            filename=filename,
+            what_it_is=_what_it_is(start),
+        )
 
 
 def require_acceptable(
@@ -169,25 +177,33 @@ def require_acceptable(
 ) -> None:
     """Raise `UploadRefused` or `CodeNotAccepted` where a file from elsewhere must not become a backup, or not without a word."""
     if examined.problems:
-        raise UploadRefused(f"{filename} cannot be taken in. {' '.join(examined.problems)}")
+        raise UploadRefused(
+            "{filename} cannot be taken in. {problems}", filename=filename, problems=join(examined.problems)
+        )
     if examined.irregular:
         raise UploadRefused(
-            f"{filename} was not added: {some(examined.irregular)} Nothing was saved. Such a file cannot be accepted. If it is "
-            "your own, copy its rows into a new database."
+            "{filename} was not added: {irregular} Nothing was saved. Such a file cannot be accepted. If it is "
+            "your own, copy its rows into a new database.",
+            filename=filename,
+            irregular=some(examined.irregular),
         )
     refused = not_accepted(examined.code, accept_code)
     if refused:
         raise CodeNotAccepted(
-            f"{filename} was not added: it contains the {some_code(refused)}, which tvarr does not create and which SQLite "
+            "{filename} was not added: it contains the {refused}, which tvarr does not create and which SQLite "
             "runs when the database is used after a restore. Nothing was saved. If you trust the file, an administrator can "
             "accept them: --accept-code for the command, accept_code in a request, the boxes on the upload page.",
             refused,
+            filename=filename,
+            refused=some_code(refused),
         )
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(
-            f"{filename} was not taken in: {' '.join(examined.warnings)} If that was so where it comes from, take it in "
+            "{filename} was not taken in: {warnings} If that was so where it comes from, take it in "
             "all the same, and say that broken references are accepted: --accept-broken-references for the command, "
-            "accept_broken_references in a request, a box to tick on the page."
+            "accept_broken_references in a request, a box to tick on the page.",
+            filename=filename,
+            warnings=sentences_of(examined.warnings),
         )
 
 
@@ -203,7 +219,8 @@ def _what_it_is(start: bytes) -> str:
     if text.startswith((b"{", b"[")):
         kind = re.search(rb'"export_type"\s*:\s*"([a-z_]{1,40})"', text)
         if kind:
-            return f"an export of {kind[1].decode().replace('_', ' ')}; import it with `portable import`"
+            what = kind[1].decode().replace("_", " ")
+            return Sentence("an export of {kind}; {advice}", kind=what, advice=Advice.IMPORT)
         return "a JSON file, perhaps the description of a backup"
     for magic, what in _OTHERS:
         if text.startswith(magic):

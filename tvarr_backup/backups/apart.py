@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from tvarr_backup import program
+from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.examine import Check, Examined
 from tvarr_backup.backups.limits import Limits, limits_for
 from tvarr_backup.backups.schema_table import Code
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.errors import ExaminationTooCostly
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Sentence
 
 _START = "import sys; sys.path[:] = [*sys.path[1:], sys.argv[1]]; from tvarr_backup.backups import apart_tasks; apart_tasks.main()"
 _LOOK_EVERY_SECONDS = 0.1
@@ -104,7 +106,9 @@ class Apart(Generic[_Result]):
                 if len(self._answer) > _LONGEST_ANSWER_BYTES:
                     raise self._too_costly("its schema is too large to be shown")
             if time.monotonic() > self._deadline:
-                raise self._too_costly(f"it takes more than {self._limits.clock_seconds} s")
+                raise self._too_costly(
+                    Sentence("it takes more than {clock_seconds} s", clock_seconds=self._limits.clock_seconds)
+                )
             if look is not None:
                 look()
 
@@ -128,8 +132,12 @@ class Apart(Generic[_Result]):
             problem.sqlite_errorcode = answer["code"]
             return problem
         reasons: Mapping[str | int, str] = {
-            "time": f"it takes more than {self._limits.cpu_seconds} s of computing time",
-            "memory": f"it takes more than {self._limits.heap_bytes // 2**20} MiB of memory",
+            "time": Sentence(
+                "it takes more than {cpu_seconds} s of computing time", cpu_seconds=self._limits.cpu_seconds
+            ),
+            "memory": Sentence(
+                "it takes more than {mebibytes} MiB of memory", mebibytes=self._limits.heap_bytes // 2**20
+            ),
             "size": "a value or a statement in it is larger than any of tvarr's",
             -signal.SIGKILL: "the system ended its process, perhaps for want of memory",
         }
@@ -142,8 +150,10 @@ class Apart(Generic[_Result]):
 
     def _too_costly(self, reason: str) -> ExaminationTooCostly:
         return ExaminationTooCostly(
-            f"The examination of the database ({self._size / 1e6:.1f} MB) was stopped, because {reason}. A database that tvarr "
-            "has made needs far less, so this one contains expressions that are expensive by accident or on purpose."
+            "The examination of the database ({megabytes:.1f} MB) was stopped, because {reason}. A database that tvarr "
+            "has made needs far less, so this one contains expressions that are expensive by accident or on purpose.",
+            megabytes=self._size / 1e6,
+            reason=reason,
         )
 
 
@@ -153,7 +163,7 @@ def told_too_costly(what: str) -> Iterator[None]:
     try:
         yield
     except ExaminationTooCostly as problem:
-        raise ExaminationTooCostly(f"{what} {problem}") from problem
+        raise ExaminationTooCostly("{what} {problem}", what=what, problem=problem) from problem
 
 
 def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
@@ -179,10 +189,15 @@ def settle_and_date(path: Path, size_bytes: int, now: datetime) -> Apart[tuple[i
     return Apart("settle_and_date", {"path": str(path), "now": now.isoformat()}, size_bytes, read)
 
 
+def _warning(answer: Any) -> BackupWarning:
+    return BackupWarning(**answer | {"code": BackupWarningCode(answer["code"]), "names": tuple(answer["names"])})
+
+
 def _examined(answer: Any) -> Examined:
     return Examined(
         **answer
-        | {name: tuple(answer[name]) for name in ("warnings", "facts", "irregular")}
+        | {name: tuple(map(_warning, answer[name])) for name in ("warnings", "facts")}
+        | {"irregular": tuple(answer["irregular"])}
         | {"checks": tuple(Check(**check) for check in answer["checks"])}
         | {"code": tuple(Code(**code) for code in answer["code"])}
     )

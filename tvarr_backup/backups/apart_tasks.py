@@ -17,9 +17,10 @@ from tvarr_backup.backups.examine import examine_here
 from tvarr_backup.backups.expressions import compute_expressions
 from tvarr_backup.backups.limits import Limits, limit_this_process, limiting
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import disk_errors_told, limit_connections, measure, open_database, primary_code
+from tvarr_backup.backups.sqlite import disk_errors_told, limit_connections, measure, open_database
 from tvarr_backup.processes import die_with_parent
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sqlite_codes import primary_code
 
 
 def main() -> None:

@@ -157,18 +157,20 @@ def _blocks(source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Prog
             block = _inflated(inflate, chunk, room, archive.size)
             size += len(block)
             if size > limit_bytes:
-                raise ArchiveTooLarge(f"The archive holds more than the {limit_bytes} bytes that are allowed.")
+                raise ArchiveTooLarge(
+                    "The archive holds more than the {limit_bytes} bytes that are allowed.", limit_bytes=limit_bytes
+                )
             yield block
             chunk = inflate.unconsumed_tail
             if progress is not None:
                 progress(archive.size - len(chunk))
         if inflate.unused_data:
             end = archive.size - len(inflate.unused_data)
-            raise ArchiveDamaged(f"The archive ends at byte {end}, but the file goes on.")
+            raise ArchiveDamaged("The archive ends at byte {end}, but the file goes on.", end=end)
     if not archive.size:
         raise ArchiveDamaged("The archive is empty.")
     if not inflate.eof:
-        raise ArchiveDamaged(f"The archive breaks off after {archive.size} bytes.")
+        raise ArchiveDamaged("The archive breaks off after {size} bytes.", size=archive.size)
 
 
 def _blocks_of_members(
@@ -187,7 +189,9 @@ def _blocks_of_members(
         block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)
         size += len(block)
         if size > limit_bytes:
-            raise ArchiveTooLarge(f"The archive holds more than the {limit_bytes} bytes that are allowed.")
+            raise ArchiveTooLarge(
+                "The archive holds more than the {limit_bytes} bytes that are allowed.", limit_bytes=limit_bytes
+            )
         if block:
             yield block
         rest = inflate.unconsumed_tail or inflate.unused_data
@@ -196,7 +200,7 @@ def _blocks_of_members(
     if not archive.size:
         raise ArchiveDamaged("The archive is empty.")
     if not inflate.eof:
-        raise ArchiveDamaged(f"The archive breaks off after {archive.size} bytes.")
+        raise ArchiveDamaged("The archive breaks off after {size} bytes.", size=archive.size)
 
 
 def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
@@ -210,8 +214,9 @@ def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
     if end + len(data) == archive.size and _MAGIC.startswith(data[:2]):
         return data
     raise ArchiveDamaged(
-        f"The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
-        "padding with zeros. Copy the file again from where it comes from."
+        "The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
+        "padding with zeros. Copy the file again from where it comes from.",
+        end=end,
     )
 
 
@@ -293,5 +298,10 @@ def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int, end: int) -> b
     try:
         return inflate.decompress(chunk, room)
     except zlib.error as problem:
-        reason = str(problem).rpartition(": ")[2]
-        raise ArchiveDamaged(f"The archive is damaged in its bytes {end - len(chunk)} to {end}: {reason}.") from problem
+        reason = str(problem).rpartition(": ")[2]  # zlib says no more than this sentence of its own
+        raise ArchiveDamaged(
+            "The archive is damaged in its bytes {first} to {last}: {reason}.",
+            first=end - len(chunk),
+            last=end,
+            reason=reason,
+        ) from problem

@@ -30,6 +30,7 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.quoting import quoted
 from tvarr_backup.ranges import EARLIEST, MOST, known_file_time, known_moment
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.texts import find_unfit_for_note
 
 _SETTLED_SECONDS = 2.0
@@ -61,7 +62,7 @@ class Broken:
     """A file with a backup's name that is none: it is shown with the reason, and nothing but a person's wish removes it."""
 
     filename: str
-    reason: str
+    reason: Sentence
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def find_backup(folder: Path, filename: str) -> Backup:
         if isinstance(found, Broken) and not _is_there(folder / name.filename):
             raise _not_found(filename)
     if isinstance(found, Broken):
-        raise BackupBroken(f"{filename} cannot be used: {found.reason}.")
+        raise BackupBroken("{filename} cannot be used: {reason}.", filename=filename, reason=found.reason)
     assert isinstance(found, Backup)
     return found
 
@@ -164,7 +165,11 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
             if backup.sidecar.is_protected(datetime.now(UTC)):
                 until = backup.sidecar.protected_until
                 end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-                raise BackupProtected(f"{filename} is protected{end}; lift the protection before you delete it.")
+                raise BackupProtected(
+                    "{filename} is protected{end}; lift the protection before you delete it.",
+                    filename=filename,
+                    end=end,
+                )
         except BackupBroken:  # a person's wish is enough for what is no backup
             if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
                 raise
@@ -214,8 +219,9 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
     name = backup.name
     if name.format is ArchiveFormat.TAR:
         raise BackupForeign(
-            f"{name.filename} is an archive that tvarr made, and holds its own description. Take it in first "
-            "(`backup adopt`); then it can be protected, given a note, and keep the result of a check."
+            "{filename} is an archive that tvarr made, and holds its own description. Take it in first "
+            "(`backup adopt`); then it can be protected, given a note, and keep the result of a check.",
+            filename=name.filename,
         )
     sidecar = backup.sidecar.with_changes(**changes)
     if sidecar != backup.sidecar:
@@ -253,11 +259,13 @@ def checked_note(note: str) -> str:
     """The note without surrounding blanks. Raises `NoteInvalid`."""
     note = note.strip()
     if len(note) > MAX_NOTE:
-        raise NoteInvalid(f"The note has {len(note)} characters; allowed are {MAX_NOTE}.")
+        raise NoteInvalid("The note has {number} characters; allowed are {most}.", number=len(note), most=MAX_NOTE)
     if unfit := find_unfit_for_note(note):
         raise NoteInvalid(
-            f"Character {unfit[0].position} of the note is {unfit[0].point}. Expected one line of text without control "
-            "characters and without marks that turn text round."
+            "Character {position} of the note is {point}. Expected one line of text without control "
+            "characters and without marks that turn text round.",
+            position=unfit[0].position,
+            point=unfit[0].point,
         )
     return note
 
@@ -270,7 +278,9 @@ def _require_folder(folder: Path, filename: str) -> None:
 
 def _require_mark(backup: Backup, only_if: Collection[str] | None) -> None:
     if only_if is not None and backup.mark not in only_if:
-        raise PreconditionFailed(f"{backup.filename} has been changed since it was looked at; look at it again.")
+        raise PreconditionFailed(
+            "{filename} has been changed since it was looked at; look at it again.", filename=backup.filename
+        )
 
 
 def _named(filename: str) -> BackupName:
@@ -281,7 +291,7 @@ def _named(filename: str) -> BackupName:
 
 
 def _not_found(filename: str) -> BackupNotFound:
-    return BackupNotFound(f"There is no backup {quoted(filename)}.")
+    return BackupNotFound("There is no backup {filename}.", filename=quoted(filename))
 
 
 def _age(backup: Backup) -> tuple[int, Any, str]:
@@ -294,7 +304,7 @@ def _look(folder: str, filename: str, present: set[str]) -> Backup | Broken | st
     if described is not None:
         if described.filename in present:
             return None
-        return Broken(described.filename, "its description is there, but its archive is not")
+        return Broken(described.filename, Sentence("its description is there, but its archive is not"))
     name = parse_name(filename)
     if name is None:
         return filename
@@ -306,15 +316,19 @@ def _judge(folder: str, name: BackupName) -> Backup | Broken:
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
-            return Broken(name.filename, "it is no regular file")
+            return Broken(name.filename, Sentence("it is no regular file"))
         is_tar = name.format is ArchiveFormat.TAR
         sidecar = read_metadata(Path(path)) if is_tar else _described(f"{folder}/{name.sidecar}")
     except SidecarInvalid as problem:
-        return Broken(name.filename, str(problem).removesuffix("."))
+        return Broken(name.filename, Sentence("{problem:clause}", problem=problem))
     except OSError as problem:
-        return Broken(name.filename, f"it cannot be read: {problem.strerror}")
+        return Broken(name.filename, Sentence("it cannot be read: {reason}", reason=problem.strerror))
     if status.st_size != sidecar.compressed_size:
-        size = f"it has {status.st_size} bytes, and {sidecar.compressed_size} are recorded"
+        size = Sentence(
+            "it has {found} bytes, and {recorded} are recorded",
+            found=status.st_size,
+            recorded=sidecar.compressed_size,
+        )
         return Broken(name.filename, size)
     return Backup(name.filename, dated(sidecar, name, status))
 

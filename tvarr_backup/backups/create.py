@@ -122,4 +122,4 @@ def _used(live: Path) -> int:
         with open_database(live) as connection:
             return measure(connection).used
     except sqlite3.Error as problem:
-        raise CopyFailed(f"{live} could not be copied: {problem}.") from problem
+        raise CopyFailed("{live} could not be copied: {problem}.", live=live, problem=problem) from problem

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tvarr_backup.backups.names import moment_in
 from tvarr_backup.backups.sidecar import DateSource, Sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database, primary_code
+from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.timestamps import read_timestamp
 
 _COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")

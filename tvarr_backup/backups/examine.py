@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tvarr_backup import schema
+from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.schema_table import Code, read_schema_table
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.backups.sqlite import (
@@ -16,11 +17,12 @@ from tvarr_backup.backups.sqlite import (
     are_connections_limited,
     disk_errors_told,
     open_database,
-    primary_code,
     require_readable,
 )
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Sentence, join
+from tvarr_backup.sqlite_codes import primary_code
 
 _NAMED_PROBLEMS = 10
 _COUNTED = """
@@ -52,8 +54,8 @@ class Examined:
     """
 
     checks: tuple[Check, ...]
-    warnings: tuple[str, ...]
-    facts: tuple[str, ...]
+    warnings: tuple[BackupWarning, ...]
+    facts: tuple[BackupWarning, ...]
     schema: str
     newer: bool
     code: tuple[Code, ...]
@@ -115,10 +117,11 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
         checks = tuple(_check(name, ask) for name, ask in questions.items())
     newest = schema.newest_known(look.schema, required) if look.newer else ""
     facts = schema_facts(look.schema, look.missing, [str(code) for code in look.code], newer_than=newest)
+    irregular = [BackupWarning(BackupWarningCode.IRREGULAR_SCHEMA, text=sentence) for sentence in look.irregular]
     return Examined(
         checks,
         tuple(look.warnings),
-        (*facts, *look.irregular),
+        (*facts, *irregular),
         look.schema,
         look.newer,
         look.code,
@@ -132,16 +135,16 @@ def _check(name: str, ask: Callable[[], Iterable[str]]) -> Check:
         with disk_errors_told():
             found = list(ask())
     except UnicodeDecodeError:  # Python's, for a sentence of SQLite's that quotes half a letter
-        found = ["SQLite cannot read it: a name or a statement in it is no text."]
+        found = [Sentence("SQLite cannot read it: a name or a statement in it is no text.")]
     except sqlite3.DatabaseError as problem:
         code = primary_code(problem)
         if code == sqlite3.SQLITE_INTERRUPT or (code == sqlite3.SQLITE_TOOBIG and are_connections_limited()):
             raise
         if code == sqlite3.SQLITE_NOTADB:
-            found = ["It is no SQLite database."]
+            found = [Sentence("It is no SQLite database.")]
         else:
-            found = [f"SQLite cannot read it: {problem}."]
-    return Check(name, passed=not found, detail=" ".join(found))
+            found = [Sentence("SQLite cannot read it: {problem}.", problem=problem)]
+    return Check(name, passed=not found, detail=join(found))
 
 
 class _Look:
@@ -149,7 +152,7 @@ class _Look:
 
     def __init__(self, connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> None:
         self._connection, self._required, self._level = connection, required, level
-        self.warnings: list[str] = []
+        self.warnings: list[BackupWarning] = []
         self.code: tuple[Code, ...] = ()
         self.irregular: tuple[str, ...] = ()
         self.missing: tuple[str, ...] = ()
@@ -160,12 +163,12 @@ class _Look:
     def damage(self) -> Iterator[str]:
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         if pages < 2:
-            yield "It is an empty database."
+            yield Sentence("It is an empty database.")
             return
         pragma = "quick_check" if self._level is CheckLevel.QUICK else "integrity_check"
         found = [line for (line,) in self._connection.execute(f"PRAGMA {pragma}({_NAMED_PROBLEMS})")]
         if found != ["ok"]:
-            yield f"SQLite finds it damaged: {'; '.join(found)}."
+            yield Sentence("SQLite finds it damaged: {found}.", found=join(found, "; "))
 
     def tables(self) -> Iterator[str]:
         contained = read_schema_table(self._connection)
@@ -173,9 +176,9 @@ class _Look:
         tables = schema.SqliteTables(self._connection)
         try:
             if schema.judge(tables, self._required, "It") is schema.State.EMPTY:
-                yield "It has no tables."
+                yield Sentence("It has no tables.")
         except DatabaseUnusable as problem:
-            yield str(problem)
+            yield problem.sentence
         self.schema = schema.schema_of(self._connection, self._required)
         self.newer = schema.is_newer(self.schema, self._required)
         if self.schema and not schema.is_older(self.schema, self._required):  # our migrations add what is missing
@@ -186,9 +189,7 @@ class _Look:
         found = Counter((row[0], row[2]) for row in self._connection.execute("PRAGMA foreign_key_check"))
         for (table, parent), number in sorted(found.items()):
             self.warnings.append(
-                f"1 row of {table} refers to a row of {parent} that is not there."
-                if number == 1
-                else f"{number} rows of {table} refer to rows of {parent} that are not there."
+                BackupWarning(BackupWarningCode.BROKEN_REFERENCES, table=table, referenced_table=parent, count=number)
             )
         return ()
 
@@ -197,25 +198,18 @@ class _Look:
         return ()
 
 
-def schema_facts(found: str, missing: Sequence[str], code: Sequence[str], *, newer_than: str) -> tuple[str, ...]:
+def schema_facts(
+    found: str, missing: Sequence[str], code: Sequence[str], *, newer_than: str
+) -> tuple[BackupWarning, ...]:
     """Say how a schema differs from the one that this program knows; nothing of it is damage."""
     facts = []
     if newer_than:
-        facts.append(f"Its schema ({found}) is newer than every known one when it was checked (up to {newer_than}).")
+        facts.append(BackupWarning(BackupWarningCode.NEWER_SCHEMA, schema=found, newest_known=newer_than))
     if missing:
-        facts.append(
-            f"{found} does not have {_some(missing)}; only exports, imports and pages that need what is missing are "
-            "unavailable."
-        )
+        facts.append(BackupWarning(BackupWarningCode.MISSING_COLUMNS, schema=found, names=tuple(missing)))
     if code:
-        facts.append(f"It contains the {_some(code)}, which tvarr does not create.")
+        facts.append(BackupWarning(BackupWarningCode.CODE, names=tuple(code)))
     return tuple(facts)
-
-
-def _some(names: Sequence[str]) -> str:
-    """Name the first few, and count the others."""
-    named, others = ", ".join(names[:_NAMED_PROBLEMS]), len(names) - _NAMED_PROBLEMS
-    return f"{named} and {others} more" if others > 0 else named
 
 
 def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-from tvarr_backup.backups.sqlite import primary_code
+from tvarr_backup.sqlite_codes import primary_code
 
 _COLUMNS = """
     SELECT CAST(tables.name AS TEXT), columns.name, columns.dflt_value, columns.hidden

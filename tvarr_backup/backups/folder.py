@@ -14,7 +14,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import pwd
 import shutil
 import stat
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
 from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
+from tvarr_backup.permissions import name_user
+from tvarr_backup.sentences import Sentence
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
@@ -41,7 +42,7 @@ NEW_ENDING = ".new"
 """In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_WAY = (
+_WAY = Sentence(
     "Until then backups can be listed, downloaded and verified. To restore one, set TVARR_BACKUP_DIRECTORY to a folder that can "
     "be written to, add the backup there with `backup adopt FILE`, and restore that."
 )
@@ -59,11 +60,13 @@ def prepare_folder(path: Path) -> Path:
         folder = Path(os.path.realpath(path, strict=True))
     except OSError as problem:
         raise BackupFolderUnusable(
-            f"The backup folder {path} cannot be used: {problem.strerror}. Name a folder that exists, or one that can be "
-            "made in a folder that exists."
+            "The backup folder {path} cannot be used: {reason}. Name a folder that exists, or one that can be "
+            "made in a folder that exists.",
+            path=path,
+            reason=problem.strerror,
         ) from problem
     if not folder.is_dir():
-        raise BackupFolderUnusable(f"The backup folder {path} is no folder.")
+        raise BackupFolderUnusable("The backup folder {path} is no folder.", path=path)
     return folder
 
 
@@ -192,30 +195,45 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as problem:
         if problem.errno in _FULL:
             raise NoRoom(
-                f"The disk of the backup folder {folder} is full ({megabytes(_free_or_none(folder))} free); what was "
-                "begun has been removed, and older backups are as they were."
+                "The disk of the backup folder {folder} is full ({free:MB} free); what was "
+                "begun has been removed, and older backups are as they were.",
+                folder=folder,
+                free=_free_or_none(folder),
             ) from problem
+        name = shown_name(Path(os.fsdecode(problem.filename)).name) if problem.filename else ""
         raise BackupFolderUnusable(
-            f"The backup folder {folder} cannot be used: {problem.strerror or problem}"
-            + (f" ({shown_name(Path(os.fsdecode(problem.filename)).name)})." if problem.filename else ".")
-            + (f" {_why_denied(folder, problem)}." if problem.errno == errno.EACCES else "")
+            "The backup folder {folder} cannot be used: {reason}"
+            + (" ({name})." if name else ".")
+            + (" {explanation}." if problem.errno == errno.EACCES else ""),
+            folder=folder,
+            reason=problem.strerror or problem,
+            name=name,
+            explanation=_why_denied(folder, problem) if problem.errno == errno.EACCES else "",
         ) from problem
 
 
 def require_writable(folder: Path) -> None:
     """Raise `BackupFolderReadOnly` where this process can read the folder and cannot write to it."""
     if os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK):
-        raise BackupFolderReadOnly(f"The backup folder {folder} is read-only. {why_read_only(folder)}. {_WAY}")
+        raise BackupFolderReadOnly(
+            "The backup folder {folder} is read-only. {explanation}. {way}",
+            folder=folder,
+            explanation=why_read_only(folder),
+            way=_WAY,
+        )
 
 
-def why_read_only(folder: Path) -> str:
+def why_read_only(folder: Path) -> Sentence:
     """Why the folder cannot be written to, and what makes it writable; the last sentence ends with a command."""
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        return f"Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk_of(folder)}"
+        return Sentence(
+            "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk}",
+            disk=disk_of(folder),
+        )
     return _whose(folder, folder)
 
 
-def _why_denied(folder: Path, problem: OSError) -> str:
+def _why_denied(folder: Path, problem: OSError) -> Sentence:
     """Whose the folder is, or of the file in it that this user may not open, with the command that changes it."""
     denied = Path(os.fsdecode(problem.filename)) if problem.filename else folder
     is_inside = folder in denied.parents and folder.stat().st_uid == os.geteuid()
@@ -225,25 +243,18 @@ def _why_denied(folder: Path, problem: OSError) -> str:
         return _whose(folder, folder)
 
 
-def _whose(path: Path, folder: Path) -> str:
-    status, user, group = path.stat(), os.geteuid(), os.getegid()
-    what = "It" if path == folder else path.name
-    return (
-        f"{what} belongs to {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, and this program runs as "
-        f"{_user_name(user)}. "
-        + (
-            f"Run: chmod u+rw{'x' if path.is_dir() else ''} {path}"
-            if status.st_uid == user
-            else f"Run as root: chown -R {user}:{group} {folder}"
-        )
+def _whose(path: Path, folder: Path) -> Sentence:
+    status, user = path.stat(), os.geteuid()
+    return Sentence(
+        "{what} belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
+        what="It" if path == folder else path.name,
+        owner=name_user(status.st_uid),
+        mode=stat.S_IMODE(status.st_mode),
+        user=name_user(user),
+        command=Sentence("Run: chmod u+rw{x} {path}", x="x" if path.is_dir() else "", path=path)
+        if status.st_uid == user
+        else Sentence("Run as root: chown -R {user}:{group} {folder}", user=user, group=os.getegid(), folder=folder),
     )
-
-
-def _user_name(user: int) -> str:
-    try:
-        return f"{pwd.getpwuid(user).pw_name} (uid {user})"
-    except KeyError:
-        return f"uid {user}"
 
 
 def _work_folder(folder: Path) -> Path:
@@ -253,7 +264,7 @@ def _work_folder(folder: Path) -> Path:
         sync_folder(folder)
     except FileExistsError:
         if not stat.S_ISDIR(work.lstat().st_mode):
-            raise BackupFolderUnusable(f"{work} is no folder, but temporary files belong there.") from None
+            raise BackupFolderUnusable("{work} is no folder, but temporary files belong there.", work=work) from None
     return work
 
 

@@ -16,14 +16,7 @@ from tvarr_backup import program, schema
 from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.lockout import require_unused
 from tvarr_backup.backups.progress import Phase, Progress
-from tvarr_backup.backups.sqlite import (
-    Statements,
-    measure,
-    open_database,
-    primary_code,
-    remove_database,
-    require_readable,
-)
+from tvarr_backup.backups.sqlite import Statements, measure, open_database, remove_database, require_readable
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseForeign,
@@ -37,6 +30,8 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.permissions import why_unwritable
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import NOTHING, Advice, Sentence
+from tvarr_backup.sqlite_codes import primary_code
 
 LOCK_SECONDS = 30.0
 """For so long the live database's lock is waited for; SQLite's own copying would wait for ever."""
@@ -96,30 +91,30 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
     return found
 
 
-def why_not_restorable(live: Path, *, is_wal: bool) -> str:
+def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
     """Return why no backup can be restored into a live database that can be read, or "".
 
     It asks what `look_at_live` asks, except that nothing is written and no lock is waited for.
     """
     unwritable = why_unwritable(live)
     if unwritable:
-        return f"{unwritable}."
+        return Sentence("{unwritable}.", unwritable=unwritable)
     try:
         if not is_wal:
             require_unused(live, _IN_ROLLBACK_MODE, patience_seconds=_A_MOMENT_SECONDS)
     except DatabaseInUse as problem:
-        return str(problem)
-    return ""
+        return problem.sentence
+    return NOTHING
 
 
 def _require_permission(live: Path) -> None:
     """Raise `DatabaseUnusable` where this user cannot write the file or its folder: no restore, offline or not, helps."""
     problem = why_unwritable(live)
     if problem:
-        raise DatabaseUnusable(f"{problem}. Nothing was changed.")
+        raise DatabaseUnusable("{problem}. Nothing was changed.", problem=problem)
 
 
-_IN_ROLLBACK_MODE = (
+_IN_ROLLBACK_MODE = Sentence(
     "It is in rollback-journal mode, in which a restore cannot keep what other programs write in the meantime. Stop them, then "
     "try again: the restore switches the database to WAL mode, as tvarr does when it starts."
 )
@@ -129,15 +124,16 @@ def _require_content(live: Path, filename: str) -> None:
     """Raise where no file can be written, or there is none with content: SQLite would make an empty database of that."""
     if not live.parent.is_dir():
         raise DatabaseMissing(
-            f"{live} does not exist, nor does its folder. Nothing was changed. Mount the disk that it is on, or create the "
-            "folder, then try again."
+            "{live} does not exist, nor does its folder. Nothing was changed. Mount the disk that it is on, or create the "
+            "folder, then try again.",
+            live=live,
         )
     _require_permission(live)
     if not live.exists():
         raise offline_required(live, "does not exist", filename, is_readable=False)
     if not live.is_file():
         raise DatabaseForeign(
-            f"{live} is not a file. Nothing was changed. TVARR_DATABASE_DSN must name a database file."
+            "{live} is not a file. Nothing was changed. TVARR_DATABASE_DSN must name a database file.", live=live
         )
     if not live.stat().st_size:
         raise offline_required(live, "is empty", filename, is_readable=False)
@@ -149,7 +145,7 @@ def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSch
     Raises `DatabaseForeign` for another program's database.
     """
     try:
-        schema.judge(schema.SqliteTables(connection), required, str(live))
+        schema.judge(schema.SqliteTables(connection), required, live)
         return schema.schema_of(connection, required)
     except sqlite3.Error as problem:
         if primary_code(problem) in _BUSY:
@@ -170,7 +166,9 @@ def switch_to_wal(live: Path, filename: str) -> None:
             raise offline_required(live, _NO_WAL, filename, is_readable=True)
     except OSError as problem:
         raise DatabaseUnusable(
-            f"No file can be created next to {live}: {problem.strerror}. Nothing was changed. SQLite needs that to write."
+            "No file can be created next to {live}: {reason}. Nothing was changed. SQLite needs that to write.",
+            live=live,
+            reason=problem.strerror,
         ) from problem
     try:
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
@@ -220,11 +218,14 @@ _NO_WAL = "is in rollback-journal mode and cannot be switched to WAL mode, becau
 def offline_required(live: Path, damage: str, filename: str, *, is_readable: bool) -> OfflineRestoreRequired:
     """The refusal of a restore into a file that SQLite cannot write, with the command that replaces the file."""
     return OfflineRestoreRequired(
-        f"{live} {damage}, so a backup can be restored only while tvarr is stopped. Nothing was changed. Stop tvarr (it may "
-        f"run in another container), then run `{program.NAME} backup restore {filename} --yes --offline`. The files that are "
+        "{live} {damage}, so a backup can be restored only while tvarr is stopped. Nothing was changed. Stop tvarr (it may "
+        "run in another container), then run `{program} backup restore {filename} --yes --offline`. The files that are "
         "there now are set aside and kept.",
         damage,
         is_readable=is_readable,
+        live=live,
+        program=program.NAME,
+        filename=filename,
     )
 
 
@@ -250,15 +251,19 @@ def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupE
     """What SQLite's refusal to read or write the live file means: a lock, a permission, no room, or damage."""
     code = primary_code(problem)
     if code in _BUSY:
-        return DatabaseBusy(f"{live} is locked by another program; nothing was changed. Try again when it is done.")
+        return DatabaseBusy(
+            "{live} is locked by another program; nothing was changed. Try again when it is done.", live=live
+        )
     unwritable = why_unwritable(live)
     if unwritable:
-        return DatabaseUnusable(f"{unwritable}. Nothing was changed.")
+        return DatabaseUnusable("{unwritable}. Nothing was changed.", unwritable=unwritable)
     if code == sqlite3.SQLITE_FULL or not shutil.disk_usage(live.parent).free:
-        return NoRoom(f"The disk of {live} is full. Nothing was changed. Free some space, then try again.")
+        return NoRoom("The disk of {live} is full. Nothing was changed. {advice}", live=live, advice=Advice.FREE_SPACE)
     if code in (sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT):
-        return DatabaseUnusable(f"{live} cannot be used now: {problem}. Nothing was changed. Try again.")
-    damage = _DAMAGES.get(code or 0, "cannot be used ({problem})").format(problem=problem)
+        return DatabaseUnusable(
+            "{live} cannot be used now: {problem}. Nothing was changed. Try again.", live=live, problem=problem
+        )
+    damage = Sentence(_DAMAGES.get(code or 0, "cannot be used ({problem})"), problem=problem)
     return offline_required(
         live, damage, filename, is_readable=code not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
     )
@@ -318,8 +323,10 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
             if code in _BUSY:
                 if time.monotonic() > deadline:
                     raise DatabaseBusy(
-                        f"{live} was locked by another program for {LOCK_SECONDS:.0f} s; nothing was restored, your data is "
-                        "unchanged."
+                        "{live} was locked by another program for {seconds:.0f} s; nothing was restored, your data is "
+                        "unchanged.",
+                        live=live,
+                        seconds=LOCK_SECONDS,
                     )
             elif code == sqlite3.SQLITE_OK and not locked:
                 locked = True
@@ -351,11 +358,13 @@ def _empty_journal(connection: sqlite3.Connection) -> None:
 def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
     """What SQLite's refusal to replace the content means to a person."""
     if primary_code(problem) == sqlite3.SQLITE_FULL:
-        return NoRoom(f"The disk of {live} became full; nothing was restored, your data is unchanged.")
-    return RestoreFailed(f"SQLite could not replace the content of {live}: {problem}. Your data is unchanged.")
+        return NoRoom("The disk of {live} became full; nothing was restored, your data is unchanged.", live=live)
+    return RestoreFailed(
+        "SQLite could not replace the content of {live}: {problem}. Your data is unchanged.", live=live, problem=problem
+    )
 
 
-def checkpoint(live: Path) -> list[str]:
+def checkpoint(live: Path) -> list[Sentence]:
     """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works.
 
     While a try waits for a reader nobody can commit, so it waits for a moment only, and others come in between.
@@ -371,9 +380,14 @@ def checkpoint(live: Path) -> list[str]:
                 time.sleep(_BETWEEN_CHECKPOINTS_SECONDS)
     except sqlite3.Error as problem:
         return [
-            f"The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written."
+            Sentence(
+                "The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written.",
+                problem=problem,
+            )
         ]
-    return ["A reader still uses the old content, so the journal beside the database stays large until it ends."]
+    return [
+        Sentence("A reader still uses the old content, so the journal beside the database stays large until it ends.")
+    ]
 
 
 def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
@@ -385,7 +399,7 @@ def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], 
     try:
         with open_database(live) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (mark,):
-                return ["It does not hold the content that was put into it."]
+                return [Sentence("It does not hold the content that was put into it.")]
             lines = Statements(connection, lambda: connection.execute("PRAGMA integrity_check(10)").fetchall())
             with lines:
                 if beside is not None:
@@ -393,4 +407,4 @@ def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], 
                 found = [line for (line,) in lines.result(lambda: progress(Phase.CHECK, 0, 0))]
             return [] if found == ["ok"] else found
     except sqlite3.Error as problem:
-        return [f"It cannot be read: {problem}."]
+        return [Sentence("It cannot be read: {problem}.", problem=problem)]

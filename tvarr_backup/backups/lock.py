@@ -24,7 +24,8 @@ def backup_lock(folder: Path) -> Iterator[None]:
     except BlockingIOError:
         os.close(descriptor)
         raise BackupBusy(
-            f"Another backup, check, clean-up or restore is at work in {folder}; try again when it is done."
+            "Another backup, check, clean-up or restore is at work in {folder}; try again when it is done.",
+            folder=folder,
         ) from None
     try:
         yield

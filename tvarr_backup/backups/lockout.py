@@ -83,8 +83,11 @@ def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
         with _guard(database) as (pid, found):
             if "problem" in found:
                 raise DatabaseUnusable(
-                    f"{database} cannot be opened by the user with uid {os.geteuid()}: {found['problem']}. Nothing was "
-                    "changed. Run this as the owner of the file, or as root."
+                    "{database} cannot be opened by the user with uid {user}: {reason}. Nothing was "
+                    "changed. Run this as the owner of the file, or as root.",
+                    database=database,
+                    user=os.geteuid(),
+                    reason=found["problem"],
                 )
             users = find_users(_paths(database), but=(pid,))
             if "locked_by" in found and found["locked_by"] not in [user.pid for user in users]:
@@ -114,7 +117,12 @@ def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _in_use(database: Path, users: list[Program], what_to_do: str) -> DatabaseInUse:
-    return DatabaseInUse(f"{database} is in use by {', '.join(map(str, users))}. Nothing was changed. {what_to_do}")
+    return DatabaseInUse(
+        "{database} is in use by {users}. Nothing was changed. {what_to_do}",
+        database=database,
+        users=", ".join(map(str, users)),
+        what_to_do=what_to_do,
+    )
 
 
 def _paths(database: Path) -> list[Path]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tvarr_backup import program
 from tvarr_backup.backups.durable import create_private, sync_file, sync_folder
 from tvarr_backup.backups.live import becomes_wal, has_shared_memory, holds, problems_of
 from tvarr_backup.backups.lockout import ENDINGS, locked_out
@@ -25,6 +24,7 @@ from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.sqlite import remove_database
 from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable, NoRoom, RestoreFailed, RestoreUnsettled
+from tvarr_backup.sentences import Advice, Sentence, join
 
 STOP_IT = "An offline restore needs every program that uses the database to be stopped. Stop tvarr, then try again."
 _BLOCK_BYTES = 2**20
@@ -52,8 +52,11 @@ def require_replaceable(live: Path) -> Ownership:
         found = Ownership(of_file.st_uid, of_file.st_gid, stat.S_IMODE(of_file.st_mode))
     if os.geteuid() not in (0, found.uid):
         raise DatabaseUnusable(
-            f"{live} belongs to the user with uid {found.uid}, and the user with uid {os.geteuid()} cannot create such a "
-            "file. Nothing was changed. Run the offline restore as that user, or as root."
+            "{live} belongs to the user with uid {owner}, and the user with uid {user} cannot create such a "
+            "file. Nothing was changed. Run the offline restore as that user, or as root.",
+            live=live,
+            owner=found.uid,
+            user=os.geteuid(),
         )
     return found
 
@@ -83,8 +86,9 @@ def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: 
         problems = problems_of(incoming, mark, progress)
         if problems:
             raise RestoreFailed(
-                f"The new database failed its check next to the live file ({'; '.join(problems)}). Nothing was restored, "
-                "your data is unchanged. Check the disk."
+                "The new database failed its check next to the live file ({problems}). Nothing was restored, "
+                "your data is unchanged. Check the disk.",
+                problems=join(problems, "; "),
             )
         _require_settled(incoming)
         with incoming.open("rb") as file:
@@ -211,12 +215,16 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
             with locked_out(live, STOP_IT) as found:
                 _go_on(live, incoming, unfinished, replacement, found)
         except (DatabaseInUse, DatabaseUnusable) as problem:
-            raise unsettled(unfinished, replacement, str(problem)) from problem
+            raise unsettled(unfinished, replacement, problem.sentence) from problem
         except OSError as problem:
-            raise unsettled(unfinished, replacement, f"{live.parent}: {problem.strerror or problem}.") from problem
+            raise unsettled(
+                unfinished,
+                replacement,
+                Sentence("{folder}: {reason}.", folder=live.parent, reason=problem.strerror or problem),
+            ) from problem
     happened = holds(live, unfinished.mark)
     if happened is None:
-        raise unsettled(unfinished, replacement, f"{live} cannot be used now.")
+        raise unsettled(unfinished, replacement, Sentence("{live} cannot be used now.", live=live))
     return happened
 
 
@@ -229,19 +237,28 @@ def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Repl
         put_in_place(live, replacement)
     else:
         raise RestoreUnsettled(
-            f"The offline restore of {unfinished.backup} broke off, and since then another program has created or changed "
-            f"{live}. Nothing was changed now. To go on with the restore, stop that program, move {live} away with the files "
-            f"-wal, -shm and -journal next to it, and run `{program.NAME} backup recover`. To keep {live} as it is, delete "
-            f"{incoming}, then run `{program.NAME} backup recover`."
+            "The offline restore of {backup} broke off, and since then another program has created or changed "
+            "{live}. Nothing was changed now. To go on with the restore, stop that program, move {live} away with the files "
+            "-wal, -shm and -journal next to it, and run {advice}. To keep {live} as it is, delete {incoming}, then run "
+            "{advice}.",
+            backup=unfinished.backup,
+            live=live,
+            advice=Advice.RECOVER,
+            incoming=incoming,
         )
 
 
-def unsettled(unfinished: Unfinished, replacement: Replacement, reason: str) -> RestoreUnsettled:
+def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence) -> RestoreUnsettled:
     """An offline restore that cannot go on now, although its new database is complete."""
     return RestoreUnsettled(
-        f"The offline restore of {unfinished.backup} is not finished: {reason} The new database is complete, and the old "
-        f"files are kept as {unfinished.live} or {replacement.set_aside}. When nothing stands in the way any more, run "
-        f"`{program.NAME} backup recover`: it finishes the restore."
+        "The offline restore of {backup} is not finished: {reason} The new database is complete, and the old "
+        "files are kept as {live} or {set_aside}. When nothing stands in the way any more, run "
+        "{advice}: it finishes the restore.",
+        backup=unfinished.backup,
+        reason=reason,
+        live=Path(unfinished.live),
+        set_aside=Path(replacement.set_aside),
+        advice=Advice.RECOVER,
     )
 
 
@@ -254,9 +271,13 @@ def _explained(folder: Path) -> Iterator[None]:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(folder).free
             raise NoRoom(
-                f"The disk of {folder} is full ({free / 1e6:.1f} MB free). Nothing was restored, your data is unchanged. Free "
-                "some space, then try again."
+                "The disk of {folder} is full ({free:MB} free). Nothing was restored, your data is unchanged. {advice}",
+                folder=folder,
+                free=free,
+                advice=Advice.FREE_SPACE,
             ) from problem
         raise RestoreFailed(
-            f"The folder {folder} cannot be used: {problem.strerror or problem}. Nothing was restored, your data is unchanged."
+            "The folder {folder} cannot be used: {reason}. Nothing was restored, your data is unchanged.",
+            folder=folder,
+            reason=problem.strerror or problem,
         ) from problem

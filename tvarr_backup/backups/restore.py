@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from tvarr_backup import program, schema
 from tvarr_backup.backups.apart import told_too_costly
+from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import work_in
@@ -80,6 +81,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Advice, Sentence, join
 
 Migrate = Callable[[Path], None]
 """Brings a copy that an older version of this program wrote up to date, in place."""
@@ -95,7 +97,7 @@ class Restored:
 
     filename: str
     safety: Backup | None
-    attention: tuple[str, ...]
+    attention: tuple[Sentence, ...]
     before: Mapping[str, int]
     after: Mapping[str, int]
     set_aside: tuple[str, ...] = ()
@@ -161,8 +163,9 @@ def look_before_restore(
     recorded = backup.sidecar
     if recorded.checked is not None and recorded.checked.problems:
         raise RestoreRefused(
-            f"{filename} cannot be relied on: its last check found this: {' '.join(recorded.checked.problems)} Verify it again, "
-            "or choose another."
+            "{filename} cannot be relied on: its last check found this: {problems} Verify it again, or choose another.",
+            filename=filename,
+            problems=join(recorded.checked.problems),
         )
     _require_versions(backup, recorded.schema, found.schema, required, accept_newer=accept_newer)
     _require_room(live, folder, found, recorded.database_size)
@@ -183,8 +186,11 @@ def look_offline(live: Path, required: RequiredSchema, filename: str) -> Live:
         used = sum(_size_of(f"{live}{ending}") for ending in ("", "-wal")) if damage.is_readable else 0
         return Live(0, 0, "", 2 * used, "")
     raise RestoreRefused(
-        f"{live} can be written, so an offline restore is not needed. Nothing was changed. Run `{program.NAME} backup restore "
-        f"{filename} --yes` without --offline: it keeps the current data as a safety backup, and tvarr may go on running."
+        "{live} can be written, so an offline restore is not needed. Nothing was changed. Run `{program} backup restore "
+        "{filename} --yes` without --offline: it keeps the current data as a safety backup, and tvarr may go on running.",
+        live=live,
+        program=program.NAME,
+        filename=filename,
     )
 
 
@@ -252,7 +258,7 @@ class _Restore:
         self._live, self._folder, self._work = live, folder, work
         self._required, self._progress, self._accept_newer = required, progress, accept_newer
         self._accept_code = accept_code
-        self._attention: list[str] = []
+        self._attention: list[Sentence] = []
         self._ready: Unfinished | None = None
 
     def run(self, filename: str, migrate: Migrate | None) -> Restored:
@@ -284,7 +290,9 @@ class _Restore:
                 if isinstance(problem, sqlite3.Error):
                     raise not_replaced(self._live, problem) from problem
                 raise
-            self._attention.append(f"“{problem}” was reported after the new content was in place.")
+            self._attention.append(
+                Sentence("“{problem}” was reported after the new content was in place.", problem=problem)
+            )
         return self._finished(unfinished, after, safety.refusal)
 
     def run_offline(self, filename: str, migrate: Migrate | None) -> Restored:
@@ -306,16 +314,21 @@ class _Restore:
             raise
         if not is_wal:
             self._attention.append(
-                f"{self._live} is in rollback-journal mode, because its file system has no shared memory. Stop tvarr for "
-                "every later restore as well."
+                Sentence(
+                    "{live} is in rollback-journal mode, because its file system has no shared memory. Stop tvarr for "
+                    "every later restore as well.",
+                    live=self._live,
+                )
             )
         problems = problems_of(self._live, unfinished.mark, _never_raising(self._progress))
         if problems:
             with contextlib.suppress(OSError):
                 forget(self._work)
             raise RestoreUnsettled(
-                f"The new database is damaged after the restore ({'; '.join(problems)}). The old files are kept as "
-                f"{planned.set_aside}. Check the disk, then restore again."
+                "The new database is damaged after the restore ({problems}). The old files are kept as "
+                "{set_aside}. Check the disk, then restore again.",
+                problems=join(problems, "; "),
+                set_aside=Path(planned.set_aside),
             )
         return self._finished_offline(ready, after)
 
@@ -338,7 +351,7 @@ class _Restore:
         if unfinished is None or unfinished.offline is None:
             return
         if unfinished.offline.is_ready:
-            raise unsettled(unfinished, unfinished.offline, f"{str(problem).removesuffix('.')}.") from problem
+            raise unsettled(unfinished, unfinished.offline, Sentence("{problem:clause}.", problem=problem)) from problem
         discard_incoming(unfinished.offline)
         forget(self._work)
 
@@ -368,15 +381,22 @@ class _Restore:
     ) -> tuple[Path, Mapping[str, int]]:
         """The database of a backup as it will be live, and its rows."""
         try:
-            with disk_errors_told(), told_too_costly(f"{backup.filename} was not restored. Your data is unchanged."):
+            with (
+                disk_errors_told(),
+                told_too_costly(
+                    Sentence("{filename} was not restored. Your data is unchanged.", filename=backup.filename)
+                ),
+            ):
                 staged, examined = self._judged(backup, live, beside)
                 staged, after = self._prepared(staged, examined, migrate)
                 staged = self._proven(staged, backup, live.page_size)
                 _set_mark(staged, mark)
         except sqlite3.Error as problem:
             raise RestoreFailed(
-                f"The copy of {backup.filename} could not be made ready: {problem}. Nothing was restored, your data is "
-                "unchanged."
+                "The copy of {filename} could not be made ready: {problem}. Nothing was restored, your data is "
+                "unchanged.",
+                filename=backup.filename,
+                problem=problem,
             ) from problem
         return staged, after
 
@@ -388,19 +408,26 @@ class _Restore:
         unpacked = unpack_and_check(self._folder, self._work, backup, self._required, self._progress, beside=beside)
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
         if problems or staged is None or examined is None:
-            raise RestoreRefused(f"{backup.filename} cannot be relied on, and was not restored. {' '.join(problems)}")
+            raise RestoreRefused(
+                "{filename} cannot be relied on, and was not restored. {problems}",
+                filename=backup.filename,
+                problems=join(problems),
+            )
         with open_database(staged) as connection:
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
         if live.encoding and encoding != live.encoding:
             raise RestoreRefused(
-                f"{backup.filename} holds its texts in {encoding}, the live database in {live.encoding}: programs that have "
-                "it open could not go on."
+                "{filename} holds its texts in {encoding}, the live database in {live_encoding}: programs that have "
+                "it open could not go on.",
+                filename=backup.filename,
+                encoding=encoding,
+                live_encoding=live.encoding,
             )
         _require_versions(backup, examined.schema, live.schema, self._required, accept_newer=self._accept_newer)
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
-            raise RestoreRefused(f"{backup.filename} was not restored. {' '.join(new)}")
+            raise RestoreRefused("{filename} was not restored. {new}", filename=backup.filename, new=sentences_of(new))
         require_accepted_code(backup.filename, backup.sidecar, examined.code, accepted=self._accept_code)
         return staged, examined
 
@@ -411,7 +438,9 @@ class _Restore:
             migrate(staged)
             again = examine(staged, self._required, CheckLevel.FULL)
             if again.problems:
-                raise RestoreRefused(f"The update of the backup's tables failed its check. {' '.join(again.problems)}")
+                raise RestoreRefused(
+                    "The update of the backup's tables failed its check. {problems}", problems=join(again.problems)
+                )
             counts = again.table_counts
         return staged, counts
 
@@ -433,13 +462,20 @@ class _Restore:
             except sqlite3.Error as problem:
                 if is_of_the_disk(problem):
                     raise
-                sentence = f"SQLite cannot copy the database in {backup.filename} ({problem})"
+                sentence = Sentence(
+                    "SQLite cannot copy the database in {filename} ({problem})",
+                    filename=backup.filename,
+                    problem=problem,
+                )
                 if page_size not in (0, own) or not is_safety_backup(backup.sidecar):
                     raise RestoreRefused(
-                        f"{sentence}, so it could not be backed up again. Nothing was restored, your data is unchanged. "
-                        "Choose another backup."
+                        "{sentence}, so it could not be backed up again. Nothing was restored, your data is unchanged. "
+                        "Choose another backup.",
+                        sentence=sentence,
                     ) from problem
-                self._attention.append(f"{sentence}, as before, so no backup of it can be made.")
+                self._attention.append(
+                    Sentence("{sentence}, as before, so no backup of it can be made.", sentence=sentence)
+                )
         if page_size not in (0, own):
             return copied
         remove_database(copied)
@@ -486,19 +522,24 @@ class _Restore:
             remember_anew(self._work, replace(unfinished, is_put_back=True))
             copy_into(safety, live, lambda: None, progress)
             still = problems_of(live, mark_in(safety), progress) if whole else []
-            reason = " ".join(still)
+            reason = join(still)
         except (sqlite3.Error, TvarrBackupError, OSError) as problem:
-            reason = str(problem)
+            reason = Sentence("{problem}", problem=problem)
         if reason:
             raise RestoreUnsettled(
-                f"The live database is damaged after the restore ({'; '.join(problems)}), and what was there before could not "
-                f"be put back ({reason}). It is kept as {safety}: once nothing else stands in the way, `backup recover` makes "
-                f"it the backup {unfinished.safety}, and `backup restore {unfinished.safety} --yes` puts it back."
+                "The live database is damaged after the restore ({problems}), and what was there before could not "
+                "be put back ({reason}). It is kept as {safety}: once nothing else stands in the way, `backup recover` makes "
+                "it the backup {filename}, and `backup restore {filename} --yes` puts it back.",
+                problems=join(problems, "; "),
+                reason=reason,
+                safety=safety,
+                filename=unfinished.safety,
             )
         forget(self._work)
         raise RestoreFailed(
-            f"The live database failed its check after the restore ({'; '.join(problems)}), so what was there before was put "
-            "back: nothing was restored, your data is unchanged."
+            "The live database failed its check after the restore ({problems}), so what was there before was put "
+            "back: nothing was restored, your data is unchanged.",
+            problems=join(problems, "; "),
         )
 
 
@@ -528,29 +569,35 @@ def _problems_in(sidecar: Sidecar) -> bool:
     return sidecar.checked is not None and bool(sidecar.checked.problems)
 
 
-def _copied_bytes(refusal: str, *, is_intact: bool) -> str:
+def _copied_bytes(refusal: str, *, is_intact: bool) -> Sentence:
     """What to know of a safety backup that SQLite could not make."""
     if is_intact:
-        return (
-            f"SQLite could not copy what was live before ({refusal}), so the safety backup is a byte-for-byte copy. It passed "
-            "its check and can be restored."
+        return Sentence(
+            "SQLite could not copy what was live before ({refusal}), so the safety backup is a byte-for-byte copy. It passed "
+            "its check and can be restored.",
+            refusal=refusal,
         )
-    return (
-        f"What was live before was damaged ({refusal}). It was copied byte for byte and is kept for salvage, but it cannot "
-        "be restored."
+    return Sentence(
+        "What was live before was damaged ({refusal}). It was copied byte for byte and is kept for salvage, but it cannot "
+        "be restored.",
+        refusal=refusal,
     )
 
 
-def _not_packed(work: Path, problem: Exception) -> str:
-    return (
-        f"The copy of before could not be made a backup ({problem}), and is kept as {safety_path(work)}: make room, then run "
-        "`backup recover`."
+def _not_packed(work: Path, problem: Exception) -> Sentence:
+    return Sentence(
+        "The copy of before could not be made a backup ({problem}), and is kept as {safety}: make room, then run "
+        "`backup recover`.",
+        problem=problem,
+        safety=safety_path(work),
     )
 
 
-def _not_recorded(problem: Exception) -> str:
-    return (
-        f"The restore is complete, but its end could not be recorded ({problem}). Run `{program.NAME} backup recover`."
+def _not_recorded(problem: Exception) -> Sentence:
+    return Sentence(
+        "The restore is complete, but its end could not be recorded ({problem}). Run {advice}.",
+        problem=problem,
+        advice=Advice.RECOVER,
     )
 
 
@@ -575,8 +622,11 @@ def _set_mark(staged: Path, mark: int) -> None:
 
 def _unknown(work: Path, unfinished: Unfinished) -> RestoreUnsettled:
     return RestoreUnsettled(
-        f"{unfinished.live} cannot be used just now, so it is not known whether {unfinished.backup} has been restored into it. What was "
-        f"there before is kept as {safety_path(work)}; when it can be used again, run `backup recover`."
+        "{live} cannot be used just now, so it is not known whether {backup} has been restored into it. What was "
+        "there before is kept as {safety}; when it can be used again, run `backup recover`.",
+        live=Path(unfinished.live),
+        backup=unfinished.backup,
+        safety=safety_path(work),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Listing
-from tvarr_backup.backups.folder import free_bytes, megabytes
+from tvarr_backup.backups.folder import free_bytes
 from tvarr_backup.errors import NoRoom
 
 _ASSUMED_PERCENT = 25
@@ -33,9 +33,20 @@ def require_room(folder: Path, needed: int, what: str) -> None:
     """Raise `NoRoom` with both numbers where less than this and a small margin is free. A hint: others write as well."""
     free, wanted = free_bytes(folder), estimate(needed)
     if not free:
-        raise NoRoom(f"The disk is full (0 MB free). {what} needs about {megabytes(wanted)} of free space in {folder}.")
+        raise NoRoom(
+            "The disk is full (0 MB free). {what} needs about {wanted:MB} of free space in {folder}.",
+            what=what,
+            wanted=wanted,
+            folder=folder,
+        )
     if free < wanted:
-        raise NoRoom(f"{what} needs about {megabytes(wanted)} of free space in {folder}; there are {megabytes(free)}.")
+        raise NoRoom(
+            "{what} needs about {wanted:MB} of free space in {folder}; there are {free:MB}.",
+            what=what,
+            wanted=wanted,
+            folder=folder,
+            free=free,
+        )
 
 
 def usable_bytes(folder: Path) -> int:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from tvarr_backup.backups.durable import sync_folder
 from tvarr_backup.backups.progress import Phase, Progress
-from tvarr_backup.backups.sqlite import copy_database, open_database, primary_code, remove_database
+from tvarr_backup.backups.sqlite import copy_database, open_database, remove_database
 from tvarr_backup.errors import CopyFailed, NoRoom, RestoreFailed
+from tvarr_backup.sqlite_codes import primary_code
 
 # In a process of its own: closing the live file in one that has a connection to it would drop that one's locks.
 _COPY_BYTES = """
@@ -75,7 +76,9 @@ class SafetyCopy:
         except CopyFailed as problem:
             cause = problem.__cause__
             if not isinstance(cause, sqlite3.Error) or primary_code(cause) in _NOT_OF_THE_DATABASE:
-                raise RestoreFailed(f"{problem} Nothing was restored, your data is unchanged.") from problem
+                raise RestoreFailed(
+                    "{problem} Nothing was restored, your data is unchanged.", problem=problem
+                ) from problem
             self.refusal = str(cause)
         self._seen = version
 
@@ -96,8 +99,11 @@ class SafetyCopy:
         except OSError as problem:
             error = NoRoom if problem.errno == errno.ENOSPC else RestoreFailed
             raise error(
-                f"SQLite could not copy {self._live} ({self.refusal}), and it could not be copied byte for byte "
-                f"({problem.strerror}). Nothing was restored, your data is unchanged."
+                "SQLite could not copy {live} ({refusal}), and it could not be copied byte for byte "
+                "({reason}). Nothing was restored, your data is unchanged.",
+                live=self._live,
+                refusal=self.refusal,
+                reason=problem.strerror,
             ) from problem
         with open_database(self.path) as connection:  # of a copy: one file of the two
             connection.execute("PRAGMA synchronous=FULL")
@@ -108,7 +114,9 @@ class SafetyCopy:
             (version,) = self._monitor.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as problem:
             raise RestoreFailed(
-                f"{self._live} cannot be read: {problem}. Nothing was restored, your data is unchanged."
+                "{live} cannot be read: {problem}. Nothing was restored, your data is unchanged.",
+                live=self._live,
+                problem=problem,
             ) from problem
         return int(version)
 
@@ -143,8 +151,10 @@ def salvage_safety(live: Path, path: Path) -> bool:
     except (CopyFailed, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
             raise NoRoom(
-                f"The disk of {path.parent} became full while {live} was copied. Nothing was restored, your data is "
-                "unchanged."
+                "The disk of {folder} became full while {live} was copied. Nothing was restored, your data is "
+                "unchanged.",
+                folder=path.parent,
+                live=live,
             ) from problem
         return False
     finally:

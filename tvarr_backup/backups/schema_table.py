@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvarr_backup.sentences import Sentence, join
+
 _TABLE, _VIRTUAL_TABLE, _VIEW, _TRIGGER, _INDEX = "table", "virtual table", "view", "trigger", "index"
 _BEGINNINGS = {
     "CREATE TABLE ": (_TABLE, _TABLE),
@@ -89,17 +91,23 @@ class _Row:
             value = getattr(self, column)
             is_text = isinstance(value, str) and "\0" not in value
             if not is_text and not (column == "sql" and value is None):
-                yield f"its {column} is not plain text"
+                yield Sentence("its {column} is not plain text", column=column)
                 return
         types = {kind: type_ for type_, kind in _BEGINNINGS.values()}
         if not self.kind or types[self.kind] != self.type:
-            yield f"its type is “{_cut(self.type)}”, and its SQL begins with “{_cut(self.sql)}”"
+            yield Sentence(
+                "its type is “{type}”, and its SQL begins with “{sql}”", type=_cut(self.type), sql=_cut(self.sql)
+            )
         if not isinstance(self.rootpage, int):
             yield "its root page is not a number"
         elif self.kind in _CODE and self.rootpage:
-            yield f"a {self.kind} has no root page, and {self.rootpage} is recorded"
+            yield Sentence(
+                "a {kind} has no root page, and {rootpage} is recorded", kind=self.kind, rootpage=self.rootpage
+            )
         elif self.kind in (_TABLE, _INDEX) and not 1 < self.rootpage <= pages:
-            yield f"its root page is {self.rootpage}, and the database has {pages}"
+            yield Sentence(
+                "its root page is {rootpage}, and the database has {pages}", rootpage=self.rootpage, pages=pages
+            )
 
 
 def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
@@ -122,7 +130,12 @@ def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
 
 def _sentences(row: _Row, pages: int) -> Iterator[str]:
     for problem in row.problems(pages):
-        yield f"Row {row.number} of its schema table (“{_cut(row.name)}”) was not written by SQLite: {problem}."
+        yield Sentence(
+            "Row {number} of its schema table (“{name}”) was not written by SQLite: {problem}.",
+            number=row.number,
+            name=_cut(row.name),
+            problem=problem,
+        )
 
 
 def _repeated(rows: list[_Row]) -> Iterator[str]:
@@ -131,10 +144,12 @@ def _repeated(rows: list[_Row]) -> Iterator[str]:
     roots = Counter(row.rootpage for row in rows if row.rootpage)
     for (_, name), number in names.items():
         if number > 1:
-            yield f"The name “{_cut(name)}” is {number} times in its schema table."
+            yield Sentence("The name “{name}” is {number} times in its schema table.", name=_cut(name), number=number)
     for root, number in roots.items():
         if number > 1:
-            yield f"The root page {_cut(root)} is {number} times in its schema table."
+            yield Sentence(
+                "The root page {root} is {number} times in its schema table.", root=_cut(root), number=number
+            )
 
 
 def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool) -> Iterator[str]:
@@ -143,7 +158,11 @@ def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool)
     for row in rows:
         is_trigger = _is_trigger(connection, str(row.name))
         if is_trigger != (str(row.name) in triggers):
-            yield f"SQLite {'has' if is_trigger else 'does not have'} a trigger “{_cut(row.name)}”, unlike its schema table."
+            yield Sentence(
+                "SQLite {what} a trigger “{name}”, unlike its schema table.",
+                what="has" if is_trigger else "does not have",
+                name=_cut(row.name),
+            )
     if not is_plain or not _HAS_TABLE_LIST:
         return
     parsed = {
@@ -154,7 +173,9 @@ def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool)
     shown = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
     for name, kind in sorted(parsed ^ shown):
         has = "has" if (name, kind) in parsed else "does not have"
-        yield f"SQLite {has} the {kind} “{_cut(name)}”, unlike its schema table."
+        yield Sentence(
+            "SQLite {has} the {kind} “{name}”, unlike its schema table.", has=has, kind=kind, name=_cut(name)
+        )
 
 
 def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
@@ -178,10 +199,10 @@ def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
     return found
 
 
-def some(sentences: tuple[str, ...]) -> str:
+def some(sentences: tuple[str, ...]) -> Sentence:
     """Join the first few, and count the others."""
     others = len(sentences) - _NAMED
-    return " ".join([*sentences[:_NAMED], *([f"And {others} more."] if others > 0 else [])])
+    return join([*sentences[:_NAMED], *([Sentence("And {others} more.", others=others)] if others > 0 else [])])
 
 
 def some_code(code: Sequence[Code]) -> str:

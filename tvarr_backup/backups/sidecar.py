@@ -16,6 +16,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tvarr_backup.backups.backup_warnings import (
+    MOST_OF_TEXT,
+    MOST_WARNINGS,
+    BackupWarning,
+    BackupWarningCode,
+    decode_warnings,
+    encode_warning,
+)
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
 from tvarr_backup.quoting import cut, shown_value
@@ -28,7 +36,6 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_WORDS = 200
 """Characters of a version, a schema or a name."""
-_MOST_SENTENCES, _MOST_OF_SENTENCE = 100, 4_000
 _MOST_TABLES = 1_000
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -67,18 +74,11 @@ class DateSource(StrEnum):
     """Nothing else is known: it is the time at which the file was added here."""
 
 
-MISSING_WAL = (
-    "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had crashed, when the "
-    "copy was made, the newest changes are missing."
-)
-"""The warning that `Sidecar.wal_missing` stands for."""
-
-
 @dataclass(frozen=True)
 class Checked:
-    """The last check of a backup, in sentences.
+    """The last check of a backup.
 
-    `problems` make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
+    `problems` are sentences, and make it one that cannot be relied on. `warnings` tell what was so in the live database already, such as
     rows that refer to rows which are not there, or a view: the backup is a faithful copy of that. `at` is `None` where
     the file says no possible time.
     """
@@ -86,7 +86,7 @@ class Checked:
     level: CheckLevel
     at: datetime | None
     problems: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BackupWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class Sidecar:
         return self.created_at if self.is_dated else self.newest_row_at
 
     @property
-    def lasting_warnings(self) -> tuple[str, ...]:
+    def lasting_warnings(self) -> tuple[BackupWarning, ...]:
         """Warnings about how the file came here, which no later check can find again."""
-        return (MISSING_WAL,) if self.wal_missing else ()
+        return (BackupWarning(BackupWarningCode.WAL_MISSING),) if self.wal_missing else ()
 
     def is_protected(self, now: datetime) -> bool:
         """Whether clean-ups and deletions leave it alone: the one rule that everybody asks."""
@@ -190,7 +190,8 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
             "level": checked.level,
             "at": checked.at and _encode_time(checked.at),
             "problems": checked.problems,
-            "warnings": checked.warnings,
+            "warnings": [str(warning) for warning in checked.warnings],
+            "warning_details": [encode_warning(warning) for warning in checked.warnings],
         },
         "restored_from": sidecar.restored_from,
         "created_at_source": sidecar.created_at_source,
@@ -210,19 +211,19 @@ def read_sidecar(path: Path) -> Sidecar:
         with open_regular(path) as file:
             raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except FileNotFoundError as problem:
-        raise SidecarInvalid(f"its description {path.name} is missing.") from problem
+        raise SidecarInvalid("its description {name} is missing.", name=path.name) from problem
     except OSError as problem:
-        raise SidecarInvalid(f"{path.name} cannot be read: {problem.strerror}.") from problem
+        raise SidecarInvalid("{name} cannot be read: {reason}.", name=path.name, reason=problem.strerror) from problem
     try:
         return decode_sidecar(raw)
     except SidecarInvalid as problem:
-        raise SidecarInvalid(f"{path.name}: {problem}") from problem
+        raise SidecarInvalid("{name}: {problem}", name=path.name, problem=problem) from problem
 
 
 def decode_sidecar(raw: bytes) -> Sidecar:
     """A sidecar of ours or of tvarr's from its bytes; raises `SidecarInvalid`."""
     if len(raw) > MAX_BYTES:
-        raise SidecarInvalid(f"it is larger than {MAX_BYTES} bytes.")
+        raise SidecarInvalid("it is larger than {most} bytes.", most=MAX_BYTES)
     try:
         value = json.loads(raw.decode("utf-8-sig"))
         if _SURROGATE.search(raw):
@@ -243,7 +244,11 @@ class _Reader:
     def sidecar(self) -> Sidecar:
         ours = "format" in self.value
         if ours and self.value["format"] != FORMAT:
-            raise SidecarInvalid(f"its format is {shown_value(self.value['format'])}; this program reads {FORMAT}.")
+            raise SidecarInvalid(
+                "its format is {value}; this program reads {format}.",
+                value=shown_value(self.value["format"]),
+                format=FORMAT,
+            )
         return Sidecar(
             created_at=_time("created_at", self.value.get("created_at")),
             database_size=self.size("database_size"),
@@ -272,7 +277,7 @@ class _Reader:
     def text(self, name: str) -> str:
         value = self.value.get(name, "")
         if not isinstance(value, str):
-            raise SidecarInvalid(f"{name} is no text.")
+            raise SidecarInvalid("{name} is no text.", name=name)
         return value
 
     def words(self, name: str) -> str:
@@ -281,7 +286,7 @@ class _Reader:
     def flag(self, name: str) -> bool:
         value = self.value.get(name, False)
         if not isinstance(value, bool):
-            raise SidecarInvalid(f"{name} is neither true nor false.")
+            raise SidecarInvalid("{name} is neither true nor false.", name=name)
         return value
 
     def size(self, name: str) -> int:
@@ -290,7 +295,7 @@ class _Reader:
     def checksum(self, name: str) -> str:
         value = self.text(name)
         if not _CHECKSUM.fullmatch(value):
-            raise SidecarInvalid(f"{name} is no SHA-256 checksum.")
+            raise SidecarInvalid("{name} is no SHA-256 checksum.", name=name)
         return value
 
     def optional_time(self, name: str) -> datetime | None:
@@ -303,13 +308,15 @@ class _Reader:
             return DateSource(value)
         except ValueError as problem:
             expected = ", ".join(DateSource)
-            raise SidecarInvalid(f"created_at_source is {shown_value(value)}; expected one of {expected}.") from problem
+            raise SidecarInvalid(
+                "created_at_source is {value}; expected one of {expected}.", value=shown_value(value), expected=expected
+            ) from problem
 
     def kind(self) -> BackupKind:
         try:
             return BackupKind(self.text("kind"))
         except ValueError as problem:
-            raise SidecarInvalid(f"kind is none of {', '.join(BackupKind)}.") from problem
+            raise SidecarInvalid("kind is none of {kinds}.", kinds=", ".join(BackupKind)) from problem
 
     def table_counts(self) -> dict[str, int]:
         value = self.value.get("table_counts") or {}
@@ -317,7 +324,7 @@ class _Reader:
             raise SidecarInvalid("table_counts is no object.")
         for name, number in value.items():
             if type(number) is not int:  # `bool` is one as well
-                raise SidecarInvalid(f"table_counts.{cut(name)} is no whole number from 0.")
+                raise SidecarInvalid("table_counts.{name} is no whole number from 0.", name=cut(name))
         known = {known_text(name, _MOST_WORDS): number for name, number in value.items() if 0 <= number <= MOST}
         return known if len(known) == len(value) <= _MOST_TABLES else {}
 
@@ -333,7 +340,7 @@ class _Reader:
             level,
             None if value.get("at") is None else known_moment(_time("checked.at", value["at"])),
             _sentences("checked.problems", value.get("problems", [])),
-            _sentences("checked.warnings", value.get("warnings", [])),
+            decode_warnings(_sentences("checked.warnings", value.get("warnings", [])), value.get("warning_details")),
         )
 
 
@@ -341,20 +348,20 @@ def _size(name: str, value: Any) -> int:
     """The size of a file, without which a backup is none."""
     size = known_number(_whole(name, value))
     if size is None:
-        raise SidecarInvalid(f"{name} is no whole number from 0.")
+        raise SidecarInvalid("{name} is no whole number from 0.", name=name)
     return size
 
 
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SidecarInvalid(f"{name} is no whole number from 0.")
+        raise SidecarInvalid("{name} is no whole number from 0.", name=name)
     return value
 
 
 def _sentences(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(sentence, str) for sentence in value):
-        raise SidecarInvalid(f"{name} is no list of texts.")
-    return known_texts(value, _MOST_SENTENCES, _MOST_OF_SENTENCE)
+        raise SidecarInvalid("{name} is no list of texts.", name=name)
+    return known_texts(value, MOST_WARNINGS, MOST_OF_TEXT)
 
 
 def _time(name: str, value: Any) -> datetime:
@@ -365,7 +372,7 @@ def _time(name: str, value: Any) -> datetime:
     except OverflowError:  # in UTC it would be before the year 1 or after 9999
         return _BEFORE_ALL
     except (TypeError, ValueError) as problem:
-        raise SidecarInvalid(f"{name} is no date and time.") from problem
+        raise SidecarInvalid("{name} is no date and time.", name=name) from problem
 
 
 def _encode_time(moment: datetime) -> str:

@@ -75,7 +75,9 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
     with contextlib.ExitStack() as files:
         try:
             if live is not None and live.exists() and path.samefile(live):
-                raise UploadRefused(f"{path} is the live database itself; `backup create` makes a backup of it.")
+                raise UploadRefused(
+                    "{path} is the live database itself; `backup create` makes a backup of it.", path=path
+                )
             marks = _marks(path)
             user = (
                 find_user(Path(f"{path}{ending}") for ending in _ENDINGS)
@@ -94,7 +96,9 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
             }
             user = user or find_locker(file)
         except OSError as problem:
-            raise UploadRefused(f"{problem.filename or path} cannot be read: {problem.strerror}.") from problem
+            raise UploadRefused(
+                "{path} cannot be read: {reason}.", path=Path(problem.filename or path), reason=problem.strerror
+            ) from problem
         source = Source(path, name, file, journals, start, marks)
         if user is not None and source.is_database:
             raise _in_use(path, user)
@@ -113,7 +117,9 @@ def copy_aside(source: Source, target: Path, progress: Progress) -> None:
                 progress(Phase.RECEIVE, done, total)
     if _marks(source.path) != source.marks:
         raise SourceChanged(
-            f"{source.path} changed while it was copied, so a program is using it. Nothing was saved. {_STOP_OR_COPY}"
+            "{path} changed while it was copied, so a program is using it. Nothing was saved. {stop_or_copy}",
+            path=source.path,
+            stop_or_copy=_STOP_OR_COPY,
         )
 
 
@@ -141,8 +147,11 @@ def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
     except sqlite3.Error as problem:
         if source.journals:
             raise JournalUnusable(
-                f"{source.name} was not added: SQLite cannot apply {_named(source)} to it ({problem}). Nothing was saved. Add "
-                "the database without that file if you can do without the newest changes."
+                "{name} was not added: SQLite cannot apply {named} to it ({problem}). Nothing was saved. Add "
+                "the database without that file if you can do without the newest changes.",
+                name=source.name,
+                named=_named(source),
+                problem=problem,
             ) from problem
     else:
         _cut_off(database, size)
@@ -165,7 +174,10 @@ _STOP_OR_COPY = "Stop that program, or copy the database with SQLite, which is s
 
 def _in_use(path: Path, program: Program) -> SourceInUse:
     return SourceInUse(
-        f"{path} is open in {program}, so its content may change at any moment. Nothing was saved. {_STOP_OR_COPY}"
+        "{path} is open in {program}, so its content may change at any moment. Nothing was saved. {stop_or_copy}",
+        path=path,
+        program=program,
+        stop_or_copy=_STOP_OR_COPY,
     )
 
 
@@ -173,8 +185,10 @@ def _require_fitting(source: Source) -> None:
     """Raise `JournalUnusable` for journals that cannot belong to the file: SQLite would ignore them in silence."""
     if source.journals and not source.is_database:
         raise JournalUnusable(
-            f"{source.name} was not added: only a plain copy of a database has a journal, but {_named(source)} came with it. "
-            "Nothing was saved. Add the file alone."
+            "{name} was not added: only a plain copy of a database has a journal, but {named} came with it. "
+            "Nothing was saved. Add the file alone.",
+            name=source.name,
+            named=_named(source),
         )
     wal = source.journals.get(WAL_ENDING)
     if wal is None:
@@ -184,8 +198,10 @@ def _require_fitting(source: Source) -> None:
     size = int.from_bytes(source.start[16:18])
     if not header.startswith(_WAL_MAGIC) or int.from_bytes(header[8:12]) != (65536 if size == 1 else size):
         raise JournalUnusable(
-            f"{source.name} was not added: {source.name}{WAL_ENDING} is not the write-ahead log of this database. Nothing was "
-            "saved. Add the -wal file that was next to the database, or the database without it."
+            "{name} was not added: {name}{wal_ending} is not the write-ahead log of this database. Nothing was "
+            "saved. Add the -wal file that was next to the database, or the database without it.",
+            name=source.name,
+            wal_ending=WAL_ENDING,
         )
 
 

@@ -19,6 +19,7 @@ from typing import Generic, Literal, Self, TypeVar
 
 from tvarr_backup.backups.durable import create_private, written_early
 from tvarr_backup.errors import CopyFailed, NoRoom
+from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
@@ -89,12 +90,6 @@ def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
             measure(connection)
 
 
-def primary_code(problem: sqlite3.Error) -> int | None:
-    """SQLite's own code for the kind of an error; `None` where Python raised it, as for text that is not UTF-8."""
-    code: int | None = getattr(problem, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
 def is_of_the_disk(problem: sqlite3.Error) -> bool:
     """Whether SQLite says something of the disk, not of the database."""
     return primary_code(problem) in _DISK_ERRORS
@@ -159,14 +154,18 @@ def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.E
         room = os.statvfs(target.parent)
         free = room.f_bavail * room.f_frsize
         if size is None or free < size.used + size.used // 8 + _SPARE_BYTES:
-            return NoRoom(f"The disk became full while {live} was copied; nothing of the copy is left.")
+            return NoRoom("The disk became full while {live} was copied; nothing of the copy is left.", live=live)
         return CopyFailed(
-            f"{live} could not be copied. SQLite reports “{reason}”, but the disk has room: {free / 1e6:.1f} MB are free and "
-            f"about {size.used / 1e6:.1f} MB are needed. So the database is damaged, or a quota is used up. To fix a damaged "
-            "database, restore a backup."
+            "{live} could not be copied. SQLite reports “{reason}”, but the disk has room: {free:MB} are free and "
+            "about {used:MB} are needed. So the database is damaged, or a quota is used up. To fix a damaged "
+            "database, restore a backup.",
+            live=live,
+            reason=reason,
+            free=free,
+            used=size.used,
         )
-    advice = " It is damaged. To fix it, restore a backup." if code == sqlite3.SQLITE_CORRUPT else ""
-    return CopyFailed(f"{live} could not be copied: {reason}.{advice}")
+    damage = " It is damaged. To fix it, restore a backup." if code == sqlite3.SQLITE_CORRUPT else ""
+    return CopyFailed("{live} could not be copied: {reason}." + damage, live=live, reason=reason)
 
 
 def remove_database(path: Path) -> None:

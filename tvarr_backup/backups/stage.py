@@ -9,7 +9,6 @@ from typing import IO
 
 from tvarr_backup.backups.archive import Members, Packed, unpack
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.folder import megabytes
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.room import usable_bytes
@@ -63,7 +62,9 @@ def stage(
     except ArchiveTooLarge as problem:
         if limit_bytes is None and room < MOST_UNPACKED_BYTES:
             raise NoRoom(
-                f"The archive holds more than the {megabytes(room)} for which there is room in {work.parent}."
+                "The archive holds more than the {room:MB} for which there is room in {folder}.",
+                room=room,
+                folder=work.parent,
             ) from problem
         raise
     if form is ArchiveFormat.GZIP:

@@ -32,14 +32,16 @@ def read_metadata(path: Path) -> Sidecar:
             size = os.fstat(file.fileno()).st_size
             start = unpacked_start(file.read(MAX_BYTES + _HEADER_BYTES))
     except OSError as problem:
-        raise SidecarInvalid(f"{path.name} cannot be read: {problem.strerror}.") from problem
+        raise SidecarInvalid("{name} cannot be read: {reason}.", name=path.name, reason=problem.strerror) from problem
     try:
         with tarfile.open(fileobj=io.BytesIO(start), mode="r:") as tar:
             sidecar = _metadata_in(tar)
     except _DAMAGE as problem:
-        raise SidecarInvalid(f"{path.name} is no archive of tvarr's: {problem}.") from problem
+        raise SidecarInvalid(
+            "{name} is no archive of tvarr's: {problem}.", name=path.name, problem=problem
+        ) from problem
     except SidecarInvalid as problem:
-        raise SidecarInvalid(f"{path.name}: {problem}") from problem
+        raise SidecarInvalid("{name}: {problem}", name=path.name, problem=problem) from problem
     return sidecar.with_changes(compressed_size=size, kind=BackupKind.TVARR)
 
 
@@ -53,13 +55,15 @@ def extract_database(source: Path, target: Path, progress: Progress = no_progres
             sidecar = _metadata_in(tar)
             member = tar.next()
             if member is None or member.name != _DATABASE or not _is_plain(member):
-                raise ArchiveDamaged(f"The archive is none of tvarr's: its second member is not {_DATABASE}.")
+                raise ArchiveDamaged(
+                    "The archive is none of tvarr's: its second member is not {database}.", database=_DATABASE
+                )
             _copy(tar.extractfile(member), target, member.size, progress)
             if tar.next() is not None:
                 raise ArchiveDamaged("The archive is none of tvarr's: it has more than two members.")
             _require_end(file, tar.offset)
     except _DAMAGE as problem:
-        raise ArchiveDamaged(f"The archive is damaged: {problem}.") from problem
+        raise ArchiveDamaged("The archive is damaged: {problem}.", problem=problem) from problem
     return sidecar
 
 
@@ -100,7 +104,7 @@ class _Bounded(io.BufferedIOBase):
 def _metadata_in(tar: tarfile.TarFile) -> Sidecar:
     member = tar.next()
     if member is None or member.name != _METADATA or not _is_plain(member) or member.size > MAX_BYTES:
-        raise SidecarInvalid(f"its first member is no {_METADATA}.")
+        raise SidecarInvalid("its first member is no {metadata}.", metadata=_METADATA)
     data: Any = tar.extractfile(member)
     return decode_sidecar(data.read())
 

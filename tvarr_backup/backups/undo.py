@@ -11,6 +11,7 @@ from tvarr_backup.backups.durable import replace, sync_folder, write_private
 from tvarr_backup.backups.folder import LAST_RESTORE_NAME, WORK_NAME
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import NothingToUndo
+from tvarr_backup.sentences import Sentence, join
 
 
 def find_safety_backup(folder: Path) -> Backup:
@@ -42,21 +43,23 @@ def record_restore_with_safety(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _restore_without_safety(folder: Path) -> str | None:
+def _restore_without_safety(folder: Path) -> Sentence | None:
     """Return a sentence about the last restore if it made no safety backup."""
     try:
         recorded = json.loads((folder / LAST_RESTORE_NAME).read_bytes())
         backup, set_aside = str(recorded["backup"]), [Path(str(path)) for path in recorded["set_aside"]]
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    kept = [str(path) for path in set_aside if path.exists()]
+    kept = [path for path in set_aside if path.exists()]
     files = (
-        f"The old files are kept for salvage: {', '.join(kept)}."
+        Sentence("The old files are kept for salvage: {kept}.", kept=join(kept, ", "))
         if kept
-        else "There were no old files, or they were removed."
+        else Sentence("There were no old files, or they were removed.")
     )
-    return (
-        f"There is nothing to undo. The last restore, of {backup}, was an offline restore, and no consistent copy of the old "
-        f"database could be made. {files} Nothing was changed. To go back to another backup, choose it from the list of "
-        "backups."
+    return Sentence(
+        "There is nothing to undo. The last restore, of {backup}, was an offline restore, and no consistent copy of the old "
+        "database could be made. {files} Nothing was changed. To go back to another backup, choose it from the list of "
+        "backups.",
+        backup=backup,
+        files=files,
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tvarr_backup.backups.apart import examining, told_too_costly
 from tvarr_backup.backups.archive import Packed
+from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.examine import Check, Examination, Examined
-from tvarr_backup.backups.folder import explained, megabytes, work_in
+from tvarr_backup.backups.folder import explained, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room
@@ -21,9 +22,10 @@ from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sideca
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, NoRoom, SidecarInvalid
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Sentence, join
 
-NOT_SAVED = "The result could not be saved with the backup, because the backup folder is read-only."
-NOT_SAVED_FULL = "The result could not be saved with the backup, because the disk of the backup folder is full."
+NOT_SAVED = BackupWarning(BackupWarningCode.NOT_SAVED_READ_ONLY)
+NOT_SAVED_FULL = BackupWarning(BackupWarningCode.NOT_SAVED_FULL)
 
 _AS_IF_CHECKED = timedelta(days=30)
 
@@ -34,7 +36,7 @@ class Verification:
 
     backup: Backup
     checks: tuple[Check, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BackupWarning, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -89,12 +91,12 @@ def verify_backup(
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
     try:
-        with told_too_costly(f"{filename} was not verified."):
+        with told_too_costly(Sentence("{filename} was not verified.", filename=filename)):
             return _verify_and_record(folder, filename, required, progress)
     except (BackupFolderReadOnly, NoRoom) as problem:
         if scratch is None:
             raise
-        with told_too_costly(f"{filename} was not verified."):
+        with told_too_costly(Sentence("{filename} was not verified.", filename=filename)):
             found = _verify_elsewhere(folder, filename, required, scratch, progress, no_room=problem)
     try:
         with work_in(folder) as work:
@@ -122,7 +124,9 @@ def _verify_elsewhere(
             require_room(scratch, bytes_to_verify(backup), "The check")
             return unpack_and_check(folder, work, backup, required, progress).verification
     except NoRoom as problem:
-        raise NoRoom(f"{no_room} {problem}" if isinstance(no_room, NoRoom) else str(problem)) from problem
+        if isinstance(no_room, NoRoom):
+            raise NoRoom("{here} {there}", here=no_room, there=problem) from problem
+        raise
 
 
 def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, progress: Progress) -> Verification:
@@ -172,10 +176,14 @@ def unpack_and_check(
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
     except ArchiveTooLarge:
         return _unreadable(
-            backup, f"It unpacks to more than its description says, {megabytes(recorded.database_size)}."
+            backup,
+            Sentence(
+                "It unpacks to more than its description says, {size:MB}.",
+                size=recorded.database_size,
+            ),
         )
     except (ArchiveDamaged, SidecarInvalid) as problem:
-        return _unreadable(backup, str(problem))
+        return _unreadable(backup, problem.sentence)
     size = staged.path.stat().st_size
     progress(Phase.CHECK, 0, size)
     examine = examining if recorded.is_from_elsewhere else Examination
@@ -222,16 +230,26 @@ def _counted(recorded: Sidecar, examined: Examined) -> Iterator[Check]:
         for table, number in recorded.table_counts.items()
         if examined.table_counts.get(table) != number
     }
-    sentence = "; ".join(
-        f"there is no table {table}" if now is None else f"{table} has {now} rows, recorded are {number}"
+    found = [
+        Sentence("there is no table {table}", table=table)
+        if now is None
+        else Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number)
         for table, (number, now) in different.items()
-    )
+    ]
     yield Check(
-        "row counts", passed=not different, detail=f"The rows are not those recorded: {sentence}." if sentence else ""
+        "row counts",
+        passed=not different,
+        detail=Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else "",
     )
 
 
 def _same(name: str, recorded: str, found: str) -> Check:
     if recorded == found:
         return Check(name, passed=True)
-    return Check(name, passed=False, detail=f"The {name} is {found}, but {recorded} is recorded.")
+    return Check(
+        name,
+        passed=False,
+        detail=Sentence(
+            "The {name} is {found}, but {recorded} is recorded.", name=name, found=found, recorded=recorded
+        ),
+    )

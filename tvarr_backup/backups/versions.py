@@ -10,6 +10,7 @@ from tvarr_backup.backups.schema_table import Code, not_accepted, some_code
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import Sentence, join
 
 _TVARR, _OURS = "tvarr ", "tvarr-backup "
 
@@ -18,7 +19,7 @@ _TVARR, _OURS = "tvarr ", "tvarr-backup "
 class VersionVerdict:
     """What a restore across schema versions means, in sentences, and whether a user must confirm it."""
 
-    facts: tuple[str, ...] = ()
+    facts: tuple[Sentence, ...] = ()
     needs_confirmation: bool = False
 
 
@@ -46,27 +47,33 @@ def _is_reached(found: str, live: str) -> bool:
     return found == live or (found.startswith(_TVARR) and live.startswith(_TVARR) and found <= live)
 
 
-def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[str, ...]:
+def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmation: bool) -> tuple[Sentence, ...]:
     facts = []
-    now = "the schema of tvarr's database here is unknown"
+    now = Sentence("the schema of tvarr's database here is unknown")
     if live.startswith(_TVARR):
-        now = f"{live} is running"
+        now = Sentence("{live} is running", live=live)
     elif live:
-        now = f"the database here was made by {live}"
-    facts.append(f"This backup was made by {found}; {now}.")
+        now = Sentence("the database here was made by {live}", live=live)
+    facts.append(Sentence("This backup was made by {found}; {now}.", found=found, now=now))
     if found.startswith(_TVARR) and live.startswith(_TVARR) and found < live:
-        facts.append("Restart tvarr after the restore: it upgrades the database.")
+        facts.append(Sentence("Restart tvarr after the restore: it upgrades the database."))
     elif found.startswith(_TVARR) and live.startswith(_TVARR) and found > live:
         facts.append(
-            f"{live} may fail with this database, because tvarr cannot downgrade it. Install the tvarr that made the "
-            "backup, or a later one, and restart it after the restore."
+            Sentence(
+                "{live} may fail with this database, because tvarr cannot downgrade it. Install the tvarr that made the "
+                "backup, or a later one, and restart it after the restore.",
+                live=live,
+            )
         )
     elif found.startswith(_TVARR) and live.startswith(_OURS):
-        facts.append("After the restore, this is tvarr's own database, which tvarr-backup does not upgrade.")
+        facts.append(Sentence("After the restore, this is tvarr's own database, which tvarr-backup does not upgrade."))
     if needs_confirmation:
         facts.append(
-            "It is newer than every schema that was seen here or that this tvarr-backup knows (up to "
-            f"{schema.newest_known(found, required)})."
+            Sentence(
+                "It is newer than every schema that was seen here or that this tvarr-backup knows (up to "
+                "{newest_known}).",
+                newest_known=schema.newest_known(found, required),
+            )
         )
     return tuple(facts)
 
@@ -75,9 +82,11 @@ def require_accepted(filename: str, verdict: VersionVerdict, *, accept_newer: bo
     """Raise `ConfirmationRequired` where a restore needs a confirmation that was not given."""
     if verdict.needs_confirmation and not accept_newer:
         raise ConfirmationRequired(
-            f"{filename} was not restored. {' '.join(verdict.facts)} Nothing was changed. To restore it anyway, confirm "
+            "{filename} was not restored. {facts} Nothing was changed. To restore it anyway, confirm "
             "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the "
-            "box on the restore page."
+            "box on the restore page.",
+            filename=filename,
+            facts=join(verdict.facts),
         )
 
 
@@ -91,9 +100,10 @@ def require_kinship(filename: str, found: str, live: str, required: RequiredSche
     if is_safety and required.was_ours:
         return
     raise RestoreRefused(
-        f"{filename} contains a database that tvarr-backup made, and the database here is tvarr's own, which it must not "
+        "{filename} contains a database that tvarr-backup made, and the database here is tvarr's own, which it must not "
         "replace. Nothing was changed. Import the configuration instead: `portable export` where the backup comes from, "
-        "and `portable import` here."
+        "and `portable import` here.",
+        filename=filename,
     )
 
 
@@ -106,8 +116,10 @@ def require_accepted_code(
     unknown = not_accepted(tuple(one for one in code if str(one) not in sidecar.accepted_code), accepted)
     if unknown:
         raise CodeNotAccepted(
-            f"{filename} comes from elsewhere and contains the {some_code(unknown)}, which tvarr does not create and which "
+            "{filename} comes from elsewhere and contains the {unknown}, which tvarr does not create and which "
             "nobody has accepted. Nothing was changed. If you trust the file, an administrator can accept them: "
             "--accept-code for the command, accept_code in a request, the boxes on the restore page.",
             unknown,
+            filename=filename,
+            unknown=some_code(unknown),
         )

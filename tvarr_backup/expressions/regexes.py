@@ -118,4 +118,5 @@ def _tried(pattern: str) -> int | str | None:
     except re2.error as error:
         reason = error.args[0]
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        # RE2 has no codes for Python, so this is the one place that reads its sentences.
         return None if "too large" in reason else printable(reason)

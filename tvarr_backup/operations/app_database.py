@@ -21,8 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from tvarr_backup import conf, program, schema, tvarr_database
-from tvarr_backup.backups.sqlite import primary_code
+from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.errors import (
     DatabaseForeign,
     DatabaseMissing,
@@ -32,6 +31,8 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import reserve
 from tvarr_backup.repeats import Repeats
+from tvarr_backup.sentences import Advice, Sentence
+from tvarr_backup.sqlite_codes import primary_code
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -74,7 +75,7 @@ def require_undamaged() -> None:
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     if found != "ok":
-        raise DatabaseUnusable(f"{path} is damaged. {_start_anew(path)}")
+        raise DatabaseUnusable("{path} is damaged. {way_out}", path=path, way_out=_start_anew(path))
 
 
 def _first_damage(_path: Path, connection: sqlite3.Connection) -> str:
@@ -153,19 +154,19 @@ class _Usable:
     """The state of the file when it was last found usable, and whether the log knows that it is not."""
 
     files: _Files = ()
-    reason = ""
+    known: object = None
 
     def found(self, files: _Files) -> None:
         self.files = files
-        if self.reason:
-            self.reason = ""
+        if self.known:
+            self.known = None
             logger.info("appdb.usable")
 
     def lost(self, problem: DatabaseUnusable) -> None:
         self.files = ()
-        if self.reason != str(problem):
-            self.reason = str(problem)
-            logger.error("appdb.unusable", code=problem.code, reason=self.reason)
+        if self.known != problem.identity:
+            self.known = problem.identity
+            logger.error("appdb.unusable", code=problem.code, reason=str(problem))
 
 
 _usable = _Usable()
@@ -201,21 +202,27 @@ def _tables_and_migrations(
 def _require_fitting(path: Path, tables: frozenset[str], applied: frozenset[tuple[str, str]]) -> None:
     if schema.TVARRS_OWN_TABLE in tables:
         raise DatabaseForeign(
-            f"DATABASE_URL names tvarr's own database, {path}. Name a file of this program's own there, and tvarr's in "
-            "TVARR_DATABASE_DSN."
+            "DATABASE_URL names tvarr's own database, {path}. Name a file of this program's own there, and tvarr's in "
+            "TVARR_DATABASE_DSN.",
+            path=path,
         )
     if not tables <= {"sqlite_sequence", schema.OUR_TABLE} and not any(app in _own_apps() for app, _ in applied):
         raise DatabaseForeign(
-            f"DATABASE_URL names {path}, which is the database of another program. Name a file of this program's own there."
+            "DATABASE_URL names {path}, which is the database of another program. Name a file of this program's own there.",
+            path=path,
         )
     newer = sorted(name for app, name in applied - conf.known_migrations(DEFAULT_DB_ALIAS) if app in _own_apps())
     if newer:
         raise DatabaseNewer(
-            f"{path} was migrated by a newer version of this program (it has {newer[0]}). Install that version again."
+            "{path} was migrated by a newer version of this program (it has {migration}). Install that version again.",
+            path=path,
+            migration=newer[0],
         )
     if not applied >= conf.known_migrations(DEFAULT_DB_ALIAS):
         raise DatabaseNotPrepared(
-            f"{path} is not up to date with this version of the program. Run `{program.NAME} prepare`."
+            "{path} is not up to date with this version of the program. Run {advice}.",
+            path=path,
+            advice=Advice.PREPARE,
         )
 
 
@@ -230,33 +237,30 @@ def _with_advice(problem: DatabaseUnusable, path: Path) -> DatabaseUnusable:
     cause = problem.__cause__
     code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
     if isinstance(problem, DatabaseMissing):
-        advice = f"Put it back if it was lost, or create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
+        advice = Sentence("Put it back if it was lost, or {advice}", advice=Advice.NEW_DATABASE)
     elif code in _DAMAGED:
         advice = _start_anew(path)
     elif code in _NO_ROOM and reserve.is_disk_full():
-        advice = (
-            f"The disk that holds it is full: free some space there, for instance with `{program.NAME} backup delete`."
-        )
+        advice = Sentence("The disk that holds it is full. {advice}", advice=Advice.FREE_SPACE)
     else:
         return problem
-    return type(problem)(f"{problem} {advice}")
+    return type(problem)("{problem} {advice}", problem=problem, advice=advice)
 
 
-def _start_anew(path: Path) -> str:
-    return (
-        f"Put back a copy of it; or stop the program, move {path.name}, {path.name}-wal and {path.name}-shm to another folder, "
-        f"and create a new one with `{program.NAME} prepare`. {_NEW_ONE}"
+def _start_anew(path: Path) -> Sentence:
+    return Sentence(
+        "Put back a copy of it; or stop the program, move {name}, {name}-wal and {name}-shm to another folder, "
+        "and {advice}",
+        name=path.name,
+        advice=Advice.NEW_DATABASE,
     )
-
-
-_NEW_ONE = "A new one has no users, settings or history. Your backups stay as they are."
 
 
 # --- The server ------------------------------------------------------------------------------------------------------
 
 
 def _require_server() -> None:
-    sentence = "This program's own database does not answer"
+    sentence = Sentence("This program's own database does not answer")
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -266,8 +270,8 @@ def _require_server() -> None:
         reason = f"{sentence}: {conf.in_a_line(problem)}"
         if _repeats.is_due(reason):
             logger.warning("database.unusable", reason=reason)
-        raise DatabaseUnusable(f"{sentence}; the log says why.") from problem
+        raise DatabaseUnusable("{sentence}; the log says why.", sentence=sentence) from problem
     if not ready:
         raise DatabaseNotPrepared(
-            f"This program's own database is not up to date with this version. Run `{program.NAME} prepare`."
+            "This program's own database is not up to date with this version. Run {advice}.", advice=Advice.PREPARE
         )

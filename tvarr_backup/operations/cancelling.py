@@ -37,7 +37,7 @@ def find_operation(operation_id: str) -> Operation:
     is_possible = "\0" not in wanted  # PostgreSQL refuses to look for it
     found = Operation.objects.select_related("requested_by").filter(pk=wanted).first() if is_possible else None
     if found is None:
-        raise OperationNotFound(f"There is no operation {quoted(wanted)}.")
+        raise OperationNotFound("There is no operation {wanted}.", wanted=quoted(wanted))
     return found
 
 

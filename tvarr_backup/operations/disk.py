@@ -12,13 +12,13 @@ from typing import Any
 
 from django.db import Error
 
-from tvarr_backup import conf, program
+from tvarr_backup import conf
 from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
 from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation, OperationKind
+from tvarr_backup.sentences import Advice
 
-ACCEPT_FOLDER = f"accept it with the next backup: `{program.NAME} backup create --accept-folder`."
 _WRITING = (OperationKind.BACKUP, OperationKind.ADOPT)
 
 
@@ -35,8 +35,10 @@ def backup_folder() -> Path:
         raise _unmounted(folder, disk)
     if not os.path.lexists(folder):
         raise BackupFolderMissing(
-            f"The backup folder {folder} is not there any more, though backups were made in it. Bring it back; or start with "
-            f"an empty one: `{program.NAME} backup create` creates it."
+            "The backup folder {folder} is not there any more, though backups were made in it. Bring it back; or start with "
+            "an empty one: {advice} creates it.",
+            folder=folder,
+            advice=Advice.BACK_UP,
         )
     return folder
 
@@ -72,6 +74,9 @@ def _recorded_disk(folder: Path) -> Path | None:
 
 def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
     return BackupFolderUnmounted(
-        f"The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not mounted "
-        f"now at {disk}. Mount it. If the folder is right as it is, {ACCEPT_FOLDER}"
+        "The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not mounted "
+        "now at {disk}. Mount it. If the folder is right as it is, {advice}",
+        folder=folder,
+        disk=disk,
+        advice=Advice.ACCEPT_FOLDER,
     )

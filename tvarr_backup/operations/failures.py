@@ -14,15 +14,15 @@ from django.db import (
     ProgrammingError,
 )
 
-from tvarr_backup import conf, program
-from tvarr_backup.backups.sqlite import primary_code
+from tvarr_backup import conf
 from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, NoRoom, TvarrBackupError
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database, require_undamaged
 from tvarr_backup.operations.observe import require_live
 from tvarr_backup.permissions import why_unwritable
+from tvarr_backup.sentences import NOTHING, Advice, Sentence
+from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.tvarr_database import is_busy
-from tvarr_backup.way_out import RESTORE_INTO_IT
 
 _OURS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 """What a statement of ours does wrong, or meets in the rows; the database itself answers."""
@@ -39,24 +39,21 @@ def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
     code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
     if code == sqlite3.SQLITE_FULL:
         reserve.release()
-        return NoRoom(
-            "The disk of a database is full, and nothing was changed. Free some space, for instance with "
-            f"`{program.NAME} backup delete NAME`, then try again."
-        )
+        return NoRoom("The disk of a database is full, and nothing was changed. {advice}", advice=Advice.FREE_SPACE)
     if code == sqlite3.SQLITE_READONLY:
         unwritable = _find_unwritable()
         if unwritable:
-            return DatabaseUnusable(f"{unwritable}. Nothing was changed.")
+            return DatabaseUnusable("{unwritable}. Nothing was changed.", unwritable=unwritable)
     found = _find_unusable(is_damaged=code == sqlite3.SQLITE_CORRUPT)
     if isinstance(problem, DatabaseError) and is_busy(problem):
-        return DatabaseBusy(str(found) if found else "Others kept the database busy for too long; try again.")
+        return DatabaseBusy(found.sentence if found else "Others kept the database busy for too long; try again.")
     return found or DatabaseUnusable("A database cannot be used just now; the log of the service says why. Try again.")
 
 
-def _find_unwritable() -> str:
+def _find_unwritable() -> Sentence:
     """Which of the two files cannot be written, and what helps; empty where permissions are not in the way."""
     paths = [conf.database_path(alias) for alias in (DEFAULT_DB_ALIAS, conf.tvarr_alias()) if conf.is_file(alias)]
-    return next(filter(None, (why_unwritable(path) for path in paths if path.exists())), "")
+    return next(filter(None, (why_unwritable(path) for path in paths if path.exists())), NOTHING)
 
 
 def _find_unusable(*, is_damaged: bool) -> DatabaseUnusable | None:
@@ -68,5 +65,7 @@ def _find_unusable(*, is_damaged: bool) -> DatabaseUnusable | None:
     except DatabaseUnusable as problem:
         return problem
     if is_damaged and conf.is_file(conf.tvarr_alias()):  # behind the pages that were looked at
-        return DatabaseUnusable(f"{conf.database_path(conf.tvarr_alias())} is damaged. {RESTORE_INTO_IT}")
+        return DatabaseUnusable(
+            "{path} is damaged. {advice}", path=conf.database_path(conf.tvarr_alias()), advice=Advice.RESTORE
+        )
     return None

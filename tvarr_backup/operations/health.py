@@ -22,6 +22,7 @@ from tvarr_backup.operations.models import Operation, OperationKind, OperationSt
 from tvarr_backup.operations.observe import Kept, Live, Seen, observe
 from tvarr_backup.portable.kinds import KINDS
 from tvarr_backup.schema import TVARRS_NEWEST
+from tvarr_backup.sentences import Advice, Sentence, join
 
 LATE = timedelta(minutes=5)
 """What is due, or queued, for longer than this should have begun."""
@@ -78,7 +79,7 @@ class Check:
 
     subject: Subject
     state: State
-    message: str
+    message: Sentence
     is_known: bool = True
 
 
@@ -105,7 +106,7 @@ class Health:
     free_beside_live: int | None
     listing: Listing | None
     folder_code: str
-    unsupported: str
+    unsupported: Sentence
 
     @property
     def state(self) -> State:
@@ -218,20 +219,25 @@ def _check_default(seen: Seen) -> Check:
         return Check(
             Subject.DEFAULT,
             State.WARNING,
-            "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can go "
-            "on.",
+            Sentence(
+                "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can "
+                "go on."
+            ),
         )
     if seen.kept is not None and seen.kept.setting_problems:
-        sentence = "A stored setting makes no sense, and counts as not set: "
-        return Check(Subject.DEFAULT, State.WARNING, sentence + " ".join(seen.kept.setting_problems))
-    return Check(Subject.DEFAULT, State.OK, "It answers, and is up to date.")
+        sentence = Sentence(
+            "A stored setting makes no sense, and counts as not set: {problems}",
+            problems=join(seen.kept.setting_problems),
+        )
+        return Check(Subject.DEFAULT, State.WARNING, sentence)
+    return Check(Subject.DEFAULT, State.OK, Sentence("It answers, and is up to date."))
 
 
 def _check_tvarr(seen: Seen) -> Check:
     if seen.live is None:
         return Check(Subject.TVARR, State.SICK, seen.live_problem)
-    sentences = [f"It answers, and is {seen.live.what}.", *_schema_sentences(seen.live, seen.kept)]
-    return Check(Subject.TVARR, _state_of_schema(seen.live), " ".join(sentences))
+    sentences = [Sentence("It answers, and is {what}.", what=seen.live.what), *_schema_sentences(seen.live, seen.kept)]
+    return Check(Subject.TVARR, _state_of_schema(seen.live), join(sentences))
 
 
 def _state_of_schema(live: Live) -> State:
@@ -244,24 +250,37 @@ def _is_newer(live: Live) -> bool:
     return schema.is_newer(live.schema, tvarr_database.required_schema())
 
 
-def _schema_sentences(live: Live, kept: Kept | None) -> Iterator[str]:
+def _schema_sentences(live: Live, kept: Kept | None) -> Iterator[Sentence]:
     if _is_newer(live) and live.schema.startswith("tvarr-backup "):
         yield (
-            f"A newer version of this program has migrated it ({live.schema}). Backups and restores work. Update tvarr-backup."
+            Sentence(
+                "A newer version of this program has migrated it ({schema}). Backups and restores work. Update tvarr-backup.",
+                schema=live.schema,
+            )
         )
     elif _is_newer(live):
         yield (
-            f"Its schema, {live.schema}, is newer than this version of tvarr-backup knows (tvarr {TVARRS_NEWEST}). Backups "
-            "and restores work. Exports leave out columns that are not known here, and say so. Update tvarr-backup when a "
-            "version for this tvarr is available."
+            Sentence(
+                "Its schema, {schema}, is newer than this version of tvarr-backup knows (tvarr {newest}). Backups "
+                "and restores work. Exports leave out columns that are not known here, and say so. Update tvarr-backup when a "
+                "version for this tvarr is available.",
+                schema=live.schema,
+                newest=TVARRS_NEWEST,
+            )
         )
     if live.missing:
         yield (
-            f"It does not have {', '.join(live.missing[:_NAMED_AT_MOST])}{_and_more(live.missing)}; only what needs that "
-            "cannot be shown, exported, imported or edited."
+            Sentence(
+                "It does not have {names}; only what needs that cannot be shown, exported, imported or edited.",
+                names=", ".join(live.missing[:_NAMED_AT_MOST]) + _and_more(live.missing),
+            )
         )
     if kept is not None and kept.schema_change is not None:
-        yield f"{kept.schema_change.describe()} Noticed {_time(kept.schema_change.noticed_at)}."
+        yield Sentence(
+            "{change} Noticed {noticed_at}.",
+            change=kept.schema_change.describe(),
+            noticed_at=_time(kept.schema_change.noticed_at),
+        )
 
 
 def _and_more(names: tuple[str, ...]) -> str:
@@ -271,12 +290,14 @@ def _and_more(names: tuple[str, ...]) -> str:
 
 def _check_worker(seen: Seen) -> Check:
     if seen.worker_is_alive:
-        return Check(Subject.WORKER, State.OK, "A worker has given a sign of life within the last minute.")
+        return Check(Subject.WORKER, State.OK, Sentence("A worker has given a sign of life within the last minute."))
     return Check(
         Subject.WORKER,
         State.SICK,
-        f"No worker seems to run, so nothing that is asked for or due is done. Start one with `{program.NAME} worker`, or "
-        f"everything with `{program.NAME} up`.",
+        Sentence(
+            "No worker seems to run, so nothing that is asked for or due is done. {advice}",
+            advice=Advice.START_WORKER,
+        ),
     )
 
 
@@ -284,15 +305,20 @@ def _check_queue(seen: Seen) -> Check:
     if seen.kept is None:
         return _unknown(Subject.QUEUE, _NO_DEFAULT)
     if not seen.kept.queued:
-        return Check(Subject.QUEUE, State.OK, "Nothing waits.")
+        return Check(Subject.QUEUE, State.OK, Sentence("Nothing waits."))
     oldest = seen.kept.queued[0]
-    waits = f"{_a(oldest).capitalize()} waits since {_time(oldest.created_at)}"
+    waits = Sentence(
+        "{operation} waits since {since}", operation=_a(oldest).capitalize(), since=_time(oldest.created_at)
+    )
     if abs(seen.at - oldest.created_at) <= LATE:
-        return Check(Subject.QUEUE, State.OK, f"{waits}.")
+        return Check(Subject.QUEUE, State.OK, Sentence("{waits}.", waits=waits))
     return Check(
         Subject.QUEUE,
         State.SICK,
-        f"{waits}, and nobody begins it. See that a worker runs, and what its log says; or cancel what waits.",
+        Sentence(
+            "{waits}, and nobody begins it. See that a worker runs, and what its log says; or cancel what waits.",
+            waits=waits,
+        ),
     )
 
 
@@ -303,20 +329,37 @@ def _check_schedule(seen: Seen, expected: _Expected) -> Check:
     if kept is None:
         return _unknown(Subject.SCHEDULE, _NO_DEFAULT)
     if next_run is None:
-        return Check(Subject.SCHEDULE, State.OK, "Scheduled backups are off.")
+        return Check(Subject.SCHEDULE, State.OK, Sentence("Scheduled backups are off."))
     if expected.is_overdue:
-        why = f"{_a(kept.running)} is running" if kept.running else "see that a worker runs, and what its log says"
-        sentence = f"The backup that was due {_time(next_run)} has not begun: {why}."
+        why = (
+            Sentence("{operation} is running", operation=_a(kept.running))
+            if kept.running
+            else Sentence("see that a worker runs, and what its log says")
+        )
+        sentence = Sentence(
+            "The backup that was due {next_run} has not begun: {why}.", next_run=_time(next_run), why=why
+        )
         return Check(Subject.SCHEDULE, State.WARNING, sentence)
     last = kept.last_scheduled
     if last is not None and last.state in _BAD_ENDS:
         return Check(
             Subject.SCHEDULE,
             State.WARNING,
-            f"The last scheduled backup, of {_time(last.created_at)}, {_BAD_ENDS[last.state]}: {last.error or last.message} "
-            f"The next is due {_time(next_run)}; `{program.NAME} backup create` makes one now.",
+            Sentence(
+                "The last scheduled backup, of {created_at}, {end}: {outcome} The next is due {next_run}; {advice} makes one "
+                "now.",
+                created_at=_time(last.created_at),
+                end=_BAD_ENDS[last.state],
+                outcome=last.outcome,
+                next_run=_time(next_run),
+                advice=Advice.BACK_UP,
+            ),
         )
-    return Check(Subject.SCHEDULE, State.OK, f"{kept.timetable.describe()}; the next is due {_time(next_run)}.")
+    return Check(
+        Subject.SCHEDULE,
+        State.OK,
+        Sentence("{times}; the next is due {next_run}.", times=kept.timetable.describe(), next_run=_time(next_run)),
+    )
 
 
 def _check_last_backup(seen: Seen, expected: _Expected, good: Backup | None) -> Check:
@@ -327,32 +370,42 @@ def _check_last_backup(seen: Seen, expected: _Expected, good: Backup | None) -> 
     return Check(Subject.LAST_BACKUP, *(_judge(good, seen, expected) if good else _judge_none(seen, expected)))
 
 
-def _judge(good: Backup, seen: Seen, expected: _Expected) -> tuple[State, str]:
+def _judge(good: Backup, seen: Seen, expected: _Expected) -> tuple[State, Sentence]:
     made, age = good.sidecar.created_at, seen.at - good.sidecar.created_at
-    told = f"The last good backup is of {_time(made)}"
+    told = Sentence("The last good backup is of {made}", made=_time(made))
     if age < -LATE:
-        return State.WARNING, f"{told}, which is still to come: set the clock, or make another if it was wrong then."
-    told = f"{told}, {_duration(age)} ago"
+        return State.WARNING, Sentence(
+            "{told}, which is still to come: set the clock, or make another if it was wrong then.", told=told
+        )
+    told = Sentence("{told}, {age} ago", told=told, age=_duration(age))
     if expected.may_be_old is not None and age > expected.may_be_old:
-        allowed = f"by the schedule it may be {_duration(expected.may_be_old)} old"
-        return State.SICK, f"{told}; {allowed}. {_MAKE_ONE}"
+        allowed = Sentence("by the schedule it may be {may_be_old} old", may_be_old=_duration(expected.may_be_old))
+        return State.SICK, Sentence("{told}; {allowed}. {make_one}", told=told, allowed=allowed, make_one=_MAKE_ONE)
     if seen.kept is not None and expected.may_be_old is None:
-        return State.OK, f"{told}; scheduled backups are off, so none is expected."
-    return State.OK, f"{told}."
+        return State.OK, Sentence("{told}; scheduled backups are off, so none is expected.", told=told)
+    return State.OK, Sentence("{told}.", told=told)
 
 
-def _judge_none(seen: Seen, expected: _Expected) -> tuple[State, str]:
+def _judge_none(seen: Seen, expected: _Expected) -> tuple[State, Sentence]:
     """There is no good backup. On a new installation that is well until the first one is overdue."""
     kept, next_run = seen.kept, expected.next_run
     if kept is None:
-        return State.WARNING, f"There is no good backup, and whether one was due cannot be told while {_NO_DEFAULT}."
+        return State.WARNING, Sentence(
+            "There is no good backup, and whether one was due cannot be told while {why}.", why=_NO_DEFAULT
+        )
     if next_run is None:
-        return State.OK, f"There is no good backup, and scheduled backups are off. {_MAKE_ONE}"
+        return State.OK, Sentence(
+            "There is no good backup, and scheduled backups are off. {make_one}", make_one=_MAKE_ONE
+        )
     if kept.last_scheduled is not None or expected.is_overdue:
-        return State.SICK, f"There is no good backup, though one was due by the schedule. {_MAKE_ONE}"
+        return State.SICK, Sentence(
+            "There is no good backup, though one was due by the schedule. {make_one}", make_one=_MAKE_ONE
+        )
     if kept.has_made_backups:
-        return State.WARNING, f"There is no good backup any more, though backups were made. {_MAKE_ONE}"
-    return State.OK, f"There is no backup yet; the first is due {_time(next_run)}."
+        return State.WARNING, Sentence(
+            "There is no good backup any more, though backups were made. {make_one}", make_one=_MAKE_ONE
+        )
+    return State.OK, Sentence("There is no backup yet; the first is due {next_run}.", next_run=_time(next_run))
 
 
 def _check_folder(seen: Seen) -> Check:
@@ -360,14 +413,22 @@ def _check_folder(seen: Seen) -> Check:
     if folder.problem:
         return Check(Subject.FOLDER, State.SICK, folder.problem)
     if folder.listing is None:
-        return Check(Subject.FOLDER, State.OK, f"The first backup will make the folder {folder.path}.")
+        return Check(
+            Subject.FOLDER, State.OK, Sentence("The first backup will make the folder {path}.", path=folder.path)
+        )
     probe = folder.probe
     if probe is not None and probe.problem:
-        return Check(Subject.FOLDER, State.SICK, f"{probe.problem} So a trial of the worker's ended.")
+        return Check(
+            Subject.FOLDER,
+            State.SICK,
+            Sentence("{problem} So a trial of the worker's ended.", problem=Sentence.from_data(probe.problem)),
+        )
     if _has_archives_of_tvarrs(seen):
         return Check(Subject.FOLDER, State.WARNING, _TVARRS_FOLDER)
-    links = "" if probe is None or probe.has_hard_links else " It has no hard links: backups are published by renaming."
-    return Check(Subject.FOLDER, State.OK, f"It can be read and written, and has room for the next backup.{links}")
+    sentences = [Sentence("It can be read and written, and has room for the next backup.")]
+    if probe is not None and not probe.has_hard_links:
+        sentences.append(Sentence("It has no hard links: backups are published by renaming."))
+    return Check(Subject.FOLDER, State.OK, join(sentences))
 
 
 def _has_archives_of_tvarrs(seen: Seen) -> bool:
@@ -382,25 +443,29 @@ def _check_backups(seen: Seen) -> Check:
     if seen.folder.is_closed:
         return _unknown(Subject.BACKUPS, _NO_FOLDER)
     if listing is None:
-        return Check(Subject.BACKUPS, State.OK, "There are none yet.")
+        return Check(Subject.BACKUPS, State.OK, Sentence("There are none yet."))
     found = list(_bad_backups(listing))
     if not found:
-        return Check(Subject.BACKUPS, State.OK, f"There are {len(listing.backups)}, none known to be damaged.")
+        return Check(
+            Subject.BACKUPS,
+            State.OK,
+            Sentence("There are {number}, none known to be damaged.", number=len(listing.backups)),
+        )
     more = len(found) - _NAMED_AT_MOST
-    named = "; ".join(found[:_NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
+    named = [*found[:_NAMED_AT_MOST], *([Sentence("and {more} more", more=more)] if more > 0 else [])]
     return Check(
         Subject.BACKUPS,
         State.WARNING,
-        f"Not to be relied on: {named}. `{program.NAME} backup show` says more of each, `backup delete` removes it.",
+        Sentence("Not to be relied on: {found}. {advice}", found=join(named, "; "), advice=Advice.CHECK_BROKEN),
     )
 
 
-def _bad_backups(listing: Listing) -> Iterator[str]:
+def _bad_backups(listing: Listing) -> Iterator[Sentence]:
     for broken in listing.broken:
-        yield f"{broken.filename} is broken ({broken.reason})"
+        yield Sentence("{filename} is broken ({reason})", filename=broken.filename, reason=broken.reason)
     for backup in listing.backups:
         if backup.sidecar.checked is not None and backup.sidecar.checked.problems:
-            yield f"{backup.filename} is damaged"
+            yield Sentence("{filename} is damaged", filename=backup.filename)
 
 
 def _check_restore(seen: Seen) -> Check:
@@ -408,31 +473,40 @@ def _check_restore(seen: Seen) -> Check:
     if seen.folder.is_closed:
         return _unknown(Subject.RESTORE, _NO_FOLDER)
     if unfinished is None and seen.obstacle and not running:
-        return Check(Subject.RESTORE, State.WARNING, f"No backup can be restored now: {seen.obstacle}")
+        return Check(
+            Subject.RESTORE,
+            State.WARNING,
+            Sentence("No backup can be restored now: {obstacle}", obstacle=seen.obstacle),
+        )
     if unfinished is None:
-        return Check(Subject.RESTORE, State.OK, "No restore is unfinished.")
+        return Check(Subject.RESTORE, State.OK, Sentence("No restore is unfinished."))
     if running and running.kind == OperationKind.RESTORE:
-        return Check(Subject.RESTORE, State.OK, f"{unfinished.backup} is being restored.")
+        return Check(Subject.RESTORE, State.OK, Sentence("{backup} is being restored.", backup=unfinished.backup))
     return Check(
         Subject.RESTORE,
         State.WARNING,
-        f"The restore of {unfinished.backup} was not finished. `{program.NAME} backup recover` settles it, or says what stands in "
-        "the way; what was there before is kept until then.",
+        Sentence(
+            "The restore of {backup} was not finished. {advice} settles it, or says what stands in the way; what was there "
+            "before is kept until then.",
+            backup=unfinished.backup,
+            advice=Advice.RECOVER,
+        ),
     )
 
 
-_TVARRS_FOLDER = (
+_TVARRS_FOLDER = Sentence(
     "The backup folder contains archives that tvarr made. If tvarr uses it too, tvarr's retention deletes backups that were "
     "made here, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to another folder, and add the "
-    f"backups you want to keep there with `{program.NAME} backup adopt FILE`."
+    "backups you want to keep there with `{program} backup adopt FILE`.",
+    program=program.NAME,
 )
-_NO_DEFAULT = "this program's own database cannot be used"
-_NO_FOLDER = "the backup folder cannot be read"
-_MAKE_ONE = f"`{program.NAME} backup create` makes one, or says what stands in the way."
+_NO_DEFAULT = Sentence("this program's own database cannot be used")
+_NO_FOLDER = Sentence("the backup folder cannot be read")
+_MAKE_ONE = Sentence("{advice} makes one, or says what stands in the way.", advice=Advice.BACK_UP)
 
 
-def _unknown(subject: Subject, why: str) -> Check:
-    return Check(subject, State.WARNING, f"This cannot be told while {why}.", is_known=False)
+def _unknown(subject: Subject, why: Sentence) -> Check:
+    return Check(subject, State.WARNING, Sentence("This cannot be told while {why}.", why=why), is_known=False)
 
 
 def _a(operation: Operation) -> str:

@@ -50,7 +50,7 @@ class Heartbeat:
             os.close(self._descriptor)
             holder = _read(path)
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
-            raise WorkerRunning(f"A worker is running already: {path} is locked by {who}.") from None
+            raise WorkerRunning("A worker is running already: {path} is locked by {who}.", path=path, who=who) from None
         self._write(json.dumps(asdict(_Holder(os.getpid(), socket.gethostname()))))
         self._identity = asdict(this_process())
         return self

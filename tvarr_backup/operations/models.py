@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -25,6 +25,7 @@ from tvarr_backup.cron import (
 )
 from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 from tvarr_backup.fields import ULIDField, new_ulid
+from tvarr_backup.sentences import Sentence
 
 _Value = TypeVar("_Value")
 
@@ -82,7 +83,7 @@ class Operation(models.Model):
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one operation on it is open. `host`,
     `boot`, `pid` and `process_started` (clock ticks since the boot) say which process works on it. `message` is for the
-    person, one sentence a line; `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
+    person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
     nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
     was, and 100 only when it has succeeded. `queue_task` is the id of the task that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
     for what a person asked for.
@@ -105,6 +106,7 @@ class Operation(models.Model):
     result = models.JSONField(null=True, blank=True)
     error_code = models.CharField(max_length=50, blank=True)
     error = models.TextField(blank=True)
+    sentences = models.JSONField(null=True, blank=True, editable=False)
     cancel_requested = models.BooleanField(default=False)
     host = models.CharField(max_length=255, blank=True)
     boot = models.CharField(max_length=36, blank=True)
@@ -148,9 +150,25 @@ class Operation(models.Model):
         return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
 
     @property
+    def outcome(self) -> Sentence:
+        """Why it failed, or else what a person should read, with the facts and the advice in it."""
+        return self.sentence("error") if self.error else self.sentence("message")
+
+    def sentence(self, column: Literal["error", "message"]) -> Sentence:
+        """Return a text as what it was made of, where that is kept."""
+        kept = (self.sentences or {}).get(column)
+        return Sentence.from_data(kept) if kept else Sentence(getattr(self, column))
+
+    @property
     def is_open(self) -> bool:
         """Whether it is still to come or under way."""
         return self.state in OPEN_STATES
+
+
+def told(**columns: Sentence) -> dict[str, Any]:
+    """Return the values of `error`, `message` and `sentences` that keep sentences and what they were made of."""
+    made_of = {name: sentence.as_data() for name, sentence in columns.items() if sentence}
+    return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": made_of or None}
 
 
 class ImportState(models.TextChoices):

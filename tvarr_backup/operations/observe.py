@@ -17,7 +17,7 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django_q.models import Schedule
 
-from tvarr_backup import conf, program, schema, tvarr_database
+from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
@@ -45,6 +45,7 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
+from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -88,7 +89,7 @@ class Folder:
     """
 
     path: Path
-    problem: str
+    problem: Sentence
     code: str = ""
     """Of the problem, where it is an error of ours."""
     listing: Listing | None = None
@@ -112,14 +113,14 @@ class Seen:
 
     at: datetime
     kept: Kept | None
-    kept_problem: str
+    kept_problem: Sentence
     is_disk_short: bool
     """Whether the disk of our own database has next to no room left."""
     live: Live | None
-    live_problem: str
-    obstacle: str
+    live_problem: Sentence
+    obstacle: Sentence
     """Why no backup can be restored into tvarr's database, although it can be read."""
-    unsupported: str
+    unsupported: Sentence
     worker_is_alive: bool
     folder: Folder
     free_beside_live: int | None
@@ -150,12 +151,12 @@ def observe() -> Seen:
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
-def _look_at_default() -> tuple[Kept | None, str]:
+def _look_at_default() -> tuple[Kept | None, Sentence]:
     try:
         require_app_database()
-        return _what_is_kept(), ""
+        return _what_is_kept(), NOTHING
     except DatabaseUnusable as problem:
-        return None, str(problem)
+        return None, problem.sentence
     except Error as problem:
         return None, _logged("This program's own database cannot be used", problem)
 
@@ -178,11 +179,11 @@ def _what_is_kept() -> Kept:
     )
 
 
-def _look_at_live() -> tuple[Live | None, str]:
+def _look_at_live() -> tuple[Live | None, Sentence]:
     try:
-        return require_live(), ""
+        return require_live(), NOTHING
     except DatabaseUnusable as problem:
-        return None, str(problem)
+        return None, problem.sentence
 
 
 def require_live() -> Live:
@@ -203,7 +204,7 @@ def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> L
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
-                f"DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files."
+                "DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.", path=path
             )
         return tvarr_database.ask_again(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
@@ -214,10 +215,10 @@ def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> L
         raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
 
 
-def _why_not_restorable(live: Live | None, folder: Folder) -> str:
+def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
     """Why a restore of the newest backup would be refused now, as the restore itself finds it; "" where it would not."""
     if live is None or live.used is None:
-        return ""
+        return NOTHING
     path, listing = conf.live_database(), folder.listing
     obstacle = why_not_restorable(path, is_wal=live.is_wal)
     if obstacle or not listing or not listing.backups:
@@ -226,13 +227,13 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> str:
     try:
         require_room_for_restore(path, folder.path, listing, used=live.used, page_size=live.page_size, size=size)
     except NoRoom as problem:
-        return str(problem)
+        return problem.sentence
     except OSError:  # another check says what is wrong there
-        return ""
-    return ""
+        return NOTHING
+    return NOTHING
 
 
-def count_live_rows() -> tuple[dict[str, int], str]:
+def count_live_rows() -> tuple[dict[str, int], Sentence]:
     """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
     try:
         rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
@@ -254,10 +255,12 @@ def _identified(path: Path, connection: sqlite3.Connection) -> Live:
     """Whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
-        raise DatabaseMissing(f"{path} is empty.")
+        raise DatabaseMissing("{path} is empty.", path=path)
     found = schema.schema_of(connection, required)
     if schema.is_older(found, required):
-        raise DatabaseNotPrepared(f"{path} is not up to date with this version; run `{program.NAME} prepare`.")
+        raise DatabaseNotPrepared(
+            "{path} is not up to date with this version; run {advice}.", path=path, advice=Advice.PREPARE
+        )
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -269,26 +272,28 @@ def _judged_on_server(alias: str) -> Live:
     name = conf.database_name(alias)
     state = conf.tvarr_state()
     if state is schema.State.EMPTY:
-        raise DatabaseMissing(f"{name} is empty.")
+        raise DatabaseMissing("{name} is empty.", name=name)
     if state is schema.State.OURS and not conf.is_up_to_date(alias):
-        raise DatabaseNotPrepared(f"{name} is not up to date with this version; run `{program.NAME} prepare`.")
+        raise DatabaseNotPrepared(
+            "{name} is not up to date with this version; run {advice}.", name=name, advice=Advice.PREPARE
+        )
     whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
-def _logged(sentence: str, problem: Error) -> str:
+def _logged(sentence: str, problem: Error) -> Sentence:
     """What a server says may name hosts and users, which not everybody who may look is to see."""
     logger.warning("database.unusable", reason=f"{sentence}: {problem}")
-    return f"{sentence}; the log says why."
+    return Sentence("{sentence}; the log says why.", sentence=sentence)
 
 
-def _why_unsupported() -> str:
+def _why_unsupported() -> Sentence:
     if conf.is_file(conf.tvarr_alias()):
-        return ""
+        return NOTHING
     try:
         conf.live_database()
     except BackupUnsupported as problem:
-        return str(problem)
+        return problem.sentence
     raise AssertionError
 
 
@@ -308,7 +313,7 @@ def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
         if kept is not None:
             backup_folder()
     except (BackupFolderUnmounted, BackupFolderMissing) as problem:
-        return Folder(path, str(problem), problem.code)
+        return Folder(path, problem.sentence, problem.code)
     except BackupFolderUnusable:  # as is said below
         pass
     if not os.path.lexists(path):
@@ -317,39 +322,51 @@ def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
         folder = Path(os.path.realpath(path, strict=True))
         listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
-        return Folder(path, f"{problem} Name another, or make it readable.")
+        return Folder(path, Sentence("{problem} Name another, or make it readable.", problem=problem))
     except OSError as problem:
         return Folder(
-            path, f"The backup folder {path} cannot be used: {problem.strerror}. Name another, or make it readable."
+            path,
+            Sentence(
+                "The backup folder {path} cannot be used: {reason}. Name another, or make it readable.",
+                path=path,
+                reason=problem.strerror,
+            ),
         )
     return Folder(
         folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder), last_probe(folder)
     )
 
 
-def _why_missing(path: Path, *, has_made_backups: bool) -> str:
+def _why_missing(path: Path, *, has_made_backups: bool) -> Sentence:
     if has_made_backups:
-        return f"The backup folder {path} is not there any more, though backups were made. Is its disk mounted?"
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        return (
-            f"The backup folder {path} cannot be made: the folder above it does not exist, or cannot be written to. Make that, "
-            "or name another."
+        return Sentence(
+            "The backup folder {path} is not there any more, though backups were made. Is its disk mounted?", path=path
         )
-    return ""
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return Sentence(
+            "The backup folder {path} cannot be made: the folder above it does not exist, or cannot be written to. Make that, "
+            "or name another.",
+            path=path,
+        )
+    return NOTHING
 
 
-def _why_closed(folder: Path, live: Live | None, listing: Listing) -> str:
+def _why_closed(folder: Path, live: Live | None, listing: Listing) -> Sentence:
     """Why the next backup would find no place there; empty where it would."""
     if not os.access(folder, os.W_OK | os.X_OK):
-        return f"The backup folder {folder} is read-only. {why_read_only(folder)}. Or name another folder."
+        return Sentence(
+            "The backup folder {folder} is read-only. {explanation}. Or name another folder.",
+            folder=folder,
+            explanation=why_read_only(folder),
+        )
     try:
         if live is not None and live.used is not None:
             require_room_for_backup(folder, live.used, listing)
     except NoRoom as problem:
-        return f"{problem} Make room, or name another folder."
+        return Sentence("{problem} Make room, or name another folder.", problem=problem)
     except OSError as problem:
-        return f"The backup folder {folder} cannot be used: {problem.strerror}."
-    return ""
+        return Sentence("The backup folder {folder} cannot be used: {reason}.", folder=folder, reason=problem.strerror)
+    return NOTHING
 
 
 def _live_folder() -> Path:

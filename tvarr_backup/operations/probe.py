@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tvarr_backup import conf
 from tvarr_backup.backups.folder import probe_folder
@@ -21,11 +22,14 @@ _COUNTS_FOR = timedelta(seconds=3 * PROBE_SECONDS)
 
 @dataclass(frozen=True)
 class Probe:
-    """What a trial found; `problem` is empty where a file could be published. `folder` is its path and identity."""
+    """What a trial found; `problem`, made of such data, is none where a file could be published.
+
+    `folder` is its path and identity.
+    """
 
     folder: str
     at: str
-    problem: str
+    problem: dict[str, Any] | None
     has_hard_links: bool = True
 
 
@@ -40,9 +44,9 @@ def probe_now() -> Probe | None:
     except (TvarrBackupError, OSError):
         return None
     try:
-        probe = Probe(identity, datetime.now(UTC).isoformat(), "", probe_folder(folder))
+        probe = Probe(identity, datetime.now(UTC).isoformat(), None, probe_folder(folder))
     except TvarrBackupError as problem:
-        probe = Probe(identity, datetime.now(UTC).isoformat(), str(problem))
+        probe = Probe(identity, datetime.now(UTC).isoformat(), problem.sentence.as_data())
     written = _path().with_name(f"{_path().name}.new")
     written.write_text(json.dumps(asdict(probe)), encoding="utf-8")
     written.replace(_path())
@@ -52,10 +56,13 @@ def probe_now() -> Probe | None:
 def last_probe(folder: Path) -> Probe | None:
     """The result of the last trial of this folder; `None` where there was none within the last half hour."""
     try:
-        probe = Probe(**json.loads(_path().read_text(encoding="utf-8")))
+        data = json.loads(_path().read_text(encoding="utf-8"))
+        if isinstance(data["problem"], str):  # of a version that kept the sentence alone
+            return None
+        probe = Probe(**data)
         is_recent = abs(datetime.now(UTC) - datetime.fromisoformat(probe.at)) < _COUNTS_FOR
         return probe if is_recent and probe.folder == _identity(folder) else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

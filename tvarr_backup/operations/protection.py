@@ -38,8 +38,9 @@ def change_backup(filename: str, *, user: User | AnonymousUser | None, **changes
         backup = find_backup(folder, filename)
         if not may_unprotect(user, backup.sidecar, datetime.now(UTC)):
             raise UnprotectDenied(
-                f"The protection was not lifted. {filename} is still protected. Unprotecting a safety backup requires the "
-                "right to delete backups. Ask an administrator."
+                "The protection was not lifted. {filename} is still protected. Unprotecting a safety backup requires the "
+                "right to delete backups. Ask an administrator.",
+                filename=filename,
             )
     backup = protect_backup(folder, filename, **changes)
     logger.info("backup.changed", filename=filename, protected=backup.sidecar.protected)

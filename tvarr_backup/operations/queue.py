@@ -38,7 +38,8 @@ def require_reachable() -> None:
         get_broker().ping()
     except RedisError as problem:
         raise QueueUnreachable(
-            f"The queue's server (REDIS_URL) cannot be reached, and nothing was asked for; try again. It says: {problem}"
+            "The queue's server (REDIS_URL) cannot be reached, and nothing was asked for; try again. It says: {problem}",
+            problem=problem,
         ) from problem
 
 

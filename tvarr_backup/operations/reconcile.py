@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -14,9 +15,10 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationState
+from tvarr_backup.operations.models import Operation, OperationState, told
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
+from tvarr_backup.sentences import Sentence, join
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -66,22 +68,32 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 def _end(operation: Operation) -> bool:
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
-        cleaned = "What was unfinished has been removed; a backup that is listed is complete."
+        cleaned = Sentence("What was unfinished has been removed; a backup that is listed is complete.")
         if settled is not None and settled.safety is not None:
-            cleaned = f"The content had been replaced by then; what was there before is {settled.safety.filename}."
-            cleaned += f" {RELOAD_ADVICE}" if needs_reload(EVERYTHING) else ""
+            cleaned = Sentence(
+                "The content had been replaced by then; what was there before is {filename}.",
+                filename=settled.safety.filename,
+            )
+            cleaned = join([cleaned, RELOAD_ADVICE]) if needs_reload(EVERYTHING) else cleaned
         elif settled is not None:
-            cleaned = (
-                f"The offline restore has been finished; the old files were set aside: {_joined(settled.set_aside)}."
+            cleaned = Sentence(
+                "The offline restore has been finished; the old files were set aside: {paths}.",
+                paths=_joined(settled.set_aside),
             )
     except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
         return False
     except TvarrBackupError as problem:
-        cleaned = f"What was unfinished is removed by the next operation, because now: {problem}"
-    where = f" in the phase “{operation.phase}”" if operation.phase else ""
+        cleaned = Sentence(
+            "What was unfinished is removed by the next operation, because now: {problem}", problem=problem
+        )
+    where = " in the phase “{phase}”" if operation.phase else ""
     return _interrupt(
         operation,
-        f"The process that worked on it ended before its work was done{where}. {cleaned}",
+        Sentence(
+            "The process that worked on it ended before its work was done" + where + ". {cleaned}",
+            phase=operation.phase,
+            cleaned=cleaned,
+        ),
         host=operation.host,
         boot=operation.boot,
         pid=operation.pid,
@@ -90,15 +102,15 @@ def _end(operation: Operation) -> bool:
     )
 
 
-def _joined(paths: Iterable[str]) -> str:
-    return ", ".join(paths) or "there were none"
+def _joined(paths: Iterable[str]) -> Sentence:
+    return join(map(Path, paths), ", ") or Sentence("there were none")
 
 
-def _interrupt(operation: Operation, message: str, **as_seen: Any) -> bool:
+def _interrupt(operation: Operation, message: Sentence, **as_seen: Any) -> bool:
     """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
-            state=OperationState.INTERRUPTED, message=message, finished_at=datetime.now(UTC)
+            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **told(message=message)
         )
         if ended:
             queue.delete_task(operation.queue_task)

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from tvarr_backup import conf
+from tvarr_backup.backups.backup_warnings import encode_warning
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar
 from tvarr_backup.backups.verify import Verification
@@ -68,5 +69,6 @@ def verification_as_data(verification: Verification, required: RequiredSchema | 
             {"name": str(check.name), "passed": check.passed, "detail": check.detail} for check in verification.checks
         ],
         "problems": list(verification.problems),
-        "warnings": list(verification.warnings),
+        "warnings": [str(warning) for warning in verification.warnings],
+        "warning_details": [encode_warning(warning) for warning in verification.warnings],
     }

@@ -46,11 +46,12 @@ from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.operations.track import Tracker, create_operation, forget_old, new_operation, track
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
+from tvarr_backup.sentences import NOTHING, Sentence
 from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
 
-RETENTION_UNKNOWN = "the retention settings are unknown while this program's own database cannot be used."
+RETENTION_UNKNOWN = Sentence("the retention settings are unknown while this program's own database cannot be used.")
 
 
 def run_here(
@@ -116,10 +117,17 @@ def run(operation: Operation, tracker: Tracker) -> None:
     live = conf.protected_database()
     if operation.database != live:
         raise OperationForeign(
-            f"It was asked for on {operation.database}, and where it was to be done tvarr's database is {live}. Name it by "
-            "the same path on every machine (TVARR_DATABASE_DSN), and ask again."
+            "It was asked for on {database}, and where it was to be done tvarr's database is {live}. Name it by "
+            "the same path on every machine (TVARR_DATABASE_DSN), and ask again.",
+            database=_as_place(operation.database),
+            live=_as_place(live),
         )
     _WORK[OperationKind(operation.kind)](operation, tracker)
+
+
+def _as_place(database: str) -> Path | str:
+    """Return a recorded database as sentences name it: a path, or an address on a server."""
+    return Path(database) if database.startswith("/") else database
 
 
 def _backup(operation: Operation, tracker: Tracker) -> None:
@@ -150,7 +158,9 @@ def _require_live_file() -> None:
         state = conf.tvarr_state()
         if state in (State.MISSING, State.EMPTY):
             what = "does not exist" if state is State.MISSING else "is empty"
-            raise DatabaseMissing(f"{conf.live_database()} {what}.")  # as one of those that looking raises
+            raise DatabaseMissing(
+                "{live} {what}.", live=conf.live_database(), what=what
+            )  # as those that looking raises
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem
 
@@ -161,15 +171,17 @@ def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) ->
     A cleanup that fails or is stopped leaves the backup as it is, and becomes a warning.
     """
     if operation.unrecorded and why_retention_is_unknown():
-        tracker.attention(f"The backup is complete. Cleanup was skipped: {RETENTION_UNKNOWN}")
+        tracker.attention(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
         return []
     try:
         return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
-        tracker.attention(f"The backup is complete, but the clean-up after it was not: {problem}")
+        tracker.attention(
+            Sentence("The backup is complete, but the clean-up after it was not: {problem}", problem=problem)
+        )
     except Exception:
         logger.exception("pruning.failed")
-        tracker.attention("The backup is complete, but the clean-up after it failed; the log says why.")
+        tracker.attention(Sentence("The backup is complete, but the clean-up after it failed; the log says why."))
     return []
 
 
@@ -274,12 +286,18 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
     if filenames is None:
         filenames = [backup.filename for backup in listing.backups]
     for one in broken:
-        tracker.attention(f"{one.filename}: {one.reason}.")
+        tracker.attention(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
         tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
     for number, filename in enumerate(filenames, start=1):
         several = len(filenames) > 1
-        tracker.step(f"{filename} ({number} of {len(filenames)})" if several else "", number, len(filenames))
+        tracker.step(
+            Sentence("{filename} ({number} of {count})", filename=filename, number=number, count=len(filenames))
+            if several
+            else NOTHING,
+            number,
+            len(filenames),
+        )
         before = tracker.seconds
         try:
             verification = verify_backup(
@@ -290,7 +308,9 @@ def _verify(operation: Operation, tracker: Tracker) -> None:
         except TvarrBackupError as problem:
             if len(filenames) == 1:
                 raise
-            tracker.attention(f"{filename} could not be checked: {problem}")
+            tracker.attention(
+                Sentence("{filename} could not be checked: {problem}", filename=filename, problem=problem)
+            )
             continue
         _tell_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
@@ -318,7 +338,7 @@ def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float
         return
     tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
-        tracker.attention(f"{verification.backup.filename}: {problem}")
+        tracker.attention(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
 
 
 def _adopt(operation: Operation, tracker: Tracker) -> None:
@@ -339,7 +359,7 @@ def _adopt(operation: Operation, tracker: Tracker) -> None:
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
     for warning in backup.sidecar.lasting_warnings:
-        tracker.attention(warning)
+        tracker.attention(warning.sentence)
     tracker.result({"backup": backup_as_data(backup, required)})
 
 

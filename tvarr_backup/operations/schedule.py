@@ -134,7 +134,7 @@ def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
         "due_at": _time(operation.due_at),
         "started_at": _time(operation.started_at),
         "finished_at": _time(operation.finished_at),
-        "message": operation.error or operation.message,
+        "message": operation.outcome,
         "filename": (result.get("backup") or verified[0].get("backup") or {}).get("filename"),
     }
 

@@ -15,6 +15,7 @@ from tvarr_backup.backups.versions import VersionVerdict, is_safety_backup, judg
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.models import SchemaSighting
 from tvarr_backup.repeats import Repeats
+from tvarr_backup.sentences import Sentence, join
 from tvarr_backup.tvarr_database import Description
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -37,12 +38,14 @@ class SchemaChange:
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
-    def describe(self) -> str:
+    def describe(self) -> Sentence:
         """Return the change in sentences, without its time."""
-        parts = [f"tvarr's database has changed from {self.before} to {self.after}."]
-        parts += [f"Added: {_some(self.added)}."] if self.added else []
-        parts += [f"Removed: {_some(self.removed)}."] if self.removed else []
-        return " ".join(parts)
+        parts = [
+            Sentence("tvarr's database has changed from {before} to {after}.", before=self.before, after=self.after)
+        ]
+        parts += [Sentence("Added: {added}.", added=_some(self.added))] if self.added else []
+        parts += [Sentence("Removed: {removed}.", removed=_some(self.removed))] if self.removed else []
+        return join(parts)
 
 
 def record_sighting() -> None:

@@ -53,11 +53,13 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
     forget_oldest,
+    told,
 )
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.reserve import release_if_full
 from tvarr_backup.operations.steps import Percentage
 from tvarr_backup.quoting import quoted
+from tvarr_backup.sentences import NOTHING, Advice, Sentence, join
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -77,6 +79,8 @@ _FAILED = {
     OperationKind.ADOPT: "adoption.failed",
     OperationKind.RESTORE: "restore.failed",
 }
+
+_STOPPED = "The process was told to stop before the work was done."
 
 stop_requested = threading.Event()
 """Set when this process was told to stop; whoever works here ends at its next report of progress. Ask it, never wait on
@@ -177,18 +181,35 @@ def _start_by_this_process(now: datetime) -> dict[str, Any]:
     return {**dataclasses.asdict(this_process()), "started_at": now, "heartbeat_at": now, "percent": 0}
 
 
-def _describe_open(operation: Operation) -> str:
+def _describe_open(operation: Operation) -> Sentence:
     since = operation.started_at or operation.created_at
     kind = operation.get_kind_display().lower()
-    who = f"asked for by {operation.requested_by or 'nobody by name'} ({operation.get_origin_display().lower()})"
-    if operation.state == OperationState.RUNNING:
-        return f"A {kind} is running since {since:%Y-%m-%d %H:%M:%S} UTC, {who}; try again when it is done."
-    worker = (
-        "The worker runs and will begin it; try again when it is done."
-        if worker_seems_alive()
-        else f"No worker seems to run: start one with `{program.NAME} worker`, or cancel what waits."
+    who = Sentence(
+        "asked for by {user} ({origin})",
+        user=operation.requested_by or "nobody by name",
+        origin=operation.get_origin_display().lower(),
     )
-    return f"A {kind} waits since {since:%Y-%m-%d %H:%M:%S} UTC, {who}. {worker}"
+    if operation.state == OperationState.RUNNING:
+        return Sentence(
+            "A {kind} is running since {since} UTC, {who}; try again when it is done.",
+            kind=kind,
+            since=f"{since:%Y-%m-%d %H:%M:%S}",
+            who=who,
+        )
+    worker = (
+        Sentence("The worker runs and will begin it; try again when it is done.")
+        if worker_seems_alive()
+        else Sentence(
+            "No worker seems to run: start one with `{program} worker`, or cancel what waits.", program=program.NAME
+        )
+    )
+    return Sentence(
+        "A {kind} waits since {since} UTC, {who}. {worker}",
+        kind=kind,
+        since=f"{since:%Y-%m-%d %H:%M:%S}",
+        who=who,
+        worker=worker,
+    )
 
 
 # --- Cancelling ------------------------------------------------------------------------------------------------------
@@ -202,12 +223,14 @@ def cancel(operation_id: str) -> Operation:
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         rows = Operation.objects.filter(pk=operation_id)
         cancelled = rows.filter(state=OperationState.QUEUED).update(
-            state=OperationState.CANCELLED, message="Cancelled before it began.", finished_at=datetime.now(UTC)
+            state=OperationState.CANCELLED,
+            finished_at=datetime.now(UTC),
+            **told(message=Sentence("Cancelled before it began.")),
         )
         asked = not cancelled and rows.filter(state=OperationState.RUNNING).update(cancel_requested=True)
         operation = rows.first()
         if operation is None:
-            raise OperationNotFound(f"There is no operation {quoted(operation_id)}.")
+            raise OperationNotFound("There is no operation {operation_id}.", operation_id=quoted(operation_id))
         if cancelled:
             queue.delete_task(operation.queue_task)
     if cancelled:
@@ -216,7 +239,7 @@ def cancel(operation_id: str) -> Operation:
         logger.info("operation.cancel_requested", operation=str(operation.pk), kind=str(operation.kind))
     else:
         kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
-        raise OperationEnded(f"The {kind} cannot be cancelled: it has ended already ({state}).")
+        raise OperationEnded("The {kind} cannot be cancelled: it has ended already ({state}).", kind=kind, state=state)
     return operation
 
 
@@ -236,7 +259,7 @@ class Tracker:
         self._running_message = ""
         self._has_complained = False
         self._began = time.monotonic()
-        self.sentences: list[str] = []
+        self.sentences: list[Sentence] = []
         self.data: dict[str, Any] | None = None
 
     def progress(self, phase: Phase, done: int, total: int) -> None:
@@ -247,7 +270,7 @@ class Tracker:
         when this process was asked to stop or the operation is no longer its own.
         """
         if stop_requested.is_set():
-            raise OperationInterrupted("The process was told to stop before the work was done.")
+            raise OperationInterrupted(_STOPPED)
         total = max(0, total)
         done = max(self._furthest.get(phase, 0), min(max(0, done), total))
         self._furthest[phase] = done
@@ -269,7 +292,7 @@ class Tracker:
         self._percentage.begin_item(number, count)
         self._running_message = message
 
-    def attention(self, sentence: str) -> None:
+    def attention(self, sentence: Sentence) -> None:
         """Something that a person should read; the operation ends in `attention` instead of `succeeded`."""
         self.sentences.append(sentence)
 
@@ -292,14 +315,15 @@ class Tracker:
         """Tell the log what a command tells the person who waits for it."""
         logger.log(logging.INFO if self._operation.origin == Origin.COMMAND else level, event, **members)
 
-    def end(self, state: OperationState, **changes: Any) -> None:
+    def end(
+        self, state: OperationState, message: Sentence = NOTHING, error: Sentence = NOTHING, error_code: str = ""
+    ) -> None:
         """Write the last state, unless the operation is no longer this process's own; in either case it is logged."""
         changes = (
-            {"message": ""}
+            told(message=message, error=error)
             | self._phase
             | ({"percent": 100} if state in COMPLETED_STATES else {})
-            | changes
-            | {"state": state, "result": self.data, "finished_at": datetime.now(UTC)}
+            | {"error_code": error_code, "state": state, "result": self.data, "finished_at": datetime.now(UTC)}
         )
         if self._operation.unrecorded:
             self._end_unrecorded(state, changes)
@@ -395,10 +419,10 @@ def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     try:
         yield tracker
     except OperationCancelled as problem:
-        tracker.end(OperationState.CANCELLED, message=str(problem))
+        tracker.end(OperationState.CANCELLED, message=problem.sentence)
         raise
     except OperationInterrupted as problem:
-        tracker.end(OperationState.INTERRUPTED, message=str(problem))
+        tracker.end(OperationState.INTERRUPTED, message=problem.sentence)
         raise
     except TvarrBackupError as problem:
         _end_failed(tracker, problem)
@@ -412,11 +436,11 @@ def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
         _end_failed(tracker, explained)
         raise explained from problem
     except BaseException:  # the key that interrupts a command, or the end of the interpreter
-        tracker.end(OperationState.INTERRUPTED, message="The process was told to stop before the work was done.")
+        tracker.end(OperationState.INTERRUPTED, message=Sentence(_STOPPED))
         raise
     else:
         state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
-        tracker.end(state, message="\n".join(tracker.sentences))
+        tracker.end(state, message=join(tracker.sentences, "\n"))
 
 
 def _patience() -> float:
@@ -439,7 +463,7 @@ def forget_old() -> None:
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
     if isinstance(problem, CodeNotAccepted):
         tracker.result(refused_code(problem))
-    tracker.end(OperationState.FAILED, error_code=problem.code, error=str(problem))
+    tracker.end(OperationState.FAILED, error_code=problem.code, error=problem.sentence)
 
 
 def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
@@ -447,10 +471,12 @@ def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom(
-            "The disk is full; what was begun has been removed, and older backups are as they were. Free some space, for "
-            f"instance with `{program.NAME} backup delete NAME`, then try again."
+            "The disk is full; what was begun has been removed, and older backups are as they were. {advice}",
+            advice=Advice.FREE_SPACE,
         )
     logger.error("operation.fault", exc_info=problem)
     return InternalError(
-        f"A fault of this program ended it ({type(problem).__name__}); the log names operation {operation.pk}."
+        "A fault of this program ended it ({fault}); the log names operation {id}.",
+        fault=type(problem).__name__,
+        id=operation.pk,
     )

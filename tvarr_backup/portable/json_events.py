@@ -199,6 +199,7 @@ def _failing_part(text: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def _reason(problem: Exception) -> str:
+    """What the parser of JSON means: it has no codes, so this is the one place that reads its sentences."""
     words = str(problem).split("\n")[0].strip().lower()
     if "utf8" in words or "utf-8" in words:
         return "this is no UTF-8 text"

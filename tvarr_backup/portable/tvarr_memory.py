@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from django.db import DatabaseError, router
 
 from tvarr_backup.models import ClientDetectionRule, EncodingProfile, PortableRow
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import is_attached
 
-RELOAD_ADVICE = (
+RELOAD_ADVICE = Sentence(
     "tvarr keeps client detection rules and their encoding profiles in memory. After this change, turn any client "
     "detection rule off and on in tvarr, or restart tvarr, to make it read them again."
 )

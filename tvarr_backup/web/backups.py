@@ -143,7 +143,7 @@ def create(request: HttpRequest) -> HttpResponse:
     try:
         note = checked_note(request.POST.get("note", ""))
     except NoteInvalid as problem:
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
         return HttpResponseRedirect(reverse("home"))
     accept_folder = request.POST.get("accept_folder") == "true"
     return ask(request, OperationKind.BACKUP, reverse("home"), note=note, accept_folder=accept_folder)
@@ -206,15 +206,15 @@ def _change(request: HttpRequest, filename: str, done: str, **what: str | bool) 
         change_backup(filename, user=request.user, only_if=[mark] if mark else None, **what)
         messages.success(request, done)
     except BackupNotFound as problem:
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
         return HttpResponseRedirect(reverse("home"))
     except PreconditionFailed as problem:
         if _is_so(filename, what):  # the form was sent twice
             messages.success(request, done)
         else:
-            messages.error(request, str(problem))
+            messages.error(request, problem.sentence.for_page())
     except TvarrBackupError as problem:
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
     return HttpResponseRedirect(reverse("backup", args=[filename]))
 
 
@@ -313,10 +313,10 @@ def _delete(request: HttpRequest) -> HttpResponse:
         except BackupNotFound:
             messages.info(request, f"{filename} was gone already.")
         except OperationRunning as problem:
-            messages.error(request, str(problem))
+            messages.error(request, problem.sentence.for_page())
             break
         except TvarrBackupError as problem:
-            messages.error(request, str(problem))
+            messages.error(request, problem.sentence.for_page())
     if deleted:
         words = f"{deleted[0]} is deleted." if len(deleted) == 1 else f"{len(deleted)} backups are deleted."
         messages.success(request, words)

@@ -29,6 +29,7 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
+from tvarr_backup.web.advice import buttons_for
 from tvarr_backup.web.htmx import HtmxRequest
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ def ask(request: HttpRequest, kind: OperationKind, back: str, **arguments: Any) 
         )
         if running is not None and is_same:
             return HttpResponseRedirect(reverse("operation", args=[running.pk]))
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
         return HttpResponseRedirect(back)
     except TvarrBackupError as problem:
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
         return HttpResponseRedirect(back)
     return HttpResponseRedirect(reverse("operation", args=[made.pk]))
 
@@ -96,6 +97,7 @@ def shown(operation: Operation, user: User | AnonymousUser) -> dict[str, Any]:
         "title": words.title(operation),
         "level": words.level(operation),
         "told": words.told(operation),
+        "buttons": buttons_for(operation.outcome.advice),
         "subject": words.subject(operation),
         "worker_is_silent": operation.is_open and not worker_seems_alive(),
     }
@@ -150,7 +152,7 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
         asked = cancel_operation(pk, user=request.user)
         messages.info(request, "It was asked to end." if asked.is_open else "It is cancelled.")
     except TvarrBackupError as problem:
-        messages.error(request, str(problem))
+        messages.error(request, problem.sentence.for_page())
     return HttpResponseRedirect(reverse("operation", args=[pk]))
 
 

@@ -20,6 +20,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.operations.failures import explain_failure
+from tvarr_backup.web.advice import buttons_for
 
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
@@ -33,7 +34,11 @@ _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
 def sentence_of_failure(problem: BaseException | None) -> str:
     """For people: which database cannot be used and what to do, or that it is our fault. The log has more."""
     explained = explain_failure(problem)
-    return str(explained) if explained else "Something failed that should not; the log of the service says what."
+    return (
+        explained.sentence.for_page()
+        if explained
+        else "Something failed that should not; the log of the service says what."
+    )
 
 
 def status_of(problem: TvarrBackupError) -> HTTPStatus:
@@ -57,5 +62,6 @@ def of_backups(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespo
 def refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
     """The sentence as a page; a page to look at says as its content that there are no backups of such a database."""
     if isinstance(problem, BackupUnsupported) and request.method == "GET":
-        return render(request, "web/unsupported.html", {"sentence": str(problem)})
-    return render(request, "web/refused.html", {"sentence": str(problem)}, status=status_of(problem))
+        return render(request, "web/unsupported.html", {"sentence": problem.sentence.for_page()})
+    shown = {"sentence": problem.sentence.for_page(), "buttons": buttons_for(problem.advice)}
+    return render(request, "web/refused.html", shown, status=status_of(problem))

@@ -65,7 +65,7 @@ def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -
     except (BackupNotFound, BackupUnsupported):
         raise
     except TvarrBackupError as problem:
-        return damage, str(problem)
+        return damage, problem.sentence.for_page()
     return damage, ""
 
 

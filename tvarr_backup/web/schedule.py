@@ -107,7 +107,7 @@ def outlook(changes: Mapping[str, Any]) -> Outlook:
     try:
         return replace(_times(stored), doomed=doomed_by(stored))
     except TvarrBackupError as problem:
-        return replace(_times(stored), problem=str(problem))
+        return replace(_times(stored), problem=problem.sentence.for_page())
 
 
 def _times(stored: BackupSettings) -> Outlook:

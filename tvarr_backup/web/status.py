@@ -10,24 +10,8 @@ from pathlib import Path
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
-from tvarr_backup.operations.disk import ACCEPT_FOLDER
 from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, Subject
-from tvarr_backup.program import NAME
-from tvarr_backup.way_out import RESTORE_INTO_IT, RUN_OFFLINE
 
-_BUTTONS = (
-    (f"`{NAME} backup create`", "“Back up now”"),
-    (
-        f"`{NAME} backup show` says more of each, `backup delete` removes it.",
-        "Each says more below, where it can be deleted.",
-    ),
-    (
-        RESTORE_INTO_IT,
-        "Restore a backup: choose “Restore” next to it. If SQLite cannot write the damaged file, stop tvarr first.",
-    ),
-    (ACCEPT_FOLDER, "select “Use this folder without the disk” and press “Back up now”."),
-    (RUN_OFFLINE, "choose “Restore” next to a backup"),
-)
 _DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
 
@@ -80,7 +64,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
     known = [check for check in wrong if check.is_known]
     return Status(
         level=_level([check.state for check in known], has_backup=health.last_good is not None),
-        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {_as_on_the_page(check.message)}" for check in known),
+        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {check.message.for_page()}" for check in known),
         last_good=health.last_good,
         next_run=health.next_run,
         number=len(backups),
@@ -99,13 +83,6 @@ def _level(wrong: list[State], *, has_backup: bool) -> Level:
     if wrong:
         return Level.FAILING if State.SICK in wrong else Level.WARNING
     return Level.GOOD if has_backup else Level.NONE_YET
-
-
-def _as_on_the_page(sentence: str) -> str:
-    """Here one presses a button instead of typing a command."""
-    for command, button in _BUTTONS:
-        sentence = sentence.replace(command, button)
-    return sentence
 
 
 def _are_on_one_disk(folder: Path, database: Path) -> bool:

@@ -91,7 +91,7 @@ def _sentence(problem: Exception) -> str:
         return "No file was chosen, so nothing was taken in. Choose one."
     if isinstance(problem, RequestDataTooBig):
         return "The form has more text beside the file than it may have; nothing was taken in."
-    return str(problem)
+    return problem.sentence.for_page() if isinstance(problem, TvarrBackupError) else str(problem)
 
 
 def _lead(request: HtmxRequest, address: str) -> HttpResponse:

@@ -153,7 +153,7 @@ def subject(operation: Operation) -> str:
 def told(operation: Operation) -> str:
     """What a person should know of it, one sentence a line; empty where the title says it all."""
     result = operation.result or {}
-    sentences = [operation.error or operation.message]
+    sentences = [operation.outcome.for_page()]
     removed = result.get("removed") or []
     if operation.kind == OperationKind.BACKUP and removed:
         sentences.append(f"The clean-up after it removed {len(removed)}: {_some(removed)}.")

@@ -136,7 +136,10 @@ class Command(TerminalCommand):
         except Error as problem:
             name = conf.database_name(alias)
             raise DatabaseUnusable(
-                f"{variable} is {name!r}, and cannot be used: {conf.in_a_line(problem)}"
+                "{variable} is {name!r}, and cannot be used: {reason}",
+                variable=variable,
+                name=name,
+                reason=conf.in_a_line(problem),
             ) from problem
 
     def _settle(self) -> None:

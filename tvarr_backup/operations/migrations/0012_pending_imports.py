@@ -14,7 +14,7 @@ def fill_in_finished(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("operations", "0010_index_of_states")]
+    dependencies = [("operations", "0011_sentences_of_operations")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,158 @@
+"""Warnings about a backup as data: a code, and what it is about. The sentence of each is made here.
+
+Metadata files of earlier versions have the sentences alone, which are read once, where such a file is read.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from tvarr_backup.ranges import known_number, known_text, known_texts
+from tvarr_backup.sentences import Sentence, join
+
+MOST_WARNINGS, MOST_OF_TEXT = 100, 4_000
+"""So many warnings of one backup are read, and so many characters of each."""
+_NAMED = 10
+
+
+class BackupWarningCode(StrEnum):
+    """What a warning is about."""
+
+    BROKEN_REFERENCES = "broken_references"
+    """`count` rows of `table` refer to rows of `referenced_table` that do not exist."""
+    NEWER_SCHEMA = "newer_schema"
+    """`schema` is newer than every one that was known then, up to `newest_known`."""
+    MISSING_COLUMNS = "missing_columns"
+    """`schema` lacks these columns and tables, `names`."""
+    CODE = "code"
+    """It contains the views, triggers and virtual tables `names`."""
+    IRREGULAR_SCHEMA = "irregular_schema"
+    """A row of the schema table was not written by SQLite; `text` says what is wrong with it."""
+    WAL_MISSING = "wal_missing"
+    """It came without its -wal file."""
+    NOT_SAVED_READ_ONLY = "not_saved_read_only"
+    """The result of a check could not be saved: the backup folder is read-only."""
+    NOT_SAVED_FULL = "not_saved_full"
+    """The result of a check could not be saved: the disk is full."""
+    OTHER = "other"
+    """One that this version does not know, of which it has the sentence alone: `text`."""
+
+
+@dataclass(frozen=True)
+class BackupWarning:
+    """A warning; which members have a value depends on the code."""
+
+    code: BackupWarningCode
+    table: str = ""
+    referenced_table: str = ""
+    count: int = 0
+    schema: str = ""
+    newest_known: str = ""
+    names: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def sentence(self) -> Sentence:
+        """What a person reads."""
+        if self.code is BackupWarningCode.BROKEN_REFERENCES and self.count == 1:
+            template = "1 row of {table} refers to a row of {referenced_table} that is not there."
+        else:
+            template = _SENTENCES[self.code]
+        return Sentence(template, **asdict(self) | {"names": _some(self.names)})
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return str(self.sentence)
+
+
+def sentences_of(warnings: Sequence[BackupWarning]) -> Sentence:
+    """Return the sentences of several warnings."""
+    return join([warning.sentence for warning in warnings])
+
+
+_SENTENCES = {
+    BackupWarningCode.BROKEN_REFERENCES: "{count} rows of {table} refer to rows of {referenced_table} that are not there.",
+    BackupWarningCode.NEWER_SCHEMA: "Its schema ({schema}) is newer than every known one when it was checked (up to {newest_known}).",
+    BackupWarningCode.MISSING_COLUMNS: "{schema} does not have {names}; only exports, imports and pages that need what is missing are "
+    "unavailable.",
+    BackupWarningCode.CODE: "It contains the {names}, which tvarr does not create.",
+    BackupWarningCode.IRREGULAR_SCHEMA: "{text}",
+    BackupWarningCode.WAL_MISSING: "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had "
+    "crashed, when the copy was made, the newest changes are missing.",
+    BackupWarningCode.NOT_SAVED_READ_ONLY: "The result could not be saved with the backup, because the backup folder is read-only.",
+    BackupWarningCode.NOT_SAVED_FULL: "The result could not be saved with the backup, because the disk of the backup folder is full.",
+    BackupWarningCode.OTHER: "{text}",
+}
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    named, others = ", ".join(names[:_NAMED]), len(names) - _NAMED
+    return f"{named} and {others} more" if others > 0 else named
+
+
+# --- As data ---------------------------------------------------------------------------------------------------------
+
+
+def encode_warning(warning: BackupWarning) -> dict[str, Any]:
+    """Return a warning as JSON data, with its sentence."""
+    return asdict(warning) | {"names": list(warning.names)}
+
+
+def decode_warnings(sentences: Sequence[str], details: Any) -> tuple[BackupWarning, ...]:
+    """Return the warnings of a metadata file: from its data, or where it has none, or other ones, from its sentences."""
+    if not isinstance(details, list) or len(details) != len(sentences):
+        return tuple(map(read_sentence, sentences))
+    return tuple(_decode(one, sentence) for one, sentence in zip(details, sentences, strict=True))
+
+
+def _decode(value: Any, sentence: str) -> BackupWarning:
+    """Return a warning from anybody's data; what is not as it must be leaves the sentence."""
+    try:
+        texts = {name: known_text(_text(value[name]), MOST_OF_TEXT) for name in _TEXTS}
+        names = known_texts([_text(name) for name in list(value["names"])], MOST_WARNINGS, MOST_OF_TEXT)
+        count = known_number(operator.index(value["count"])) or 0
+        return BackupWarning(BackupWarningCode(value["code"]), count=count, names=names, **texts)
+    except (TypeError, KeyError, ValueError):
+        return BackupWarning(BackupWarningCode.OTHER, text=sentence)
+
+
+_TEXTS = ("table", "referenced_table", "schema", "newest_known", "text")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+_EARLIER = (
+    (BackupWarningCode.BROKEN_REFERENCES, r"(?P<count>1) row of (?P<table>.+) refers to a row of (?P<referenced_table>.+) that is not there\."),
+    (BackupWarningCode.BROKEN_REFERENCES, r"(?P<count>[0-9]{1,18}) rows of (?P<table>.+) refer to rows of (?P<referenced_table>.+) that are not there\."),
+    (BackupWarningCode.NEWER_SCHEMA, r"Its schema \((?P<schema>.+)\) is newer than every known one when it was checked \(up to (?P<newest_known>.+)\)\."),
+    (BackupWarningCode.MISSING_COLUMNS, r"(?P<schema>.+) does not have (?P<names>.+); only exports, imports and pages that need what is missing are unavailable\."),
+    (BackupWarningCode.CODE, r"It contains the (?P<names>.+), which tvarr does not create\."),
+    (BackupWarningCode.WAL_MISSING, r"It is a copy of a database in WAL mode, and came without its -wal file\. .+"),
+    (BackupWarningCode.NOT_SAVED_READ_ONLY, r"The result could not be saved with the backup, because the backup folder is read-only\."),
+    (BackupWarningCode.NOT_SAVED_FULL, r"The result could not be saved with the backup, because the disk of the backup folder is full\."),
+)  # fmt: skip
+"""The sentences of the versions that kept nothing else; these never change."""
+
+
+def read_sentence(sentence: str) -> BackupWarning:
+    """Return what a sentence of an earlier version says; one that is unknown is kept as it is."""
+    for code, pattern in _EARLIER:
+        match = re.fullmatch(pattern, sentence, re.DOTALL)
+        if match:
+            members: dict[str, Any] = match.groupdict()
+            if "count" in members:
+                members["count"] = int(members["count"])
+            if "names" in members:
+                members["names"] = (members["names"],)
+            return BackupWarning(code, **members)
+    return BackupWarning(BackupWarningCode.OTHER, text=sentence)
