@@ -34,7 +34,7 @@ PASSWORD = "wharf-lantern-41"  # nobody else's
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 _FILES = re.compile(r'(?:src|href)="(/static/[^"#]+)')
 _IN_STYLES = re.compile(r"url\([\"']?(?!data:)([^)\"'#]+)")
-SIGN_IN = "/sign-in/"
+SIGN_IN, IMPORT = "/sign-in/", "/import/"
 _ROWS = {"/": "backups", "/export/": "kinds", "/history/": "operations", "/settings/": "settings"}
 """Which table of `page_floor` has the rows of a page; the others have none."""
 
@@ -84,6 +84,8 @@ class Page:
     path: str
     rows: str = "nothing"
     form: Mapping[str, str] | None = None
+    target: str = ""
+    """The part that htmx asks for."""
 
 
 class Bench:
@@ -153,10 +155,13 @@ class Bench:
 
     # --- Asking ---
 
-    def ask(self, path: str, form: Mapping[str, str] | None = None) -> tuple[HTTPResponse, bytes, float]:
+    def ask(
+        self, path: str, form: Mapping[str, str] | None = None, target: str = ""
+    ) -> tuple[HTTPResponse, bytes, float]:
         """The answer to a GET, or to a POST of a form; its content, and the seconds to its last byte. Cookies are kept."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         headers = {"Cookie": cookies, "Accept-Encoding": "gzip"}
+        headers |= {"HX-Request": "true", "HX-Target": target} if target else {}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         body = urlencode(form) if form is not None else None
@@ -173,7 +178,7 @@ class Bench:
         for cookie in answer.headers.get_all("Set-Cookie", []):
             name, _, value = cookie.partition(";")[0].partition("=")
             self.cookies[name] = value
-        if answer.status != (302 if path == SIGN_IN and form else 200):
+        if answer.status != (302 if path in {SIGN_IN, IMPORT} and form else 200):
             raise SystemExit(f"{path}: {answer.status} {content[:500]!r}")
         return answer, content, seconds
 
@@ -209,34 +214,34 @@ class Bench:
         return str(re.findall(r'href="(/operations/\w{26}/)"', history.decode())[0])
 
     def reviews(self) -> list[Page]:
-        """A third of the items new, a third the same, a third different: as the file is read, and as a choice is made."""
+        """A third of the items new, a third the same, a third different: as a page, and as choices are made."""
         document = json.loads(self.manage("portable", "export", "filters", "--all"))
         for number, item in enumerate(document["items"]):
             item["name"] += " of elsewhere" if number % 3 == 0 else ""
             item["expression"] = 'title contains "Regatta"' if number % 3 == 1 else item["expression"]
-        token = {"csrfmiddlewaretoken": self.token("/import/")}
-        read = token | {"text": json.dumps(document)}
-        _, review, _ = self.ask("/import/", read)
-        hidden = re.findall(r'<input type="hidden" name="(packed|kept)" value="([^"]*)"', review.decode())
-        chosen = token | dict(hidden) | {"file_name": "", "bulk": "overwrite"}
+        token = {"csrfmiddlewaretoken": self.token(IMPORT)}
+        answer, _, _ = self.ask(IMPORT, token | {"text": json.dumps(document)})
+        address = answer.headers["Location"]
+        choices = f"{address}choices/"
         number = len(document["items"])
         return [
-            Page(f"preview of {number}", "/import/", "filters", read),
-            Page("overwrite all in it", "/import/", "filters", chosen),
+            Page(f"preview of {number}", address, "filters"),
+            Page("a choice in it", choices, "filters", token | {"action-2": "overwrite"}, "import-totals"),
+            Page("overwrite all in it", choices, "filters", token | {"bulk": "overwrite"}, "review"),
         ]
 
     def side_by_side(self, page: Page) -> tuple[list[float], list[float]]:
         """Seconds of the table and of this page by turns, so that what else the machine does falls on both."""
         floor = f"/floor/{page.rows}/"
-        self.ask(floor), self.ask(page.path, page.form)
-        both = [(self.ask(floor)[2], self.ask(page.path, page.form)[2]) for _ in range(CALLS)]
+        self.ask(floor), self.ask(page.path, page.form, page.target)
+        both = [(self.ask(floor)[2], self.ask(page.path, page.form, page.target)[2]) for _ in range(CALLS)]
         return [theirs for theirs, _ in both], [ours for _, ours in both]
 
     # --- Weighing ---
 
     def weights(self, page: Page) -> tuple[int, int]:
         """Bytes of heads and bodies: of a first visit, and of one whose files are kept as their heads allow."""
-        answer, content, _ = self.ask(page.path, page.form)
+        answer, content, _ = self.ask(page.path, page.form, page.target)
         if _POLL in content.decode():
             raise SystemExit(f"{page.name} asks again and again, though nothing runs")
         files = dict.fromkeys(_FILES.findall(content.decode()))

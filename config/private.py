@@ -20,8 +20,7 @@ class Private:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
-        if "no-cache" not in response.get("Cache-Control", ""):  # which a view says where no-store is too much
-            patch_cache_control(response, no_store=True)
+        patch_cache_control(response, no_store=True)
         if request.is_secure():
             for cookie in response.cookies.values():
                 cookie["secure"] = True

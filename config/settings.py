@@ -267,6 +267,7 @@ REST_KNOX = {"TOKEN_TTL": None}
 # A form with a large file, for a page that wants none, is read and forgotten, not laid on the disk of whoever may send one;
 # who takes files in has a handler of its own.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_100  # the rows of an export, each a field
 API_BODY_BYTES = 32 * 2**20
 UPLOAD_BYTES = env.integer("TVARR_BACKUP_UPLOAD_LIMIT", 10 * 2**30, 1, 2**50)
 REST_FRAMEWORK = {

@@ -239,4 +239,5 @@ def test_an_import_that_overwrites_keeps_the_bytes_of_what_is_the_same() -> None
 def test_the_import_page_says_what_is_missing(client: Client) -> None:
     text = b"".join(stream_export(FILTERS)).decode()
     drop_expression()
-    assert "does not have the column filters.expression" in client.post("/import/", {"text": text}).getvalue().decode()
+    shown = client.post("/import/", {"text": text}, follow=True)
+    assert "does not have the column filters.expression" in shown.content.decode()

@@ -28,7 +28,7 @@ from tvarr_backup.fields import read_codec_list
 from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.json_events import value_of
 from tvarr_backup.timestamps import read_timestamp
-from tvarr_backup.web import large_forms, review
+from tvarr_backup.web import review
 
 pytestmark = pytest.mark.long
 
@@ -145,10 +145,6 @@ OTHERS: dict[str, Case] = {
     "depth of metadata": (decode_sidecar, repeated(b"[")),
     "depth of a stored list": (read_codec_list, repeated("[")),
     "digits of a stored list": (read_codec_list, repeated("1", "[", "]")),
-    "form": (large_forms._fields, repeated(b"a=%20b&")),
-    "odd form": (large_forms._fields, repeated(b"a=%zz&")),
-    "line breaks of a form": (large_forms._fields, repeated(b"%0a", b"a=")),
-    "what a page sends back": (review.unpack, lambda n: review.pack(bytes(n))),
     "two texts side by side": (lambda text: review._compared(text, text + "x"), repeated("a b ")),
     "addresses in the log": (masked, repeated("//a:b:")),
     "colons in the log": (masked, repeated(":", "//")),

@@ -456,14 +456,14 @@ def bring(file: Path) -> Show:
 
 
 def choose(shown: Page, name: str, what: str) -> None:
-    with shown.expect_response("**/import/"):
+    with shown.expect_response("**/choices/"):
         shown.get_by_label(f"What to do with {name}", exact=True).select_option(what)
 
 
 def _choose_all(mixed: Path, person: Person) -> None:
     """Bring the file, and answer for each item that needs an answer."""
     bring(mixed)(person)
-    with person.page.expect_response("**/import/"):
+    with person.page.expect_response("**/choices/"):
         person.page.get_by_role("button", name="Skip all with a problem").click()
     pause(300)(person)
     choose(person.page, "Radio", "overwrite")

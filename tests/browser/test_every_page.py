@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -12,8 +13,14 @@ from playwright.sync_api import expect
 
 from tests.browser.people import Look, People, Person, Site, add_person
 from tests.installation import Installation
+from tests.portable.files import FILTERS, document, filter_item
 from tvarr_backup.web.urls import urlpatterns
 
+_PENDING = f"""
+from django.contrib.auth.models import User
+from tvarr_backup.operations.imports import keep_import
+keep_import({json.dumps(document(FILTERS, filter_item())).encode()!r}, file_name="mine.json", user=User.objects.get())
+"""
 NAMES = sorted(str(pattern.name) for pattern in urlpatterns if pattern.name)
 
 
@@ -23,6 +30,7 @@ def installed(installed: Installation) -> Installation:
     installed.ok("demo_data", "--channels", "50", "--programmes", "200", "--items", "10")
     installed.ok("backup", "create", "--note", "before the new provider")
     installed.ok("backup", "create")
+    installed.ok("shell", "-c", _PENDING)
     add_person(installed, "viola", "Viewer")
     return installed
 
@@ -33,7 +41,8 @@ def parts(site: Site) -> dict[str, str]:
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
-    return {"pk": operation, "filename": newest["filename"], "slug": "filters", "mark": "nothing"}
+        ((pending,),) = connection.execute("SELECT id FROM operations_importrecord").fetchall()
+    return {"pk": operation, "filename": newest["filename"], "slug": "filters", "record": pending}
 
 
 def address_of(name: str, parts: dict[str, str]) -> str:

@@ -47,17 +47,10 @@ def test_the_cookie_of_messages_is_secure_as_well() -> None:
     client = Client()
     client.force_login(UserFactory.create())
 
-    answer = client.get("/import/result/none/", secure=True)  # says that this result is no longer kept
+    answer = client.post("/operations/00000000000000000000000000/cancel/", secure=True)  # says that there is none
 
     assert answer.status_code == 302
     assert answer.cookies[CookieStorage.cookie_name]["secure"]
-
-
-def test_a_browser_may_go_back_to_the_review_of_an_import() -> None:
-    client = Client()
-    client.force_login(UserFactory.create(is_superuser=True))
-    answer = client.post("/import/", {"text": "{}"})
-    assert answer["Cache-Control"] == "private, no-cache"
 
 
 @pytest.mark.parametrize("address", ["/", "/sign-in/", "/import/", "/history/", "/admin/", "/nothing", "/healthz"])

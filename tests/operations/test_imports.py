@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,26 @@ from tests.web.backup_parts import administrator, client_of, text_of
 from tests.web.browsing import person
 from tests.web.test_imports import press_import, review
 from tvarr_backup.access.groups import OPERATOR
-from tvarr_backup.errors import ImportBlocked
+from tvarr_backup.errors import FileRefused, ImportBlocked, ImportRefused, PlanStale
 from tvarr_backup.models import Filter
 from tvarr_backup.operations import imports
-from tvarr_backup.operations.imports import import_file
-from tvarr_backup.operations.models import ImportRecord, OperationKind, Origin
+from tvarr_backup.operations.imports import (
+    PENDING_FOR,
+    RESULTS_FOR,
+    apply_pending,
+    change_choices,
+    discard_import,
+    find_import,
+    forget_old_imports,
+    import_file,
+    keep_import,
+    open_import,
+    promise_of,
+)
+from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.portable.answers import Answers, Resolution
+from tvarr_backup.portable.choices import Change, Choice
 from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 
@@ -66,13 +80,23 @@ def test_one_that_is_refused_is_not_kept() -> None:
 def test_where_it_cannot_be_kept_the_import_is_done_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def locked(**_values: Any) -> None:
+    def locked(_record: ImportRecord) -> None:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(ImportRecord.objects, "create", locked)
+    monkeypatch.setattr(ImportRecord, "save", locked)
     done = import_file(envelope(filter_item()), None, None, requested_by=None, origin=Origin.API)
     assert len(done.lines) == Filter.objects.filter(is_system=False).count() == 1
     assert [event["level"] for event in told(caplog, "import.unrecorded")] == ["error"]
+
+
+def test_an_applied_import_keeps_neither_its_file_nor_its_choices() -> None:
+    user = UserFactory.create()
+    opened = open_import(pending(user, filter_item()))
+    apply_pending(opened, promise_of(opened.plan), user=user)
+    record = kept()
+    assert (record.state, record.added) == (ImportState.APPLIED, 1)
+    assert (bytes(record.file), record.choices, record.marks, record.fingerprint) == (b"", "", "", "")
+    assert [line["final_name"] for line in json.loads(record.result)["lines"]] == ["Harbour News"]
 
 
 def test_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +104,134 @@ def test_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         import_file(envelope(filter_item(name=f"{number}")), None, None, requested_by=None, origin=Origin.API)
     assert ImportRecord.objects.count() == 2
+
+
+# --- Pending imports --------------------------------------------------------------------------------------------------
+
+
+def pending(user: Any, *items: dict[str, Any]) -> ImportRecord:
+    content = json.dumps(document(FILTERS, *(items or [filter_item()]))).encode()
+    return keep_import(content, file_name="mine.json", user=user)
+
+
+def made_before(record: ImportRecord, age: timedelta) -> None:
+    ImportRecord.objects.filter(pk=record.pk).update(created_at=datetime.now(UTC) - age)
+
+
+def test_a_file_that_is_no_export_is_not_kept() -> None:
+    with pytest.raises(FileRefused):
+        keep_import(b"{}", file_name="mine.json", user=UserFactory.create())
+    assert not ImportRecord.objects.exists()
+
+
+def test_a_pending_import_is_kept_for_a_day() -> None:
+    user = UserFactory.create()
+    old, new = pending(user), pending(user)
+    made_before(old, PENDING_FOR)
+    with pytest.raises(ImportRecord.DoesNotExist):
+        find_import(old.pk, user)
+    forget_old_imports()
+    assert list(ImportRecord.objects.all()) == [new]
+
+
+def test_operations_delete_expired_imports() -> None:
+    made_before(pending(UserFactory.create()), PENDING_FOR)
+    run_here(OperationKind.BACKUP, origin=Origin.COMMAND)
+    assert not ImportRecord.objects.exists()
+
+
+def test_a_user_has_so_many_pending_imports_and_another_has_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "MOST_PENDING", 2)
+    user = UserFactory.create()
+    others, _oldest, second, third = pending(UserFactory.create()), *(pending(user) for _ in range(3))
+    assert list(ImportRecord.objects.all()) == [third, second, others]
+
+
+def test_the_files_of_a_user_have_so_many_bytes_and_the_newest_is_always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = UserFactory.create()
+    first = pending(user)
+    monkeypatch.setattr(imports, "MOST_PENDING_BYTES", 2 * len(first.file) + 1)
+    second = pending(user)
+    assert list(ImportRecord.objects.all()) == [second, first]
+    third = pending(user)
+    assert list(ImportRecord.objects.all()) == [third, second]
+    monkeypatch.setattr(imports, "MOST_PENDING_BYTES", 1)
+    newest = pending(user)
+    assert list(ImportRecord.objects.all()) == [newest]
+
+
+def test_the_list_of_items_is_kept_for_a_month_and_the_totals_stay() -> None:
+    user = UserFactory.create()
+    opened = open_import(pending(user))
+    apply_pending(opened, promise_of(opened.plan), user=user)
+    ImportRecord.objects.update(finished_at=datetime.now(UTC) - RESULTS_FOR)
+    forget_old_imports()
+    assert (kept().result, kept().added) == ("", 1)
+
+
+def test_a_promise_that_is_not_kept_imports_nothing() -> None:
+    user = UserFactory.create()
+    opened = change_choices(open_import(pending(user)), Change(rows={1: Choice("skip", by_hand=True)}))
+    with pytest.raises(PlanStale, match="your last choices changed"):
+        apply_pending(opened, "1,0,0", user=user)
+    assert kept().state == ImportState.PENDING
+
+
+def test_what_changes_between_preview_and_import_imports_nothing_and_is_marked() -> None:
+    user = UserFactory.create()
+    opened = open_import(pending(user, filter_item("A"), filter_item("B")))
+    opened = change_choices(opened, Change(rows={2: Choice("skip", by_hand=True)}))
+    FilterFactory.create(name="A")
+    with pytest.raises(PlanStale):
+        apply_pending(opened, promise_of(opened.plan), user=user)
+    again = open_import(kept())
+    assert again.newly_changed == again.choices.changed == frozenset({1})
+    assert list(again.choices.rows) == [2]
+
+
+def test_an_import_that_another_press_has_applied_is_not_applied_again() -> None:
+    user = UserFactory.create()
+    both = [open_import(pending(user, filter_item("A")))] * 2
+    apply_pending(both[0], "1,0,0", user=user)
+    with pytest.raises(PlanStale):
+        apply_pending(both[1], "1,0,0", user=user)
+    assert Filter.objects.filter(is_system=False).count() == 1
+
+
+def test_copies_under_names_of_the_users_own_are_not_made_twice() -> None:
+    user = UserFactory.create()
+    FilterFactory.create(**filter_item("A", description="before"))
+    opened = open_import(pending(user, filter_item("A")))
+    opened = change_choices(opened, Change(rows={1: Choice("rename", "By hand", by_hand=True)}))
+    apply_pending(opened, "0,0,1", user=user)
+    with pytest.raises(ImportRefused):
+        apply_pending(opened, "0,0,1", user=user)
+    assert Filter.objects.filter(is_system=False).count() == 2
+
+
+def test_what_is_killed_after_the_import_and_before_its_record_is_not_imported_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = UserFactory.create()
+    opened = open_import(pending(user, filter_item("A")))
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "_record", lambda *_args, **_named: None)
+        apply_pending(opened, "1,0,0", user=user)
+    again = open_import(kept())
+    assert again.newly_changed == frozenset({1})
+    assert promise_of(again.plan) == "0,0,0"
+
+
+def test_a_discarded_import_has_no_file_and_cannot_be_chosen_for() -> None:
+    user = UserFactory.create()
+    opened = open_import(pending(user))
+    discard_import(opened.record)
+    assert (kept().state, bytes(kept().file)) == (ImportState.DISCARDED, b"")
+    with pytest.raises(ImportRecord.DoesNotExist):
+        change_choices(opened, Change(bulk="skip"))
+
+
+# --- Through every entrance -------------------------------------------------------------------------------------------
 
 
 def test_through_the_pages() -> None:
@@ -105,6 +257,16 @@ def test_through_the_command(tmp_path: Path) -> None:
     file.write_text(json.dumps(document(FILTERS, filter_item())))
     call_command("portable", "import", "filters", str(file))
     assert (kept().origin, kept().file_name, kept().requested_by) == ("command", "of-the-harbour.json", None)
+
+
+def test_the_history_and_the_admin_list_applied_imports_only() -> None:
+    pending(UserFactory.create())
+    client = person({"operations.view_operation", "operations.view_importrecord"}, is_staff=True)
+    assert "mine.json" not in history(client)
+    assert "mine.json" not in text_of(client.get("/admin/operations/importrecord/"))
+    imported("applied.json")
+    assert "applied.json" in history(client)
+    assert "applied.json" in text_of(client.get("/admin/operations/importrecord/"))
 
 
 # --- The history -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,15 @@ from django.db import IntegrityError, connection, transaction
 from tests.operations.elsewhere import queued
 from tvarr_backup import conf
 from tvarr_backup.backups.retention import Policy
-from tvarr_backup.operations.models import Backup, BackupSettings, Operation, OperationKind, OperationState
+from tvarr_backup.operations.models import (
+    Backup,
+    BackupSettings,
+    ImportRecord,
+    ImportState,
+    Operation,
+    OperationKind,
+    OperationState,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -151,3 +159,12 @@ def test_what_is_open_is_found_in_either_state() -> None:
     assert Operation.open_ones() == [waiting]
     Operation.objects.update(state=OperationState.SUCCEEDED)
     assert Operation.open_ones() == []
+
+
+def test_imports_from_before_they_had_a_state_are_applied_and_finished_when_they_were_made() -> None:
+    moment = datetime(2026, 11, 2, 2, tzinfo=UTC)
+    ImportRecord.objects.create(state=ImportState.APPLIED, kind="filters", origin="web", created_at=moment)
+    migration = import_module("tvarr_backup.operations.migrations.0013_pending_imports")
+    (state,) = (each for each in migration.Migration.operations if getattr(each, "name", "") == "state")
+    migration.fill_in_finished(apps, SimpleNamespace(connection=connection))
+    assert (state.field.default, ImportRecord.objects.get().finished_at) == ("applied", moment)

@@ -20,7 +20,7 @@ from tests.roles.table import TABLE
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.api.permissions import BY_THE_ACTION
-from tvarr_backup.operations import actions
+from tvarr_backup.operations import actions, imports
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.web import account
 
@@ -183,6 +183,9 @@ def _in_functions() -> Iterator[Gate]:
     for entrance in ("/admin/", "/api/", "/backups/"):
         keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
         yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(actions, "may_unprotect", yes), keys)
+    others = tuple(key for key in TABLE if "/import/<ulid:record>/" in key and not key.endswith(" own"))
+    for key in others:
+        yield Gate(f"_may_open, {key}", lambda: _replaced(imports, "_may_open", yes), (key,))
     yield Gate("BackupDetail.get", lambda: _granted("operations.download_backup"), archive)
 
 

@@ -49,6 +49,7 @@ CANCEL = {
 
 _ONE = "/backups/<str:filename>/"
 _OPERATION = "/operations/<ulid:pk>/"
+_IMPORT = "/import/<ulid:record>/"
 
 PAGES: dict[str, Row] = {
     "GET /": row(VIEWER, VIEW, does="list backups"),
@@ -94,8 +95,17 @@ PAGES: dict[str, Row] = {
     ),
     "GET /import/": row(OPERATOR, IMPORT),
     "POST /import/": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}),
-    "POST /import/ fragment": row(OPERATOR, IMPORT, does="import", body={"text": "[]"}, target="import-totals"),
-    "GET /import/result/<mark>/": row(OPERATOR, IMPORT, answer=302),
+    f"GET {_IMPORT}": row(ADMINISTRATOR, IMPORT, RESTORE, refused=404),
+    f"GET {_IMPORT} own": row(OPERATOR, IMPORT),
+    f"POST {_IMPORT}choices/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"action-1": "skip"}),
+    f"POST {_IMPORT}choices/ own": row(OPERATOR, IMPORT, answer=302, body={"action-1": "skip"}),
+    f"POST {_IMPORT}choices/ fragment": row(
+        ADMINISTRATOR, IMPORT, RESTORE, refused=404, body={"action-1": "skip"}, target="import-totals"
+    ),
+    f"POST {_IMPORT}apply/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404, body={"promise": "1,0,0"}),
+    f"POST {_IMPORT}apply/ own": row(OPERATOR, IMPORT, answer=302, does="import", body={"promise": "1,0,0"}),
+    f"POST {_IMPORT}discard/": row(ADMINISTRATOR, IMPORT, RESTORE, answer=302, refused=404),
+    f"POST {_IMPORT}discard/ own": row(OPERATOR, IMPORT, answer=302),
     "GET /settings/": row(VIEWER, VIEW_SETTINGS, does="show the schedule"),
     "POST /settings/": row(ADMINISTRATOR, VIEW_SETTINGS, CHANGE_SETTINGS, does="change the schedule"),
     "GET /settings/preview/": row(ADMINISTRATOR, CHANGE_SETTINGS, target="outlook"),

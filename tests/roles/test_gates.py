@@ -29,6 +29,7 @@ GATES = {
     "admin/operations.py:has_cancel_permission",
     "api/backups/backup.py:get",
     "operations/actors.py:require",
+    "operations/imports.py:_may_open",
     "web/schedule.py:schedule",
 }
 """Functions that ask for a permission and refuse; all of them are among `all_gates`."""
@@ -38,12 +39,12 @@ SHOWN_OR_NOT = {
     "api/backups/common.py:is_administrator",
     "operations/actors.py:may",
     "web/backups.py:_may",
-    "web/backups.py:_all",
+    "web/backups.py:backups",
     "web/backups.py:_operation_to_show",
     "web/context.py:_navigation",
     "web/context.py:_running",
-    "web/imports.py:result",
-    "web/operations.py:_history",
+    "web/imports.py:_result",
+    "web/operations.py:history",
 }
 """Functions that ask what to show; they refuse nothing."""
 

@@ -22,6 +22,7 @@ from django.db import connections, transaction
 from django.test import Client
 
 from tests import factories
+from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
@@ -30,8 +31,9 @@ from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidec
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel
+from tvarr_backup.operations.imports import keep_import
 from tvarr_backup.operations.index import refresh_index
-from tvarr_backup.operations.models import ImportRecord, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, OperationState, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
 
@@ -43,7 +45,7 @@ _MODELS: dict[str, Any] = {
 }
 _MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
-_NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
+_EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
 
 
 _RECORDED: dict[str, dict[str, Any]] = {
@@ -97,7 +99,9 @@ class World:
             Group.objects.create(name="A group"),
             AccessAttempt.objects.create(username="a stranger", failures_since_start=1),
         ]
-        rows += [ImportRecord.objects.create(kind="filters", origin=Origin.WEB, created_at=datetime.now(UTC), **_NONE)]
+        applied = {"state": ImportState.APPLIED, "kind": "filters", "origin": Origin.WEB}
+        rows += [ImportRecord.objects.create(created_at=datetime.now(UTC), **applied)]
+        self._owner = factories.UserFactory.create()
         rows += [create_token(factories.UserFactory.create().username, "of another user", None)[0]]
         rows += [factories.UserFactory.create()]  # with nothing that would be deleted, too
         self._objects = {f"/admin/{row._meta.app_label}/{row._meta.model_name}/": str(row.pk) for row in rows}
@@ -135,6 +139,8 @@ class World:
                 "operation": str(self._operation.pk),
                 "object_id": self._object(person, route, row, use),
             }
+            owner = person.user if use == ["own"] else self._owner
+            known["record"] = str(keep_import(_EXPORT, file_name="mine.json", user=owner).pk)
             if row.queued:
                 queued = create_operation(row.queued, origin=Origin.WEB, state=OperationState.QUEUED)
                 known["operation"] = str(queued.pk)
@@ -214,7 +220,7 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "object_id": known["object_id"],
         "id": known["object_id"],
         "slug": "filters",
-        "mark": "0" * 64,
+        "record": known["record"],
         "app_label": "axes",
         "url": "missing",
         "content_type_id": known["content_type_id"],

@@ -20,9 +20,10 @@ from tests import factories
 from tests.admin.pages import change_url, form_data, list_url, problems_of
 from tests.portable.files import FILTERS, PROFILES, document, filter_item, profile_item
 from tests.web.backup_parts import administrator, described, make
+from tests.web.browsing import fields_of
 from tvarr_backup import models
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.texts import find_hidden
 
 pytestmark = pytest.mark.django_db
@@ -61,13 +62,11 @@ def rows(folder: Path) -> list[Model]:
         ImportRecord.objects.create(
             kind="filters",
             file_name=EVIL,
+            state=ImportState.APPLIED,
             origin=Origin.WEB,
             added=1,
-            overwritten=0,
-            copied=0,
-            skipped=0,
-            unchanged=0,
             created_at=timezone.now(),
+            finished_at=timezone.now(),
         ),
         Operation.objects.create(
             kind=OperationKind.ADOPT,
@@ -122,16 +121,14 @@ def test_a_review_and_its_result_show_them_and_names_from_right_to_left_stay_apa
     client = administrator()
     items = [filter_item(EVIL, description=EVIL, source_id=EVIL) | {f"new{EVIL}": 1}, filter_item(RIGHT_TO_LEFT)]
     content = json.dumps(document(FILTERS, *items, tvarr_version=EVIL)).encode()
-    page = client.post(reverse("import"), {"file": SimpleUploadedFile("evil\u202e.json", content, "application/json")})
+    file = SimpleUploadedFile("evil\u202e.json", content, "application/json")
+    page = client.post(reverse("import"), {"file": file}, follow=True)
     assert hidden_on(page) == []
     shown = page.content.decode()
     assert f"<bdi>{html.escape(SHOWN)}</bdi>" in shown
     assert f"<bdi>{RIGHT_TO_LEFT}</bdi>" in shown
     assert "Character 5 is U+001B" in shown
-    fields = dict(re.findall(r'<input type="hidden" name="(packed|kept|file_name)" value="([^"]*)"', shown))
-    agreed = re.search(r'name="import" value="([\d,]*)"', shown)
-    assert agreed
-    done = client.post(reverse("import"), fields | {"import": agreed[1]}, follow=True)
+    done = client.post(f"{page.request['PATH_INFO']}apply/", fields_of(page, "import-form"), follow=True)
     assert hidden_on(done) == []
     assert models.Filter.objects.filter(name=EVIL).exists()
 

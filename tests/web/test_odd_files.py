@@ -166,6 +166,6 @@ def test_an_import_of_a_file_with_such_a_time_is_reviewed(client: Client, zone: 
         "metadata": {"version": "1.0.0", "export_type": "filters", "exported_at": "0001-01-01T00:00:00Z"},
         "items": [],
     }
-    answer = client.post("/import/", {"text": json.dumps(file)})
+    answer = client.post("/import/", {"text": json.dumps(file)}, follow=True)
     assert answer.status_code == 200
     assert b"</html>" in answer.content

@@ -76,7 +76,7 @@ def test_pages_about_its_content_say_what_is_wrong_and_the_way_out(live: Path) -
     filters = SimpleUploadedFile("filters.json", json.dumps(document(FILTERS, filter_item())).encode())
     for response in (
         client.post("/export/filters/", {"all": ""}),
-        client.post("/import/", {"file": filters}),
+        client.post("/import/", {"file": filters}, follow=True),
         client.get("/admin/tvarr_backup/filter/"),
     ):
         assert response.status_code in (200, 409, 503)

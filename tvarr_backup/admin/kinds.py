@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import quote
@@ -40,6 +39,7 @@ SEARCHED_CHARACTERS = 200
 """A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
 
 _NAMED_ROWS = 5
+_MOST_DELETED = 900
 _RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "classes": ("collapse",)})
 
 
@@ -113,14 +113,11 @@ class ItemAdmin(ColumnsRequired):
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Django's action, in one transaction, so that what it finds unused is unused when it is deleted."""
-        most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS - 100  # the confirmation sends every id back
         with writing():
             if self._refuse_system_rows(request, queryset, "cannot be deleted"):
                 return None
-            if (number := queryset.count()) > most:
-                refusal = (
-                    f"{number} {self.opts.verbose_name_plural} are chosen; at most {most} can be deleted at a time."
-                )
+            if (number := queryset.count()) > _MOST_DELETED:
+                refusal = f"{number} {self.opts.verbose_name_plural} are chosen; at most {_MOST_DELETED} can be deleted at a time."
                 self.message_user(request, refusal, messages.ERROR)
                 return None
             return delete_selected(self, request, queryset)

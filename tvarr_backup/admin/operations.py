@@ -18,7 +18,7 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import BackupSettings, ImportRecord, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import BackupSettings, ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.texts import escape_hidden
 
@@ -95,9 +95,14 @@ class OperationAdmin(LookOnlyAdmin):
 class ImportRecordAdmin(LookOnlyAdmin):
     """What was imported, by whom, and from which file."""
 
-    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "requested_by", "origin")  # fmt: skip
+    list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
     list_filter = ("kind", "origin")
     list_select_related = ("requested_by",)
+    fields = ("kind", "file_name", "requested_by", "origin", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "finished_at")  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ImportRecord]:
+        """Pending imports are their users' own affair."""
+        return super().get_queryset(request).filter(state=ImportState.APPLIED).defer("result")
 
 
 def _linked(backup: dict[str, Any] | None) -> str:

@@ -1,25 +1,44 @@
-"""Imports with their history: what `portable` does, and a row that says who has done it."""
+"""Imports: the records of files that are uploaded, previewed and applied, and the history of all."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, transaction
+from django.db.models import Q
+from django.db.models.functions import Length
 
-from tvarr_backup.errors import DatabaseBusy
-from tvarr_backup.operations.models import ImportRecord, Origin, forget_oldest
+from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, PlanStale
+from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, forget_oldest
 from tvarr_backup.portable.answers import Answers
-from tvarr_backup.portable.apply import ImportResult, apply_import
-from tvarr_backup.portable.envelope import Envelope
-from tvarr_backup.portable.steps import Action
+from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
+from tvarr_backup.portable.choices import Change, Choices, changed_items, marks_of, read_choices
+from tvarr_backup.portable.envelope import Envelope, read_envelope
+from tvarr_backup.portable.export import WRITTEN_BY
+from tvarr_backup.portable.plan import Planner
+from tvarr_backup.portable.steps import Action, Plan
 
 logger = structlog.stdlib.get_logger(__name__)
 
 KEPT = 5000
-"""So many imports are kept."""
+"""So many applied imports are kept."""
+PENDING_FOR = timedelta(days=1)
+MOST_PENDING = 20
+"""Of one user; a new upload deletes the oldest ones beyond."""
+MOST_PENDING_BYTES = 64 * 2**20
+"""Of one user's pending files, as they are stored."""
+RESULTS_FOR = timedelta(days=30)
+_MOST_LINES = 1_000
 _LONGEST_NAME = 255
+_ADMINISTRATOR = "operations.restore_backup"
+"""A user who may replace all data may open the imports of others."""
 
 
 def import_file(
@@ -30,12 +49,18 @@ def import_file(
     requested_by: Any,
     origin: Origin,
     file_name: str = "",
+    record: ImportRecord | None = None,
 ) -> ImportResult:
-    """`apply_import`, with what it raises, and a row of the history; `DatabaseBusy` where that could not be written. Where only the row fails, the log has it: the import is done."""
+    """Apply an import and record it, in `record` where it was pending. Raises what `apply_import` does.
+
+    Raises `DatabaseBusy` before anything is imported where the record could not be written. Where only that fails
+    afterwards, the log has it: the import is done.
+    """
     _require_writable()
     done = apply_import(envelope, answers, fingerprint)
+    record = record or ImportRecord(file_name=file_name[:_LONGEST_NAME], created_at=datetime.now(UTC))
     try:
-        _keep(done, requested_by=requested_by, origin=origin, file_name=file_name)
+        _record(record, done, requested_by=requested_by, origin=origin)
     except DatabaseError:
         logger.exception("import.unrecorded", kind=done.kind.slug.value)
     return done
@@ -52,17 +77,189 @@ def _require_writable() -> None:
         ) from problem
 
 
-def _keep(done: ImportResult, *, requested_by: Any, origin: Origin, file_name: str) -> None:
-    ImportRecord.objects.create(
-        kind=done.kind.slug,
-        file_name=file_name[:_LONGEST_NAME],
-        requested_by=requested_by,
-        origin=origin,
-        added=done.count(Action.CREATE),
-        overwritten=done.count(Action.OVERWRITE),
-        copied=done.count(Action.RENAME),
-        skipped=done.skipped,
-        unchanged=done.unchanged,
-        created_at=datetime.now(UTC),
+def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, origin: Origin) -> None:
+    """Store an import that was done. Whatever became of the record in the meantime, it is applied."""
+    record.state = ImportState.APPLIED
+    record.kind, record.requested_by, record.origin = done.kind.slug, requested_by, origin
+    record.file, record.choices, record.fingerprint, record.marks = b"", "", "", ""
+    record.added = done.count(Action.CREATE)
+    record.overwritten = done.count(Action.OVERWRITE)
+    record.copied = done.count(Action.RENAME)
+    record.skipped, record.unchanged = done.skipped, done.unchanged
+    record.result = _result_as_json(done) if origin == Origin.WEB else ""
+    record.finished_at = datetime.now(UTC)
+    record.save()
+    forget_old_imports()
+
+
+def forget_old_imports() -> None:
+    """Delete what is no longer kept: pending imports after a day, the oldest applied ones, and old results in detail."""
+    now, applied = datetime.now(UTC), Q(state=ImportState.APPLIED)
+    ImportRecord.objects.filter(~applied, created_at__lt=now - PENDING_FOR).delete()
+    ImportRecord.objects.filter(applied, finished_at__lt=now - RESULTS_FOR).exclude(result="").update(result="")
+    forget_oldest(ImportRecord.objects.filter(applied), KEPT)
+
+
+# --- Pending imports --------------------------------------------------------------------------------------------------
+
+
+def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
+    """Read a file and keep it as a pending import of this user. Raises `FileRefused`."""
+    envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
+    packed = zlib.compress(content)
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        forget_old_imports()
+        _make_room(user, len(packed))
+        return ImportRecord.objects.create(
+            state=ImportState.PENDING,
+            kind=envelope.kind.slug,
+            file_name=file_name[:_LONGEST_NAME],
+            requested_by=user,
+            origin=Origin.WEB,
+            file=packed,
+            choices=Choices().as_json(),
+            created_at=datetime.now(UTC),
+        )
+
+
+def _make_room(user: Any, size: int) -> None:
+    """Delete the user's oldest pending imports that are too many, or too large, beside a new one of this size."""
+    pending = ImportRecord.objects.filter(state=ImportState.PENDING, requested_by=user)
+    deleted = []
+    for number, (key, stored) in enumerate(pending.values_list("pk", Length("file")), start=2):
+        size += stored
+        if number > MOST_PENDING or size > MOST_PENDING_BYTES:
+            deleted.append(key)
+    pending.filter(pk__in=deleted).delete()
+
+
+def find_import(key: str, user: Any) -> ImportRecord:
+    """Return an import that the user may open: an own one, or as an administrator any. Raise `DoesNotExist`.
+
+    A pending one that has expired counts as deleted.
+    """
+    found = ImportRecord.objects.get(pk=key)
+    is_expired = found.state == ImportState.PENDING and expires_at(found) < datetime.now(UTC)
+    if is_expired or not _may_open(found, user):
+        raise ImportRecord.DoesNotExist
+    return found
+
+
+def _may_open(record: ImportRecord, user: Any) -> bool:
+    return bool(record.requested_by_id == user.pk or user.has_perm(_ADMINISTRATOR))
+
+
+def expires_at(record: ImportRecord) -> datetime:
+    """Return until when a pending import is kept."""
+    return record.created_at + PENDING_FOR
+
+
+@dataclass(frozen=True)
+class OpenImport:
+    """A pending import beside what is here now.
+
+    `newly_changed` are the items that changed here since the plan was shown last; their choices are dropped. `problem` says
+    that an answer was dropped because it fits nothing here any more.
+    """
+
+    record: ImportRecord
+    envelope: Envelope
+    planner: Planner
+    choices: Choices
+    plan: Plan
+    newly_changed: frozenset[int] = frozenset()
+    problem: str = ""
+
+
+def open_import(record: ImportRecord) -> OpenImport:
+    """Plan a pending import with its choices. Choices that no longer fit are dropped, also from the record."""
+    envelope = read_envelope(BytesIO(zlib.decompress(record.file)), None, WRITTEN_BY)
+    planner, choices, problem = Planner(envelope), read_choices(record.choices), ""
+    try:
+        plan = planner.plan(choices.answers(envelope))
+    except AnswerInvalid as refusal:
+        plan, problem = planner.plan(Answers()), str(refusal)
+    changed = changed_items(plan, record.marks)
+    if changed or problem or not record.marks:
+        without_mapping = plan
+        choices = _store(
+            record,
+            lambda stored: (stored.without_lost(without_mapping) if problem else stored).without_changed(changed),
+            fingerprint=plan.fingerprint,
+            marks=marks_of(plan),
+        )
+        plan = planner.plan(choices.answers(envelope))
+    return OpenImport(record, envelope, planner, choices, plan, changed, problem)
+
+
+def change_choices(opened: OpenImport, change: Change) -> OpenImport:
+    """Store a change of the choices, but not for items that have changed since they were shown. Raise `AnswerInvalid`."""
+    rows = {position: choice for position, choice in change.rows.items() if position not in opened.newly_changed}
+    wanted = replace(change, rows=rows, references={} if opened.problem else change.references)
+    choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan))
+    return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
+
+
+def _store(record: ImportRecord, change: Callable[[Choices], Choices], **shown: str) -> Choices:
+    """Change the choices that are stored now, which another tab may have changed. One that is no longer pending stays as it is."""
+    with transaction.atomic(using=DEFAULT_DB_ALIAS):
+        stored = ImportRecord.objects.select_for_update().values_list("choices", flat=True)
+        choices = change(read_choices(stored.get(pk=record.pk, state=ImportState.PENDING)))
+        ImportRecord.objects.filter(pk=record.pk).update(choices=choices.as_json(), **shown)
+    for name, value in shown.items():
+        setattr(record, name, value)
+    return choices
+
+
+def promise_of(plan: Plan) -> str:
+    """Return what the button to import stands for: how many items it would add, overwrite and copy."""
+    return ",".join(str(plan.count(action)) for action in (Action.CREATE, Action.OVERWRITE, Action.RENAME))
+
+
+def apply_pending(opened: OpenImport, promised: str, *, user: Any) -> ImportResult:
+    """Apply a pending import if it would do what the button has promised.
+
+    Raises `PlanStale` with nothing imported where it would not, or where something changed here since it was shown.
+    """
+    if opened.newly_changed:
+        raise PlanStale("Nothing was imported: items changed here since you saw the preview.", plan=opened.plan)
+    if promised != promise_of(opened.plan):
+        raise PlanStale(
+            "Nothing was imported yet: your last choices changed what would happen. Look at the totals again.",
+            plan=opened.plan,
+        )
+    return import_file(
+        opened.envelope,
+        opened.choices.answers(opened.envelope),
+        opened.record.fingerprint,
+        requested_by=user,
+        origin=Origin.WEB,
+        record=opened.record,
     )
-    forget_oldest(ImportRecord.objects.all(), KEPT)
+
+
+def discard_import(record: ImportRecord) -> None:
+    """Discard a pending import with its file; any other stays as it is."""
+    emptied = {"file": b"", "choices": "", "fingerprint": "", "marks": ""}
+    pending = ImportRecord.objects.filter(pk=record.pk, state=ImportState.PENDING)
+    pending.update(state=ImportState.DISCARDED, finished_at=datetime.now(UTC), **emptied)
+
+
+# --- What became of the items -----------------------------------------------------------------------------------------
+
+
+def _result_as_json(done: ImportResult) -> str:
+    lines = [_line(line) for line in done.lines[:_MOST_LINES]]
+    more = max(0, len(done.lines) - _MOST_LINES)
+    return json.dumps({"notes": list(done.notes), "lines": lines, "more": more}, separators=(",", ":"))
+
+
+def _line(line: ResultLine) -> dict[str, Any]:
+    return {
+        "action": line.action,
+        "state": line.state,
+        "original_name": line.original_name,
+        "final_name": line.final_name,
+        "row_id": line.row_id,
+        "warnings": [[finding.field, finding.message] for finding in line.warnings],
+    }

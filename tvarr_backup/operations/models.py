@@ -172,26 +172,54 @@ def told(**columns: Sentence) -> dict[str, Any]:
     return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": made_of or None}
 
 
+class ImportState(models.TextChoices):
+    """Where an import stands; see `ImportRecord`."""
+
+    PENDING = "pending", "Pending"
+    APPLIED = "applied", "Applied"
+    DISCARDED = "discarded", "Discarded"
+
+
 class ImportRecord(models.Model):
-    """An import that was done: who asked for it, through which door, from which file, and what became of how many items."""
+    """An import: from the file that was uploaded, over the choices in its preview, to what became of the items.
+
+        (web) -> pending -> applied
+                        '-> discarded
+        (API, command) --> applied
+
+    `requested_by` is the user who uploaded the file and, once it is applied, the user who applied it. As long as it is
+    pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks` the plan
+    that was shown last. `result` says item by item what was done through the pages, as JSON; empty when that is no longer
+    kept. JSON is kept as text because a file's names may hold characters that a JSON column refuses.
+    """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
+    state = models.CharField(max_length=20, choices=ImportState)
     kind = models.CharField(max_length=30)
     file_name = models.CharField(max_length=255, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     origin = models.CharField(max_length=20, choices=Origin)
-    added = models.PositiveIntegerField()
-    overwritten = models.PositiveIntegerField()
-    copied = models.PositiveIntegerField()
-    skipped = models.PositiveIntegerField()
-    unchanged = models.PositiveIntegerField()
+    file = models.BinaryField(default=b"")
+    choices = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=80, blank=True)
+    marks = models.TextField(blank=True)
+    added = models.PositiveIntegerField(default=0)
+    overwritten = models.PositiveIntegerField(default=0)
+    copied = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    result = models.TextField(blank=True)
     created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
         verbose_name = "import"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=ImportState.values), name="import_state_is_known"),
+        ]
 
     def __str__(self) -> str:
         return f"import of {self.kind} {self.id}"

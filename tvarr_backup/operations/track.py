@@ -44,6 +44,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import queue
 from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
+from tvarr_backup.operations.imports import forget_old_imports
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
@@ -465,9 +466,10 @@ def _renew_connection() -> None:
 
 
 def forget_old() -> None:
-    """Remove the oldest operations that have ended, beyond the `KEPT` newest."""
+    """Remove the oldest operations that have ended, beyond the `KEPT` newest, and imports that are no longer kept."""
     with contextlib.suppress(Error):  # locked, damaged, or no room: the next operation does it
         forget_oldest(Operation.objects.exclude(state__in=OPEN_STATES), KEPT)
+        forget_old_imports()
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:

@@ -12,12 +12,10 @@ from django.contrib.auth.decorators import login_required, permission_required
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
 from tvarr_backup.portable.export import (
-    MAX_IDS,
     Exportable,
     ExportableRow,
     count_exportable,
@@ -27,11 +25,8 @@ from tvarr_backup.portable.export import (
 )
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.web.htmx import HtmxRequest
-from tvarr_backup.web.large_forms import receive_form
 from tvarr_backup.web.refusals import of_backups
 
-_MOST_BYTES = 2**20
-_MOST_FIELDS = MAX_IDS + 10
 _SHOWN_CHARACTERS = 200_000
 
 
@@ -119,18 +114,14 @@ def _of_a_kind(
         except KindUnknown as problem:
             raise Http404 from problem
         try:
-            receive_form(request, _MOST_BYTES, _MOST_FIELDS)
-            return csrf_protect(_chosen)(request, kind)
+            return view(request, kind, _ids(request))
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx shows nothing that comes with another status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
             return _page(request, _opened(kind, _ids(request)), str(problem))
 
-    def _chosen(request: HtmxRequest, kind: Kind) -> HttpResponseBase:
-        return view(request, kind, _ids(request))
-
     guarded = permission_required("access.export_configuration", raise_exception=True)(require_POST(answer))
-    return csrf_exempt(login_required(guarded))
+    return login_required(guarded)
 
 
 def _ids(request: HtmxRequest) -> list[str] | None:

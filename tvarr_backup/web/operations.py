@@ -25,7 +25,7 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.models import ImportRecord, Operation, OperationKind, Origin
+from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.web import words
@@ -186,19 +186,23 @@ def history(request: HttpRequest) -> HttpResponse:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
-    operations, imports = Operation.objects.order_by(), ImportRecord.objects.order_by()
-    both = operations.values_list("pk").union(imports.values_list("pk"), all=True).order_by("-id")
-    page = Paginator(both, _A_PAGE).get_page(request.GET.get("page"))
-    keys = [key for (key,) in page]
+    operations, imports = (
+        Operation.objects.order_by(),
+        ImportRecord.objects.filter(state=ImportState.APPLIED).order_by(),
+    )
+    both = operations.values_list("created_at", "pk").union(imports.values_list("finished_at", "pk"), all=True)
+    page = Paginator(both.order_by("-created_at", "-id"), _A_PAGE).get_page(request.GET.get("page"))
+    keys = [key for _, key in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
-    found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
+    shown = imports.select_related("requested_by").defer("result").filter(pk__in=keys)
+    found |= {one.pk: _entry_of_import(one) for one in shown}
     entries = [found[key] for key in keys if key in found]
     return render(request, "web/history.html", {"page": page, "entries": entries})
 
 
 def _entry_of_import(record: ImportRecord) -> Entry:
     return Entry(
-        at=record.created_at,
+        at=record.finished_at or record.created_at,
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),

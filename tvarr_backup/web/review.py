@@ -1,17 +1,12 @@
-"""The review of an import: what a person has chosen for each item, kept in the page, and the rows as they are shown."""
+"""The preview of an import: the choices that its forms send, and its rows as they are shown."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
-import hashlib
-import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.paginator import Page, Paginator
@@ -20,10 +15,11 @@ from django.utils.functional import cached_property
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 
-from tvarr_backup.errors import FileTooLarge, PageIncomplete
-from tvarr_backup.portable.answers import Answers, Resolution, read_answers
-from tvarr_backup.portable.envelope import MAX_ITEMS, Envelope, Item
-from tvarr_backup.portable.json_events import MAX_BYTES
+from tvarr_backup.operations.imports import OpenImport, expires_at, promise_of
+from tvarr_backup.operations.models import ImportRecord
+from tvarr_backup.portable.answers import Resolution
+from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, Choices, reference_member
+from tvarr_backup.portable.envelope import Envelope, Item
 from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
@@ -34,189 +30,35 @@ ROWS_ON_A_PAGE = 50
 LIVE_ROWS = 1_000
 """Up to so many items the totals follow each choice at once."""
 
-_SKIP_THEM = "-"
 _MOST_WORDS = 600
 _MOST_MISSING = 50
+_MOST_DIGITS = 8
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
-# --- What is kept in the page ----------------------------------------------------------------------------------------
+# --- What is sent -----------------------------------------------------------------------------------------------------
 
 
-def pack(content: bytes) -> str:
-    """Bytes for a hidden field: small, and of characters that a form sends as they are."""
-    return base64.urlsafe_b64encode(zlib.compress(content)).decode()
+def read_change(form: QueryDict, envelope: Envelope) -> Change:
+    """Return what a form changes.
 
-
-def unpack(text: str) -> bytes:
-    """Raises `PageIncomplete` for what `pack` has not made, `FileTooLarge` for what no page holds."""
-    try:
-        packed = base64.b64decode(text, altchars=b"-_", validate=True)
-        unpacking = zlib.decompressobj()
-        content = unpacking.decompress(packed, MAX_BYTES + 1)
-    except (binascii.Error, ValueError, zlib.error) as problem:
-        raise PageIncomplete(_INCOMPLETE) from problem
-    if len(content) > MAX_BYTES:
-        raise FileTooLarge(f"The file is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
-    if not unpacking.eof:
-        raise PageIncomplete(_INCOMPLETE)
-    return content
-
-
-_INCOMPLETE = "The page did not send back the file that it held; nothing was imported. Choose the file once more."
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for one item: a resolution or "" for what is planned anyway; the name counts for a copy only."""
-
-    word: str = ""
-    name: str | None = None
-    by_hand: bool = False
-
-    def means(self, other: Choice) -> bool:
-        """Whether the two lead to the same."""
-        return self.word == other.word and (self.word != Resolution.RENAME or self.name == other.name)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Everything that the person has chosen so far, and the plan that was shown for it (`fingerprint`, `marks`)."""
-
-    rows: Mapping[int, Choice] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
-    """By what is missing: `=Name` for what is meant instead, `-` to skip its items."""
-    fingerprint: str = ""
-    marks: tuple[str, ...] = ()
-    show: str = ""
-    page: int = 1
-
-    def packed(self) -> str:
-        rows = {position: [choice.word, choice.name, choice.by_hand] for position, choice in self.rows.items()}
-        kept = [rows, dict(self.references), self.fingerprint, self.marks, self.show, self.page]
-        return pack(json.dumps(kept, separators=(",", ":")).encode())
-
-    def shown_for(self, item: Item, member: str | None) -> Choice:
-        """The item's own choice, else that for what it refers to."""
-        own = self.rows.get(item.position)
-        if own is None and member and self.references.get(item.values[member]) == _SKIP_THEM:
-            return Choice(Resolution.SKIP)
-        return own or Choice()
-
-    def answers(self, envelope: Envelope) -> Answers:
-        """For the plan. Raises `AnswerInvalid`."""
-        member = envelope.kind.reference.member if envelope.kind.reference else None
-        resolutions, new_names = {}, {}
-        for item in envelope.items:
-            choice = self.shown_for(item, member)
-            if choice.word:
-                resolutions[f"#{item.position}"] = choice.word
-            if choice.word == Resolution.RENAME and choice.name is not None:
-                new_names[f"#{item.position}"] = choice.name
-        references = {value: word[1:] for value, word in self.references.items() if word.startswith("=")}
-        return read_answers(resolutions, None, new_names, references)
-
-    def mark_of(self, position: int) -> str:
-        """The mark under which the item was shown; "" if it never was."""
-        return self.marks[position - 1] if position <= len(self.marks) else ""
-
-
-def read_choices(text: str) -> Choices:
-    """What `Choices.packed` has put into the page; raises `PageIncomplete` for anything else."""
-    try:
-        rows, references, fingerprint, marks, show, page = json.loads(unpack(text))
-        return Choices(
-            rows={
-                int(position): Choice(str(word), None if name is None else str(name), bool(by))
-                for position, (word, name, by) in rows.items()
-            },
-            references={str(value): str(word) for value, word in references.items()},
-            fingerprint=str(fingerprint),
-            marks=tuple(map(str, marks)),
-            show=str(show),
-            page=int(page),
-        )
-    except (ValueError, TypeError, AttributeError, RecursionError) as problem:
-        raise PageIncomplete(_INCOMPLETE) from problem
-
-
-def choose(choices: Choices, envelope: Envelope, form: QueryDict) -> Choices:
-    """The choices with those of the form's rows on top; what differs from what was shown was set by hand."""
-    member = envelope.kind.reference.member if envelope.kind.reference else None
-    rows = dict(choices.rows)
-    for item in envelope.items:
-        word = form.get(f"action-{item.position}")
-        if word is None:
+    `action-3` and `name-3` are for the third item, `reference-3` is for what the third item refers to.
+    """
+    member, rows, references = reference_member(envelope), {}, {}
+    for field, value in form.dict().items():
+        what, _, number = field.partition("-")
+        position = read_number(number, 0)
+        if not 1 <= position <= len(envelope.items):
             continue
-        chosen = Choice(word, form.get(f"name-{item.position}"), by_hand=True)
-        if not chosen.means(choices.shown_for(item, member)):
-            rows[item.position] = chosen
-    references = dict(choices.references)
-    for number, value in enumerate(form.getlist("missing")):
-        references[value] = form.get(f"reference-{number}", "")
-    return replace(
-        choices,
-        rows=rows,
-        references={value: word for value, word in references.items() if word},
-        show=form.get("show", choices.show),
-        page=_number(form.get("page"), 1 if "show" in form else choices.page),
-    )
+        if what == "action":
+            rows[position] = Choice(str(value), form.get(f"name-{position}"), by_hand=True)
+        elif what == "reference" and member:
+            references[str(envelope.items[position - 1].values[member])] = str(value)
+    return Change(rows, references, form.get("bulk", ""), also_by_hand="also-by-hand" in form)
 
 
-def choose_for_all(choices: Choices, plan: Plan, what: str, *, also_by_hand: bool) -> Choices:
-    """The same choice for all items that differ, or to skip all with a problem; rows set by hand only if asked."""
-    if what == "skip-problems":
-        word, steps = Resolution.SKIP.value, plan.blocked
-    else:
-        word, steps = what, [step for step in plan.steps if step.state is State.DIFFERENT]
-    rows = dict(choices.rows)
-    for step in steps:
-        before = rows.get(step.position)
-        if also_by_hand or before is None or not before.by_hand:
-            rows[step.position] = Choice(word)
-    return replace(choices, rows=rows)
-
-
-def without_changed(choices: Choices, plan: Plan) -> tuple[Choices, frozenset[int]]:
-    """The choices without those for items that are not as they were shown, and which these are."""
-    if not choices.marks:
-        return choices, frozenset()
-    changed = frozenset(step.position for step in plan.steps if step.mark[:_MARK] != choices.mark_of(step.position))
-    rows = {position: choice for position, choice in choices.rows.items() if position not in changed}
-    return replace(choices, rows=rows), changed
-
-
-def without_lost(choices: Choices, plan: Plan) -> Choices:
-    """The choices without names for references that are no longer here."""
-    offered = {missing.value: missing.names for missing in plan.missing_references}
-    kept = {
-        value: word
-        for value, word in choices.references.items()
-        if word == _SKIP_THEM or word[1:] in offered.get(value, ())
-    }
-    return replace(choices, references=kept)
-
-
-_MARK = 10
-
-
-def as_shown(choices: Choices, plan: Plan) -> Choices:
-    """The choices to keep in the page with this plan: with its marks, and with the names that copies get in it."""
-    rows = dict(choices.rows)
-    for step in plan.steps:
-        choice = rows.get(step.position)
-        if choice is not None and choice.word == Resolution.RENAME and choice.name is None:
-            rows[step.position] = replace(choice, name=step.suggested_name or step.final_name)
-    marks = tuple(step.mark[:_MARK] for step in plan.steps)
-    return replace(choices, rows=rows, fingerprint=plan.fingerprint, marks=marks)
-
-
-def mark_of_import(choices: Choices) -> str:
-    """The same for two presses of one button."""
-    return hashlib.sha256(choices.packed().encode()).hexdigest()[:20]
-
-
-def _number(text: str | None, otherwise: int) -> int:
-    return min(int(text), MAX_ITEMS) if text and text.isascii() and text.isdigit() and len(text) < 8 else otherwise
+def read_number(text: str | None, default: int) -> int:
+    """Return a number from an address or a form; the default for what is not one."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else default
 
 
 # --- What is shown ---------------------------------------------------------------------------------------------------
@@ -330,46 +172,73 @@ class Tile:
 
 @dataclass(frozen=True)
 class Missing:
-    """A reference that was not found, and what is to be done about it."""
+    """A reference that was not found, and the answer to it."""
 
     reference: MissingReference
     chosen: str
 
     @property
+    def position(self) -> int:
+        """The first item that has it."""
+        return self.reference.positions[0]
+
+    @property
     def options(self) -> list[tuple[str, str]]:
         items = "its item" if len(self.reference.positions) == 1 else f"its {len(self.reference.positions)} items"
         names = [(f"={name}", f"Use “{escape_hidden(name)}”") for name in self.reference.names]
-        return [("", "Import without it"), (_SKIP_THEM, f"Skip {items}"), *names]
+        return [("", "Import without it"), (SKIP_ITEMS, f"Skip {items}"), *names]
 
 
 @dataclass(frozen=True)
 class Review:
-    """A plan as it is shown."""
+    """A pending import as it is shown: items of one state or of all (`show`), page by page."""
 
-    envelope: Envelope
-    plan: Plan
-    choices: Choices
-    changed: frozenset[int] = frozenset()
+    opened: OpenImport
+    show: str = ""
+    page_number: int = 1
+
+    @property
+    def record(self) -> ImportRecord:
+        return self.opened.record
+
+    @property
+    def envelope(self) -> Envelope:
+        return self.opened.envelope
+
+    @property
+    def plan(self) -> Plan:
+        return self.opened.plan
+
+    @property
+    def choices(self) -> Choices:
+        return self.opened.choices
+
+    @property
+    def changed(self) -> frozenset[int]:
+        return self.choices.changed
+
+    @property
+    def expires_at(self) -> datetime:
+        return expires_at(self.record)
 
     @cached_property
     def page(self) -> Page[Step]:
         steps = [step for step in self.plan.steps if self._is_shown(step)]
-        return Paginator(steps, ROWS_ON_A_PAGE).get_page(self.choices.page)
+        return Paginator(steps, ROWS_ON_A_PAGE).get_page(self.page_number)
 
     def _is_shown(self, step: Step) -> bool:
-        if self.choices.show == "changed":
+        if self.show == "changed":
             return step.position in self.changed
-        return self.choices.show in ("", step.state)
+        return self.show in ("", step.state)
 
     @cached_property
     def rows(self) -> list[Row]:
-        member = self.envelope.kind.reference.member if self.envelope.kind.reference else None
-        items = self.envelope.items
+        member, items = reference_member(self.envelope), self.envelope.items
         return [
             Row(
                 step,
                 items[step.position - 1],
-                self.choices.shown_for(items[step.position - 1], member),
+                self.choices.for_item(items[step.position - 1], member),
                 has_changed=step.position in self.changed,
                 is_one_of_several=self._types_by_name[items[step.position - 1].name] > 1,
             )
@@ -393,12 +262,10 @@ class Review:
     @property
     def tiles(self) -> list[Tile]:
         states = [step.state for step in self.plan.steps]
-        tiles = [Tile("", "All", len(states), self.choices.show == "")]
-        for state, label in STATE_WORDS.items():
-            if number := states.count(state):
-                tiles.append(Tile(state, label, number, self.choices.show == state))
+        tiles = [Tile("", "All", len(states), self.show == "")]
+        tiles += [Tile(state, label, states.count(state), self.show == state) for state, label in STATE_WORDS.items()]
         if self.changed:
-            tiles.append(Tile("changed", "Changed here", len(self.changed), self.choices.show == "changed"))
+            tiles.append(Tile("changed", "Changed here", len(self.changed), self.show == "changed"))
         return tiles
 
     @property
@@ -427,9 +294,9 @@ class Review:
     def is_live(self) -> bool:
         return len(self.plan.steps) <= LIVE_ROWS
 
-    @property
-    def kept(self) -> str:
-        return self.choices.packed()
+    def rows_that_differ(self, before: Plan) -> list[Row]:
+        """Return the rows of this page that have other findings than in the plan before."""
+        return [row for row in self.rows if _findings(row.step) != _findings(before.steps[row.step.position - 1])]
 
     # --- Totals ---
 
@@ -464,12 +331,16 @@ class Review:
 
     @property
     def agreed(self) -> str:
-        """What the button stands for; sent back, it tells whether the person has seen these totals."""
-        return ",".join(str(self.plan.count(action)) for action in (Action.CREATE, Action.OVERWRITE, Action.RENAME))
+        """What the button stands for."""
+        return promise_of(self.plan)
 
     @property
     def can_import(self) -> bool:
         return self.plan.writes and not self.plan.blocked
+
+
+def _findings(step: Step) -> tuple[object, object]:
+    return step.problems, step.warnings
 
 
 def _number_of(number: int, thing: str) -> str:

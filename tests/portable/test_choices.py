@@ -1,0 +1,93 @@
+"""Choices in a preview: what a press changes, what it leaves, and what no longer fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.factories import EncodingProfileFactory, FilterFactory
+from tests.portable.files import CLIENTS, FILTERS, client_item, envelope, filter_item
+from tvarr_backup.errors import AnswerInvalid
+from tvarr_backup.portable.choices import (
+    SKIP_ITEMS,
+    Change,
+    Choice,
+    Choices,
+    changed_items,
+    marks_of,
+    read_choices,
+)
+from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.portable.steps import Plan
+
+pytestmark = pytest.mark.django_db
+
+BY_HAND = Choice("rename", "By hand", by_hand=True)
+
+
+def differing() -> tuple[Envelope, Plan]:
+    """Two items that differ from what is here, and a new one."""
+    for name in "AB":
+        FilterFactory.create(**filter_item(name, description="before"))
+    found = envelope(FILTERS, filter_item("A"), filter_item("B"), filter_item("New"))
+    return found, plan_import(found)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [Choices(), Choices({3: BY_HAND}, {"a\x00b": "=Other\ud7ff"}, frozenset({2}))],
+)
+def test_they_are_stored_and_read(choices: Choices) -> None:
+    assert read_choices(choices.as_json()) == choices
+    assert "\x00" not in choices.as_json()
+
+
+def test_what_is_chosen_again_as_it_was_is_not_set_by_hand() -> None:
+    choices = Choices({1: Choice("rename")}).with_change(
+        Change(rows={1: Choice("rename", "A (1)", by_hand=True), 3: Choice("", None, by_hand=True)}), *differing()
+    )
+    assert choices.rows == {1: Choice("rename")}
+
+
+def test_a_choice_for_all_leaves_rows_set_by_hand_unless_asked() -> None:
+    shown, chosen = differing(), Choices({1: BY_HAND})
+    assert chosen.with_change(Change(bulk="overwrite"), *shown).rows == {1: BY_HAND, 2: Choice("overwrite")}
+    everything = chosen.with_change(Change(bulk="overwrite", also_by_hand=True), *shown)
+    assert everything.rows == {1: Choice("overwrite"), 2: Choice("overwrite")}
+
+
+@pytest.mark.parametrize(
+    "change", [Change(rows={1: Choice("perhaps")}), Change(bulk="perhaps"), Change(references={"x": "=Nobody"})]
+)
+def test_a_word_that_is_none_is_refused(change: Change) -> None:
+    with pytest.raises(AnswerInvalid):
+        Choices().with_change(change, *differing())
+
+
+def test_items_that_changed_lose_their_choices_and_are_remembered_until_there_is_a_new_one() -> None:
+    shown = differing()
+    choices = Choices({1: BY_HAND, 2: BY_HAND}).without_changed({2})
+    assert choices == Choices({1: BY_HAND}, {}, frozenset({2}))
+    assert choices.with_change(Change(rows={2: BY_HAND}), *shown).changed == frozenset()
+
+
+def test_what_changes_here_changes_the_mark_of_just_its_item() -> None:
+    found, plan = differing()
+    marks = marks_of(plan)
+    assert changed_items(plan_import(found), marks) == frozenset()
+    assert changed_items(plan, "") == frozenset()
+    FilterFactory.create(name="New")
+    assert changed_items(plan_import(found), marks) == {3}
+
+
+def test_an_answer_for_what_is_missing_is_dropped_when_its_name_is_gone() -> None:
+    profile = EncodingProfileFactory.create(name="Attic")
+    found = envelope(CLIENTS, client_item("A", encoding_profile_name="HEVC high"))
+    choices = Choices().with_change(Change(references={"HEVC high": "=Attic"}), found, plan_import(found))
+    assert choices.answers(found).references == {"HEVC high": "Attic"}
+    profile.delete()
+    assert choices.without_lost(plan_import(found)).references == {}
+    skipping = replace(choices, references={"HEVC high": SKIP_ITEMS})
+    assert skipping.without_lost(plan_import(found)) == skipping
