@@ -21,7 +21,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import STEPS, current_step
-from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_made
 
@@ -37,7 +37,7 @@ FATES = {
 
 # --- Rows of tables --------------------------------------------------------------------------------------------------
 
-_FIRST = ("filters", "data_mapping_rules", "client_detection_rules", "encoding_profiles")
+_FIRST = [kind.model._meta.db_table for kind in KINDS.values()]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Change:
 
 
 def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
-    """The four kinds first, then the other tables that have rows on either side; an empty side is not known."""
+    """The kinds first, then the other tables that have rows on either side; an empty side is not known."""
     tables = sorted({*before, *after}, key=lambda table: (table not in _FIRST, table))
     return [
         Change(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before) and bool(after))
