@@ -33,13 +33,8 @@ from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import ImportRecord, OperationKind, OperationState, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.kinds import KINDS
 
-_MODELS: dict[str, Any] = {
-    "filters": factories.FilterFactory,
-    "data-mapping-rules": factories.DataMappingRuleFactory,
-    "client-detection-rules": factories.ClientDetectionRuleFactory,
-    "encoding-profiles": factories.EncodingProfileFactory,
-}
 _ALIASES = ("default", "tvarr")
 _NONE = dict.fromkeys(("added", "overwritten", "copied", "skipped", "unchanged"), 0)
 
@@ -80,7 +75,9 @@ class World:
         )
         refresh_index()
         shutil.copytree(folder, template, symlinks=True)
-        self._rows: dict[str, Any] = {kind: factory.create() for kind, factory in _MODELS.items()}
+        self._rows: dict[str, Any] = {
+            KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
+        }
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),
