@@ -8,6 +8,7 @@ import json
 import logging
 import logging.config
 import re
+import select
 import sqlite3
 import sys
 import time
@@ -96,15 +97,21 @@ def configure(settings: Mapping[str, Any]) -> None:
 
 
 class WholeLines(logging.StreamHandler[TextIO]):
-    """Writes each line in one piece, whichever process of the service it comes from.
+    """Write each line in one piece, whichever process of the service it comes from.
 
-    In a pipe the kernel keeps 4 KiB together; a longer line, such as a traceback, would be torn by others' lines where its
-    reader is slow. So they take turns, by a lock that is gone with its process.
+    The kernel keeps a write of up to `PIPE_BUF` bytes together in a pipe. Longer lines, such as tracebacks, take turns by a
+    lock that is gone with its process, because they would tear each other where the reader is slow.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        with _turn(self.stream):
-            super().emit(record)
+        try:
+            line = self.format(record) + self.terminator
+            is_long = len(line.encode(errors="backslashreplace")) > select.PIPE_BUF
+            with _turn(self.stream) if is_long else contextlib.nullcontext():
+                self.stream.write(line)
+                self.flush()
+        except Exception:  # noqa: BLE001  # as every handler does
+            self.handleError(record)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from django.core.management.utils import get_random_secret_key
 from config import env, logs
 from config.routers import DEFAULT, TVARR
 from config.static_files import mark_of
-from tvarr_backup.program import ASSETS
+from tvarr_backup.program import ASSETS, IS_CHECKOUT
 
 # --- Where things are ------------------------------------------------------------------------------------------------
 
@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    *(["benchmarks"] if IS_CHECKOUT else []),  # `demo_data`
 ]
 
 MIDDLEWARE = [
@@ -79,7 +80,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "config.packed_files.StaticFiles",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.private.Private",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",

@@ -14,14 +14,10 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connections
-from django.http import HttpResponse
-from django.test.client import ClientHandler
 from pytest_django.plugin import blocking_manager_key
 
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
-from tvarr_backup.api.portable import PlanAnswer
-from tvarr_backup.web.frame import FrameFirst
 
 _BALLAST = """
     CREATE TABLE ballast (bytes BLOB);
@@ -110,22 +106,6 @@ def _quick_passwords(settings: Any) -> None:
 def _all_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what has been logged within the last minute, by another test."""
     monkeypatch.setattr("tvarr_backup.repeats._SECONDS_BETWEEN", 0)
-
-
-@pytest.fixture(autouse=True)
-def _whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Django's client reads a page or a plan that goes out in parts to its end at once, as one answer, as browsers do."""
-    once = ClientHandler.__call__
-
-    def read(self: ClientHandler, environ: dict[str, Any]) -> Any:
-        answer: Any = once(self, environ)
-        if not isinstance(answer, FrameFirst | PlanAnswer):
-            return answer
-        whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=answer.headers)
-        whole.cookies, whole.wsgi_request = answer.cookies, answer.wsgi_request  # type: ignore[attr-defined, union-attr]
-        return whole
-
-    monkeypatch.setattr(ClientHandler, "__call__", read)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def export(text: Text) -> object:
 
 
 def masked(text: str) -> object:
-    event = logs._masked(None, "", {"time": "", "level": "info", "event": text, "note": text})
+    event = logs._masked(None, "", {"time": "", "level": "info", "event": text, "note": text, "logger": "web"})
     return logs._as_text(None, "", event), logs._as_json(None, "", event)
 
 

@@ -155,6 +155,7 @@ def test_help_names_the_program_and_its_commands(installed: Installation) -> Non
     words = installed.ok("--help")
     assert "Type 'tvarr-backup help <subcommand>'" in words
     assert {"prepare", "up", "worker", "backup", "portable", "expression", "token"} <= set(words.split())
+    assert "demo_data" not in words
     assert "usage: tvarr-backup backup " in installed.ok("backup", "--help")
 
 

@@ -34,7 +34,6 @@ from tvarr_backup.backups.catalogue import (
     Listing,
     delete_backup,
     find_backup,
-    glance,
     protect_backup,
     publish_backup,
     read_folder,
@@ -597,61 +596,3 @@ def test_one_that_was_changed_is_read_again_however_it_was_changed(
         path.write_bytes(content)
         os.utime(path, (1, 1))
         assert find_backup(folder, made.filename).sidecar.note == text
-
-
-# --- A glance --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def glanced(live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
-    """A backup in a folder that nobody has changed for a while, and that was just looked at."""
-    made = backup(live, folder)
-    long_ago(folder, monkeypatch)
-    assert glance(folder) == read_folder(folder)
-    return made
-
-
-@pytest.mark.usefixtures("glanced")
-def test_a_glance_soon_after_another_reads_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "read_folder", lambda path: pytest.fail(f"{path} was read again"))
-    assert len(glance(folder).backups) == 1
-
-
-def test_a_glance_sees_at_once_what_has_come_gone_or_been_described_anew(
-    live: Path, folder: Path, glanced: Backup
-) -> None:
-    protect_backup(folder, glanced.filename, protected=True)
-    assert [one.sidecar.protected for one in glance(folder).backups] == [True]
-    another = backup(live, folder)
-    assert {one.filename for one in glance(folder).backups} == {glanced.filename, another.filename}
-    time.sleep(0.02)  # the clock of files ticks more slowly
-    (folder / "notes.txt").touch()
-    assert glance(folder).foreign == ("notes.txt",)
-    delete_backup(folder, another.filename)
-    assert [one.filename for one in glance(folder).backups] == [glanced.filename]
-
-
-def test_a_glance_sees_within_seconds_what_has_become_of_the_content_of_a_file(
-    folder: Path, glanced: Backup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with (folder / glanced.filename).open("ab") as archive:
-        archive.write(b"more")
-    later = time.monotonic() + catalogue._GLANCED_SECONDS
-    monkeypatch.setattr("tvarr_backup.backups.catalogue.time.monotonic", lambda: later)
-    assert [one.filename for one in glance(folder).broken] == [glanced.filename]
-
-
-@pytest.mark.usefixtures("glanced")
-def test_a_glance_at_a_folder_that_was_replaced_or_is_gone_is_a_new_look(folder: Path, tmp_path: Path) -> None:
-    folder.rename(tmp_path / "moved")
-    assert glance(folder) == Listing((), (), ())
-    folder.mkdir()
-    assert glance(folder) == Listing((), (), ())
-
-
-def test_a_folder_that_has_just_been_changed_is_not_only_glanced_at(live: Path, folder: Path) -> None:
-    made = backup(live, folder)
-    assert glance(folder) == read_folder(folder)
-    with (folder / made.filename).open("ab") as archive:
-        archive.write(b"more")
-    assert [one.filename for one in glance(folder).broken] == [made.filename]

@@ -20,7 +20,7 @@ import structlog
 from django.http import HttpRequest
 from structlog.contextvars import bound_contextvars
 
-from config.logs import FORMS, WithoutHealth, logging_settings
+from config.logs import FORMS, WholeLines, WithoutHealth, logging_settings
 from tests.installation import ROOT
 from tvarr_backup.texts import find_hidden
 
@@ -247,6 +247,27 @@ def test_long_lines_of_several_processes_are_not_torn_where_the_reader_is_slow(t
             read += block
             time.sleep(0.0002)
     assert Counter(len(set(json.loads(line)["text"])) > 1 for line in read.splitlines()) == {True: 160}
+
+
+_HOLDER = (
+    "import fcntl, sys; fcntl.lockf(sys.stdout, fcntl.LOCK_EX); print('held', file=sys.stderr, flush=True); input()"
+)
+
+
+def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.logs._LONGEST_TURN_SECONDS", 20)
+    with (
+        (tmp_path / "log").open("a+") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE
+        ) as holder,
+    ):
+        assert holder.stderr is not None
+        holder.stderr.readline()
+        began = time.monotonic()
+        WholeLines(log).emit(logging.makeLogRecord({"msg": "x" * 1000}))
+        assert time.monotonic() - began < 20
+        assert (tmp_path / "log").read_text() == "x" * 1000 + "\n"
 
 
 @pytest.mark.parametrize(("path", "told"), [("/readyz", False), ("/metrics", False), ("/admin/", True)])

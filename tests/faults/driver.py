@@ -30,8 +30,8 @@ from tvarr_backup.backups.progress import Phase
 from tvarr_backup.backups.restore import finish_restore, restore_backup
 from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.verify import verify_backup
-from tvarr_backup.errors import BackupBusy, TvarrBackupError
+from tvarr_backup.backups.verify import NOT_SAVED_FULL, verify_backup
+from tvarr_backup.errors import BackupBusy, NoRoom, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
 # Where things lie below the folder of a case.
@@ -81,7 +81,10 @@ def _prune(case: Path) -> Any:
 
 
 def _verify(case: Path) -> Any:
-    return list(verify_backup(case / BACKUPS, OLD[1], REQUIRED).problems)
+    found = verify_backup(case / BACKUPS, OLD[1], REQUIRED)
+    if NOT_SAVED_FULL in found.warnings:
+        raise NoRoom(str(NOT_SAVED_FULL))  # the result is right, and nothing of it was to be left behind
+    return list(found.problems)
 
 
 def _protect(case: Path) -> Any:

@@ -175,6 +175,21 @@ class OfflineSweep:
 
 
 @dataclass(frozen=True)
+class OfflineRecoveryPowerCut:
+    """The power-loss model of the recovery of an offline restore that was killed once its new database was ready."""
+
+    damage: str
+
+    def reds(self, bench: Bench) -> Iterator[str]:
+        """Sentences of what it finds."""
+        restores = OfflineRestores(bench, self.damage)
+        for killed in restores.kills_when_ready():
+            for _, found in restores.cuts(killed=killed):
+                for sentence in found:
+                    yield f"recovery of an offline restore, {self.damage}, killed at {killed}, {sentence}"
+
+
+@dataclass(frozen=True)
 class OfflinePowerCut:
     """The power-loss model of an offline restore."""
 
@@ -190,6 +205,7 @@ class OfflinePowerCut:
 Detector = (
     OfflineSweep
     | OfflinePowerCut
+    | OfflineRecoveryPowerCut
     | PowerCut
     | PowerCutAfterKill
     | Sweep

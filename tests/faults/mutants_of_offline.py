@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineSweep, Quick
+from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineRecoveryPowerCut, OfflineSweep, Quick
 
 _FILE = "test_offline.py"
 _READY = "            remember_anew(self._work, self._ready)\n"
@@ -37,6 +37,13 @@ MUTANTS_OF_OFFLINE = (
         "        _keep_name(live, set_aside)\n    sync_folder(live.parent)\n",
         "        _keep_name(live, set_aside)\n",
         OfflinePowerCut("empty"),
+    ),
+    Mutant(
+        "what a killed restore remembered is taken to be on disk",
+        "restore",
+        "        keep_remembered(work)\n",
+        "",
+        OfflineRecoveryPowerCut("empty"),
     ),
     Mutant(
         "old file not set aside",

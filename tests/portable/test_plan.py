@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -32,6 +33,7 @@ from tvarr_backup.portable.answers import read_answers
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import Planner, plan_import
+from tvarr_backup.portable.report import plan_as_data, plan_as_json
 from tvarr_backup.portable.steps import Action, Plan, State, Step
 from tvarr_backup.quoting import MOST_OF_NAME, cut_value
 
@@ -49,7 +51,7 @@ def only(kind: Kind, item: Any, **answers: Any) -> Step:
 
 def built(step: Step) -> PortableRow:
     """The row as it would be stored."""
-    assert step.build_row is not None
+    assert step.writes
     return step.build_row()
 
 
@@ -615,3 +617,10 @@ def test_further_plans_of_a_file_ask_nothing_and_are_the_same() -> None:
         plans = [planner.plan(answer) for answer in answers]
     assert len(asked) == 0
     assert plans == [plan_import(file, answer) for answer in answers]
+
+
+@pytest.mark.parametrize("names", [(), ("A",), ("Harbour News", "New", "")])
+def test_a_plan_written_item_by_item_is_the_same_data(names: tuple[str, ...]) -> None:
+    make_filter(action="exclude")
+    made = plan(FILTERS, *map(filter_item, names))
+    assert json.loads("".join(plan_as_json(made))) == plan_as_data(made)

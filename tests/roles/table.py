@@ -292,7 +292,7 @@ ADMIN: dict[str, Row] = {
 
 # --- Commands --------------------------------------------------------------------------------------------------------
 
-COMMANDS = {"backup", "demo_data", "expression", "portable", "prepare", "status", "token", "up", "worker"}
+COMMANDS = {"backup", "expression", "portable", "prepare", "status", "token", "up", "worker"}
 """No roles: whoever may run them can read and write the files. The user that `token` is given is whose rights a token has."""
 
 TABLE = {**PAGES, **CALLS, **HEALTH, **OUTSIDE, **ADMIN}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -598,3 +599,12 @@ def test_a_form_without_its_token_is_refused(folder: Path) -> None:
     assert client.post(reverse("create-backup")).status_code == 403
     assert client.post(DELETE, {"name": make(folder).filename}).status_code == 403
     assert len(present(folder)) == 1
+
+
+def test_a_file_that_was_changed_is_shown_as_broken_immediately(client: Client, folder: Path) -> None:
+    made = make(folder)
+    time.sleep(2.1)  # until the folder counts as unchanged
+    client.get("/")
+    with (folder / made.filename).open("ab") as archive:
+        archive.write(b"more")
+    assert "Not usable" in text_of(client.get("/"))

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from tests.backups.makers import backup, tvarrs, tvarrs_new_backup
 from tests.backups.odd_sidecars import ODD_TIMES, as_bytes, odd_members
 from tests.factories import FilterFactory, UserFactory
-from tvarr_backup.backups import catalogue
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +63,6 @@ def client(db: None) -> Client:
 
 
 def require_shown_everywhere(client: Client, *, one: str = "") -> None:
-    catalogue._glances.clear()  # of the example before
     pages = ["/", "/api/v1/backups", "/admin/operations/backup/", "/readyz", "/metrics"]
     pages += [f"/backups/{one}/", f"/backups/{one}/restore/", f"/admin/operations/backup/{one}/change/"] if one else []
     for address in pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def test_who_looks_again_gets_the_middle_alone_and_is_told_the_end(client: Clien
     assert "HX-Trigger" not in first
     Operation.objects.update(state=OperationState.SUCCEEDED, finished_at=datetime.now(UTC))
     last = client.get(page_of(operation), headers=again)
-    assert last["HX-Trigger"] == "operation-ended"
+    assert list(json.loads(last["HX-Trigger"])) == ["operation-ended"]
     assert b"every 1s" not in last.content
 
 
@@ -297,3 +298,11 @@ def test_the_number_of_queries_does_not_grow_with_the_history(client: Client) ->
         response = client.get(reverse("history"))
     assert len(more) == len(few) == 8, [query["sql"] for query in few]
     assert "Page 1 of 3" in text_of(response)
+
+
+def test_a_history_that_cannot_be_read_is_answered_as_a_failure() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE operations_importrecord RENAME TO elsewhere")
+    response = administrator(raise_request_exception=False).get(reverse("history"))
+    assert response.status_code >= 500
+    assert "<html" in response.content.decode()

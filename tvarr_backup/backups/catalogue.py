@@ -36,7 +36,6 @@ _SETTLED_SECONDS = 2.0
 """For so long after a change of a file its times may be the same after another change."""
 _REMEMBERED = 2**15
 """Metadata files; with fewer than a folder has, none would be found again by the next look."""
-_GLANCED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -90,35 +89,6 @@ def read_folder(folder: Path) -> Listing:
         broken=tuple(found for found in looked if isinstance(found, Broken)),
         foreign=tuple(shown_name(found) for found in looked if isinstance(found, str)),
     )
-
-
-@dataclass(frozen=True)
-class _Glance:
-    listing: Listing
-    folder: tuple[int, ...]
-    at: float
-
-
-_glances: dict[Path, _Glance] = {}
-
-
-def glance(folder: Path) -> Listing:
-    """As `read_folder`, for pages: a look of a moment ago counts while no name has come, gone or been replaced since.
-
-    What has become of the content of a file is seen five seconds later at the latest; whoever works on a backup looks anew.
-    """
-    if not os.path.lexists(folder):
-        return Listing((), (), ())
-    with explained(folder):
-        status = os.stat(folder)  # noqa: PTH116  # as `_judge` says
-    now, same = time.monotonic(), (status.st_dev, status.st_ino, status.st_mode, status.st_mtime_ns, status.st_ctime_ns)
-    last = _glances.get(folder)
-    if last is not None and last.folder == same and now - last.at < _GLANCED_SECONDS:
-        return last.listing
-    listing = read_folder(folder)
-    if abs(time.time() - status.st_ctime) >= _SETTLED_SECONDS:
-        _glances[folder] = _Glance(listing, same, now)
-    return listing
 
 
 def find_backup(folder: Path, filename: str) -> Backup:

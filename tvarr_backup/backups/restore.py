@@ -56,6 +56,7 @@ from tvarr_backup.backups.unfinished import (
     Replacement,
     Unfinished,
     forget,
+    keep_remembered,
     pack_safety,
     publish_safety,
     remember,
@@ -208,6 +209,7 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
         if unfinished is None:
             forget(work)
             return None
+        keep_remembered(work)
         happened: bool | None
         if unfinished.offline is not None:
             happened = finish_replacement(unfinished, unfinished.offline)

@@ -95,6 +95,11 @@ def remembered(work: Path) -> Unfinished | None:
         return None
 
 
+def keep_remembered(work: Path) -> None:
+    """Put what was read on disk, where a killed process may not have: recovery acts on it."""
+    sync_folder(work / RESTORE_NAME)
+
+
 def forget(work: Path) -> None:
     """The state goes first: a copy without it is nothing."""
     place = work / RESTORE_NAME

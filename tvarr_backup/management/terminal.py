@@ -11,6 +11,7 @@ import codecs
 import json
 import sys
 from argparse import Action, ArgumentParser
+from collections.abc import Iterable
 from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandParser, OutputWrapper
@@ -51,6 +52,12 @@ class Terminal(OutputWrapper):
     def write_json(self, data: Any, *, indent: int | None) -> None:
         """Write data as JSON for people and programs; in one line without `indent`."""
         super().write(escape_for_json(json.dumps(data, indent=indent, ensure_ascii=False), self._encoding))
+
+    def write_json_text(self, pieces: Iterable[str]) -> None:
+        """Write a value that is JSON already, piece by piece; each piece holds whole texts."""
+        for piece in pieces:
+            super().write(escape_for_json(piece, self._encoding), ending="")
+        super().write()
 
     @property
     def _encoding(self) -> str:
@@ -101,6 +108,10 @@ class TerminalCommand(BaseCommand):
     def print_json(self, data: Any, *, indent: int | None = 2) -> None:
         """Write the result as one JSON value."""
         self.stdout.write_json(data, indent=indent)
+
+    def print_json_text(self, pieces: Iterable[str]) -> None:
+        """Write the result, which is one JSON value in pieces."""
+        self.stdout.write_json_text(pieces)
 
 
 def _show_plainly(parser: ArgumentParser) -> None:

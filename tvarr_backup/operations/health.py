@@ -5,18 +5,17 @@ Whoever shows it, a page, a command or a metric, shows what is found here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import humanize
 from django.utils import timezone
 
 from tvarr_backup import program, schema, tvarr_database
-from tvarr_backup.backups.catalogue import Backup, Listing, read_folder
+from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.retention import is_good
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
@@ -114,9 +113,9 @@ class Health:
         return max((check.state for check in self.checks), key=list(State).index)
 
 
-def look(listed: Callable[[Path], Listing] = read_folder) -> Health:
+def look() -> Health:
     """Look at everything, in about the time that the backup folder takes to be listed; nothing is written, or raised."""
-    seen = observe(listed)
+    seen = observe()
     good, expected = _last_good(seen.folder.listing), _what_to_expect(seen)
     return Health(
         looked_at=seen.at,

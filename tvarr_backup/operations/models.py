@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import models
 
 from tvarr_backup import conf
 from tvarr_backup.backups.retention import Policy
@@ -122,6 +122,7 @@ class Operation(models.Model):
 
     class Meta:
         ordering = ["-id"]  # ULIDs sort by the moment of their making
+        indexes = [models.Index(fields=["state"], name="operation_state")]
         constraints = [
             models.UniqueConstraint(
                 fields=["database"],
@@ -143,27 +144,13 @@ class Operation(models.Model):
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Those that are still to come or under way, the newest first, with who asked for them.
-
-        Nearly always there are none, and that is told by the constraint's index alone: every page asks.
-        """
-        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-            cursor.execute(_ANY_OPEN)
-            if cursor.fetchone() is None:
-                return []
+        """Those that are still to come or under way, the newest first, with who asked for them."""
         return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
 
     @property
     def is_open(self) -> bool:
         """Whether it is still to come or under way."""
         return self.state in OPEN_STATES
-
-
-_ANY_OPEN = f"""
-    SELECT 1 FROM {Operation._meta.db_table}
-    WHERE state IN ({", ".join(f"'{state.value}'" for state in OPEN_STATES)})
-    LIMIT 1
-"""  # noqa: S608  # words of ours; as parameters they would not be known to be those of the index
 
 
 class ImportRecord(models.Model):

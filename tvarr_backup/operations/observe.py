@@ -125,13 +125,13 @@ class Seen:
     free_beside_live: int | None
 
 
-def observe(listed: Callable[[Path], Listing] = read_folder) -> Seen:
-    """Look at everything now; the backup folder by this function."""
+def observe() -> Seen:
+    """Look at everything now."""
     now = datetime.now(UTC)
     kept, kept_problem = _look_at_default()
     live, live_problem = _look_at_live()
     unsupported = _why_unsupported()
-    folder = _look_at_folder(kept, live, listed)
+    folder = _look_at_folder(kept, live)
     return Seen(
         at=now,
         kept=kept,
@@ -302,7 +302,7 @@ def _worker_is_alive() -> bool:
 # --- The folder ------------------------------------------------------------------------------------------------------
 
 
-def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path], Listing]) -> Folder:
+def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
     path = conf.backup_path()
     try:
         if kept is not None:
@@ -315,7 +315,7 @@ def _look_at_folder(kept: Kept | None, live: Live | None, listed: Callable[[Path
         return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
-        listing, unfinished = listed(folder), remembered(folder / WORK_NAME)
+        listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
         return Folder(path, f"{problem} Name another, or make it readable.")
     except OSError as problem:

@@ -27,7 +27,7 @@ class Answer:
     new_name: str | None = None
 
 
-_NONE = Answer()
+NO_ANSWER = Answer()
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Answers:
             if key in self.resolutions or key in self.new_names:
                 name = next((self.new_names[each] for each in keys if each in self.new_names), None)
                 return Answer(self.resolutions.get(key, Resolution.RENAME), name)
-        return _NONE
+        return NO_ANSWER
 
     def require_known_references(self, references: Collection[str]) -> None:
         """Raise `AnswerInvalid` for an answer about a reference that no item has."""

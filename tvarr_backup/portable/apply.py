@@ -89,7 +89,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
                 )
             if plan.blocked:
                 raise ImportBlocked(*_why_blocked(plan), plan=plan)
-            rows = {step.position: step.build_row() for step in plan.steps if step.build_row is not None}
+            rows = {step.position: step.build_row() for step in plan.steps if step.writes}
             _write(plan, rows)
             settled = settle()
     except DatabaseError as problem:

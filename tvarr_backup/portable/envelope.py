@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from tvarr_backup.errors import (
     BackupNotExport,
@@ -16,7 +17,7 @@ from tvarr_backup.errors import (
     VersionUnsupported,
     WrongKind,
 )
-from tvarr_backup.models import SourceType
+from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
 from tvarr_backup.quoting import quoted
@@ -35,26 +36,30 @@ _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a file: its place (1 for the first), and a value for every member of its kind.
+    """One item of a file: its place (1 for the first), and a value for every member of its kind, in the kind's order.
 
     A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not, and `missing`
     the members without a default that the file does not give at all.
+
+    A file may have 100,000 items. That is why an item holds no dict.
     """
 
+    kind: Kind
     position: int
-    values: Mapping[str, Any]
+    identity: Identity
+    in_order: tuple[Any, ...]
     unknown: tuple[str, ...] = ()
     missing: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """The item's name; empty where the file gives none."""
-        return str(self.values["name"])
+        return self.identity.name
 
     @property
-    def identity(self) -> Identity:
-        """What makes it the same as a row."""
-        return Identity(self.name, self.values.get("source_type", ""))
+    def values(self) -> dict[str, Any]:
+        """The values by member, in a dict that is made with each call."""
+        return dict(zip(self.kind.by_name, self.in_order, strict=True))
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,17 @@ class _Skipped:
     what: str
 
 
+class _Read(NamedTuple):
+    """An object as it was read; items with the same members have one tuple of their names."""
+
+    members: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
 @dataclass
 class _Parts:
     metadata: Any = None
-    items: list[Any] | None = None
+    items: deque[_Read | _Skipped] | None = None
     others: list[str] = field(default_factory=list)
 
 
@@ -170,7 +182,7 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
         elif event.value == "items" and value.name == "start_array":
             parts.items = _read_list_of_items(events)
         elif event.value == "items" and value.name == "null":
-            parts.items = []  # tvarr's clients may write null for none
+            parts.items = deque()  # tvarr's clients may write null for none
         elif event.value == "items":
             raise MemberInvalid(("/items", f"is {_described(value)}; allowed is a list."))
         else:
@@ -185,14 +197,19 @@ def _read_to_the_end(events: Iterator[Event]) -> None:
         pass
 
 
-def _read_list_of_items(events: Iterator[Event]) -> list[Any]:
-    items: list[Any] = []
+def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
+    items: deque[_Read | _Skipped] = deque()
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for event in events:
         if event.name == "end_array":
             break
         if len(items) == MAX_ITEMS:
             raise FileTooLarge(f"The file has more than {MAX_ITEMS} items, which is the most that is read.")
-        items.append(_read_object(event, events, known=_ALL_MEMBERS))
+        item = _read_object(event, events, known=_ALL_MEMBERS)
+        if isinstance(item, dict):
+            members = tuple(item)
+            item = _Read(shared.setdefault(members, members), tuple(item.values()))
+        items.append(item)
     return items
 
 
@@ -302,13 +319,14 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
     return said
 
 
-def _read_items(raw_items: list[Any], kind: Kind) -> Iterator[Item]:
+def _read_items(read: deque[_Read | _Skipped], kind: Kind) -> Iterator[Item]:
     problems: list[tuple[str, str]] = []
-    for index, raw in enumerate(raw_items):
-        raw_items[index] = None  # the item replaces it, so that never all are there twice
-        if not isinstance(raw, dict):
-            problems.append((f"/items/{index}", f"is {_shown(raw)}; allowed is an object."))
+    for index in range(len(read)):
+        one = read.popleft()  # the item replaces it, so that never all are there twice
+        if isinstance(one, _Skipped):
+            problems.append((f"/items/{index}", f"is {_shown(one)}; allowed is an object."))
             continue
+        raw = dict(zip(one.members, one.values, strict=True))
         problems += _type_problems(index, raw, kind)
         if not problems:
             yield _item(index + 1, raw, kind)
@@ -341,24 +359,28 @@ def _is_integer(value: Any) -> bool:
 
 
 def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
-    values = {}
-    for member in kind.members:
-        value = raw.get(member.name)
-        if value is None or value in ("", member.default):
-            values[member.name] = _default(member)
-        else:
-            values[member.name] = _SHARED.get(value, value) if isinstance(value, str) else value
+    values = {member.name: _value(member, raw.get(member.name)) for member in kind.members}
     unknown = raw.keys() - kind.by_name.keys() - kind.ignored_members
     missing = frozenset(name for name in kind.required if raw.get(name) is None)
-    return Item(position, values, tuple(sorted(unknown)), missing)
+    return Item(
+        kind=kind,
+        position=position,
+        identity=Identity(values["name"], values.get("source_type", "")),
+        in_order=tuple(values.values()),
+        unknown=tuple(sorted(unknown)),
+        missing=missing or _NOTHING,
+    )
 
 
-_SHARED = {word: word for word in SourceType.values}
+_NOTHING: frozenset[str] = frozenset()
+_SHARED = {word: word for word in (*SourceType.values, *Filter.Action.values)}
 """Words that most items repeat."""
 
 
-def _default(member: Member) -> Any:
-    return list(member.default) if member.type is JsonType.TEXTS else member.default
+def _value(member: Member, given: Any) -> Any:
+    if given is None or given in ("", member.default):
+        return list(member.default) if member.type is JsonType.TEXTS else member.default
+    return _SHARED.get(given, given) if isinstance(given, str) else given
 
 
 def _shown(value: Any) -> str:

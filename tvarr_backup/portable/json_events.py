@@ -86,7 +86,7 @@ def _read_bounded(source: BinaryIO) -> bytes:
 
 
 def _refuse_other_formats(text: bytes) -> None:
-    if not text.strip():
+    if not text or text.isspace():
         raise NotJson("The file is empty; an export is wanted.")
     for magic, what in _MAGIC:
         if text.startswith(magic):

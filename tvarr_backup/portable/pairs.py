@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -14,6 +14,16 @@ from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
 
 
+def find_namesakes(items: Sequence[Item]) -> dict[Identity, list[int]]:
+    """Return the positions of items that have one name and source type, where several have."""
+    counts = Counter(item.identity for item in items)
+    places: dict[Identity, list[int]] = defaultdict(list)
+    for item in items:
+        if counts[item.identity] > 1:
+            places[item.identity].append(item.position)
+    return dict(places)
+
+
 def pair(items: Sequence[Item], kind: Kind, present: Present, references: References) -> dict[int, PortableRow]:
     """Return the row that each item meets, by the item's position; an item that meets none is new.
 
@@ -23,15 +33,16 @@ def pair(items: Sequence[Item], kind: Kind, present: Present, references: Refere
     """
     groups: dict[Identity, list[Item]] = defaultdict(list)
     for item in items:
-        groups[item.identity].append(item)
+        if present.rows_of(item.identity):
+            groups[item.identity].append(item)
     met: dict[int, PortableRow] = {}
     for identity, group in groups.items():
         rows = present.rows_of(identity)
         if kind.unique_names:
-            met.update((item.position, rows[0]) for item in group if rows)
+            met.update((item.position, rows[0]) for item in group)
         elif len(group) == len(rows) == 1:
             met[group[0].position] = rows[0]
-        elif rows:
+        else:
             met.update(_pair_equal_names(group, rows, kind, references))
     return met
 

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.expressions import limited_regexes
-from tvarr_backup.portable.answers import Answer, Answers, Resolution
-from tvarr_backup.portable.drafts import (
-    Draft,
-    Here,
-    digest,
-    draft_item,
-    duplicate_name,
-    warn_of_equal_names,
-    with_suggestion,
-)
-from tvarr_backup.portable.envelope import Envelope, Item
+from tvarr_backup.portable.answers import NO_ANSWER, Answer, Answers, Resolution
+from tvarr_backup.portable.drafts import Here, draft_item, duplicate_name, with_suggestion
+from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding, judge
 from tvarr_backup.portable.kinds import Identity, Kind
 from tvarr_backup.portable.names import TakenNames, retired_name
-from tvarr_backup.portable.pairs import pair
+from tvarr_backup.portable.pairs import find_namesakes, pair
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References
-from tvarr_backup.portable.steps import Action, MissingReference, Plan, State, Step
+from tvarr_backup.portable.steps import Action, Draft, MissingReference, Plan, State, Step
 from tvarr_backup.quoting import quoted
 
 
@@ -50,7 +41,8 @@ class Planner:
         kind = envelope.kind
         require_columns(kind.model, adds_rows=True)
         present, references = Present(kind, {item.identity for item in envelope.items}), References(kind)
-        self._here = Here(present, references, pair(envelope.items, kind, present, references))
+        met = pair(envelope.items, kind, present, references)
+        self._here = Here(present, references, met, find_namesakes(envelope.items))
         self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
 
     def plan(self, answers: Answers) -> Plan:
@@ -59,12 +51,12 @@ class Planner:
         own = answers.by_position(envelope.items)
         _require_references_fit(envelope, answers, here.references)
         drafts = self._drafts(answers)
-        steps = tuple(_Decider(envelope.kind, own, answers.bulk, here, drafts).steps())
+        facts = envelope.kind.slug.encode() + b"".join(draft.digest for draft in drafts)
         return Plan(
             kind=envelope.kind,
-            steps=steps,
+            steps=tuple(_Decider(envelope.kind, own, answers.bulk, here, drafts).steps()),
             warnings=envelope.warnings,
-            fingerprint="sha256:" + digest([envelope.kind.slug, *(step.mark for step in steps)]),
+            fingerprint="sha256:" + hashlib.sha256(facts).hexdigest(),
             missing_references=tuple(_missing_references(drafts, here.references)),
         )
 
@@ -73,10 +65,21 @@ class Planner:
         known = frozenset(answers.references.items())
         if known not in self._compared:
             with limited_regexes():
-                drafts = [draft_item(item, self._envelope.kind, answers, self._here) for item in self._envelope.items]
-            drafts = warn_of_equal_names(drafts, self._envelope.kind)
-            self._compared[known] = _suggest_names(drafts, self._envelope, self._here)
+                self._compared[known] = list(self._compare(answers))
         return self._compared[known]
+
+    def _compare(self, answers: Answers) -> Iterator[Draft]:
+        """Yield the draft of each item, with a name for every item that may be stored as a copy.
+
+        Such a name is free here, in the file, and among the suggestions.
+        """
+        here, taken = self._here, _taken(self._envelope, self._here)
+        for item in self._envelope.items:
+            draft, identity, name = draft_item(item, answers, here), item.identity, ""
+            is_later_one = identity in here.namesakes and here.namesakes[identity][0] != item.position
+            if identity in here.present.taken or draft.problems or is_later_one:
+                name = taken.take_free(Identity(identity.name.strip() or "Unnamed", identity.source_type))
+            yield with_suggestion(draft, name, here)
 
 
 def _require_references_fit(envelope: Envelope, answers: Answers, references: References) -> None:
@@ -84,35 +87,18 @@ def _require_references_fit(envelope: Envelope, answers: Answers, references: Re
     used = {item.values[reference.member]: item for item in envelope.items} if reference else {}
     answers.require_known_references(used)
     for value, name in answers.references.items():
-        if references.resolve(value, used[value].values.get("source_type", ""), name).row_id is None:
+        if references.resolve(value, used[value].identity.source_type, name).row_id is None:
             target = reference.target if reference else ""
             raise AnswerInvalid(f"There is no {target} {quoted(name)} here to stand for {quoted(value)}.")
 
 
-def _taken(kind: Kind, here: Here, items: Iterable[Item]) -> TakenNames:
+def _taken(envelope: Envelope, here: Here) -> TakenNames:
     """Return the names that a copy cannot have: those of rows and of items, and those that only deleted rows hold."""
-    taken = TakenNames(kind.name_limit)
+    taken = TakenNames(envelope.kind.name_limit)
     taken.update(here.present.taken)
     taken.update(Identity(name) for name in here.present.retired)
-    taken.update(item.identity for item in items)
+    taken.update(item.identity for item in envelope.items)
     return taken
-
-
-def _suggest_names(drafts: list[Draft], envelope: Envelope, here: Here) -> list[Draft]:
-    """A free name for every item that may be stored as a copy: free here, in the file, and among the suggestions."""
-    taken = _taken(envelope.kind, here, envelope.items)
-    seen: set[Identity] = set()
-    suggested = []
-    for draft in drafts:
-        identity = draft.item.identity
-        if identity in here.present.taken or draft.problems or identity in seen:
-            wanted = Identity(identity.name.strip() or "Unnamed", identity.source_type)
-            name = taken.take_free(wanted)
-        else:
-            name = ""
-        seen.add(identity)
-        suggested.append(with_suggestion(draft, name, here))
-    return suggested
 
 
 def _missing_references(drafts: list[Draft], references: References) -> Iterator[MissingReference]:
@@ -122,7 +108,7 @@ def _missing_references(drafts: list[Draft], references: References) -> Iterator
             by_value[draft.resolved_unmapped.unresolved].append(draft)
     for value, users in by_value.items():
         # An answer is looked up by the last item's source type, and so are the names that are offered.
-        names = references.names_for(users[-1].item.values.get("source_type", ""))
+        names = references.names_for(users[-1].item.identity.source_type)
         yield MissingReference(value, tuple(draft.item.position for draft in users), names)
 
 
@@ -147,40 +133,42 @@ class _Decider:
 
     def steps(self) -> Iterator[Step]:
         for draft in self._drafts:
-            keeping = self._keeping[draft.item.identity]
+            keeping = self._keeping.get(draft.item.identity, [])
             if self._own_answer(draft).resolution is Resolution.SKIP:
                 yield _step(draft, Action.SKIP)
             elif self._answer(draft) is Resolution.RENAME and draft.item.position not in keeping:
                 yield self._copy(draft)
             elif self._kind.unique_names and len(keeping) > 1:
-                yield _blocked(draft, [duplicate_name(draft, list(keeping))])
+                yield _blocked(draft, [duplicate_name(draft, keeping)])
             else:
                 yield self._keep_name(draft)
 
     def _own_answer(self, draft: Draft) -> Answer:
-        return self._own.get(draft.item.position, Answer())
+        return self._own.get(draft.item.position, NO_ANSWER)
 
     def _answer(self, draft: Draft) -> Resolution | None:
         """The item's own answer, else the one for all others; where nothing differs nothing need be answered."""
         own = self._own_answer(draft).resolution
         return own or (None if draft.state is State.IDENTICAL else self._bulk)
 
-    def _find_keeping(self) -> dict[Identity, dict[int, None]]:
+    def _find_keeping(self) -> dict[Identity, list[int]]:
         """By identity, the places of the items that are stored under just that name, in their order.
 
-        An item to rename is one of them where its name is free: nobody has it here, and no other item keeps it.
+        An item that keeps its name is listed only where others have the same one. An item to rename is listed where its
+        name is free: nobody has it here, and no other item keeps it.
         """
-        keeping: dict[Identity, dict[int, None]] = defaultdict(dict)
+        keeping: dict[Identity, list[int]] = defaultdict(list)
         renamed: dict[Identity, Draft] = {}
         for draft in self._drafts:
             answer, identity = self._answer(draft), draft.item.identity
-            if answer is Resolution.RENAME and identity not in self._here.present.taken and not draft.problems:
-                renamed.setdefault(identity, draft)
-            if answer is not Resolution.RENAME and self._own_answer(draft).resolution is not Resolution.SKIP:
-                keeping[identity][draft.item.position] = None
+            if answer is Resolution.RENAME:
+                if identity not in self._here.present.taken and not draft.problems:
+                    renamed.setdefault(identity, draft)
+            elif identity in self._here.namesakes and self._own_answer(draft).resolution is not Resolution.SKIP:
+                keeping[identity].append(draft.item.position)
         for identity, draft in renamed.items():
             if identity not in keeping and self._own_answer(draft).new_name is None:
-                keeping[identity] = {draft.item.position: None}
+                keeping[identity] = [draft.item.position]
         return keeping
 
     def _copy(self, draft: Draft) -> Step:
@@ -194,16 +182,10 @@ class _Decider:
         if name is None:
             name = draft.suggested_name or self._taken.take_free(draft.item.identity)
         self._taken.add(Identity(name, source_type))
-        judged = judge(
-            draft.build_copy(name), draft.item.missing - {"name"}, strictly=frozenset() if chosen is None else {"name"}
-        )
-        problems += judged.problems
-        if problems:
-            return _blocked(draft, problems)
-        build = partial(draft.build_copy, name)
-        unresolved = draft.resolved.unresolved
-        step = replace(_step(draft, Action.RENAME), final_name=name, build_row=build, unresolved=unresolved)
-        return self._with_retired_row(step)
+        step = replace(_step(draft, Action.RENAME), final_name=name)
+        strictly = frozenset() if chosen is None else {"name"}
+        problems += judge(step.build_row(), draft.item.missing - {"name"}, strictly=strictly).problems
+        return _blocked(draft, problems) if problems else self._with_retired_row(step)
 
     def _keep_name(self, draft: Draft) -> Step:
         """Store the item under its own name, over the row that has it if that is the answer, or not at all."""
@@ -211,12 +193,11 @@ class _Decider:
         if draft.problems:
             return _blocked(draft, draft.problems)
         if draft.state is State.NEW:
-            step = _step(draft, Action.CREATE, build_row=draft.build_row, unresolved=draft.resolved.unresolved)
-            return self._with_retired_row(step)
+            return self._with_retired_row(_step(draft, Action.CREATE))
         if draft.state is State.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
             return _blocked(draft, [_system_row(draft, self._kind)])
         if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
-            return _step(draft, Action.OVERWRITE, build_row=draft.build_row, unresolved=draft.held_after_overwriting)
+            return _step(draft, Action.OVERWRITE)
         return _step(draft, Action.SKIP)
 
     def _with_retired_row(self, step: Step) -> Step:
@@ -230,27 +211,12 @@ class _Decider:
         return replace(step, retires=renamed, warnings=(*step.warnings, freed))
 
 
-def _step(draft: Draft, action: Action, **written: Any) -> Step:
-    return Step(
-        position=draft.item.position,
-        name=draft.item.name,
-        source_type=draft.item.identity.source_type,
-        state=State.INVALID if draft.problems else draft.state,
-        action=action,
-        final_name=draft.item.name,
-        suggested_name=draft.suggested_name,
-        existing_id=draft.existing.id if draft.existing else None,
-        differences=draft.differences,
-        problems=draft.problems,
-        warnings=draft.warnings,
-        mark=draft.mark,
-        **written,
-    )
+def _step(draft: Draft, action: Action) -> Step:
+    return Step(draft, action, draft.item.name, draft.problems, draft.warnings)
 
 
 def _blocked(draft: Draft, problems: Sequence[Finding]) -> Step:
-    state = draft.state if draft.state is State.SYSTEM else State.INVALID
-    return replace(_step(draft, Action.BLOCKED), state=state, problems=tuple(problems))
+    return replace(_step(draft, Action.BLOCKED), problems=tuple(problems))
 
 
 def _system_row(draft: Draft, kind: Kind) -> Finding:

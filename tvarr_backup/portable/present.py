@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
 from datetime import UTC, datetime
 
 from tvarr_backup.fields import is_ulid
@@ -17,7 +16,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 class Present:
     """Live rows with one of the wanted identities, all that are taken, and names that deleted rows still hold."""
 
-    def __init__(self, kind: Kind, wanted: Collection[Identity]) -> None:
+    def __init__(self, kind: Kind, wanted: set[Identity]) -> None:
         self.taken: set[Identity] = set()
         """Identities of all live rows."""
         self.names: set[str] = set()
@@ -26,7 +25,6 @@ class Present:
         """Rows marked as deleted by name, where the table's index still counts them."""
         self._rows: dict[Identity, list[PortableRow]] = defaultdict(list)
         self._by_appearance: dict[str, str] = {}
-        wanted = set(wanted)
         appearances = {appearance_of(identity.name) for identity in wanted}
         rows = kind.model.all_rows if kind.unique_names else kind.model.objects
         for row in rows.iterator():

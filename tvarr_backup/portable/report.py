@@ -16,7 +16,7 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
 
 
 def plan_as_json(plan: Plan) -> Iterator[str]:
-    """Yield `plan_as_data` as JSON text, an item at a time: a plan of 90,000 items has an answer of 30 MB."""
+    """Yield `plan_as_data` as JSON text, an item at a time and on a line: a plan of 90,000 items has an answer of 30 MB."""
     start = "{"
     for name, value in _members(plan).items():
         yield f"{start}{_as_json(name)}:"
@@ -32,8 +32,8 @@ def _list_as_json(values: Iterator[Any]) -> Iterator[str]:
     start = "["
     for value in values:
         yield f"{start}{_as_json(value)}"
-        start = ","
-    yield "]" if start == "," else "[]"
+        start = ",\n"
+    yield "[]" if start == "[" else "]"
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

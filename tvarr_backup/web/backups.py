@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.contrib import messages
@@ -15,7 +14,6 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from tvarr_backup import conf
@@ -25,7 +23,7 @@ from tvarr_backup.backups.catalogue import (
     Listing,
     checked_note,
     find_backup,
-    glance,
+    read_folder,
 )
 from tvarr_backup.backups.retention import expired, why_kept
 from tvarr_backup.backups.sidecar import MAX_NOTE
@@ -47,19 +45,15 @@ from tvarr_backup.operations.report import state_of
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import DISMISSED, ask, shown
-from tvarr_backup.web.parts import rendered
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.status import status_of
-from tvarr_backup.web.templatetags.shown import made_ago, made_at, megabytes
 from tvarr_backup.web.words import FATES, Row, changes
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 A_PAGE = 25
-_BACKUPS, _BACKUP = "web/backups.html", "web/backup.html"
 _RESULT_SHOWN_FOR = timedelta(days=1)
 
 
@@ -83,75 +77,45 @@ def _may(request: HttpRequest) -> May:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backups(request: HttpRequest) -> HttpResponseBase:
+def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
-    return frame_first(request, _BACKUPS, lambda: _all(request))
-
-
-def _all(request: HttpRequest) -> Content:
     reconcile()
-    health = look(glance)
+    health = look()
     listing = health.listing or Listing((), (), ())
-    stored = BackupSettings.load()
+    stored, now = BackupSettings.load(), datetime.now(UTC)
     chosen = request.GET.get("kind", "")
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
     found = [backup for backup in listing.backups if chosen not in counts or backup.sidecar.kind == chosen]
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
     operation = _operation_to_show(request)
-    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), datetime.now(UTC))}
-    may, now = _may(request), datetime.now(UTC)
+    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), now)}
+    required = conf.required_schema()
+    rows = [
+        Row(
+            backup,
+            state_of(backup.sidecar, required),
+            is_doomed=backup.filename in doomed,
+            may_change_protection=may_unprotect(request.user, backup.sidecar, now),
+        )
+        for backup in page
+    ]
     context = {
         "page": page,
-        "rows": [
-            _rendered(
-                row,
-                may,
-                is_doomed=row.backup.filename in doomed,
-                may_change_protection=may_unprotect(request.user, row.backup.sidecar, now),
-            )
-            for row in _rows(page)
-        ],
+        "rows": rows,
         "kinds": [(kind.value, label, counts[kind]) for kind, label in KIND_LABELS.items() if counts[kind]],
         "kind": chosen if chosen in counts else "",
         "listing": listing,
         "status": status_of(health, tells_folder=request.user.has_perm("operations.restore_backup")),
         "max_note": MAX_NOTE,
-        "may": may,
+        "may": _may(request),
         "query": f"kind={chosen}" if chosen in counts else "",
     }
-    return _BACKUPS, context | (shown(operation, request.user) if operation else {})
-
-
-def _rows(backups: Iterable[Backup]) -> list[Row]:
-    required = conf.required_schema()
-    return [_row(backup, required) for backup in backups]
+    context |= shown(operation, request.user) if operation else {}
+    return render(request, "web/backups.html", context)
 
 
 def _row(backup: Backup, required: RequiredSchema) -> Row:
     return Row(backup, state_of(backup.sidecar, required))
-
-
-def _rendered(row: Row, may: May, *, is_doomed: bool, may_change_protection: bool) -> SafeString:
-    sidecar = row.backup.sidecar
-    return rendered(
-        "web/_backup_row.html",
-        filename=row.backup.filename,
-        address=row.address,
-        delete_address=reverse("delete-backups"),
-        moment=row.moment,
-        when=made_at(sidecar),
-        ago=made_ago(sidecar),
-        kind=row.kind,
-        note=sidecar.note,
-        size=megabytes(sidecar.compressed_size),
-        version=row.version.removeprefix("tvarr-backup "),  # of another program the whole name
-        state_icon=row.state_icon,
-        state_words=row.state_words,
-        is_protected=row.is_protected,
-        is_doomed=is_doomed,
-        may=may,
-        may_change_protection=may_change_protection,
-    )
 
 
 def _operation_to_show(request: HttpRequest) -> Operation | None:
@@ -192,16 +156,11 @@ def create(request: HttpRequest) -> HttpResponse:
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @of_backups
-def backup(request: HttpRequest, filename: str) -> HttpResponseBase:
+def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """What is known of one, beside what is live now."""
-    folder = backup_folder()
+    folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    return frame_first(request, _BACKUP, lambda: _one(request, folder, found), {"sidecar": found.sidecar})
-
-
-def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
-    now = datetime.now(UTC)
-    kept = why_kept(found, lambda: glance(folder).backups, BackupSettings.load().policy(), now)
+    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
     rows, unreadable = count_live_rows()
     context = {
         "row": _row(found, conf.required_schema()),
@@ -214,7 +173,7 @@ def _one(request: HttpRequest, folder: Path, found: Backup) -> Content:
         "may_change_protection": may_unprotect(request.user, found.sidecar, now),
         "max_note": MAX_NOTE,
     }
-    return _BACKUP, context
+    return render(request, "web/backup.html", context)
 
 
 @login_required
@@ -313,7 +272,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         return _delete(request)
     reconcile()
     names, required = request.GET.getlist("name"), conf.required_schema()
-    listing = glance(backup_folder())
+    listing = read_folder(backup_folder())
     chosen = _chosen(listing, names, required)
     going = [one for one in chosen if not one.is_protected]
     context = {

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Concatenate
 
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -26,10 +26,10 @@ from tvarr_backup.portable.export import (
     stream_export,
 )
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
-from tvarr_backup.web.frame import Content, frame_first
+from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.large_forms import receive_form
+from tvarr_backup.web.refusals import of_backups
 
-_PAGE = "web/export.html"
 _MOST_BYTES = 2**20
 _MOST_FIELDS = MAX_IDS + 10
 _SHOWN_CHARACTERS = 200_000
@@ -88,31 +88,32 @@ def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
 @login_required
 @permission_required("access.export_configuration", raise_exception=True)
 @require_GET
-def page(request: HttpRequest) -> HttpResponseBase:
+@of_backups
+def page(request: HtmxRequest) -> HttpResponse:
     """Everything that can be exported, all of it chosen at first; of the kind that is opened the single rows."""
     try:
         kind = kind_named(request.GET["open"]) if "open" in request.GET else None
     except KindUnknown as problem:
         raise Http404 from problem
-    if kind and request.headers.get("HX-Target", "").startswith("rows-"):
+    if kind and (request.htmx.target or "").startswith("rows-"):
         return render(request, "web/_export_rows.html", {"section": _opened(kind)})
-    return frame_first(request, _PAGE, lambda: _page(_opened(kind) if kind else None))
+    return _page(request, _opened(kind) if kind else None)
 
 
-def _page(opened: Section | None = None, problem: str = "") -> Content:
+def _page(request: HtmxRequest, opened: Section | None = None, problem: str = "") -> HttpResponse:
     """The page, with one kind opened and what was chosen of it, and why that could not be exported."""
     sections = [opened if opened and each is opened.kind else _section(each) for each in KINDS.values()]
     total = sum(section.exportable.number for section in sections)
-    return _PAGE, {"sections": sections, "problem": problem, "total": total}
+    return render(request, "web/export.html", {"sections": sections, "problem": problem, "total": total})
 
 
 def _of_a_kind(
-    view: Callable[[HttpRequest, Kind, list[str] | None], HttpResponseBase],
-) -> Callable[Concatenate[HttpRequest, ...], HttpResponseBase]:
+    view: Callable[[HtmxRequest, Kind, list[str] | None], HttpResponseBase],
+) -> Callable[Concatenate[HtmxRequest, ...], HttpResponseBase]:
     """A POST of chosen ids of the kind in its address, or of `all`; what cannot be exported is said on the page."""
 
     @wraps(view)
-    def answer(request: HttpRequest, slug: str) -> HttpResponseBase:
+    def answer(request: HtmxRequest, slug: str) -> HttpResponseBase:
         try:
             kind = kind_named(slug)
         except KindUnknown as problem:
@@ -123,22 +124,22 @@ def _of_a_kind(
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx shows nothing that comes with another status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return render(request, *_page(_opened(kind, _ids(request)), str(problem)))
+            return _page(request, _opened(kind, _ids(request)), str(problem))
 
-    def _chosen(request: HttpRequest, kind: Kind) -> HttpResponseBase:
+    def _chosen(request: HtmxRequest, kind: Kind) -> HttpResponseBase:
         return view(request, kind, _ids(request))
 
     guarded = permission_required("access.export_configuration", raise_exception=True)(require_POST(answer))
     return csrf_exempt(login_required(guarded))
 
 
-def _ids(request: HttpRequest) -> list[str] | None:
+def _ids(request: HtmxRequest) -> list[str] | None:
     """What was chosen; `None` for all that there is, where nobody has asked for the single rows."""
     return None if "all" in request.POST else request.POST.getlist("ids")
 
 
 @_of_a_kind
-def download(_request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
+def download(_request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file."""
     blocks = stream_export(kind, ids)
     name = export_file_name(kind, timezone.now())
@@ -147,7 +148,7 @@ def download(_request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpRe
 
 
 @_of_a_kind
-def preview(request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
+def preview(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file to look at, as a page or as a part of one; of a large one its beginning."""
     export = stream_export(kind, ids)
     text = b"".join(export).decode()
@@ -163,5 +164,5 @@ def preview(request: HttpRequest, kind: Kind, ids: list[str] | None) -> HttpResp
     return render(request, template, shown)
 
 
-def _is_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Target", "").startswith("preview-")
+def _is_fragment(request: HtmxRequest) -> bool:
+    return (request.htmx.target or "").startswith("preview-")

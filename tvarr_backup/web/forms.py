@@ -6,8 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
-from django.forms.renderers import DjangoTemplates
-from django.http import HttpRequest
 
 from tvarr_backup.access.models import LONGEST_NAME
 
@@ -16,28 +14,6 @@ _CLASSES: dict[type, str] = {
     forms.RadioSelect: "form-check-input",
     forms.Select: "form-select",
 }
-
-
-class Remembering(DjangoTemplates):
-    """Renders each widget once for each value: that takes Django half of the time of a page of settings.
-
-    For forms without secrets, whose widgets hold plain texts and numbers: by these one is known again.
-    """
-
-    def render(self, template_name: str, context: dict[str, Any], request: HttpRequest | None = None) -> Any:
-        if request is not None or context.keys() != {"widget"}:
-            return super().render(template_name, context, request)
-        known_by = (template_name, repr(context))
-        found = _known.get(known_by)
-        if found is None:
-            if len(_known) >= _REMEMBERED:
-                _known.clear()
-            found = _known[known_by] = super().render(template_name, context)
-        return found
-
-
-_REMEMBERED = 500
-_known: dict[tuple[str, str], str] = {}
 
 
 class Styled:
@@ -62,7 +38,6 @@ class PasswordForm(Styled, PasswordChangeForm):
 class TokenForm(Styled, forms.Form):
     """A new token."""
 
-    default_renderer = Remembering
     name = forms.CharField(max_length=LONGEST_NAME, help_text="What it is for, such as “Harbour script”.")
     lifetime = forms.CharField(
         required=False, max_length=20, help_text="Such as 30d or 1w2d. Empty: until you revoke it."

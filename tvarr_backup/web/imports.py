@@ -36,10 +36,10 @@ from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import Action, Plan, State
 from tvarr_backup.web import review
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.large_forms import receive_form
 from tvarr_backup.web.review import Choices, Review
 
+_Content = tuple[str, dict[str, Any]]
 _MOST_BYTES = MAX_BYTES + MAX_BYTES // 2
 """Of a form: a file that does not shrink when it is packed grows by a third in its field."""
 
@@ -77,7 +77,7 @@ def _is_from_here(request: HttpRequest) -> bool:
     return request.headers.get("Origin") == f"{request.scheme}://{request.get_host()}"
 
 
-def _form(problem: Exception | None = None, sent: HttpRequest | None = None) -> Content:
+def _form(problem: Exception | None = None, sent: HttpRequest | None = None) -> _Content:
     """The form for a file, and why what was sent cannot be imported."""
     if isinstance(problem, MemberInvalid):
         sentences = [*review.problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
@@ -102,13 +102,13 @@ def _received(request: HttpRequest, *, is_too_old: bool = False) -> HttpResponse
     if "import" in request.POST or "HX-Request" in request.headers:
         done = _reviewed(request, is_too_old=is_too_old)
         return done if isinstance(done, HttpResponse) else _page(request, done, is_whole=is_too_old)
-    response = frame_first(request, _REVIEW, lambda: _to_look_at(request, is_too_old=is_too_old))
+    response = render(request, *_to_look_at(request, is_too_old=is_too_old))
     # A browser cannot go back to the answer to a form that it may not store.
     patch_cache_control(response, private=True, no_cache=True)
     return response
 
 
-def _to_look_at(request: HttpRequest, *, is_too_old: bool) -> Content:
+def _to_look_at(request: HttpRequest, *, is_too_old: bool) -> _Content:
     try:
         found = _reviewed(request, is_too_old=is_too_old)
     except TvarrBackupError as problem:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import secrets
-from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
@@ -16,7 +12,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
-from tvarr_backup.web.frame import FrameFirst
+from tvarr_backup.web.htmx import HtmxRequest
 
 
 class Compressed(GZipMiddleware):
@@ -26,27 +22,9 @@ class Compressed(GZipMiddleware):
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if isinstance(response, FrameFirst):
-            parts = cast("Iterable[bytes]", response.streaming_content)  # there is no asynchronous one
-            if super().process_response(request, response).has_header("Content-Encoding"):
-                response.streaming_content = self._compressed(parts)
-            return response
         if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
             return response
         return super().process_response(request, response)
-
-    def _compressed(self, parts: Iterable[bytes]) -> Iterator[bytes]:
-        """Each part goes out whole as it comes; Django's own would keep the first back for the second."""
-        with io.BytesIO() as packed:
-            name = "x" * secrets.randbelow(self.max_random_bytes)
-            with gzip.GzipFile(name, "wb", compresslevel=6, fileobj=packed, mtime=0) as packer:
-                for part in parts:
-                    packer.write(part)
-                    packer.flush()
-                    yield packed.getvalue()
-                    packed.seek(0)
-                    packed.truncate()
-            yield packed.getvalue()
 
 
 class SignedOut:
@@ -55,15 +33,15 @@ class SignedOut:
     htmx would put the page to sign in into the middle of the page that asks: it is told to load it as a whole.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[HtmxRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HtmxRequest) -> HttpResponse:
         response = self._get_response(request)
         if not response.get("Location", "").startswith(f"{reverse('sign-in')}?next="):
             return response
         address = redirect_to_login(page_before(request)).url + ("&unsent=1" if request.method == "POST" else "")
-        if request.headers.get("HX-Request"):
+        if request.htmx:
             return HttpResponseClientRedirect(address)
         if request.method == "POST":
             response["Location"] = address

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import trigger_client_event
 
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
@@ -27,15 +29,12 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.tasks import submit
 from tvarr_backup.web import words
-from tvarr_backup.web.frame import Content, frame_first
-from tvarr_backup.web.parts import address_of, rendered
-from tvarr_backup.web.templatetags.shown import ago, clock
+from tvarr_backup.web.htmx import HtmxRequest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 _A_PAGE = 25
-_HISTORY = "web/history.html"
 _ENDED = "operation-ended"
 """The event that pages listen to."""
 DISMISSED = "dismissed_operation"
@@ -70,22 +69,22 @@ def bar(request: HttpRequest) -> HttpResponse:
     """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
     response = render(request, "web/_bar.html")
     if not Operation.objects.filter(finished_at=None).exists():
-        response["HX-Trigger"] = _ENDED
+        trigger_client_event(response, _ENDED)
     return response
 
 
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
-def operation(request: HttpRequest, pk: str) -> HttpResponse:
+def operation(request: HtmxRequest, pk: str) -> HttpResponse:
     """How one goes, or how it ended: as a page, or its middle alone for whoever looks again."""
     reconcile()
     found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
-    if request.headers.get("HX-Target") != "operation":
+    if request.htmx.target != "operation":
         return render(request, "web/operation.html", shown(found, request.user))
     response = render(request, "web/_operation.html", shown(found, request.user))
     if not found.is_open:
-        response["HX-Trigger"] = _ENDED
+        trigger_client_event(response, _ENDED)
     return response
 
 
@@ -163,15 +162,26 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
     return HttpResponseRedirect(reverse("home"))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row of the history: an operation or an import. `address` and `undo` are empty where there is no such page."""
+
+    at: datetime
+    kind: str
+    subject: str
+    who: str
+    title: str
+    level: str
+    told: str
+    address: str = ""
+    undo: str = ""
+
+
 @login_required
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
-def history(request: HttpRequest) -> HttpResponseBase:
+def history(request: HttpRequest) -> HttpResponse:
     """What was done, by whom, and how it went, the newest first: operations, and imports among them."""
-    return frame_first(request, _HISTORY, lambda: _history(request))
-
-
-def _history(request: HttpRequest) -> Content:
     reconcile()
     may_restore = request.user.has_perm("operations.restore_backup")
     undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
@@ -181,38 +191,33 @@ def _history(request: HttpRequest) -> Content:
     keys = [key for (key,) in page]
     found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
     found |= {one.pk: _entry_of_import(one) for one in imports.select_related("requested_by").filter(pk__in=keys)}
-    return _HISTORY, {"page": page, "entries": [found[key] for key in keys if key in found]}
+    entries = [found[key] for key in keys if key in found]
+    return render(request, "web/history.html", {"page": page, "entries": entries})
 
 
-def _entry_of_import(record: ImportRecord) -> SafeString:
-    return rendered(
-        "web/_history_row.html",
-        address="",
-        when=clock(record.created_at),
-        ago=ago(record.created_at),
+def _entry_of_import(record: ImportRecord) -> Entry:
+    return Entry(
+        at=record.created_at,
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),
         title=words.title_of_import(record),
         level="success",
         told=words.told_of_import(record),
-        undo="",
     )
 
 
-def _entry(found: Operation, undo: Callable[[str | None], str]) -> SafeString:
+def _entry(found: Operation, undo: Callable[[str | None], str]) -> Entry:
     """A row of the history; `undo` is asked whether the copy of before a restore can be gone back to."""
     safety = undo(_copy_of_before(found))
-    return rendered(
-        "web/_history_row.html",
-        address=address_of("operation", found.pk),
-        when=clock(found.created_at),
-        ago=ago(found.created_at),
+    return Entry(
+        at=found.created_at,
         kind=found.get_kind_display(),
         subject=words.subject(found),
         who=str(found.requested_by or found.get_origin_display()),
         title=words.title(found),
         level=words.level(found),
         told=words.told(found),
-        undo=address_of("restore", safety) if safety else "",
+        address=reverse("operation", args=[found.pk]),
+        undo=reverse("restore", args=[safety]) if safety else "",
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import humanize
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -26,20 +27,17 @@ from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.web.accepted import accepted_in
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.operations import ask
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.templatetags.shown import short_made, short_moment
 from tvarr_backup.web.words import Row, changes
-
-_PAGE = "web/restore.html"
 
 
 @login_required
 @permission_required("operations.restore_backup", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
+def restore(request: HttpRequest, filename: str) -> HttpResponse:
     """Tell what a restore would do, and ask the worker for it when that is confirmed."""
     required = conf.required_schema()
     found = find_backup(backup_folder(), filename)
@@ -51,9 +49,8 @@ def restore(request: HttpRequest, filename: str) -> HttpResponseBase:
         confirmed = {"accept_newer": accept_newer, "accept_code": accepted_in(request.POST), "offline": bool(damage)}
         given = {word: value for word, value in confirmed.items() if value}
         return ask(request, OperationKind.RESTORE, here, filename=found.filename, **given)
-    if request.method == "POST":
-        return render(request, *_page(found, required, damage, blocked), status=HTTPStatus.CONFLICT)
-    return frame_first(request, _PAGE, lambda: _page(found, required, damage, blocked), {"sidecar": found.sidecar})
+    status = HTTPStatus.CONFLICT if request.method == "POST" else HTTPStatus.OK
+    return render(request, "web/restore.html", _context(found, required, damage, blocked), status=status)
 
 
 def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -> tuple[str, str]:
@@ -72,9 +69,9 @@ def _obstacles(found: Backup, required: RequiredSchema, *, accept_newer: bool) -
     return damage, ""
 
 
-def _page(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> Content:
+def _context(found: Backup, required: RequiredSchema, damage: str, blocked: str) -> dict[str, Any]:
     verdict = verdict_on(found)
-    return _PAGE, {
+    return {
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
         "row": Row(found, state_of(found.sidecar, required)),

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.html import format_html_join
@@ -27,11 +27,9 @@ from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.run import doomed_by
 from tvarr_backup.operations.schedule import change_settings, describe, next_runs
-from tvarr_backup.web.frame import Content, frame_first
 from tvarr_backup.web.refusals import of_backups
 from tvarr_backup.web.schedule_form import ScheduleForm, values_of
 
-_PAGE = "web/settings.html"
 _FROM_ENVIRONMENT: dict[str, Any] = {
     "enabled": None,
     "cron": "",
@@ -67,17 +65,17 @@ class Outlook:
 @permission_required("operations.view_backupsettings", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def schedule(request: HttpRequest) -> HttpResponseBase:
+def schedule(request: HttpRequest) -> HttpResponse:
     """The page. A POST stores what was changed on it; where that would remove backups, it asks first."""
     conf.live_database()  # there is no schedule where no backups can be made
     if request.method == "GET":
-        return frame_first(request, _PAGE, _page)
+        return _page(request)
     _require_change(request)
     form = ScheduleForm(request.POST)
     if not form.is_valid():
-        return render(request, *_page(form))
+        return _page(request, form)
     if "look" in request.POST:
-        return render(request, *_page(form, outlook(form.changes())))
+        return _page(request, form, outlook(form.changes()))
     return _store(request, form.changes(), reverse("settings"))
 
 
@@ -132,11 +130,11 @@ def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> Ht
     return HttpResponseRedirect(reverse("settings"))
 
 
-def _page(form: ScheduleForm | None = None, found: Outlook | None = None) -> Content:
+def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook | None = None) -> HttpResponse:
     stored = BackupSettings.load()
     if form is None:
         form, found = ScheduleForm.of(stored), _times(stored)
-    return _PAGE, {
+    context = {
         "form": form,
         "outlook": found,
         "values": values_of(stored),
@@ -145,6 +143,7 @@ def _page(form: ScheduleForm | None = None, found: Outlook | None = None) -> Con
         "zones": _zones(),
         "last_run": Operation.objects.filter(origin=Origin.SCHEDULE).first(),
     }
+    return render(request, "web/settings.html", context)
 
 
 @cache

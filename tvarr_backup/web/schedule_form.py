@@ -13,7 +13,7 @@ from tvarr_backup.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGES
 from tvarr_backup.durations import ALLOWED_DURATIONS, format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
 from tvarr_backup.quoting import cut, quoted
-from tvarr_backup.web.forms import Remembering, Styled
+from tvarr_backup.web.forms import Styled
 from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of
 
 _OFTEN = [
@@ -45,8 +45,6 @@ class ScheduleForm(Styled, forms.Form):
     `shown` has what was in force when the page was made: only what was changed since is stored, so that of two who
     change different things neither undoes the other's work, and what nobody touches goes on following the environment.
     """
-
-    default_renderer = Remembering
 
     enabled = forms.BooleanField(label="Make backups by themselves", required=False)
     often = forms.ChoiceField(label="How often", choices=_OFTEN, widget=forms.RadioSelect)

@@ -23,6 +23,7 @@ from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
 from tvarr_backup.web.accepted import accepted_in
+from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import of_backups
 
 _TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
@@ -33,7 +34,7 @@ _TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
 @permission_required("operations.create_backup", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 @of_backups
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: HtmxRequest) -> HttpResponse:
     """The form; or what was sent with it, from the connection straight into the backup folder.
 
     Django would read all of a form before it looks for the token. Here that is in a header, or it is the form's first
@@ -56,7 +57,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 
 
 @csrf_protect
-def _receive(request: HttpRequest, body: Body) -> HttpResponse:
+def _receive(request: HtmxRequest, body: Body) -> HttpResponse:
     begun: list[Operation] = []
     try:
         with receive(request, folder_for_new_backup(accept_folder=False), body) as received:
@@ -93,6 +94,6 @@ def _sentence(problem: Exception) -> str:
     return str(problem)
 
 
-def _lead(request: HttpRequest, address: str) -> HttpResponse:
+def _lead(request: HtmxRequest, address: str) -> HttpResponse:
     """Where a script has sent the form, it is the page that has to go there."""
-    return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else HttpResponseRedirect(address)
+    return HttpResponseClientRedirect(address) if request.htmx else HttpResponseRedirect(address)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from django.urls import reverse
+
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
@@ -22,7 +24,6 @@ from tvarr_backup.operations.models import (
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import STEPS, current_step
 from tvarr_backup.portable.kinds import KINDS, kind_named
-from tvarr_backup.web.parts import address_of
 from tvarr_backup.web.templatetags.shown import short_made
 
 FATES = {
@@ -231,11 +232,15 @@ class Row:
 
     backup: Backup
     state: BackupState
+    is_doomed: bool = False
+    """Whether the next clean-up removes it."""
+    may_change_protection: bool = False
+    """Whether the user who looks may."""
 
     @cached_property
     def address(self) -> str:
         """Of its page; those of what can be done to it begin with it."""
-        return address_of("backup", self.backup.filename)
+        return reverse("backup", args=[self.backup.filename])
 
     @cached_property
     def moment(self) -> str:
@@ -261,6 +266,11 @@ class Row:
     @property
     def version(self) -> str:
         return self.backup.sidecar.tvarr_version or "unknown"
+
+    @property
+    def short_version(self) -> str:
+        """Without the name of this program; another program keeps its name."""
+        return self.version.removeprefix("tvarr-backup ")
 
 
 _STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}

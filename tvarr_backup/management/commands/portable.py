@@ -31,7 +31,7 @@ from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.report import plan_as_data, result_as_data
+from tvarr_backup.portable.report import plan_as_json, result_as_data
 from tvarr_backup.portable.steps import Action, Plan, State
 from tvarr_backup.quoting import quoted
 
@@ -101,7 +101,7 @@ class Command(TerminalCommand):
     def _plan(self, envelope: Envelope, answers: Answers, *, as_json: bool) -> None:
         plan = plan_import(envelope, answers)
         if as_json:
-            self.print_json(plan_as_data(plan))
+            self.print_json_text(plan_as_json(plan))
         else:
             self._show_plan(plan)
 
@@ -114,7 +114,7 @@ class Command(TerminalCommand):
             )
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
-                self.print_json(plan_as_data(stale.plan)) if as_json else self._show_plan(stale.plan)
+                self.print_json_text(plan_as_json(stale.plan)) if as_json else self._show_plan(stale.plan)
             raise
         if as_json:
             self.print_json(result_as_data(result))

@@ -85,11 +85,13 @@ def made(sidecar: Sidecar) -> SafeString:
     return format_html("{} {}", made_at(sidecar), made_ago(sidecar))
 
 
+@register.filter
 def made_at(sidecar: Sidecar) -> SafeString:
     """Date, time and zone of a backup, or that they are unknown."""
     return clock(sidecar.created_at) if sidecar.is_dated else SafeString("Date unknown")
 
 
+@register.filter
 def made_ago(sidecar: Sidecar) -> SafeString:
     """How long ago a backup was made, or when the newest row in it was changed; empty where neither is known."""
     if sidecar.is_dated:

@@ -135,7 +135,7 @@ class Command(TerminalCommand):
         names = [*columns, *(field.column for field in others)]
         table = connections[alias].ops.quote_name(model._meta.db_table)
         statement = (
-            f"INSERT INTO {table} ({', '.join(map(connections[alias].ops.quote_name, names))}) "  # noqa: S608  # ours
+            f"INSERT INTO {table} ({', '.join(map(connections[alias].ops.quote_name, names))}) "
             f"VALUES ({', '.join(['%s'] * len(names))})"
         )
         done = 0
@@ -151,7 +151,7 @@ class Command(TerminalCommand):
 
 def _chance(seed: int, subject: str) -> random.Random:
     """Each subject has its own, so that what is there already changes nothing for the others."""
-    return random.Random(f"{seed} {subject}")  # noqa: S311  # names for show, not secrets
+    return random.Random(f"{seed} {subject}")
 
 
 def _require_database_of_our_own() -> None:
