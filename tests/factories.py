@@ -9,6 +9,7 @@ from factory.declarations import LazyAttribute, LazyFunction, Sequence, SubFacto
 from factory.django import DjangoModelFactory, Password
 
 from tvarr_backup import models
+from tvarr_backup.portable.kinds import KINDS, Slug
 
 GUIDE_START = datetime(2026, 3, 1, 18, tzinfo=UTC)
 
@@ -144,3 +145,8 @@ ALL_FACTORIES: tuple[type[DjangoModelFactory[Any]], ...] = (
     StreamProxyFactory,
     ProxyFilterFactory,
 )
+
+_OF_MODELS: dict[Any, Any] = {factory._meta.model: factory for factory in ALL_FACTORIES}
+KIND_FACTORIES: dict[Slug, type[DjangoModelFactory[Any]]] = {
+    slug: _OF_MODELS[kind.model] for slug, kind in KINDS.items()
+}

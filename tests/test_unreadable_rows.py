@@ -9,12 +9,7 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from tests.factories import (
-    ClientDetectionRuleFactory,
-    DataMappingRuleFactory,
-    EncodingProfileFactory,
-    FilterFactory,
-)
+from tests.factories import KIND_FACTORIES
 from tests.portable.files import EXAMPLES, envelope
 from tvarr_backup import models
 from tvarr_backup.errors import RowUnreadable
@@ -27,10 +22,7 @@ pytestmark = [
     pytest.mark.skipif("connections['tvarr'].vendor != 'sqlite'", reason="A server holds what its columns say."),
 ]
 
-FACTORIES: dict[type[models.TvarrRow], Any] = {
-    factory._meta.model: factory
-    for factory in (FilterFactory, DataMappingRuleFactory, ClientDetectionRuleFactory, EncodingProfileFactory)
-}
+FACTORIES: dict[type[models.TvarrRow], Any] = {KINDS[slug].model: made for slug, made in KIND_FACTORIES.items()}
 KIND_OF = {kind.model: kind for kind in KINDS.values()}
 BAD = {
     "half a letter": "CAST(X'436166E9' AS TEXT)",

@@ -154,14 +154,16 @@ def validate_well_formed(value: str) -> None:
 class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
     """A `text` column in which NULL and the empty text mean the same, as they do to tvarr; written as ''.
 
-    SQLite has no length limit; `max_length` is what tvarr's own forms allow, and validation refuses more.
+    SQLite has no length limit; `max_length` is what tvarr's own forms allow, and validation refuses more. `words` are
+    offered in forms and filters, and the model judges others. No migration has them: they are not part of the table.
     """
 
     default_validators = [validate_well_formed]
     expected = "a text in UTF-8"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, words: type[models.TextChoices] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.words = words.choices if words else []
         if self.max_length is not None:
             self.validators.append(
                 MaxLengthValidator(

@@ -7,7 +7,7 @@ differs between tvarr's releases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tvarr_backup import codecs, validation
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
-from tvarr_backup.expressions import Domain
+from tvarr_backup.expressions import Domain, Warned
 from tvarr_backup.fields import (
     CodecListColumn,
     FlagColumn,
@@ -117,6 +117,20 @@ class PortableRow(TvarrRow):
     def __str__(self) -> str:
         return escape_hidden(self.name)
 
+    @property
+    def domain(self) -> Domain | None:
+        """The dialect of the expression; None for a kind without expressions."""
+        return None
+
+    def expression_warnings(self) -> Sequence[Warned]:
+        """Return what tvarr does with the expression that its writer may not expect."""
+        row: Any = self
+        return validation.expression_findings(row.expression, row.domain).warnings if row.domain else ()
+
+    def clean(self) -> None:
+        """Raise `ValidationError` for an expression that tvarr could not run."""
+        _Problems().expression(self).raise_any()
+
     def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
         """Raise `ValidationError`; of a row that is stored, only for what differs from what is stored."""
         stored = None if self._state.adding else type(self).all_rows.filter(pk=self.pk).first()
@@ -188,7 +202,7 @@ def _raise_what_is_new(found: Mapping[str, list[ValidationError]], stored: Porta
 
 
 class Filter(PortableRow):
-    """Keeps or drops channels or programmes of a proxy (table `filters`)."""
+    """Keeps or drops channels or programmes of a proxy."""
 
     class Action(models.TextChoices):
         INCLUDE = "include", "Include"
@@ -206,12 +220,7 @@ class Filter(PortableRow):
 
     @property
     def domain(self) -> Domain:
-        """The dialect of the expression."""
         return Domain.EPG_FILTER if self.source_type == SourceType.EPG else Domain.STREAM_FILTER
-
-    def clean(self) -> None:
-        """Raise `ValidationError` for an expression that tvarr could not run."""
-        _Problems().expression(self).raise_any()
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
         proxies = StreamProxy.objects.filter(proxyfilter__filter=self, proxyfilter__deleted_at__isnull=True)
@@ -219,7 +228,7 @@ class Filter(PortableRow):
 
 
 class DataMappingRule(PortableRow):
-    """Rewrites fields of channels or programmes (table `data_mapping_rules`)."""
+    """Rewrites fields of channels or programmes."""
 
     source_type = TextChoiceColumn(choices=SourceType.choices, default=SourceType.STREAM, db_index=True)
     expression = TextColumn()
@@ -237,23 +246,28 @@ class DataMappingRule(PortableRow):
 
     @property
     def domain(self) -> Domain:
-        """The dialect of the expression."""
         return Domain.EPG_MAPPING if self.source_type == SourceType.EPG else Domain.STREAM_MAPPING
-
-    def clean(self) -> None:
-        """Raise `ValidationError` for an expression that tvarr could not run."""
-        _Problems().expression(self).raise_any()
 
 
 class EncodingProfile(PortableRow):
-    """How a proxy or a client rule has streams encoded (table `encoding_profiles`)."""
+    """How a proxy or a client rule has streams encoded."""
 
     name = TextColumn(max_length=100, unique=True, validators=[validation.validate_name])
     description = TextColumn(max_length=500, blank=True, null=True, default="")
-    target_video_codec = TextColumn(blank=True, null=True, default=codecs.TargetVideoCodec.H264)
-    target_audio_codec = TextColumn(blank=True, null=True, default=codecs.TargetAudioCodec.AAC)
-    quality_preset = TextColumn(blank=True, null=True, default=codecs.QualityPreset.MEDIUM)
-    hw_accel = TextColumn("hardware acceleration", null=True, blank=True, default=codecs.HardwareAcceleration.AUTO)
+    target_video_codec = TextColumn(
+        blank=True, null=True, default=codecs.TargetVideoCodec.H264, words=codecs.TargetVideoCodec
+    )
+    target_audio_codec = TextColumn(
+        blank=True, null=True, default=codecs.TargetAudioCodec.AAC, words=codecs.TargetAudioCodec
+    )
+    quality_preset = TextColumn(blank=True, null=True, default=codecs.QualityPreset.MEDIUM, words=codecs.QualityPreset)
+    hw_accel = TextColumn(
+        "hardware acceleration",
+        null=True,
+        blank=True,
+        default=codecs.HardwareAcceleration.AUTO,
+        words=codecs.HardwareAcceleration,
+    )
     global_flags = TextColumn(max_length=500, blank=True, null=True, default="")
     input_flags = TextColumn(max_length=500, blank=True, null=True, default="")
     output_flags = TextColumn(max_length=1000, blank=True, null=True, default="")
@@ -310,7 +324,7 @@ class EncodingProfile(PortableRow):
 
 
 class ClientDetectionRule(PortableRow):
-    """Recognises a player and says what it can play (table `client_detection_rules`)."""
+    """Recognises a player and says what it can play."""
 
     expression = TextColumn()
     priority = IntegerColumn(null=True, default=0, validators=validation.INT64)
@@ -335,7 +349,6 @@ class ClientDetectionRule(PortableRow):
 
     @property
     def domain(self) -> Domain:
-        """The dialect of the expression."""
         return Domain.CLIENT_DETECTION
 
     def clean(self) -> None:
@@ -349,6 +362,12 @@ class ClientDetectionRule(PortableRow):
                 ),
             )
         problems.raise_any()
+
+    @property
+    def encoding_profile_name(self) -> str | None:
+        """Null where it has none, or a deleted one."""
+        profile = self.encoding_profile
+        return None if profile is None or profile.deleted_at is not None else profile.name
 
 
 class SourceStatus(models.TextChoices):
@@ -561,7 +580,7 @@ class _Problems:
         self._by_field.setdefault(field, []).append(problem)
 
     def expression(self, row: Any) -> Self:
-        if row.expression:  # an empty one is missing, and the field says so itself
+        if row.domain and row.expression:  # an empty one is missing, and the field says so itself
             self._check("expression", validation.validate_expression, row.expression, row.domain)
         return self
 

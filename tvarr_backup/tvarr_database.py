@@ -20,7 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tvarr_backup import program, schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusable
 from tvarr_backup.fields import read_codec_list, read_text
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.models import PortableRow
 from tvarr_backup.permissions import explain, is_mounted_read_only
 from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
 from tvarr_backup.sentences import Sentence
@@ -29,7 +29,7 @@ from tvarr_backup.sqlite_uri import uri_of
 
 T = TypeVar("T")
 
-APP_LABEL = Filter._meta.app_label
+APP_LABEL = PortableRow._meta.app_label
 _SETTLED_SECONDS = 2.0
 
 
@@ -217,12 +217,12 @@ def writing() -> Iterator[None]:
 
     SQLite's transactions begin so (IMMEDIATE). On a server the tables are locked, and can be read meanwhile.
     """
-    alias = router.db_for_write(Filter)
+    alias = router.db_for_write(PortableRow)
     with transaction.atomic(using=alias):
         connection = connections[alias]
         if connection.vendor == "postgresql":
-            models = (EncodingProfile, Filter, DataMappingRule, ClientDetectionRule)
-            tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
+            kinds = [model for model in apps.get_models() if issubclass(model, PortableRow)]
+            tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in kinds)
             with connection.cursor() as cursor:
                 cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
         yield
@@ -321,7 +321,7 @@ IS_CODEC_LIST = "tvarr_backup_is_codec_list"
 
 def make_readable(connection: BaseDatabaseWrapper, **_kwargs: object) -> None:
     """Let a new connection of Django's to tvarr's SQLite file read every text; a receiver of `connection_created`."""
-    if connection.alias == router.db_for_read(Filter) and connection.vendor == "sqlite":
+    if connection.alias == router.db_for_read(PortableRow) and connection.vendor == "sqlite":
         connection.connection.text_factory = read_text
         connection.connection.create_function(IS_UTF8, 1, _is_utf8, deterministic=True)
         connection.connection.create_function(IS_CODEC_LIST, 1, _is_codec_list, deterministic=True)

@@ -26,6 +26,7 @@ from tests.admin.pages import (
     text_of,
 )
 from tests.factories import (
+    KIND_FACTORIES,
     ClientDetectionRuleFactory,
     DataMappingRuleFactory,
     EncodingProfileFactory,
@@ -38,17 +39,13 @@ from tests.factories import (
 )
 from tests.tvarr_own import PROFILE_ID, RULE_ID, insert
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
+from tvarr_backup.portable import kinds
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
 
-KINDS: list[type[PortableRow]] = [Filter, DataMappingRule, ClientDetectionRule, EncodingProfile]
-FACTORIES: list[type[DjangoModelFactory[Any]]] = [
-    FilterFactory,
-    DataMappingRuleFactory,
-    ClientDetectionRuleFactory,
-    EncodingProfileFactory,
-]
+KINDS = [kind.model for kind in kinds.KINDS.values()]
+FACTORIES = list(KIND_FACTORIES.values())
 FILTER = {"name": "Harbour", "source_type": "stream", "action": "include", "expression": 'channel_name contains "x"'}
 
 

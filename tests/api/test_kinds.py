@@ -1,20 +1,21 @@
-"""The four kinds over the API: lists, single rows, two writers, and what is refused."""
+"""The kinds over the API: lists, single rows, two writers, and what is refused."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
 from tests.factories import (
+    KIND_FACTORIES,
     ClientDetectionRuleFactory,
     DataMappingRuleFactory,
     EncodingProfileFactory,
@@ -23,34 +24,28 @@ from tests.factories import (
     StreamProxyFactory,
 )
 from tests.tvarr_own import MAPPING_ID
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter
+from tvarr_backup.api.examples import row_examples
+from tvarr_backup.api.items import serializer_of
+from tvarr_backup.api.queries import filters_of
+from tvarr_backup.fields import FlagColumn, IntegerColumn, TextChoiceColumn
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, SourceType
+from tvarr_backup.portable.kinds import KINDS, Kind, Member, Slug
 
 pytestmark = pytest.mark.django_db
 
 ROOT = "/api/v1"
 FACTORIES: Mapping[str, type[DjangoModelFactory[Any]]] = {
-    "filters": FilterFactory,
-    "data-mapping-rules": DataMappingRuleFactory,
-    "client-detection-rules": ClientDetectionRuleFactory,
-    "encoding-profiles": EncodingProfileFactory,
+    KINDS[slug].url_slug: factory for slug, factory in KIND_FACTORIES.items()
 }
 RECORD = ["is_system", "created_at", "updated_at", "warnings"]
 CHANGED = [*RECORD, "restart_required"]
 NO_ROW = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
 
 NEW: Mapping[str, dict[str, Any]] = {
-    "filters": {"name": "Harbour News", "source_type": "stream", "expression": 'group_title equals "News"'},
-    "data-mapping-rules": {
-        "name": "Coast",
-        "source_type": "epg",
-        "expression": 'programme_title contains "Tides" SET programme_category = "Coast"',
-    },
-    "client-detection-rules": {
-        "name": "Kitchen tablet",
-        "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
-    },
-    "encoding-profiles": {"name": "Attic projector"},
+    kind.url_slug: {name: value for name, value in row_examples(kind)[0].items() if name in kind.required}
+    for kind in KINDS.values()
 }
+"""Rows with no more than they need."""
 
 every_kind = pytest.mark.parametrize("tag", FACTORIES)
 
@@ -70,6 +65,37 @@ def names(response: Any) -> list[str]:
 
 def system_row(tag: str) -> Any:
     return FACTORIES[tag]._meta.model.objects.filter(is_system=True).order_by("id").first()
+
+
+# --- A kind ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fifth() -> Iterator[Kind]:
+    """A kind that is nothing but a model and its row in the table of kinds."""
+    with isolate_apps("tvarr_backup"):
+
+        class Jingle(PortableRow):
+            station = TextChoiceColumn(choices=SourceType.choices, default=SourceType.EPG)
+            loudness = IntegerColumn(null=True, default=7)
+            is_short = FlagColumn(default=True)
+
+            class Meta(PortableRow.Meta):
+                app_label = "tvarr_backup"
+
+        yield Kind(Slug.FILTERS, Jingle, (Member("name"), Member("station", default="epg")), name_limit=255, order=())
+
+
+def test_the_members_of_a_kind_are_the_columns_of_its_model(fifth: Kind) -> None:
+    fields = serializer_of(fifth)().fields
+
+    assert list(fields) == ["id", "name", "description", "station", "loudness", "is_short", *RECORD]
+    assert [name for name, field in fields.items() if field.required] == ["name"]
+    assert (fields["station"].default, fields["loudness"].default, fields["is_short"].default) == ("epg", 7, True)
+
+
+def test_a_kind_is_filtered_by_its_name_its_fixed_words_and_its_flags(fifth: Kind) -> None:
+    assert set(filters_of(fifth).base_filters) == {"name", "station", "is_short", "is_system"}
 
 
 # --- One row ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,8 +16,8 @@ from rest_framework.test import APIClient
 
 from tests.api.conftest import signed_in
 from tests.factories import (
+    KIND_FACTORIES,
     ClientDetectionRuleFactory,
-    DataMappingRuleFactory,
     EncodingProfileFactory,
     FilterFactory,
 )
@@ -39,18 +39,8 @@ pytestmark = pytest.mark.django_db
 
 ROOT = "/api/v1"
 NO_ROW = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
-FACTORIES: Mapping[str, Any] = {
-    "filters": FilterFactory,
-    "data_mapping_rules": DataMappingRuleFactory,
-    "client_detection_rules": ClientDetectionRuleFactory,
-    "encoding_profiles": EncodingProfileFactory,
-}
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.slug)
 JSON = "application/json"
-
-
-def tag(kind: Kind) -> str:
-    return kind.slug.replace("_", "-")
 
 
 def problem(response: Any, status: int, code: str) -> list[tuple[str, str]]:
@@ -90,14 +80,14 @@ def form(kind: Kind, *of_file: Any, **answers: Any) -> dict[str, Any]:
 def test_an_export_is_the_file_that_the_command_writes(
     viewer: APIClient, capfdbinary: pytest.CaptureFixture[bytes], kind: Kind
 ) -> None:
-    FACTORIES[kind.slug].create_batch(3)
+    KIND_FACTORIES[kind.slug].create_batch(3)
     call_command("portable", "export", kind.slug, "--all")
     by_command = capfdbinary.readouterr().out
     moment = re.compile(rb'"exported_at": "[^"]+"')
     for response in (
-        viewer.post(f"{ROOT}/{tag(kind)}/export", {"all": True}),
-        viewer.get(f"{ROOT}/{tag(kind)}/export?all=true"),
-        viewer.post(f"{ROOT}/export/{tag(kind)}", {}),
+        viewer.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
+        viewer.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
+        viewer.post(f"{ROOT}/export/{kind.url_slug}", {}),
     ):
         by_api = content(response)
         assert len(moment.findall(by_api)) == 1
@@ -106,10 +96,10 @@ def test_an_export_is_the_file_that_the_command_writes(
 
 @every_kind
 def test_an_export_is_a_download_with_a_name(viewer: APIClient, kind: Kind) -> None:
-    response = viewer.post(f"{ROOT}/{tag(kind)}/export", {"all": True})
+    response = viewer.post(f"{ROOT}/{kind.url_slug}/export", {"all": True})
     assert (response.status_code, response["Content-Type"]) == (200, JSON)
     stamp = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d"
-    assert re.fullmatch(rf'attachment; filename="tvarr-{tag(kind)}-{stamp}\.json"', response["Content-Disposition"])
+    assert re.fullmatch(rf'attachment; filename="tvarr-{kind.url_slug}-{stamp}\.json"', response["Content-Disposition"])
     assert content(response).startswith(b'{\n  "metadata": {\n    "version": "1.0.0",\n')
 
 
@@ -254,12 +244,12 @@ def test_a_kind_that_is_none_is_not_found(operator: APIClient, path: str) -> Non
 def test_the_number_of_queries_of_an_export_does_not_grow(viewer: APIClient, kind: Kind) -> None:
     def asked() -> int:
         with CaptureQueriesContext(connections["tvarr"]) as queries:
-            content(viewer.post(f"{ROOT}/{tag(kind)}/export", {"all": True}))
+            content(viewer.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}))
         return len(queries)
 
-    FACTORIES[kind.slug].create()
+    KIND_FACTORIES[kind.slug].create()
     few = asked()
-    FACTORIES[kind.slug].create_batch(600)
+    KIND_FACTORIES[kind.slug].create_batch(600)
     assert asked() == few <= 5
 
 
@@ -276,15 +266,15 @@ TVARRS_RESULT = ["total_items", "imported", "skipped", "overwritten", "renamed",
 
 
 def preview_by_json(client: APIClient, kind: Kind, *of_file: Any) -> Any:
-    return client.post(f"{ROOT}/{tag(kind)}/import?preview=true", wrapped(kind, *of_file))
+    return client.post(f"{ROOT}/{kind.url_slug}/import?preview=true", wrapped(kind, *of_file))
 
 
 def preview_by_form(client: APIClient, kind: Kind, *of_file: Any) -> Any:
-    return client.post(f"{ROOT}/{tag(kind)}/import?preview=true", form(kind, *of_file), format="multipart")
+    return client.post(f"{ROOT}/{kind.url_slug}/import?preview=true", form(kind, *of_file), format="multipart")
 
 
 def preview_by_tvarr(client: APIClient, kind: Kind, *of_file: Any) -> Any:
-    return client.post(f"{ROOT}/import/{tag(kind)}/preview", document(kind, *of_file))
+    return client.post(f"{ROOT}/import/{kind.url_slug}/preview", document(kind, *of_file))
 
 
 every_preview = pytest.mark.parametrize("preview", [preview_by_json, preview_by_form, preview_by_tvarr])
@@ -295,7 +285,7 @@ every_preview = pytest.mark.parametrize("preview", [preview_by_json, preview_by_
 def test_a_preview_has_tvarrs_members_first_and_stores_nothing(
     operator: APIClient, preview: Callable[..., Any], kind: Kind
 ) -> None:
-    there = FACTORIES[kind.slug].create(name="Here Already")
+    there = KIND_FACTORIES[kind.slug].create(name="Here Already")
     before = kind.model.all_rows.count()
     file = [EXAMPLES[kind.slug]("Quite New"), EXAMPLES[kind.slug]("Here Already")]
     response = preview(operator, kind, *file)
@@ -358,16 +348,16 @@ def test_the_queries_of_a_preview_do_not_grow_with_the_file(operator: APIClient)
 
 
 def import_by_json(client: APIClient, kind: Kind, *of_file: Any, **answers: Any) -> Any:
-    return client.post(f"{ROOT}/{tag(kind)}/import", wrapped(kind, *of_file, **answers))
+    return client.post(f"{ROOT}/{kind.url_slug}/import", wrapped(kind, *of_file, **answers))
 
 
 def import_by_form(client: APIClient, kind: Kind, *of_file: Any, **answers: Any) -> Any:
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in answers.items()}
-    return client.post(f"{ROOT}/{tag(kind)}/import", form(kind, *of_file, **texts), format="multipart")
+    return client.post(f"{ROOT}/{kind.url_slug}/import", form(kind, *of_file, **texts), format="multipart")
 
 
 def import_by_tvarr(client: APIClient, kind: Kind, *of_file: Any, **answers: Any) -> Any:
-    return client.post(f"{ROOT}/import/{tag(kind)}", wrapped(kind, *of_file, **answers))
+    return client.post(f"{ROOT}/import/{kind.url_slug}", wrapped(kind, *of_file, **answers))
 
 
 every_import = pytest.mark.parametrize("import_", [import_by_json, import_by_form, import_by_tvarr])
@@ -465,11 +455,11 @@ def test_a_form_may_call_its_answers_conflicts(operator: APIClient) -> None:
 
 @every_kind
 def test_an_export_goes_back_in_and_changes_nothing(operator: APIClient, kind: Kind) -> None:
-    FACTORIES[kind.slug].create_batch(3)
-    file = content(operator.post(f"{ROOT}/export/{tag(kind)}", {}))
-    plan = whole(operator.post(f"{ROOT}/import/{tag(kind)}/preview", file, content_type=JSON))
+    KIND_FACTORIES[kind.slug].create_batch(3)
+    file = content(operator.post(f"{ROOT}/export/{kind.url_slug}", {}))
+    plan = whole(operator.post(f"{ROOT}/import/{kind.url_slug}/preview", file, content_type=JSON))
     assert [item["state"] for item in plan["items"]] == ["identical"] * 3
-    result = operator.post(f"{ROOT}/import/{tag(kind)}", b'{"export":' + file + b"}", content_type=JSON).json()
+    result = operator.post(f"{ROOT}/import/{kind.url_slug}", b'{"export":' + file + b"}", content_type=JSON).json()
     assert (result["unchanged"], result["skipped"], result["imported"]) == (3, 0, 0)
 
 
@@ -800,9 +790,9 @@ def test_a_viewer_exports_and_imports_nothing(viewer: APIClient, kind: Kind) -> 
 @every_kind
 def test_without_permission_nothing_is_exported(nobody: APIClient, kind: Kind) -> None:
     for response in (
-        nobody.get(f"{ROOT}/{tag(kind)}/export?all=true"),
-        nobody.post(f"{ROOT}/{tag(kind)}/export", {"all": True}),
-        nobody.post(f"{ROOT}/export/{tag(kind)}", {}),
+        nobody.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
+        nobody.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
+        nobody.post(f"{ROOT}/export/{kind.url_slug}", {}),
     ):
         assert problem(response, 403, "permission_denied") == []
 

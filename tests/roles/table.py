@@ -25,6 +25,7 @@ from tests.roles.rows import (
     row,
 )
 from tvarr_backup.operations.models import OperationKind
+from tvarr_backup.portable.kinds import KINDS
 
 # --- Permissions -----------------------------------------------------------------------------------------------------
 
@@ -124,12 +125,7 @@ PAGES: dict[str, Row] = {
 
 _V1 = "/api/v1"
 _BACKUP = f"{_V1}/backups/<str:filename>"
-KINDS = {
-    "filters": "filter",
-    "data-mapping-rules": "datamappingrule",
-    "client-detection-rules": "clientdetectionrule",
-    "encoding-profiles": "encodingprofile",
-}
+MODELS = {kind.url_slug: kind.model.__name__.lower() for kind in KINDS.values()}
 
 
 def _calls_of(kind: str, model: str) -> Iterator[tuple[str, Row]]:
@@ -183,7 +179,7 @@ CALLS: dict[str, Row] = {
         )
         for kind, (first, permission) in CANCEL.items()
     },
-    **{key: found for kind, model in KINDS.items() for key, found in _calls_of(kind, model)},
+    **{key: found for kind, model in MODELS.items() for key, found in _calls_of(kind, model)},
 }
 
 # --- Health, static files --------------------------------------------------------------------------------------------
@@ -259,7 +255,7 @@ ADMIN: dict[str, Row] = {
     # tvarr's tables
     **{
         key: found
-        for kind, model in KINDS.items()
+        for kind, model in MODELS.items()
         for key, found in [
             *pages_to_edit(f"tvarr_backup.{model}", VIEWER, OPERATOR, does=kind),
             action(f"tvarr_backup.{model}", "export_selected", VIEWER, EXPORT, answer=200, does="export"),

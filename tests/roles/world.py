@@ -36,13 +36,8 @@ from tvarr_backup.operations.index import refresh_index
 from tvarr_backup.operations.models import ImportRecord, ImportState, OperationKind, OperationState, Origin
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.track import create_operation
+from tvarr_backup.portable.kinds import KINDS
 
-_MODELS: dict[str, Any] = {
-    "filters": factories.FilterFactory,
-    "data-mapping-rules": factories.DataMappingRuleFactory,
-    "client-detection-rules": factories.ClientDetectionRuleFactory,
-    "encoding-profiles": factories.EncodingProfileFactory,
-}
 _MISSING = "tvarr-backup-2001-01-01T00-00-00.db.gz"
 _ALIASES = ("default", "tvarr")
 _EXPORT = json.dumps(document(FILTERS, filter_item())).encode()
@@ -93,7 +88,9 @@ class World:
         )
         refresh_index()
         shutil.copytree(folder, template, symlinks=True)
-        self._rows: dict[str, Any] = {kind: factory.create() for kind, factory in _MODELS.items()}
+        self._rows: dict[str, Any] = {
+            KINDS[slug].url_slug: factory.create() for slug, factory in factories.KIND_FACTORIES.items()
+        }
         rows = [*self._rows.values(), self._operation]
         rows += [
             Group.objects.create(name="A group"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_KINDS = ("filter", "datamappingrule", "clientdetectionrule", "encodingprofile")
+from tvarr_backup.portable.kinds import KINDS
+
+_KINDS = [kind.model._meta.model_name for kind in KINDS.values()]
 
 VIEWER = frozenset(
     {

@@ -1,4 +1,4 @@
-"""Forms of the four kinds; the rules are those of the models, here is only what a person sees."""
+"""The form of the kinds; the rules are those of the models, here is only what a user sees."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,34 +7,39 @@ from django import forms
 
 from tvarr_backup import codecs
 from tvarr_backup.fields import TextFormField
-from tvarr_backup.models import (
-    ClientDetectionRule,
-    DataMappingRule,
-    EncodingProfile,
-    EpgSource,
-    Filter,
-    PortableRow,
-    StreamSource,
-)
+from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.texts import escape_hidden
 
 Choice = tuple[str, str]
 
-_LINE = forms.TextInput(attrs={"class": "vTextField"})
-_PARAGRAPH = forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3})
-_EXPRESSION = forms.Textarea(attrs={"class": "vLargeTextField expression", "rows": 6, "spellcheck": "false"})
-_FLAGS = forms.Textarea(attrs={"class": "vLargeTextField expression", "rows": 2, "spellcheck": "false"})
+
+def _code(*, rows: int) -> forms.Textarea:
+    return forms.Textarea(attrs={"class": "vLargeTextField expression", "rows": rows, "spellcheck": "false"})
 
 
 class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generic, the class is not
     """Offers known words as a list; a stored word that is not among them stays selectable, and the model judges it."""
 
     words: ClassVar[Mapping[str, Sequence[Choice]]] = {}
+    """Those of columns that have none of their own."""
+
+    class Meta:
+        widgets = {
+            "name": forms.TextInput(attrs={"class": "vTextField"}),
+            "description": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
+            "expression": _code(rows=6),
+            "global_flags": _code(rows=2),
+            "input_flags": _code(rows=2),
+            "output_flags": _code(rows=2),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, choices in self.words.items():
-            self.offer(name, choices)
+        for column in self.instance._meta.concrete_fields:
+            if words := getattr(column, "words", None) or self.words.get(column.name):
+                self.offer(column.name, words)
+        if "source_id" in self.fields:
+            self._offer_sources()
         for name, field in self.fields.items():
             if isinstance(field, forms.TypedChoiceField):
                 self._offer_stored(name, field)
@@ -57,6 +62,15 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
             offered.append(_unknown(stored))
         self.fields[name].widget = forms.Select(choices=offered)
 
+    def _offer_sources(self) -> None:
+        streams, guides = (
+            [(source.pk, str(source)) for source in model.objects.order_by("name").only("pk", "name")]
+            for model in (StreamSource, EpgSource)
+        )
+        self.offer("source_id", [("", "Any source"), ("Stream sources", streams), ("Guide sources", guides)])
+        self.fields["source_id"].label = "Source"
+        self.fields["source_id"].help_text = ""
+
     def clean(self) -> dict[str, Any]:
         """What the user has not changed stays as tvarr stored it, and is not checked."""
         for name in self.fields.keys() - set(self.changed_data):
@@ -64,44 +78,6 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
             if isinstance(self.fields[name], TextFormField):
                 self.cleaned_data[name] = self.initial.get(name)
         return self.cleaned_data
-
-
-class RuleForm(ItemForm):
-    """For filters and mapping rules, which may belong to one source."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "source_id" in self.fields:
-            streams, guides = (
-                [(source.pk, str(source)) for source in model.objects.order_by("name").only("pk", "name")]
-                for model in (StreamSource, EpgSource)
-            )
-            self.offer("source_id", [("", "Any source"), ("Stream sources", streams), ("Guide sources", guides)])
-            self.fields["source_id"].label = "Source"
-            self.fields["source_id"].help_text = ""
-
-
-class FilterForm(RuleForm):
-    class Meta:
-        model = Filter
-        fields = ("name", "description", "source_type", "action", "expression", "source_id")
-        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
-
-
-class DataMappingRuleForm(RuleForm):
-    class Meta:
-        model = DataMappingRule
-        fields = (
-            "name",
-            "description",
-            "source_type",
-            "expression",
-            "priority",
-            "stop_on_match",
-            "is_enabled",
-            "source_id",
-        )
-        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
 
 
 def _registry_choices(registry: Iterable[str]) -> list[Choice]:
@@ -114,25 +90,6 @@ class ClientDetectionRuleForm(ItemForm):
         "preferred_audio_codec": _registry_choices(codecs.AUDIO_CODECS),
         "preferred_format": _registry_choices(codecs.PREFERRED_FORMATS),
     }
-
-    class Meta:
-        model = ClientDetectionRule
-        fields = (
-            "name",
-            "description",
-            "expression",
-            "priority",
-            "is_enabled",
-            "accepted_video_codecs",
-            "accepted_audio_codecs",
-            "preferred_video_codec",
-            "preferred_audio_codec",
-            "supports_fmp4",
-            "supports_mpegts",
-            "preferred_format",
-            "encoding_profile",
-        )
-        widgets = {"name": _LINE, "description": _PARAGRAPH, "expression": _EXPRESSION}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -155,37 +112,6 @@ def _selectable_profiles(rule: PortableRow) -> Any:
     live = EncodingProfile.all_rows.filter(deleted_at__isnull=True)
     own = EncodingProfile.all_rows.filter(pk=getattr(rule, "encoding_profile_id", None))
     return (live | own).order_by("name")
-
-
-class EncodingProfileForm(ItemForm):
-    words = {
-        "target_video_codec": codecs.TargetVideoCodec.choices,
-        "target_audio_codec": codecs.TargetAudioCodec.choices,
-        "quality_preset": codecs.QualityPreset.choices,
-        "hw_accel": codecs.HardwareAcceleration.choices,
-    }
-
-    class Meta:
-        model = EncodingProfile
-        fields = (
-            "name",
-            "description",
-            "target_video_codec",
-            "target_audio_codec",
-            "quality_preset",
-            "hw_accel",
-            "enabled",
-            "global_flags",
-            "input_flags",
-            "output_flags",
-        )
-        widgets = {
-            "name": _LINE,
-            "description": _PARAGRAPH,
-            "global_flags": _FLAGS,
-            "input_flags": _FLAGS,
-            "output_flags": _FLAGS,
-        }
 
 
 def _unknown(stored: str) -> Choice:

@@ -1,4 +1,4 @@
-"""The four kinds in the admin: rules as in the models, deletion as in tvarr, and the export as an action."""
+"""The kinds in the admin: rules as in the models, deletion as in tvarr, and the export as an action."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ from django.utils.text import Truncator, capfirst
 
 from tvarr_backup.admin.columns import ColumnsRequired
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
-from tvarr_backup.admin.forms import (
-    ClientDetectionRuleForm,
-    DataMappingRuleForm,
-    EncodingProfileForm,
-    FilterForm,
-)
+from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.fields import FlagColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
@@ -33,7 +29,6 @@ from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.tvarr_database import writing
-from tvarr_backup.validation import expression_findings
 
 SEARCHED_CHARACTERS = 200
 """A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
@@ -44,8 +39,9 @@ _RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "clas
 
 
 class ItemAdmin(ColumnsRequired):
-    """What the four have in common."""
+    """What the kinds have in common; those of one kind say what their pages show, and where."""
 
+    form = ItemForm
     readonly_fields = ("is_system", "created_at", "updated_at")
     search_fields: ClassVar[tuple[str, ...]] = ("name", "description", "expression")
     ordering: ClassVar[tuple[str, ...]] = ("name",)
@@ -60,12 +56,19 @@ class ItemAdmin(ColumnsRequired):
     def origin(self, row: PortableRow) -> str:
         return "tvarr's own" if row.is_system else ""
 
+    def get_list_filter(self, _request: HttpRequest) -> list[Any]:
+        """Return what `list_filter` says, or else each column with fixed words and each flag; then the origin."""
+        columns = [column for column in self.opts.concrete_fields if column.editable]
+        flags = [(column.name, FlagListFilter) for column in columns if isinstance(column, FlagColumn)]
+        derived = [*(column.name for column in columns if column.choices), *flags]
+        return [*(self.list_filter or derived), ("is_system", OriginListFilter)]
+
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
         return [*fieldsets, _RECORD] if obj else fieldsets
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        anchor = {"export_anchor": kind_of_model(self.model).slug.replace("_", "-")}
+        anchor = {"export_anchor": kind_of_model(self.model).url_slug}
         return super().changelist_view(request, anchor | (extra_context or {}))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
@@ -86,8 +89,8 @@ class ItemAdmin(ColumnsRequired):
             obj.save(update_fields=[*form.changed_data, "updated_at"])
         if not change or form.changed_data:
             self._advise_reload(request, [before, obj])
-        for message in _warnings(obj):
-            self.message_user(request, message, messages.WARNING)
+        for warned in obj.expression_warnings():
+            self.message_user(request, f"Expression, column {warned.column}: {warned.message}", messages.WARNING)
 
     def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
         """The rows themselves and what keeps them; nothing goes with them, as in tvarr."""
@@ -155,22 +158,13 @@ class ItemAdmin(ColumnsRequired):
 
 @admin.register(Filter)
 class FilterAdmin(ItemAdmin):
-    form = FilterForm
     list_display = ("name", "source_type", "action", "origin", "short_expression")
-    list_filter = ("source_type", "action", ("is_system", OriginListFilter))
     fieldsets = ((None, {"fields": ("name", "description", "source_type", "action", "expression", "source_id")}),)
 
 
 @admin.register(DataMappingRule)
 class DataMappingRuleAdmin(ItemAdmin):
-    form = DataMappingRuleForm
     list_display = ("name", "priority", "source_type", "is_enabled", "stop_on_match", "origin", "short_expression")
-    list_filter = (
-        "source_type",
-        ("is_enabled", FlagListFilter),
-        ("stop_on_match", FlagListFilter),
-        ("is_system", OriginListFilter),
-    )
     ordering = ("priority", "name")
     fieldsets = (
         (None, {"fields": ("name", "description", "source_type", "expression")}),
@@ -182,7 +176,6 @@ class DataMappingRuleAdmin(ItemAdmin):
 class ClientDetectionRuleAdmin(ItemAdmin):
     form = ClientDetectionRuleForm
     list_display = ("name", "priority", "is_enabled", "encoding_profile", "origin", "short_expression")
-    list_filter = (("is_enabled", FlagListFilter), ("supports_mpegts", FlagListFilter), ("is_system", OriginListFilter))
     list_select_related = ("encoding_profile",)
     ordering = ("priority", "name")
     fieldsets = (
@@ -206,7 +199,6 @@ class ClientDetectionRuleAdmin(ItemAdmin):
 
 @admin.register(EncodingProfile)
 class EncodingProfileAdmin(ItemAdmin):
-    form = EncodingProfileForm
     list_display = (
         "name",
         "target_video_codec",
@@ -217,11 +209,7 @@ class EncodingProfileAdmin(ItemAdmin):
         "is_default",
         "origin",
     )
-    list_filter = (
-        ("target_video_codec", ValuesListFilter),
-        ("enabled", FlagListFilter),
-        ("is_system", OriginListFilter),
-    )
+    list_filter = (("target_video_codec", ValuesListFilter), ("enabled", FlagListFilter))
     search_fields = ("name", "description")
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled")}),
@@ -235,14 +223,6 @@ class EncodingProfileAdmin(ItemAdmin):
             },
         ),
     )
-
-
-def _warnings(row: Any) -> Iterable[str]:
-    """What tvarr will do with the expression that its writer may not expect; profiles have none."""
-    if isinstance(row, EncodingProfile):
-        return []
-    found = expression_findings(row.expression, row.domain).warnings
-    return [f"Expression, column {warned.column}: {warned.message}" for warned in found]
 
 
 def _linked(row: Model) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tvarr_backup.portable.envelope import FORMAT_VERSION
@@ -10,43 +11,77 @@ from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import Kind, Slug
 
 EXAMPLE_ID = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
+_RECORD = {
+    "is_system": False,
+    "created_at": "2026-03-01T18:00:00.120000Z",
+    "updated_at": "2026-03-01T18:00:00.120000Z",
+    "warnings": [],
+}
 _FINGERPRINT = "sha256:2f0c7d5c3f6b9f1f4a77f0f6a8c1e5b7b2f0c7d5c3f6b9f1f4a77f0f6a8c1e5b"
 
-ITEMS: Mapping[Slug, Mapping[str, Any]] = {
-    Slug.FILTERS: {
-        "name": "Harbour News",
-        "expression": 'group_title equals "News"',
-        "source_type": "stream",
-        "action": "include",
-    },
-    Slug.DATA_MAPPING_RULES: {
-        "name": "Coast",
-        "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"',
-        "source_type": "stream",
-        "priority": 10,
-        "stop_on_match": False,
-        "is_enabled": True,
-    },
-    Slug.CLIENT_DETECTION_RULES: {
-        "name": "Kitchen tablet",
-        "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
-        "priority": 50,
-        "is_enabled": True,
-        "accepted_video_codecs": ["h264", "h265"],
-        "supports_fmp4": True,
-        "supports_mpegts": True,
-        "encoding_profile_name": "Attic projector",
-    },
-    Slug.ENCODING_PROFILES: {
-        "name": "Attic projector",
-        "target_video_codec": "h265",
-        "target_audio_codec": "aac",
-        "quality_preset": "high",
-        "hw_accel": "vaapi",
-        "is_default": False,
-        "enabled": True,
-    },
+
+@dataclass(frozen=True)
+class Example:
+    """A row of a kind, by its columns; what is left out has the column's default."""
+
+    title: str
+    members: Mapping[str, Any]
+    read_only: Mapping[str, Any] = field(default_factory=dict)
+
+
+EXAMPLES: Mapping[Slug, Example] = {
+    Slug.FILTERS: Example(
+        "Only the news",
+        {
+            "name": "Harbour News",
+            "description": "Keeps what the harbour town likes.",
+            "expression": 'group_title equals "News"',
+        },
+    ),
+    Slug.DATA_MAPPING_RULES: Example(
+        "One group for the coast",
+        {
+            "name": "Coast",
+            "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"',
+            "priority": 10,
+        },
+    ),
+    Slug.CLIENT_DETECTION_RULES: Example(
+        "A tablet",
+        {
+            "name": "Kitchen tablet",
+            "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
+            "priority": 50,
+            "accepted_video_codecs": ["h264", "h265"],
+            "accepted_audio_codecs": ["aac"],
+            "preferred_video_codec": "h264",
+            "preferred_audio_codec": "aac",
+            "encoding_profile": "01JN9Q4T7V8W2X5Y6Z0A1B2C3E",
+        },
+        {"encoding_profile_name": "Attic projector"},
+    ),
+    Slug.ENCODING_PROFILES: Example(
+        "For the attic",
+        {"name": "Attic projector", "target_video_codec": "h265", "quality_preset": "high", "hw_accel": "vaapi"},
+        {"is_default": False},
+    ),
 }
+
+
+def row_examples(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what may be sent to store the row, and the answer to it."""
+    example = EXAMPLES[kind.slug]
+    columns = kind.model._meta.concrete_fields
+    defaults = {column.name: column.get_default() for column in columns if column.editable}
+    sent = defaults | dict(example.members)
+    read_only = {member.name: example.read_only[member.name] for member in kind.members if member.name not in sent}
+    return sent, {"id": EXAMPLE_ID, **sent, **read_only, **_RECORD}
+
+
+def item_example(kind: Kind) -> dict[str, Any]:
+    """Return the row as an item of a file."""
+    _, row = row_examples(kind)
+    return {member.name: row[member.name] for member in kind.members if row[member.name] or not member.may_be_left_out}
 
 
 def file_example(kind: Kind) -> dict[str, Any]:
@@ -58,14 +93,14 @@ def file_example(kind: Kind) -> dict[str, Any]:
         "exported_at": "2026-03-01T18:00:00Z",
         "item_count": 1,
     }
-    return {"metadata": metadata, "items": [dict(ITEMS[kind.slug])]}
+    return {"metadata": metadata, "items": [item_example(kind)]}
 
 
 def import_example(kind: Kind) -> dict[str, Any]:
     """The file with an answer to its preview."""
     return {
         "export": file_example(kind),
-        "resolutions": {ITEMS[kind.slug]["name"]: "rename"},
+        "resolutions": {item_example(kind)["name"]: "rename"},
         "bulk_resolution": "skip",
         "fingerprint": _FINGERPRINT,
     }
@@ -73,7 +108,8 @@ def import_example(kind: Kind) -> dict[str, Any]:
 
 def plan_example(kind: Kind) -> dict[str, Any]:
     """The preview of the file where its name is taken."""
-    name, source_type = ITEMS[kind.slug]["name"], ITEMS[kind.slug].get("source_type")
+    item = item_example(kind)
+    name, source_type = item["name"], item.get("source_type")
     return {
         "total_items": 1,
         "new_items": [],
@@ -91,7 +127,7 @@ def plan_example(kind: Kind) -> dict[str, Any]:
                 "final_name": name,
                 "suggested_name": f"{name} (1)",
                 "existing_id": EXAMPLE_ID,
-                "diff": [{"field": "description", "now": "An older one.", "in_file": ""}],
+                "diff": [{"field": "description", "now": "An older one.", "in_file": item.get("description", "")}],
                 "problems": [],
                 "warnings": [],
             }
@@ -105,9 +141,10 @@ def plan_example(kind: Kind) -> dict[str, Any]:
 
 def result_example(kind: Kind) -> dict[str, Any]:
     """The import of the file under another name."""
-    name = ITEMS[kind.slug]["name"]
+    example = item_example(kind)
+    name = example["name"]
     final = {"original_name": name, "final_name": f"{name} (1)", "id": EXAMPLE_ID}
-    item = {**final, "source_type": ITEMS[kind.slug].get("source_type")}
+    item = {**final, "source_type": example.get("source_type")}
     return {
         "total_items": 1,
         "imported": 0,

@@ -1,4 +1,4 @@
-"""Rows of the four kinds as JSON: their members, and how a row is stored from them."""
+"""Rows of the kinds as JSON: their members, which are the columns of the model, and how a row is stored from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from rest_framework import serializers
 from rest_framework.fields import empty, get_attribute
 
 from tvarr_backup import codecs, models
+from tvarr_backup.api.examples import EXAMPLES, row_examples
 from tvarr_backup.api.schema import RESTART_REQUIRED
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, Whole, Word
-from tvarr_backup.fields import parse_ulid
-from tvarr_backup.validation import expression_findings
-
-_CODEC_LISTS = ("accepted_video_codecs", "accepted_audio_codecs")
-_RECORD = ("is_system", "created_at", "updated_at", "warnings")
+from tvarr_backup.fields import (
+    CodecListColumn,
+    FlagColumn,
+    IntegerColumn,
+    TextChoiceColumn,
+    TextColumn,
+    ULIDField,
+    parse_ulid,
+)
+from tvarr_backup.portable.kinds import Kind
 
 
 class ItemWarningSerializer(serializers.Serializer[Any]):
@@ -59,13 +65,8 @@ class ItemWord(Kept, Word):
     """One of a few words; another one that is stored is shown."""
 
 
-class Priority(Kept, Whole):
-    """tvarr reads a missing one as 0."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            default=0, min_value=-(2**63), max_value=2**63 - 1, help_text="Lower ones are first.", **kwargs
-        )
+class ItemWhole(Kept, Whole):
+    """A whole number of a row; tvarr reads a missing one as 0."""
 
     def get_attribute(self, instance: Any) -> Any:
         return super().get_attribute(instance) or 0
@@ -87,11 +88,35 @@ class Id(Kept, Text):
         return parse_ulid(super().to_internal_value(data))
 
 
-class ItemSerializer(StrictSerializer):
-    """What the four have in common; the rules are those of the models."""
+class ReferenceId(Id):
+    """The id of a live row of `model`, or of the one that the row has: changing another member must not cut that link."""
 
-    model: ClassVar[type[models.PortableRow]]
+    def __init__(self, *, model: type[models.PortableRow], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+
+    def to_internal_value(self, data: Any) -> str:
+        row_id, row = super().to_internal_value(data), getattr(self.parent, "instance", None)
+        has_it = row is not None and self.get_attribute(row) == row_id
+        if has_it or self.model.objects.filter(pk=row_id).exists():
+            return row_id
+        raise ValidationError(f"There is no {self.model._meta.verbose_name} with this id.", code="does_not_exist")
+
+
+class ItemSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
+    """What the kinds have in common; the rules are those of the models. `serializer_of` makes the one of a kind."""
+
+    kind: ClassVar[Kind]
     ignored = StrictSerializer.ignored | {"restart_required"}
+
+    serializer_choice_field = ItemWord
+    serializer_field_mapping = {
+        TextColumn: ItemText,
+        FlagColumn: ItemFlag,
+        IntegerColumn: ItemWhole,
+        CodecListColumn: CodecNames,
+        ULIDField: Id,
+    }
 
     id = Text(read_only=True)
     is_system = Flag(read_only=True, help_text="Whether tvarr brings it along; then little of it can be changed.")
@@ -99,12 +124,34 @@ class ItemSerializer(StrictSerializer):
     updated_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
     warnings = serializers.SerializerMethodField(help_text="What tvarr will misunderstand.")
 
-    def get_fields(self) -> dict[str, Any]:
-        """The fields of the kind before those that are only a record."""
-        fields = super().get_fields()
-        return {name: field for name, field in fields.items() if name not in _RECORD} | {
-            name: fields[name] for name in _RECORD
-        }
+    def build_standard_field(self, name: str, column: Any) -> Any:
+        """Return the class of a member, by that of its column, and its options; NULL is tvarr's way to write defaults."""
+        field_class, _ = super().build_standard_field(name, column)
+        options = self._options(column)
+        match column:
+            case TextChoiceColumn():
+                options["choices"] = column.choices
+            case TextColumn():
+                options |= {"max_length": column.max_length, "allow_blank": column.blank}
+            case IntegerColumn():
+                options |= {"min_value": -(2**63), "max_value": 2**63 - 1}
+            case ULIDField():
+                options["allow_null"] = column.null
+        return field_class, options
+
+    def build_relational_field(self, _name: str, relation: Any) -> Any:
+        """Return the class of a member that refers to another row by its id, and its options."""
+        column = relation.model_field
+        options = {"source": column.attname, "model": column.related_model, "allow_null": column.null}
+        return ReferenceId, self._options(column) | options
+
+    def _options(self, column: Any) -> dict[str, Any]:
+        """A member that files need is needed here, too; others have the default of their column."""
+        if not column.editable:
+            return {"read_only": True}
+        if column.name in self.kind.required:
+            return {}
+        return {"default": column.default if column.has_default() else None}
 
     @extend_schema_field(ItemWarningSerializer(many=True))
     def get_warnings(self, row: Any) -> list[dict[str, Any]]:
@@ -112,7 +159,7 @@ class ItemSerializer(StrictSerializer):
 
     def create(self, values: dict[str, Any]) -> models.PortableRow:
         """Store a new row; raises Django's `ValidationError`."""
-        row = self.model(**values)
+        row = self.kind.model(**values)
         row.full_clean(_not_checked(row))
         row.save(force_insert=True)
         return row
@@ -142,12 +189,10 @@ def _not_checked(row: models.PortableRow) -> set[str]:
 
 def _warnings(row: Any) -> Iterator[dict[str, Any]]:
     for name, sentence in row.unreadable_sentences.items():
-        code = "invalid_codec_list" if name in _CODEC_LISTS else "unreadable"
-        member = row._meta.get_field(name).name
-        yield {"field": member, "code": code, "column": None, "message": sentence}
-    if isinstance(row, models.EncodingProfile):
-        return
-    for warned in expression_findings(row.expression, row.domain).warnings:
+        column = row._meta.get_field(name)
+        code = "invalid_codec_list" if isinstance(column, CodecListColumn) else "unreadable"
+        yield {"field": column.name, "code": code, "column": None, "message": sentence}
+    for warned in row.expression_warnings():
         yield {
             "field": "expression",
             "code": str(warned.code),
@@ -156,212 +201,70 @@ def _warnings(row: Any) -> Iterator[dict[str, Any]]:
         }
 
 
-def _name(limit: int) -> ItemText:
-    return ItemText(max_length=limit, help_text="Without blanks around it; compared exactly.")
+# --- A kind ----------------------------------------------------------------------------------------------------------
+
+_RECORD = ("is_system", "created_at", "updated_at", "warnings")
+_HELP = {
+    "name": "Without blanks around it; compared exactly.",
+    "expression": "In tvarr's language, as a {kind}; `POST /expressions/validate` explains what is wrong.",
+    "source_id": "The only source that it is for; null: all.",
+    "priority": "Lower ones are first.",
+    "accepted_video_codecs": "Names or aliases that tvarr knows; empty: all.",
+    "accepted_audio_codecs": "Names or aliases that tvarr knows; empty: all.",
+    "preferred_format": f"Empty, {', '.join(codecs.PREFERRED_FORMATS)} or an alias.",
+    "encoding_profile": "The id of a profile.",
+    "target_video_codec": "One of {words}; free with output_flags.",
+    "target_audio_codec": "One of {words}; free with output_flags.",
+    "quality_preset": "One of {words}; free with output_flags.",
+    "hw_accel": "One of {words}; free with input_flags.",
+    "global_flags": "Own flags for ffmpeg.",
+    "input_flags": "Own flags; they replace the hardware acceleration.",
+    "output_flags": "Own flags; they replace codecs and preset.",
+    "is_default": "Whether proxies without a profile use it.",
+}
+"""What the schema says about members, by name; `{kind}` is the name of the kind, `{words}` are those of the column."""
 
 
-def _description(limit: int) -> ItemText:
-    return ItemText(max_length=limit, allow_blank=True, default="")
-
-
-def _expression(domain: str) -> ItemText:
-    return ItemText(help_text=f"In tvarr's language, as {domain}; `POST /expressions/validate` explains what is wrong.")
-
-
-def _source_id() -> Id:
-    return Id(allow_null=True, default=None, help_text="The only source that it is for; null: all.")
-
-
-def _examples(name: str, sent: dict[str, Any], **members: Any) -> list[OpenApiExample]:
-    """What may be sent, and the answer to it."""
-    record = {
-        "is_system": False,
-        "created_at": "2026-03-01T18:00:00.120000Z",
-        "updated_at": "2026-03-01T18:00:00.120000Z",
-        "warnings": [],
+def serializer_of(kind: Kind) -> type[ItemSerializer]:
+    """Return the serializer of a kind: its columns in the model's order, then what can only be read."""
+    columns = kind.model._meta.concrete_fields
+    editable = [column.name for column in columns if column.editable]
+    read_only = [column.name for column in columns if column.name not in ("id", "deleted_at", *editable, *_RECORD)]
+    others = [member.name for member in kind.members if member.name not in (*editable, *read_only)]
+    members = [*editable, *read_only, *others]
+    words = {column.name: ", ".join(dict(getattr(column, "words", ()))) for column in columns}
+    helps = {
+        name: _HELP[name].format(kind=kind.model._meta.verbose_name, words=words[name])
+        for name in members
+        if name in _HELP
     }
-    answer = {"id": "01JN9Q4T7V8W2X5Y6Z0A1B2C3D", **sent, **members, **record}
-    return [
-        OpenApiExample(name, value=sent, request_only=True),
-        OpenApiExample(name, value=answer, response_only=True, status_codes=["200", "201"]),
+    meta = {
+        "model": kind.model,
+        "fields": ["id", *members, *_RECORD],
+        "extra_kwargs": {name: {"help_text": text} for name, text in helps.items()},
+    }
+    sent, answer = row_examples(kind)
+    title = EXAMPLES[kind.slug].title
+    examples = [
+        OpenApiExample(title, value=sent, request_only=True),
+        OpenApiExample(title, value=answer, response_only=True, status_codes=["200", "201"]),
     ]
-
-
-@extend_schema_serializer(
-    examples=_examples(
-        "Only the news",
-        {
-            "name": "Harbour News",
-            "description": "Keeps what the harbour town likes.",
-            "source_type": "stream",
-            "action": "include",
-            "expression": 'group_title equals "News"',
-            "source_id": None,
-        },
-    )
-)
-class FilterSerializer(ItemSerializer):
-    """Keeps or drops channels or programmes of a proxy."""
-
-    model = models.Filter
-
-    name = _name(255)
-    description = _description(1024)
-    source_type = ItemWord(choices=models.SourceType.choices)
-    action = ItemWord(choices=models.Filter.Action.choices, default=models.Filter.Action.INCLUDE)
-    expression = _expression("a filter")
-    source_id = _source_id()
-
-
-@extend_schema_serializer(
-    examples=_examples(
-        "One group for the coast",
-        {
-            "name": "Coast",
-            "description": "",
-            "source_type": "stream",
-            "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"',
-            "priority": 10,
-            "stop_on_match": False,
-            "is_enabled": True,
-            "source_id": None,
-        },
-    )
-)
-class DataMappingRuleSerializer(ItemSerializer):
-    """Rewrites fields of channels or programmes."""
-
-    model = models.DataMappingRule
-
-    name = _name(255)
-    description = _description(1024)
-    source_type = ItemWord(choices=models.SourceType.choices)
-    expression = _expression("a data mapping rule")
-    priority = Priority()
-    stop_on_match = ItemFlag(default=False)
-    is_enabled = ItemFlag(default=True)
-    source_id = _source_id()
-
-
-@extend_schema_serializer(
-    examples=_examples(
-        "A tablet",
-        {
-            "name": "Kitchen tablet",
-            "description": "",
-            "expression": '@dynamic(request.headers):user-agent contains "KitchenTablet"',
-            "priority": 50,
-            "is_enabled": True,
-            "accepted_video_codecs": ["h264", "h265"],
-            "accepted_audio_codecs": ["aac"],
-            "preferred_video_codec": "h264",
-            "preferred_audio_codec": "aac",
-            "supports_fmp4": True,
-            "supports_mpegts": True,
-            "preferred_format": "",
-            "encoding_profile": "01JN9Q4T7V8W2X5Y6Z0A1B2C3E",
-        },
-        encoding_profile_name="Attic projector",
-    )
-)
-class ClientDetectionRuleSerializer(ItemSerializer):
-    """Recognises a player and says what it can play."""
-
-    model = models.ClientDetectionRule
-
-    name = _name(255)
-    description = _description(1024)
-    expression = _expression("a client detection rule")
-    priority = Priority()
-    is_enabled = ItemFlag(default=True)
-    accepted_video_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
-    accepted_audio_codecs = CodecNames(default=list, help_text="Names or aliases that tvarr knows; empty: all.")
-    preferred_video_codec = ItemText(allow_blank=True, default="")
-    preferred_audio_codec = ItemText(allow_blank=True, default="")
-    supports_fmp4 = ItemFlag(default=True)
-    supports_mpegts = ItemFlag(default=True)
-    preferred_format = ItemText(
-        allow_blank=True, default="", help_text=f"Empty, {', '.join(codecs.PREFERRED_FORMATS)} or an alias."
-    )
-    encoding_profile = Id(source="encoding_profile_id", allow_null=True, default=None, help_text="The id of a profile.")
-    encoding_profile_name = serializers.SerializerMethodField(help_text="Null where it has none, or a deleted one.")
-
-    @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_encoding_profile_name(self, rule: models.ClientDetectionRule) -> str | None:
-        profile = rule.encoding_profile
-        return None if profile is None or profile.deleted_at is not None else str(profile.name)
-
-    def validate_encoding_profile(self, profile_id: str | None) -> str | None:
-        """Allowed are live profiles, and the one that the rule has: changing another member must not cut that link."""
-        has_it = self.instance is not None and self.instance.encoding_profile_id == profile_id
-        if profile_id is None or has_it or models.EncodingProfile.objects.filter(pk=profile_id).exists():
-            return profile_id
-        raise ValidationError("There is no encoding profile with this id.", code="does_not_exist")
-
-
-@extend_schema_serializer(
-    examples=_examples(
-        "For the attic",
-        {
-            "name": "Attic projector",
-            "description": "",
-            "target_video_codec": "h265",
-            "target_audio_codec": "aac",
-            "quality_preset": "high",
-            "hw_accel": "vaapi",
-            "global_flags": "",
-            "input_flags": "",
-            "output_flags": "",
-            "enabled": True,
-        },
-        is_default=False,
-    )
-)
-class EncodingProfileSerializer(ItemSerializer):
-    """How a proxy or a client rule has streams encoded."""
-
-    model = models.EncodingProfile
-
-    name = _name(100)
-    description = _description(500)
-    target_video_codec = ItemText(
-        allow_blank=True,
-        default="h264",
-        help_text=f"One of {', '.join(codecs.TargetVideoCodec)}; free with output_flags.",
-    )
-    target_audio_codec = ItemText(
-        allow_blank=True,
-        default="aac",
-        help_text=f"One of {', '.join(codecs.TargetAudioCodec)}; free with output_flags.",
-    )
-    quality_preset = ItemText(
-        allow_blank=True,
-        default="medium",
-        help_text=f"One of {', '.join(codecs.QualityPreset)}; free with output_flags.",
-    )
-    hw_accel = ItemText(
-        allow_blank=True,
-        default="auto",
-        help_text=f"One of {', '.join(codecs.HardwareAcceleration)}; free with input_flags.",
-    )
-    global_flags = ItemText(max_length=500, allow_blank=True, default="", help_text="Own flags for ffmpeg.")
-    input_flags = ItemText(
-        max_length=500, allow_blank=True, default="", help_text="Own flags; they replace the hardware acceleration."
-    )
-    output_flags = ItemText(
-        max_length=1000, allow_blank=True, default="", help_text="Own flags; they replace codecs and preset."
-    )
-    enabled = ItemFlag(default=True)
-    is_default = Flag(read_only=True, help_text="Whether proxies without a profile use it.")
+    parts = {"__doc__": kind.model.__doc__, "kind": kind, "Meta": type("Meta", (), meta)}
+    serializer = type(f"{kind.model.__name__}Serializer", (ItemSerializer,), parts)
+    return extend_schema_serializer(examples=examples)(serializer)
 
 
 def changed(serializer: type[ItemSerializer]) -> type[ItemSerializer]:
     """Return the schema of the answer to a change of a row: the row, and what a running tvarr needs then."""
-    name = f"Changed{serializer.__name__}"
-    members = {"__doc__": serializer.__doc__, "restart_required": Flag(read_only=True, help_text=RESTART_REQUIRED)}
+    meta = type("Meta", (serializer.Meta,), {"fields": (*serializer.Meta.fields, "restart_required")})
+    members = {
+        "__doc__": serializer.__doc__,
+        "Meta": meta,
+        "restart_required": Flag(read_only=True, help_text=RESTART_REQUIRED),
+    }
     answers = [
         OpenApiExample(example.name, value={**example.value, "restart_required": False}, response_only=True)
         for example in get_override(serializer, "examples", [])
         if example.response_only
     ]
-    return extend_schema_serializer(examples=answers)(type(name, (serializer,), members))
+    return extend_schema_serializer(examples=answers)(type(f"Changed{serializer.__name__}", (serializer,), members))

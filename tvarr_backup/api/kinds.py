@@ -1,4 +1,4 @@
-"""The four kinds, one by one and in lists: rules as in the models, deletion as in tvarr."""
+"""The kinds, one by one and in lists: rules as in the models, deletion as in tvarr."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from django.http import Http404
 from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tvarr_backup import models
 from tvarr_backup.api import items, queries
 from tvarr_backup.api.etags import etag_of, require_match
 from tvarr_backup.api.permissions import TablePermissions
 from tvarr_backup.api.schema import problems
 from tvarr_backup.columns import require_columns
 from tvarr_backup.fields import parse_ulid
+from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.tvarr_memory import needs_reload
 from tvarr_backup.tvarr_database import writing
 
@@ -29,21 +30,20 @@ RELOAD_HEADER = "Tvarr-Restart-Required"
 
 
 class KindViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
-    """What the four have in common."""
+    """What the kinds have in common; `_viewset_of` makes the class of one."""
 
+    kind: ClassVar[Kind]
     permission_classes = (TablePermissions,)
     filter_backends = (queries.Known, queries.Filters, queries.Search, queries.Ordering)
     lookup_url_kwarg = "id"
-    search_fields: Sequence[str] = ("name", "description", "expression")
-    ordering: ClassVar[Sequence[str]] = ("name",)
-    ordering_words: ClassVar[Sequence[str]] = ("name", "created_at", "updated_at")
+    ordering: ClassVar[Sequence[str]]
+    ordering_words: ClassVar[Sequence[str]]
     address_name: ClassVar[str]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check rights first, then that the table has the columns of its rows."""
         super().initial(request, *args, **kwargs)
-        serializer: Any = self.get_serializer_class()
-        require_columns(serializer.model, adds_rows=self.action == "create", with_related=True)
+        require_columns(self.kind.model, adds_rows=self.action == "create", with_related=True)
 
     def create(self, request: Request) -> Response:
         """Validate and store a new row."""
@@ -123,9 +123,10 @@ _LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=
 _ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` of a row.")
 
 
-def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
+def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
     """Describes the calls of one kind for the schema."""
-    slug, many, answer = tag.replace("-", "_"), f"{one}s", items.changed(serializer)
+    slug, tag, answer = kind.slug, kind.url_slug, items.changed(serializer)
+    one, many = kind.model._meta.verbose_name, kind.label
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"{slug}_list",
@@ -174,62 +175,35 @@ def _described(tag: str, one: str, serializer: type[items.ItemSerializer]) -> Ca
     )
 
 
-@_described("filters", "filter", items.FilterSerializer)
-class FilterViewSet(KindViewSet):
-    """Filters."""
-
-    queryset = models.Filter.objects.all()
-    serializer_class = items.FilterSerializer
-    filterset_class = queries.FilterFilters
-    address_name = "api-filter"
-
-
-@_described("data-mapping-rules", "data mapping rule", items.DataMappingRuleSerializer)
-class DataMappingRuleViewSet(KindViewSet):
-    """Data mapping rules."""
-
-    queryset = models.DataMappingRule.objects.all()
-    serializer_class = items.DataMappingRuleSerializer
-    filterset_class = queries.DataMappingRuleFilters
-    ordering = ("priority", "name")
-    ordering_words = ("name", "priority", "created_at", "updated_at")
-    address_name = "api-data-mapping-rule"
-
-
-@_described("client-detection-rules", "client detection rule", items.ClientDetectionRuleSerializer)
-class ClientDetectionRuleViewSet(KindViewSet):
-    """Client detection rules."""
-
-    queryset = models.ClientDetectionRule.objects.select_related("encoding_profile")
-    serializer_class = items.ClientDetectionRuleSerializer
-    filterset_class = queries.ClientDetectionRuleFilters
-    ordering = ("priority", "name")
-    ordering_words = ("name", "priority", "created_at", "updated_at")
-    address_name = "api-client-detection-rule"
-
-
-@_described("encoding-profiles", "encoding profile", items.EncodingProfileSerializer)
-class EncodingProfileViewSet(KindViewSet):
-    """Encoding profiles."""
-
-    queryset = models.EncodingProfile.objects.all()
-    serializer_class = items.EncodingProfileSerializer
-    filterset_class = queries.EncodingProfileFilters
-    search_fields = ("name", "description")
-    address_name = "api-encoding-profile"
+def _viewset_of(kind: Kind) -> type[KindViewSet]:
+    columns = [column.name for column in kind.model._meta.concrete_fields]
+    relations = [column.name for column in kind.model._meta.concrete_fields if column.is_relation]
+    priority = ["priority"] if "priority" in columns else []
+    serializer = items.serializer_of(kind)
+    members = {
+        "__doc__": f"{capfirst(kind.label)}.",
+        "kind": kind,
+        "address_name": f"api-{kind.model._meta.verbose_name}".replace(" ", "-"),
+        "queryset": kind.model.objects.select_related(*relations),
+        "serializer_class": serializer,
+        "filterset_class": queries.filters_of(kind),
+        "search_fields": [name for name in ("name", "description", "expression") if name in columns],
+        "ordering": [*priority, "name"],
+        "ordering_words": ["name", *priority, "created_at", "updated_at"],
+    }
+    return _described(kind, serializer)(type(f"{kind.model.__name__}ViewSet", (KindViewSet,), members))
 
 
 _MANY: dict[str, Any] = {"get": "list", "post": "create"}
 _ONE: dict[str, Any] = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
 
-VIEWSETS: dict[str, type[KindViewSet]] = {
-    "filters": FilterViewSet,
-    "data-mapping-rules": DataMappingRuleViewSet,
-    "client-detection-rules": ClientDetectionRuleViewSet,
-    "encoding-profiles": EncodingProfileViewSet,
-}
 
-urlpatterns: list[URLPattern] = [
-    *(path(tag, viewset.as_view(_MANY), name=f"{viewset.address_name}s") for tag, viewset in VIEWSETS.items()),
-    *(path(f"{tag}/<str:id>", viewset.as_view(_ONE), name=viewset.address_name) for tag, viewset in VIEWSETS.items()),
-]
+def _patterns(viewset: type[KindViewSet]) -> list[URLPattern]:
+    slug, name = viewset.kind.url_slug, viewset.address_name
+    return [
+        path(slug, viewset.as_view(_MANY), name=f"{name}s"),
+        path(f"{slug}/<str:id>", viewset.as_view(_ONE), name=name),
+    ]
+
+
+urlpatterns: list[URLPattern] = [pattern for kind in KINDS.values() for pattern in _patterns(_viewset_of(kind))]

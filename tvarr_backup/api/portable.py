@@ -229,7 +229,6 @@ class TvarrPreviewView(TravelView):
 
 # --- Addresses and their description ---------------------------------------------------------------------------------
 
-_TAG = {slug: slug.replace("_", "-") for slug in KINDS}
 _DISPOSITION = OpenApiParameter(
     "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], description="`attachment` with a file name."
 )
@@ -243,7 +242,7 @@ _WARNINGS = OpenApiParameter(
 
 
 def _patterns(kind: Kind) -> list[URLPattern]:
-    tag = _TAG[kind.slug]
+    tag = kind.url_slug
     tvarr = f"The path that tvarr ships for its {kind.label}; its clients work unchanged."
     file, given = envelopes.export_serializer(kind), envelopes.given_serializer(kind)
     body = envelopes.import_serializer(kind, given)

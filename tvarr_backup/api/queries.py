@@ -6,18 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F, ForeignKey, QuerySet
 from django.db.models.expressions import Combinable
 from django_filters import rest_framework as filters
+from django_filters.filterset import filterset_factory
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend, SearchFilter
 from rest_framework.request import Request
 
-from tvarr_backup import codecs
-from tvarr_backup.fields import parse_ulid
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, SourceType
+from tvarr_backup.fields import FlagColumn, TextColumn, ULIDField, parse_ulid
 from tvarr_backup.portable.export import Instant
+from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.quoting import quoted
 
 SEARCHED_CHARACTERS = 200
@@ -155,54 +155,30 @@ class _IdFilter(filters.CharFilter):  # type: ignore[misc]  # django-filter has 
     field_class = _IdField
 
 
-class FilterFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    name = filters.CharFilter()
-    source_type = filters.ChoiceFilter(choices=SourceType.choices)
-    action = filters.ChoiceFilter(choices=Filter.Action.choices)
-    source_id = _IdFilter()
-    is_system = _FlagFilter()
+class KindFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """Filters by columns of a kind; `filters_of` makes the class of one."""
 
     class Meta:
-        model = Filter
-        fields: Sequence[str] = ()
+        filter_overrides = {
+            TextColumn: {"filter_class": filters.CharFilter},
+            FlagColumn: {"filter_class": _FlagFilter},
+            ULIDField: {"filter_class": _IdFilter},
+            ForeignKey: {"filter_class": _IdFilter},
+        }
+
+    @classmethod
+    def filter_for_lookup(cls, field: Any, lookup_type: str) -> Any:
+        """Return a choice for a column with fixed words, also where tvarr stores others."""
+        words = getattr(field, "words", None)
+        return (filters.ChoiceFilter, {"choices": words}) if words else super().filter_for_lookup(field, lookup_type)
 
 
-class DataMappingRuleFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    name = filters.CharFilter()
-    source_type = filters.ChoiceFilter(choices=SourceType.choices)
-    is_enabled = _FlagFilter()
-    stop_on_match = _FlagFilter()
-    source_id = _IdFilter()
-    is_system = _FlagFilter()
-
-    class Meta:
-        model = DataMappingRule
-        fields: Sequence[str] = ()
-
-
-class ClientDetectionRuleFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    name = filters.CharFilter()
-    is_enabled = _FlagFilter()
-    supports_fmp4 = _FlagFilter()
-    supports_mpegts = _FlagFilter()
-    encoding_profile = _IdFilter()
-    is_system = _FlagFilter()
-
-    class Meta:
-        model = ClientDetectionRule
-        fields: Sequence[str] = ()
-
-
-class EncodingProfileFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    name = filters.CharFilter()
-    target_video_codec = filters.ChoiceFilter(choices=codecs.TargetVideoCodec.choices)
-    target_audio_codec = filters.ChoiceFilter(choices=codecs.TargetAudioCodec.choices)
-    quality_preset = filters.ChoiceFilter(choices=codecs.QualityPreset.choices)
-    hw_accel = filters.ChoiceFilter(choices=codecs.HardwareAcceleration.choices)
-    enabled = _FlagFilter()
-    is_default = _FlagFilter()
-    is_system = _FlagFilter()
-
-    class Meta:
-        model = EncodingProfile
-        fields: Sequence[str] = ()
+def filters_of(kind: Kind) -> type[KindFilters]:
+    """Return the filters of a kind: the name, and each column with fixed words, each flag and each id."""
+    names = [
+        column.name
+        for column in kind.model._meta.concrete_fields
+        if isinstance(column, (FlagColumn, ULIDField, ForeignKey)) or getattr(column, "words", None) or column.choices
+    ]
+    names.remove("id")
+    return filterset_factory(kind.model, KindFilters, ["name", *names])  # type: ignore[no-any-return]  # no types

@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from tvarr_backup.models import PortableRow
 from tvarr_backup.quoting import MOST_OF_MESSAGE, MOST_OF_NAME, cut, cut_value
 from tvarr_backup.texts import escape_hidden
-from tvarr_backup.validation import expression_findings
 
 _EMPTY = frozenset({"blank", "null", "required"})
 _NOT_JUDGED = frozenset(
@@ -84,10 +83,8 @@ def _all_findings(row: PortableRow) -> Iterator[Finding]:
 
 def expression_warnings(row: PortableRow) -> Iterator[Finding]:
     """What tvarr accepts in the row's expression and misunderstands."""
-    expression = getattr(row, "expression", None)
-    if expression:
-        for warned in expression_findings(expression, row.domain).warnings:  # type: ignore[attr-defined]  # has one
-            yield Finding("expression", str(warned.code), f"column {warned.column}: {warned.message}")
+    for warned in row.expression_warnings():
+        yield Finding("expression", str(warned.code), f"column {warned.column}: {warned.message}")
 
 
 def _findings(row: PortableRow, field: str, errors: list[ValidationError]) -> Iterator[Finding]:

@@ -112,6 +112,11 @@ class Kind:
         return "source_type" in self.by_name
 
     @property
+    def url_slug(self) -> str:
+        """The slug as it stands in addresses."""
+        return self.slug.replace("_", "-")
+
+    @property
     def label(self) -> str:
         """The kind in words, plural."""
         return str(self.model._meta.verbose_name_plural)

@@ -50,7 +50,7 @@ class Section:
     @property
     def slug(self) -> str:
         """As it stands in addresses."""
-        return self.kind.slug.replace("_", "-")
+        return self.kind.url_slug
 
     @property
     def one(self) -> str:
@@ -145,7 +145,7 @@ def preview(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResp
     text = b"".join(export).decode()
     shown = {
         "kind": kind,
-        "slug": kind.slug.replace("_", "-"),
+        "slug": kind.url_slug,
         "warnings": export.warnings,
         "text": text[:_SHOWN_CHARACTERS],
         "size": len(text.encode()),

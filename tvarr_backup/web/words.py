@@ -24,7 +24,7 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import current_step
-from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.web.templatetags.shown import short_made
 
 FATES = {
@@ -39,7 +39,7 @@ FATES = {
 
 # --- Rows of tables --------------------------------------------------------------------------------------------------
 
-_FIRST = ("filters", "data_mapping_rules", "client_detection_rules", "encoding_profiles")
+_FIRST = [kind.model._meta.db_table for kind in KINDS.values()]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Change:
 
 
 def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
-    """The four kinds first, then the other tables that have rows on either side; an empty side is not known."""
+    """The kinds first, then the other tables that have rows on either side; an empty side is not known."""
     tables = sorted({*before, *after}, key=lambda table: (table not in _FIRST, table))
     return [
         Change(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before) and bool(after))
