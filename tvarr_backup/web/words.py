@@ -24,7 +24,8 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
 from tvarr_backup.operations.steps import current_step
-from tvarr_backup.portable.kinds import KINDS, kind_named
+from tvarr_backup.portable import kinds as portable_kinds
+from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.templatetags.shown import short_made
 
 FATES = {
@@ -39,7 +40,7 @@ FATES = {
 
 # --- Rows of tables --------------------------------------------------------------------------------------------------
 
-_FIRST = [kind.model._meta.db_table for kind in KINDS.values()]
+_FIRST = [kind.model._meta.db_table for kind in portable_kinds.KINDS.values()]
 
 
 @dataclass(frozen=True)
