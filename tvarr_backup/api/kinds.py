@@ -126,7 +126,8 @@ _ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` o
 def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
     """Describes the calls of one kind for the schema."""
     slug, tag, answer = kind.slug, kind.url_slug, items.changed(serializer)
-    one, many = kind.model._meta.verbose_name, kind.label
+    one, many = str(kind.model._meta.verbose_name), kind.label
+    article = "an" if one.startswith(tuple("aeiou")) else "a"
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"{slug}_list",
@@ -136,21 +137,21 @@ def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[
         ),
         create=extend_schema(
             operation_id=f"{slug}_create",
-            summary=f"Add a {one}",
+            summary=f"Add {article} {one}",
             tags=[tag],
             parameters=[_ETAG, _LOCATION],
             responses={201: answer, **problems(400, 413, 415)},
         ),
         retrieve=extend_schema(
             operation_id=f"{slug}_retrieve",
-            summary=f"Show a {one}",
+            summary=f"Show {article} {one}",
             tags=[tag],
             parameters=[_ID, _ETAG],
             responses={200: serializer, **problems(400, 404)},
         ),
         update=extend_schema(
             operation_id=f"{slug}_update",
-            summary=f"Replace a {one}",
+            summary=f"Replace {article} {one}",
             description="What is left out gets its default. Columns that do not differ are not written.",
             tags=[tag],
             parameters=[_ID, _IF_MATCH, _ETAG],
@@ -158,7 +159,7 @@ def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[
         ),
         partial_update=extend_schema(
             operation_id=f"{slug}_partial_update",
-            summary=f"Change a {one}",
+            summary=f"Change {article} {one}",
             description="What is left out stays as it is. Columns that do not differ are not written.",
             tags=[tag],
             parameters=[_ID, _IF_MATCH, _ETAG],
@@ -166,7 +167,7 @@ def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[
         ),
         destroy=extend_schema(
             operation_id=f"{slug}_destroy",
-            summary=f"Delete a {one}",
+            summary=f"Delete {article} {one}",
             description="As tvarr does it; refused while it is used, and for tvarr's own.",
             tags=[tag],
             parameters=[_ID, _IF_MATCH, _RELOAD],
