@@ -33,7 +33,8 @@ def _reworded(template: str, facts: Mapping[str, object], reader: Any) -> str:
     return f"{PREFIX}{text}" if text else text
 
 
-sentences._render = _reworded
+def pytest_configure() -> None:
+    sentences._render = _reworded
 
 
 class _Last:

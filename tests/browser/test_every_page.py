@@ -149,10 +149,8 @@ def test_nothing_is_asked_for_on_any_page_while_nothing_runs(person: Person, par
         "",
         "operations/backup/",
         "operations/operation/",
-        "operations/backupsettings/1/change/",
         "tvarr_backup/filter/",
         "tvarr_backup/filter/add/",
-        "tvarr_backup/channel/",
     ],
 )
 def test_nothing_is_wrong_in_the_admin_at(person: Person, address: str) -> None:
