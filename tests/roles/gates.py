@@ -30,6 +30,8 @@ DOUBLED = {
     "/admin/operations/backup/, action unprotect",  # `may_unprotect` asks, too
     "/admin/operations/operation/, action cancel",  # `cancel_operation` asks, too
     "/admin/operations/operation/, has_cancel_permission",
+    "/admin/operations/backupsettings/, has_change_permission",  # it leads to the page of the settings, which asks
+    "/admin/operations/backupsettings/, has_view_or_change_permission",
 }
 """Gates behind which is another, so that nothing is open without them; they decide what is shown."""
 _PAGES_THAT_ASK_NOTHING = {
