@@ -206,13 +206,17 @@ class TestEqualNames:
         assert actions(found) == [Action.BLOCKED, Action.BLOCKED]
         assert found.steps[0].problems[0].code == "duplicate_name"
 
+    @pytest.mark.long
     @pytest.mark.parametrize("answer", [None, "rename"])
     def test_many_take_time_in_proportion_to_their_number(self, answer: str | None) -> None:
         items = [stream_item(description=str(number)) for number in range(4_000)]
         resolutions = {"No adult": answer} if answer else {}
         seconds = []
         for number in (1_000, 4_000):
-            began = time.process_time()
-            plan(FILTERS, *items[:number], resolutions=resolutions)
-            seconds.append(time.process_time() - began)
+            tries = []
+            for _ in range(3):
+                began = time.process_time()
+                plan(FILTERS, *items[:number], resolutions=resolutions)
+                tries.append(time.process_time() - began)
+            seconds.append(min(tries))
         assert seconds[1] < 10 * seconds[0]
