@@ -162,6 +162,7 @@ class TestReading:
         with pytest.raises(BackupFolderUnusable, match=f"^The backup folder {path} cannot be used: N"):
             read_folder(path)
 
+    @pytest.mark.wording
     @pytest.mark.parametrize(("what", "words"), SPOILT.items())
     def test_what_is_broken_is_named_with_the_reason_and_does_not_count(
         self, made: Backup, live: Path, folder: Path, what: str, words: str
