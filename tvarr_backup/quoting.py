@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tvarr_backup.texts import escape_hidden
@@ -31,6 +32,12 @@ def cut_value(value: Any, most: int) -> Any:
 def quoted(value: object) -> str:
     """Return a name or another text in quotation marks, on one line, cut where it is long."""
     return f"“{escape_hidden(cut(str(value)))}”"
+
+
+def name_some(names: Sequence[object], most: int) -> str:
+    """Return the first names, and how many more there are."""
+    named, others = ", ".join(map(str, names[:most])), len(names) - most
+    return f"{named} and {others} more" if others > 0 else named
 
 
 def shown_value(value: object) -> str:

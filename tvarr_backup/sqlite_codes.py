@@ -1,9 +1,9 @@
-"""What SQLite's errors are told by: their numbers. Its sentences are for people."""
+"""The numbers of SQLite's errors, which logic reads instead of their texts."""
 
 import sqlite3
 
 
 def primary_code(problem: sqlite3.Error) -> int | None:
-    """SQLite's own code for the kind of an error; `None` where Python raised it, as for text that is not UTF-8."""
+    """Return SQLite's primary result code, or None for an error that Python raised, as for text that is not UTF-8."""
     code: int | None = getattr(problem, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

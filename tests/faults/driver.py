@@ -83,7 +83,7 @@ def _prune(case: Path) -> Any:
 def _verify(case: Path) -> Any:
     found = verify_backup(case / BACKUPS, OLD[1], REQUIRED)
     if NOT_SAVED_FULL in found.warnings:
-        raise NoRoom(str(NOT_SAVED_FULL))  # the result is right, and nothing of it was to be left behind
+        raise NoRoom(str(NOT_SAVED_FULL))  # verified, but the result was not saved: not done
     return list(found.problems)
 
 

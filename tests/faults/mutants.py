@@ -233,6 +233,13 @@ class Mutant:
     also: tuple[tuple[str, str], ...] = ()
     """More pieces, and what they are replaced by."""
 
+    def change(self, text: str) -> str:
+        """Return the module's text with the mutant in it; each piece must be there once."""
+        for old, new in ((self.old, self.new), *self.also):
+            assert text.count(old) == 1, f"{self.name}: its place in {self.module}.py is gone; renew the mutant"
+            text = text.replace(old, new)
+        return text
+
 
 def _case(name: str) -> Case:
     (found,) = [case for case in CASES if case.name == name]

@@ -41,7 +41,7 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "what a killed restore remembered is taken to be on disk",
         "restore",
-        "        keep_remembered(work)\n",
+        "        sync_remembered(work)\n",
         "",
         OfflineRecoveryPowerCut("empty"),
     ),

@@ -37,11 +37,7 @@ def mutated(mutant: Mutant, folder: Path) -> Iterator[Path]:
         else:
             shutil.copy(source, copy / name)
     module = copy / "tvarr_backup" / "backups" / f"{mutant.module}.py"
-    text = module.read_text()
-    for old, new in ((mutant.old, mutant.new), *mutant.also):
-        assert text.count(old) == 1, f"{mutant.name}: its place in {mutant.module}.py is gone; write the mutant anew"
-        text = text.replace(old, new)
-    module.write_text(text)
+    module.write_text(mutant.change(module.read_text()))
     yield copy
     shutil.rmtree(copy)
 

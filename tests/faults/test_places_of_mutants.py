@@ -1,4 +1,4 @@
-"""Each mutant still finds the line that it changes: a change of the program renews its mutants with it."""
+"""Each mutant still finds the lines that it changes. A change of the program that moves them must renew it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,4 @@ ALL = (
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_a_mutant_finds_its_place(mutant: Mutant) -> None:
     text = (ROOT / "tvarr_backup" / "backups" / f"{mutant.module}.py").read_text()
-    for old, new in ((mutant.old, mutant.new), *mutant.also):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
+    assert mutant.change(text) != text

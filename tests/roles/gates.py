@@ -46,7 +46,7 @@ _PAGES_THAT_ASK_NOTHING = {
 }
 _OTHER = "auth.view_permission"
 """A permission that no entrance asks for."""
-_QUESTIONS = {"has_perm", "may", "require"}
+_QUESTIONS = {"has_perm", "may", "require", "is_administrator"}
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ GATES = {
 SHOWN_OR_NOT = {
     "admin/backups.py:changelist_view",
     "api/backups/common.py:is_administrator",
+    "operations/actors.py:is_administrator",
     "operations/actors.py:may",
     "web/backups.py:_may",
     "web/backups.py:backups",

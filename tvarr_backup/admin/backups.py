@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_POST
 
-from tvarr_backup import conf, program
+from tvarr_backup import conf
 from tvarr_backup.admin.look_only import LookOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.folder import megabytes
@@ -33,9 +33,10 @@ from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Backup, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data, unknown_date
+from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
 
-_WAITING = f"No worker seems to run, so this waits: start one with `{program.NAME} worker`, or everything with `{program.NAME} up`."
+_WAITING = Sentence("No worker seems to run, so this waits. {advice}", advice=Advice.START_WORKER)
 
 
 def _actor(request: HttpRequest) -> Actor:
@@ -184,7 +185,11 @@ class BackupAdmin(LookOnlyAdmin):
         try:
             reconcile()
             foreign = len(refresh_index().foreign)
-            return {"backup_folder": backup_folder(), "foreign": foreign, "running": _open_operation()}
+            return {
+                "backup_folder": backup_folder(),
+                "foreign": foreign,
+                "running": next(iter(Operation.open_ones()), None),
+            }
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return {}
@@ -255,7 +260,7 @@ class BackupAdmin(LookOnlyAdmin):
             self.message_user(request, str(problem), messages.ERROR)
             return HttpResponseRedirect(_list_url(Backup))
         if not worker_seems_alive():
-            self.message_user(request, _WAITING, messages.WARNING)
+            self.message_user(request, _WAITING.for_page(), messages.WARNING)
         return HttpResponseRedirect(reverse("admin:operations_operation_change", args=[operation.pk]))
 
 
@@ -279,10 +284,6 @@ def _protection(backup: Backup) -> str:
     if not backup.protected or backup.protected_until is None:
         return "protected" if backup.protected else ""
     return f"protected until {timezone.localtime(backup.protected_until):%Y-%m-%d %H:%M %Z}"
-
-
-def _open_operation() -> Operation | None:
-    return Operation.objects.filter(finished_at=None).first()
 
 
 def _page_to_delete(filenames: list[str]) -> HttpResponse:

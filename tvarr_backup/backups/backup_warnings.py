@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tvarr_backup.quoting import name_some
 from tvarr_backup.ranges import known_number, known_text, known_texts
 from tvarr_backup.sentences import Sentence, join
 
@@ -63,7 +64,7 @@ class BackupWarning:
             template = "1 row of {table} refers to a row of {referenced_table} that is not there."
         else:
             template = _SENTENCES[self.code]
-        return Sentence(template, **asdict(self) | {"names": _some(self.names)})
+        return Sentence(template, **asdict(self) | {"names": name_some(self.names, _NAMED)})
 
     def __str__(self) -> str:
         """Return the sentence."""
@@ -90,17 +91,11 @@ _SENTENCES = {
 }
 
 
-def _some(names: Sequence[str]) -> str:
-    """Name the first few, and count the others."""
-    named, others = ", ".join(names[:_NAMED]), len(names) - _NAMED
-    return f"{named} and {others} more" if others > 0 else named
-
-
 # --- As data ---------------------------------------------------------------------------------------------------------
 
 
 def encode_warning(warning: BackupWarning) -> dict[str, Any]:
-    """Return a warning as JSON data, with its sentence."""
+    """Return a warning as JSON data. Its sentence is not part of it."""
     return asdict(warning) | {"names": list(warning.names)}
 
 

@@ -57,13 +57,13 @@ from tvarr_backup.backups.unfinished import (
     Replacement,
     Unfinished,
     forget,
-    keep_remembered,
     pack_safety,
     publish_safety,
     remember,
     remember_anew,
     remembered,
     safety_path,
+    sync_remembered,
 )
 from tvarr_backup.backups.verify import unpack_and_check
 from tvarr_backup.backups.versions import (
@@ -215,7 +215,7 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
         if unfinished is None:
             forget(work)
             return None
-        keep_remembered(work)
+        sync_remembered(work)
         happened: bool | None
         if unfinished.offline is not None:
             happened = finish_replacement(unfinished, unfinished.offline)

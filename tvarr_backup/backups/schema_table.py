@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvarr_backup.quoting import name_some
 from tvarr_backup.sentences import Sentence, join
 
 _TABLE, _VIRTUAL_TABLE, _VIEW, _TRIGGER, _INDEX = "table", "virtual table", "view", "trigger", "index"
@@ -207,9 +208,7 @@ def some(sentences: tuple[str, ...]) -> Sentence:
 
 def some_code(code: Sequence[Code]) -> str:
     """Name the first few, and count the others."""
-    others = len(code) - _NAMED
-    named = ", ".join(map(str, code[:_NAMED]))
-    return f"{named} and {others} more" if others > 0 else named
+    return name_some(code, _NAMED)
 
 
 def _cut(value: object) -> str:

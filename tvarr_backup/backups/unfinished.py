@@ -95,8 +95,8 @@ def remembered(work: Path) -> Unfinished | None:
         return None
 
 
-def keep_remembered(work: Path) -> None:
-    """Put what was read on disk, where a killed process may not have: recovery acts on it."""
+def sync_remembered(work: Path) -> None:
+    """Sync the state that was read, before recovery acts on it: a killed process may have renamed it without syncing."""
     sync_folder(work / RESTORE_NAME)
 
 

@@ -34,6 +34,11 @@ class Actor:
             raise PermissionDenied
 
     @property
+    def is_administrator(self) -> bool:
+        """Whether the actor may replace all data. Then folders of the machine and other users' imports are shown, too."""
+        return self.may("operations.restore_backup")
+
+    @property
     def requested_by(self) -> AbstractBaseUser | None:
         """The user that an operation keeps; None for the system's administrator."""
         return self.user if isinstance(self.user, AbstractBaseUser) else None

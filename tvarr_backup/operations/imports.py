@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.db.models.functions import Length
 
 from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, PlanStale
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, forget_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
@@ -37,8 +38,6 @@ MOST_PENDING_BYTES = 64 * 2**20
 RESULTS_FOR = timedelta(days=30)
 _MOST_LINES = 1_000
 _LONGEST_NAME = 255
-_ADMINISTRATOR = "operations.restore_backup"
-"""A user who may replace all data may open the imports of others."""
 
 
 def import_file(
@@ -146,7 +145,7 @@ def find_import(key: str, user: Any) -> ImportRecord:
 
 
 def _may_open(record: ImportRecord, user: Any) -> bool:
-    return bool(record.requested_by_id == user.pk or user.has_perm(_ADMINISTRATOR))
+    return bool(record.requested_by_id == user.pk or Actor(user, Origin.WEB).is_administrator)
 
 
 def expires_at(record: ImportRecord) -> datetime:
@@ -181,10 +180,10 @@ def open_import(record: ImportRecord) -> OpenImport:
         plan, problem = planner.plan(Answers()), str(refusal)
     changed = changed_items(plan, record.marks)
     if changed or problem or not record.marks:
-        without_mapping = plan
+        first_plan = plan
         choices = _store(
             record,
-            lambda stored: (stored.without_lost(without_mapping) if problem else stored).without_changed(changed),
+            lambda stored: (stored.without_lost(first_plan) if problem else stored).without_changed(changed),
             fingerprint=plan.fingerprint,
             marks=marks_of(plan),
         )

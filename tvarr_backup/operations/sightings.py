@@ -14,6 +14,7 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.versions import VersionVerdict, is_safety_backup, judge_versions
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.models import SchemaSighting
+from tvarr_backup.quoting import name_some
 from tvarr_backup.repeats import Repeats
 from tvarr_backup.sentences import Sentence, join
 from tvarr_backup.tvarr_database import Description
@@ -43,8 +44,8 @@ class SchemaChange:
         parts = [
             Sentence("tvarr's database has changed from {before} to {after}.", before=self.before, after=self.after)
         ]
-        parts += [Sentence("Added: {added}.", added=_some(self.added))] if self.added else []
-        parts += [Sentence("Removed: {removed}.", removed=_some(self.removed))] if self.removed else []
+        parts += [Sentence("Added: {added}.", added=name_some(self.added, _NAMED))] if self.added else []
+        parts += [Sentence("Removed: {removed}.", removed=name_some(self.removed, _NAMED))] if self.removed else []
         return join(parts)
 
 
@@ -125,8 +126,3 @@ def _difference(these: Mapping[str, list[str]], those: Mapping[str, list[str]]) 
         else:
             names += [f"{table}.{column}" for column in columns if column not in those[table]]
     return tuple(names)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    others = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {others} more" if others > 0 else "")

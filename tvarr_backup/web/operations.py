@@ -65,7 +65,7 @@ def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> H
 def bar(request: HttpRequest) -> HttpResponse:
     """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
     response = render(request, "web/_bar.html")
-    if not Operation.objects.filter(finished_at=None).exists():
+    if not Operation.open_ones():
         trigger_client_event(response, _ENDED)
     return response
 

@@ -46,8 +46,8 @@ def actor_of(request: Request) -> Actor:
 
 
 def is_administrator(request: Request) -> bool:
-    """Whether folders of the machine are this person's business."""
-    return request.user.has_perm("operations.restore_backup")
+    """Return whether folders of the machine are shown to the user."""
+    return actor_of(request).is_administrator
 
 
 class BackupView(APIView):
