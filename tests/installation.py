@@ -5,13 +5,20 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.command_server import CommandServer, can_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
 _HEED_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Put before a command, it takes from root the right to read and write what file modes forbid."""
+
+_MANAGE = (sys.executable, str(ROOT / "manage.py"))
+_server = cache(CommandServer)
+"""Started when the first command is run."""
 
 
 @dataclass
@@ -22,14 +29,18 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     heeds_modes: bool = False
     """Whether commands are held to file modes also where the tests run as root."""
-    program: tuple[str, ...] = (sys.executable, str(ROOT / "manage.py"))
+    program: tuple[str, ...] = _MANAGE
 
     def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` to its end, whatever its exit status."""
+        variables = self.variables() | environment
+        command = self.command(*arguments)
+        if command == [*_MANAGE, *arguments] and can_run(variables):
+            return _server().run(list(arguments), cwd=self.data.parent, env=variables, stdin=stdin, timeout=120)
         return subprocess.run(
-            self.command(*arguments),
+            command,
             cwd=self.data.parent,
-            env=self.variables() | environment,
+            env=variables,
             input=stdin,
             capture_output=True,
             text=True,
