@@ -8,6 +8,10 @@ PROGRAMMES ?= 1000000
 # One process more than processors: the tests spend a third of their time waiting for programs.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
+# Where there is room, the files of tests are in memory: on a disk, each commit of SQLite takes some 20 ms.
+IN_MEMORY := $(shell [ "$$(df -m --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 6000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
+PYTEST := $(IN_MEMORY) $(BIN)/python -m pytest
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test coverage test-long fault-tools servers chromium screenshots lint format bench demo-data openapi wheel image-rehearsal lock
 
@@ -35,14 +39,14 @@ NEW_VENV := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("P
 run: .venv/running  ## Install what running needs, start on http://127.0.0.1:8081/, and print how to sign in
 	@$(BIN)/python manage.py up
 
-test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that can be
-	$(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
-	TESTS_ALSO_TVARR=1 $(BIN)/python -m pytest -p tests.on_postgresql --numprocesses auto
+test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that depend on it
+	$(PYTEST) -p tests.on_postgresql --numprocesses $(JOBS)
+	TESTS_ALSO_TVARR=1 $(PYTEST) -p tests.on_postgresql --numprocesses $(JOBS)
 	@# Servers that the tests of a file share are started once; which files come first, `tests/conftest.py` says.
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 coverage: setup chromium servers  ## Which lines and branches the tests reach; it takes half as long again
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
+	$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 test-long: setup fault-tools servers  ## The long fault and soak tests
 	$(BIN)/python -m pytest -m long -p tests.faults.figures --numprocesses $(JOBS)

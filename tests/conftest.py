@@ -21,7 +21,7 @@ from tests.tvarr_own import build_tvarr_database
 
 _BALLAST = """
     CREATE TABLE ballast (bytes BLOB);
-    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 250)
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 100)
     INSERT INTO ballast SELECT randomblob(1000000) FROM number;
 """
 

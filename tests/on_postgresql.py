@@ -1,8 +1,10 @@
-"""A plugin that runs the tests on PostgreSQL: `pytest -p tests.on_postgresql` has our own database, `default`, there.
+"""A plugin that runs tests on PostgreSQL: `pytest -p tests.on_postgresql` has our own database, `default`, there.
 
-With TESTS_ALSO_TVARR=1 in the environment tvarr's database is there, too. Tests of backups, which only an SQLite database
-has, are run without it, and all others with it. Left out in both is what says nothing about PostgreSQL: tests of SQLite
-itself (the mark `sqlite`), tests without a database of Django's, and those whose processes have databases of their own.
+With TESTS_ALSO_TVARR=1 in the environment tvarr's database is there, too. The files whose behavior depends on the database
+are named here: those about operations need a database of tvarr's that can be backed up, which is SQLite, and those about
+tvarr's rows run with TESTS_ALSO_TVARR. Others, such as tests of pages and formats, pass the same queries through the same
+functions. In the named files these are left out: tests of SQLite itself (the mark `sqlite`), tests without a database of
+Django's, and tests whose processes have databases of their own.
 """
 
 import os
@@ -12,26 +14,36 @@ from pathlib import Path
 
 import pytest
 
+_TESTS = Path(__file__).parent
 _ALSO_TVARR = bool(os.environ.get("TESTS_ALSO_TVARR"))
-_OF_BACKUPS = (
+_OF_OPERATIONS = (
+    "access/",
     "admin/test_backups.py",
-    "api/test_backups.py",
-    "api/test_downloads.py",
-    "api/test_health.py",
+    "api/test_authentication.py",
     "api/test_operations.py",
     "api/test_schedule.py",
-    "api/test_uploads.py",
-    "management/test_restore_command.py",
+    "config/test_connections.py",
     "operations/",
-    "test_health_docs.py",
     "test_tasks.py",
     "test_worker.py",
-    "web/test_backups.py",
     "web/test_operations.py",
-    "web/test_restore.py",
-    "web/test_schedule.py",
-    "web/test_upload.py",
 )
+_OF_ROWS = (
+    "admin/test_kinds.py",
+    "api/test_kinds.py",
+    "api/test_nul.py",
+    "management/test_demo_data_command.py",
+    "portable/",
+    "test_columns.py",
+    "test_factories.py",
+    "test_fields.py",
+    "test_models.py",
+    "test_stored_rows.py",
+    "test_system_rows.py",
+    "test_tvarr_database.py",
+    "test_unreadable_rows.py",
+)
+_FILES = _OF_ROWS if _ALSO_TVARR else _OF_OPERATIONS
 _OWN_DATABASES = frozenset({"installation", "prepared", "large"})
 _server = ExitStack()
 
@@ -53,6 +65,11 @@ def pytest_unconfigure() -> None:
     _server.close()
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    name = collection_path.relative_to(_TESTS).as_posix() if collection_path.is_relative_to(_TESTS) else ""
+    return True if name.endswith(".py") and not name.startswith(_FILES) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [item for item in items if _says_nothing(item)]
     config.hook.pytest_deselected(items=left_out)
@@ -61,12 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _says_nothing(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    of_backups = item.path.relative_to(Path(__file__).parent).as_posix().startswith(_OF_BACKUPS)
     of_tvarrs_file = _ALSO_TVARR and "attached" in fixtures
     uses_database = item.get_closest_marker("django_db") is not None or bool(fixtures & {"db", "transactional_db"})
     return (
-        of_backups is _ALSO_TVARR
-        or of_tvarrs_file
+        of_tvarrs_file
         or not uses_database
         or item.get_closest_marker("sqlite") is not None
         or bool(fixtures & _OWN_DATABASES)

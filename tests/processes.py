@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -10,6 +11,17 @@ import psutil
 import pytest
 
 _Found = TypeVar("_Found")
+
+told_to_end = pytest.mark.parametrize(
+    ("send", "number"),
+    [
+        (os.kill, signal.SIGTERM),
+        (os.killpg, signal.SIGINT),
+        pytest.param(os.kill, signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(os.killpg, signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
+"""Runs a test with each way to end a service: a signal to its process, as systemd sends it, or to its group, as a terminal does."""
 
 
 def wait_until(look: Callable[[], _Found], what: str, *, seconds: float = 20) -> _Found:

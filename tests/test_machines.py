@@ -109,6 +109,7 @@ def complaints(log: str) -> int:
     return sum(line.split()[1:2] in (["error"], ["warning"]) for line in log.splitlines())
 
 
+@pytest.mark.long
 def test_asked_for_on_both_at_once_twenty_times_one_backup_is_made_each_time(machines: Machines) -> None:
     refused = 0
     for _ in range(20):
@@ -145,6 +146,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_cleared_up_after_by_the_other(
     assert len(machines.listed()) == 1
 
 
+@pytest.mark.long
 def test_while_redis_is_gone_nothing_is_asked_for_and_then_all_goes_on(machines: Machines) -> None:
     machines.redis.stop()
     for machine in machines.each:
@@ -172,6 +174,7 @@ def test_what_redis_forgets_is_delivered_again(machines: Machines) -> None:
     assert len(machines.listed()) == 1
 
 
+@pytest.mark.long
 def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Machines) -> None:
     machines.postgresql.stop()
     for machine in machines.each:
@@ -192,6 +195,7 @@ def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Mach
         machines.ends(machines.accepted(machine))
 
 
+@pytest.mark.long
 def test_a_backup_outlives_a_restart_of_postgresql(machines: Machines) -> None:
     operation, _worker, task = machines.held(machines.each[0])
     machines.postgresql.stop()
@@ -201,6 +205,7 @@ def test_a_backup_outlives_a_restart_of_postgresql(machines: Machines) -> None:
     machines.ends(operation, "succeeded", "attention")  # the clean-up after it may have found no settings
 
 
+@pytest.mark.long
 def test_a_task_that_was_signed_with_another_key_is_refused_and_its_operation_done(machines: Machines) -> None:
     for worker in machines.workers():
         worker.end()
@@ -216,6 +221,7 @@ def test_a_task_that_was_signed_with_another_key_is_refused_and_its_operation_do
     assert "task.foreign" in worker.log
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_see_the_backups_leaves_the_work_to_one_that_does(machines: Machines) -> None:
     blind = machines.each[1]
     assert blind.worker is not None
@@ -234,6 +240,7 @@ def test_a_worker_that_does_not_see_the_backups_leaves_the_work_to_one_that_does
     assert "operation.succeeded" not in there.log
 
 
+@pytest.mark.long
 def test_a_worker_is_seen_from_everywhere_until_it_is_gone(machines: Machines) -> None:
     here, there = machines.each
     assert here.worker is not None
@@ -245,6 +252,7 @@ def test_a_worker_is_seen_from_everywhere_until_it_is_gone(machines: Machines) -
     assert not here.sees_a_worker()
 
 
+@pytest.mark.long
 def test_a_second_worker_in_one_storage_folder_is_refused(machines: Machines) -> None:
     assert "A worker is running already" in machines.each[0].installation.refused("worker")
 

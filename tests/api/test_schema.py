@@ -113,7 +113,8 @@ def test_generated_requests_find_no_failure_and_no_answer_that_the_schema_does_n
     prepared: Installation, tmp_path: Path
 ) -> None:
     key = token(stocked(prepared))
-    options = ("--header", f"Authorization:Bearer {key}", "--generation-deterministic", "--max-examples", "2")
+    phases = ("--phases", "examples,coverage")  # the long tests have the others
+    options = ("--header", f"Authorization:Bearer {key}", "--generation-deterministic", "--max-examples", "1", *phases)
     with serving(prepared, tmp_path) as address:
         # First: no worker does what the others ask for, and an upload waits for what is asked for before it.
         assert generated(address, *options, "--include-path", UPLOAD, seconds=100)["cases"] > 10
@@ -131,6 +132,7 @@ def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tm
     sys.stdout.write(done["summary"][-1500:])
 
 
+@pytest.mark.long
 def test_requests_of_somebody_unknown_find_nothing_either(prepared: Installation, tmp_path: Path) -> None:
     options = ("--generation-deterministic", "--max-examples", "1", "--phases", "coverage")
     with serving(stocked(prepared), tmp_path) as address:

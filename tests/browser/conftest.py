@@ -19,11 +19,12 @@ _USUAL_LOOKS = (Look.WIDE_LIGHT, Look.NARROW_DARK)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with a person runs once for each look."""
+    """A test with a person runs once for each look; those after the first are among the long tests."""
     if "look" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("looks")
-        looks = marker.args if marker else _USUAL_LOOKS
-        metafunc.parametrize("look", looks, ids=[look.name.lower() for look in looks])
+        first, *others = marker.args if marker else _USUAL_LOOKS
+        looks = [first, *(pytest.param(look, marks=pytest.mark.long) for look in others)]
+        metafunc.parametrize("look", looks, ids=[look.name.lower() for look in (first, *others)])
 
 
 @pytest.fixture(scope="session")

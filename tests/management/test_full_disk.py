@@ -157,6 +157,7 @@ def test_somebody_signs_in_and_deletes_backups_by_page_and_api(small: OnSmallDis
     assert "Traceback" not in up.log
 
 
+@pytest.mark.long
 def test_started_on_a_full_disk_it_does_the_same(small: OnSmallDisk) -> None:
     first, second, third = small.backups()
     small.fill()
@@ -181,6 +182,7 @@ def test_a_command_deletes_a_backup_and_records_it(small: OnSmallDisk) -> None:
     assert small.backups() == [second, third]
 
 
+@pytest.mark.long
 def test_without_a_reserve_a_command_deletes_it_all_the_same(small: OnSmallDisk) -> None:
     first, second, third = small.backups()
     small.reserve.unlink()
@@ -191,6 +193,7 @@ def test_without_a_reserve_a_command_deletes_it_all_the_same(small: OnSmallDisk)
     assert json.loads(small.ok("backup", "list", "--json"))["broken"] == []
 
 
+@pytest.mark.long
 def test_the_reserve_is_made_again_when_there_is_room(small: OnSmallDisk, up: Up) -> None:
     small.fill()
     Browser(up).get("/sign-in/")

@@ -281,7 +281,9 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", SICK_DATABASES)
+@pytest.mark.parametrize(
+    "what", [name if name == "moved away" else pytest.param(name, marks=pytest.mark.long) for name in SICK_DATABASES]
+)
 def test_what_is_wrong_with_tvarrs_database_is_said_by_both(what: str, place: Place) -> None:
     change, sentence = SICK_DATABASES[what]
     with served(place.installation) as address:
@@ -291,6 +293,7 @@ def test_what_is_wrong_with_tvarrs_database_is_said_by_both(what: str, place: Pl
     place.require_sick(both, "tvarr_database", f"{place.live} {sentence}")
 
 
+@pytest.mark.long
 def test_a_database_that_a_newer_version_has_migrated_is_a_warning_of_both(place: Place) -> None:
     with served(place.installation) as address:
         put_a_newer_ones(place)
@@ -323,6 +326,7 @@ def locked_by_another_program(path: Path, write: str = "UPDATE filters SET descr
         other.communicate("")
 
 
+@pytest.mark.long
 def test_a_database_that_another_program_has_locked_is_said_by_both(place: Place) -> None:
     with served(place.installation) as address, locked_by_another_program(place.live):
         both = place.both(address)
@@ -331,6 +335,7 @@ def test_a_database_that_another_program_has_locked_is_said_by_both(place: Place
     place.require_sick(both, "tvarr_database", sentence)
 
 
+@pytest.mark.long
 def test_that_is_told_within_seconds(place: Place) -> None:
     with served(place.installation) as address, locked_by_another_program(place.live):
         began = time.monotonic()
@@ -341,6 +346,7 @@ def test_that_is_told_within_seconds(place: Place) -> None:
 # --- Our own database ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
     with served(place.installation) as address:
         assert ask(address, "/api/v1/backups", place.token)[0] == 200  # so that the server has it open
@@ -386,6 +392,7 @@ def test_a_worker_that_was_killed_is_missed_by_both(idle: Place, worker: Running
     idle.require_sick(both, "worker", sentence)
 
 
+@pytest.mark.long
 def test_what_waits_for_too_long_is_said_by_both(idle: Place, worker: RunningWorker) -> None:
     worker.process.send_signal(signal.SIGSTOP)
     submit_backup(idle.installation)
@@ -403,6 +410,7 @@ def test_what_waits_for_too_long_is_said_by_both(idle: Place, worker: RunningWor
     idle.require_sick(both, "queue", sentence)
 
 
+@pytest.mark.long
 def test_a_scheduled_backup_that_failed_is_said_by_both(idle: Place, worker: RunningWorker) -> None:
     worker.end()
     damage_in_the_middle(idle)
@@ -436,6 +444,7 @@ def damage_in_the_middle(place: Place) -> None:
 # --- Backups and their folder ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_last_good_backup_that_is_too_old_is_said_by_both(place: Place) -> None:
     (sidecar,) = place.backups.glob("*.meta.json")
     made = datetime.now(UTC) - timedelta(days=800)
@@ -466,7 +475,7 @@ def test_a_folder_whose_disk_is_not_mounted_is_missed_by_both(place: Place) -> N
     ("what", "mode", "sentence"),
     [
         ("unreadable", 0, "cannot be used: Permission denied (backups). "),
-        ("read-only", 0o500, "is read-only. It belongs to "),
+        pytest.param("read-only", 0o500, "is read-only. It belongs to ", marks=pytest.mark.long),
     ],
 )
 def test_a_folder_that_is_closed_to_us_is_said_by_both(what: str, mode: int, sentence: str, place: Place) -> None:
@@ -496,6 +505,7 @@ def test_a_disk_without_room_for_the_next_backup_is_said_by_both(place: Place) -
     place.require_sick(both, "backup_folder", sentence)
 
 
+@pytest.mark.long
 def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
     (archive,) = place.backups.glob("*.gz")
     remember(place.backups / ".work", Unfinished(7, str(place.live), archive.name, "b", "2026-01-01T00:00:00+00:00"))

@@ -17,7 +17,7 @@ import pytest
 from django.templatetags.static import static
 
 from tests.installation import Installation
-from tests.processes import family, none_is_left, wait_until
+from tests.processes import family, none_is_left, told_to_end, wait_until
 from tests.ups import Up, free_port, start_up
 
 Start = Callable[[Installation, int], Up]
@@ -39,50 +39,63 @@ def start() -> Iterator[Start]:
             up.process.wait(timeout=30)
 
 
-@pytest.fixture
-def up(installation: Installation, start: Start) -> Up:
-    """A service on a fresh installation, complete."""
-    running = start(installation, free_port())
+def complete(running: Up) -> Up:
     wait_until(lambda: running.process.poll() is not None or running.is_complete(), "it is complete", seconds=60)
     assert running.process.poll() is None, running.log
     return running
 
 
-def test_a_person_signs_in_with_the_printed_password(up: Up) -> None:
-    password = re.findall(r"One-time password: (\S+)", up.log)[0]
+@pytest.fixture
+def up(prepared: Installation, start: Start) -> Up:
+    """A service of the test's own, complete."""
+    return complete(start(prepared, free_port()))
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A service on a fresh installation, complete, which tests share and leave as it is."""
+    running = start_up(Installation(tmp_path_factory.mktemp("fresh") / "data"), free_port())
+    try:
+        yield complete(running)
+    finally:
+        running.process.terminate()
+        running.process.wait(timeout=30)
+
+
+def test_a_person_signs_in_with_the_printed_password(fresh: Up) -> None:
+    password = re.findall(r"One-time password: (\S+)", fresh.log)[0]
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
-    with browser.open(f"{up.address}/", timeout=10) as page:
+    with browser.open(f"{fresh.address}/", timeout=10) as page:
         assert "/sign-in/" in page.url
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())[0]
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-    with browser.open(f"{up.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
+    with browser.open(f"{fresh.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
-    assert page.url == f"{up.address}/admin/"
+    assert page.url == f"{fresh.address}/admin/"
     assert "Encoding profiles" in text
 
 
-def test_its_style_sheets_are_served(up: Up) -> None:
+def test_its_style_sheets_are_served(fresh: Up) -> None:
     for name in ("css/app.css", "css/admin.css", "admin/css/base.css"):
-        with urllib.request.urlopen(f"{up.address}{static(name)}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{fresh.address}{static(name)}", timeout=10) as answer:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 
-def test_it_says_what_it_started(up: Up) -> None:
-    assert f"Serving {up.address}/\n" in up.log
-    assert f'program.started program="web server" pid={up.program("gunicorn").pid}\n' in up.log
-    assert f"program.started program=worker pid={up.program('worker').pid}\n" in up.log
+def test_it_says_what_it_started(fresh: Up) -> None:
+    assert f"Serving {fresh.address}/\n" in fresh.log
+    assert f'program.started program="web server" pid={fresh.program("gunicorn").pid}\n' in fresh.log
+    assert f"program.started program=worker pid={fresh.program('worker').pid}\n" in fresh.log
 
 
-def test_each_program_has_a_session_of_its_own(up: Up) -> None:
+def test_each_program_has_a_session_of_its_own(fresh: Up) -> None:
     """So a terminal's Ctrl-C reaches the supervisor alone, which then ends the others in order."""
     for word in ("gunicorn", "worker"):
-        assert os.getsid(up.program(word).pid) == up.program(word).pid
+        assert os.getsid(fresh.program(word).pid) == fresh.program(word).pid
 
 
-@pytest.mark.parametrize("send", [os.kill, os.killpg])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@told_to_end
 def test_it_ends_when_told_and_leaves_nothing_behind(up: Up, number: signal.Signals, send: object) -> None:
     processes = family(up.process.pid)
     assert callable(send)

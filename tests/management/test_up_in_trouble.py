@@ -77,6 +77,7 @@ def test_a_database_that_is_named_and_missing_is_reported_and_not_created(
     assert not (tmp_path / "elsewhere.db").exists()
 
 
+@pytest.mark.long
 def test_a_file_that_is_not_a_database_is_reported_and_left_as_it_is(
     prepared: Installation, start: Start, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_with_a_damaged_app_db_it_shows_one_page_until_that_is_back(prepared: In
     assert "Traceback" not in up.log
 
 
+@pytest.mark.long
 def test_another_programs_file_stays_byte_for_byte_as_it_is(
     prepared: Installation, start: Start, tmp_path: Path
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_second_one_on_the_same_folder_is_refused_and_names_the_first(prepared
     assert status(first, "/sign-in/") == 200
 
 
+@pytest.mark.long
 def test_one_that_was_killed_is_in_nobodys_way(prepared: Installation, start: Start) -> None:
     first = start(prepared)
     processes = family(first.process.pid)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.installation import Installation
-from tests.processes import none_is_left, wait_until
+from tests.processes import none_is_left, told_to_end, wait_until
 from tests.worker_tasks import notes
 from tests.workers import RunningWorker, rows, states, submit_backup
 
@@ -77,7 +77,9 @@ def test_a_row_that_is_signed_with_another_key_does_not_stop_it(prepared: Instal
     next_worker_does_only(prepared, "ours")
 
 
-@pytest.mark.parametrize("name", ["django_q_ormq", "django_q_schedule", "operations_operation"])
+@pytest.mark.parametrize(
+    "name", ["django_q_ormq", "operations_operation", pytest.param("django_q_schedule", marks=pytest.mark.long)]
+)
 def test_a_table_that_cannot_be_read_for_a_while_does_not_end_it(prepared: Installation, name: str) -> None:
     rename(prepared, name, "away")
     running = RunningWorker(prepared)
@@ -95,7 +97,7 @@ def rename(installation: Installation, name: str, to: str) -> None:
         connection.execute(f"ALTER TABLE {name} RENAME TO {to}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_idle_it_ends_when_told(worker: RunningWorker, number: signal.Signals) -> None:
     worker.process.send_signal(number)
     assert worker.ends() == 0
@@ -107,8 +109,7 @@ def test_idle_it_ends_when_its_whole_group_is_told(worker: RunningWorker) -> Non
     assert worker.ends() == 0
 
 
-@pytest.mark.parametrize("send", [os.kill, os.killpg])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@told_to_end
 def test_busy_it_tells_the_task_and_ends(worker: RunningWorker, send: Any, number: signal.Signals) -> None:
     make_busy(worker)
     queue(worker.installation, "nap", "waiting", 0)
@@ -140,7 +141,7 @@ def test_killed_it_takes_the_task_along(worker: RunningWorker, busy: bool) -> No
     next_worker_does_only(worker.installation, "waiting")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSEGV, marks=pytest.mark.long)])
 def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
     worker: RunningWorker, number: signal.Signals
 ) -> None:

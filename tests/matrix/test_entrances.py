@@ -1,8 +1,6 @@
-"""A sample of the matrix through real entrances: each state and each action occurs, as a process and through the API."""
+"""A sample of the matrix through real entrances: each action as a process and through the API. `test_long` has all cells."""
 
 from __future__ import annotations
-
-from itertools import cycle
 
 import pytest
 
@@ -19,8 +17,8 @@ _CALLS = ["list", "show", "verify", "create", "restore", "protect", "delete"]
 
 
 def _diagonal(states: list[str], actions: list[str]) -> list[tuple[str, str]]:
-    """One action for each state, in turn."""
-    return list(zip(states, cycle(actions), strict=False))
+    """Return each action once, in states from the whole of their list."""
+    return list(zip(states[:: len(states) // len(actions)], actions, strict=False))
 
 
 @pytest.mark.parametrize(("state", "action"), _diagonal(list(STATES), _COMMANDS))
