@@ -34,12 +34,31 @@ def test_nobody_imports_upward(copy: Path) -> None:
     ("module", "line", "contract"),
     [
         ("tvarr_backup/models.py", "import tvarr_backup.portable.kinds", "nobody imports upward"),
-        ("tvarr_backup/portable/plan.py", "import tvarr_backup.conf", "nobody imports upward"),
-        ("tvarr_backup/admin/kinds.py", "import tvarr_backup.management.commands.up", "nobody imports upward"),
-        ("tvarr_backup/errors.py", "import tvarr_backup.expressions", "nobody imports upward"),
-        ("tvarr_backup/expressions/check.py", "import django", "Expressions and backups know nothing of Django"),
+        pytest.param(
+            "tvarr_backup/portable/plan.py", "import tvarr_backup.conf", "nobody imports upward", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "tvarr_backup/admin/kinds.py",
+            "import tvarr_backup.management.commands.up",
+            "nobody imports upward",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            "tvarr_backup/errors.py", "import tvarr_backup.expressions", "nobody imports upward", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "tvarr_backup/expressions/check.py",
+            "import django",
+            "Expressions and backups know nothing of Django",
+            marks=pytest.mark.long,
+        ),
         ("tvarr_backup/backups/sqlite.py", "import django", "Expressions and backups know nothing of Django"),
-        ("tvarr_backup/backups/sqlite.py", "import tvarr_backup.portable", "nobody imports upward"),
+        pytest.param(
+            "tvarr_backup/backups/sqlite.py",
+            "import tvarr_backup.portable",
+            "nobody imports upward",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_import_upward_is_found(copy: Path, module: str, line: str, contract: str) -> None:
