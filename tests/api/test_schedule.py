@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from tests.factories import UserFactory
 from tvarr_backup.api.schedule import ScheduledRunSerializer, ScheduleSerializer
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin, told
-from tvarr_backup.operations.schedule import arm, schedule_as_data
+from tvarr_backup.operations.schedule import plan_next_run, schedule_as_data
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.sentences import Sentence
 
@@ -67,7 +67,7 @@ def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) ->
 
 def test_that_it_is_overdue_is_told(viewer: APIClient) -> None:
     assert viewer.get(ADDRESS).json()["overdue_since"] is None
-    arm()
+    plan_next_run()
     Schedule.objects.update(next_run="2026-01-01T02:00:00Z")
     assert viewer.get(ADDRESS).json()["overdue_since"] == "2026-01-01T02:00:00+00:00"
 

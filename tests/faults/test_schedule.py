@@ -42,14 +42,14 @@ def states(installation: Installation) -> list[str]:
 
 
 def let_the_time_come(installation: Installation) -> None:
-    """Also for what is armed later than now."""
+    """Whatever the next time was."""
     with closing(sqlite3.connect(installation.data / "app.db", isolation_level=None, timeout=20)) as connection:
         connection.execute("UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
 
 
 def is_armed(installation: Installation) -> bool:
     """For a time to come."""
-    return bool(rows(installation, "SELECT 1 FROM django_q_schedule WHERE repeats = 1 AND next_run > datetime('now')"))
+    return bool(rows(installation, "SELECT 1 FROM django_q_schedule WHERE next_run > datetime('now')"))
 
 
 def ends(installation: Installation, *expected: str) -> None:

@@ -30,7 +30,7 @@ from tvarr_backup.backups.unfinished import Unfinished, remember
 from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
 from tvarr_backup.operations.heartbeat import Heartbeat
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.schedule import arm, change_settings
+from tvarr_backup.operations.schedule import change_settings, plan_next_run
 from tvarr_backup.operations.track import create_operation
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +65,7 @@ def ended(state: OperationState, origin: Origin = Origin.SCHEDULE, **values: Any
 
 def armed(due: timedelta) -> None:
     """The next scheduled backup is due so far from now."""
-    arm()
+    plan_next_run()
     Schedule.objects.update(next_run=datetime.now(UTC) + due)
 
 

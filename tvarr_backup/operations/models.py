@@ -85,7 +85,7 @@ class Operation(models.Model):
     are, `kinds.KINDS` says). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) say which process
     works on it. `message` is for the person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
     nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
-    was, and 100 only when it has succeeded. `queue_task` is the id of the task that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
+    was, and 100 only when it has succeeded. `due_at` is the time of the schedule that it is for, null
     for what a person asked for.
     """
 
@@ -113,7 +113,6 @@ class Operation(models.Model):
     boot = models.CharField(max_length=36, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     process_started = models.BigIntegerField(null=True, blank=True)
-    queue_task = models.CharField(max_length=32, blank=True)
     due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)

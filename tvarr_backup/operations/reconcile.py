@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
-from tvarr_backup.operations import queue
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationState, told
 from tvarr_backup.operations.process import start_of, this_boot, this_host
@@ -34,9 +32,8 @@ SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
 def reconcile() -> list[Operation]:
     """End the running operations that nobody works on any more as `interrupted`; those, as they stand now.
 
-    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first; its task leaves
-    the queue with it, so that it is never delivered again. What is queued waits until a worker begins it
-    (`queue.deliver_again`).
+    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first. What is queued
+    waits until a worker begins it.
 
     Can be called at any time and by several processes; costs one query when nothing is running.
     """
@@ -108,10 +105,7 @@ def _joined(paths: Iterable[str]) -> Sentence:
 
 def _interrupt(operation: Operation, message: Sentence, **as_seen: Any) -> bool:
     """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
-            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **told(message=message)
-        )
-        if ended:
-            queue.delete_task(operation.queue_task)
+    ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
+        state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **told(message=message)
+    )
     return bool(ended)

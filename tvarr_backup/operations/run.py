@@ -16,7 +16,7 @@ from tvarr_backup.errors import DatabaseUnusable, OperationForeign
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.queue import hand_over, require_reachable
+from tvarr_backup.operations.queue import require_reachable, wake_worker
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import create_operation, forget_old, new_operation, track
 
@@ -55,7 +55,7 @@ def queue_operation(
         arguments=arguments,
         due_at=due_at,
     )
-    hand_over(operation)
+    wake_worker(operation)
     return operation
 
 

@@ -1,25 +1,19 @@
-"""The schedule of backups: what is set, in data and words, and the row of django-q2 that is derived from it.
+"""The schedule of backups: what is set, and when the next one is due.
 
-The row is called `scheduled-backup`, and there is none while scheduled backups are off.
+The next time is kept in a row of django-q2's table `Schedule`, called `scheduled-backup`. There is none while scheduled
+backups are off. The worker compares it with the clock; django-q2 neither reads the row nor knows about crons.
 
-    armed        `repeats` is 1, and `next_run` is the next time of the timetable, or that of a backup to be made up
-      |
-    handed out   `repeats` is 0: at that time django-q2's scheduler has queued `tvarr_backup.tasks.scheduled_backup`
-      |
-    armed again  by that task, together with the operation that it asks for, or without one where that is refused
+A time that has come stays due until its backup has been asked for: while the machine is off, and while another operation
+is open. However many times have passed in between, one backup is made. A backup that was cut off (the machine was switched
+off, its process was killed) is made up, in three attempts at most. One that failed is not: the next comes as usual.
 
-django-q2 knows nothing of crons here. What was due and has not been done stays due: when the machine was off, when the
-task died, or while another operation is open. However many times have passed in between, it is done once. A backup that
-was cut off (the machine was switched off, its process was killed) is made up, in three attempts at most; one that failed
-is not, the next comes as usual.
-
-Every operation of the schedule keeps in `due_at` which time it is for. By that a time is known to be done when a clock that
-is put back by less than an hour shows it once more; one that is put back further was wrong, and its times come anew.
+Every operation of the schedule keeps in `due_at` which time it is for. So a time is known to be done when a clock that is
+put back by less than an hour shows it again. A clock that is put back further was wrong, and its times are done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -29,11 +23,10 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Max, QuerySet
 from django_q.models import Schedule
-from django_q.tasks import async_task
 
 from tvarr_backup import conf
 from tvarr_backup.durations import format_duration
-from tvarr_backup.operations import queue
+from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.models import (
     NO_AGE_LIMIT,
     OPEN_STATES,
@@ -43,13 +36,13 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.run import queue_operation
 
 logger = structlog.stdlib.get_logger(__name__)
 
 NAME = "scheduled-backup"
-_TASK = "tvarr_backup.tasks.scheduled_backup"
-_CHECK_TASK = "tvarr_backup.tasks.scheduled_check"
-_ARMED, _HANDED_OUT = 1, 0
+_FUNCTION = "tvarr_backup.operations.schedule.request_due"
+"""Shown beside the row; django-q2 does not call it."""
 
 _ATTEMPTS = 3
 _PUT_BACK = timedelta(hours=1)
@@ -147,7 +140,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def change_settings(changes: Mapping[str, Any]) -> None:
-    """Set these columns of the settings, and arm the schedule by them; other columns stay as they are.
+    """Set these columns of the settings, and plan the next backup by them; other columns stay as they are.
 
     Of two who change different columns both succeed; of the same one, the later. Raises `ValidationError`, and then all
     is as it was.
@@ -158,7 +151,7 @@ def change_settings(changes: Mapping[str, Any]) -> None:
             setattr(stored, name, value)
         stored.full_clean(validate_unique=False)
         stored.save()
-        arm()
+        plan_next_run()
         transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
@@ -175,56 +168,73 @@ def _alone() -> Iterator[None]:
         yield
 
 
-# --- The row ---------------------------------------------------------------------------------------------------------
+# --- When a time has come --------------------------------------------------------------------------------------------
 
 
-def arm(*, worker_starts: bool = False) -> None:
-    """Make the row that of the settings. What is due, or handed out and under way, is left to be done first.
+def report_problems() -> None:
+    """Log which stored settings cannot be read."""
+    for problem in BackupSettings.load().problems():
+        logger.error("settings.invalid", reason=problem)
 
-    What was handed out and has come to nothing becomes due again: its task is no longer in the queue, or it was there
-    when the worker started (`worker_starts`), and who had taken it is gone.
-    """
+
+def plan_next_run() -> None:
+    """Make the row that of the settings. A time that has come is left to be done first."""
     rows = Schedule.objects.filter(name=NAME)
     with _alone():
         stored = BackupSettings.load()
-        if worker_starts:
-            for problem in stored.problems():
-                logger.error("settings.invalid", reason=problem)
         if not stored.is_scheduled():
             rows.delete()
             return
-        now = datetime.now(UTC)
-        row = rows.first()
+        now, row = datetime.now(UTC), rows.first()
         time = _cut_off(now) or _next_time(stored, now, row)
         if row is None:
-            Schedule.objects.create(name=NAME, func=_TASK, schedule_type=Schedule.ONCE, repeats=_ARMED, next_run=time)
-        elif row.repeats == _HANDED_OUT:
-            if worker_starts or row.task not in queue.waiting_tasks():
-                rows.update(repeats=_ARMED)
-            else:
-                queue.release_claim(row.task, now, queue.CLAIM_WITHOUT_BEGIN)
+            Schedule.objects.create(name=NAME, func=_FUNCTION, schedule_type=Schedule.ONCE, repeats=0, next_run=time)
         elif row.next_run > now and row.next_run != time:
             rows.update(next_run=time)
 
 
-def take_up() -> datetime | None:
-    """Arm the row anew if it is handed out; the time that had come. Who asks for the backup does both in one transaction."""
-    stored = BackupSettings.load()
-    handed_out = Schedule.objects.filter(name=NAME, repeats=_HANDED_OUT)
-    if not stored.is_scheduled():
-        handed_out.delete()
-        return None
-    row = handed_out.first()
+def request_due() -> None:
+    """Queue the scheduled backup if it is due, or else the nightly check. For a worker, now and then."""
+    plan_next_run()
+    _request(OperationKind.BACKUP, _take_due_backup, {})
+    _request(OperationKind.VERIFY, _find_due_check, {"longest_ago": True})
+
+
+def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], arguments: Mapping[str, Any]) -> None:
+    """Queue the operation that is due by `take`, and plan the next one, or do neither while another one is open.
+
+    If the operation is refused for another reason, that is logged, and the next comes as usual.
+    """
+    try:
+        with _alone():
+            due = take(datetime.now(UTC))
+            if due is None:
+                return
+            operation = queue_operation(
+                kind, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
+            )
+    except OperationRunning as problem:
+        logger.info("schedule.waiting", reason=str(problem))
+    except TvarrBackupError as problem:
+        take(datetime.now(UTC))
+        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+    else:
+        logger.info("schedule.due", **operation.as_context())
+
+
+def _take_due_backup(now: datetime) -> datetime | None:
+    """Return the time that has come, and move the row on to the next one."""
+    rows = Schedule.objects.filter(name=NAME, next_run__lte=now)
+    row = rows.first()
     if row is None:
         return None
-    now = datetime.now(UTC)
-    put_back = now < row.next_run <= now + _PUT_BACK
-    time = next(stored.timetable().times_after(row.next_run if put_back else now))
-    return row.next_run if handed_out.update(repeats=_ARMED, next_run=time) else None
+    rows.update(next_run=next(BackupSettings.load().timetable().times_after(now)))
+    due: datetime = row.next_run
+    return due
 
 
 def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> datetime:
-    """The next time of the timetable that has not been done. One that the row is armed for has not, whatever was before."""
+    """The next time of the timetable that has not been done. One that the row has already has not, whatever was before."""
     timetable = stored.timetable()
     time = next(timetable.times_after(now))
     if row is not None and row.next_run == time:
@@ -246,13 +256,7 @@ def _cut_off(now: datetime) -> datetime | None:
 # --- The nightly check -----------------------------------------------------------------------------------------------
 
 
-def hand_out_check() -> None:
-    """Queue the task of the nightly check if that is due; more than once is harmless."""
-    if check_due(datetime.now(UTC)):
-        async_task(_CHECK_TASK, task_name="nightly-check")
-
-
-def check_due(now: datetime) -> datetime | None:
+def _find_due_check(now: datetime) -> datetime | None:
     """Four o'clock last night, in the zone of the schedule, if its check has not been asked for and nothing is in the way.
 
     In the way is an exclusive operation that is open, and a backup that is due. There is one check for a night, made up once however many

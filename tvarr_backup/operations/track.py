@@ -41,7 +41,6 @@ from tvarr_backup.errors import (
     OperationTimedOut,
     TvarrBackupError,
 )
-from tvarr_backup.operations import queue
 from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.imports import forget_old_imports
@@ -243,8 +242,6 @@ def cancel(operation_id: str) -> Operation:
         operation = rows.first()
         if operation is None:
             raise OperationNotFound("There is no operation {operation_id}.", operation_id=quoted(operation_id))
-        if cancelled:
-            queue.delete_task(operation.queue_task)
     if cancelled:
         logger.info("operation.cancelled", operation=str(operation.pk), kind=str(operation.kind))
     elif asked:
