@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from tvarr_backup import __version__
 from tvarr_backup.backups.catalogue import Listing
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.operations.health import Health, State, Subject, look
+from tvarr_backup.operations.health import Health, HealthState, Subject, check_health
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,7 +37,7 @@ class _Look(Collector):
     """Computes everything at the scrape. What cannot be told now has no sample."""
 
     def collect(self) -> Iterator[Metric]:
-        health = look()
+        health = check_health()
         yield InfoMetricFamily(
             "tvarr_backup_build",
             "This program and what it runs on.",
@@ -45,7 +45,7 @@ class _Look(Collector):
         )
         yield from _of_health(health)
         yield from _of_backups(health.listing)
-        if any(check.subject is Subject.DEFAULT and check.state is State.OK for check in health.checks):
+        if any(check.subject is Subject.DEFAULT and check.state is HealthState.OK for check in health.checks):
             yield from _of_operations()
 
 
@@ -59,9 +59,9 @@ def _of_health(health: Health) -> Iterator[Metric]:
         "check_state",
         "1 for the state in which a check of /readyz is, 0 for the others.",
         ("check", "state"),
-        {(subject, state): float(states[subject] is state) for subject in Subject for state in State},
+        {(subject, state): float(states[subject] is state) for subject in Subject for state in HealthState},
     )
-    yield _gauge("worker_alive", "Whether a worker has given a sign of life.", states[Subject.WORKER] is State.OK)
+    yield _gauge("worker_alive", "Whether a worker has given a sign of life.", states[Subject.WORKER] is HealthState.OK)
     yield _gauge(
         "last_good_backup_timestamp_seconds",
         "When the newest backup of the live database was made that passed its last check.",

@@ -1,7 +1,7 @@
-"""What one look sees of both databases, the backup folder, and what our own database keeps of operations.
+"""Observation of both databases, the backup folder, and what our own database has recorded of operations.
 
-Nothing is written, and no lock but those of the databases is waited for. What cannot be seen is told in a sentence, with
-what to do about it, and never raised.
+Nothing is written, and no lock but those of the databases is waited for. What cannot be seen becomes a sentence, with what to
+do about it, and is never raised.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django_q.models import Schedule
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
@@ -40,10 +39,9 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import app_database, reserve, schedule
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.disk import backup_folder
+from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
@@ -52,8 +50,8 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is armed."""
+class Records:
+    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is planned."""
 
     is_scheduled: bool
     timetable: Timetable
@@ -105,15 +103,15 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What was seen at one moment; a database that cannot be used is `None`, and has its `problem`.
 
     `unsupported` says why no backups can be made of tvarr's database, where that is so.
     """
 
     at: datetime
-    kept: Kept | None
-    kept_problem: Sentence
+    records: Records | None
+    records_problem: Sentence
     is_disk_short: bool
     """Whether the disk of our own database has next to no room left."""
     live: Live | None
@@ -126,17 +124,17 @@ class Seen:
     free_beside_live: int | None
 
 
-def observe() -> Seen:
+def observe() -> Observation:
     """Look at everything now."""
     now = datetime.now(UTC)
-    kept, kept_problem = _look_at_default()
-    live, live_problem = _look_at_live()
+    records, records_problem = _observe_default()
+    live, live_problem = _observe_live()
     unsupported = _why_unsupported()
-    folder = _look_at_folder(kept, live)
-    return Seen(
+    folder = _observe_folder(records, live)
+    return Observation(
         at=now,
-        kept=kept,
-        kept_problem=kept_problem,
+        records=records,
+        records_problem=records_problem,
         is_disk_short=reserve.is_missing(),
         live=live,
         live_problem=live_problem,
@@ -151,25 +149,24 @@ def observe() -> Seen:
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
-def _look_at_default() -> tuple[Kept | None, Sentence]:
+def _observe_default() -> tuple[Records | None, Sentence]:
     try:
         require_app_database()
-        return _what_is_kept(), NOTHING
+        return _read_records(), NOTHING
     except DatabaseUnusable as problem:
         return None, problem.sentence
     except Error as problem:
         return None, _logged("This program's own database cannot be used", problem)
 
 
-def _what_is_kept() -> Kept:
+def _read_records() -> Records:
     stored = BackupSettings.load()
     open_ones = sorted(Operation.open_ones(), key=lambda operation: operation.created_at)
-    armed = Schedule.objects.filter(name=schedule.NAME).values_list("next_run", flat=True)
     backups = Operation.objects.filter(kind=OperationKind.BACKUP).only("state", "created_at", "error", "message")
-    return Kept(
+    return Records(
         is_scheduled=stored.is_scheduled(),
         timetable=stored.timetable(),
-        due=armed.first(),
+        due=schedule.planned_run(),
         running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
         queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
@@ -179,7 +176,7 @@ def _what_is_kept() -> Kept:
     )
 
 
-def _look_at_live() -> tuple[Live | None, Sentence]:
+def _observe_live() -> tuple[Live | None, Sentence]:
     try:
         return require_live(), NOTHING
     except DatabaseUnusable as problem:
@@ -239,7 +236,7 @@ def count_live_rows() -> tuple[dict[str, int], Sentence]:
         rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
     except (sqlite3.Error, UnicodeDecodeError):
         rows = {}
-    return rows, _look_at_live()[1]
+    return rows, _observe_live()[1]
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
@@ -307,17 +304,17 @@ def _worker_is_alive() -> bool:
 # --- The folder ------------------------------------------------------------------------------------------------------
 
 
-def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
+def _observe_folder(records: Records | None, live: Live | None) -> Folder:
     path = conf.backup_path()
     try:
-        if kept is not None:
+        if records is not None:
             backup_folder()
     except (BackupFolderUnmounted, BackupFolderMissing) as problem:
         return Folder(path, problem.sentence, problem.code)
     except BackupFolderUnusable:  # as is said below
         pass
     if not os.path.lexists(path):
-        return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
+        return Folder(path, _why_missing(path, has_made_backups=records is not None and records.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
         listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)

@@ -81,18 +81,20 @@ def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[da
     """The next times in the zone of the timetable; none while it is off."""
     if not stored.is_scheduled():
         return []
-    first = _next_time(stored, now, Schedule.objects.filter(name=NAME).first())
+    first = _next_time(stored, now, planned_run())
     return [first, *islice(stored.timetable().times_after(first), number - 1)]
 
 
+def planned_run() -> datetime | None:
+    """Return the time in the row, which may have passed; `None` without a row."""
+    rows = Schedule.objects.filter(name=NAME)
+    return rows.values_list("next_run", flat=True).first()  # type: ignore[no-any-return]  # django-q2 has no types
+
+
 def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
-    """The time that came more than five minutes ago and whose backup has not been asked for; `None` otherwise."""
-    if not stored.is_scheduled():
-        return None
-    late: datetime | None = (
-        Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE).values_list("next_run", flat=True).first()
-    )
-    return late
+    """Return the time that came more than five minutes ago and whose backup has not been asked for, if any."""
+    planned = planned_run() if stored.is_scheduled() else None
+    return planned if planned is not None and planned < now - _OVERDUE else None
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
@@ -185,11 +187,11 @@ def plan_next_run() -> None:
         if not stored.is_scheduled():
             rows.delete()
             return
-        now, row = datetime.now(UTC), rows.first()
-        time = _cut_off(now) or _next_time(stored, now, row)
-        if row is None:
+        now, planned = datetime.now(UTC), planned_run()
+        time = _cut_off(now) or _next_time(stored, now, planned)
+        if planned is None:
             Schedule.objects.create(name=NAME, func=_FUNCTION, schedule_type=Schedule.ONCE, repeats=0, next_run=time)
-        elif row.next_run > now and row.next_run != time:
+        elif planned > now and planned != time:
             rows.update(next_run=time)
 
 
@@ -224,20 +226,18 @@ def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], a
 
 def _take_due_backup(now: datetime) -> datetime | None:
     """Return the time that has come, and move the row on to the next one."""
-    rows = Schedule.objects.filter(name=NAME, next_run__lte=now)
-    row = rows.first()
-    if row is None:
+    due = planned_run()
+    if due is None or due > now:
         return None
-    rows.update(next_run=next(BackupSettings.load().timetable().times_after(now)))
-    due: datetime = row.next_run
+    Schedule.objects.filter(name=NAME).update(next_run=next(BackupSettings.load().timetable().times_after(now)))
     return due
 
 
-def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> datetime:
-    """The next time of the timetable that has not been done. One that the row has already has not, whatever was before."""
+def _next_time(stored: BackupSettings, now: datetime, planned: datetime | None) -> datetime:
+    """Return the next time of the timetable that has not been done. The planned one has not, whatever was before."""
     timetable = stored.timetable()
     time = next(timetable.times_after(now))
-    if row is not None and row.next_run == time:
+    if planned == time:
         return time
     done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
     latest = done.aggregate(latest=Max("due_at"))["latest"]
@@ -270,8 +270,8 @@ def _find_due_check(now: datetime) -> datetime | None:
         night -= timedelta(days=1)
     if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
         return None
-    backup_is_due = Schedule.objects.filter(name=NAME, next_run__lte=now).exists()
-    if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
+    planned = planned_run()
+    if (planned and planned <= now) or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
         return None
     return night
 

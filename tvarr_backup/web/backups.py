@@ -30,7 +30,7 @@ from tvarr_backup.errors import BackupNotFound, PreconditionFailed, TvarrBackupE
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.health import look
+from tvarr_backup.operations.health import check_health
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     KIND_LABELS,
@@ -84,7 +84,7 @@ def _may(request: HttpRequest) -> May:
 def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
     reconcile()
-    health = look()
+    health = check_health()
     listing = health.listing or Listing((), (), ())
     stored, now = BackupSettings.load(), datetime.now(UTC)
     chosen = request.GET.get("kind", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
-from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, Subject
+from tvarr_backup.operations.health import Health, HealthState, Subject
 
 _DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
@@ -60,11 +60,11 @@ class Status:
 def status_of(health: Health, *, tells_folder: bool) -> Status:
     """The card of what one look has found."""
     backups = health.listing.backups if health.listing else ()
-    wrong = [check for check in health.checks if check.state is not State.OK]
+    wrong = [check for check in health.checks if check.state is not HealthState.OK]
     known = [check for check in wrong if check.is_known]
     return Status(
         level=_level([check.state for check in known], has_backup=health.last_good is not None),
-        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {check.message.for_page()}" for check in known),
+        sentences=tuple(f"{check.subject.label}: {check.message.for_page()}" for check in known),
         last_good=health.last_good,
         next_run=health.next_run,
         number=len(backups),
@@ -79,9 +79,9 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
     )
 
 
-def _level(wrong: list[State], *, has_backup: bool) -> Level:
+def _level(wrong: list[HealthState], *, has_backup: bool) -> Level:
     if wrong:
-        return Level.FAILING if State.SICK in wrong else Level.WARNING
+        return Level.FAILING if HealthState.FAILING in wrong else Level.WARNING
     return Level.GOOD if has_backup else Level.NONE_YET
 
 
