@@ -35,8 +35,8 @@ from tvarr_backup import conf
 from tvarr_backup.errors import BackupUnsupported, DatabaseUnusable
 from tvarr_backup.operations import reserve, schedule, track
 from tvarr_backup.operations.app_database import find_problem, renew_connection, require_app_database
+from tvarr_backup.operations.disk import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.heartbeat import BEAT_SECONDS, Heartbeat
-from tvarr_backup.operations.probe import PROBE_SECONDS, probe_now
 from tvarr_backup.operations.queue import RUN_OPERATION, find_forgotten
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.sightings import record_sighting

@@ -22,8 +22,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import structlog
+from django.core.management import call_command
 from django.db import connections
 
 from tvarr_backup import conf
@@ -44,13 +46,13 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
 from tvarr_backup.operations.found_code import accepted_by
-from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.report import backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
 from tvarr_backup.sentences import NOTHING, Sentence
+from tvarr_backup.tvarr_database import APP_LABEL
 from tvarr_backup.way_out import with_way_out
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         filename,
         required,
         offline=is_offline,
-        migrate=migrate_copy,
+        migrate=_migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         accept_code=accepted_by(operation.arguments),
         progress=tracker.progress,
@@ -176,6 +178,24 @@ def restore(operation: Operation, tracker: Tracker) -> None:
             "facts": list(facts),
         }
     )
+
+
+def _migrate_copy(path: Path) -> None:
+    """Run our migrations on the copy of a backup, through a connection of its own in this thread.
+
+    The live database is never migrated for a restore.
+    """
+    alias = conf.tvarr_alias()
+    usual = connections[alias]
+    usual.close()
+    copy = connections.create_connection(alias)
+    copy.settings_dict = usual.settings_dict | {"NAME": f"file:{quote(str(path))}?mode=rw"}
+    connections[alias] = copy
+    try:
+        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=0)
+    finally:
+        copy.close()
+        connections[alias] = usual
 
 
 def verify(operation: Operation, tracker: Tracker) -> None:
