@@ -67,7 +67,7 @@ def test_while_one_is_open_no_second_task_is_queued(folder: Path) -> None:
 
 @pytest.mark.django_db
 def test_the_task_of_what_was_cancelled_before_it_began_finds_nothing_to_do(folder: Path) -> None:
-    operation = cancel(submitted().pk)
+    operation = cancel(submitted())
     run_operation(operation.pk)
     assert Operation.objects.get().state == "cancelled"
     assert not folder.exists()

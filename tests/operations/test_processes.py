@@ -114,7 +114,7 @@ def test_a_real_process_is_cancelled_within_seconds() -> None:
     operation = queued()
     process = elsewhere.working_elsewhere(operation)
     asked = time.monotonic()
-    cancel(operation.pk)
+    cancel(operation)
     process.communicate(timeout=30)
     assert stored(operation).state == "cancelled"
     assert time.monotonic() - asked < 10

@@ -242,11 +242,11 @@ def may_cancel(actor: Actor, operation: Operation) -> bool:
 
 
 def cancel_operation(actor: Actor, operation_id: str) -> Operation:
-    """Cancel an operation as `track.cancel` does, and return it. Raises `OperationNotFound` and `OperationEnded`."""
+    """Cancel an operation, as `track.cancel` does. Raises `OperationNotFound` and `OperationEnded`."""
     operation = track.find_operation(operation_id)
     actor.require(KINDS[OperationKind(operation.kind)].permission)
     reconcile()
-    return track.cancel(operation_id)
+    return track.cancel(operation)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is kept about operations and backups beside the backup folder, in the database `default`."""
+"""Operations, imports, backup settings and the index of backups, in the database `default`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _Value = TypeVar("_Value")
 
 NO_AGE_LIMIT = "none"
 MOST_KEPT = 100_000
+_MOST_QUOTED = 100
 
 
 class OperationKind(models.TextChoices):
@@ -83,10 +84,10 @@ class Operation(models.Model):
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one exclusive operation on it is open (which
     are, `kinds.KINDS` says). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) say which process
-    works on it. `message` is for the person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
-    nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
-    was, and 100 only when it has succeeded. `due_at` is the time of the schedule that it is for, null
-    for what a person asked for.
+    works on it. `message` is for the user, one sentence a line; `sentences` keeps what it and `error` were made of.
+    `done_bytes` and `total_bytes` are those of the present phase; `total_bytes` is null while it is unknown. `percent` is
+    the share of the whole operation that is done: null until it begins, never less than it was, and 100 only when it has
+    succeeded. `due_at` is the time of the schedule that it is for, null for what a user asked for.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -165,7 +166,7 @@ class Operation(models.Model):
         return self.state in OPEN_STATES
 
 
-def told(**columns: Sentence) -> dict[str, Any]:
+def sentence_columns(**columns: Sentence) -> dict[str, Any]:
     """Return the values of `error`, `message` and `sentences` that keep sentences and what they were made of."""
     made_of = {name: sentence.as_data() for name, sentence in columns.items() if sentence}
     return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": made_of or None}
@@ -277,88 +278,57 @@ def forget_oldest(rows: models.QuerySet[Any], kept: int) -> None:
     rows.filter(pk__in=list(oldest)).delete()
 
 
+def _validate(parse: Callable[[str], object], text: str, sentence: str, code: str, **params: str) -> None:
+    """Refuse a text that cannot be parsed."""
+    try:
+        parse(text)
+    except ValueError:
+        raise ValidationError(sentence, code=code, params={"value": text[:_MOST_QUOTED], **params}) from None
+
+
 def validate_max_age(text: str) -> None:
     """Refuse what is neither a duration nor the word for no limit."""
-    if text == NO_AGE_LIMIT:
-        return
-    try:
-        parse_duration(text)
-    except ValueError:
-        raise ValidationError(
-            "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
-            "nothing for the environment's default.",
-            code="invalid_duration",
-            params={"value": text[:80], "allowed": ALLOWED_DURATIONS, "none": NO_AGE_LIMIT},
-        ) from None
+    sentence = (
+        "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
+        "nothing for the environment's default."
+    )
+    if text != NO_AGE_LIMIT:
+        _validate(parse_duration, text, sentence, "invalid_duration", allowed=ALLOWED_DURATIONS, none=NO_AGE_LIMIT)
 
 
 def validate_cron(text: str) -> None:
-    """Refuse what is no time of a schedule."""
-    try:
-        parse_cron(text)
-    except ValueError:
-        raise ValidationError(
-            "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
-            code="invalid_cron",
-            params={"value": text[:LONGEST_CRON], "allowed": ALLOWED_CRONS},
-        ) from None
+    """Refuse what is not a time of a schedule."""
+    sentence = "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
+    _validate(parse_cron, text, sentence, "invalid_cron", allowed=ALLOWED_CRONS)
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuse what is no time zone."""
-    try:
-        parse_zone(name)
-    except ValueError:
-        raise ValidationError(
-            "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
-            code="invalid_time_zone",
-            params={"value": name[:LONGEST_ZONE], "allowed": ALLOWED_ZONES},
-        ) from None
+    """Refuse what is not a time zone."""
+    sentence = (
+        "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
+    )
+    _validate(parse_zone, name, sentence, "invalid_time_zone", allowed=ALLOWED_ZONES)
 
 
 class BackupSettings(models.Model):
-    """What was set on the settings page: one row at most. What is not set there is as the environment says."""
+    """What was set on the settings page: one row at most. What is empty, or `None`, is as the environment says.
+
+    `keep_all` keeps every automatic backup, whatever `keep` says.
+    """
 
     _KEEP_REFUSED = f"keep %(show_value)s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, or nothing."
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
-    enabled = models.BooleanField(
-        "scheduled backups",
-        null=True,
-        blank=True,
-        choices=[(None, "As the environment says"), (True, "On"), (False, "Off")],
-    )
-    cron = models.CharField(
-        "time",
-        max_length=LONGEST_CRON,
-        blank=True,
-        validators=[validate_cron],
-        help_text="Five cron fields: minute, hour, day of the month, month, day of the week. “0 2 * * *” is every day at "
-        "02:00, “30 4 * * SUN” every Sunday at 04:30, “0 */6 * * *” every six hours. Empty: the environment's default.",
-    )
-    time_zone = models.CharField(
-        max_length=LONGEST_ZONE,
-        blank=True,
-        validators=[validate_time_zone],
-        help_text="Such as Europe/Berlin. Empty: the environment's default.",
-    )
+    enabled = models.BooleanField(null=True, blank=True)
+    cron = models.CharField(max_length=LONGEST_CRON, blank=True, validators=[validate_cron])
+    time_zone = models.CharField(max_length=LONGEST_ZONE, blank=True, validators=[validate_time_zone])
     keep = models.PositiveIntegerField(
-        "automatic backups to keep",
         null=True,
         blank=True,
         validators=[MinValueValidator(1, _KEEP_REFUSED), MaxValueValidator(MOST_KEPT, _KEEP_REFUSED)],
-        help_text="Empty: the environment's default.",
     )
-    keep_all = models.BooleanField(
-        "keep every automatic backup", default=False, help_text="Whatever the number above says."
-    )
-    max_age = models.CharField(
-        "maximum age of automatic backups",
-        max_length=20,
-        blank=True,
-        validators=[validate_max_age],
-        help_text=f"Such as 30d, 12h or 1w2d; “{NO_AGE_LIMIT}” for no limit. Empty: the environment's default.",
-    )
+    keep_all = models.BooleanField(default=False)
+    max_age = models.CharField(max_length=20, blank=True, validators=[validate_max_age])
 
     class Meta:
         verbose_name = "backup settings"
@@ -381,7 +351,7 @@ class BackupSettings(models.Model):
 
     def clean(self) -> None:
         """Six fields are stored as five."""
-        with suppress(ValueError):  # told by the field's own check
+        with suppress(ValueError):  # the field's own check reports it
             self.cron = self.cron and parse_cron(self.cron)
 
     def problems(self) -> list[str]:

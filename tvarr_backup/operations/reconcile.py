@@ -13,7 +13,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationState, told
+from tvarr_backup.operations.models import Operation, OperationState, sentence_columns
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.sentences import Sentence, join
@@ -106,6 +106,6 @@ def _joined(paths: Iterable[str]) -> Sentence:
 def _interrupt(operation: Operation, message: Sentence, **as_seen: Any) -> bool:
     """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
     ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
-        state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **told(message=message)
+        state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
     )
     return bool(ended)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +37,12 @@ def submit(
     return operation
 
 
-def queue_operation(
-    kind: OperationKind,
-    *,
-    requested_by: Any,
-    origin: Origin,
-    arguments: Mapping[str, Any] | None = None,
-    due_at: datetime | None = None,
-) -> Operation:
-    """Store a queued operation and its task, or neither; call it in a transaction. Raises `OperationRunning`."""
-    operation = create_operation(
-        kind,
-        origin=origin,
-        state=OperationState.QUEUED,
-        requested_by=requested_by,
-        arguments=arguments,
-        due_at=due_at,
-    )
+def queue_operation(kind: OperationKind, **values: Any) -> Operation:
+    """Store a queued operation and its task, or neither. Call it in a transaction.
+
+    `values` are those of `new_operation`. Raises `OperationRunning`.
+    """
+    operation = create_operation(kind, state=OperationState.QUEUED, **values)
     wake_worker(operation)
     return operation
 

@@ -53,7 +53,7 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
     forget_oldest,
-    told,
+    sentence_columns,
 )
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.reserve import release_if_full
@@ -103,22 +103,12 @@ def _request_stop(_signal: int, _frame: FrameType | None) -> None:
 # --- Creating and beginning ------------------------------------------------------------------------------------------
 
 
-def create_operation(
-    kind: OperationKind,
-    *,
-    origin: Origin,
-    state: OperationState,
-    requested_by: Any = None,
-    arguments: Mapping[str, Any] | None = None,
-    due_at: datetime | None = None,
-) -> Operation:
-    """A new operation on the protected database: `queued`, or `running` for who does it here and now.
+def create_operation(kind: OperationKind, **values: Any) -> Operation:
+    """Store a new operation on the protected database; `values` are those of `new_operation`.
 
     Raises `OperationRunning` for an exclusive one while another exclusive one is open.
     """
-    operation = new_operation(
-        kind, origin=origin, state=state, requested_by=requested_by, arguments=arguments, due_at=due_at
-    )
+    operation = new_operation(kind, **values)
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation.save(force_insert=True)
@@ -142,7 +132,10 @@ def new_operation(
     arguments: Mapping[str, Any] | None = None,
     due_at: datetime | None = None,
 ) -> Operation:
-    """The same, not stored. Raises `BackupUnsupported` for what can only be done with an SQLite file."""
+    """Return an operation that is not stored: `queued`, or `running` if this process does it now.
+
+    Raises `BackupUnsupported` for what can only be done with an SQLite file.
+    """
     if KINDS[kind].needs_file:
         conf.live_database()
     now = datetime.now(UTC)
@@ -226,29 +219,25 @@ def find_operation(operation_id: str) -> Operation:
     return found
 
 
-def cancel(operation_id: str) -> Operation:
-    """End a queued operation at once, and ask a running one to end; the operation as it stands then.
+def cancel(operation: Operation) -> Operation:
+    """End a queued operation, and ask a running one to end. Return the operation as it is then.
 
-    Raises `OperationNotFound`, and `OperationEnded` where there is nothing left to cancel.
+    Raises `OperationEnded` where there is nothing left to cancel.
     """
+    row = Operation.objects.filter(pk=operation.pk)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        rows = Operation.objects.filter(pk=operation_id)
-        cancelled = rows.filter(state=OperationState.QUEUED).update(
+        cancelled = row.filter(state=OperationState.QUEUED).update(
             state=OperationState.CANCELLED,
             finished_at=datetime.now(UTC),
-            **told(message=Sentence("Cancelled before it began.")),
+            **sentence_columns(message=Sentence("Cancelled before it began.")),
         )
-        asked = not cancelled and rows.filter(state=OperationState.RUNNING).update(cancel_requested=True)
-        operation = rows.first()
-        if operation is None:
-            raise OperationNotFound("There is no operation {operation_id}.", operation_id=quoted(operation_id))
-    if cancelled:
-        logger.info("operation.cancelled", operation=str(operation.pk), kind=str(operation.kind))
-    elif asked:
-        logger.info("operation.cancel_requested", operation=str(operation.pk), kind=str(operation.kind))
-    else:
+        asked = not cancelled and row.filter(state=OperationState.RUNNING).update(cancel_requested=True)
+        operation = row.get()
+    if not cancelled and not asked:
         kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
         raise OperationEnded("The {kind} cannot be cancelled: it has ended already ({state}).", kind=kind, state=state)
+    event = "operation.cancelled" if cancelled else "operation.cancel_requested"
+    logger.info(event, operation=str(operation.pk), kind=str(operation.kind))
     return operation
 
 
@@ -329,7 +318,7 @@ class Tracker:
     ) -> None:
         """Write the last state, unless the operation is no longer this process's own; in either case it is logged."""
         changes = (
-            told(message=message, error=error)
+            sentence_columns(message=message, error=error)
             | self._phase
             | ({"percent": 100} if state in COMPLETED_STATES else {})
             | {"error_code": error_code, "state": state, "result": self.data, "finished_at": datetime.now(UTC)}
@@ -418,13 +407,16 @@ def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Track
     `TvarrBackupError`: as it was, or as one in words for what the system refused; any other exception is logged here and
     becomes an `InternalError`.
     """
-    with bound_contextvars(**operation.as_context()), _ended_as_told(Tracker(operation, watch), operation) as tracker:
+    with (
+        bound_contextvars(**operation.as_context()),
+        _ended_as_sentence_columns(Tracker(operation, watch), operation) as tracker,
+    ):
         logger.info("operation.started")
         yield tracker
 
 
 @contextlib.contextmanager
-def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
+def _ended_as_sentence_columns(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     try:
         yield tracker
     except OperationCancelled as problem:
