@@ -45,7 +45,8 @@ def _worker(tmp_path: Path, settings: Any) -> Iterator[None]:
 
 def said(subject: Subject, found: Health | None = None) -> tuple[str, str]:
     """HealthState and sentence of one check."""
-    return next((str(one.state), one.message) for one in (found or check_health()).checks if one.subject is subject)
+    check = (found or check_health()).checks[subject]
+    return str(check.state), check.message
 
 
 def make(folder: Path, ago: timedelta = timedelta(), **changes: Any) -> Backup:
@@ -74,7 +75,9 @@ def armed(due: timedelta) -> None:
 
 def test_on_a_new_installation_all_is_well_before_its_first_backup() -> None:
     found = check_health()
-    assert [(str(check.subject), str(check.state)) for check in found.checks] == [(one, "ok") for one in Subject]
+    assert [(str(subject), str(check.state)) for subject, check in found.checks.items()] == [
+        (one, "ok") for one in Subject
+    ]
     assert found.state is HealthState.OK
 
 
@@ -82,7 +85,7 @@ def test_every_subject_has_one_check_whatever_is_wrong(folder: Path, monkeypatch
     folder.rmdir()
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
     monkeypatch.setitem(connections["tvarr"].settings_dict, "NAME", "file:/nowhere/tvarr.db?mode=rw")
-    assert [check.subject for check in check_health().checks] == list(Subject)
+    assert list(check_health().checks) == list(Subject)
 
 
 def test_the_worst_counts(folder: Path) -> None:
@@ -304,7 +307,7 @@ def test_a_worker_that_is_silent_is_missed(tmp_path: Path) -> None:
 def test_what_has_just_been_asked_for_may_wait() -> None:
     operation = queued()
     assert said(Subject.QUEUE) == ("ok", f"A backup waits since {operation.created_at:%Y-%m-%d %H:%M} UTC.")
-    assert check_health().queued == (operation,)
+    assert check_health().observation.queued == (operation,)
 
 
 def test_what_nobody_begins_is_told() -> None:
@@ -326,10 +329,10 @@ def test_what_nobody_begins_is_told() -> None:
 def test_the_schedule_is_told_with_its_next_time() -> None:
     armed(timedelta(hours=3))
     found = check_health()
-    assert found.next_run == Schedule.objects.get().next_run
+    assert found.expected.next_run == Schedule.objects.get().next_run
     assert said(Subject.SCHEDULE, found) == (
         "ok",
-        f"Every day at 02:00 (UTC); the next is due {found.next_run:%Y-%m-%d %H:%M} UTC.",
+        f"Every day at 02:00 (UTC); the next is due {found.expected.next_run:%Y-%m-%d %H:%M} UTC.",
     )
 
 
@@ -337,8 +340,8 @@ def test_before_the_worker_has_armed_it_the_next_time_is_that_of_the_timetable()
     change_settings({"cron": "30 4 * * *"})
     Schedule.objects.all().delete()
     found = check_health()
-    assert found.next_run is not None
-    assert f"{found.next_run:%H:%M}" == "04:30"
+    assert found.expected.next_run is not None
+    assert f"{found.expected.next_run:%H:%M}" == "04:30"
 
 
 def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
@@ -346,7 +349,7 @@ def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
     make(folder, timedelta(days=900))
     found = check_health()
     assert found.state is HealthState.OK
-    assert (found.next_run, found.may_be_old) == (None, None)
+    assert (found.expected.next_run, found.expected.may_be_old) == (None, None)
     assert said(Subject.SCHEDULE, found)[1] == "Scheduled backups are off."
     assert "scheduled backups are off, so none is expected" in said(Subject.LAST_BACKUP, found)[1]
 
@@ -387,7 +390,7 @@ def test_a_backup_by_hand_that_failed_says_nothing_of_the_schedule() -> None:
 def test_a_backup_may_begin_a_little_late() -> None:
     armed(-timedelta(minutes=4))
     found = check_health()
-    assert (found.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
+    assert (found.expected.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
 
 
 @pytest.mark.parametrize("handed_out", [False, True])
@@ -395,7 +398,7 @@ def test_one_that_has_not_begun_by_then_is_overdue(handed_out: bool) -> None:
     armed(-timedelta(minutes=6))
     Schedule.objects.update(repeats=0 if handed_out else 1)
     found = check_health()
-    assert found.is_overdue
+    assert found.expected.is_overdue
     assert said(Subject.SCHEDULE, found)[0] == "warning"
     assert "has not begun: see that a worker runs" in said(Subject.SCHEDULE, found)[1]
 
@@ -595,7 +598,7 @@ def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
         os.link(folder / backup.filename, folder / f"{name}.db.gz")
         (folder / f"{name}.meta.json").write_bytes(encode_sidecar(backup.sidecar.with_changes(seq=number + 2)))
     began = time.process_time()
-    assert check_health().listing is not None
+    assert check_health().observation.folder.listing is not None
     assert time.process_time() - began < 0.5
 
 

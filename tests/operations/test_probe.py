@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
 
 def folder_check() -> tuple[str, str]:
-    (check,) = [check for check in check_health().checks if check.subject is Subject.FOLDER]
+    check = check_health().checks[Subject.FOLDER]
     return str(check.state), check.message
 
 

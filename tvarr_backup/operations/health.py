@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -56,75 +56,66 @@ class Subject(TextChoices):
     RESTORE = "restore", "Restore"
 
 
-class _Finding(NamedTuple):
-    """What a check found, and where there is something to do, what. Unless `is_known`, another check says why not."""
+class HealthCheck(NamedTuple):
+    """What was found, and where there is something to do, what. Unless `is_known`, another check says why not."""
 
     state: HealthState
     message: Sentence
     is_known: bool = True
 
 
-def _ok(template: str, /, **facts: object) -> _Finding:
-    return _Finding(HealthState.OK, Sentence(template, **facts))
+def _ok(template: str, /, **facts: object) -> HealthCheck:
+    return HealthCheck(HealthState.OK, Sentence(template, **facts))
 
 
-def _warning(template: str, /, **facts: object) -> _Finding:
-    return _Finding(HealthState.WARNING, Sentence(template, **facts))
+def _warning(template: str, /, **facts: object) -> HealthCheck:
+    return HealthCheck(HealthState.WARNING, Sentence(template, **facts))
 
 
-def _failing(template: str, /, **facts: object) -> _Finding:
-    return _Finding(HealthState.FAILING, Sentence(template, **facts))
+def _failing(template: str, /, **facts: object) -> HealthCheck:
+    return HealthCheck(HealthState.FAILING, Sentence(template, **facts))
 
 
-def _unknown(why: Sentence) -> _Finding:
-    return _Finding(HealthState.WARNING, Sentence("This cannot be told while {why}.", why=why), is_known=False)
+def _unknown(why: Sentence) -> HealthCheck:
+    return HealthCheck(HealthState.WARNING, Sentence("This cannot be told while {why}.", why=why), is_known=False)
 
 
 @dataclass(frozen=True)
-class HealthCheck:
-    """A subject, and what was found."""
+class Expected:
+    """When the next scheduled backup is due, and how old the last good one may be; `None` without a schedule.
 
-    subject: Subject
-    state: HealthState
-    message: Sentence
-    is_known: bool
+    `next_run` may have passed; after `LATE` it `is_overdue`.
+    """
+
+    next_run: datetime | None = None
+    is_overdue: bool = False
+    may_be_old: timedelta | None = None
 
 
 @dataclass(frozen=True)
 class Health:
-    """Everything that was checked at one moment. What could not be found out is `None`, or nothing.
+    """Everything that was checked at one moment.
 
     `last_good` is the newest backup that was made here of the live database, whatever for, and whose last check found no
-    problem; `may_be_old` is how old it may be, `None` without a schedule. `next_run` may have passed; after `LATE` it
-    `is_overdue`. Free space is in bytes. `unsupported` says why no backups of tvarr's database can be made. `folder_code` is
-    the error code of what is wrong with the backup folder.
+    problem.
     """
 
-    looked_at: datetime
-    checks: tuple[HealthCheck, ...]
+    observation: Observation
+    checks: Mapping[Subject, HealthCheck]
     last_good: Backup | None
-    may_be_old: timedelta | None
-    next_run: datetime | None
-    is_overdue: bool
-    running: Operation | None
-    queued: tuple[Operation, ...]
-    free_in_folder: int | None
-    free_beside_live: int | None
-    listing: Listing | None
-    folder_code: str
-    unsupported: Sentence
+    expected: Expected
 
     @property
     def state(self) -> HealthState:
         """Return the worst of all."""
-        return max((check.state for check in self.checks), key=list(HealthState).index)
+        return max((check.state for check in self.checks.values()), key=list(HealthState).index)
 
 
 def check_health() -> Health:
     """Check everything, in about the time that listing the backup folder takes. Writes and raises nothing."""
     seen = observe()
     good, expected = _last_good(seen.folder.listing), _what_to_expect(seen)
-    findings = {
+    checks = {
         Subject.DEFAULT: _check_default(seen),
         Subject.TVARR: _check_tvarr(seen),
         Subject.WORKER: _check_worker(seen),
@@ -135,30 +126,18 @@ def check_health() -> Health:
         Subject.BACKUPS: _check_backups(seen),
         Subject.RESTORE: _check_restore(seen),
     }
-    return Health(
-        looked_at=seen.at,
-        checks=tuple(HealthCheck(subject, *finding) for subject, finding in findings.items()),
-        last_good=good,
-        may_be_old=expected.may_be_old,
-        next_run=expected.next_run,
-        is_overdue=expected.is_overdue,
-        running=seen.records.running if seen.records else None,
-        queued=seen.records.queued if seen.records else (),
-        free_in_folder=seen.folder.free,
-        free_beside_live=seen.free_beside_live,
-        listing=seen.folder.listing,
-        folder_code=seen.folder.code,
-        unsupported=seen.unsupported,
-    )
+    return Health(seen, checks, good, expected)
 
 
 def health_as_data(health: Health) -> dict[str, Any]:
     """The same as JSON data: sizes are bytes, times RFC 3339 in UTC, what could not be told is null."""
-    good, running = health.last_good, health.running
+    good, expected, seen = health.last_good, health.expected, health.observation
+    running, queued = seen.running, seen.queued
     return {
         "state": str(health.state),
         "checks": [
-            {"name": str(check.subject), "state": str(check.state), "message": check.message} for check in health.checks
+            {"name": str(subject), "state": str(check.state), "message": check.message}
+            for subject, check in health.checks.items()
         ],
         "last_good_backup": good
         and {
@@ -166,9 +145,9 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "kind": str(good.sidecar.kind),
             "created_at": good.sidecar.created_at.isoformat(),
         },
-        "may_be_old_seconds": health.may_be_old and int(health.may_be_old.total_seconds()),
-        "next_run": health.next_run and health.next_run.isoformat(),
-        "overdue": health.is_overdue,
+        "may_be_old_seconds": expected.may_be_old and int(expected.may_be_old.total_seconds()),
+        "next_run": expected.next_run and expected.next_run.isoformat(),
+        "overdue": expected.is_overdue,
         "running_operation": running
         and {
             "id": str(running.pk),
@@ -177,30 +156,21 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "percent": running.percent,
             "started_at": running.started_at and running.started_at.isoformat(),
         },
-        "queued_operations": len(health.queued),
-        "queued_since": min((operation.created_at.isoformat() for operation in health.queued), default=None),
-        "free_bytes": {"backup_folder": health.free_in_folder, "tvarr_database": health.free_beside_live},
+        "queued_operations": len(queued),
+        "queued_since": min((operation.created_at.isoformat() for operation in queued), default=None),
+        "free_bytes": {"backup_folder": seen.folder.free, "tvarr_database": seen.free_beside_live},
     }
 
 
 # --- What the schedule lets expect -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """When the next scheduled backup is due, and how old the last good one may be; nothing where none is expected."""
-
-    next_run: datetime | None = None
-    is_overdue: bool = False
-    may_be_old: timedelta | None = None
-
-
-def _what_to_expect(seen: Observation) -> _Expected:
+def _what_to_expect(seen: Observation) -> Expected:
     records = seen.records
     if records is None or not records.is_scheduled or seen.unsupported:
-        return _Expected()
+        return Expected()
     next_run = records.due or next(records.timetable.times_after(seen.at)).astimezone(UTC)
-    return _Expected(next_run, seen.at - next_run > LATE, INTERVALS * records.timetable.interval_at(seen.at))
+    return Expected(next_run, seen.at - next_run > LATE, INTERVALS * records.timetable.interval_at(seen.at))
 
 
 def _last_good(listing: Listing | None) -> Backup | None:
@@ -219,9 +189,9 @@ def _last_good(listing: Listing | None) -> Backup | None:
 # --- The checks ------------------------------------------------------------------------------------------------------
 
 
-def _check_default(seen: Observation) -> _Finding:
+def _check_default(seen: Observation) -> HealthCheck:
     if seen.records_problem:
-        return _Finding(HealthState.FAILING, seen.records_problem)
+        return HealthCheck(HealthState.FAILING, seen.records_problem)
     if seen.is_disk_short:
         return _warning(
             "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can "
@@ -233,11 +203,11 @@ def _check_default(seen: Observation) -> _Finding:
     return _ok("It answers, and is up to date.")
 
 
-def _check_tvarr(seen: Observation) -> _Finding:
+def _check_tvarr(seen: Observation) -> HealthCheck:
     if seen.live is None:
-        return _Finding(HealthState.FAILING, seen.live_problem)
+        return HealthCheck(HealthState.FAILING, seen.live_problem)
     sentences = [Sentence("It answers, and is {what}.", what=seen.live.what)]
-    return _Finding(_state_of_schema(seen.live), join([*sentences, *_schema_sentences(seen.live, seen.records)]))
+    return HealthCheck(_state_of_schema(seen.live), join([*sentences, *_schema_sentences(seen.live, seen.records)]))
 
 
 def _state_of_schema(live: Live) -> HealthState:
@@ -274,7 +244,7 @@ def _schema_sentences(live: Live, records: Records | None) -> Iterator[Sentence]
         yield Sentence("{change} Noticed {at}.", change=change.describe(), at=_time(change.noticed_at))
 
 
-def _check_worker(seen: Observation) -> _Finding:
+def _check_worker(seen: Observation) -> HealthCheck:
     if seen.worker_is_alive:
         return _ok("A worker has given a sign of life within the last minute.")
     return _failing(
@@ -282,12 +252,12 @@ def _check_worker(seen: Observation) -> _Finding:
     )
 
 
-def _check_queue(seen: Observation) -> _Finding:
+def _check_queue(seen: Observation) -> HealthCheck:
     if seen.records is None:
         return _unknown(_NO_DEFAULT)
-    if not seen.records.queued:
+    if not seen.queued:
         return _ok("Nothing waits.")
-    oldest = seen.records.queued[0]
+    oldest = seen.queued[0]
     operation, since = _a(oldest).capitalize(), _time(oldest.created_at)
     if abs(seen.at - oldest.created_at) <= LATE:
         return _ok("{operation} waits since {since}.", operation=operation, since=since)
@@ -299,18 +269,18 @@ def _check_queue(seen: Observation) -> _Finding:
     )
 
 
-def _check_schedule(seen: Observation, expected: _Expected) -> _Finding:
+def _check_schedule(seen: Observation, expected: Expected) -> HealthCheck:
     records, next_run = seen.records, expected.next_run
     if seen.unsupported:
-        return _Finding(HealthState.OK, seen.unsupported)
+        return HealthCheck(HealthState.OK, seen.unsupported)
     if records is None:
         return _unknown(_NO_DEFAULT)
     if next_run is None:
         return _ok("Scheduled backups are off.")
     if expected.is_overdue:
         why = (
-            Sentence("{operation} is running", operation=_a(records.running))
-            if records.running
+            Sentence("{operation} is running", operation=_a(seen.running))
+            if seen.running
             else Sentence("see that a worker runs, and what its log says")
         )
         return _warning("The backup that was due {due} has not begun: {why}.", due=_time(next_run), why=why)
@@ -328,15 +298,15 @@ def _check_schedule(seen: Observation, expected: _Expected) -> _Finding:
     return _ok("{times}; the next is due {next_run}.", times=records.timetable.describe(), next_run=_time(next_run))
 
 
-def _check_last_backup(seen: Observation, expected: _Expected, good: Backup | None) -> _Finding:
+def _check_last_backup(seen: Observation, expected: Expected, good: Backup | None) -> HealthCheck:
     if seen.unsupported:
-        return _Finding(HealthState.OK, seen.unsupported)
+        return HealthCheck(HealthState.OK, seen.unsupported)
     if seen.folder.is_closed:
         return _unknown(_NO_FOLDER)
     return _judge_last(good, seen, expected) if good else _judge_none(seen, expected)
 
 
-def _judge_last(good: Backup, seen: Observation, expected: _Expected) -> _Finding:
+def _judge_last(good: Backup, seen: Observation, expected: Expected) -> HealthCheck:
     made, age = _time(good.sidecar.created_at), seen.at - good.sidecar.created_at
     if age < -LATE:
         return _warning(
@@ -356,7 +326,7 @@ def _judge_last(good: Backup, seen: Observation, expected: _Expected) -> _Findin
     return _ok("{last}.", last=last)
 
 
-def _judge_none(seen: Observation, expected: _Expected) -> _Finding:
+def _judge_none(seen: Observation, expected: Expected) -> HealthCheck:
     """There is no good backup. On a new installation that is fine until the first one is overdue."""
     records, next_run = seen.records, expected.next_run
     if records is None:
@@ -370,10 +340,10 @@ def _judge_none(seen: Observation, expected: _Expected) -> _Finding:
     return _ok("There is no backup yet; the first is due {next_run}.", next_run=_time(next_run))
 
 
-def _check_folder(seen: Observation) -> _Finding:
+def _check_folder(seen: Observation) -> HealthCheck:
     folder, probe = seen.folder, seen.folder.probe
     if folder.problem:
-        return _Finding(HealthState.FAILING, folder.problem)
+        return HealthCheck(HealthState.FAILING, folder.problem)
     if folder.listing is None:
         return _ok("The first backup will make the folder {path}.", path=folder.path)
     if probe is not None and probe.problem:
@@ -388,10 +358,10 @@ def _check_folder(seen: Observation) -> _Finding:
     sentences = [Sentence("It can be read and written, and has room for the next backup.")]
     if probe is not None and not probe.has_hard_links:
         sentences.append(Sentence("It has no hard links: backups are published by renaming."))
-    return _Finding(HealthState.OK, join(sentences))
+    return HealthCheck(HealthState.OK, join(sentences))
 
 
-def _check_backups(seen: Observation) -> _Finding:
+def _check_backups(seen: Observation) -> HealthCheck:
     listing = seen.folder.listing
     if seen.folder.is_closed:
         return _unknown(_NO_FOLDER)
@@ -413,8 +383,8 @@ def _bad_backups(listing: Listing) -> Iterator[Sentence]:
             yield Sentence("{filename} is damaged", filename=backup.filename)
 
 
-def _check_restore(seen: Observation) -> _Finding:
-    unfinished, running = seen.folder.unfinished, seen.records and seen.records.running
+def _check_restore(seen: Observation) -> HealthCheck:
+    unfinished, running = seen.folder.unfinished, seen.running
     if seen.folder.is_closed:
         return _unknown(_NO_FOLDER)
     if unfinished is None and seen.obstacle and not running:

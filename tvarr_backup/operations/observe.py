@@ -18,7 +18,6 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
@@ -42,6 +41,7 @@ from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
@@ -56,8 +56,8 @@ class Records:
     is_scheduled: bool
     timetable: Timetable
     due: datetime | None
-    running: Operation | None
-    queued: tuple[Operation, ...]
+    open_operations: tuple[Operation, ...]
+    """The oldest first."""
     last_scheduled: Operation | None
     has_made_backups: bool
     setting_problems: tuple[str, ...]
@@ -123,6 +123,18 @@ class Observation:
     folder: Folder
     free_beside_live: int | None
 
+    @property
+    def running(self) -> Operation | None:
+        return next((one for one in self._open_operations if one.state == OperationState.RUNNING), None)
+
+    @property
+    def queued(self) -> tuple[Operation, ...]:
+        return tuple(one for one in self._open_operations if one.state == OperationState.QUEUED)
+
+    @property
+    def _open_operations(self) -> tuple[Operation, ...]:
+        return self.records.open_operations if self.records else ()
+
 
 def observe() -> Observation:
     """Look at everything now."""
@@ -161,14 +173,12 @@ def _observe_default() -> tuple[Records | None, Sentence]:
 
 def _read_records() -> Records:
     stored = BackupSettings.load()
-    open_ones = sorted(Operation.open_ones(), key=lambda operation: operation.created_at)
     backups = Operation.objects.filter(kind=OperationKind.BACKUP).only("state", "created_at", "error", "message")
     return Records(
         is_scheduled=stored.is_scheduled(),
         timetable=stored.timetable(),
         due=schedule.planned_run(),
-        running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
-        queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
+        open_operations=tuple(sorted(Operation.open_ones(), key=lambda operation: operation.created_at)),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
         setting_problems=tuple(stored.problems()),
@@ -232,11 +242,7 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:
     """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
-    try:
-        rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
-    except (sqlite3.Error, UnicodeDecodeError):
-        rows = {}
-    return rows, _observe_live()[1]
+    return rows_now(), _observe_live()[1]
 
 
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
@@ -285,13 +291,11 @@ def _logged(sentence: str, problem: Error) -> Sentence:
 
 
 def _why_unsupported() -> Sentence:
-    if conf.is_file(conf.tvarr_alias()):
-        return NOTHING
     try:
         conf.live_database()
     except BackupUnsupported as problem:
         return problem.sentence
-    raise AssertionError
+    return NOTHING
 
 
 def _worker_is_alive() -> bool:

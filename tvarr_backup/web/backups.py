@@ -85,7 +85,7 @@ def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
     reconcile()
     health = check_health()
-    listing = health.listing or Listing((), (), ())
+    listing = health.observation.folder.listing or Listing((), (), ())
     stored, now = BackupSettings.load(), datetime.now(UTC)
     chosen = request.GET.get("kind", "")
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
