@@ -50,7 +50,8 @@ class ToldWhileClaiming(Worker):
 
     def _claim(self) -> list[dict[str, Any]]:
         tasks = super()._claim()
-        self._must_stop = bool(tasks)
+        if tasks:
+            self._stop_requested.set()
         return tasks
 
 

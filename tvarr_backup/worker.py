@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -111,7 +112,7 @@ class Worker:
     """Runs until told to by a signal. A worker on the same storage folder is refused with `WorkerRunning`."""
 
     def __init__(self) -> None:
-        self._must_stop = False
+        self._stop_requested = threading.Event()
         self._leaves_work = False
         self._outage = _Outage()
         self._heartbeat = Heartbeat()
@@ -130,14 +131,14 @@ class Worker:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._request_stop)
         self._wait_for_app_database()
-        if self._must_stop:
+        if self._stop_requested.is_set():
             return
         with self._heartbeat:
             logger.info("worker.started", pid=os.getpid())
-            while not self._must_stop:
+            while not self._stop_requested.is_set():
                 self._do_chores(is_idle=True)
                 for task in self._claim():
-                    if not self._must_stop:  # otherwise the next worker finds the operation
+                    if not self._stop_requested.is_set():  # otherwise the next worker finds the operation
                         self._perform(task)
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())
@@ -145,7 +146,7 @@ class Worker:
     def _wait_for_app_database(self) -> None:
         """Return when this program's own database can be used, or when told to stop. Why it waits is logged once."""
         known: object = None
-        while not self._must_stop:
+        while not self._stop_requested.is_set():
             try:
                 require_app_database()
             except DatabaseUnusable as problem:
@@ -157,11 +158,11 @@ class Worker:
                 return
 
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._must_stop = True
+        self._stop_requested.set()
 
     def _do_chores(self, *, is_idle: bool) -> None:
         for chore in self._chores:
-            if self._must_stop or (chore.while_idle and not is_idle):
+            if self._stop_requested.is_set() or (chore.while_idle and not is_idle):
                 continue
             if not chore.needs_app_database or self._can_work():
                 chore.do_if_due()
@@ -253,7 +254,7 @@ class Worker:
         while process.is_alive():
             process.join(_LOOK_SECONDS)
             self._do_chores(is_idle=False)
-            if self._must_stop and not is_terminated:
+            if self._stop_requested.is_set() and not is_terminated:
                 is_terminated = True
                 deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
                 if process.is_alive():

@@ -202,7 +202,8 @@ def verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = backup_folder(), conf.required_schema()
     listing = read_folder(folder)
     if operation.arguments.get("longest_ago"):
-        _choose(tracker, listing.backups)
+        oldest = next_to_verify(listing.backups, datetime.now(UTC))
+        tracker.remember(filenames=[oldest.filename] if oldest else [])
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
@@ -234,16 +235,10 @@ def verify(operation: Operation, tracker: Tracker) -> None:
                 Sentence("{filename} could not be checked: {problem}", filename=filename, problem=problem)
             )
             continue
-        _tell_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
+        _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
-
-
-def _choose(tracker: Tracker, backups: Iterable[Backup]) -> None:
-    """Keep with the operation which backup it is about."""
-    chosen = next_to_verify(backups, datetime.now(UTC))
-    tracker.remember(filenames=[chosen.filename] if chosen else [])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -253,7 +248,7 @@ def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[
     }
 
 
-def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
+def _log_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
     sizes = _sizes(verification.backup)
     if not verification.problems:
         logger.info("backup.verified", **sizes, seconds=seconds)

@@ -345,9 +345,12 @@ class BackupSettings(models.Model):
         return "Backup settings"
 
     @classmethod
-    def load(cls) -> BackupSettings:
-        """The row, or one with nothing set that is not stored yet."""
-        return cls.objects.first() or cls(pk=1)
+    def load(cls, **changes: Any) -> BackupSettings:
+        """Return the row, or one with nothing set that is not stored yet, with these columns changed."""
+        stored = cls.objects.first() or cls(pk=1)
+        for name, value in changes.items():
+            setattr(stored, name, value)
+        return stored
 
     def clean(self) -> None:
         """Six fields are stored as five."""

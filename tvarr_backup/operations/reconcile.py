@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -27,6 +26,9 @@ SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
 
 SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
 """Not at once: machines may share a name."""
+
+
+_AS_SEEN = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
 
 
 def reconcile() -> list[Operation]:
@@ -63,6 +65,7 @@ def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
 
 
 def _end(operation: Operation) -> bool:
+    """Clean up and end the operation. Return whether this call ended it."""
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
         cleaned = Sentence("What was unfinished has been removed; a backup that is listed is complete.")
@@ -84,28 +87,19 @@ def _end(operation: Operation) -> bool:
             "What was unfinished is removed by the next operation, because now: {problem}", problem=problem
         )
     where = " in the phase “{phase}”" if operation.phase else ""
-    return _interrupt(
-        operation,
-        Sentence(
-            "The process that worked on it ended before its work was done" + where + ". {cleaned}",
-            phase=operation.phase,
-            cleaned=cleaned,
-        ),
-        host=operation.host,
-        boot=operation.boot,
-        pid=operation.pid,
-        process_started=operation.process_started,
-        heartbeat_at=operation.heartbeat_at,
+    message = Sentence(
+        "The process that worked on it ended before its work was done" + where + ". {cleaned}",
+        phase=operation.phase,
+        cleaned=cleaned,
+    )
+    # One that has gone on since it was looked at is left alone.
+    same = {name: getattr(operation, name) for name in _AS_SEEN}
+    return bool(
+        Operation.objects.filter(pk=operation.pk, **same).update(
+            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
+        )
     )
 
 
 def _joined(paths: Iterable[str]) -> Sentence:
     return join(map(Path, paths), ", ") or Sentence("there were none")
-
-
-def _interrupt(operation: Operation, message: Sentence, **as_seen: Any) -> bool:
-    """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
-    ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
-        state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
-    )
-    return bool(ended)

@@ -148,9 +148,7 @@ def change_settings(changes: Mapping[str, Any]) -> None:
     is as it was.
     """
     with _alone():
-        stored = BackupSettings.load()
-        for name, value in changes.items():
-            setattr(stored, name, value)
+        stored = BackupSettings.load(**changes)
         stored.full_clean(validate_unique=False)
         stored.save()
         plan_next_run()
@@ -268,13 +266,12 @@ def _find_due_check(now: datetime) -> datetime | None:
     night = now.astimezone(stored.timetable().zone).replace(hour=_CHECK_HOUR, minute=0, second=0, microsecond=0)
     if night > now:
         night -= timedelta(days=1)
-    if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
+    if (
+        _asked(OperationKind.VERIFY).filter(due_at=night).exists()
+        or not Operation.objects.filter(created_at__lt=night).exists()
+    ):
         return None
     planned = planned_run()
     if (planned and planned <= now) or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
         return None
     return night
-
-
-def _anything_was_done_before(night: datetime) -> bool:
-    return Operation.objects.filter(created_at__lt=night).exists()

@@ -44,7 +44,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.imports import forget_old_imports
-from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.kinds import KINDS, Percentage
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
     OPEN_STATES,
@@ -57,7 +57,6 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.process import this_process
 from tvarr_backup.operations.reserve import release_if_full
-from tvarr_backup.operations.steps import Percentage
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import NOTHING, Advice, Sentence, join
 
@@ -176,33 +175,27 @@ def _start_by_this_process(now: datetime) -> dict[str, Any]:
 
 
 def _describe_open(operation: Operation) -> Sentence:
-    since = operation.started_at or operation.created_at
-    kind = operation.get_kind_display().lower()
-    who = Sentence(
-        "asked for by {user} ({origin})",
-        user=operation.requested_by or "nobody by name",
-        origin=operation.get_origin_display().lower(),
-    )
+    facts = {
+        "kind": operation.get_kind_display().lower(),
+        "since": f"{operation.started_at or operation.created_at:%Y-%m-%d %H:%M:%S}",
+        "who": Sentence(
+            "asked for by {user} ({origin})",
+            user=operation.requested_by or "nobody by name",
+            origin=operation.get_origin_display().lower(),
+        ),
+    }
     if operation.state == OperationState.RUNNING:
+        return Sentence("A {kind} is running since {since} UTC, {who}; try again when it is done.", **facts)
+    if worker_seems_alive():
         return Sentence(
-            "A {kind} is running since {since} UTC, {who}; try again when it is done.",
-            kind=kind,
-            since=f"{since:%Y-%m-%d %H:%M:%S}",
-            who=who,
+            "A {kind} waits since {since} UTC, {who}. The worker runs and will begin it; try again when it is done.",
+            **facts,
         )
-    worker = (
-        Sentence("The worker runs and will begin it; try again when it is done.")
-        if worker_seems_alive()
-        else Sentence(
-            "No worker seems to run: start one with `{program} worker`, or cancel what waits.", program=program.NAME
-        )
-    )
     return Sentence(
-        "A {kind} waits since {since} UTC, {who}. {worker}",
-        kind=kind,
-        since=f"{since:%Y-%m-%d %H:%M:%S}",
-        who=who,
-        worker=worker,
+        "A {kind} waits since {since} UTC, {who}. No worker seems to run: start one with `{program} worker`, or cancel "
+        "what waits.",
+        **facts,
+        program=program.NAME,
     )
 
 
