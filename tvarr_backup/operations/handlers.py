@@ -45,9 +45,8 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
-from tvarr_backup.operations.found_code import accepted_by
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
-from tvarr_backup.operations.report import backup_as_data, verification_as_data
+from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State

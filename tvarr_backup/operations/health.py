@@ -167,10 +167,11 @@ def health_as_data(health: Health) -> dict[str, Any]:
 
 def _what_to_expect(seen: Observation) -> Expected:
     records = seen.records
-    if records is None or not records.is_scheduled or seen.unsupported:
+    if records is None or not records.settings.is_scheduled() or seen.unsupported:
         return Expected()
-    next_run = records.due or next(records.timetable.times_after(seen.at)).astimezone(UTC)
-    return Expected(next_run, seen.at - next_run > LATE, INTERVALS * records.timetable.interval_at(seen.at))
+    timetable = records.settings.timetable()
+    next_run = records.due or next(timetable.times_after(seen.at)).astimezone(UTC)
+    return Expected(next_run, seen.at - next_run > LATE, INTERVALS * timetable.interval_at(seen.at))
 
 
 def _last_good(listing: Listing | None) -> Backup | None:
@@ -197,9 +198,9 @@ def _check_default(seen: Observation) -> HealthCheck:
             "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can "
             "go on."
         )
-    if seen.records is not None and seen.records.setting_problems:
-        problems = join(seen.records.setting_problems)
-        return _warning("A stored setting makes no sense, and counts as not set: {problems}", problems=problems)
+    problems = seen.records.settings.problems() if seen.records else []
+    if problems:
+        return _warning("A stored setting makes no sense, and counts as not set: {problems}", problems=join(problems))
     return _ok("It answers, and is up to date.")
 
 
@@ -295,7 +296,9 @@ def _check_schedule(seen: Observation, expected: Expected) -> HealthCheck:
             next_run=_time(next_run),
             advice=Advice.BACK_UP,
         )
-    return _ok("{times}; the next is due {next_run}.", times=records.timetable.describe(), next_run=_time(next_run))
+    return _ok(
+        "{times}; the next is due {next_run}.", times=records.settings.timetable().describe(), next_run=_time(next_run)
+    )
 
 
 def _check_last_backup(seen: Observation, expected: Expected, good: Backup | None) -> HealthCheck:

@@ -44,7 +44,7 @@ class KindDescription:
     """A kind of operation; its label is that of `OperationKind`.
 
     A user with `permission` may start one and cancel one. An exclusive kind writes the backup folder or a database, and one
-    at a time of all these is open; any number of others may run beside it. `needs_file` is whether tvarr's database must be
+    at a time of all these is open; any number of others may run beside it. A verification writes its result to the metadata file. `needs_file` is whether tvarr's database must be
     an SQLite file.
     """
 
@@ -53,8 +53,8 @@ class KindDescription:
     steps: tuple[Step, ...]
     failure_event: str
     handler: Callable[[Operation, Tracker], None]
-    is_exclusive: bool
-    needs_file: bool
+    is_exclusive: bool = True
+    needs_file: bool = False
 
 
 # The shares follow measurements with databases of 200 and 300 MB on an SSD. Of two phases that stand for each other
@@ -71,7 +71,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="backup.failed",
         handler=handlers.back_up,
-        is_exclusive=True,
         needs_file=True,
     ),
     OperationKind.VERIFY: KindDescription(
@@ -83,8 +82,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="verification.failed",
         handler=handlers.verify,
-        is_exclusive=True,  # it keeps its result in the metadata file
-        needs_file=False,
     ),
     OperationKind.PRUNE: KindDescription(
         done="Cleaned up",
@@ -92,8 +89,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         steps=(Step("Clean up", {Phase.PRUNE: 100}),),
         failure_event="pruning.failed",
         handler=handlers.clean_up,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.DELETE: KindDescription(
         done="Deleted",
@@ -101,8 +96,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         steps=(),
         failure_event="deletion.failed",
         handler=handlers.delete,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.ADOPT: KindDescription(
         done="Taken in",
@@ -114,8 +107,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="adoption.failed",
         handler=handlers.adopt,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.RESTORE: KindDescription(
         done="Restored",
@@ -127,7 +118,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="restore.failed",
         handler=handlers.restore,
-        is_exclusive=True,
         needs_file=True,
     ),
 }

@@ -24,7 +24,6 @@ from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
 from tvarr_backup.backups.unfinished import Unfinished, remembered
-from tvarr_backup.cron import Timetable
 from tvarr_backup.errors import (
     BackupFolderMissing,
     BackupFolderUnmounted,
@@ -53,14 +52,12 @@ logger = structlog.stdlib.get_logger(__name__)
 class Records:
     """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is planned."""
 
-    is_scheduled: bool
-    timetable: Timetable
+    settings: BackupSettings
     due: datetime | None
     open_operations: tuple[Operation, ...]
     """The oldest first."""
     last_scheduled: Operation | None
     has_made_backups: bool
-    setting_problems: tuple[str, ...]
     schema_change: SchemaChange | None
 
 
@@ -125,14 +122,14 @@ class Observation:
 
     @property
     def running(self) -> Operation | None:
-        return next((one for one in self._open_operations if one.state == OperationState.RUNNING), None)
+        return next((one for one in self.open_operations if one.state == OperationState.RUNNING), None)
 
     @property
     def queued(self) -> tuple[Operation, ...]:
-        return tuple(one for one in self._open_operations if one.state == OperationState.QUEUED)
+        return tuple(one for one in self.open_operations if one.state == OperationState.QUEUED)
 
     @property
-    def _open_operations(self) -> tuple[Operation, ...]:
+    def open_operations(self) -> tuple[Operation, ...]:
         return self.records.open_operations if self.records else ()
 
 
@@ -172,16 +169,13 @@ def _observe_default() -> tuple[Records | None, Sentence]:
 
 
 def _read_records() -> Records:
-    stored = BackupSettings.load()
     backups = Operation.objects.filter(kind=OperationKind.BACKUP).only("state", "created_at", "error", "message")
     return Records(
-        is_scheduled=stored.is_scheduled(),
-        timetable=stored.timetable(),
+        settings=BackupSettings.load(),
         due=schedule.planned_run(),
         open_operations=tuple(sorted(Operation.open_ones(), key=lambda operation: operation.created_at)),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
-        setting_problems=tuple(stored.problems()),
         schema_change=recent_change(datetime.now(UTC)),
     )
 

@@ -41,7 +41,6 @@ from tvarr_backup.errors import (
     OperationTimedOut,
     TvarrBackupError,
 )
-from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.imports import forget_old_imports
 from tvarr_backup.operations.kinds import KINDS, Percentage
@@ -56,6 +55,7 @@ from tvarr_backup.operations.models import (
     sentence_columns,
 )
 from tvarr_backup.operations.process import this_process
+from tvarr_backup.operations.report import refused_code
 from tvarr_backup.operations.reserve import release_if_full
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import NOTHING, Advice, Sentence, join
