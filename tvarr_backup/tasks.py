@@ -10,7 +10,7 @@ from tvarr_backup.operations.track import begin
 
 
 def run_operation(operation_id: str) -> None:
-    """Do the work unless it has been begun, canceled or done. How it went is in the operation's row."""
+    """Do the work unless it has been begun, canceled or done. The operation's row says how it ended."""
     operation = begin(operation_id)
     if operation is None:
         return

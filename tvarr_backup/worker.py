@@ -44,7 +44,7 @@ from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.processes import die_with_parent
 
 GRACE_SECONDS = 6
-"""How long a task may take to end when the worker is told to stop; Docker kills everything after 10 s."""
+"""How long a task may take to end when the worker stops; Docker kills everything after 10 s."""
 _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10
 _FORGOTTEN_SECONDS = 10
@@ -91,7 +91,7 @@ class _Chore:
     do: Callable[[], object]
     needs_app_database: bool = True
     while_idle: bool = False
-    """Whether it waits for the end of a task."""
+    """Whether it waits until the queue is empty."""
     due: float = field(default_factory=time.monotonic)
     outage: _Outage = field(default_factory=_Outage)
 
@@ -109,10 +109,11 @@ class _Chore:
 
 
 class Worker:
-    """Runs until told to by a signal. A worker on the same storage folder is refused with `WorkerRunning`."""
+    """Runs until a signal. A second worker on the same storage folder is refused with `WorkerRunning`."""
 
     def __init__(self) -> None:
         self._stop_requested = threading.Event()
+        self._is_idle = False
         self._leaves_work = False
         self._outage = _Outage()
         self._heartbeat = Heartbeat()
@@ -136,7 +137,7 @@ class Worker:
         with self._heartbeat:
             logger.info("worker.started", pid=os.getpid())
             while not self._stop_requested.is_set():
-                self._do_chores(is_idle=True)
+                self._do_chores()
                 for task in self._claim():
                     if not self._stop_requested.is_set():  # otherwise the next worker finds the operation
                         self._perform(task)
@@ -144,7 +145,7 @@ class Worker:
             logger.info("worker.stopped", pid=os.getpid())
 
     def _wait_for_app_database(self) -> None:
-        """Return when this program's own database can be used, or when told to stop. Why it waits is logged once."""
+        """Return when this program's own database can be used, or after a signal. Why it waits is logged once."""
         known: object = None
         while not self._stop_requested.is_set():
             try:
@@ -160,9 +161,9 @@ class Worker:
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stop_requested.set()
 
-    def _do_chores(self, *, is_idle: bool) -> None:
+    def _do_chores(self) -> None:
         for chore in self._chores:
-            if self._stop_requested.is_set() or (chore.while_idle and not is_idle):
+            if self._stop_requested.is_set() or (chore.while_idle and not self._is_idle):
                 continue
             if not chore.needs_app_database or self._can_work():
                 chore.do_if_due()
@@ -203,13 +204,16 @@ class Worker:
         The queue's table locks a task for the time of a retry, and hands it out again then. That is harmless, because an
         operation is begun once.
         """
+        self._is_idle = False
         if not self._can_work() or self._must_leave_work():
             time.sleep(_AFTER_FAILURE_SECONDS)
             return []
         tasks = []
         close_old_connections()
         try:
-            for ack_id, payload in self._broker.dequeue() or ():
+            delivered = self._broker.dequeue() or ()
+            self._is_idle = not delivered
+            for ack_id, payload in delivered:
                 try:
                     task = SignedPackage.loads(payload)
                 except (TypeError, BadSignature):
@@ -226,8 +230,9 @@ class Worker:
 
     def _perform_forgotten(self) -> None:
         """Do an operation that has lost its task."""
-        operation = None if self._must_leave_work() else find_forgotten()
+        operation = find_forgotten()
         if operation is not None:
+            self._is_idle = False
             logger.warning("task.redelivered", **operation.as_context())
             pk = str(operation.pk)
             self._perform(
@@ -235,7 +240,7 @@ class Worker:
             )
 
     def _must_leave_work(self) -> bool:
-        """Whether only others can do it; told when that changes."""
+        """Whether only other workers can do the work. Changes are logged."""
         if self._leaves_work != self._heartbeat.leaves_work:
             self._leaves_work = self._heartbeat.leaves_work
             if self._leaves_work:
@@ -247,13 +252,13 @@ class Worker:
     # --- Running -----------------------------------------------------------------------------------------------------
 
     def _perform(self, task: dict[str, Any]) -> None:
-        """Run one task to its end, its timeout, or the end of the grace after being told to stop."""
+        """Run one task to its end, its timeout, or the end of the grace after a signal."""
         process, is_terminated = self._start(task), False
         timeout = task.get("timeout", Conf.TIMEOUT)
         deadline = time.monotonic() + timeout + _OVERTIME_SECONDS if timeout else float("inf")
         while process.is_alive():
             process.join(_LOOK_SECONDS)
-            self._do_chores(is_idle=False)
+            self._do_chores()
             if self._stop_requested.is_set() and not is_terminated:
                 is_terminated = True
                 deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
@@ -291,9 +296,9 @@ class Worker:
 
 
 def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
-    """In the process of a task: run it and record how that went.
+    """Run a task in a process of its own, and record how it ended.
 
-    It is killed when the worker ends, and then the next worker clears up. Told to end, it ends its operation itself.
+    The process is killed when the worker ends; then the next worker clears up. At a SIGTERM it ends its operation itself.
     """
     die_with_parent(parent, signal.SIGKILL)
     track.stop_on_sigterm()

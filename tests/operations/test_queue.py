@@ -62,9 +62,17 @@ def test_an_operation_that_lost_its_task_is_done_without_one(
     assert not OrmQ.objects.exists()
 
 
-def test_a_worker_that_leaves_the_work_to_others_leaves_this_too(idle: tuple[Worker, list[Any]]) -> None:
+def test_as_long_as_something_waits_in_the_queue_no_operation_is_taken_for_forgotten(
+    idle: tuple[Worker, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker, done = idle
-    worker._heartbeat.leaves_work = True
-    aged(queued(), 60)
-    worker._perform_forgotten()
+    worker._chores = [chore for chore in worker._chores if chore.name == "forgotten operations"]
+    monkeypatch.setattr(worker, "_can_work", lambda: True)
+    monkeypatch.setattr("tvarr_backup.worker.close_old_connections", lambda: None)
+    operation = aged(queued(), 60)
+    worker._do_chores()
     assert done == []
+    worker._is_idle = True
+    worker._do_chores()
+    assert done == [("tvarr_backup.tasks.run_operation", (operation.pk,))]
+    assert not worker._is_idle

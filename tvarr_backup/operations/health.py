@@ -130,7 +130,7 @@ def check_health() -> Health:
 
 
 def health_as_data(health: Health) -> dict[str, Any]:
-    """The same as JSON data: sizes are bytes, times RFC 3339 in UTC, what could not be told is null."""
+    """Return health as JSON data: sizes are bytes, times RFC 3339 in UTC, null is unknown."""
     good, expected, seen = health.last_good, health.expected, health.observation
     running, queued = seen.running, seen.queued
     return {
@@ -175,7 +175,7 @@ def _what_to_expect(seen: Observation) -> Expected:
 
 
 def _last_good(listing: Listing | None) -> Backup | None:
-    """The newest by `seq`: the clock may have been wrong. What was taken in from elsewhere protects nothing here."""
+    """Return the newest by `seq`, because the clock may have been wrong. An uploaded backup protects nothing here."""
     backups = listing.backups if listing else ()
     return next(
         (

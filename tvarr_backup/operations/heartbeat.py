@@ -1,4 +1,4 @@
-"""The worker's sign of life: one small file in the storage folder, locked by the worker and touched now and then.
+"""The worker's sign of life: a small file in the storage folder, which the worker locks and touches now and then.
 
 Where `default` is on a server, and hence may be that of several machines, a row there says it as well. On one machine a row
 would be a write of SQLite every ten seconds, for nobody.
@@ -37,7 +37,7 @@ class Heartbeat:
     """
 
     leaves_work = False
-    """Whether another worker can do what is asked for, and this one cannot: the database or the folder is not here."""
+    """Whether another worker can do the work and this one cannot: the database or the folder is not on this machine."""
 
     def __enter__(self) -> Self:
         path = _path()

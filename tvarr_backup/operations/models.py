@@ -141,18 +141,18 @@ class Operation(models.Model):
         return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
 
     def as_context(self) -> dict[str, Any]:
-        """By what the log tells which operation it is, and who asked for it."""
+        """Return what identifies the operation and its user in the log."""
         user = self.requested_by.get_username() if self.requested_by else None
         return {"operation": str(self.pk), "kind": str(self.kind), "origin": str(self.origin), "user": user}
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Those that are still to come or under way, the newest first, with who asked for them."""
+        """Return queued and running operations, newest first, with their users."""
         return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
 
     @property
     def outcome(self) -> Sentence:
-        """Why it failed, or else what a person should read, with the facts and the advice in it."""
+        """Why it failed, or else what a user should read, with facts and advice."""
         return self.sentence("error") if self.error else self.sentence("message")
 
     def sentence(self, column: Literal["error", "message"]) -> Sentence:
@@ -162,7 +162,7 @@ class Operation(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to come or under way."""
+        """Whether it is queued or running."""
         return self.state in OPEN_STATES
 
 
@@ -226,10 +226,10 @@ class ImportRecord(models.Model):
 
 
 class WorkerSign(models.Model):
-    """A worker's sign of life where `default` is on a server, for the others to see; on one machine a file says it.
+    """A worker's sign of life where `default` is on a server; on one machine a file says it.
 
-    It is there from the worker's start to its end, and is old where that came without a word. `sees_database` is whether
-    it can do what is asked for: the protected file and the backup folder are on its machine.
+    It exists from the worker's start to its end, and grows old if the worker was killed. `sees_database` is whether the
+    protected file and the backup folder are on the worker's machine.
     """
 
     host = models.CharField(max_length=255)
@@ -287,7 +287,7 @@ def _validate(parse: Callable[[str], object], text: str, sentence: str, code: st
 
 
 def validate_max_age(text: str) -> None:
-    """Refuse what is neither a duration nor the word for no limit."""
+    """Refuse a text that is not a duration or the word for no limit."""
     sentence = (
         "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
         "nothing for the environment's default."
@@ -358,7 +358,7 @@ class BackupSettings(models.Model):
             self.cron = self.cron and parse_cron(self.cron)
 
     def problems(self) -> list[str]:
-        """What is stored and cannot be read, such as what a newer version has stored, in sentences. It counts as not set."""
+        """Return sentences about stored values that cannot be read. They count as not set."""
         try:
             self.clean_fields()
         except ValidationError as refusal:
@@ -366,16 +366,16 @@ class BackupSettings(models.Model):
         return []
 
     def is_scheduled(self) -> bool:
-        """Whether backups are made by themselves: these settings, or the environment's where they are silent."""
+        """Return whether there are automatic backups, by these settings or else the environment."""
         return bool(settings.BACKUP_SCHEDULE_ENABLED if self.enabled is None else self.enabled)
 
     def timetable(self) -> Timetable:
-        """When they are made, in the same way."""
+        """Return when they are made, in the same way."""
         default = conf.default_timetable()
         return Timetable(_read(parse_cron, self.cron, default.cron), _read(parse_zone, self.time_zone, default.zone))
 
     def policy(self) -> Policy:
-        """What the next clean-up goes by: these settings, and the environment's where they are silent.
+        """Return the retention, by these settings and else the environment.
 
         A maximum age that cannot be read is none, so that nothing is removed because of it.
         """
@@ -396,7 +396,7 @@ def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:
 
 
 class BackupState(models.TextChoices):
-    """What is known of a backup; the last is for files that are no usable backup."""
+    """What is known of a backup; the last is for files that are not a usable backup."""
 
     CHECKED = "checked", "Checked"
     NOT_CHECKED = "not_checked", "Not checked"

@@ -78,7 +78,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Folder:
-    """The backup folder: what is wrong with it, what lies in it, what a restore has left there, how many bytes are free.
+    """The backup folder: what is wrong with it, its contents, what a restore has left there, and the free bytes.
 
     Without a listing it cannot be read, or, where nothing is wrong, is still to be made.
     """
@@ -95,7 +95,7 @@ class Folder:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody can see what lies in it."""
+        """Whether its contents cannot be read."""
         return self.listing is None and bool(self.problem)
 
 
@@ -134,7 +134,7 @@ class Observation:
 
 
 def observe() -> Observation:
-    """Look at everything now."""
+    """Observe everything now."""
     now = datetime.now(UTC)
     records, records_problem = _observe_default()
     live, live_problem = _observe_live()
@@ -165,7 +165,7 @@ def _observe_default() -> tuple[Records | None, Sentence]:
     except DatabaseUnusable as problem:
         return None, problem.sentence
     except Error as problem:
-        return None, _logged("This program's own database cannot be used", problem)
+        return None, _log_problem("This program's own database cannot be used", problem)
 
 
 def _read_records() -> Records:
@@ -188,20 +188,20 @@ def _observe_live() -> tuple[Live | None, Sentence]:
 
 
 def require_live() -> Live:
-    """What tvarr's database is. Raises `DatabaseUnusable` where it cannot be used; the sentence names the way out."""
-    return _answered_by_live(_judged)
+    """Return what tvarr's database is. Raises `DatabaseUnusable` with advice where it cannot be used."""
+    return _ask_live(_judge_file)
 
 
 def require_tvarrs() -> Live:
-    """The same for an action that needs a few of its tables: others may be damaged."""
-    return _answered_by_live(_identified)
+    """Do the same for an action that needs a few of its tables: others may be damaged."""
+    return _ask_live(_identify_file)
 
 
-def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
+def _ask_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
     alias = conf.tvarr_alias()
     try:
         if not conf.is_file(alias):
-            return _judged_on_server(alias)
+            return _judge_server(alias)
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
@@ -210,10 +210,10 @@ def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> L
         return tvarr_database.ask_again(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
-            raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
+            raise type(problem)(_log_problem("tvarr's database does not answer", problem.__cause__)) from problem
         raise with_way_out(problem) from problem
     except Error as problem:
-        raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
+        raise DatabaseUnusable(_log_problem("tvarr's database does not answer", problem)) from problem
 
 
 def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
@@ -235,21 +235,21 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
 
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:
-    """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
+    """Return the rows of tvarr's tables, as far as they can be counted, and what is wrong with the database."""
     return rows_now(), _observe_live()[1]
 
 
-def _judged(path: Path, connection: sqlite3.Connection) -> Live:
-    """What the database is, after each of its tables could be read from."""
-    live = _identified(path, connection)
+def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
+    """Return the same after reading from each of its tables."""
+    live = _identify_file(path, connection)
     tables = schema.SqliteTables(connection).names() & tvarr_database.required_schema().columns.keys()
     for table in tables:
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     return live
 
 
-def _identified(path: Path, connection: sqlite3.Connection) -> Live:
-    """Whose it is, and how many bytes are in use."""
+def _identify_file(path: Path, connection: sqlite3.Connection) -> Live:
+    """Return whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
         raise DatabaseMissing("{path} is empty.", path=path)
@@ -265,7 +265,7 @@ def _identified(path: Path, connection: sqlite3.Connection) -> Live:
     return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
-def _judged_on_server(alias: str) -> Live:
+def _judge_server(alias: str) -> Live:
     name = conf.database_name(alias)
     state = conf.tvarr_state()
     if state is schema.State.EMPTY:
@@ -278,8 +278,8 @@ def _judged_on_server(alias: str) -> Live:
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
-def _logged(sentence: str, problem: Error) -> Sentence:
-    """What a server says may name hosts and users, which not everybody who may look is to see."""
+def _log_problem(sentence: str, problem: Error) -> Sentence:
+    """Log what a server says, which may name hosts and users, and return a sentence without it."""
     logger.warning("database.unusable", reason=f"{sentence}: {problem}")
     return Sentence("{sentence}; the log says why.", sentence=sentence)
 

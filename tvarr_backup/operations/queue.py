@@ -16,7 +16,7 @@ from tvarr_backup.operations.models import Operation, OperationState
 RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
 GRACE = timedelta(seconds=10)
-"""An operation that is queued for longer than this, while a worker is idle, has lost its task."""
+"""An operation that is queued for longer than this, while the queue is empty, has lost its task."""
 
 
 def require_reachable() -> None:
@@ -48,10 +48,10 @@ def wake_worker(operation: Operation) -> None:
 
 
 def find_forgotten() -> Operation | None:
-    """Return a queued operation older than `GRACE`, for a worker that is idle.
+    """Return a queued operation older than `GRACE`, for a worker that found the queue empty.
 
-    Its task was lost with the queue, was taken by a worker that died, or was signed with another key. If it is still
-    to come, or another worker has just taken it, it finds nothing to do, because an operation is begun once.
+    Its task was lost with the queue, was taken by a worker that died, or was signed with another key. If
+    another worker has just taken it, that is harmless, because an operation is begun once.
     """
     now = datetime.now(UTC)  # a clock that was put back leaves operations of the future
     queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(created_at__range=(now - GRACE, now + GRACE))

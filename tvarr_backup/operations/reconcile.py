@@ -1,4 +1,4 @@
-"""Ends the operations that a crash left open, so that no dead one stands in the way of the next."""
+"""Ends the operations that a crash left open, so that they do not block the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvarr_backup.sentences import Sentence, join
 logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE_OF_THE_LIVING = timedelta(minutes=5)
-"""A process that lives but has not reported for so long, and does not hold the folder, has lost its operation."""
+"""A process that lives but has not reported for this long, and does not hold the folder, has lost its operation."""
 
 SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
 
@@ -32,7 +32,7 @@ _AS_SEEN = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
 
 
 def reconcile() -> list[Operation]:
-    """End the running operations that nobody works on any more as `interrupted`; those, as they stand now.
+    """End running operations without a process as `interrupted`, and return them as they are now.
 
     One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first. What is queued
     waits until a worker begins it.
@@ -60,7 +60,7 @@ def _is_lost(operation: Operation, now: datetime) -> bool:
 
 
 def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
-    """In either direction: after a boot without a good clock the last sign of life may lie in the future."""
+    """Compare in both directions: after a boot without a good clock the last sign of life may be in the future."""
     return operation.heartbeat_at is None or abs(now - operation.heartbeat_at) > limit
 
 

@@ -68,7 +68,7 @@ def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> di
 
 
 def verification_as_data(verification: Verification, required: RequiredSchema | None = None) -> dict[str, Any]:
-    """Every check of a backup with its outcome; `problems` is empty where all is well."""
+    """Return every check of a backup with its outcome; `problems` is empty where there are none."""
     return {
         "backup": backup_as_data(verification.backup, required),
         "checks": [

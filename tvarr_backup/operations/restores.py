@@ -15,7 +15,7 @@ from tvarr_backup.operations.disk import backup_folder
 
 
 def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
-    """Require that nothing stands in the way of a restore, as far as that can be told without unpacking the backup.
+    """Require what a restore needs, as far as that is known without unpacking the backup.
 
     Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `look_before_restore` raises.
     """

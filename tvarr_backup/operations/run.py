@@ -25,7 +25,7 @@ logger = structlog.stdlib.get_logger(__name__)
 def submit(
     kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
 ) -> Operation:
-    """Ask for an operation that a worker will do; once it is stored, it will be, whatever becomes of the queue.
+    """Queue an operation. Once it is stored, a worker will do it, whatever becomes of the queue.
 
     Raises `OperationRunning` while another one is open, and `QueueUnreachable`; then nothing is stored.
     """
@@ -56,11 +56,11 @@ def run_here(
     watch: Progress = no_progress,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Do an operation in this process, without the queue; the operation as it ended. `watch` gets the percentage of the whole operation.
+    """Do an operation in this process, without the queue, and return it as it ended.
 
-    `on_begin` is told the operation before its work, for who wants to know it also where that fails.
-    A command's operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not.
-    Raises `OperationRunning` while another one is open, and what ended the work otherwise.
+    `watch` gets the percentage of the whole operation. `on_begin` is called with the operation before its work. A command's
+    operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not. Raises
+    `OperationRunning` while another one is open, and what ended the work.
     """
     operation = _begin(kind, requested_by=requested_by, origin=origin, arguments=arguments)
     on_begin(operation)

@@ -51,7 +51,7 @@ _CHECK_HOUR = 4
 
 
 def schedule_as_data() -> dict[str, Any]:
-    """What is in force, the environment's defaults included: tvarr's members, and ours.
+    """Return the schedule and the retention that apply, with the environment's defaults: tvarr's members, and ours.
 
     `retention` is 0 where all are kept, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339,
     in the zone), none while it is off. `defaults` has the environment's values of the five that can be set. `last_run` is
@@ -73,12 +73,12 @@ def schedule_as_data() -> dict[str, Any]:
 
 
 def describe(stored: BackupSettings) -> str:
-    """When backups are made, in a sentence."""
+    """Return when backups are made, in a sentence."""
     return stored.timetable().describe() if stored.is_scheduled() else "Scheduled backups are off"
 
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
-    """The next times in the zone of the timetable; none while it is off."""
+    """Return the next times in the zone of the timetable; none while it is off."""
     if not stored.is_scheduled():
         return []
     first = _next_time(stored, now, planned_run())
@@ -98,7 +98,7 @@ def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
-    """The last of this kind that the schedule asked for, without those that a clock which ran ahead has dated later."""
+    """Return the last of this kind that the schedule requested, without those that a clock ahead has dated later."""
     return _asked(kind).filter(created_at__lte=now + _PUT_BACK).first()
 
 
@@ -118,7 +118,7 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
 
 
 def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
-    """How it went; `filename` is that of the backup that was made or checked."""
+    """Return an operation's outcome. `filename` is that of the backup that was made or verified."""
     if operation is None:
         return None
     result = operation.result or {}
@@ -160,7 +160,7 @@ _LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """A transaction beside which no other one of these runs: SQLite begins all so, PostgreSQL waits for a lock here."""
+    """Open a transaction that excludes others of its kind. SQLite begins all so; PostgreSQL waits for a lock here."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         if not conf.is_file(DEFAULT_DB_ALIAS):
             with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
@@ -243,7 +243,7 @@ def _next_time(stored: BackupSettings, now: datetime, planned: datetime | None) 
 
 
 def _cut_off(now: datetime) -> datetime | None:
-    """The time of the last scheduled backup if that was cut off, and was not tried too often."""
+    """Return the time of the last scheduled backup if it was cut off, and was not tried too often."""
     last = last_run(OperationKind.BACKUP, now)
     if last is None or last.state != OperationState.INTERRUPTED or last.due_at is None:
         return None
@@ -255,10 +255,10 @@ def _cut_off(now: datetime) -> datetime | None:
 
 
 def _find_due_check(now: datetime) -> datetime | None:
-    """Four o'clock last night, in the zone of the schedule, if its check has not been asked for and nothing is in the way.
+    """Return four o'clock last night, in the zone of the schedule, if its verification is due.
 
-    In the way is an exclusive operation that is open, and a backup that is due. There is one check for a night, made up once however many
-    nights have passed; none while scheduled backups are off, nor for a night before which nothing was done here.
+    It waits for an open exclusive operation, and for a backup that is due. There is one for a night, made up once however
+    many nights have passed; none while scheduled backups are off, nor for a night before the first operation.
     """
     stored = BackupSettings.load()
     if not stored.is_scheduled():

@@ -1,4 +1,4 @@
-"""The life of an operation: how it is created, begun, followed, cancelled and ended.
+"""The life of an operation: created, begun, tracked, canceled and ended.
 
 Each step is one short transaction that names the state it leaves. Two databases would be locked for nothing if the work
 itself were done inside one of them.
@@ -73,17 +73,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED = "The process was told to stop before the work was done."
 
 stop_requested = threading.Event()
-"""Set when this process was told to stop; whoever works here ends at its next report of progress. Ask it, never wait on
-it: a signal handler sets it, and must find its lock free."""
+"""Set when this process must stop; the operation then ends at its next report of progress. Ask it, never wait on it: a
+signal handler sets it, and must find its lock free."""
 
 
 def stop_on_sigterm() -> None:
-    """Let SIGTERM end the running operation in an orderly way; call it in the main thread."""
+    """Let SIGTERM end the running operation in an orderly way. For the main thread."""
     signal.signal(signal.SIGTERM, _request_stop)
 
 
 def stop_on_first_sigint() -> None:
-    """Let the key that interrupts a command end its operation in an orderly way, and at once when pressed again.
+    """Let Ctrl+C end the operation of a command in an orderly way, and immediately when pressed again.
 
     Python's own answer may come in the middle of the transaction that would record the end.
     """
@@ -156,13 +156,13 @@ def new_operation(
 
 
 def _is_same(one: Operation, other: Operation) -> bool:
-    """Whether the same user has asked for the same thing."""
+    """Whether the same user requested the same."""
     names = ("kind", "arguments", "requested_by_id", "origin")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def begin(operation_id: str) -> Operation | None:
-    """Make a queued operation this process's own; `None` where that is not to be had: then there is no work."""
+    """Claim a queued operation for this process. Return `None` if another process has claimed it, or it has ended."""
     now = datetime.now(UTC)
     begun = Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED).update(
         state=OperationState.RUNNING, **_start_by_this_process(now)
@@ -238,7 +238,7 @@ def cancel(operation: Operation) -> Operation:
 
 
 class Tracker:
-    """What the work tells about itself. Not for more than one thread."""
+    """Records the progress and the end of an operation. For one thread."""
 
     def __init__(self, operation: Operation, watch: Progress = no_progress) -> None:
         self._operation = operation
@@ -284,26 +284,26 @@ class Tracker:
         self._running_message = message
 
     def attention(self, sentence: Sentence) -> None:
-        """Something that a person should read; the operation ends in `attention` instead of `succeeded`."""
+        """Add a sentence that a user should read; the operation ends in `attention` instead of `succeeded`."""
         self.sentences.append(sentence)
 
     def result(self, data: Mapping[str, Any]) -> None:
-        """What came of it; raises `TypeError` for what is no JSON data, while that can still be told."""
+        """Keep the result. Raises `TypeError` now, not at the end, for what is not JSON data."""
         self.data = json.loads(json.dumps(data))
 
     def remember(self, **arguments: Any) -> None:
-        """Keep with the operation what was found out about it."""
+        """Add to the arguments of the operation."""
         self._operation.arguments |= arguments
         if not self._operation.unrecorded:
             self._operation.save(update_fields=["arguments"])
 
     @property
     def seconds(self) -> float:
-        """For how long the work has been going on."""
+        """For how long the operation has been running."""
         return round(time.monotonic() - self._began, 3)
 
     def log(self, level: int, event: str, **members: Any) -> None:
-        """Tell the log what a command tells the person who waits for it."""
+        """Log an event, with a lower level for a command, which says it to its user."""
         logger.log(logging.INFO if self._operation.origin == Origin.COMMAND else level, event, **members)
 
     def end(
@@ -394,22 +394,21 @@ class Tracker:
 
 @contextlib.contextmanager
 def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Tracker]:
-    """Follow the work on a running operation of this process to its end, and write down how that was.
+    """Track a running operation of this process to its end, and record how it ended.
 
-    `operation` itself is brought up to date; whatever is logged meanwhile names it. A failure goes on to the caller as a
-    `TvarrBackupError`: as it was, or as one in words for what the system refused; any other exception is logged here and
-    becomes an `InternalError`.
+    `operation` itself is updated, and log events in between name it. A failure is raised as a `TvarrBackupError`: an
+    exception of the system becomes one with advice; any other is logged and becomes an `InternalError`.
     """
     with (
         bound_contextvars(**operation.as_context()),
-        _ended_as_sentence_columns(Tracker(operation, watch), operation) as tracker,
+        _record_end(Tracker(operation, watch), operation) as tracker,
     ):
         logger.info("operation.started")
         yield tracker
 
 
 @contextlib.contextmanager
-def _ended_as_sentence_columns(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
+def _record_end(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     try:
         yield tracker
     except OperationCancelled as problem:
@@ -438,12 +437,12 @@ def _ended_as_sentence_columns(tracker: Tracker, operation: Operation) -> Iterat
 
 
 def _patience() -> float:
-    """For how many seconds the end is tried to be written: a server may just be started anew."""
+    """Return for how many seconds to retry writing the end: a server may be restarting."""
     return 0 if conf.is_file(DEFAULT_DB_ALIAS) or stop_requested.is_set() else _SECONDS_FOR_A_SERVER
 
 
 def _renew_connection() -> None:
-    """Give up a connection that is broken, so that the next statement opens one."""
+    """Close a broken connection, so that the next statement opens one."""
     connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
@@ -461,7 +460,7 @@ def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
 
 
 def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
-    """The failure in words; what nobody foresaw is logged with all its details."""
+    """Return the failure as an error of ours; an unexpected one is logged with its traceback."""
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom(
