@@ -102,7 +102,8 @@ class _Chore:
         try:
             self.do()
         except Exception as problem:  # noqa: BLE001  # logged, with its place the first time
-            self.outage.log(problem, "worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
+            if not self.needs_app_database or find_problem() is None:  # otherwise that has been logged
+                self.outage.log(problem, "worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
         else:
             self.outage.end("worker.chore_recovered", chore=self.name)
         self.due = time.monotonic() + self.seconds
