@@ -265,7 +265,7 @@ def test_there_is_one_row_with_the_next_time() -> None:
     "change",
     [{"cron": "17 5 * * *"}, {"time_zone": "Asia/Kathmandu"}, {"cron": "1 1 1 1 *", "time_zone": "Asia/Tokyo"}],
 )
-def test_a_change_arms_anew(change: dict[str, str]) -> None:
+def test_a_change_plans_anew(change: dict[str, str]) -> None:
     plan_next_run()
     before = row().next_run
     change_settings(change)
@@ -310,7 +310,7 @@ def test_nothing_is_done_before_its_time() -> None:
     assert not Operation.objects.exists()
 
 
-def test_a_backup_is_asked_for_and_the_next_time_is_armed() -> None:
+def test_a_backup_is_asked_for_and_the_next_time_is_planned() -> None:
     plan_next_run()
     let_the_time_come()
     request_due()
@@ -374,7 +374,7 @@ def test_a_time_that_comes_again_within_the_hour_was_done(minutes: int, *, again
     assert schedule_as_data()["next_runs"][0] == row().next_run.isoformat()
 
 
-def test_a_time_that_was_armed_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
+def test_a_time_that_was_planned_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
     """By a day, hours ago: what was done then is dated within the hour now."""
     cron, time = soon(30)
     change_settings({"cron": cron})
