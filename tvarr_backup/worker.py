@@ -231,7 +231,7 @@ class Worker:
 
     def _perform_forgotten(self) -> None:
         """Do an operation that has lost its task."""
-        operation = find_forgotten()
+        operation = None if self._must_leave_work() else find_forgotten()
         if operation is not None:
             self._is_idle = False
             logger.warning("task.redelivered", **operation.as_context())
