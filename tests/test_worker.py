@@ -50,8 +50,7 @@ class ToldWhileClaiming(Worker):
 
     def _claim(self) -> list[dict[str, Any]]:
         tasks = super()._claim()
-        if tasks:
-            self._stop_requested.set()
+        self._is_stop_requested = bool(tasks)
         return tasks
 
 

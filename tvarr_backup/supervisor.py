@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ class Supervisor:
 
     def __init__(self, programs: Sequence[Program]) -> None:
         self._programs = programs
-        self._stop_requested = threading.Event()
+        self._is_stop_requested = False
 
     def run(self) -> None:
         """Return after a signal. Raises `ProgramNotStarted` when a program that must start does not."""
@@ -85,7 +84,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._request_stop)
         try:
-            while not self._stop_requested.is_set():
+            while not self._is_stop_requested:
                 self._start_what_is_due()
                 time.sleep(_LOOK_SECONDS)
                 for program, status in self._ended():
@@ -94,7 +93,7 @@ class Supervisor:
             self._stop()
 
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stop_requested.set()
+        self._is_stop_requested = True
 
     def _start_what_is_due(self) -> None:
         for program in self._programs:

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -113,7 +112,7 @@ class Worker:
     """Runs until a signal. A second worker on the same storage folder is refused with `WorkerRunning`."""
 
     def __init__(self) -> None:
-        self._stop_requested = threading.Event()
+        self._is_stop_requested = False
         self._is_idle = False
         self._leaves_work = False
         self._outage = _Outage()
@@ -133,14 +132,14 @@ class Worker:
         for number in _STOP_SIGNALS:
             signal.signal(number, self._request_stop)
         self._wait_for_app_database()
-        if self._stop_requested.is_set():
+        if self._must_stop():
             return
         with self._heartbeat:
             logger.info("worker.started", pid=os.getpid())
-            while not self._stop_requested.is_set():
+            while not self._must_stop():
                 self._do_chores()
                 for task in self._claim():
-                    if not self._stop_requested.is_set():  # otherwise the next worker finds the operation
+                    if not self._must_stop():  # otherwise the next worker finds the operation
                         self._perform(task)
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())
@@ -148,7 +147,7 @@ class Worker:
     def _wait_for_app_database(self) -> None:
         """Return when this program's own database can be used, or after a signal. Why it waits is logged once."""
         known: object = None
-        while not self._stop_requested.is_set():
+        while not self._must_stop():
             try:
                 require_app_database()
             except DatabaseUnusable as problem:
@@ -160,11 +159,14 @@ class Worker:
                 return
 
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stop_requested.set()
+        self._is_stop_requested = True  # no event: a second signal could find its lock taken
+
+    def _must_stop(self) -> bool:
+        return self._is_stop_requested
 
     def _do_chores(self) -> None:
         for chore in self._chores:
-            if self._stop_requested.is_set() or (chore.while_idle and not self._is_idle):
+            if self._must_stop() or (chore.while_idle and not self._is_idle):
                 continue
             if not chore.needs_app_database or self._can_work():
                 chore.do_if_due()
@@ -260,7 +262,7 @@ class Worker:
         while process.is_alive():
             process.join(_LOOK_SECONDS)
             self._do_chores()
-            if self._stop_requested.is_set() and not is_terminated:
+            if self._must_stop() and not is_terminated:
                 is_terminated = True
                 deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
                 if process.is_alive():
