@@ -150,10 +150,11 @@ def test_a_worker_that_is_told_to_end_kills_a_task_that_does_not(worker: Running
     assert work_files(worker.installation) == []
 
 
-def test_what_a_killed_worker_had_claimed_but_not_begun_is_done(large: Installation) -> None:
+def test_what_a_killed_worker_had_claimed_but_not_begun_is_done_at_once(large: Installation) -> None:
+    """It was a minute ago that it was asked for."""
     submit_backup(large)
-    with closing(sqlite3.connect(large.data / "app.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    execute(large, "UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    execute(large, "UPDATE operations_operation SET created_at = datetime('now', '-1 minute')")
     running = RunningWorker(large)
     try:
         wait_until(lambda: states(large) == ["succeeded"], "the backup")
