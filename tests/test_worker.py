@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
-from django_q.tasks import async_task
 
 from tests.installation import Installation
 from tests.processes import living, none_is_left, wait_until
-from tests.worker_tasks import notes
 from tests.workers import (
     RunningWorker,
     backups,
@@ -34,6 +32,9 @@ from tests.workers import (
     work_files,
 )
 from tvarr_backup.backups.catalogue import read_folder
+from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.queue import GRACE, find_forgotten
+from tvarr_backup.operations.run import submit
 from tvarr_backup.worker import Worker
 
 
@@ -47,10 +48,10 @@ def worker(large: Installation) -> Iterator[RunningWorker]:
 class ToldWhileClaiming(Worker):
     """Is told to stop in the moment between claiming a task and starting it."""
 
-    def _claim(self) -> list[Any]:
-        claims = super()._claim()
-        self._told_to_stop = bool(claims)
-        return claims
+    def _claim(self) -> list[dict[str, Any]]:
+        tasks = super()._claim()
+        self._is_stop_requested = bool(tasks)
+        return tasks
 
 
 @pytest.fixture
@@ -63,14 +64,17 @@ def _usual_signals() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True, databases=["default"])
 @pytest.mark.usefixtures("_usual_signals")
-def test_a_task_that_is_claimed_when_the_worker_is_told_to_end_is_given_back(tmp_path: Path, settings: Any) -> None:
+def test_a_task_that_is_claimed_when_the_worker_is_told_to_end_is_left_to_the_next(
+    tmp_path: Path, settings: Any
+) -> None:
     settings.STORAGE_BASE_DIR = tmp_path
-    async_task("tests.worker_tasks.nap", str(tmp_path), "given back", 0)
+    settings.BACKUP_SCHEDULE_ENABLED = False
+    operation = submit(OperationKind.BACKUP, requested_by=None, origin=Origin.WEB)
     ToldWhileClaiming().run()
-    assert notes(tmp_path) == []
-    row = OrmQ.objects.get()
-    assert row.lock < timezone.now()
-    assert row.task["args"][1] == "given back"
+    assert OrmQ.objects.get().lock > timezone.now()
+    assert find_forgotten() is None
+    Operation.objects.update(created_at=timezone.now() - GRACE)
+    assert find_forgotten() == operation
 
 
 def test_a_backup_is_done_and_told(worker: RunningWorker) -> None:
@@ -147,9 +151,10 @@ def test_a_worker_that_is_told_to_end_kills_a_task_that_does_not(worker: Running
 
 
 def test_what_a_killed_worker_had_claimed_but_not_begun_is_done_at_once(large: Installation) -> None:
+    """It was a minute ago that it was asked for."""
     submit_backup(large)
-    with closing(sqlite3.connect(large.data / "app.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    execute(large, "UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
+    execute(large, "UPDATE operations_operation SET created_at = datetime('now', '-1 minute')")
     running = RunningWorker(large)
     try:
         wait_until(lambda: states(large) == ["succeeded"], "the backup")
@@ -170,8 +175,7 @@ def origins(installation: Installation) -> list[tuple[Any, ...]]:
 
 
 def next_run(installation: Installation) -> datetime:
-    ((time, repeats),) = rows(installation, "SELECT next_run, repeats FROM django_q_schedule")
-    assert repeats == 1
+    ((time,),) = rows(installation, "SELECT next_run FROM django_q_schedule")
     return datetime.fromisoformat(time).replace(tzinfo=UTC)
 
 
@@ -187,7 +191,7 @@ def scheduled(prepared: Installation) -> Installation:
 def test_what_was_missed_while_nothing_ran_is_made_up_once(scheduled: Installation) -> None:
     for _ in range(2):
         running = RunningWorker(scheduled)
-        wait_until(lambda: rows(scheduled, "SELECT next_run FROM django_q_schedule"), "it is armed")
+        wait_until(lambda: rows(scheduled, "SELECT next_run FROM django_q_schedule"), "the next time is planned")
         running.process.terminate()
         assert running.ends() == 0
     assert origins(scheduled) == []
@@ -208,21 +212,8 @@ def test_what_was_missed_while_nothing_ran_is_made_up_once(scheduled: Installati
     assert origins(scheduled) == [("schedule", "succeeded")]
 
 
-def test_a_worker_that_is_killed_before_it_asked_makes_it_up(scheduled: Installation) -> None:
-    """The task was queued and taken, and its worker is gone."""
-    scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import arm; arm()")
-    execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
-    scheduled.ok("shell", "-c", "from django_q.scheduler import scheduler; scheduler()")
-    execute(scheduled, "UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
-    running = RunningWorker(scheduled)
-    try:
-        wait_until(lambda: origins(scheduled) == [("schedule", "succeeded")], "the backup")
-    finally:
-        running.end()
-
-
 def test_switched_off_nothing_is_made(scheduled: Installation) -> None:
-    scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import arm; arm()")
+    scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import plan_next_run; plan_next_run()")
     execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
     scheduled.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "false"
     running = RunningWorker(scheduled)

@@ -1,4 +1,4 @@
-"""Keeping programs running: they are started, started again when they end, and ended together."""
+"""Keeps programs running: starts them, starts them again when they end, and ends them together."""
 
 import contextlib
 import os
@@ -55,12 +55,7 @@ class Program:
         )
         self.starts += 1
         self.started = time.monotonic()
-        logger.info("program.started", program=self.word, pid=self.process.pid)
-
-    @property
-    def word(self) -> str:
-        """What the log calls it."""
-        return self.name.removeprefix("The ")
+        logger.info("program.started", program=self.name, pid=self.process.pid)
 
     def fails_to_start(self, status: int) -> bool:
         """Whether an end with this status means that it cannot work here; being killed does not."""
@@ -74,22 +69,22 @@ class Program:
 
 
 class Supervisor:
-    """Runs programs until told to stop by SIGTERM, SIGINT or SIGHUP; then none of their processes is left.
+    """Runs programs until a SIGTERM, SIGINT or SIGHUP. Then none of their processes is left.
 
     Killed itself, it takes them along: they get a SIGTERM from the kernel.
     """
 
     def __init__(self, programs: Sequence[Program]) -> None:
         self._programs = programs
-        self._told_to_stop = False
+        self._is_stop_requested = False
 
     def run(self) -> None:
-        """Return when told to; raise `ProgramNotStarted` when a program that must start does not."""
+        """Return after a signal. Raises `ProgramNotStarted` when a program that must start does not."""
         adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._heed)
+            signal.signal(number, self._request_stop)
         try:
-            while not self._told_to_stop:
+            while not self._is_stop_requested:
                 self._start_what_is_due()
                 time.sleep(_LOOK_SECONDS)
                 for program, status in self._ended():
@@ -97,8 +92,8 @@ class Supervisor:
         finally:
             self._stop()
 
-    def _heed(self, _signal: int, _frame: FrameType | None) -> None:
-        self._told_to_stop = True
+    def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._is_stop_requested = True
 
     def _start_what_is_due(self) -> None:
         for program in self._programs:
@@ -110,10 +105,10 @@ class Supervisor:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         if program.fails_to_start(status):
             raise ProgramNotStarted(
-                "{name} could not be started ({how}); its own message is above.", name=program.name, how=how
+                "The {name} could not be started ({how}); its own message is above.", name=program.name, how=how
             )
         program.wait_before_next()
-        logger.warning("program.ended", program=program.word, how=how, restart_seconds=program.delay)
+        logger.warning("program.ended", program=program.name, how=how, restart_seconds=program.delay)
         _send(signal.SIGTERM, self._strays())
 
     def _ended(self) -> Iterator[tuple[Program, int]]:
@@ -133,7 +128,7 @@ class Supervisor:
         return [child for child in psutil.Process().children() if child.pid not in programs]
 
     def _stop(self) -> None:
-        """Tell the programs and leave it to them to tell their own processes; kill what is left after the grace."""
+        """Terminate the programs, which terminate their own processes; kill what is left after the grace."""
         for program in self._programs:
             if program.process:
                 program.process.terminate()
@@ -141,7 +136,7 @@ class Supervisor:
         grace = time.monotonic() + GRACE_SECONDS
         while psutil.Process().children() and time.monotonic() < grace + _KILL_SECONDS:
             for program, status in self._ended():
-                logger.info("program.stopped", program=program.word, status=status)
+                logger.info("program.stopped", program=program.name, status=status)
             if time.monotonic() > grace:
                 logger.warning("program.killed", grace_seconds=GRACE_SECONDS)
                 _send(signal.SIGKILL, psutil.Process().children(recursive=True))

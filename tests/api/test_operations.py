@@ -13,7 +13,7 @@ from tests.factories import UserFactory
 from tests.operations.elsewhere import queued, running
 from tvarr_backup.api.operations import OPERATION_EXAMPLE
 from tvarr_backup.operations.kinds import KINDS
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin, told
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin, sentence_columns
 from tvarr_backup.operations.run import submit
 from tvarr_backup.operations.track import create_operation, track
 from tvarr_backup.sentences import Sentence
@@ -80,7 +80,9 @@ def test_a_failure_says_why_and_shows_nothing_of_the_machine() -> None:
     (operation,) = ended()
     folder = Path(django_settings.BACKUP_DIRECTORY)
     words = Sentence("The backup folder {folder} cannot be used: Permission denied.", folder=folder)
-    Operation.objects.update(state="failed", error_code="backup_folder_unusable", **told(error=words, message=words))
+    Operation.objects.update(
+        state="failed", error_code="backup_folder_unusable", **sentence_columns(error=words, message=words)
+    )
     body = client_of("view_operation").get(f"{OPERATIONS}/{operation.pk}").json()
     assert body["error_code"] == "backup_folder_unusable"
     assert body["error"] == body["message"] == "The backup folder backups cannot be used: Permission denied."

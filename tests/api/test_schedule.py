@@ -12,8 +12,15 @@ from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
 from tvarr_backup.api.schedule import ScheduledRunSerializer, ScheduleSerializer
-from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin, told
-from tvarr_backup.operations.schedule import arm, schedule_as_data
+from tvarr_backup.operations.models import (
+    BackupSettings,
+    Operation,
+    OperationKind,
+    OperationState,
+    Origin,
+    sentence_columns,
+)
+from tvarr_backup.operations.schedule import plan_next_run, schedule_as_data
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.sentences import Sentence
 
@@ -59,7 +66,7 @@ def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) ->
     assert viewer.get(ADDRESS).json()["last_run"] is None
     operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
     sentence = Sentence("{folder} cannot be used.", folder=Path(settings.BACKUP_DIRECTORY))
-    Operation.objects.update(state=OperationState.FAILED, **told(error=sentence))
+    Operation.objects.update(state=OperationState.FAILED, **sentence_columns(error=sentence))
     last = viewer.get(ADDRESS).json()["last_run"]
     assert (last["operation"], last["state"], last["filename"]) == (str(operation.pk), "failed", None)
     assert last["message"] == "backups cannot be used."
@@ -67,7 +74,7 @@ def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) ->
 
 def test_that_it_is_overdue_is_told(viewer: APIClient) -> None:
     assert viewer.get(ADDRESS).json()["overdue_since"] is None
-    arm()
+    plan_next_run()
     Schedule.objects.update(next_run="2026-01-01T02:00:00Z")
     assert viewer.get(ADDRESS).json()["overdue_since"] == "2026-01-01T02:00:00+00:00"
 

@@ -72,16 +72,18 @@ class ClockedWorker:
         """Begin at that moment, and wait until there is a schedule."""
         self.clock.put(at(moment))
         self._running = RunningWorker(self.installation)
-        wait_until(lambda: rows(self.installation, "SELECT 1 FROM django_q_schedule"), "it is armed", seconds=60)
+        wait_until(
+            lambda: rows(self.installation, "SELECT 1 FROM django_q_schedule"), "the next time is planned", seconds=60
+        )
 
-    def is_armed_for(self, moment: str) -> None:
+    def is_planned_for(self, moment: str) -> None:
         """Wait until the schedule is."""
         wait_until(
             lambda: (
                 rows(self.installation, "SELECT next_run FROM django_q_schedule")
                 == [(f"{at(moment):%Y-%m-%d %H:%M:%S}",)]
             ),
-            f"it is armed for {moment}",
+            f"{moment} is planned",
             seconds=60,
         )
 

@@ -235,7 +235,7 @@ def a_start_in_1970(worker: ClockedWorker) -> list[str]:
     worker.start("2026-06-10 12:00")
     worker.stop()
     worker.start("1970-01-01 00:01")
-    worker.is_armed_for("1970-01-01 02:00")
+    worker.is_planned_for("1970-01-01 02:00")
     worker.clock.put(at("2026-06-10 13:00"))
     worker.makes_one_more_than(0)
     worker.runs_at("2026-06-11 02:00")

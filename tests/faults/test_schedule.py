@@ -42,20 +42,20 @@ def states(installation: Installation) -> list[str]:
 
 
 def let_the_time_come(installation: Installation) -> None:
-    """Also for what is armed later than now."""
+    """Whatever the next time was."""
     with closing(sqlite3.connect(installation.data / "app.db", isolation_level=None, timeout=20)) as connection:
         connection.execute("UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
 
 
-def is_armed(installation: Installation) -> bool:
+def is_planned(installation: Installation) -> bool:
     """For a time to come."""
-    return bool(rows(installation, "SELECT 1 FROM django_q_schedule WHERE repeats = 1 AND next_run > datetime('now')"))
+    return bool(rows(installation, "SELECT 1 FROM django_q_schedule WHERE next_run > datetime('now')"))
 
 
 def ends(installation: Installation, *expected: str) -> None:
-    """Wait until the scheduled backups have ended so, and the next time is armed."""
+    """Wait until the scheduled backups have ended so, and the next time is planned."""
     wait_until(lambda: states(installation) == list(expected), f"they are {expected}", seconds=A_LOOK_SECONDS)
-    assert is_armed(installation)
+    assert is_planned(installation)
 
 
 def shown(installation: Installation) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def on_a_disk(scheduled: Installation) -> Iterator[OnADisk]:
     installation.environment["TVARR_BACKUP_DIRECTORY"] = str(installation.disk)
     running = RunningWorker(installation)
     installation.mounted = running.process.pid
-    wait_until(lambda: is_armed(installation), "it is armed")
+    wait_until(lambda: is_planned(installation), "the next time is planned")
     let_the_time_come(installation)
     ends(installation, "succeeded")
     yield installation
@@ -166,7 +166,7 @@ def test_the_backup_folder_is_gone_when_the_time_has_come(scheduled: Installatio
     scheduled.environment["TVARR_BACKUP_DIRECTORY"] = str(place / "backups")
     running = RunningWorker(scheduled)
     try:
-        wait_until(lambda: is_armed(scheduled), "it is armed")
+        wait_until(lambda: is_planned(scheduled), "the next time is planned")
         place.rename(place.with_name("away"))
         let_the_time_come(scheduled)
         ends(scheduled, "failed")
@@ -206,7 +206,7 @@ def test_a_worker_that_ends_in_the_middle_makes_it_up_once_when_it_is_started_ag
 ) -> None:
     with_schedule(large)
     running = RunningWorker(large)
-    wait_until(lambda: is_armed(large), "it is armed")
+    wait_until(lambda: is_planned(large), "the next time is planned")
     task = held_in_the_middle(large, running.process.pid)
     running.process.kill() if blow == "SIGKILL" else running.process.terminate()
     if blow == "SIGTERM":
@@ -254,7 +254,7 @@ def test_one_whose_process_is_killed_each_time_is_tried_three_times(large: Insta
     running = RunningWorker(with_schedule(large))
     worker = psutil.Process(running.process.pid)
     try:
-        wait_until(lambda: is_armed(large), "it is armed")
+        wait_until(lambda: is_planned(large), "the next time is planned")
         let_the_time_come(large)
         for number in range(1, 4):
             # The temporary file may be the last attempt's, which the next one removes.
@@ -265,7 +265,7 @@ def test_one_whose_process_is_killed_each_time_is_tried_three_times(large: Insta
             wait_until(lambda number=number: states(large) == ["interrupted"] * number, "it is told")  # type: ignore[misc]  # mypy does not know the default
         time.sleep(40)  # another look
         assert states(large) == ["interrupted"] * 3
-        assert is_armed(large)
+        assert is_planned(large)
         assert (backups(large), work_files(large), len(due_times(large))) == ([], [], 1)
     finally:
         running.end()
@@ -274,7 +274,7 @@ def test_one_whose_process_is_killed_each_time_is_tried_three_times(large: Insta
 def test_switched_off_in_the_middle_it_is_finished_and_none_follows(large: Installation) -> None:
     running = RunningWorker(with_schedule(large))
     try:
-        wait_until(lambda: is_armed(large), "it is armed")
+        wait_until(lambda: is_planned(large), "the next time is planned")
         task = held_in_the_middle(large, running.process.pid)
         code = "from tvarr_backup.operations.schedule import change_settings; change_settings({'enabled': False})"
         large.ok("shell", "-v", "0", "-c", code)

@@ -154,7 +154,7 @@ def place(idle: Place, settings: Any) -> Iterator[Place]:
 def worker(idle: Place) -> Iterator[RunningWorker]:
     """A worker that really runs there."""
     running = RunningWorker(idle.installation)
-    wait_until(lambda: rows(idle.installation, "SELECT 1 FROM django_q_schedule"), "the schedule is armed")
+    wait_until(lambda: rows(idle.installation, "SELECT 1 FROM django_q_schedule"), "the next time is planned")
     yield running
     running.process.send_signal(signal.SIGCONT)
     running.end()

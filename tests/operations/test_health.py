@@ -27,10 +27,10 @@ from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
 from tvarr_backup.backups.unfinished import Unfinished, remember
-from tvarr_backup.operations.health import Health, State, Subject, health_as_data, look
+from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
 from tvarr_backup.operations.heartbeat import Heartbeat
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.schedule import arm, change_settings
+from tvarr_backup.operations.schedule import change_settings, plan_next_run
 from tvarr_backup.operations.track import create_operation
 
 pytestmark = pytest.mark.django_db
@@ -44,8 +44,9 @@ def _worker(tmp_path: Path, settings: Any) -> Iterator[None]:
 
 
 def said(subject: Subject, found: Health | None = None) -> tuple[str, str]:
-    """State and sentence of one check."""
-    return next((str(one.state), one.message) for one in (found or look()).checks if one.subject is subject)
+    """HealthState and sentence of one check."""
+    check = (found or check_health()).checks[subject]
+    return str(check.state), check.message
 
 
 def make(folder: Path, ago: timedelta = timedelta(), **changes: Any) -> Backup:
@@ -63,9 +64,9 @@ def ended(state: OperationState, origin: Origin = Origin.SCHEDULE, **values: Any
     Operation.objects.filter(pk=operation.pk).update(state=state, finished_at=datetime.now(UTC), **values)
 
 
-def armed(due: timedelta) -> None:
+def planned(due: timedelta) -> None:
     """The next scheduled backup is due so far from now."""
-    arm()
+    plan_next_run()
     Schedule.objects.update(next_run=datetime.now(UTC) + due)
 
 
@@ -73,30 +74,32 @@ def armed(due: timedelta) -> None:
 
 
 def test_on_a_new_installation_all_is_well_before_its_first_backup() -> None:
-    found = look()
-    assert [(str(check.subject), str(check.state)) for check in found.checks] == [(one, "ok") for one in Subject]
-    assert found.state is State.OK
+    found = check_health()
+    assert [(str(subject), str(check.state)) for subject, check in found.checks.items()] == [
+        (one, "ok") for one in Subject
+    ]
+    assert found.state is HealthState.OK
 
 
 def test_every_subject_has_one_check_whatever_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.rmdir()
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
     monkeypatch.setitem(connections["tvarr"].settings_dict, "NAME", "file:/nowhere/tvarr.db?mode=rw")
-    assert [check.subject for check in look().checks] == list(Subject)
+    assert list(check_health().checks) == list(Subject)
 
 
 def test_the_worst_counts(folder: Path) -> None:
     ended(OperationState.FAILED, Origin.SCHEDULE, error="The disk is full.")
     make(folder)
-    assert look().state is State.WARNING
+    assert check_health().state is HealthState.WARNING
     make(folder, timedelta(days=3))
-    assert look().state is State.SICK
+    assert check_health().state is HealthState.FAILING
 
 
 def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
     make(folder)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    look()
+    check_health()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -105,7 +108,7 @@ def test_looking_leaves_nothing_beside_a_database_at_rest(attached: Path, mode: 
     with closing(sqlite3.connect(attached)) as connection:
         connection.execute(f"PRAGMA journal_mode={mode}")
     content, beside = attached.read_bytes(), sorted(attached.parent.iterdir())
-    look()
+    check_health()
     assert (attached.read_bytes(), sorted(attached.parent.iterdir())) == (content, beside)
 
 
@@ -125,7 +128,7 @@ def test_looking_waits_for_nobody_who_works_in_the_folder(folder: Path) -> None:
     make(folder)
     with work_in(folder):
         began = time.monotonic()
-        assert look().state is State.OK
+        assert check_health().state is HealthState.OK
         assert time.monotonic() - began < 2
 
 
@@ -138,7 +141,7 @@ def test_a_folder_that_is_missing_is_not_made(folder: Path) -> None:
 def test_it_is_json_data(folder: Path) -> None:
     backup = make(folder)
     operation = running(OperationKind.VERIFY)
-    data = json.loads(json.dumps(health_as_data(look())))
+    data = json.loads(json.dumps(health_as_data(check_health())))
     assert (data["state"], len(data["checks"])) == ("ok", len(Subject))
     assert data["last_good_backup"] == {
         "filename": backup.filename,
@@ -157,7 +160,7 @@ def test_it_is_json_data(folder: Path) -> None:
 def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(folder)
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
-    found = look()
+    found = check_health()
     assert said(Subject.DEFAULT, found) == (
         "sick",
         (
@@ -280,7 +283,7 @@ def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means
     usual = connections["tvarr"]
     connections["tvarr"] = NotSqlite(usual.settings_dict, "tvarr")
     try:
-        found = look()
+        found = check_health()
     finally:
         connections["tvarr"] = usual
     assert said(Subject.TVARR, found) == ("sick", "tvarr's database does not answer; the log says why.")
@@ -304,7 +307,7 @@ def test_a_worker_that_is_silent_is_missed(tmp_path: Path) -> None:
 def test_what_has_just_been_asked_for_may_wait() -> None:
     operation = queued()
     assert said(Subject.QUEUE) == ("ok", f"A backup waits since {operation.created_at:%Y-%m-%d %H:%M} UTC.")
-    assert look().queued == (operation,)
+    assert check_health().observation.queued == (operation,)
 
 
 def test_what_nobody_begins_is_told() -> None:
@@ -324,29 +327,29 @@ def test_what_nobody_begins_is_told() -> None:
 
 
 def test_the_schedule_is_told_with_its_next_time() -> None:
-    armed(timedelta(hours=3))
-    found = look()
-    assert found.next_run == Schedule.objects.get().next_run
+    planned(timedelta(hours=3))
+    found = check_health()
+    assert found.expected.next_run == Schedule.objects.get().next_run
     assert said(Subject.SCHEDULE, found) == (
         "ok",
-        f"Every day at 02:00 (UTC); the next is due {found.next_run:%Y-%m-%d %H:%M} UTC.",
+        f"Every day at 02:00 (UTC); the next is due {found.expected.next_run:%Y-%m-%d %H:%M} UTC.",
     )
 
 
-def test_before_the_worker_has_armed_it_the_next_time_is_that_of_the_timetable() -> None:
+def test_before_the_worker_has_planned_it_the_next_time_is_that_of_the_timetable() -> None:
     change_settings({"cron": "30 4 * * *"})
     Schedule.objects.all().delete()
-    found = look()
-    assert found.next_run is not None
-    assert f"{found.next_run:%H:%M}" == "04:30"
+    found = check_health()
+    assert found.expected.next_run is not None
+    assert f"{found.expected.next_run:%H:%M}" == "04:30"
 
 
 def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
     change_settings({"enabled": False})
     make(folder, timedelta(days=900))
-    found = look()
-    assert found.state is State.OK
-    assert (found.next_run, found.may_be_old) == (None, None)
+    found = check_health()
+    assert found.state is HealthState.OK
+    assert (found.expected.next_run, found.expected.may_be_old) == (None, None)
     assert said(Subject.SCHEDULE, found)[1] == "Scheduled backups are off."
     assert "scheduled backups are off, so none is expected" in said(Subject.LAST_BACKUP, found)[1]
 
@@ -385,23 +388,21 @@ def test_a_backup_by_hand_that_failed_says_nothing_of_the_schedule() -> None:
 
 
 def test_a_backup_may_begin_a_little_late() -> None:
-    armed(-timedelta(minutes=4))
-    found = look()
-    assert (found.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
+    planned(-timedelta(minutes=4))
+    found = check_health()
+    assert (found.expected.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
 
 
-@pytest.mark.parametrize("handed_out", [False, True])
-def test_one_that_has_not_begun_by_then_is_overdue(handed_out: bool) -> None:
-    armed(-timedelta(minutes=6))
-    Schedule.objects.update(repeats=0 if handed_out else 1)
-    found = look()
-    assert found.is_overdue
+def test_one_that_has_not_begun_by_then_is_overdue() -> None:
+    planned(-timedelta(minutes=6))
+    found = check_health()
+    assert found.expected.is_overdue
     assert said(Subject.SCHEDULE, found)[0] == "warning"
     assert "has not begun: see that a worker runs" in said(Subject.SCHEDULE, found)[1]
 
 
 def test_one_that_waits_for_something_else_says_so() -> None:
-    armed(-timedelta(minutes=6))
+    planned(-timedelta(minutes=6))
     running(OperationKind.VERIFY)
     assert said(Subject.SCHEDULE)[1].endswith("has not begun: a check is running.")
 
@@ -441,7 +442,7 @@ def test_one_that_is_too_old_is_told_with_its_age_and_what_is_allowed(folder: Pa
 def test_every_copy_of_the_live_database_counts(folder: Path, kind: BackupKind) -> None:
     make(folder, timedelta(days=3))
     newest = make(folder, kind=kind)
-    found = look()
+    found = check_health()
     assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (newest, "ok")
 
 
@@ -460,14 +461,14 @@ def test_what_comes_from_elsewhere_or_has_not_passed_its_check_does_not_count(
 ) -> None:
     old = make(folder, timedelta(days=3))
     rewrite(folder, make(folder), **changes)
-    found = look()
+    found = check_health()
     assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (old, "sick")
 
 
 def test_the_newest_is_told_by_its_number_whatever_the_clock_said(folder: Path) -> None:
     make(folder)
     rewound = make(folder, timedelta(days=3))
-    assert look().last_good == rewound
+    assert check_health().last_good == rewound
 
 
 def test_one_that_is_dated_in_the_future_is_no_comfort(folder: Path) -> None:
@@ -478,11 +479,11 @@ def test_one_that_is_dated_in_the_future_is_no_comfort(folder: Path) -> None:
 
 
 def test_without_one_it_is_well_until_the_first_is_overdue() -> None:
-    armed(timedelta(hours=3))
+    planned(timedelta(hours=3))
     state, sentence = said(Subject.LAST_BACKUP)
     assert state == "ok"
     assert sentence.startswith("There is no backup yet; the first is due ")
-    armed(-timedelta(minutes=6))
+    planned(-timedelta(minutes=6))
     assert said(Subject.LAST_BACKUP) == (
         "sick",
         (
@@ -522,7 +523,7 @@ def test_what_can_be_no_backup_folder_is_told(what: str, tmp_path: Path, setting
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "link").symlink_to("nowhere")
     settings.BACKUP_DIRECTORY = tmp_path / what
-    found = look()
+    found = check_health()
     assert said(Subject.FOLDER, found)[0] == "sick"
     assert said(Subject.FOLDER, found)[1].startswith(f"The backup folder {tmp_path / what} cannot be ")
     for subject in (Subject.LAST_BACKUP, Subject.BACKUPS, Subject.RESTORE):
@@ -595,7 +596,7 @@ def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
         os.link(folder / backup.filename, folder / f"{name}.db.gz")
         (folder / f"{name}.meta.json").write_bytes(encode_sidecar(backup.sidecar.with_changes(seq=number + 2)))
     began = time.process_time()
-    assert look().listing is not None
+    assert check_health().observation.folder.listing is not None
     assert time.process_time() - began < 0.5
 
 

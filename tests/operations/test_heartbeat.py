@@ -1,8 +1,10 @@
 """The worker's sign of life."""
 
+import json
 import multiprocessing
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from tvarr_backup.errors import WorkerRunning
 from tvarr_backup.operations.heartbeat import Heartbeat, worker_seems_alive
+from tvarr_backup.operations.process import this_process
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +49,17 @@ def test_a_worker_that_was_killed_is_missed_at_once(path: Path) -> None:
     process.start()
     pid = process.pid
     process.join()
-    path.write_text(f'{{"pid": {pid}, "host": "{os.uname().nodename}"}}')
+    path.write_text(json.dumps(asdict(this_process()) | {"pid": pid}))
+    assert not worker_seems_alive()
+
+
+def test_a_worker_of_another_boot_is_gone(path: Path) -> None:
+    path.write_text(json.dumps(asdict(this_process()) | {"boot": "00000000-0000-0000-0000-000000000000"}))
     assert not worker_seems_alive()
 
 
 def test_a_worker_on_another_machine_is_believed(path: Path) -> None:
-    path.write_text('{"pid": 999999999, "host": "elsewhere.example"}')
+    path.write_text(json.dumps(asdict(this_process()) | {"pid": 999_999_999, "host": "elsewhere.example"}))
     assert worker_seems_alive()
 
 

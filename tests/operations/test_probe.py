@@ -8,14 +8,14 @@ import pytest
 
 from tests.backups.makers import refusing_links, state
 from tvarr_backup.backups.folder import PROBE_NAME, work_in
-from tvarr_backup.operations.health import Subject, look
-from tvarr_backup.operations.probe import last_probe, probe_now
+from tvarr_backup.operations.disk import last_probe, probe_now
+from tvarr_backup.operations.health import Subject, check_health
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
 
 def folder_check() -> tuple[str, str]:
-    (check,) = [check for check in look().checks if check.subject is Subject.FOLDER]
+    check = check_health().checks[Subject.FOLDER]
     return str(check.state), check.message
 
 

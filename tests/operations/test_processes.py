@@ -20,7 +20,7 @@ from tests.operations.elsewhere import queued, running
 from tvarr_backup import conf
 from tvarr_backup.backups.progress import Phase
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationState
-from tvarr_backup.operations.schedule import arm, schedule_as_data
+from tvarr_backup.operations.schedule import schedule_as_data
 from tvarr_backup.operations.track import cancel, track
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default"])
@@ -76,31 +76,15 @@ def test_of_two_processes_that_begin_at_once_exactly_one_does() -> None:
         Operation.objects.update(state=OperationState.SUCCEEDED)
 
 
-_LOOK_AT_SCHEDULE = """
-from django_q.scheduler import scheduler
-from tvarr_backup.operations.schedule import arm
-wait_for_start()
-arm(worker_starts=True)
-scheduler()
-say("looked")
-"""
-
-
-def test_workers_that_look_at_the_schedule_at_once_hand_a_time_out_once() -> None:
-    elsewhere.outputs_at_once(_LOOK_AT_SCHEDULE, processes=3)
+def test_of_workers_that_look_at_the_schedule_at_once_one_asks_for_a_backup() -> None:
+    script = "from tvarr_backup.operations.schedule import request_due\nwait_for_start()\nrequest_due()\nsay('looked')"
+    elsewhere.outputs_at_once(script, processes=3)
     assert Schedule.objects.count() == 1
-    Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=1))
-    elsewhere.outputs_at_once(_LOOK_AT_SCHEDULE.replace("worker_starts=True", ""), processes=3)
-    assert [task.func() for task in OrmQ.objects.all()] == ["tvarr_backup.tasks.scheduled_backup"]
-
-
-def test_of_two_tasks_for_one_time_one_asks_for_a_backup() -> None:
-    arm()
-    for _ in range(3):
-        Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=1), repeats=0)
-        script = "from tvarr_backup.tasks import scheduled_backup\nwait_for_start()\nscheduled_backup()\nsay(1)"
+    for number in range(1, 4):
+        Schedule.objects.update(next_run=datetime.now(UTC) - timedelta(minutes=1))
         elsewhere.outputs_at_once(script, processes=2)
         assert Operation.objects.filter(state=OperationState.QUEUED).count() == 1
+        assert OrmQ.objects.count() == number
         Operation.objects.update(state=OperationState.SUCCEEDED)
     assert Operation.objects.count() == 3
 
@@ -130,7 +114,7 @@ def test_a_real_process_is_cancelled_within_seconds() -> None:
     operation = queued()
     process = elsewhere.working_elsewhere(operation)
     asked = time.monotonic()
-    cancel(operation.pk)
+    cancel(operation)
     process.communicate(timeout=30)
     assert stored(operation).state == "cancelled"
     assert time.monotonic() - asked < 10

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from tests.operations import elsewhere
@@ -58,7 +57,7 @@ def killed(folder: Path) -> Operation:
 
 
 def test_what_a_killed_process_left_is_ended_and_cleaned_up(killed: Operation, folder: Path) -> None:
-    assert (stored(killed).state, OrmQ.objects.count()) == ("running", 1)
+    assert stored(killed).state == "running"
     (changed,) = reconcile()
     row = stored(killed)
     assert (changed.pk, changed.state, row.state) == (killed.pk, "interrupted", "interrupted")
@@ -67,7 +66,6 @@ def test_what_a_killed_process_left_is_ended_and_cleaned_up(killed: Operation, f
         "removed; a backup that is listed is complete."
     )
     assert row.finished_at is not None
-    assert OrmQ.objects.count() == 0
     assert list((folder / ".work").iterdir()) == []
 
 
@@ -108,7 +106,7 @@ def test_what_lives_is_left_alone() -> None:
     operation = submitted()
     process = elsewhere.working_elsewhere(operation)
     assert reconcile() == []
-    assert (stored(operation).state, OrmQ.objects.count()) == ("running", 1)
+    assert stored(operation).state == "running"
     elsewhere.kill(process)
 
 
@@ -190,12 +188,6 @@ def test_what_waits_is_left_alone() -> None:
     change(operation, created_at=ago(3600))
     assert reconcile() == []
     assert stored(operation).state == "queued"
-
-
-def test_other_tasks_in_the_queue_stay(killed: Operation) -> None:
-    OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload="not one of ours", lock=ago(0))
-    reconcile()
-    assert [row.payload for row in OrmQ.objects.all()] == ["not one of ours"]
 
 
 # --- Processes -------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_a_clean_up_that_fails_takes_nothing_from_the_backup(folder: Path, failu
 def test_a_backup_that_is_cancelled_leaves_nothing(folder: Path) -> None:
     def watch(phase: Phase, _done: int, _total: int) -> None:
         if phase is Phase.COPY:
-            cancel(Operation.objects.get().pk)
+            cancel(Operation.objects.get())
 
     with pytest.raises(OperationCancelled):
         run_here(OperationKind.BACKUP, origin=Origin.COMMAND, watch=watch)

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection
-from django.utils import timezone
 from django_q.models import OrmQ, Schedule
-from django_q.scheduler import scheduler
 from ulid import ULID
 
 from tests.events import told
@@ -25,17 +23,17 @@ from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.cron import parse_zone
 from tvarr_backup.errors import BackupUnsupported
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.schedule import arm, change_settings, hand_out_check, schedule_as_data
+from tvarr_backup.operations.schedule import (
+    change_settings,
+    plan_next_run,
+    report_problems,
+    request_due,
+    schedule_as_data,
+)
 from tvarr_backup.operations.track import create_operation
-from tvarr_backup.tasks import run_operation, scheduled_backup, scheduled_check
+from tvarr_backup.tasks import run_operation
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """django-q2 begins each look with a new connection; here it would be outside of the test's transaction."""
-    monkeypatch.setattr("django_q.scheduler.close_old_django_connections", lambda: None)
 
 
 def row() -> Schedule:
@@ -44,20 +42,6 @@ def row() -> Schedule:
 
 def let_the_time_come(ago: timedelta = timedelta(minutes=1)) -> None:
     Schedule.objects.update(next_run=datetime.now(UTC) - ago)
-
-
-def hand_out() -> OrmQ:
-    """What the worker does at its look; the task that is queued then."""
-    arm()
-    scheduler()
-    task = OrmQ.objects.get()
-    assert task.func() == "tvarr_backup.tasks.scheduled_backup"
-    return task
-
-
-def run_the_task(task: OrmQ) -> None:
-    scheduled_backup()
-    task.delete()
 
 
 def ended(state: OperationState, *, kind: OperationKind = OperationKind.BACKUP, **columns: Any) -> Operation:
@@ -168,7 +152,7 @@ def test_a_stored_word_that_cannot_be_read_counts_as_not_set_and_is_told() -> No
         "time zone “Mars/Base”",
         "max_age “1y”",
     ]
-    arm()
+    plan_next_run()
     assert row().next_run == datetime.fromisoformat(data["next_runs"][0])
 
 
@@ -180,9 +164,7 @@ def test_a_stored_age_that_cannot_be_read_removes_nothing(settings: Any) -> None
 
 def test_what_cannot_be_read_is_logged_when_the_worker_starts(caplog: pytest.LogCaptureFixture) -> None:
     BackupSettings.objects.create(pk=1, cron="@sunrise")
-    arm()
-    assert "@sunrise" not in caplog.text
-    arm(worker_starts=True)
+    report_problems()
     assert "cron “@sunrise” is not allowed" in caplog.text
 
 
@@ -216,13 +198,13 @@ def test_what_a_clock_that_ran_ahead_has_dated_is_not_the_last() -> None:
 
 @pytest.mark.parametrize(("minutes", "overdue"), [(-60, False), (1, False), (6, True)])
 def test_one_that_has_not_been_asked_for_within_five_minutes_is_overdue(minutes: int, *, overdue: bool) -> None:
-    arm()
+    plan_next_run()
     let_the_time_come(timedelta(minutes=minutes))
     assert schedule_as_data()["overdue_since"] == (row().next_run.isoformat() if overdue else None)
 
 
 def test_off_nothing_is_overdue(settings: Any) -> None:
-    arm()
+    plan_next_run()
     let_the_time_come(timedelta(days=1))
     settings.BACKUP_SCHEDULE_ENABLED = False
     assert schedule_as_data()["overdue_since"] is None
@@ -274,52 +256,47 @@ def test_two_who_change_different_things_both_succeed() -> None:
 
 
 def test_there_is_one_row_with_the_next_time() -> None:
-    arm()
-    arm()
-    assert (row().func, row().schedule_type, row().next_run) == (
-        "tvarr_backup.tasks.scheduled_backup",
-        Schedule.ONCE,
-        datetime.fromisoformat(schedule_as_data()["next_runs"][0]),
-    )
+    plan_next_run()
+    plan_next_run()
+    assert row().next_run == datetime.fromisoformat(schedule_as_data()["next_runs"][0])
 
 
 @pytest.mark.parametrize(
     "change",
     [{"cron": "17 5 * * *"}, {"time_zone": "Asia/Kathmandu"}, {"cron": "1 1 1 1 *", "time_zone": "Asia/Tokyo"}],
 )
-def test_a_change_arms_anew(change: dict[str, str]) -> None:
-    arm()
+def test_a_change_plans_anew(change: dict[str, str]) -> None:
+    plan_next_run()
     before = row().next_run
     change_settings(change)
     assert row().next_run == datetime.fromisoformat(schedule_as_data()["next_runs"][0]) != before
 
 
 def test_off_there_is_no_row_and_on_there_is_one_again() -> None:
-    arm()
+    plan_next_run()
     change_settings({"enabled": False})
     assert not Schedule.objects.exists()
-    arm(worker_starts=True)
-    scheduler()
+    request_due()
     assert not OrmQ.objects.exists()
     change_settings({"enabled": True})
     assert row().next_run > datetime.now(UTC)
 
 
 def test_what_the_environment_changed_while_nothing_ran_counts_when_the_worker_starts(settings: Any) -> None:
-    arm()
+    plan_next_run()
     settings.BACKUP_SCHEDULE_CRON = "17 5 * * *"
-    arm(worker_starts=True)
+    plan_next_run()
     assert (row().next_run.hour, row().next_run.minute) == (5, 17)
     settings.BACKUP_SCHEDULE_ENABLED = False
-    arm(worker_starts=True)
+    plan_next_run()
     assert not Schedule.objects.exists()
 
 
 def test_a_clock_that_was_years_ahead_does_not_silence_it() -> None:
-    arm()
+    plan_next_run()
     right = row().next_run
     Schedule.objects.update(next_run=right + timedelta(days=1500))
-    arm()
+    plan_next_run()
     assert row().next_run == right
 
 
@@ -327,17 +304,16 @@ def test_a_clock_that_was_years_ahead_does_not_silence_it() -> None:
 
 
 def test_nothing_is_done_before_its_time() -> None:
-    arm()
-    scheduler()
-    scheduled_backup()
+    request_due()
+    request_due()
     assert not OrmQ.objects.exists()
     assert not Operation.objects.exists()
 
 
-def test_a_backup_is_asked_for_and_the_next_time_is_armed() -> None:
-    arm()
+def test_a_backup_is_asked_for_and_the_next_time_is_planned() -> None:
+    plan_next_run()
     let_the_time_come()
-    run_the_task(hand_out())
+    request_due()
     operation = Operation.objects.get()
     assert (operation.kind, operation.origin, operation.state, operation.requested_by) == (
         "backup",
@@ -345,15 +321,15 @@ def test_a_backup_is_asked_for_and_the_next_time_is_armed() -> None:
         "queued",
         None,
     )
-    assert (row().repeats, row().next_run) == (1, datetime.fromisoformat(schedule_as_data()["next_runs"][0]))
-    scheduler()
+    assert row().next_run == datetime.fromisoformat(schedule_as_data()["next_runs"][0])
+    request_due()
     assert [task.func() for task in OrmQ.objects.all()] == ["tvarr_backup.tasks.run_operation"]
 
 
 def test_the_backup_is_of_the_kind_scheduled(folder: Path, attached: Path) -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
-    run_the_task(hand_out())
+    request_due()
     run_operation(Operation.objects.get().pk)
     (backup,) = read_folder(folder).backups
     assert (Operation.objects.get().state, backup.sidecar.kind) == ("succeeded", "scheduled")
@@ -362,28 +338,26 @@ def test_the_backup_is_of_the_kind_scheduled(folder: Path, attached: Path) -> No
 def test_however_many_times_were_missed_it_is_made_up_once() -> None:
     change_settings({"cron": "* * * * *"})
     let_the_time_come(timedelta(days=40))
-    arm(worker_starts=True)
-    run_the_task(hand_out())
+    request_due()
     assert Operation.objects.count() == 1
     assert datetime.now(UTC) < row().next_run <= datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_a_time_that_has_come_is_done_by_the_old_settings_before_new_ones_count() -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
     change_settings({"cron": "17 5 * * *"})
-    task = hand_out()
-    change_settings({"cron": "18 5 * * *"})
-    run_the_task(task)
+    assert row().next_run < datetime.now(UTC)
+    request_due()
     assert Operation.objects.count() == 1
-    assert (row().next_run.hour, row().next_run.minute) == (5, 18)
+    assert (row().next_run.hour, row().next_run.minute) == (5, 17)
 
 
 def test_the_operation_knows_the_time_that_it_is_for() -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
     time = row().next_run
-    run_the_task(hand_out())
+    request_due()
     assert Operation.objects.get().due_at == time
 
 
@@ -400,50 +374,41 @@ def test_a_time_that_comes_again_within_the_hour_was_done(minutes: int, *, again
     assert schedule_as_data()["next_runs"][0] == row().next_run.isoformat()
 
 
-def test_a_time_that_was_armed_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
+def test_a_time_that_was_planned_anew_comes_although_it_was_done_by_a_clock_that_was_put_back() -> None:
     """By a day, hours ago: what was done then is dated within the hour now."""
     cron, time = soon(30)
     change_settings({"cron": cron})
     ended(OperationState.SUCCEEDED, due_at=time)
-    arm()
+    plan_next_run()
     assert row().next_run == time
     assert schedule_as_data()["next_runs"][0] == time.isoformat()
-
-
-def test_a_clock_that_is_put_back_before_the_task_runs_does_not_make_it_twice() -> None:
-    cron, time = soon(5)
-    change_settings({"cron": cron})
-    Schedule.objects.update(repeats=0)  # handed out when it was so late
-    scheduled_backup()
-    assert (Operation.objects.get().due_at, row().next_run) == (time, time + timedelta(days=1))
 
 
 @pytest.mark.parametrize("state", [OperationState.SUCCEEDED, OperationState.ATTENTION, OperationState.FAILED, OperationState.CANCELLED])  # fmt: skip
 def test_what_has_come_to_an_end_is_not_made_up(state: OperationState) -> None:
     ended(state)
-    arm(worker_starts=True)
+    plan_next_run()
     assert row().next_run > datetime.now(UTC)
 
 
 def test_one_that_was_cut_off_is_made_up_once() -> None:
-    arm()
+    plan_next_run()
     first = ended(OperationState.INTERRUPTED)
-    run_the_task(hand_out())
+    request_due()
     second = Operation.objects.exclude(pk=first.pk).get()
     assert (second.state, second.due_at) == ("queued", first.due_at)
     Operation.objects.filter(pk=second.pk).update(state=OperationState.SUCCEEDED)
-    arm(worker_starts=True)
+    plan_next_run()
     assert row().next_run > datetime.now(UTC)
 
 
 def test_one_that_is_cut_off_again_and_again_is_tried_three_times() -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
     for _ in range(3):
-        run_the_task(hand_out())
+        request_due()
         Operation.objects.update(state=OperationState.INTERRUPTED)
-        OrmQ.objects.all().delete()
-    arm()
+    plan_next_run()
     assert row().next_run > datetime.now(UTC)
     assert len(set(Operation.objects.values_list("due_at", flat=True))) == 1
 
@@ -451,89 +416,34 @@ def test_one_that_is_cut_off_again_and_again_is_tried_three_times() -> None:
 def test_off_nothing_is_made_up() -> None:
     ended(OperationState.INTERRUPTED)
     change_settings({"enabled": False})
-    arm(worker_starts=True)
+    plan_next_run()
     assert not Schedule.objects.exists()
-
-
-@pytest.mark.parametrize("by", [timedelta(minutes=10), timedelta(days=1, minutes=1), timedelta(days=400)])
-def test_a_task_that_was_queued_by_a_clock_ahead_is_handed_out_anew(by: timedelta) -> None:
-    """Its row in the queue looks like one that somebody has taken."""
-    arm()
-    let_the_time_come()
-    hand_out()
-    OrmQ.objects.update(lock=datetime.now(UTC) + by)
-    arm()
-    assert OrmQ.objects.get().lock <= timezone.now()
 
 
 # --- Switched off, lost, refused -------------------------------------------------------------------------------------
 
 
 def test_switched_off_in_between_nothing_is_asked_for() -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
-    task = hand_out()
     change_settings({"enabled": False})
-    run_the_task(task)
+    request_due()
     assert not Operation.objects.exists()
     assert not Schedule.objects.exists()
-
-
-def test_a_task_that_is_delivered_twice_asks_once() -> None:
-    arm()
-    let_the_time_come()
-    hand_out()
-    scheduled_backup()
-    Operation.objects.update(state=OperationState.SUCCEEDED)
-    scheduled_backup()
-    assert Operation.objects.count() == 1
-
-
-def test_a_task_that_is_lost_leaves_the_time_due() -> None:
-    arm()
-    let_the_time_come()
-    hand_out().delete()
-    run_the_task(hand_out())
-    assert Operation.objects.count() == 1
-
-
-def test_a_task_that_waits_in_the_queue_is_not_taken_for_lost() -> None:
-    arm()
-    let_the_time_come()
-    hand_out()
-    hand_out()
-    assert OrmQ.objects.count() == 1
-
-
-def test_a_task_that_a_dead_worker_had_taken_is_made_up_when_the_next_starts() -> None:
-    arm()
-    let_the_time_come()
-    taken = hand_out()
-    OrmQ.objects.update(lock=datetime.now(UTC) + timedelta(days=1))
-    arm()
-    scheduler()
-    assert OrmQ.objects.count() == 1
-    arm(worker_starts=True)
-    scheduler()
-    assert OrmQ.objects.count() == 2
-    scheduled_backup()
-    Operation.objects.update(state=OperationState.SUCCEEDED)
-    run_the_task(taken)  # a day later
-    assert Operation.objects.count() == 1
 
 
 def test_while_another_operation_is_open_it_stays_due(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     other = queued()
-    arm()
+    plan_next_run()
     let_the_time_come()
-    run_the_task(hand_out())
+    request_due()
     assert Operation.objects.get() == other
     (event,) = told(caplog, "schedule.waiting", "schedule.due")
     assert event["event"] == "schedule.waiting"
     assert event["reason"].startswith("A backup waits since")
     Operation.objects.update(state=OperationState.SUCCEEDED)
-    run_the_task(hand_out())
+    request_due()
     assert Operation.objects.filter(origin="schedule").count() == 1
     assert row().next_run > datetime.now(UTC)
 
@@ -544,23 +454,22 @@ def test_one_that_cannot_be_asked_for_is_logged_and_the_next_comes_as_usual(
     def refuse() -> Path:
         raise BackupUnsupported("tvarr's database is on PostgreSQL.")
 
-    arm()
+    plan_next_run()
     let_the_time_come()
-    task = hand_out()
     monkeypatch.setattr(conf, "live_database", refuse)
-    run_the_task(task)
+    request_due()
     (event,) = told(caplog)
     assert (event["level"], event["event"]) == ("error", "schedule.skipped")
     assert event["reason"] == "tvarr's database is on PostgreSQL."
-    assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
+    assert row().next_run > datetime.now(UTC)
 
 
 def test_one_that_fails_is_logged_with_its_reason_and_the_next_comes_as_usual(
     folder: Path, attached: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
-    run_the_task(hand_out())
+    request_due()
     folder.rmdir()
     folder.write_bytes(b"")
     run_operation(Operation.objects.get().pk)
@@ -569,25 +478,23 @@ def test_one_that_fails_is_logged_with_its_reason_and_the_next_comes_as_usual(
     (event,) = told(caplog, "backup.failed")
     assert (event["level"], event["operation"], event["origin"]) == ("error", operation.pk, "schedule")
     assert (event["code"], event["reason"]) == (operation.error_code, operation.error)
-    assert (row().repeats, row().next_run > datetime.now(UTC)) == (1, True)
+    assert row().next_run > datetime.now(UTC)
 
 
 @pytest.mark.sqlite  # by its trigger
 def test_where_the_queue_refuses_it_stays_due() -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
-    task = hand_out()
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON django_q_ormq BEGIN SELECT RAISE(ABORT, 'no queue today'); END"
         )
     with pytest.raises(DatabaseError, match="no queue today"):
-        scheduled_backup()
-    task.delete()
+        request_due()
     assert not Operation.objects.exists()
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER refuse")
-    run_the_task(hand_out())
+    request_due()
     assert Operation.objects.count() == 1
 
 
@@ -608,13 +515,8 @@ def older() -> Operation:
 
 
 def look() -> list[Operation]:
-    """What the worker does at its look, and the checks that have come of it."""
-    arm()
-    hand_out_check()
-    for task in OrmQ.objects.all():
-        if task.func() == "tvarr_backup.tasks.scheduled_check":
-            scheduled_check()
-            task.delete()
+    """The checks, after the worker has looked at the schedule."""
+    request_due()
     return list(Operation.objects.filter(kind=OperationKind.VERIFY))
 
 
@@ -660,29 +562,24 @@ def test_no_check_is_asked_for_while_it_is_off(older: Operation) -> None:
 def test_a_check_waits_for_what_is_open(older: Operation) -> None:
     queued()
     assert look() == []
-    scheduled_check()
-    assert not Operation.objects.filter(kind=OperationKind.VERIFY).exists()
 
 
 def test_a_check_waits_for_a_backup_that_is_due(older: Operation) -> None:
-    arm()
+    plan_next_run()
     let_the_time_come()
     assert look() == []
-    hand_out()
-    assert look() == []
-    run_the_task(OrmQ.objects.get())
+    assert Operation.objects.filter(kind=OperationKind.BACKUP, state=OperationState.QUEUED).exists()
     Operation.objects.update(state=OperationState.SUCCEEDED)
     assert len(look()) == 1
 
 
 def test_a_backup_that_comes_due_during_a_check_is_made_right_after(older: Operation) -> None:
     look()
-    OrmQ.objects.all().delete()
     let_the_time_come()
-    run_the_task(hand_out())
+    request_due()
     assert [operation.kind for operation in Operation.objects.filter(state="queued")] == ["verify"]
     Operation.objects.update(state=OperationState.SUCCEEDED)
-    run_the_task(hand_out())
+    request_due()
     assert [operation.kind for operation in Operation.objects.filter(state="queued")] == ["backup"]
 
 

@@ -13,7 +13,7 @@ from django.db import connections
 from tests.backups.makers import changed, ours
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup
-from tvarr_backup.operations.health import State, Subject, look
+from tvarr_backup.operations.health import HealthState, Subject, check_health
 from tvarr_backup.operations.models import OperationKind, Origin, SchemaSighting
 from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import recent_change, record_sighting, verdict_on
@@ -36,8 +36,9 @@ def schemas() -> list[str]:
     return list(SchemaSighting.objects.values_list("schema", flat=True))
 
 
-def said() -> tuple[State, str]:
-    return next((one.state, one.message) for one in look().checks if one.subject is Subject.TVARR)
+def said() -> tuple[HealthState, str]:
+    check = check_health().checks[Subject.TVARR]
+    return check.state, check.message
 
 
 def test_a_sighting_is_kept_only_when_the_schema_changes(attached: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_restore_and_its_undo_are_no_change(attached: Path) -> None:
 def test_health_warns_of_a_newer_tvarr_and_says_what_works(attached: Path) -> None:
     upgrade(attached)
     state, message = said()
-    assert state is State.WARNING
+    assert state is HealthState.WARNING
     assert (
         "tvarr 030, is newer than this version of tvarr-backup knows (tvarr 029). Backups and restores work." in message
     )
@@ -155,13 +156,13 @@ def test_an_older_tvarr_is_well(attached: Path) -> None:
         attached, "DELETE FROM schema_migrations WHERE version > '024'", "ALTER TABLE epg_programs DROP COLUMN credits"
     )
     state, message = said()
-    assert state is State.OK
+    assert state is HealthState.OK
     assert "It does not have epg_programs.credits" in message
 
 
 def test_a_kind_that_lacks_a_column_is_a_warning(attached: Path) -> None:
     upgrade(attached, "ALTER TABLE filters DROP COLUMN expression")
-    assert said()[0] is State.WARNING
+    assert said()[0] is HealthState.WARNING
 
 
 def test_one_of_ours_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvarr_backup.backups.progress import Phase
-from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.kinds import KINDS, Percentage, current_step
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.run import run_here
-from tvarr_backup.operations.steps import Percentage, current_step
 
 NUMBERS = st.integers(-10, 10_000)
 REPORTS = st.lists(st.tuples(st.sampled_from(Phase), NUMBERS, NUMBERS))

@@ -193,7 +193,7 @@ def test_who_asks_for_what_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_cancelled_one_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     operation = queued()
-    cancel(operation.pk)
+    cancel(operation)
     assert [(event["event"], event["operation"]) for event in told(caplog)] == [("operation.cancelled", operation.pk)]
 
 

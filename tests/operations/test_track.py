@@ -40,6 +40,7 @@ from tvarr_backup.operations.track import (
     begin,
     cancel,
     create_operation,
+    find_operation,
     stop_requested,
     track,
 )
@@ -197,16 +198,16 @@ def test_there_is_no_work_in_what_does_not_exist() -> None:
 
 
 def test_what_waits_is_cancelled_at_once() -> None:
-    operation = cancel(queued().pk)
+    operation = cancel(queued())
     assert (operation.state, operation.message) == ("cancelled", "Cancelled before it began.")
     assert operation.finished_at is not None
     assert begin(operation.pk) is None
 
 
 def test_what_runs_is_asked_to_end() -> None:
-    operation = cancel(running().pk)
+    operation = cancel(running())
     assert (operation.state, operation.cancel_requested, operation.finished_at) == ("running", True, None)
-    assert cancel(operation.pk).cancel_requested  # asking twice is no mistake
+    assert cancel(operation).cancel_requested  # asking twice is no mistake
 
 
 @pytest.mark.parametrize("state", FINAL)
@@ -214,20 +215,20 @@ def test_what_has_ended_cannot_be_cancelled(state: OperationState) -> None:
     operation = ended(state)
     words = rf"The backup cannot be cancelled: it has ended already \({state.label.lower()}\)"
     with pytest.raises(OperationEnded, match=words):
-        cancel(operation.pk)
+        cancel(operation)
     assert not stored(operation).cancel_requested
 
 
 @pytest.mark.parametrize("name", ["01ARZ3NDEKTSV4RRFFQ69G5FAV"])
-def test_what_does_not_exist_cannot_be_cancelled(name: str) -> None:
+def test_what_does_not_exist_is_not_found(name: str) -> None:
     with pytest.raises(OperationNotFound, match=f"There is no operation “{name}”"):
-        cancel(name)
+        find_operation(name)
 
 
 def test_a_cancelled_operation_ends_at_its_next_report() -> None:
     operation = running()
     with pytest.raises(OperationCancelled):
-        work(operation, lambda _: cancel(operation.pk), lambda tracker: tracker.progress(Phase.COPY, 10, 100))
+        work(operation, lambda _: cancel(operation), lambda tracker: tracker.progress(Phase.COPY, 10, 100))
     assert (operation.state, operation.message) == ("cancelled", "Cancelled on request.")
     assert stored(operation).finished_at is not None
 

@@ -113,7 +113,7 @@ def test_who_may_not_change_them_is_refused(signed_in: SignIn, folder: Path, gro
         ({"often": "cron", "cron": " 0 0 2 1 * * "}, "0 2 1 * *"),
     ],
 )
-def test_times_are_stored_and_armed(client: Client, changes: dict[str, str], cron: str) -> None:
+def test_times_are_stored_and_planned(client: Client, changes: dict[str, str], cron: str) -> None:
     answer = save(client, **changes)
     assert answer.url == "/settings/"
     assert stored() == NOTHING | {"cron": cron}

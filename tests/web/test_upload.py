@@ -17,8 +17,8 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import find_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import NoRoom
-from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.report import code_refused_in
 from tvarr_backup.operations.track import create_operation
 from tvarr_backup.transfer import uploads
 

@@ -20,7 +20,7 @@ from rest_framework.views import APIView, set_rollback
 from tvarr_backup import conf, errors
 from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.operations.failures import explain_failure
-from tvarr_backup.operations.found_code import refused_code
+from tvarr_backup.operations.report import refused_code
 from tvarr_backup.repeats import Repeats
 from tvarr_backup.texts import escape_hidden
 

@@ -18,7 +18,7 @@ from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
 from tvarr_backup.api.queries import require_known_parameters
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.health import State, health_as_data, look
+from tvarr_backup.operations.health import HealthState, check_health, health_as_data
 
 
 class Alive(APIView):
@@ -55,11 +55,11 @@ class Ready(_LooksAtAll):
     """Every check with its outcome: 200, or 503 where one of them is sick."""
 
     def get(self, _request: Request) -> Response:
-        health = look()
+        health = check_health()
         data = health_as_data(health)
         for check in data["checks"]:
             check["message"] = check["message"].without_paths()
-        return Response(data, HTTPStatus.SERVICE_UNAVAILABLE if health.state is State.SICK else HTTPStatus.OK)
+        return Response(data, HTTPStatus.SERVICE_UNAVAILABLE if health.state is HealthState.FAILING else HTTPStatus.OK)
 
 
 class _Plain(BaseRenderer):

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from tvarr_backup import __version__
 from tvarr_backup.backups.catalogue import Listing
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.operations.health import Health, State, Subject, look
+from tvarr_backup.operations.health import Health, HealthState, Subject, check_health
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,15 +37,15 @@ class _Look(Collector):
     """Computes everything at the scrape. What cannot be told now has no sample."""
 
     def collect(self) -> Iterator[Metric]:
-        health = look()
+        health = check_health()
         yield InfoMetricFamily(
             "tvarr_backup_build",
             "This program and what it runs on.",
             {"version": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
         )
         yield from _of_health(health)
-        yield from _of_backups(health.listing)
-        if any(check.subject is Subject.DEFAULT and check.state is State.OK for check in health.checks):
+        yield from _of_backups(health.observation.folder.listing)
+        if health.checks[Subject.DEFAULT].state is HealthState.OK:
             yield from _of_operations()
 
 
@@ -54,14 +54,15 @@ _registry.register(_Look())
 
 
 def _of_health(health: Health) -> Iterator[Metric]:
-    states = {check.subject: check.state for check in health.checks}
+    states = {subject: check.state for subject, check in health.checks.items()}
+    seen, expected = health.observation, health.expected
     yield _table(
         "check_state",
         "1 for the state in which a check of /readyz is, 0 for the others.",
         ("check", "state"),
-        {(subject, state): float(states[subject] is state) for subject in Subject for state in State},
+        {(subject, state): float(states[subject] is state) for subject in Subject for state in HealthState},
     )
-    yield _gauge("worker_alive", "Whether a worker has given a sign of life.", states[Subject.WORKER] is State.OK)
+    yield _gauge("worker_alive", "Whether a worker has given a sign of life.", states[Subject.WORKER] is HealthState.OK)
     yield _gauge(
         "last_good_backup_timestamp_seconds",
         "When the newest backup of the live database was made that passed its last check.",
@@ -70,26 +71,26 @@ def _of_health(health: Health) -> Iterator[Metric]:
     yield _gauge(
         "last_good_backup_max_age_seconds",
         "How old that backup may be by the schedule; missing while scheduled backups are off.",
-        health.may_be_old.total_seconds() if health.may_be_old else None,
+        expected.may_be_old.total_seconds() if expected.may_be_old else None,
     )
     yield _gauge(
         "next_run_timestamp_seconds",
         "When the next scheduled backup is due, or was due and has not begun.",
-        _timestamp(health.next_run),
+        _timestamp(expected.next_run),
     )
-    yield _gauge("overdue", "Whether a scheduled backup was due and has not begun.", health.is_overdue)
-    yield _gauge("queued_operations", "Operations that wait for the worker.", len(health.queued))
-    oldest = min((operation.created_at for operation in health.queued), default=health.looked_at)
+    yield _gauge("overdue", "Whether a scheduled backup was due and has not begun.", expected.is_overdue)
+    yield _gauge("queued_operations", "Operations that wait for the worker.", len(seen.queued))
+    oldest = min((operation.created_at for operation in seen.queued), default=seen.at)
     yield _gauge(
         "queued_operations_oldest_age_seconds",
         "For how long the oldest of them has waited; 0 where none does.",
-        max(0.0, (health.looked_at - oldest).total_seconds()),
+        max(0.0, (seen.at - oldest).total_seconds()),
     )
     yield _table(
         "free_bytes",
         "Room that this program's user has left, beside the backups and beside tvarr's database.",
         ("place",),
-        {("backup_folder",): health.free_in_folder, ("tvarr_database",): health.free_beside_live},
+        {("backup_folder",): seen.folder.free, ("tvarr_database",): seen.free_beside_live},
     )
 
 

@@ -1,1 +1,1 @@
-"""Operations: what is asked for, who does it, how far it is and how it ended. In the database `default`."""
+"""Operations, their schedule and their health, in the database `default`."""

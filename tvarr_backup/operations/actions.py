@@ -242,11 +242,11 @@ def may_cancel(actor: Actor, operation: Operation) -> bool:
 
 
 def cancel_operation(actor: Actor, operation_id: str) -> Operation:
-    """Cancel an operation as `track.cancel` does, and return it. Raises `OperationNotFound` and `OperationEnded`."""
+    """Cancel an operation, as `track.cancel` does. Raises `OperationNotFound` and `OperationEnded`."""
     operation = track.find_operation(operation_id)
     actor.require(KINDS[OperationKind(operation.kind)].permission)
     reconcile()
-    return track.cancel(operation_id)
+    return track.cancel(operation)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------
@@ -268,7 +268,9 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
     if agreed != AGREED_TO_ALL:
         doomed: list[Backup] = []
         with suppress(TvarrBackupError):  # the folder cannot be read, and then cleanup deletes nothing
-            doomed = doomed_by(_with_changes(changes))
+            changed = BackupSettings.load(**changes)
+            changed.clean_fields()
+            doomed = doomed_by(changed)
         if doomed and agreed != mark_of_deletions(doomed):
             raise DeletionsUnconfirmed(
                 "Nothing was saved. With these settings the next cleanup would delete {count} backups that are kept now. "
@@ -276,11 +278,3 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
                 count=len(doomed),
             )
     schedule.change_settings(changes)
-
-
-def _with_changes(changes: Mapping[str, Any]) -> BackupSettings:
-    changed = BackupSettings.load()
-    for name, value in changes.items():
-        setattr(changed, name, value)
-    changed.clean_fields()
-    return changed

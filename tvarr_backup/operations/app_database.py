@@ -71,16 +71,15 @@ def require_undamaged() -> None:
         return
     path = conf.database_path(DEFAULT_DB_ALIAS)
     try:
-        found = tvarr_database.ask(path, _first_damage, timeout_seconds=PATIENCE_SECONDS)
+        (found,) = tvarr_database.ask(
+            path,
+            lambda _, connection: connection.execute("PRAGMA quick_check(1)").fetchone(),
+            timeout_seconds=PATIENCE_SECONDS,
+        )
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     if found != "ok":
         raise DatabaseUnusable("{path} is damaged. {way_out}", path=path, way_out=_start_anew(path))
-
-
-def _first_damage(_path: Path, connection: sqlite3.Connection) -> str:
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return str(found)
 
 
 def find_problem() -> DatabaseUnusable | None:

@@ -1,23 +1,32 @@
-"""The backup folder as every action uses it, and whether its disk is mounted, according to the operation records.
+"""The backup folder as every action uses it: whether its disk is mounted, and whether a file can be published there.
 
 An unmounted disk leaves an empty folder in its place. Backups that are made there fill the wrong disk, and disappear once
-the right one is mounted again.
+the right one is mounted again. So the operation records say where the disk was mounted.
+
+The worker tries the folder with a small file every ten minutes, and health shows the result. A check of health itself
+writes nothing, so that a monitor that asks every few seconds does not wear the disk.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.db import Error
 
 from tvarr_backup import conf
-from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
+from tvarr_backup.backups.folder import disk_of, explained, prepare_folder, probe_folder
 from tvarr_backup.backups.sharing import share_folder
-from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
+from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted, TvarrBackupError
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation
 from tvarr_backup.sentences import Advice
+
+PROBE_SECONDS = 600.0
+_COUNTS_FOR = timedelta(seconds=3 * PROBE_SECONDS)
 
 
 def backup_folder() -> Path:
@@ -78,3 +87,62 @@ def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
         disk=disk,
         advice=Advice.ACCEPT_FOLDER,
     )
+
+
+# --- Trials ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Result of a trial. `problem` is the data of a sentence, and none where a file could be published.
+
+    `folder` is the path and identity of the folder.
+    """
+
+    folder: str
+    at: str
+    problem: dict[str, Any] | None
+    has_hard_links: bool = True
+
+
+def probe_now() -> Probe | None:
+    """Try the backup folder, and keep the result in the storage folder; `None` where there is no folder to try.
+
+    A folder that is missing or not mounted is not tried: health says so itself.
+    """
+    try:
+        folder = backup_folder()
+        identity = _folder_identity(folder)
+    except (TvarrBackupError, OSError):
+        return None
+    try:
+        probe = Probe(identity, datetime.now(UTC).isoformat(), None, probe_folder(folder))
+    except TvarrBackupError as problem:
+        probe = Probe(identity, datetime.now(UTC).isoformat(), problem.sentence.as_data())
+    written = _probe_path().with_name(f"{_probe_path().name}.new")
+    written.write_text(json.dumps(asdict(probe)), encoding="utf-8")
+    written.replace(_probe_path())
+    return probe
+
+
+def last_probe(folder: Path) -> Probe | None:
+    """The result of the last trial of this folder; `None` where there was none within the last half hour."""
+    try:
+        data = json.loads(_probe_path().read_text(encoding="utf-8"))
+        if isinstance(data["problem"], str):  # of a version that kept the sentence alone
+            return None
+        probe = Probe(**data)
+        is_recent = abs(datetime.now(UTC) - datetime.fromisoformat(probe.at)) < _COUNTS_FOR
+        return probe if is_recent and probe.folder == _folder_identity(folder) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _folder_identity(folder: Path) -> str:
+    """Another one where another disk is mounted in its place."""
+    status = folder.stat()
+    return f"{folder} {status.st_dev} {status.st_ino}"
+
+
+def _probe_path() -> Path:
+    return conf.storage_folder() / "folder-probe.json"

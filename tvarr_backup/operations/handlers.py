@@ -22,8 +22,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import structlog
+from django.core.management import call_command
 from django.db import connections
 
 from tvarr_backup import conf
@@ -43,14 +45,13 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup, place_of
-from tvarr_backup.operations.found_code import accepted_by
-from tvarr_backup.operations.migrate import migrate_copy
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
-from tvarr_backup.operations.report import backup_as_data, verification_as_data
+from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 from tvarr_backup.schema import State
 from tvarr_backup.sentences import NOTHING, Sentence
+from tvarr_backup.tvarr_database import APP_LABEL
 from tvarr_backup.way_out import with_way_out
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         filename,
         required,
         offline=is_offline,
-        migrate=migrate_copy,
+        migrate=_migrate_copy,
         accept_newer=operation.arguments.get("accept_newer", False),
         accept_code=accepted_by(operation.arguments),
         progress=tracker.progress,
@@ -178,11 +179,30 @@ def restore(operation: Operation, tracker: Tracker) -> None:
     )
 
 
+def _migrate_copy(path: Path) -> None:
+    """Run our migrations on the copy of a backup, through a connection of its own in this thread.
+
+    The live database is never migrated for a restore.
+    """
+    alias = conf.tvarr_alias()
+    usual = connections[alias]
+    usual.close()
+    copy = connections.create_connection(alias)
+    copy.settings_dict = usual.settings_dict | {"NAME": f"file:{quote(str(path))}?mode=rw"}
+    connections[alias] = copy
+    try:
+        call_command("migrate", APP_LABEL, database=alias, interactive=False, verbosity=0)
+    finally:
+        copy.close()
+        connections[alias] = usual
+
+
 def verify(operation: Operation, tracker: Tracker) -> None:
     folder, required = backup_folder(), conf.required_schema()
     listing = read_folder(folder)
     if operation.arguments.get("longest_ago"):
-        _choose(tracker, listing.backups)
+        oldest = next_to_verify(listing.backups, datetime.now(UTC))
+        tracker.remember(filenames=[oldest.filename] if oldest else [])
     filenames = operation.arguments.get("filenames")
     broken = listing.broken if filenames is None else ()
     if filenames is None:
@@ -214,16 +234,10 @@ def verify(operation: Operation, tracker: Tracker) -> None:
                 Sentence("{filename} could not be checked: {problem}", filename=filename, problem=problem)
             )
             continue
-        _tell_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
+        _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
         tracker.result(_verified(verified, broken))
     tracker.result(_verified(verified, broken))
-
-
-def _choose(tracker: Tracker, backups: Iterable[Backup]) -> None:
-    """Keep with the operation which backup it is about."""
-    chosen = next_to_verify(backups, datetime.now(UTC))
-    tracker.remember(filenames=[chosen.filename] if chosen else [])
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -233,7 +247,7 @@ def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[
     }
 
 
-def _tell_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
+def _log_damage(verification: Verification, tracker: Tracker, *, seconds: float) -> None:
     sizes = _sizes(verification.backup)
     if not verification.problems:
         logger.info("backup.verified", **sizes, seconds=seconds)

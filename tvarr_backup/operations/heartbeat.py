@@ -1,4 +1,4 @@
-"""The worker's sign of life: one small file in the storage folder, locked by the worker and touched now and then.
+"""The worker's sign of life: a small file in the storage folder, which the worker locks and touches now and then.
 
 Where `default` is on a server, and hence may be that of several machines, a row there says it as well. On one machine a row
 would be a write of SQLite every ten seconds, for nobody.
@@ -8,22 +8,20 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
 from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.models.functions import Now
 
 from tvarr_backup import conf
 from tvarr_backup.errors import TvarrBackupError, WorkerRunning
 from tvarr_backup.operations.models import WorkerSign
-from tvarr_backup.operations.process import start_of, this_boot, this_host, this_process
+from tvarr_backup.operations.process import ProcessIdentity, start_of, this_boot, this_host, this_process
 
 BEAT_SECONDS = 10
 """How often a worker touches the file; more often would keep the disk of an idle machine awake."""
@@ -39,7 +37,7 @@ class Heartbeat:
     """
 
     leaves_work = False
-    """Whether another worker can do what is asked for, and this one cannot: the database or the folder is not here."""
+    """Whether another worker can do the work and this one cannot: the database or the folder is not on this machine."""
 
     def __enter__(self) -> Self:
         path = _path()
@@ -51,8 +49,8 @@ class Heartbeat:
             holder = _read(path)
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
             raise WorkerRunning("A worker is running already: {path} is locked by {who}.", path=path, who=who) from None
-        self._write(json.dumps(asdict(_Holder(os.getpid(), socket.gethostname()))))
         self._identity = asdict(this_process())
+        self._write(json.dumps(self._identity))
         return self
 
     def __exit__(
@@ -89,16 +87,20 @@ def worker_seems_alive() -> bool:
 def _file_says_so() -> bool:
     path = _path()
     holder = _read(path)
-    if holder is None:
+    if holder is None or time.time() - path.stat().st_mtime >= _SILENT_SECONDS:
         return False
-    age = time.time() - path.stat().st_mtime
-    return age < _SILENT_SECONDS and (holder.host != socket.gethostname() or psutil.pid_exists(holder.pid))
+    return holder.host != this_host() or (holder.boot == this_boot() and _exists(holder))
 
 
 def _living_signs() -> list[WorkerSign]:
     signs = WorkerSign.objects.filter(seen_at__gt=Now() - timedelta(seconds=_SILENT_SECONDS))
     here = (this_host(), this_boot())
-    return [sign for sign in signs if (sign.host, sign.boot) != here or start_of(sign.pid) == sign.process_started]
+    return [sign for sign in signs if (sign.host, sign.boot) != here or _exists(sign)]
+
+
+def _exists(process: ProcessIdentity | WorkerSign) -> bool:
+    """Whether a process of this machine and boot has not ended."""
+    return start_of(process.pid) == process.process_started
 
 
 def _is_shared() -> bool:
@@ -114,21 +116,13 @@ def _sees_database() -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class _Holder:
-    pid: int
-    host: str
-
-
 def _path() -> Path:
     return conf.storage_folder() / "worker"
 
 
-def _read(path: Path) -> _Holder | None:
-    """Who has written the file; `None` where nobody has, or it says something else."""
+def _read(path: Path) -> ProcessIdentity | None:
+    """Return the process that wrote the file; `None` where there is none, or the file says something else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        pid, host = values["pid"], values["host"]
-    except (OSError, ValueError, TypeError, KeyError):
+        return ProcessIdentity(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
-    return _Holder(pid, host) if isinstance(pid, int) and isinstance(host, str) else None

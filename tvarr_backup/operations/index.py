@@ -1,4 +1,4 @@
-"""Makes the admin's index equal to the backup folder."""
+"""The admin's index of the backup folder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ def refresh_index() -> catalogue.Listing:
     listing = catalogue.read_folder(backup_folder())
     required, now = conf.required_schema(), datetime.now(UTC)
     wanted = {backup.filename: _row(backup, required, now) for backup in listing.backups}
-    wanted |= {broken.filename: _broken_row(broken) for broken in listing.broken}
-    known = {row["filename"]: row for row in Backup.objects.values("filename", *_COLUMNS)}
-    changed = [Backup(**row) for filename, row in wanted.items() if known.get(filename) != row]
+    wanted |= {
+        one.filename: Backup(filename=one.filename, state=str(BackupState.BROKEN), problem=one.reason)
+        for one in listing.broken
+    }
+    known = Backup.objects.in_bulk()
+    changed = [row for name, row in wanted.items() if name not in known or _values(known[name]) != _values(row)]
     gone = sorted(known.keys() - wanted.keys())
     if changed or gone:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -40,39 +43,25 @@ def refresh_index() -> catalogue.Listing:
     return listing
 
 
-def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> dict[str, Any]:
+def _values(row: Backup) -> list[Any]:
+    return [getattr(row, column) for column in _COLUMNS]
+
+
+def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> Backup:
     sidecar = backup.sidecar
     protected = sidecar.is_protected(now)
-    return {
-        "filename": backup.filename,
-        "kind": str(sidecar.kind),
-        "note": sidecar.note,
-        "created_at": sidecar.created_at if sidecar.is_dated else None,  # unknown
-        "seq": sidecar.seq,
-        "database_size": sidecar.database_size,
-        "compressed_size": sidecar.compressed_size,
-        "protected": protected,
-        "protected_until": sidecar.protected_until if protected else None,
-        "imported": sidecar.imported,
-        "state": str(state_of(sidecar, required)),
-        "checked_at": sidecar.checked and sidecar.checked.at,
-        "problem": "\n".join(sidecar.checked.problems) if sidecar.checked else "",
-    }
-
-
-def _broken_row(broken: catalogue.Broken) -> dict[str, Any]:
-    return {
-        "filename": broken.filename,
-        "kind": "",
-        "note": "",
-        "created_at": None,
-        "seq": 0,
-        "database_size": None,
-        "compressed_size": None,
-        "protected": False,
-        "protected_until": None,
-        "imported": False,
-        "state": str(BackupState.BROKEN),
-        "checked_at": None,
-        "problem": broken.reason,
-    }
+    return Backup(
+        filename=backup.filename,
+        kind=str(sidecar.kind),
+        note=sidecar.note,
+        created_at=sidecar.created_at if sidecar.is_dated else None,  # unknown
+        seq=sidecar.seq,
+        database_size=sidecar.database_size,
+        compressed_size=sidecar.compressed_size,
+        protected=protected,
+        protected_until=sidecar.protected_until if protected else None,
+        imported=sidecar.imported,
+        state=str(state_of(sidecar, required)),
+        checked_at=sidecar.checked.at if sidecar.checked else None,
+        problem="\n".join(sidecar.checked.problems) if sidecar.checked else "",
+    )

@@ -1,4 +1,4 @@
-"""What is known of each kind of operation and of each phase, in one table."""
+"""What is known of each kind of operation and of each phase, in one table, and the percentage that follows from it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class KindDescription:
     """A kind of operation; its label is that of `OperationKind`.
 
     A user with `permission` may start one and cancel one. An exclusive kind writes the backup folder or a database, and one
-    at a time of all these is open; any number of others may run beside it. `needs_file` is whether tvarr's database must be
+    at a time of all these is open; any number of others may run beside it. A verification writes its result to the metadata file. `needs_file` is whether tvarr's database must be
     an SQLite file.
     """
 
@@ -53,8 +53,8 @@ class KindDescription:
     steps: tuple[Step, ...]
     failure_event: str
     handler: Callable[[Operation, Tracker], None]
-    is_exclusive: bool
-    needs_file: bool
+    is_exclusive: bool = True
+    needs_file: bool = False
 
 
 # The shares follow measurements with databases of 200 and 300 MB on an SSD. Of two phases that stand for each other
@@ -71,7 +71,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="backup.failed",
         handler=handlers.back_up,
-        is_exclusive=True,
         needs_file=True,
     ),
     OperationKind.VERIFY: KindDescription(
@@ -83,8 +82,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="verification.failed",
         handler=handlers.verify,
-        is_exclusive=True,  # it keeps its result in the metadata file
-        needs_file=False,
     ),
     OperationKind.PRUNE: KindDescription(
         done="Cleaned up",
@@ -92,8 +89,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         steps=(Step("Clean up", {Phase.PRUNE: 100}),),
         failure_event="pruning.failed",
         handler=handlers.clean_up,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.DELETE: KindDescription(
         done="Deleted",
@@ -101,8 +96,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         steps=(),
         failure_event="deletion.failed",
         handler=handlers.delete,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.ADOPT: KindDescription(
         done="Taken in",
@@ -114,8 +107,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="adoption.failed",
         handler=handlers.adopt,
-        is_exclusive=True,
-        needs_file=False,
     ),
     OperationKind.RESTORE: KindDescription(
         done="Restored",
@@ -127,7 +118,6 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         ),
         failure_event="restore.failed",
         handler=handlers.restore,
-        is_exclusive=True,
         needs_file=True,
     ),
 }
@@ -141,3 +131,68 @@ def _require_all(table: Mapping[Any, object], wanted: type[OperationKind | Phase
 
 _require_all(KINDS, OperationKind)
 _require_all(PHASE_LABELS, Phase)
+
+
+# --- Progress --------------------------------------------------------------------------------------------------------
+
+_MOST_BEFORE_THE_END = 99
+
+
+def start_of_step(kind: OperationKind, number: int) -> int:
+    """Return the percentage at which a step begins; 0 is the first step."""
+    return sum(step.share for step in KINDS[kind].steps[:number])
+
+
+def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
+    """Return the number of the step that an operation has reached. 0 where its phase belongs to no step.
+
+    Where several steps have the phase, the percentage tells them apart.
+    """
+    having = [number for number, step in enumerate(KINDS[kind].steps) if phase in step.shares]
+    reached = [number for number in having if start_of_step(kind, number) <= (percent or 0)]
+    return (reached or having or [0])[-1 if reached else 0]
+
+
+class Percentage:
+    """How much of a whole operation is done, from 0 to 99. It never goes back; only success makes it 100.
+
+    Steps only go forward. A phase that comes again after its step does not count a second time, and a phase without a
+    known size counts when the next step begins.
+    """
+
+    def __init__(self, kind: OperationKind) -> None:
+        self.value = 0
+        self._kind = kind
+        self._item, self._items = 0, 1
+        self._step = 0
+        self._fractions: dict[Phase, float] = {}
+
+    def begin_item(self, number: int, count: int) -> None:
+        """Begin the steps again for one of several things that have equal shares; 1 is the first."""
+        self._item, self._items = number - 1, max(1, count)
+        self._step = 0
+        self._fractions.clear()
+
+    def report(self, phase: Phase, done: int, total: int) -> int:
+        """Return the percentage after a report of a phase, whose numbers may be anything."""
+        if not self._enter_step_of(phase):
+            return self.value
+        fraction = min(1.0, max(0, done) / total) if total > 0 else 0.0
+        self._fractions[phase] = max(fraction, self._fractions.get(phase, 0.0))
+        shares = KINDS[self._kind].steps[self._step].shares
+        within = start_of_step(self._kind, self._step)
+        item_percent = within + sum(shares[one] * part for one, part in self._fractions.items())
+        whole = (100 * self._item + item_percent) / self._items
+        self.value = max(self.value, min(_MOST_BEFORE_THE_END, int(whole)))
+        return self.value
+
+    def _enter_step_of(self, phase: Phase) -> bool:
+        """Move to the present or the next step that has the phase. Return whether there is one."""
+        steps = KINDS[self._kind].steps
+        for number in range(self._step, len(steps)):
+            if phase in steps[number].shares:
+                if number > self._step:
+                    self._step = number
+                    self._fractions.clear()
+                return True
+        return False

@@ -1,4 +1,4 @@
-"""What is kept about operations and backups beside the backup folder, in the database `default`."""
+"""Operations, imports, backup settings and the index of backups, in the database `default`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _Value = TypeVar("_Value")
 
 NO_AGE_LIMIT = "none"
 MOST_KEPT = 100_000
+_MOST_QUOTED = 100
 
 
 class OperationKind(models.TextChoices):
@@ -83,10 +84,10 @@ class Operation(models.Model):
     Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
     are final. `database` is the resolved path of the protected file: at most one exclusive operation on it is open (which
     are, `kinds.KINDS` says). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) say which process
-    works on it. `message` is for the person, one sentence a line, and `sentences` keeps what it and `error` were made of (`told`); `done_bytes` and `total_bytes` are those of the present phase, the latter null as long as
-    nobody knows it. `percent` is the share of the whole operation that is done: null until it begins, never less than it
-    was, and 100 only when it has succeeded. `queue_task` is the id of the task that will do the work, empty for what a command does itself. `due_at` is the time of the schedule that it is for, null
-    for what a person asked for.
+    works on it. `message` is for the user, one sentence a line; `sentences` keeps what it and `error` were made of.
+    `done_bytes` and `total_bytes` are those of the present phase; `total_bytes` is null while it is unknown. `percent` is
+    the share of the whole operation that is done: null until it begins, never less than it was, and 100 only when it has
+    succeeded. `due_at` is the time of the schedule that it is for, null for what a user asked for.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -113,7 +114,6 @@ class Operation(models.Model):
     boot = models.CharField(max_length=36, blank=True)
     pid = models.PositiveIntegerField(null=True, blank=True)
     process_started = models.BigIntegerField(null=True, blank=True)
-    queue_task = models.CharField(max_length=32, blank=True)
     due_at = models.DateTimeField(null=True, blank=True, db_index=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -141,18 +141,18 @@ class Operation(models.Model):
         return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
 
     def as_context(self) -> dict[str, Any]:
-        """By what the log tells which operation it is, and who asked for it."""
+        """Return what identifies the operation and its user in the log."""
         user = self.requested_by.get_username() if self.requested_by else None
         return {"operation": str(self.pk), "kind": str(self.kind), "origin": str(self.origin), "user": user}
 
     @classmethod
     def open_ones(cls) -> list[Operation]:
-        """Those that are still to come or under way, the newest first, with who asked for them."""
+        """Return queued and running operations, newest first, with their users."""
         return list(cls.objects.filter(state__in=OPEN_STATES).select_related("requested_by"))
 
     @property
     def outcome(self) -> Sentence:
-        """Why it failed, or else what a person should read, with the facts and the advice in it."""
+        """Why it failed, or else what a user should read, with facts and advice."""
         return self.sentence("error") if self.error else self.sentence("message")
 
     def sentence(self, column: Literal["error", "message"]) -> Sentence:
@@ -162,11 +162,11 @@ class Operation(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to come or under way."""
+        """Whether it is queued or running."""
         return self.state in OPEN_STATES
 
 
-def told(**columns: Sentence) -> dict[str, Any]:
+def sentence_columns(**columns: Sentence) -> dict[str, Any]:
     """Return the values of `error`, `message` and `sentences` that keep sentences and what they were made of."""
     made_of = {name: sentence.as_data() for name, sentence in columns.items() if sentence}
     return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": made_of or None}
@@ -226,10 +226,10 @@ class ImportRecord(models.Model):
 
 
 class WorkerSign(models.Model):
-    """A worker's sign of life where `default` is on a server, for the others to see; on one machine a file says it.
+    """A worker's sign of life where `default` is on a server; on one machine a file says it.
 
-    It is there from the worker's start to its end, and is old where that came without a word. `sees_database` is whether
-    it can do what is asked for: the protected file and the backup folder are on its machine.
+    It exists from the worker's start to its end, and grows old if the worker was killed. `sees_database` is whether the
+    protected file and the backup folder are on the worker's machine.
     """
 
     host = models.CharField(max_length=255)
@@ -278,88 +278,57 @@ def forget_oldest(rows: models.QuerySet[Any], kept: int) -> None:
     rows.filter(pk__in=list(oldest)).delete()
 
 
-def validate_max_age(text: str) -> None:
-    """Refuse what is neither a duration nor the word for no limit."""
-    if text == NO_AGE_LIMIT:
-        return
+def _validate(parse: Callable[[str], object], text: str, sentence: str, code: str, **params: str) -> None:
+    """Refuse a text that cannot be parsed."""
     try:
-        parse_duration(text)
+        parse(text)
     except ValueError:
-        raise ValidationError(
-            "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
-            "nothing for the environment's default.",
-            code="invalid_duration",
-            params={"value": text[:80], "allowed": ALLOWED_DURATIONS, "none": NO_AGE_LIMIT},
-        ) from None
+        raise ValidationError(sentence, code=code, params={"value": text[:_MOST_QUOTED], **params}) from None
+
+
+def validate_max_age(text: str) -> None:
+    """Refuse a text that is not a duration or the word for no limit."""
+    sentence = (
+        "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
+        "nothing for the environment's default."
+    )
+    if text != NO_AGE_LIMIT:
+        _validate(parse_duration, text, sentence, "invalid_duration", allowed=ALLOWED_DURATIONS, none=NO_AGE_LIMIT)
 
 
 def validate_cron(text: str) -> None:
-    """Refuse what is no time of a schedule."""
-    try:
-        parse_cron(text)
-    except ValueError:
-        raise ValidationError(
-            "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
-            code="invalid_cron",
-            params={"value": text[:LONGEST_CRON], "allowed": ALLOWED_CRONS},
-        ) from None
+    """Refuse what is not a time of a schedule."""
+    sentence = "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
+    _validate(parse_cron, text, sentence, "invalid_cron", allowed=ALLOWED_CRONS)
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuse what is no time zone."""
-    try:
-        parse_zone(name)
-    except ValueError:
-        raise ValidationError(
-            "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default.",
-            code="invalid_time_zone",
-            params={"value": name[:LONGEST_ZONE], "allowed": ALLOWED_ZONES},
-        ) from None
+    """Refuse what is not a time zone."""
+    sentence = (
+        "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
+    )
+    _validate(parse_zone, name, sentence, "invalid_time_zone", allowed=ALLOWED_ZONES)
 
 
 class BackupSettings(models.Model):
-    """What was set on the settings page: one row at most. What is not set there is as the environment says."""
+    """What was set on the settings page: one row at most. What is empty, or `None`, is as the environment says.
+
+    `keep_all` keeps every automatic backup, whatever `keep` says.
+    """
 
     _KEEP_REFUSED = f"keep %(show_value)s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, or nothing."
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
-    enabled = models.BooleanField(
-        "scheduled backups",
-        null=True,
-        blank=True,
-        choices=[(None, "As the environment says"), (True, "On"), (False, "Off")],
-    )
-    cron = models.CharField(
-        "time",
-        max_length=LONGEST_CRON,
-        blank=True,
-        validators=[validate_cron],
-        help_text="Five cron fields: minute, hour, day of the month, month, day of the week. “0 2 * * *” is every day at "
-        "02:00, “30 4 * * SUN” every Sunday at 04:30, “0 */6 * * *” every six hours. Empty: the environment's default.",
-    )
-    time_zone = models.CharField(
-        max_length=LONGEST_ZONE,
-        blank=True,
-        validators=[validate_time_zone],
-        help_text="Such as Europe/Berlin. Empty: the environment's default.",
-    )
+    enabled = models.BooleanField(null=True, blank=True)
+    cron = models.CharField(max_length=LONGEST_CRON, blank=True, validators=[validate_cron])
+    time_zone = models.CharField(max_length=LONGEST_ZONE, blank=True, validators=[validate_time_zone])
     keep = models.PositiveIntegerField(
-        "automatic backups to keep",
         null=True,
         blank=True,
         validators=[MinValueValidator(1, _KEEP_REFUSED), MaxValueValidator(MOST_KEPT, _KEEP_REFUSED)],
-        help_text="Empty: the environment's default.",
     )
-    keep_all = models.BooleanField(
-        "keep every automatic backup", default=False, help_text="Whatever the number above says."
-    )
-    max_age = models.CharField(
-        "maximum age of automatic backups",
-        max_length=20,
-        blank=True,
-        validators=[validate_max_age],
-        help_text=f"Such as 30d, 12h or 1w2d; “{NO_AGE_LIMIT}” for no limit. Empty: the environment's default.",
-    )
+    keep_all = models.BooleanField(default=False)
+    max_age = models.CharField(max_length=20, blank=True, validators=[validate_max_age])
 
     class Meta:
         verbose_name = "backup settings"
@@ -376,17 +345,20 @@ class BackupSettings(models.Model):
         return "Backup settings"
 
     @classmethod
-    def load(cls) -> BackupSettings:
-        """The row, or one with nothing set that is not stored yet."""
-        return cls.objects.first() or cls(pk=1)
+    def load(cls, **changes: Any) -> BackupSettings:
+        """Return the row, or one with nothing set that is not stored yet, with these columns changed."""
+        stored = cls.objects.first() or cls(pk=1)
+        for name, value in changes.items():
+            setattr(stored, name, value)
+        return stored
 
     def clean(self) -> None:
         """Six fields are stored as five."""
-        with suppress(ValueError):  # told by the field's own check
+        with suppress(ValueError):  # the field's own check reports it
             self.cron = self.cron and parse_cron(self.cron)
 
     def problems(self) -> list[str]:
-        """What is stored and cannot be read, such as what a newer version has stored, in sentences. It counts as not set."""
+        """Return sentences about stored values that cannot be read. They count as not set."""
         try:
             self.clean_fields()
         except ValidationError as refusal:
@@ -394,16 +366,16 @@ class BackupSettings(models.Model):
         return []
 
     def is_scheduled(self) -> bool:
-        """Whether backups are made by themselves: these settings, or the environment's where they are silent."""
+        """Return whether there are automatic backups, by these settings or else the environment."""
         return bool(settings.BACKUP_SCHEDULE_ENABLED if self.enabled is None else self.enabled)
 
     def timetable(self) -> Timetable:
-        """When they are made, in the same way."""
+        """Return when they are made, in the same way."""
         default = conf.default_timetable()
         return Timetable(_read(parse_cron, self.cron, default.cron), _read(parse_zone, self.time_zone, default.zone))
 
     def policy(self) -> Policy:
-        """What the next clean-up goes by: these settings, and the environment's where they are silent.
+        """Return the retention, by these settings and else the environment.
 
         A maximum age that cannot be read is none, so that nothing is removed because of it.
         """
@@ -424,7 +396,7 @@ def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:
 
 
 class BackupState(models.TextChoices):
-    """What is known of a backup; the last is for files that are no usable backup."""
+    """What is known of a backup; the last is for files that are not a usable backup."""
 
     CHECKED = "checked", "Checked"
     NOT_CHECKED = "not_checked", "Not checked"

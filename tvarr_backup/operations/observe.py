@@ -1,7 +1,7 @@
-"""What one look sees of both databases, the backup folder, and what our own database keeps of operations.
+"""Observation of both databases, the backup folder, and what our own database has recorded of operations.
 
-Nothing is written, and no lock but those of the databases is waited for. What cannot be seen is told in a sentence, with
-what to do about it, and never raised.
+Nothing is written, and no lock but those of the databases is waited for. What cannot be seen becomes a sentence, with what to
+do about it, and is never raised.
 """
 
 from __future__ import annotations
@@ -15,18 +15,15 @@ from pathlib import Path
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, Error, connections
-from django_q.models import Schedule
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
 from tvarr_backup.backups.unfinished import Unfinished, remembered
-from tvarr_backup.cron import Timetable
 from tvarr_backup.errors import (
     BackupFolderMissing,
     BackupFolderUnmounted,
@@ -40,10 +37,10 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import app_database, reserve, schedule
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.disk import backup_folder
+from tvarr_backup.operations.disk import Probe, backup_folder, last_probe
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.probe import Probe, last_probe
+from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
 from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
@@ -52,17 +49,15 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is armed."""
+class Records:
+    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is planned."""
 
-    is_scheduled: bool
-    timetable: Timetable
+    settings: BackupSettings
     due: datetime | None
-    running: Operation | None
-    queued: tuple[Operation, ...]
+    open_operations: tuple[Operation, ...]
+    """The oldest first."""
     last_scheduled: Operation | None
     has_made_backups: bool
-    setting_problems: tuple[str, ...]
     schema_change: SchemaChange | None
 
 
@@ -83,7 +78,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Folder:
-    """The backup folder: what is wrong with it, what lies in it, what a restore has left there, how many bytes are free.
+    """The backup folder: what is wrong with it, its contents, what a restore has left there, and the free bytes.
 
     Without a listing it cannot be read, or, where nothing is wrong, is still to be made.
     """
@@ -100,20 +95,20 @@ class Folder:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody can see what lies in it."""
+        """Whether its contents cannot be read."""
         return self.listing is None and bool(self.problem)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What was seen at one moment; a database that cannot be used is `None`, and has its `problem`.
 
     `unsupported` says why no backups can be made of tvarr's database, where that is so.
     """
 
     at: datetime
-    kept: Kept | None
-    kept_problem: Sentence
+    records: Records | None
+    records_problem: Sentence
     is_disk_short: bool
     """Whether the disk of our own database has next to no room left."""
     live: Live | None
@@ -125,18 +120,30 @@ class Seen:
     folder: Folder
     free_beside_live: int | None
 
+    @property
+    def running(self) -> Operation | None:
+        return next((one for one in self.open_operations if one.state == OperationState.RUNNING), None)
 
-def observe() -> Seen:
-    """Look at everything now."""
+    @property
+    def queued(self) -> tuple[Operation, ...]:
+        return tuple(one for one in self.open_operations if one.state == OperationState.QUEUED)
+
+    @property
+    def open_operations(self) -> tuple[Operation, ...]:
+        return self.records.open_operations if self.records else ()
+
+
+def observe() -> Observation:
+    """Observe everything now."""
     now = datetime.now(UTC)
-    kept, kept_problem = _look_at_default()
-    live, live_problem = _look_at_live()
+    records, records_problem = _observe_default()
+    live, live_problem = _observe_live()
     unsupported = _why_unsupported()
-    folder = _look_at_folder(kept, live)
-    return Seen(
+    folder = _observe_folder(records, live)
+    return Observation(
         at=now,
-        kept=kept,
-        kept_problem=kept_problem,
+        records=records,
+        records_problem=records_problem,
         is_disk_short=reserve.is_missing(),
         live=live,
         live_problem=live_problem,
@@ -151,35 +158,29 @@ def observe() -> Seen:
 # --- Databases -------------------------------------------------------------------------------------------------------
 
 
-def _look_at_default() -> tuple[Kept | None, Sentence]:
+def _observe_default() -> tuple[Records | None, Sentence]:
     try:
         require_app_database()
-        return _what_is_kept(), NOTHING
+        return _read_records(), NOTHING
     except DatabaseUnusable as problem:
         return None, problem.sentence
     except Error as problem:
-        return None, _logged("This program's own database cannot be used", problem)
+        return None, _log_problem("This program's own database cannot be used", problem)
 
 
-def _what_is_kept() -> Kept:
-    stored = BackupSettings.load()
-    open_ones = sorted(Operation.open_ones(), key=lambda operation: operation.created_at)
-    armed = Schedule.objects.filter(name=schedule.NAME).values_list("next_run", flat=True)
+def _read_records() -> Records:
     backups = Operation.objects.filter(kind=OperationKind.BACKUP).only("state", "created_at", "error", "message")
-    return Kept(
-        is_scheduled=stored.is_scheduled(),
-        timetable=stored.timetable(),
-        due=armed.first(),
-        running=next((one for one in open_ones if one.state == OperationState.RUNNING), None),
-        queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
+    return Records(
+        settings=BackupSettings.load(),
+        due=schedule.planned_run(),
+        open_operations=tuple(sorted(Operation.open_ones(), key=lambda operation: operation.created_at)),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
-        setting_problems=tuple(stored.problems()),
         schema_change=recent_change(datetime.now(UTC)),
     )
 
 
-def _look_at_live() -> tuple[Live | None, Sentence]:
+def _observe_live() -> tuple[Live | None, Sentence]:
     try:
         return require_live(), NOTHING
     except DatabaseUnusable as problem:
@@ -187,20 +188,20 @@ def _look_at_live() -> tuple[Live | None, Sentence]:
 
 
 def require_live() -> Live:
-    """What tvarr's database is. Raises `DatabaseUnusable` where it cannot be used; the sentence names the way out."""
-    return _answered_by_live(_judged)
+    """Return what tvarr's database is. Raises `DatabaseUnusable` with advice where it cannot be used."""
+    return _ask_live(_judge_file)
 
 
 def require_tvarrs() -> Live:
-    """The same for an action that needs a few of its tables: others may be damaged."""
-    return _answered_by_live(_identified)
+    """Do the same for an action that needs a few of its tables: others may be damaged."""
+    return _ask_live(_identify_file)
 
 
-def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
+def _ask_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
     alias = conf.tvarr_alias()
     try:
         if not conf.is_file(alias):
-            return _judged_on_server(alias)
+            return _judge_server(alias)
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
@@ -209,10 +210,10 @@ def _answered_by_live(question: Callable[[Path, sqlite3.Connection], Live]) -> L
         return tvarr_database.ask_again(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
-            raise type(problem)(_logged("tvarr's database does not answer", problem.__cause__)) from problem
+            raise type(problem)(_log_problem("tvarr's database does not answer", problem.__cause__)) from problem
         raise with_way_out(problem) from problem
     except Error as problem:
-        raise DatabaseUnusable(_logged("tvarr's database does not answer", problem)) from problem
+        raise DatabaseUnusable(_log_problem("tvarr's database does not answer", problem)) from problem
 
 
 def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
@@ -234,25 +235,21 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
 
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:
-    """Rows of tvarr's tables now, as far as they can be counted, and what is wrong with the database, if anything."""
-    try:
-        rows = live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
-    except (sqlite3.Error, UnicodeDecodeError):
-        rows = {}
-    return rows, _look_at_live()[1]
+    """Return the rows of tvarr's tables, as far as they can be counted, and what is wrong with the database."""
+    return rows_now(), _observe_live()[1]
 
 
-def _judged(path: Path, connection: sqlite3.Connection) -> Live:
-    """What the database is, after each of its tables could be read from."""
-    live = _identified(path, connection)
+def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
+    """Return the same after reading from each of its tables."""
+    live = _identify_file(path, connection)
     tables = schema.SqliteTables(connection).names() & tvarr_database.required_schema().columns.keys()
     for table in tables:
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     return live
 
 
-def _identified(path: Path, connection: sqlite3.Connection) -> Live:
-    """Whose it is, and how many bytes are in use."""
+def _identify_file(path: Path, connection: sqlite3.Connection) -> Live:
+    """Return whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.State.EMPTY:
         raise DatabaseMissing("{path} is empty.", path=path)
@@ -268,7 +265,7 @@ def _identified(path: Path, connection: sqlite3.Connection) -> Live:
     return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
-def _judged_on_server(alias: str) -> Live:
+def _judge_server(alias: str) -> Live:
     name = conf.database_name(alias)
     state = conf.tvarr_state()
     if state is schema.State.EMPTY:
@@ -281,20 +278,18 @@ def _judged_on_server(alias: str) -> Live:
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
-def _logged(sentence: str, problem: Error) -> Sentence:
-    """What a server says may name hosts and users, which not everybody who may look is to see."""
+def _log_problem(sentence: str, problem: Error) -> Sentence:
+    """Log what a server says, which may name hosts and users, and return a sentence without it."""
     logger.warning("database.unusable", reason=f"{sentence}: {problem}")
     return Sentence("{sentence}; the log says why.", sentence=sentence)
 
 
 def _why_unsupported() -> Sentence:
-    if conf.is_file(conf.tvarr_alias()):
-        return NOTHING
     try:
         conf.live_database()
     except BackupUnsupported as problem:
         return problem.sentence
-    raise AssertionError
+    return NOTHING
 
 
 def _worker_is_alive() -> bool:
@@ -307,17 +302,17 @@ def _worker_is_alive() -> bool:
 # --- The folder ------------------------------------------------------------------------------------------------------
 
 
-def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
+def _observe_folder(records: Records | None, live: Live | None) -> Folder:
     path = conf.backup_path()
     try:
-        if kept is not None:
+        if records is not None:
             backup_folder()
     except (BackupFolderUnmounted, BackupFolderMissing) as problem:
         return Folder(path, problem.sentence, problem.code)
     except BackupFolderUnusable:  # as is said below
         pass
     if not os.path.lexists(path):
-        return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
+        return Folder(path, _why_missing(path, has_made_backups=records is not None and records.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
         listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)

@@ -1,4 +1,4 @@
-"""Which process works on an operation, told so that a later one with the same number is never taken for it."""
+"""Identity of a process, by which a later one with the same number is not mistaken for it."""
 
 from __future__ import annotations
 

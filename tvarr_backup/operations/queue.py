@@ -1,35 +1,26 @@
-"""The queue of django-q2, in its table or on Redis: it wakes a worker up. What is to be done, the operations' rows say."""
+"""The queue of django-q2, in its table or on Redis. A task in it only wakes a worker up: the operations' rows say what to do."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
-from django_q.models import OrmQ
-from django_q.signing import BadSignature, SignedPackage
 from django_q.tasks import async_task
 
 from tvarr_backup.errors import QueueUnreachable
 from tvarr_backup.operations.models import Operation, OperationState
 
-_TASK = "tvarr_backup.tasks.run_operation"
+RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
 GRACE = timedelta(seconds=10)
-"""For so long an operation may be queued without a task that waits for a worker."""
-
-CLAIM_WITHOUT_BEGIN = timedelta(seconds=60)
-"""For so long a task of the schedule may be claimed without being begun."""
-
-logger = structlog.stdlib.get_logger(__name__)
+"""An operation that is queued for longer than this, while the queue is empty, has lost its task."""
 
 
 def require_reachable() -> None:
-    """Raise `QueueUnreachable` where nobody could be told of a new operation now."""
+    """Raise `QueueUnreachable` where no worker could be woken up for a new operation now."""
     if Conf.ORM:
         return
     from redis import RedisError  # noqa: PLC0415  # an extra
@@ -43,85 +34,25 @@ def require_reachable() -> None:
         ) from problem
 
 
-def hand_over(operation: Operation) -> None:
-    """Queue the task of a new operation; call it in the transaction that stores the row.
+def wake_worker(operation: Operation) -> None:
+    """Put the task of a new operation into the queue. Call it in the transaction that stores the row.
 
-    A queue in the same database is written in that transaction: both are stored, or neither is. Redis is told after the
-    commit, since a worker must find the row. Where that fails, it is logged and the operation waits: `deliver_again`.
+    A queue in the same database is written in that transaction: both are stored, or neither is. Redis gets the task after
+    the commit, since a worker must find the row. If that fails, it is logged, and a worker finds the operation without it.
     """
+    send = partial(async_task, RUN_OPERATION, operation.pk, task_name=str(operation.pk))
     if Conf.ORM:
-        send(operation)
+        send()
     else:
-        transaction.on_commit(partial(send, operation), using=DEFAULT_DB_ALIAS, robust=True)
+        transaction.on_commit(send, using=DEFAULT_DB_ALIAS, robust=True)
 
 
-def send(operation: Operation) -> None:
-    """Put a task for it into the queue, and write down which; twice in the queue is harmless."""
-    operation.queue_task = async_task(_TASK, operation.pk, task_name=str(operation.pk))
-    Operation.objects.filter(pk=operation.pk, state=OperationState.QUEUED).update(queue_task=operation.queue_task)
+def find_forgotten() -> Operation | None:
+    """Return a queued operation older than `GRACE`, for a worker that found the queue empty.
 
-
-def deliver_again() -> list[Operation]:
-    """Send the queued operations once more whose task does not wait for a worker; those.
-
-    It was lost with the queue, or was taken by a worker that was killed before it began, or its signature was refused. A
-    task that is sent though another worker is just beginning costs nothing: an operation is begun once.
+    Its task was lost with the queue, was taken by a worker that died, or was signed with another key. If
+    another worker has just taken it, that is harmless, because an operation is begun once.
     """
-    queued = Operation.objects.filter(state=OperationState.QUEUED).select_related("requested_by")
-    due = [operation for operation in queued if abs(datetime.now(UTC) - operation.created_at) > GRACE]
-    if not due:
-        return []
-    tasks = waiting_tasks()
-    lost = [operation for operation in due if tasks.get(operation.queue_task) is not False]
-    for operation in lost:
-        logger.warning("task.redelivered", **operation.as_context())
-        old = operation.queue_task
-        send(operation)
-        delete_task(old)
-    return lost
-
-
-def waiting_tasks() -> dict[str, bool]:
-    """The tasks in the queue by id, and whether a worker has taken one and is not done with it.
-
-    Redis forgets what is taken. One that is signed with another key has an id that no task has.
-    """
-    if Conf.ORM:
-        now = timezone.now()
-        return {str(row.task_id()): row.lock is not None and row.lock > now for row in OrmQ.objects.all()}
-    broker = get_broker()
-    return dict.fromkeys(map(_task_id, broker.connection.lrange(broker.list_key, 0, -1)), False)
-
-
-def delete_task(task_id: str) -> bool:
-    """Take a task out of the queue's table, so that it is never delivered (again); whether it was there.
-
-    On Redis it stays: who takes it finds nothing to do.
-    """
-    if not Conf.ORM:
-        return False
-    pks = [row.pk for row in OrmQ.objects.all() if task_id and row.task_id() == task_id]
-    return bool(OrmQ.objects.filter(pk__in=pks).delete()[0])
-
-
-def release_claim(task_id: str, now: datetime, unstarted_for: timedelta) -> bool:
-    """Let a task in the queue's table be delivered again that a worker claimed so long ago; whether it was.
-
-    A worker claims a task by locking its row for the time of a retry, a day, and hands it on in memory: killed in
-    between, it leaves a task that nobody begins. A row that would have been locked in the future is one that was queued, or
-    claimed, before the clock was put back.
-    """
-    if not Conf.ORM:
-        return False
-    for row in OrmQ.objects.filter(lock__gt=now):
-        claimed = row.lock - timedelta(seconds=Conf.RETRY)
-        if str(row.task_id()) == task_id and not now - unstarted_for < claimed <= now:
-            return bool(OrmQ.objects.filter(pk=row.pk, lock=row.lock).update(lock=now))
-    return False
-
-
-def _task_id(payload: bytes) -> str:
-    try:
-        return str(SignedPackage.loads(payload)["id"])
-    except (TypeError, BadSignature):
-        return "*"
+    now = datetime.now(UTC)  # a clock that was put back leaves operations of the future
+    queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(created_at__range=(now - GRACE, now + GRACE))
+    return queued.select_related("requested_by").order_by("created_at").first()

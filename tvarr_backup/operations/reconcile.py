@@ -1,21 +1,18 @@
-"""Ends the operations that a crash left open, so that no dead one stands in the way of the next."""
+"""Ends the operations that a crash left open, so that they do not block the next one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import structlog
-from django.db import DEFAULT_DB_ALIAS, transaction
 
 from tvarr_backup import conf
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.errors import BackupBusy, TvarrBackupError
-from tvarr_backup.operations import queue
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationState, told
+from tvarr_backup.operations.models import Operation, OperationState, sentence_columns
 from tvarr_backup.operations.process import start_of, this_boot, this_host
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.sentences import Sentence, join
@@ -23,7 +20,7 @@ from tvarr_backup.sentences import Sentence, join
 logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE_OF_THE_LIVING = timedelta(minutes=5)
-"""A process that lives but has not reported for so long, and does not hold the folder, has lost its operation."""
+"""A process that lives but has not reported for this long, and does not hold the folder, has lost its operation."""
 
 SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
 
@@ -31,12 +28,14 @@ SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
 """Not at once: machines may share a name."""
 
 
-def reconcile() -> list[Operation]:
-    """End the running operations that nobody works on any more as `interrupted`; those, as they stand now.
+_AS_SEEN = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
 
-    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first; its task leaves
-    the queue with it, so that it is never delivered again. What is queued waits until a worker begins it
-    (`queue.deliver_again`).
+
+def reconcile() -> list[Operation]:
+    """End running operations without a process as `interrupted`, and return them as they are now.
+
+    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first. What is queued
+    waits until a worker begins it.
 
     Can be called at any time and by several processes; costs one query when nothing is running.
     """
@@ -61,11 +60,12 @@ def _is_lost(operation: Operation, now: datetime) -> bool:
 
 
 def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
-    """In either direction: after a boot without a good clock the last sign of life may lie in the future."""
+    """Compare in both directions: after a boot without a good clock the last sign of life may be in the future."""
     return operation.heartbeat_at is None or abs(now - operation.heartbeat_at) > limit
 
 
 def _end(operation: Operation) -> bool:
+    """Clean up and end the operation. Return whether this call ended it."""
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
         cleaned = Sentence("What was unfinished has been removed; a backup that is listed is complete.")
@@ -87,31 +87,19 @@ def _end(operation: Operation) -> bool:
             "What was unfinished is removed by the next operation, because now: {problem}", problem=problem
         )
     where = " in the phase “{phase}”" if operation.phase else ""
-    return _interrupt(
-        operation,
-        Sentence(
-            "The process that worked on it ended before its work was done" + where + ". {cleaned}",
-            phase=operation.phase,
-            cleaned=cleaned,
-        ),
-        host=operation.host,
-        boot=operation.boot,
-        pid=operation.pid,
-        process_started=operation.process_started,
-        heartbeat_at=operation.heartbeat_at,
+    message = Sentence(
+        "The process that worked on it ended before its work was done" + where + ". {cleaned}",
+        phase=operation.phase,
+        cleaned=cleaned,
+    )
+    # One that has gone on since it was looked at is left alone.
+    same = {name: getattr(operation, name) for name in _AS_SEEN}
+    return bool(
+        Operation.objects.filter(pk=operation.pk, **same).update(
+            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
+        )
     )
 
 
 def _joined(paths: Iterable[str]) -> Sentence:
     return join(map(Path, paths), ", ") or Sentence("there were none")
-
-
-def _interrupt(operation: Operation, message: Sentence, **as_seen: Any) -> bool:
-    """Whether it was this call that ended it: one that has gone on since it was looked at is left alone."""
-    with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        ended = Operation.objects.filter(pk=operation.pk, state=operation.state, **as_seen).update(
-            state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **told(message=message)
-        )
-        if ended:
-            queue.delete_task(operation.queue_task)
-    return bool(ended)

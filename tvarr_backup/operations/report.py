@@ -1,8 +1,9 @@
-"""Backups and checks as JSON data, the same for commands, results of operations, and the API."""
+"""Backups, verifications and refused code as JSON data, the same for commands, results of operations, and the API."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +14,13 @@ from tvarr_backup.backups.backup_warnings import encode_warning
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar
 from tvarr_backup.backups.verify import Verification
-from tvarr_backup.operations.models import BackupState
+from tvarr_backup.errors import CodeNotAccepted, FoundCode
+from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
 from tvarr_backup.schema import RequiredSchema, is_newer
+
+_REFUSED_CODE = "refused_code"
+_MOST_KEPT_CHARACTERS = 2**16
+"""More SQL than a user would read is not kept, and so cannot be accepted on a page."""
 
 SAME_NUMBER_OF_ROWS = "same number of rows"
 """Said of tables whose row counts are equal. Their contents may differ, so it is never "no change"."""
@@ -62,7 +68,7 @@ def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> di
 
 
 def verification_as_data(verification: Verification, required: RequiredSchema | None = None) -> dict[str, Any]:
-    """Every check of a backup with its outcome; `problems` is empty where all is well."""
+    """Return every check of a backup with its outcome; `problems` is empty where there are none."""
     return {
         "backup": backup_as_data(verification.backup, required),
         "checks": [
@@ -72,3 +78,35 @@ def verification_as_data(verification: Verification, required: RequiredSchema | 
         "warnings": [str(warning) for warning in verification.warnings],
         "warning_details": [encode_warning(warning) for warning in verification.warnings],
     }
+
+
+# --- Code in databases from elsewhere --------------------------------------------------------------------------------
+
+
+def accepted_by(arguments: Mapping[str, Any]) -> bool | Collection[str]:
+    """Return what an operation was asked to accept: all code, none, or that with these identities."""
+    given = arguments.get("accept_code", False)
+    return bool(given) if isinstance(given, bool) else frozenset(map(str, given))
+
+
+def refused_code(problem: CodeNotAccepted) -> dict[str, Any]:
+    """Return what an operation keeps of a refusal."""
+    return {_REFUSED_CODE: code_as_data(problem.found)}
+
+
+def code_as_data(found: Iterable[FoundCode]) -> list[dict[str, str]]:
+    """Return code as pages and answers show it; empty where it is more than a user would read."""
+    listed = [{name: getattr(one, name) for name in ("kind", "name", "sql", "identity")} for one in found]
+    return listed if sum(len(one["sql"]) for one in listed) <= _MOST_KEPT_CHARACTERS else []
+
+
+def code_refused_in(operation: Operation | None) -> list[dict[str, str]]:
+    """Return the code that an operation refused, as `code_as_data`."""
+    return list(((operation.result if operation else None) or {}).get(_REFUSED_CODE) or ())
+
+
+def last_refusal(filename: str) -> Operation | None:
+    """Return the last restore of a backup, where it was refused for the code in it."""
+    last = Operation.objects.filter(kind=OperationKind.RESTORE, arguments__filename=filename).order_by("-pk").first()
+    is_refusal = last is not None and last.state == OperationState.FAILED and last.error_code == CodeNotAccepted.code
+    return last if is_refusal else None

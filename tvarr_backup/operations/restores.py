@@ -10,11 +10,12 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.live import look_at_live
 from tvarr_backup.backups.restore import look_before_restore
 from tvarr_backup.errors import OfflineRestoreRequired
+from tvarr_backup.operations.app_database import PATIENCE_SECONDS
 from tvarr_backup.operations.disk import backup_folder
 
 
 def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
-    """Require that nothing stands in the way of a restore, as far as that can be told without unpacking the backup.
+    """Require what a restore needs, as far as that is known without unpacking the backup.
 
     Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `look_before_restore` raises.
     """
@@ -38,6 +39,6 @@ def damage_of_live(filename: str) -> str:
 def rows_now() -> dict[str, int]:
     """Return the number of rows of each table of the live database; none where that cannot be read."""
     try:
-        return live_rows(conf.live_database())
+        return live_rows(conf.live_database(), timeout_seconds=PATIENCE_SECONDS)
     except (sqlite3.Error, UnicodeDecodeError):
         return {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tvarr_backup.errors import DatabaseUnusable, OperationForeign
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
-from tvarr_backup.operations.queue import hand_over, require_reachable
+from tvarr_backup.operations.queue import require_reachable, wake_worker
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import create_operation, forget_old, new_operation, track
 
@@ -26,7 +25,7 @@ logger = structlog.stdlib.get_logger(__name__)
 def submit(
     kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
 ) -> Operation:
-    """Ask for an operation that a worker will do; once it is stored, it will be, whatever becomes of the queue.
+    """Queue an operation. Once it is stored, a worker will do it, whatever becomes of the queue.
 
     Raises `OperationRunning` while another one is open, and `QueueUnreachable`; then nothing is stored.
     """
@@ -38,24 +37,13 @@ def submit(
     return operation
 
 
-def queue_operation(
-    kind: OperationKind,
-    *,
-    requested_by: Any,
-    origin: Origin,
-    arguments: Mapping[str, Any] | None = None,
-    due_at: datetime | None = None,
-) -> Operation:
-    """Store a queued operation and its task, or neither; call it in a transaction. Raises `OperationRunning`."""
-    operation = create_operation(
-        kind,
-        origin=origin,
-        state=OperationState.QUEUED,
-        requested_by=requested_by,
-        arguments=arguments,
-        due_at=due_at,
-    )
-    hand_over(operation)
+def queue_operation(kind: OperationKind, **values: Any) -> Operation:
+    """Store a queued operation and its task, or neither. Call it in a transaction.
+
+    `values` are those of `new_operation`. Raises `OperationRunning`.
+    """
+    operation = create_operation(kind, state=OperationState.QUEUED, **values)
+    wake_worker(operation)
     return operation
 
 
@@ -68,11 +56,11 @@ def run_here(
     watch: Progress = no_progress,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Do an operation in this process, without the queue; the operation as it ended. `watch` gets the percentage of the whole operation.
+    """Do an operation in this process, without the queue, and return it as it ended.
 
-    `on_begin` is told the operation before its work, for who wants to know it also where that fails.
-    A command's operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not.
-    Raises `OperationRunning` while another one is open, and what ended the work otherwise.
+    `watch` gets the percentage of the whole operation. `on_begin` is called with the operation before its work. A command's
+    operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not. Raises
+    `OperationRunning` while another one is open, and what ended the work.
     """
     operation = _begin(kind, requested_by=requested_by, origin=origin, arguments=arguments)
     on_begin(operation)

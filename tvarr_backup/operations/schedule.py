@@ -1,25 +1,19 @@
-"""The schedule of backups: what is set, in data and words, and the row of django-q2 that is derived from it.
+"""The schedule of backups: what is set, and when the next one is due.
 
-The row is called `scheduled-backup`, and there is none while scheduled backups are off.
+The next time is kept in a row of django-q2's table `Schedule`, called `scheduled-backup`. There is none while scheduled
+backups are off. The worker compares it with the clock; django-q2 neither reads the row nor knows about crons.
 
-    armed        `repeats` is 1, and `next_run` is the next time of the timetable, or that of a backup to be made up
-      |
-    handed out   `repeats` is 0: at that time django-q2's scheduler has queued `tvarr_backup.tasks.scheduled_backup`
-      |
-    armed again  by that task, together with the operation that it asks for, or without one where that is refused
+A time that has come stays due until its backup has been asked for: while the machine is off, and while another operation
+is open. However many times have passed in between, one backup is made. A backup that was cut off (the machine was switched
+off, its process was killed) is made up, in three attempts at most. One that failed is not: the next comes as usual.
 
-django-q2 knows nothing of crons here. What was due and has not been done stays due: when the machine was off, when the
-task died, or while another operation is open. However many times have passed in between, it is done once. A backup that
-was cut off (the machine was switched off, its process was killed) is made up, in three attempts at most; one that failed
-is not, the next comes as usual.
-
-Every operation of the schedule keeps in `due_at` which time it is for. By that a time is known to be done when a clock that
-is put back by less than an hour shows it once more; one that is put back further was wrong, and its times come anew.
+Every operation of the schedule keeps in `due_at` which time it is for. So a time is known to be done when a clock that is
+put back by less than an hour shows it again. A clock that is put back further was wrong, and its times are done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -29,11 +23,10 @@ import structlog
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Max, QuerySet
 from django_q.models import Schedule
-from django_q.tasks import async_task
 
 from tvarr_backup import conf
 from tvarr_backup.durations import format_duration
-from tvarr_backup.operations import queue
+from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations.models import (
     NO_AGE_LIMIT,
     OPEN_STATES,
@@ -43,13 +36,13 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
 )
+from tvarr_backup.operations.run import queue_operation
 
 logger = structlog.stdlib.get_logger(__name__)
 
 NAME = "scheduled-backup"
-_TASK = "tvarr_backup.tasks.scheduled_backup"
-_CHECK_TASK = "tvarr_backup.tasks.scheduled_check"
-_ARMED, _HANDED_OUT = 1, 0
+_FUNCTION = "tvarr_backup.operations.schedule.request_due"
+"""Shown beside the row; django-q2 does not call it."""
 
 _ATTEMPTS = 3
 _PUT_BACK = timedelta(hours=1)
@@ -58,7 +51,7 @@ _CHECK_HOUR = 4
 
 
 def schedule_as_data() -> dict[str, Any]:
-    """What is in force, the environment's defaults included: tvarr's members, and ours.
+    """Return the schedule and the retention that apply, with the environment's defaults: tvarr's members, and ours.
 
     `retention` is 0 where all are kept, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339,
     in the zone), none while it is off. `defaults` has the environment's values of the five that can be set. `last_run` is
@@ -80,30 +73,32 @@ def schedule_as_data() -> dict[str, Any]:
 
 
 def describe(stored: BackupSettings) -> str:
-    """When backups are made, in a sentence."""
+    """Return when backups are made, in a sentence."""
     return stored.timetable().describe() if stored.is_scheduled() else "Scheduled backups are off"
 
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
-    """The next times in the zone of the timetable; none while it is off."""
+    """Return the next times in the zone of the timetable; none while it is off."""
     if not stored.is_scheduled():
         return []
-    first = _next_time(stored, now, Schedule.objects.filter(name=NAME).first())
+    first = _next_time(stored, now, planned_run())
     return [first, *islice(stored.timetable().times_after(first), number - 1)]
 
 
+def planned_run() -> datetime | None:
+    """Return the time in the row, which may have passed; `None` without a row."""
+    rows = Schedule.objects.filter(name=NAME)
+    return rows.values_list("next_run", flat=True).first()  # type: ignore[no-any-return]  # django-q2 has no types
+
+
 def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
-    """The time that came more than five minutes ago and whose backup has not been asked for; `None` otherwise."""
-    if not stored.is_scheduled():
-        return None
-    late: datetime | None = (
-        Schedule.objects.filter(name=NAME, next_run__lt=now - _OVERDUE).values_list("next_run", flat=True).first()
-    )
-    return late
+    """Return the time that came more than five minutes ago and whose backup has not been asked for, if any."""
+    planned = planned_run() if stored.is_scheduled() else None
+    return planned if planned is not None and planned < now - _OVERDUE else None
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
-    """The last of this kind that the schedule asked for, without those that a clock which ran ahead has dated later."""
+    """Return the last of this kind that the schedule requested, without those that a clock ahead has dated later."""
     return _asked(kind).filter(created_at__lte=now + _PUT_BACK).first()
 
 
@@ -123,7 +118,7 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
 
 
 def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
-    """How it went; `filename` is that of the backup that was made or checked."""
+    """Return an operation's outcome. `filename` is that of the backup that was made or verified."""
     if operation is None:
         return None
     result = operation.result or {}
@@ -147,18 +142,16 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def change_settings(changes: Mapping[str, Any]) -> None:
-    """Set these columns of the settings, and arm the schedule by them; other columns stay as they are.
+    """Set these columns of the settings, and plan the next backup by them; other columns stay as they are.
 
     Of two who change different columns both succeed; of the same one, the later. Raises `ValidationError`, and then all
     is as it was.
     """
     with _alone():
-        stored = BackupSettings.load()
-        for name, value in changes.items():
-            setattr(stored, name, value)
+        stored = BackupSettings.load(**changes)
         stored.full_clean(validate_unique=False)
         stored.save()
-        arm()
+        plan_next_run()
         transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
@@ -167,7 +160,7 @@ _LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """A transaction beside which no other one of these runs: SQLite begins all so, PostgreSQL waits for a lock here."""
+    """Open a transaction that excludes others of its kind. SQLite begins all so; PostgreSQL waits for a lock here."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         if not conf.is_file(DEFAULT_DB_ALIAS):
             with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
@@ -175,59 +168,74 @@ def _alone() -> Iterator[None]:
         yield
 
 
-# --- The row ---------------------------------------------------------------------------------------------------------
+# --- When a time has come --------------------------------------------------------------------------------------------
 
 
-def arm(*, worker_starts: bool = False) -> None:
-    """Make the row that of the settings. What is due, or handed out and under way, is left to be done first.
+def report_problems() -> None:
+    """Log which stored settings cannot be read."""
+    for problem in BackupSettings.load().problems():
+        logger.error("settings.invalid", reason=problem)
 
-    What was handed out and has come to nothing becomes due again: its task is no longer in the queue, or it was there
-    when the worker started (`worker_starts`), and who had taken it is gone.
-    """
+
+def plan_next_run() -> None:
+    """Make the row that of the settings. A time that has come is left to be done first."""
     rows = Schedule.objects.filter(name=NAME)
     with _alone():
         stored = BackupSettings.load()
-        if worker_starts:
-            for problem in stored.problems():
-                logger.error("settings.invalid", reason=problem)
         if not stored.is_scheduled():
             rows.delete()
             return
-        now = datetime.now(UTC)
-        row = rows.first()
-        time = _cut_off(now) or _next_time(stored, now, row)
-        if row is None:
-            Schedule.objects.create(name=NAME, func=_TASK, schedule_type=Schedule.ONCE, repeats=_ARMED, next_run=time)
-        elif row.repeats == _HANDED_OUT:
-            if worker_starts or row.task not in queue.waiting_tasks():
-                rows.update(repeats=_ARMED)
-            else:
-                queue.release_claim(row.task, now, queue.CLAIM_WITHOUT_BEGIN)
-        elif row.next_run > now and row.next_run != time:
+        now, planned = datetime.now(UTC), planned_run()
+        time = _cut_off(now) or _next_time(stored, now, planned)
+        if planned is None:
+            Schedule.objects.create(name=NAME, func=_FUNCTION, schedule_type=Schedule.ONCE, repeats=0, next_run=time)
+        elif planned > now and planned != time:
             rows.update(next_run=time)
 
 
-def take_up() -> datetime | None:
-    """Arm the row anew if it is handed out; the time that had come. Who asks for the backup does both in one transaction."""
-    stored = BackupSettings.load()
-    handed_out = Schedule.objects.filter(name=NAME, repeats=_HANDED_OUT)
-    if not stored.is_scheduled():
-        handed_out.delete()
-        return None
-    row = handed_out.first()
-    if row is None:
-        return None
-    now = datetime.now(UTC)
-    put_back = now < row.next_run <= now + _PUT_BACK
-    time = next(stored.timetable().times_after(row.next_run if put_back else now))
-    return row.next_run if handed_out.update(repeats=_ARMED, next_run=time) else None
+def request_due() -> None:
+    """Queue the scheduled backup if it is due, or else the nightly check. For a worker, now and then."""
+    plan_next_run()
+    _request(OperationKind.BACKUP, _take_due_backup, {})
+    _request(OperationKind.VERIFY, _find_due_check, {"longest_ago": True})
 
 
-def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> datetime:
-    """The next time of the timetable that has not been done. One that the row is armed for has not, whatever was before."""
+def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], arguments: Mapping[str, Any]) -> None:
+    """Queue the operation that is due by `take`, and plan the next one, or do neither while another one is open.
+
+    If the operation is refused for another reason, that is logged, and the next comes as usual.
+    """
+    try:
+        with _alone():
+            due = take(datetime.now(UTC))
+            if due is None:
+                return
+            operation = queue_operation(
+                kind, requested_by=None, origin=Origin.SCHEDULE, arguments=arguments, due_at=due
+            )
+    except OperationRunning as problem:
+        logger.info("schedule.waiting", reason=str(problem))
+    except TvarrBackupError as problem:
+        take(datetime.now(UTC))
+        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+    else:
+        logger.info("schedule.due", **operation.as_context())
+
+
+def _take_due_backup(now: datetime) -> datetime | None:
+    """Return the time that has come, and move the row on to the next one."""
+    due = planned_run()
+    if due is None or due > now:
+        return None
+    Schedule.objects.filter(name=NAME).update(next_run=next(BackupSettings.load().timetable().times_after(now)))
+    return due
+
+
+def _next_time(stored: BackupSettings, now: datetime, planned: datetime | None) -> datetime:
+    """Return the next time of the timetable that has not been done. The planned one has not, whatever was before."""
     timetable = stored.timetable()
     time = next(timetable.times_after(now))
-    if row is not None and row.next_run == time:
+    if planned == time:
         return time
     done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
     latest = done.aggregate(latest=Max("due_at"))["latest"]
@@ -235,7 +243,7 @@ def _next_time(stored: BackupSettings, now: datetime, row: Schedule | None) -> d
 
 
 def _cut_off(now: datetime) -> datetime | None:
-    """The time of the last scheduled backup if that was cut off, and was not tried too often."""
+    """Return the time of the last scheduled backup if it was cut off, and was not tried too often."""
     last = last_run(OperationKind.BACKUP, now)
     if last is None or last.state != OperationState.INTERRUPTED or last.due_at is None:
         return None
@@ -246,17 +254,11 @@ def _cut_off(now: datetime) -> datetime | None:
 # --- The nightly check -----------------------------------------------------------------------------------------------
 
 
-def hand_out_check() -> None:
-    """Queue the task of the nightly check if that is due; more than once is harmless."""
-    if check_due(datetime.now(UTC)):
-        async_task(_CHECK_TASK, task_name="nightly-check")
+def _find_due_check(now: datetime) -> datetime | None:
+    """Return four o'clock last night, in the zone of the schedule, if its verification is due.
 
-
-def check_due(now: datetime) -> datetime | None:
-    """Four o'clock last night, in the zone of the schedule, if its check has not been asked for and nothing is in the way.
-
-    In the way is an exclusive operation that is open, and a backup that is due. There is one check for a night, made up once however many
-    nights have passed; none while scheduled backups are off, nor for a night before which nothing was done here.
+    It waits for an open exclusive operation, and for a backup that is due. There is one for a night, made up once however
+    many nights have passed; none while scheduled backups are off, nor for a night before the first operation.
     """
     stored = BackupSettings.load()
     if not stored.is_scheduled():
@@ -264,13 +266,12 @@ def check_due(now: datetime) -> datetime | None:
     night = now.astimezone(stored.timetable().zone).replace(hour=_CHECK_HOUR, minute=0, second=0, microsecond=0)
     if night > now:
         night -= timedelta(days=1)
-    if _asked(OperationKind.VERIFY).filter(due_at=night).exists() or not _anything_was_done_before(night):
+    if (
+        _asked(OperationKind.VERIFY).filter(due_at=night).exists()
+        or not Operation.objects.filter(created_at__lt=night).exists()
+    ):
         return None
-    backup_is_due = Schedule.objects.filter(name=NAME, next_run__lte=now).exists()
-    if backup_is_due or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
+    planned = planned_run()
+    if (planned and planned <= now) or Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True).exists():
         return None
     return night
-
-
-def _anything_was_done_before(night: datetime) -> bool:
-    return Operation.objects.filter(created_at__lt=night).exists()

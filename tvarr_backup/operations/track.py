@@ -1,4 +1,4 @@
-"""The life of an operation: how it is created, begun, followed, cancelled and ended.
+"""The life of an operation: created, begun, tracked, canceled and ended.
 
 Each step is one short transaction that names the state it leaves. Two databases would be locked for nothing if the work
 itself were done inside one of them.
@@ -41,11 +41,9 @@ from tvarr_backup.errors import (
     OperationTimedOut,
     TvarrBackupError,
 )
-from tvarr_backup.operations import queue
-from tvarr_backup.operations.found_code import refused_code
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.imports import forget_old_imports
-from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.kinds import KINDS, Percentage
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
     OPEN_STATES,
@@ -54,11 +52,11 @@ from tvarr_backup.operations.models import (
     OperationState,
     Origin,
     forget_oldest,
-    told,
+    sentence_columns,
 )
 from tvarr_backup.operations.process import this_process
+from tvarr_backup.operations.report import refused_code
 from tvarr_backup.operations.reserve import release_if_full
-from tvarr_backup.operations.steps import Percentage
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import NOTHING, Advice, Sentence, join
 
@@ -75,17 +73,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED = "The process was told to stop before the work was done."
 
 stop_requested = threading.Event()
-"""Set when this process was told to stop; whoever works here ends at its next report of progress. Ask it, never wait on
-it: a signal handler sets it, and must find its lock free."""
+"""Set when this process must stop; the operation then ends at its next report of progress. Ask it, never wait on it: a
+signal handler sets it, and must find its lock free."""
 
 
 def stop_on_sigterm() -> None:
-    """Let SIGTERM end the running operation in an orderly way; call it in the main thread."""
+    """Let SIGTERM end the running operation in an orderly way. For the main thread."""
     signal.signal(signal.SIGTERM, _request_stop)
 
 
 def stop_on_first_sigint() -> None:
-    """Let the key that interrupts a command end its operation in an orderly way, and at once when pressed again.
+    """Let Ctrl+C end the operation of a command in an orderly way, and immediately when pressed again.
 
     Python's own answer may come in the middle of the transaction that would record the end.
     """
@@ -104,22 +102,12 @@ def _request_stop(_signal: int, _frame: FrameType | None) -> None:
 # --- Creating and beginning ------------------------------------------------------------------------------------------
 
 
-def create_operation(
-    kind: OperationKind,
-    *,
-    origin: Origin,
-    state: OperationState,
-    requested_by: Any = None,
-    arguments: Mapping[str, Any] | None = None,
-    due_at: datetime | None = None,
-) -> Operation:
-    """A new operation on the protected database: `queued`, or `running` for who does it here and now.
+def create_operation(kind: OperationKind, **values: Any) -> Operation:
+    """Store a new operation on the protected database; `values` are those of `new_operation`.
 
     Raises `OperationRunning` for an exclusive one while another exclusive one is open.
     """
-    operation = new_operation(
-        kind, origin=origin, state=state, requested_by=requested_by, arguments=arguments, due_at=due_at
-    )
+    operation = new_operation(kind, **values)
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             operation.save(force_insert=True)
@@ -143,7 +131,10 @@ def new_operation(
     arguments: Mapping[str, Any] | None = None,
     due_at: datetime | None = None,
 ) -> Operation:
-    """The same, not stored. Raises `BackupUnsupported` for what can only be done with an SQLite file."""
+    """Return an operation that is not stored: `queued`, or `running` if this process does it now.
+
+    Raises `BackupUnsupported` for what can only be done with an SQLite file.
+    """
     if KINDS[kind].needs_file:
         conf.live_database()
     now = datetime.now(UTC)
@@ -165,13 +156,13 @@ def new_operation(
 
 
 def _is_same(one: Operation, other: Operation) -> bool:
-    """Whether the same user has asked for the same thing."""
+    """Whether the same user requested the same."""
     names = ("kind", "arguments", "requested_by_id", "origin")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def begin(operation_id: str) -> Operation | None:
-    """Make a queued operation this process's own; `None` where that is not to be had: then there is no work."""
+    """Claim a queued operation for this process. Return `None` if another process has claimed it, or it has ended."""
     now = datetime.now(UTC)
     begun = Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED).update(
         state=OperationState.RUNNING, **_start_by_this_process(now)
@@ -184,33 +175,27 @@ def _start_by_this_process(now: datetime) -> dict[str, Any]:
 
 
 def _describe_open(operation: Operation) -> Sentence:
-    since = operation.started_at or operation.created_at
-    kind = operation.get_kind_display().lower()
-    who = Sentence(
-        "asked for by {user} ({origin})",
-        user=operation.requested_by or "nobody by name",
-        origin=operation.get_origin_display().lower(),
-    )
+    facts = {
+        "kind": operation.get_kind_display().lower(),
+        "since": f"{operation.started_at or operation.created_at:%Y-%m-%d %H:%M:%S}",
+        "who": Sentence(
+            "asked for by {user} ({origin})",
+            user=operation.requested_by or "nobody by name",
+            origin=operation.get_origin_display().lower(),
+        ),
+    }
     if operation.state == OperationState.RUNNING:
+        return Sentence("A {kind} is running since {since} UTC, {who}; try again when it is done.", **facts)
+    if worker_seems_alive():
         return Sentence(
-            "A {kind} is running since {since} UTC, {who}; try again when it is done.",
-            kind=kind,
-            since=f"{since:%Y-%m-%d %H:%M:%S}",
-            who=who,
+            "A {kind} waits since {since} UTC, {who}. The worker runs and will begin it; try again when it is done.",
+            **facts,
         )
-    worker = (
-        Sentence("The worker runs and will begin it; try again when it is done.")
-        if worker_seems_alive()
-        else Sentence(
-            "No worker seems to run: start one with `{program} worker`, or cancel what waits.", program=program.NAME
-        )
-    )
     return Sentence(
-        "A {kind} waits since {since} UTC, {who}. {worker}",
-        kind=kind,
-        since=f"{since:%Y-%m-%d %H:%M:%S}",
-        who=who,
-        worker=worker,
+        "A {kind} waits since {since} UTC, {who}. No worker seems to run: start one with `{program} worker`, or cancel "
+        "what waits.",
+        **facts,
+        program=program.NAME,
     )
 
 
@@ -227,31 +212,25 @@ def find_operation(operation_id: str) -> Operation:
     return found
 
 
-def cancel(operation_id: str) -> Operation:
-    """End a queued operation at once, and ask a running one to end; the operation as it stands then.
+def cancel(operation: Operation) -> Operation:
+    """End a queued operation, and ask a running one to end. Return the operation as it is then.
 
-    Raises `OperationNotFound`, and `OperationEnded` where there is nothing left to cancel.
+    Raises `OperationEnded` where there is nothing left to cancel.
     """
+    row = Operation.objects.filter(pk=operation.pk)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        rows = Operation.objects.filter(pk=operation_id)
-        cancelled = rows.filter(state=OperationState.QUEUED).update(
+        cancelled = row.filter(state=OperationState.QUEUED).update(
             state=OperationState.CANCELLED,
             finished_at=datetime.now(UTC),
-            **told(message=Sentence("Cancelled before it began.")),
+            **sentence_columns(message=Sentence("Cancelled before it began.")),
         )
-        asked = not cancelled and rows.filter(state=OperationState.RUNNING).update(cancel_requested=True)
-        operation = rows.first()
-        if operation is None:
-            raise OperationNotFound("There is no operation {operation_id}.", operation_id=quoted(operation_id))
-        if cancelled:
-            queue.delete_task(operation.queue_task)
-    if cancelled:
-        logger.info("operation.cancelled", operation=str(operation.pk), kind=str(operation.kind))
-    elif asked:
-        logger.info("operation.cancel_requested", operation=str(operation.pk), kind=str(operation.kind))
-    else:
+        asked = not cancelled and row.filter(state=OperationState.RUNNING).update(cancel_requested=True)
+        operation = row.get()
+    if not cancelled and not asked:
         kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
         raise OperationEnded("The {kind} cannot be cancelled: it has ended already ({state}).", kind=kind, state=state)
+    event = "operation.cancelled" if cancelled else "operation.cancel_requested"
+    logger.info(event, operation=str(operation.pk), kind=str(operation.kind))
     return operation
 
 
@@ -259,7 +238,7 @@ def cancel(operation_id: str) -> Operation:
 
 
 class Tracker:
-    """What the work tells about itself. Not for more than one thread."""
+    """Records the progress and the end of an operation. For one thread."""
 
     def __init__(self, operation: Operation, watch: Progress = no_progress) -> None:
         self._operation = operation
@@ -305,26 +284,26 @@ class Tracker:
         self._running_message = message
 
     def attention(self, sentence: Sentence) -> None:
-        """Something that a person should read; the operation ends in `attention` instead of `succeeded`."""
+        """Add a sentence that a user should read; the operation ends in `attention` instead of `succeeded`."""
         self.sentences.append(sentence)
 
     def result(self, data: Mapping[str, Any]) -> None:
-        """What came of it; raises `TypeError` for what is no JSON data, while that can still be told."""
+        """Keep the result. Raises `TypeError` now, not at the end, for what is not JSON data."""
         self.data = json.loads(json.dumps(data))
 
     def remember(self, **arguments: Any) -> None:
-        """Keep with the operation what was found out about it."""
+        """Add to the arguments of the operation."""
         self._operation.arguments |= arguments
         if not self._operation.unrecorded:
             self._operation.save(update_fields=["arguments"])
 
     @property
     def seconds(self) -> float:
-        """For how long the work has been going on."""
+        """For how long the operation has been running."""
         return round(time.monotonic() - self._began, 3)
 
     def log(self, level: int, event: str, **members: Any) -> None:
-        """Tell the log what a command tells the person who waits for it."""
+        """Log an event, with a lower level for a command, which says it to its user."""
         logger.log(logging.INFO if self._operation.origin == Origin.COMMAND else level, event, **members)
 
     def end(
@@ -332,7 +311,7 @@ class Tracker:
     ) -> None:
         """Write the last state, unless the operation is no longer this process's own; in either case it is logged."""
         changes = (
-            told(message=message, error=error)
+            sentence_columns(message=message, error=error)
             | self._phase
             | ({"percent": 100} if state in COMPLETED_STATES else {})
             | {"error_code": error_code, "state": state, "result": self.data, "finished_at": datetime.now(UTC)}
@@ -415,19 +394,21 @@ class Tracker:
 
 @contextlib.contextmanager
 def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Tracker]:
-    """Follow the work on a running operation of this process to its end, and write down how that was.
+    """Track a running operation of this process to its end, and record how it ended.
 
-    `operation` itself is brought up to date; whatever is logged meanwhile names it. A failure goes on to the caller as a
-    `TvarrBackupError`: as it was, or as one in words for what the system refused; any other exception is logged here and
-    becomes an `InternalError`.
+    `operation` itself is updated, and log events in between name it. A failure is raised as a `TvarrBackupError`: an
+    exception of the system becomes one with advice; any other is logged and becomes an `InternalError`.
     """
-    with bound_contextvars(**operation.as_context()), _ended_as_told(Tracker(operation, watch), operation) as tracker:
+    with (
+        bound_contextvars(**operation.as_context()),
+        _record_end(Tracker(operation, watch), operation) as tracker,
+    ):
         logger.info("operation.started")
         yield tracker
 
 
 @contextlib.contextmanager
-def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
+def _record_end(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
     try:
         yield tracker
     except OperationCancelled as problem:
@@ -456,12 +437,12 @@ def _ended_as_told(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
 
 
 def _patience() -> float:
-    """For how many seconds the end is tried to be written: a server may just be started anew."""
+    """Return for how many seconds to retry writing the end: a server may be restarting."""
     return 0 if conf.is_file(DEFAULT_DB_ALIAS) or stop_requested.is_set() else _SECONDS_FOR_A_SERVER
 
 
 def _renew_connection() -> None:
-    """Give up a connection that is broken, so that the next statement opens one."""
+    """Close a broken connection, so that the next statement opens one."""
     connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
@@ -479,7 +460,7 @@ def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
 
 
 def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
-    """The failure in words; what nobody foresaw is logged with all its details."""
+    """Return the failure as an error of ours; an unexpected one is logged with its traceback."""
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom(

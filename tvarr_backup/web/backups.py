@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -30,7 +30,7 @@ from tvarr_backup.errors import BackupNotFound, PreconditionFailed, TvarrBackupE
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.health import look
+from tvarr_backup.operations.health import check_health
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import (
     KIND_LABELS,
@@ -84,15 +84,15 @@ def _may(request: HttpRequest) -> May:
 def backups(request: HttpRequest) -> HttpResponse:
     """All backups, the newest first, and what is under way."""
     reconcile()
-    health = look()
-    listing = health.listing or Listing((), (), ())
-    stored, now = BackupSettings.load(), datetime.now(UTC)
+    health = check_health()
+    seen, now = health.observation, datetime.now(UTC)
+    listing, stored = seen.folder.listing or Listing((), (), ()), seen.records and seen.records.settings
     chosen = request.GET.get("kind", "")
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
     found = [backup for backup in listing.backups if chosen not in counts or backup.sidecar.kind == chosen]
     page = Paginator(found, A_PAGE).get_page(request.GET.get("page"))
-    operation = _operation_to_show(request)
-    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), now)}
+    operation = _operation_to_show(request, seen.open_operations)
+    doomed = {gone.filename for gone in expired(listing.backups, stored.policy(), now)} if stored else set()
     required = conf.required_schema()
     rows = [
         Row(
@@ -122,13 +122,12 @@ def _row(backup: Backup, required: RequiredSchema) -> Row:
     return Row(backup, state_of(backup.sidecar, required))
 
 
-def _operation_to_show(request: HttpRequest) -> Operation | None:
+def _operation_to_show(request: HttpRequest, under_way: Sequence[Operation]) -> Operation | None:
     """What is under way, or else how the newest of one's own ended, until that is dismissed."""
     if not request.user.has_perm("operations.view_operation"):
         return None
-    under_way = Operation.open_ones()
     if under_way:
-        return under_way[0]
+        return under_way[-1]
     since = datetime.now(UTC) - _RESULT_SHOWN_FOR
     own = Operation.objects.filter(requested_by=request.user.pk, origin=Origin.WEB, finished_at__gt=since)
     newest = own.exclude(kind=OperationKind.DELETE).first()

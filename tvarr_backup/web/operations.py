@@ -23,10 +23,10 @@ from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import ImportRecord, ImportState, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
+from tvarr_backup.operations.report import code_refused_in
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 from tvarr_backup.web import words
 from tvarr_backup.web.advice import buttons_for

@@ -27,10 +27,9 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.found_code import code_refused_in, last_refusal
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import OperationKind, Origin
-from tvarr_backup.operations.report import state_of
+from tvarr_backup.operations.report import code_refused_in, last_refusal, state_of
 from tvarr_backup.operations.restores import require_restorable, rows_now
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload

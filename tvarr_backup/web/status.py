@@ -10,7 +10,7 @@ from pathlib import Path
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
-from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, Subject
+from tvarr_backup.operations.health import Health, HealthState, Subject
 
 _DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
@@ -59,29 +59,30 @@ class Status:
 
 def status_of(health: Health, *, tells_folder: bool) -> Status:
     """The card of what one look has found."""
-    backups = health.listing.backups if health.listing else ()
-    wrong = [check for check in health.checks if check.state is not State.OK]
-    known = [check for check in wrong if check.is_known]
+    folder = health.observation.folder
+    backups = folder.listing.backups if folder.listing else ()
+    wrong = {subject: check for subject, check in health.checks.items() if check.state is not HealthState.OK}
+    known = {subject: check for subject, check in wrong.items() if check.is_known}
     return Status(
-        level=_level([check.state for check in known], has_backup=health.last_good is not None),
-        sentences=tuple(f"{SUBJECT_NAMES[check.subject]}: {check.message.for_page()}" for check in known),
+        level=_level([check.state for check in known.values()], has_backup=health.last_good is not None),
+        sentences=tuple(f"{subject.label}: {check.message.for_page()}" for subject, check in known.items()),
         last_good=health.last_good,
-        next_run=health.next_run,
+        next_run=health.expected.next_run,
         number=len(backups),
         total_bytes=sum(backup.sidecar.compressed_size for backup in backups),
-        free_bytes=health.free_in_folder,
+        free_bytes=folder.free,
         folder=str(conf.backup_path()) if tells_folder else "",
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
-        curve=_curve(health.listing) if health.listing else None,
-        is_closed=any(check.subject is Subject.FOLDER for check in wrong) and not health.listing,
-        is_unmounted=health.folder_code == BackupFolderUnmounted.code,
-        unsupported=health.unsupported,
+        curve=_curve(folder.listing) if folder.listing else None,
+        is_closed=Subject.FOLDER in wrong and not folder.listing,
+        is_unmounted=folder.code == BackupFolderUnmounted.code,
+        unsupported=health.observation.unsupported,
     )
 
 
-def _level(wrong: list[State], *, has_backup: bool) -> Level:
+def _level(wrong: list[HealthState], *, has_backup: bool) -> Level:
     if wrong:
-        return Level.FAILING if State.SICK in wrong else Level.WARNING
+        return Level.FAILING if HealthState.FAILING in wrong else Level.WARNING
     return Level.GOOD if has_backup else Level.NONE_YET
 
 

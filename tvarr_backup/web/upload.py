@@ -20,9 +20,9 @@ from tvarr_backup.backups.sidecar import MAX_NOTE
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.found_code import code_refused_in
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.report import code_refused_in
 from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
 from tvarr_backup.web.accepted import accepted_in
 from tvarr_backup.web.htmx import HtmxRequest

@@ -13,7 +13,7 @@ from django.urls import reverse
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.retention import Kept
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
-from tvarr_backup.operations.kinds import KINDS
+from tvarr_backup.operations.kinds import KINDS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
     BackupState,
@@ -23,7 +23,6 @@ from tvarr_backup.operations.models import (
     OperationState,
 )
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
-from tvarr_backup.operations.steps import current_step
 from tvarr_backup.portable import kinds as portable_kinds
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.templatetags.shown import short_made

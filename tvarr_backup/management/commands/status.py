@@ -12,13 +12,13 @@ import humanize
 from django.utils import timezone
 
 from tvarr_backup.management.terminal import TerminalCommand
-from tvarr_backup.operations.health import SUBJECT_NAMES, Health, State, health_as_data, look
+from tvarr_backup.operations.health import Health, HealthState, check_health, health_as_data
 from tvarr_backup.operations.models import Operation
 
 _WORDS = {
-    State.OK: "All is well.",
-    State.WARNING: "The work is done, but there is something to read.",
-    State.SICK: "Something is not as it must be.",
+    HealthState.OK: "All is well.",
+    HealthState.WARNING: "The work is done, but there is something to read.",
+    HealthState.FAILING: "Something is not as it must be.",
 }
 
 
@@ -32,13 +32,13 @@ class Command(TerminalCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON value")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        health = look()
+        health = check_health()
         if options["json"]:
             self.print_json(health_as_data(health))
         else:
             for line in _screen(health):
                 self.line(line)
-        if health.state is State.SICK:
+        if health.state is HealthState.FAILING:
             self.stdout.flush()
             sys.exit(1)
 
@@ -46,13 +46,14 @@ class Command(TerminalCommand):
 def _screen(health: Health) -> Iterator[str]:
     yield _WORDS[health.state]
     yield ""
-    for check in health.checks:
-        yield f"{check.state:<8} {SUBJECT_NAMES[check.subject]:<17} {check.message}"
+    for subject, check in health.checks.items():
+        yield f"{check.state:<8} {subject.label:<17} {check.message}"
     yield ""
-    good, overdue = health.last_good, ", overdue" if health.is_overdue else ""
+    good, expected, seen = health.last_good, health.expected, health.observation
+    overdue = ", overdue" if expected.is_overdue else ""
     yield _fact("Last good", f"{_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
-    yield _fact("Next run", f"{_time(health.next_run)}{overdue}" if health.next_run else "-")
-    yield _fact("Running", _running(health.running) if health.running else "-")
+    yield _fact("Next run", f"{_time(expected.next_run)}{overdue}" if expected.next_run else "-")
+    yield _fact("Running", _running(seen.running) if seen.running else "-")
     yield _fact("Free space", _space(health) or "-")
 
 
@@ -68,7 +69,8 @@ def _running(operation: Operation) -> str:
 
 
 def _space(health: Health) -> str:
-    places = {"in the backup folder": health.free_in_folder, "beside tvarr's database": health.free_beside_live}
+    seen = health.observation
+    places = {"in the backup folder": seen.folder.free, "beside tvarr's database": seen.free_beside_live}
     return ", ".join(f"{humanize.naturalsize(free)} {where}" for where, free in places.items() if free is not None)
 
 

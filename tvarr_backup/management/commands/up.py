@@ -117,11 +117,11 @@ def _web_server(listener: socket.socket) -> Program:
     command += ["--no-sendfile"]  # it would wait without end for a client that takes nothing
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
     command += ["--logger-class", "config.gunicorn.Logger"]
-    return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
+    return Program("web server", command, passed_descriptors=[listener.fileno()], must_start=True)
 
 
 def _worker() -> Program:
-    return Program("The worker", [*program.COMMAND, "worker"])
+    return Program("worker", [*program.COMMAND, "worker"])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -76,7 +76,6 @@ class Migration(migrations.Migration):
                     "keep",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Empty: the environment's default.",
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(
@@ -88,25 +87,15 @@ class Migration(migrations.Migration):
                                 "keep %(show_value)s is not allowed; allowed are whole numbers from 1 to 100000, or nothing.",
                             ),
                         ],
-                        verbose_name="automatic backups to keep",
                     ),
                 ),
-                (
-                    "keep_all",
-                    models.BooleanField(
-                        default=False,
-                        help_text="Whatever the number above says.",
-                        verbose_name="keep every automatic backup",
-                    ),
-                ),
+                ("keep_all", models.BooleanField(default=False)),
                 (
                     "max_age",
                     models.CharField(
                         blank=True,
-                        help_text="Such as 30d, 12h or 1w2d; “none” for no limit. Empty: the environment's default.",
                         max_length=20,
                         validators=[tvarr_backup.operations.models.validate_max_age],
-                        verbose_name="maximum age of automatic backups",
                     ),
                 ),
             ],

@@ -15,31 +15,19 @@ class Migration(migrations.Migration):
             model_name="backupsettings",
             name="cron",
             field=models.CharField(
-                blank=True,
-                help_text="Five cron fields: minute, hour, day of the month, month, day of the week. “0 2 * * *” is every day at 02:00, “30 4 * * SUN” every Sunday at 04:30, “0 */6 * * *” every six hours. Empty: the environment's default.",
-                max_length=100,
-                validators=[tvarr_backup.operations.models.validate_cron],
-                verbose_name="time",
+                blank=True, max_length=100, validators=[tvarr_backup.operations.models.validate_cron]
             ),
         ),
         migrations.AddField(
             model_name="backupsettings",
             name="enabled",
-            field=models.BooleanField(
-                blank=True,
-                choices=[(None, "As the environment says"), (True, "On"), (False, "Off")],
-                null=True,
-                verbose_name="scheduled backups",
-            ),
+            field=models.BooleanField(blank=True, null=True),
         ),
         migrations.AddField(
             model_name="backupsettings",
             name="time_zone",
             field=models.CharField(
-                blank=True,
-                help_text="Such as Europe/Berlin. Empty: the environment's default.",
-                max_length=50,
-                validators=[tvarr_backup.operations.models.validate_time_zone],
+                blank=True, max_length=50, validators=[tvarr_backup.operations.models.validate_time_zone]
             ),
         ),
     ]
