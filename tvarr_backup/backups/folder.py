@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tvarr_backup.backups.durable import open_regular, publish, replace, sync_folder, write_private
-from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
+from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
 from tvarr_backup.permissions import name_user
 from tvarr_backup.sentences import Sentence
@@ -110,7 +110,7 @@ def receive_in(folder: Path) -> Iterator[Path]:
     `BackupFolderUnusable`.
     """
     require_writable(folder)
-    with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
+    with explained(folder), open_upload_dir(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
 
 

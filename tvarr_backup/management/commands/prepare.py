@@ -1,7 +1,7 @@
 """`prepare`: bring both databases up to date and make the first administrator; can be run at any time."""
 
 import contextlib
-import fcntl
+import math
 import os
 import secrets
 from argparse import ArgumentParser
@@ -20,6 +20,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
+from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
@@ -192,11 +193,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = lock_file(folder / "prepare.lock", patience_seconds=math.inf)
     except OSError as problem:
         raise NotReady(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
