@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sqlite3
@@ -12,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -24,9 +22,9 @@ from tvarr_backup.backups.catalogue import Backup, read_folder
 from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.restore import Restored, Settled, finish_restore, look_before_restore, restore_backup
+from tvarr_backup.backups.restore_journal import Replacement, Unfinished, read_journal
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.undo import find_safety_backup
-from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseInUse,
@@ -419,7 +417,7 @@ def killed_at(live: Path, folder: Path, made: Backup, module: str, name: str, nu
 
 def test_killed_before_the_new_file_is_ready_nothing_has_happened(damaged: Path, folder: Path, made: Backup) -> None:
     before = beside(damaged)
-    for name in ("complete_incoming", "remember_anew"):
+    for name in ("complete_incoming", "rewrite_journal"):
         killed_at(damaged, folder, made, "restore", name)
         assert finish_restore(folder, required()) is None
         assert beside(damaged) == before
@@ -509,10 +507,12 @@ def test_an_old_journal_that_comes_back_meanwhile_is_set_aside_as_well(
     assert kept == [b"the first", b"the second"]
 
 
-def test_a_state_of_an_older_version_is_read(folder: Path) -> None:
-    old = Unfinished(1, "/live", "name", "safety", "now")
-    written = {name: value for name, value in asdict(old).items() if name != "offline"}
-    assert Unfinished(**json.loads(json.dumps(written))) == old
+def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "restore").mkdir()
+    (tmp_path / "restore" / "restore.json").write_text(
+        '{"mark": 1, "live": "/live", "backup": "name", "safety": "safety", "started_at": "now"}'
+    )
+    assert read_journal(tmp_path) == Unfinished(1, "/live", "name", "safety", "now")
     assert Replacement("a", "b").is_ready is False
 
 

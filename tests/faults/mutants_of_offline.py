@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineRecoveryPowerCut, OfflineSweep, Quick
 
 _FILE = "test_offline.py"
-_READY = "            remember_anew(self._work, self._ready)\n"
+_READY = "            rewrite_journal(self._work, self._ready)\n"
 _SET_ASIDE = (
     "    for ending in ENDINGS:\n"
     '        old = Path(f"{live}{ending}")\n'
@@ -41,7 +41,7 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "what a killed restore remembered is taken to be on disk",
         "restore",
-        "        sync_remembered(work)\n",
+        "        sync_journal(work)\n",
         "",
         OfflineRecoveryPowerCut("empty"),
     ),
@@ -68,9 +68,9 @@ MUTANTS_OF_OFFLINE = (
     ),
     Mutant(
         "what is remembered when it is ready is not on disk",
-        "unfinished",
-        "    replace(anew, place / _STATE_NAME)\n",
-        "    anew.replace(place / _STATE_NAME)\n",
+        "restore_journal",
+        "    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished))\n",
+        "    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished), give_name=Path.replace)\n",
         OfflinePowerCut("garbage"),
     ),
     # --- ready or not
@@ -78,9 +78,9 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "ready before the new database is complete",
         "restore",
-        "            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)\n",
-        "            remember_anew(self._work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
-        "            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)\n",
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self._progress)\n",
+        "            rewrite_journal(self._work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self._progress)\n",
         OfflineSweep("missing"),
     ),
     Mutant(

@@ -19,7 +19,7 @@ from tvarr_backup.backups.catalogue import (
     read_folder,
     taken_names,
 )
-from tvarr_backup.backups.create import describe, pack_and_examine
+from tvarr_backup.backups.create import pack_and_describe
 from tvarr_backup.backups.dates import Date, date_of
 from tvarr_backup.backups.examine import Examined
 from tvarr_backup.backups.folder import work_in
@@ -89,23 +89,24 @@ def adopt_backup(
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
             raise UploadRefused("{shown} cannot be taken in. {problem}", shown=shown, problem=problem) from problem
         size = staged.stat().st_size
-        require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
+        listing = read_folder(folder)
+        require_room(folder, archive_bytes(size, listing), "Taking the file in")
         date = date_of(shown, described, settled.newest_row_at, datetime.now(UTC))
         name = new_name(date.created_at, taken_names(folder))
-        packed, examined = pack_and_examine(
-            staged, work / name.filename, required, CheckLevel.FULL, progress, examine=examining
+        made, examined = pack_and_describe(
+            staged,
+            work / name.filename,
+            required,
+            progress,
+            kind=BackupKind.UPLOADED,
+            created_at=name.moment,
+            seq=next_seq(listing),
+            note=given or (_one_line(described.note) if described else ""),
+            level=CheckLevel.FULL,
+            examine=examining,
         )
         require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
-        made = describe(
-            packed,
-            examined,
-            kind=BackupKind.UPLOADED,
-            level=CheckLevel.FULL,
-            created_at=name.moment,
-            seq=next_seq(read_folder(folder)),
-            note=given or (_one_line(described.note) if described else ""),
-        )
         taken_in = made.with_changes(
             protected=True,
             imported=True,

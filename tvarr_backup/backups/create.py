@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tvarr_backup import __version__
 from tvarr_backup.backups.apart import Apart
-from tvarr_backup.backups.archive import Packed, pack
+from tvarr_backup.backups.archive import pack
 from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.durable import create_private, sync_file
 from tvarr_backup.backups.examine import Examination, Examined
@@ -50,55 +50,46 @@ def create_backup(
         require_room_for_backup(folder, _used(live), listing)
         snapshot = work / "snapshot.db"
         copy_database(live, snapshot, partial(progress, Phase.COPY))
-        packed, examined = pack_and_examine(snapshot, work / name.filename, required, CheckLevel.QUICK, progress)
+        sidecar, examined = pack_and_describe(
+            snapshot,
+            work / name.filename,
+            required,
+            progress,
+            kind=kind,
+            created_at=name.moment,
+            seq=next_seq(listing),
+            note=note,
+        )
         if examined.problems:
             raise CopyDamaged(
                 f"The copy of {live} did not pass its check and was not published; older backups are as they were. "
                 + " ".join(examined.problems)
             )
-        sidecar = describe(
-            packed,
-            examined,
-            kind=kind,
-            level=CheckLevel.QUICK,
-            created_at=name.moment,
-            seq=next_seq(listing),
-            note=note,
-        )
         progress(Phase.PUBLISH, 0, 1)
         return publish_backup(folder, work, name, sidecar)
 
 
-def pack_and_examine(
+def pack_and_describe(
     database: Path,
     archive: Path,
     required: RequiredSchema,
-    level: CheckLevel,
     progress: Progress,
     *,
+    kind: BackupKind,
+    created_at: datetime,
+    seq: int,
+    note: str,
+    level: CheckLevel = CheckLevel.QUICK,
     examine: Callable[[Path, RequiredSchema, CheckLevel], Examination | Apart[Examined]] = Examination,
-) -> tuple[Packed, Examined]:
-    """Pack a copy into a new archive, synced, and check the copy beside it, while its pages are in memory."""
+) -> tuple[Sidecar, Examined]:
+    """Pack a database into a new archive, synced, and check it while its pages are in memory; it may be damaged."""
     size = database.stat().st_size
     with examine(database, required, level) as examination:
         with open(create_private(archive), "wb") as target:  # noqa: PTH123  # a descriptor
             packed = pack(database, target.fileno(), progress=lambda done: progress(Phase.PACK, done, size))
             sync_file(target.fileno())
-        return packed, examination.result(lambda: progress(Phase.CHECK, 0, size))
-
-
-def describe(
-    packed: Packed,
-    examined: Examined,
-    *,
-    kind: BackupKind,
-    level: CheckLevel,
-    created_at: datetime,
-    seq: int,
-    note: str,
-) -> Sidecar:
-    """The sidecar of what was packed and examined just now."""
-    return Sidecar(
+        examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
+    sidecar = Sidecar(
         created_at=created_at,
         database_size=packed.database_size,
         compressed_size=packed.archive_size,
@@ -114,6 +105,7 @@ def describe(
         table_counts=examined.table_counts,
         checked=Checked(level, datetime.now(UTC), examined.problems, (*examined.warnings, *examined.facts)),
     )
+    return sidecar, examined
 
 
 def _used(live: Path) -> int:

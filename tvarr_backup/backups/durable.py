@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
@@ -99,6 +99,27 @@ def replace(temporary: Path, final: Path) -> None:
     """Put a finished file in the place of another, durably: a reader sees the old one or the new one."""
     temporary.replace(final)
     sync_folder(final.parent)
+
+
+def write_whole(
+    final: Path,
+    data: bytes,
+    *,
+    temporary: Path | None = None,
+    give_name: Callable[[Path, Path], object] = replace,
+) -> None:
+    """Write a private file durably, whole or not at all; with `give_name=publish` a name that is taken is refused.
+
+    The content is written to `temporary` first, which must be on the same disk, and is next to `final` by default.
+    """
+    written = temporary or final.with_name(f".{final.name}.new")
+    written.unlink(missing_ok=True)
+    try:
+        write_private(written, data)
+        give_name(written, final)
+    finally:
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
 
 
 def _rename_new(temporary: Path, final: Path) -> None:

@@ -52,11 +52,11 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 class Live:
     """What a restore needs to know of the live database; `used` are bytes, `schema` is as sidecars record it.
 
-    `mark` tells which content is live: it is the `user_version`, which serves neither tvarr nor us. `schema` is empty
+    `restore_id` tells which content is live: it is the `user_version`, which serves neither tvarr nor us. `schema` is empty
     where that cannot be read. In an offline restore nothing is known: `page_size` is 0, and `encoding` is empty.
     """
 
-    mark: int
+    restore_id: int
     page_size: int
     encoding: str
     used: int
@@ -80,9 +80,14 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
             (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
             (page_size,) = connection.execute("PRAGMA page_size").fetchone()
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-            mark = _require_writable(connection)
+            restore_id = _require_writable(connection)
             found = Live(
-                mark, page_size, encoding, max(0, size.used), _schema_of(live, connection, required), journal == "wal"
+                restore_id,
+                page_size,
+                encoding,
+                max(0, size.used),
+                _schema_of(live, connection, required),
+                journal == "wal",
             )
     except sqlite3.Error as problem:
         raise _unusable(live, problem, filename) from problem
@@ -230,21 +235,21 @@ def offline_required(live: Path, damage: str, filename: str, *, is_readable: boo
 
 
 def _require_writable(connection: sqlite3.Connection) -> int:
-    """The mark; raises where the file may not be written, which SQLite tells at the first change only.
+    """The restore_id; raises where the file may not be written, which SQLite tells at the first change only.
 
     Nobody is waited for: whoever writes shows that it can be done, and with several that write at full speed SQLite's own
     waiting may take longer than all of the restore.
     """
     connection.execute("PRAGMA busy_timeout=0")
-    (mark,) = connection.execute("PRAGMA user_version").fetchone()
+    (restore_id,) = connection.execute("PRAGMA user_version").fetchone()
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version={mark:d}")
+        connection.execute(f"PRAGMA user_version={restore_id:d}")
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as problem:
         if primary_code(problem) not in _BUSY:
             raise
-    return int(mark)
+    return int(restore_id)
 
 
 def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupError:
@@ -277,15 +282,15 @@ _DAMAGES = {
 }
 
 
-def mark_in(database: Path) -> int:
-    """The mark of a copy."""
+def read_restore_id(database: Path) -> int:
+    """The restore id of a copy."""
     with open_database(database) as connection:
-        (mark,) = connection.execute("PRAGMA user_version").fetchone()
-        return int(mark)
+        (restore_id,) = connection.execute("PRAGMA user_version").fetchone()
+        return int(restore_id)
 
 
-def holds(live: Path, mark: int) -> bool | None:
-    """Whether the live database has the mark, and with it the new content, for good; `None` where nobody can tell now.
+def holds(live: Path, restore_id: int) -> bool | None:
+    """Whether the live database has the restore id, and with it the new content, for good; `None` where nobody can tell now.
 
     Reading is not enough. A commit that broke off may lie whole in the journal and not be counted yet, so that whoever
     opens the database next finds it; and one that is counted need not be on disk. A commit of our own writes over the
@@ -298,7 +303,7 @@ def holds(live: Path, mark: int) -> bool | None:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute(f"PRAGMA user_version={found:d}")
             connection.execute("COMMIT")
-            return int(found) == mark
+            return int(found) == restore_id
     except sqlite3.Error:
         return None
 
@@ -307,7 +312,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
     """SQLite's online backup, from the staged file into the live one; its return means committed and on disk.
 
     `on_lock` is called once nobody else can commit any more. What this raises does not tell whether it has happened:
-    the mark does.
+    the restore id does.
     """
     with open_database(staged) as source, open_database(live) as target:
         target.execute("PRAGMA synchronous=FULL")
@@ -390,7 +395,7 @@ def checkpoint(live: Path) -> list[Sentence]:
     ]
 
 
-def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
+def problems_of(live: Path, restore_id: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
     """Look at the live database afresh; others may be writing to it already, so its rows are not counted.
 
     `beside` is done meanwhile.
@@ -398,7 +403,7 @@ def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], 
     progress(Phase.CHECK, 0, 0)
     try:
         with open_database(live) as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (mark,):
+            if connection.execute("PRAGMA user_version").fetchone() != (restore_id,):
                 return [Sentence("It does not hold the content that was put into it.")]
             lines = Statements(connection, lambda: connection.execute("PRAGMA integrity_check(10)").fetchall())
             with lines:

@@ -21,8 +21,8 @@ from tvarr_backup.backups.durable import create_private, sync_file, sync_folder
 from tvarr_backup.backups.live import becomes_wal, has_shared_memory, holds, problems_of
 from tvarr_backup.backups.lockout import ENDINGS, locked_out
 from tvarr_backup.backups.progress import Phase, Progress
+from tvarr_backup.backups.restore_journal import Replacement, Unfinished
 from tvarr_backup.backups.sqlite import remove_database
-from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable, NoRoom, RestoreFailed, RestoreUnsettled
 from tvarr_backup.sentences import Advice, Sentence, join
 
@@ -72,7 +72,9 @@ def plan_replacement(live: Path, now: datetime) -> Replacement:
     return Replacement(f"{live}.incoming-{ending}", f"{live}.set-aside-{ending}")
 
 
-def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: Ownership, progress: Progress) -> bool:
+def complete_incoming(
+    staged: Path, replacement: Replacement, restore_id: int, owner: Ownership, progress: Progress
+) -> bool:
     """Copy the staged database next to the live file, check it there, and leave it on disk; return whether it is WAL.
 
     It comes up in WAL mode, because tvarr sets that anyway and because a restore while tvarr runs needs it; in
@@ -83,7 +85,7 @@ def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: 
     with _explained(incoming.parent):
         _copy(staged, incoming, owner, progress)
         is_wal = has_shared_memory(_probe(replacement)) and becomes_wal(incoming)
-        problems = problems_of(incoming, mark, progress)
+        problems = problems_of(incoming, restore_id, progress)
         if problems:
             raise RestoreFailed(
                 "The new database failed its check next to the live file ({problems}). Nothing was restored, "
@@ -222,7 +224,7 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
                 replacement,
                 Sentence("{folder}: {reason}.", folder=live.parent, reason=problem.strerror or problem),
             ) from problem
-    happened = holds(live, unfinished.mark)
+    happened = holds(live, unfinished.restore_id)
     if happened is None:
         raise unsettled(unfinished, replacement, Sentence("{live} cannot be used now.", live=live))
     return happened

@@ -2,7 +2,7 @@
 
 The live file is never renamed, copied over or unlinked: whoever has it open sees the new content in the next
 transaction, every read is entirely of before or entirely of after, and a kill at any moment leaves one of the two. What
-has happened is read from a mark in the live database itself, never from an exception: a full disk may raise although the
+has happened is read from a number in the live database itself, never from an exception: a full disk may raise although the
 new content is there.
 """
 
@@ -29,9 +29,9 @@ from tvarr_backup.backups.live import (
     copy_into,
     holds,
     look_at_live,
-    mark_in,
     not_replaced,
     problems_of,
+    read_restore_id,
     switch_to_wal,
 )
 from tvarr_backup.backups.lockout import locked_out
@@ -48,23 +48,23 @@ from tvarr_backup.backups.offline import (
     unsettled,
 )
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
+from tvarr_backup.backups.restore_journal import (
+    Replacement,
+    Unfinished,
+    pack_safety,
+    publish_safety,
+    read_journal,
+    remove_journal,
+    rewrite_journal,
+    safety_path,
+    sync_journal,
+    write_journal,
+)
 from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
 from tvarr_backup.backups.undo import record_restore_with_safety, record_restore_without_safety
-from tvarr_backup.backups.unfinished import (
-    Replacement,
-    Unfinished,
-    forget,
-    pack_safety,
-    publish_safety,
-    remember,
-    remember_anew,
-    remembered,
-    safety_path,
-    sync_remembered,
-)
 from tvarr_backup.backups.verify import unpack_and_check
 from tvarr_backup.backups.versions import (
     is_safety_backup,
@@ -211,18 +211,18 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
     if not folder.exists():  # a new installation
         return None
     with work_in(folder) as work:
-        unfinished = remembered(work)
+        unfinished = read_journal(work)
         if unfinished is None:
-            forget(work)
+            remove_journal(work)
             return None
-        sync_remembered(work)
+        sync_journal(work)
         happened: bool | None
         if unfinished.offline is not None:
             happened = finish_replacement(unfinished, unfinished.offline)
         else:
-            happened = unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)
+            happened = unfinished.is_put_back or holds(Path(unfinished.live), unfinished.restore_id)
         if happened is False:
-            forget(work)
+            remove_journal(work)
             return None
         if happened is None:
             raise _unknown(work, unfinished)
@@ -235,7 +235,7 @@ def _settle(folder: Path, work: Path, unfinished: Unfinished, required: Required
     set_aside = files_set_aside(offline) if offline else ()
     if offline is not None and not offline.has_safety:
         record_restore_without_safety(folder, unfinished.backup, set_aside)
-        forget(work)
+        remove_journal(work)
         return Settled(unfinished.backup, None, set_aside)
     safety = publish_safety(folder, work, unfinished, required, no_progress)
     return Settled(unfinished.backup, safety, set_aside)
@@ -265,7 +265,7 @@ class _Restore:
         found = look_at_live(self._live, self._required, filename)
         backup = find_backup(self._folder, filename)
         _require_room(self._live, self._folder, found, backup.sidecar.database_size)
-        unfinished = self._begun(filename, found.mark)
+        unfinished = self._begun(filename, found.restore_id)
         begun = False
 
         def on_lock() -> None:
@@ -278,15 +278,15 @@ class _Restore:
                 switch_to_wal(self._live, filename)
             with open_database(self._live) as monitor:
                 safety = SafetyCopy(self._live, safety_path(self._work), monitor, self._progress)
-                staged, after = self._made_ready(backup, found, unfinished.mark, migrate, safety.take)
+                staged, after = self._made_ready(backup, found, unfinished.restore_id, migrate, safety.take)
                 safety.take()  # once more where somebody has committed since: then not while everybody waits
                 copy_into(staged, self._live, on_lock, self._progress)
         except BaseException as problem:
-            happened = begun and holds(self._live, unfinished.mark)
+            happened = begun and holds(self._live, unfinished.restore_id)
             if happened is None:
                 raise _unknown(self._work, unfinished) from problem
             if not happened:
-                forget(self._work)
+                remove_journal(self._work)
                 if isinstance(problem, sqlite3.Error):
                     raise not_replaced(self._live, problem) from problem
                 raise
@@ -306,8 +306,8 @@ class _Restore:
         try:
             with locked_out(self._live, STOP_IT):  # before minutes are spent on what cannot be finished
                 pass
-            staged, after = self._made_ready(backup, found, unfinished.mark, migrate, None)
-            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)
+            staged, after = self._made_ready(backup, found, unfinished.restore_id, migrate, None)
+            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self._progress)
             ready = self._replaced(unfinished, planned, is_readable=bool(found.used))
         except BaseException as problem:
             self._give_up(problem)
@@ -320,10 +320,10 @@ class _Restore:
                     live=self._live,
                 )
             )
-        problems = problems_of(self._live, unfinished.mark, _never_raising(self._progress))
+        problems = problems_of(self._live, unfinished.restore_id, _never_raising(self._progress))
         if problems:
             with contextlib.suppress(OSError):
-                forget(self._work)
+                remove_journal(self._work)
             raise RestoreUnsettled(
                 "The new database is damaged after the restore ({problems}). The old files are kept as "
                 "{set_aside}. Check the disk, then restore again.",
@@ -338,14 +338,14 @@ class _Restore:
             has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))
             ready = replace(planned, old=old, is_ready=True, has_safety=has_safety)
             self._ready = replace(unfinished, offline=ready)
-            remember_anew(self._work, self._ready)
+            rewrite_journal(self._work, self._ready)
             put_in_place(self._live, ready)
         return self._ready
 
     def _give_up(self, problem: BaseException) -> None:
         """After a failure: nothing has happened, or, once the new database was ready, recovery goes forward."""
         try:
-            unfinished = remembered(self._work)
+            unfinished = read_journal(self._work)
         except OSError:
             unfinished = self._ready  # it may be remembered by now, or not
         if unfinished is None or unfinished.offline is None:
@@ -353,7 +353,7 @@ class _Restore:
         if unfinished.offline.is_ready:
             raise unsettled(unfinished, unfinished.offline, Sentence("{problem:clause}.", problem=problem)) from problem
         discard_incoming(unfinished.offline)
-        forget(self._work)
+        remove_journal(self._work)
 
     def _finished_offline(self, unfinished: Unfinished, after: Mapping[str, int]) -> Restored:
         try:
@@ -368,16 +368,16 @@ class _Restore:
 
     def _begun(self, filename: str, old: int, offline: Replacement | None = None) -> Unfinished:
         """Remember what is going to be done, before anything that recovery would have to know of."""
-        now, mark = datetime.now(UTC), old
-        while mark == old:
-            mark = secrets.randbelow(2**31 - 1) + 1
+        now, restore_id = datetime.now(UTC), old
+        while restore_id == old:
+            restore_id = secrets.randbelow(2**31 - 1) + 1
         name = new_name(now, taken_names(self._folder))
-        unfinished = Unfinished(mark, str(self._live), filename, name.filename, now.isoformat(), offline=offline)
-        remember(self._work, unfinished)
+        unfinished = Unfinished(restore_id, str(self._live), filename, name.filename, now.isoformat(), offline=offline)
+        write_journal(self._work, unfinished)
         return unfinished
 
     def _made_ready(
-        self, backup: Backup, live: Live, mark: int, migrate: Migrate | None, beside: Callable[[], None] | None
+        self, backup: Backup, live: Live, restore_id: int, migrate: Migrate | None, beside: Callable[[], None] | None
     ) -> tuple[Path, Mapping[str, int]]:
         """The database of a backup as it will be live, and its rows."""
         try:
@@ -390,7 +390,7 @@ class _Restore:
                 staged, examined = self._judged(backup, live, beside)
                 staged, after = self._prepared(staged, examined, migrate)
                 staged = self._proven(staged, backup, live.page_size)
-                _set_mark(staged, mark)
+                _set_restore_id(staged, restore_id)
         except sqlite3.Error as problem:
             raise RestoreFailed(
                 "The copy of {filename} could not be made ready: {problem}. Nothing was restored, your data is "
@@ -498,7 +498,7 @@ class _Restore:
             except (TvarrBackupError, OSError, sqlite3.Error) as problem:
                 packed = problem
 
-        problems = problems_of(self._live, unfinished.mark, told, beside=pack)
+        problems = problems_of(self._live, unfinished.restore_id, told, beside=pack)
         is_intact = not refusal or (isinstance(packed, tuple) and not _problems_in(packed[1]))
         if problems:
             self._put_back(unfinished, problems, told, whole=is_intact)
@@ -509,7 +509,7 @@ class _Restore:
                 raise packed or RestoreFailed("")
             safety = publish_backup(self._folder, self._work, *packed)
             record_restore_with_safety(self._folder)
-            forget(self._work)
+            remove_journal(self._work)
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
             sentences.append(_not_packed(self._work, problem))
             return Restored(unfinished.backup, None, tuple(sentences), {}, after)
@@ -519,9 +519,9 @@ class _Restore:
         """The copy of before, live again by the same way, and checked like the restore; raises in any case."""
         live, safety = self._live, safety_path(self._work)
         try:
-            remember_anew(self._work, replace(unfinished, is_put_back=True))
+            rewrite_journal(self._work, replace(unfinished, is_put_back=True))
             copy_into(safety, live, lambda: None, progress)
-            still = problems_of(live, mark_in(safety), progress) if whole else []
+            still = problems_of(live, read_restore_id(safety), progress) if whole else []
             reason = join(still)
         except (sqlite3.Error, TvarrBackupError, OSError) as problem:
             reason = Sentence("{problem}", problem=problem)
@@ -535,7 +535,7 @@ class _Restore:
                 safety=safety,
                 filename=unfinished.safety,
             )
-        forget(self._work)
+        remove_journal(self._work)
         raise RestoreFailed(
             "The live database failed its check after the restore ({problems}), so what was there before was put "
             "back: nothing was restored, your data is unchanged.",
@@ -609,7 +609,7 @@ def _require_versions(backup: Backup, found: str, live: str, required: RequiredS
     require_accepted(backup.filename, verdict, accept_newer=accept_newer)
 
 
-def _set_mark(staged: Path, mark: int) -> None:
+def _set_restore_id(staged: Path, restore_id: int) -> None:
     """Give the staged database its number, which comes into the live one with its content, or not at all.
 
     No table is added to a database that is not ours. Nothing of a staged copy has to survive a power cut.
@@ -617,7 +617,7 @@ def _set_mark(staged: Path, mark: int) -> None:
     with open_database(staged) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute(f"PRAGMA user_version={mark:d}")
+        connection.execute(f"PRAGMA user_version={restore_id:d}")
 
 
 def _unknown(work: Path, unfinished: Unfinished) -> RestoreUnsettled:

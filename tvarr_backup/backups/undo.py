@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, read_folder
-from tvarr_backup.backups.durable import replace, sync_folder, write_private
+from tvarr_backup.backups.durable import sync_folder, write_whole
 from tvarr_backup.backups.folder import LAST_RESTORE_NAME, WORK_NAME
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import NothingToUndo
@@ -28,10 +28,8 @@ def find_safety_backup(folder: Path) -> Backup:
 
 def record_restore_without_safety(folder: Path, filename: str, set_aside: Sequence[str]) -> None:
     """Write down, durably, that the last restore has nothing that could undo it."""
-    new = folder / WORK_NAME / LAST_RESTORE_NAME
-    new.unlink(missing_ok=True)
-    write_private(new, json.dumps({"backup": filename, "set_aside": list(set_aside)}).encode())
-    replace(new, folder / LAST_RESTORE_NAME)
+    data = json.dumps({"backup": filename, "set_aside": list(set_aside)}).encode()
+    write_whole(folder / LAST_RESTORE_NAME, data, temporary=folder / WORK_NAME / LAST_RESTORE_NAME)
 
 
 def record_restore_with_safety(folder: Path) -> None:

@@ -23,9 +23,9 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
+from tvarr_backup.backups.restore_journal import Unfinished, read_journal
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
-from tvarr_backup.backups.unfinished import Unfinished, remembered
 from tvarr_backup.cron import Timetable
 from tvarr_backup.errors import (
     BackupFolderMissing,
@@ -320,7 +320,7 @@ def _look_at_folder(kept: Kept | None, live: Live | None) -> Folder:
         return Folder(path, _why_missing(path, has_made_backups=kept is not None and kept.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
-        listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
+        listing, unfinished = read_folder(folder), read_journal(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
         return Folder(path, Sentence("{problem} Name another, or make it readable.", problem=problem))
     except OSError as problem:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tvarr_backup import conf
+from tvarr_backup.backups.durable import write_whole
 from tvarr_backup.backups.folder import probe_folder
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations.disk import backup_folder
@@ -47,9 +48,7 @@ def probe_now() -> Probe | None:
         probe = Probe(identity, datetime.now(UTC).isoformat(), None, probe_folder(folder))
     except TvarrBackupError as problem:
         probe = Probe(identity, datetime.now(UTC).isoformat(), problem.sentence.as_data())
-    written = _path().with_name(f"{_path().name}.new")
-    written.write_text(json.dumps(asdict(probe)), encoding="utf-8")
-    written.replace(_path())
+    write_whole(_path(), json.dumps(asdict(probe)).encode())
     return probe
 
 

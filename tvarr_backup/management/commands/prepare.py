@@ -20,6 +20,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
+from tvarr_backup.backups.durable import publish, write_whole
 from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
@@ -171,7 +172,7 @@ class Command(TerminalCommand):
                 _require_good_password(password)
             else:
                 password = secrets.token_urlsafe(12)
-                _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
+                write_whole(settings.INITIAL_PASSWORD_PATH, f"{password}\n".encode())
             users.objects.create_superuser(username=name, password=password)
         logger.info("administrator.created", user=name)
         self.line(f"Administrator: {name}")
@@ -236,21 +237,4 @@ def _keep_secret_key() -> None:
     """Write the key of this process where the next ones will find it, unless one was given or is kept already."""
     if settings.SECRET_KEY_IS_NEW:
         with contextlib.suppress(FileExistsError):  # another `prepare` was quicker; its key is the one that stays
-            _write_private(settings.SECRET_KEY_PATH, settings.SECRET_KEY + "\n", replace=False)
-
-
-def _write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """A whole file, readable by its owner alone."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            new.replace(path)
-        else:
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+            write_whole(settings.SECRET_KEY_PATH, f"{settings.SECRET_KEY}\n".encode(), give_name=publish)

@@ -1,4 +1,4 @@
-"""What `.work/restore` remembers of a restore under way, so that after a crash the way back is published or removed."""
+"""The journal of a restore in `.work/restore`: after a crash, recovery reads it and publishes or removes the safety copy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tvarr_backup.backups.catalogue import Backup, next_seq, publish_backup, read_folder, taken_names
-from tvarr_backup.backups.create import describe, pack_and_examine
-from tvarr_backup.backups.durable import replace, sync_folder, write_private
+from tvarr_backup.backups.create import pack_and_describe
+from tvarr_backup.backups.durable import sync_folder, write_private, write_whole
 from tvarr_backup.backups.folder import RESTORE_NAME
 from tvarr_backup.backups.names import BackupName, new_name, parse_name
 from tvarr_backup.backups.progress import Progress
-from tvarr_backup.backups.sidecar import BackupKind, CheckLevel, Sidecar
+from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.backups.undo import record_restore_with_safety
 from tvarr_backup.schema import RequiredSchema
 
 PROTECTED_FOR = timedelta(days=7)
-"""For so long the copy of before is protected by itself; then it counts as an automatic backup."""
+"""How long a safety backup is protected; then it counts as an automatic backup."""
 
-_STATE_NAME = "restore.json"
+_JOURNAL_NAME = "restore.json"
 _SAFETY_NAME = "safety.db"
 
 
@@ -44,14 +44,14 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A restore that is under way or broke off: the mark of its content, and the files that it is about.
+    """A restore in progress, or one that was cut off; `restore_id` is the `user_version` of its content.
 
-    `safety` is the file name that the copy of before gets as a backup. With `is_put_back` the new content has failed its
-    check: whatever is live then, the copy of before is needed until it has been put back and has passed its own. An
-    offline restore has an `offline`.
+    `safety` is the file name that the safety copy gets as a backup. With `is_put_back` the new content has failed its
+    check: whatever is live then, the safety copy is needed until it is live again and has passed its own check. An offline
+    restore has an `offline`.
     """
 
-    mark: int
+    restore_id: int
     live: str
     backup: str
     safety: str
@@ -61,67 +61,68 @@ class Unfinished:
 
 
 def safety_path(work: Path) -> Path:
-    """Where the copy of before lies until it is a backup."""
+    """Return where the safety copy is until it is a backup."""
     return work / RESTORE_NAME / _SAFETY_NAME
 
 
-def remember(work: Path, unfinished: Unfinished) -> None:
-    """From here on recovery knows what was begun; on disk before anything is copied."""
+def write_journal(work: Path, unfinished: Unfinished) -> None:
+    """Begin the journal of a restore, durably, before anything is copied: from here on recovery knows of it."""
     place = work / RESTORE_NAME
     place.mkdir(mode=0o700)
-    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())
+    write_private(place / _JOURNAL_NAME, _encode(unfinished))
     sync_folder(place)
     sync_folder(work)
 
 
-def remember_anew(work: Path, unfinished: Unfinished) -> None:
-    """What is remembered becomes this, whole or not at all."""
-    place = work / RESTORE_NAME
-    anew = place / f"{_STATE_NAME}.anew"
-    anew.unlink(missing_ok=True)
-    write_private(anew, json.dumps(asdict(unfinished)).encode())
-    replace(anew, place / _STATE_NAME)
+def rewrite_journal(work: Path, unfinished: Unfinished) -> None:
+    """Replace what the journal says, whole or not at all."""
+    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished))
 
 
-def remembered(work: Path) -> Unfinished | None:
-    """What was begun and not settled."""
+def read_journal(work: Path) -> Unfinished | None:
+    """Return the restore that was begun and is not settled, or None."""
     try:
-        state = json.loads((work / RESTORE_NAME / _STATE_NAME).read_bytes())
+        state = json.loads((work / RESTORE_NAME / _JOURNAL_NAME).read_bytes())
         offline = state.pop("offline", None)
-        return Unfinished(**state, offline=offline and Replacement(**offline))
+        return Unfinished(restore_id=state.pop("mark"), **state, offline=offline and Replacement(**offline))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError):  # cut short before it was synced: then nothing was copied yet
+    except (ValueError, TypeError, AttributeError, KeyError):  # cut short before it was synced: nothing was copied yet
         return None
 
 
-def sync_remembered(work: Path) -> None:
-    """Sync the state that was read, before recovery acts on it: a killed process may have renamed it without syncing."""
+def sync_journal(work: Path) -> None:
+    """Sync the journal that was read, before recovery acts on it: a killed process may have renamed it without syncing."""
     sync_folder(work / RESTORE_NAME)
 
 
-def forget(work: Path) -> None:
-    """The state goes first: a copy without it is nothing."""
+def remove_journal(work: Path) -> None:
+    """Remove the journal, then the safety copy: without a journal it means nothing."""
     place = work / RESTORE_NAME
     if place.exists():
-        (place / _STATE_NAME).unlink(missing_ok=True)
+        (place / _JOURNAL_NAME).unlink(missing_ok=True)
         sync_folder(place)
         shutil.rmtree(place)
+
+
+def _encode(unfinished: Unfinished) -> bytes:
+    state = asdict(unfinished)
+    return json.dumps({"mark": state.pop("restore_id"), **state}).encode()  # "mark", as other versions read it
 
 
 def pack_safety(
     folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema, progress: Progress
 ) -> tuple[BackupName, Sidecar]:
-    """Pack the copy of before, ready to be published under that name; it may be damaged, as live was."""
+    """Pack the safety copy, to be published under the name returned; it may be damaged, as the live database was."""
     taken, name = taken_names(folder), parse_name(unfinished.safety)
     if name is None or taken & {name.filename, name.sidecar}:
         name = new_name(datetime.now(UTC), taken)
-    packed, examined = pack_and_examine(safety_path(work), work / name.filename, required, CheckLevel.QUICK, progress)
-    sidecar = describe(
-        packed,
-        examined,
+    sidecar, _ = pack_and_describe(
+        safety_path(work),
+        work / name.filename,
+        required,
+        progress,
         kind=BackupKind.PRE_RESTORE,
-        level=CheckLevel.QUICK,
         created_at=name.moment,
         seq=next_seq(read_folder(folder)),
         note=f"before restoring {unfinished.backup}",
@@ -133,14 +134,14 @@ def pack_safety(
 def publish_safety(
     folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema, progress: Progress
 ) -> Backup:
-    """Make the copy of before a protected backup, and forget the restore; done already where a crash came after it."""
+    """Make the safety copy a protected backup, unless that was done before a crash, and remove the journal."""
     for backup in read_folder(folder).backups:
         if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:
-            sync_folder(folder)  # who was cut off may have given it its name, and no more
+            sync_folder(folder)  # a process that was cut off may have done no more than name it
             record_restore_with_safety(folder)
-            forget(work)
+            remove_journal(work)
             return backup
     published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))
     record_restore_with_safety(folder)
-    forget(work)
+    remove_journal(work)
     return published
