@@ -21,7 +21,7 @@ from tvarr_backup.backups import lockout
 from tvarr_backup.backups.catalogue import Backup, read_folder
 from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.restore import Restored, Settled, finish_restore, look_before_restore, restore_backup
+from tvarr_backup.backups.restore import Restored, Settled, find_restorable, finish_restore, restore_backup
 from tvarr_backup.backups.restore_journal import Replacement, Unfinished, read_journal
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.undo import find_safety_backup
@@ -354,9 +354,9 @@ def test_without_its_folder_the_disk_may_not_be_mounted(tmp_path: Path, folder: 
 
 def refused_to_nobody(live: Path, folder: Path, made: Backup) -> tuple[str, str]:
     code = (
-        "import json, sys; from pathlib import Path; from tvarr_backup.backups.restore import look_before_restore\n"
+        "import json, sys; from pathlib import Path; from tvarr_backup.backups.restore import find_restorable\n"
         "from tvarr_backup.schema import RequiredSchema\n"
-        "try: look_before_restore(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3],\n"
+        "try: find_restorable(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3],\n"
         "    RequiredSchema({}, 'tvarr_backup', frozenset()), offline=True)\n"
         "except Exception as problem: print(json.dumps([type(problem).__name__, str(problem)]))\n"
     )
@@ -384,8 +384,8 @@ def test_what_progress_raises_leaves_everything_as_it_was(damaged: Path, folder:
 def test_a_look_says_the_same_without_changing_anything(damaged: Path, folder: Path, made: Backup) -> None:
     before, files = beside(damaged), state(folder)
     with pytest.raises(OfflineRestoreRequired):
-        look_before_restore(damaged, folder, made.filename, required())
-    assert look_before_restore(damaged, folder, made.filename, required(), offline=True) == made
+        find_restorable(damaged, folder, made.filename, required())
+    assert find_restorable(damaged, folder, made.filename, required(), offline=True) == made
     assert (beside(damaged), state(folder)) == (before, files)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineRecoveryPowerCut, OfflineSweep, Quick
 
 _FILE = "test_offline.py"
-_READY = "            rewrite_journal(self._work, self._ready)\n"
+_READY = "            rewrite_journal(self.work, self.ready)\n"
 _SET_ASIDE = (
     "    for ending in ENDINGS:\n"
     '        old = Path(f"{live}{ending}")\n'
@@ -78,9 +78,9 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "ready before the new database is complete",
         "restore",
-        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self._progress)\n",
-        "            rewrite_journal(self._work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
-        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self._progress)\n",
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self.progress)\n",
+        "            rewrite_journal(self.work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self.progress)\n",
         OfflineSweep("missing"),
     ),
     Mutant(
@@ -165,14 +165,14 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "a safety backup is claimed in any case",
         "restore",
-        "            has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))\n",
+        "            has_safety = is_readable and salvage_safety(self.live, safety_path(self.work))\n",
         "            has_safety = True\n",
         OfflineSweep("garbage"),
     ),
     Mutant(
         "no safety backup where one is possible",
         "restore",
-        "            has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))\n",
+        "            has_safety = is_readable and salvage_safety(self.live, safety_path(self.work))\n",
         "            has_safety = not self\n",
         Quick(_FILE, "can_still_read"),
     ),

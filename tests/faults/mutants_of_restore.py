@@ -23,9 +23,9 @@ _UNPUBLISHED = (
     "    record_restore_with_safety(folder)\n"
 )
 _PUBLISHED = (
-    "            safety = publish_backup(self._folder, self._work, *packed)\n"
-    "            record_restore_with_safety(self._folder)\n"
-    "            remove_journal(self._work)\n"
+    "            safety = publish_backup(self.folder, self.work, *packed)\n"
+    "            record_restore_with_safety(self.folder)\n"
+    "            remove_journal(self.work)\n"
 )
 _STATE_FORGOTTEN = "        (place / _JOURNAL_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
 _LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.restore_id)"
@@ -51,18 +51,18 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "state written after the replacement",
         "restore",
-        "        write_journal(self._work, unfinished)\n",
-        "        safety_path(self._work).parent.mkdir()\n",
+        "        write_journal(self.work, unfinished)\n",
+        "        safety_path(self.work).parent.mkdir()\n",
         RestoreSweep("any", "kill"),
         also=(
             (
-                "                copy_into(staged, self._live, on_lock, self._progress)\n",
+                "                copy_into(staged, self.live, on_lock, self.progress)\n",
                 (
-                    "                copy_into(staged, self._live, on_lock, self._progress)\n"
-                    "                safety_path(self._work).rename(self._work / 'kept')\n"
-                    "                safety_path(self._work).parent.rmdir()\n"
-                    "                write_journal(self._work, unfinished)\n"
-                    "                (self._work / 'kept').rename(safety_path(self._work))\n"
+                    "                copy_into(staged, self.live, on_lock, self.progress)\n"
+                    "                safety_path(self.work).rename(self.work / 'kept')\n"
+                    "                safety_path(self.work).parent.rmdir()\n"
+                    "                write_journal(self.work, unfinished)\n"
+                    "                (self.work / 'kept').rename(safety_path(self.work))\n"
                 ),
             ),
         ),
@@ -150,9 +150,9 @@ MUTANTS_OF_RESTORE = (
         "restore forgotten before the safety copy is published",
         "restore",
         _PUBLISHED,
-        "            remove_journal(self._work)\n"
-        "            safety = publish_backup(self._folder, self._work, *packed)\n"
-        "            record_restore_with_safety(self._folder)\n",
+        "            remove_journal(self.work)\n"
+        "            safety = publish_backup(self.folder, self.work, *packed)\n"
+        "            record_restore_with_safety(self.folder)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -188,7 +188,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "an exception means that nothing has happened",
         "restore",
-        "            happened = begun and holds(self._live, unfinished.restore_id)\n",
+        "            happened = begun and holds(self.live, unfinished.restore_id)\n",
         "            happened = False\n",
         RestoreSweep("any", "EIO", "has it open"),
     ),
@@ -224,22 +224,22 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "nothing is kept where the restore id cannot be read",
         "restore",
-        "            if happened is None:\n                raise _unknown(self._work, unfinished) from problem\n",
+        "            if happened is None:\n                raise _unknown(self.work, unfinished) from problem\n",
         "",
         RestoreSweep("any", "dead", below=LIVE.parent),
     ),
     Mutant(
         "nothing is removed where it has not happened",
         "restore",
-        "            if not happened:\n                remove_journal(self._work)\n",
+        "            if not happened:\n                remove_journal(self.work)\n",
         "            if not happened:\n",
         Quick(_FILE, "what_progress_raises_undoes_it"),
     ),
     Mutant(
         "a restore that has not begun waits for the lock twice",
         "restore",
-        "            happened = begun and holds(self._live, unfinished.restore_id)\n",
-        "            happened = holds(self._live, unfinished.restore_id)\n",
+        "            happened = begun and holds(self.live, unfinished.restore_id)\n",
+        "            happened = holds(self.live, unfinished.restore_id)\n",
         Quick(_FILE, "a_lock_that_somebody_holds"),
     ),
     Mutant(
@@ -276,8 +276,8 @@ MUTANTS_OF_RESTORE = (
         "restore",
         _PUBLISHED,
         "            safety = Backup(packed[0].filename, packed[1])\n"
-        "            record_restore_with_safety(self._folder)\n"
-        "            remove_journal(self._work)\n",
+        "            record_restore_with_safety(self.folder)\n"
+        "            remove_journal(self.work)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
@@ -333,7 +333,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "room not looked at",
         "restore",
-        "        _require_room(self._live, self._folder, found, backup.sidecar.database_size)\n        unfinished =",
+        "        _require_room(self.live, self.folder, found, backup.sidecar.database_size)\n        unfinished =",
         "        unfinished =",
         Quick(_FILE, "without_room"),
     ),
@@ -341,7 +341,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "rollback-journal mode not switched",
         "restore",
-        "            if not found.is_wal:\n                switch_to_wal(self._live, filename)\n",
+        "            if not found.is_wal:\n                switch_to_wal(self.live, filename)\n",
         "",
         Quick(_OFFLINE, "rollback_journal_mode_is_switched"),
     ),
@@ -363,8 +363,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "live that may not be written is found out late",
         "live",
-        "    problem = why_unwritable(live)\n",
-        '    problem = ""\n',
+        "    unwritable = why_unwritable(live)\n    if unwritable:  # not",
+        '    unwritable = ""\n    if unwritable:  # not',
         Quick(_FILE, "must_be_writable"),
         also=(
             (
@@ -432,14 +432,14 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "no proof that what comes can be copied",
         "restore",
-        "                staged = self._proven(staged, backup, live.page_size)\n",
+        "                staged = self._prove_copyable(staged, backup, live.page_size)\n",
         "",
         Quick(_FILE, "could_not_be_backed_up"),
     ),
     Mutant(
         "a copy of bytes always called damaged",
         "restore",
-        "        is_intact = not refusal or (isinstance(packed, tuple) and not _problems_in(packed[1]))\n",
+        "        is_intact = not refusal or (isinstance(packed, tuple) and not packed[1].problems)\n",
         "        is_intact = not refusal\n",
         Quick(_FILE, "byte_for_byte"),
     ),
@@ -454,8 +454,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "journal not emptied",
         "restore",
-        "        sentences = [*self._attention, *checkpoint(self._live)]\n",
-        "        sentences = [*self._attention]\n",
+        "        sentences = [*self.attention, *checkpoint(self.live)]\n",
+        "        sentences = [*self.attention]\n",
         Quick(_FILE, "whoever_has_it_open or journal_is_emptied"),
     ),
     Mutant(
@@ -475,7 +475,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "that something is put back not remembered",
         "restore",
-        "            rewrite_journal(self._work, replace(unfinished, is_put_back=True))\n",
+        "            rewrite_journal(self.work, replace(unfinished, is_put_back=True))\n",
         "",
         SpoiltTwice(),
     ),
@@ -504,15 +504,15 @@ MUTANTS_OF_RESTORE = (
         "a copy of before that cannot be packed forgotten",
         "restore",
         '            if not isinstance(packed, tuple):\n                raise packed or RestoreFailed("")\n',
-        "            if not isinstance(packed, tuple):\n                remove_journal(self._work)\n"
+        "            if not isinstance(packed, tuple):\n                remove_journal(self.work)\n"
         '                raise packed or RestoreFailed("")\n',
         Quick(_FILE, "full_when_the_copy_of_before_is_packed"),
     ),
     Mutant(
         "it can be stopped when it is in place",
         "restore",
-        "        told = _never_raising(self._progress)\n",
-        "        told = self._progress\n",
+        "        progress = _never_raising(self.progress)\n",
+        "        progress = self.progress\n",
         Quick(_FILE, "too_late_to_stop"),
     ),
 )

@@ -22,10 +22,9 @@ _PATIENCE_SECONDS = 3.0
 """Pages and health checks open the database for a moment, so a user that is gone soon is waited for."""
 _ASK_EVERY_SECONDS = 0.1
 
-# It runs in a process of its own: closing a database file drops all POSIX locks that the process has on it. The byte
-# ranges are those of SQLite (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm.
-# A lock is an exclusive one that is taken, so it conflicts with every lock of SQLite's, also with one that is held in
-# another container on the same kernel; F_GETLK then says whose it is, and 0 where that process cannot be seen from here.
+# In another process, because closing a database file drops all POSIX locks that a process has on it. The byte ranges are
+# those of SQLite (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm. Exclusive locks
+# conflict with every lock of SQLite's, also with those of other containers; F_GETLK gives 0 for a process that is invisible.
 _GUARD = """
 import fcntl, hashlib, json, os, struct, sys
 LOCK = "hhqqi"
@@ -73,10 +72,10 @@ def require_unused(database: Path, what_to_do: str, *, patience_seconds: float =
 
 @contextlib.contextmanager
 def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
-    """Hold every lock of SQLite's on a file that nobody uses; yield what identifies its content, or "" for no file.
+    """Hold all of SQLite's locks on a file that nobody uses; yield what identifies its content, or "" for no file.
 
-    Raises `DatabaseInUse` where a lock is held or a descriptor is visible, after a wait of a few seconds, and
-    `DatabaseUnusable` where the file may not be opened. This process must not have a connection to the database.
+    Raises `DatabaseInUse` where after a few seconds a lock is held or a descriptor is visible, and `DatabaseUnusable` where
+    the file cannot be opened. This process must not have a connection to the database.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -102,7 +101,7 @@ def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the process that holds the locks, which ends with the context or with this process, and its answer."""
+    """Yield the id of the process that holds the locks, and its answer. It ends with the context or with this process."""
     if not os.path.lexists(database):
         yield 0, {}
         return

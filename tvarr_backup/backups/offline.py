@@ -1,8 +1,8 @@
 """Replace the file of a live database that SQLite cannot write, while nobody uses it.
 
-The new database is completed next to the live file under a name of its own, and gets the live name by one rename. The
-old files are set aside whole. The order is such that a kill or a power cut at any moment leaves the old files or the new
-database, and never an old -wal or -journal beside the new database, where SQLite would write it into that.
+The new database is completed next to the live file under another name, and gets the live name by one rename. The old files
+are set aside whole. A kill or a power cut at any moment leaves the old files or the new database, and never an old -wal or
+-journal next to the new database, where SQLite would write it into that.
 """
 
 from __future__ import annotations
@@ -75,11 +75,10 @@ def plan_replacement(live: Path, now: datetime) -> Replacement:
 def complete_incoming(
     staged: Path, replacement: Replacement, restore_id: int, owner: Ownership, progress: Progress
 ) -> bool:
-    """Copy the staged database next to the live file, check it there, and leave it on disk; return whether it is WAL.
+    """Copy the staged database next to the live file, check it there, and sync it; return whether it is in WAL mode.
 
-    It comes up in WAL mode, because tvarr sets that anyway and because a restore while tvarr runs needs it; in
-    rollback-journal mode only where the file system has no shared memory. Raises `NoRoom`, `RestoreFailed`, or what
-    `progress` raises.
+    tvarr and a restore while tvarr runs need WAL mode; it is in rollback-journal mode only where the file system has no
+    shared memory. Raises `NoRoom`, `RestoreFailed`, or what `progress` raises.
     """
     incoming = Path(replacement.incoming)
     with _explained(incoming.parent):
@@ -100,7 +99,7 @@ def complete_incoming(
 
 
 def _require_settled(incoming: Path) -> None:
-    """Raise `OSError` where SQLite could not write its journal into the database at the end; nothing else may be left."""
+    """Remove SQLite's files next to the database. Raises `OSError` where SQLite could not write its journal into it."""
     for ending in ENDINGS:
         left = Path(f"{incoming}{ending}")
         with contextlib.suppress(FileNotFoundError):
@@ -127,7 +126,7 @@ def _copy(staged: Path, incoming: Path, owner: Ownership, progress: Progress) ->
 
 
 def discard_incoming(replacement: Replacement) -> None:
-    """Remove a new database that was not completed, durably, so that it is not left when the restore is forgotten."""
+    """Remove a new database that was not completed, durably."""
     incoming = Path(replacement.incoming)
     if not incoming.parent.is_dir():
         return
@@ -140,8 +139,8 @@ def discard_incoming(replacement: Replacement) -> None:
 def put_in_place(live: Path, replacement: Replacement) -> None:
     """Set the old files aside, then give the new database the live name; the caller keeps every other program out.
 
-    Done again after it broke off, it goes on. What sets the old files aside is on disk before the new database gets its
-    name: a -wal that came back after a power cut would be written into it.
+    It can be cut off and done again. The old files' new names are on disk before the new database gets its name: a -wal
+    that came back after a power cut would be written into it.
     """
     incoming, set_aside = Path(replacement.incoming), Path(replacement.set_aside)
     for ending in ENDINGS:
@@ -159,7 +158,7 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
 
 
 def _keep_name(live: Path, set_aside: Path) -> None:
-    """A second name for the old file, so that there is a file at every moment; a rename where there are no hard links."""
+    """Give the old file a second name, so that there is a file at every moment; rename it where there are no hard links."""
     try:
         os.link(live, set_aside, follow_symlinks=False)
     except OSError as problem:
@@ -169,7 +168,7 @@ def _keep_name(live: Path, set_aside: Path) -> None:
 
 
 def _give_free_name(incoming: Path, live: Path) -> None:
-    """A rename that does not replace a file which another program has created in this moment, where links can be had."""
+    """Rename without replacing a file that another program has created in this moment, where there are hard links."""
     try:
         os.link(incoming, live, follow_symlinks=False)
     except OSError as problem:
@@ -190,7 +189,7 @@ def _free_name(name: str) -> Path:
 
 
 def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
-    """The paths of the old files, as they are now; where their folder cannot be read, what they begin with."""
+    """Return the paths of the old files now, or where their folder cannot be read, what the paths begin with."""
     base = Path(replacement.set_aside)
     try:
         names = os.listdir(base.parent)  # noqa: PTH208  # names only
@@ -202,11 +201,11 @@ def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
 
 
 def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool:
-    """Settle an offline restore that broke off; return whether the new database is live.
+    """Settle an offline restore that was cut off; return whether the new database is live.
 
-    Before it was ready nothing had happened, and the new file is removed. From then on this goes forward. Raises
+    A new database that was not ready is removed; one that was ready is put in place, unless a user has removed it. Raises
     `RestoreUnsettled`, and changes nothing, where another program has the database open or has put another file there,
-    or where the live file cannot be used. A user who removes the new file by hand has given the restore up.
+    or where the live file cannot be used.
     """
     if not replacement.is_ready:
         discard_incoming(replacement)
@@ -251,7 +250,7 @@ def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Repl
 
 
 def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence) -> RestoreUnsettled:
-    """An offline restore that cannot go on now, although its new database is complete."""
+    """Return the error for an offline restore that cannot go on now, although its new database is complete."""
     return RestoreUnsettled(
         "The offline restore of {backup} is not finished: {reason} The new database is complete, and the old "
         "files are kept as {live} or {set_aside}. When nothing stands in the way any more, run "
@@ -266,7 +265,7 @@ def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses next to the live file into a message about that place."""
+    """Turn an `OSError` next to the live file into an error about that folder."""
     try:
         yield
     except OSError as problem:

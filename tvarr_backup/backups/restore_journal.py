@@ -27,12 +27,11 @@ _SAFETY_NAME = "safety.db"
 
 @dataclass(frozen=True)
 class Replacement:
-    """The files of an offline restore, by their paths.
+    """The paths of an offline restore.
 
-    `incoming` is the new database until it gets the live one's name, and `set_aside` the old one's new name (its -wal and
-    the like get that name with their endings). `old` identifies the old file's content, and is empty where there was
-    none. With `is_ready` the new database is complete and on disk under its first name: from then on recovery goes
-    forward. `has_safety` says that a consistent copy of the old content could be made.
+    `incoming` is the new database until it gets the live name, `set_aside` the new name of the old one (with endings for its
+    -wal and the like). `old` identifies the content of the old file, and is empty where there was none. Once the new
+    database is complete and on disk (`is_ready`), recovery goes forward. `has_safety`: a safety copy could be made.
     """
 
     incoming: str

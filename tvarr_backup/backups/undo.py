@@ -27,13 +27,13 @@ def find_safety_backup(folder: Path) -> Backup:
 
 
 def record_restore_without_safety(folder: Path, filename: str, set_aside: Sequence[str]) -> None:
-    """Write down, durably, that the last restore has nothing that could undo it."""
+    """Record, durably, that nothing can undo the last restore."""
     data = json.dumps({"backup": filename, "set_aside": list(set_aside)}).encode()
     write_whole(folder / LAST_RESTORE_NAME, data, temporary=folder / WORK_NAME / LAST_RESTORE_NAME)
 
 
 def record_restore_with_safety(folder: Path) -> None:
-    """Let the newest safety backup, which is published, be the one that undoes the last restore."""
+    """Record that the newest safety backup undoes the last restore."""
     try:
         (folder / LAST_RESTORE_NAME).unlink()
     except FileNotFoundError:

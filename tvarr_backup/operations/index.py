@@ -56,7 +56,7 @@ def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> d
         "imported": sidecar.imported,
         "state": str(state_of(sidecar, required)),
         "checked_at": sidecar.checked and sidecar.checked.at,
-        "problem": "\n".join(sidecar.checked.problems) if sidecar.checked else "",
+        "problem": "\n".join(sidecar.problems),
     }
 
 
