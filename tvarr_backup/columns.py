@@ -13,7 +13,7 @@ from django.db.models.base import ModelBase
 from tvarr_backup import __version__
 from tvarr_backup.errors import DatabaseIncomplete, DatabaseMissing, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
-from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, State
+from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, DatabaseState
 from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import judge_connected
 from tvarr_backup.way_out import with_way_out
@@ -73,7 +73,7 @@ def _require_tvarrs() -> None:
     address = str(connections[alias].settings_dict["NAME"])
     name = Path(unquote(urlsplit(address).path)) if address.startswith("file:") else address
     try:
-        if judge_connected(alias, name) is State.EMPTY:
+        if judge_connected(alias, name) is DatabaseState.EMPTY:
             raise DatabaseMissing("{name} is empty.", name=name)
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem

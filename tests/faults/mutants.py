@@ -505,7 +505,7 @@ MUTANTS = (
     Mutant(
         "what the disk refuses goes on as SQLite's error",
         "examine",
-        "        with disk_errors_told():\n            connection = self._opened.__enter__()\n",
+        "        with raising_disk_errors():\n            connection = self._opened.__enter__()\n",
         "        connection = self._opened.__enter__()\n",
         Sweep("verify", "open", "dead"),
     ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvarr_backup.backups.apart import examining, told_too_costly
+from tvarr_backup.backups.apart import examining, saying_too_costly
 from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import (
@@ -78,7 +78,7 @@ def adopt_backup(
     `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; then nothing is left of it.
     """
     given, shown = checked_note(note), filename or source.name
-    told = told_too_costly(Sentence("{shown} was not added. Nothing was saved.", shown=shown))
+    told = saying_too_costly(Sentence("{shown} was not added. Nothing was saved.", shown=shown))
     with told, work_in(folder) as work, open_source(source, shown, live) as opened:
         require_room(folder, opened.room, "Taking the file in")
         try:

@@ -23,7 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from tvarr_backup import program
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
-from tvarr_backup.backups.examine import Check, Examined
+from tvarr_backup.backups.examine import CheckOutcome, Examined
 from tvarr_backup.backups.limits import Limits, limits_for
 from tvarr_backup.backups.schema_table import Code
 from tvarr_backup.backups.sidecar import CheckLevel
@@ -158,7 +158,7 @@ class Apart(Generic[_Result]):
 
 
 @contextlib.contextmanager
-def told_too_costly(what: str) -> Iterator[None]:
+def saying_too_costly(what: str) -> Iterator[None]:
     """Begin the sentence of an examination that met a limit with what was not done for it."""
     try:
         yield
@@ -198,6 +198,6 @@ def _examined(answer: Any) -> Examined:
         **answer
         | {name: tuple(map(_warning, answer[name])) for name in ("warnings", "facts")}
         | {"irregular": tuple(answer["irregular"])}
-        | {"checks": tuple(Check(**check) for check in answer["checks"])}
+        | {"checks": tuple(CheckOutcome(**check) for check in answer["checks"])}
         | {"code": tuple(Code(**code) for code in answer["code"])}
     )

@@ -17,7 +17,7 @@ from tvarr_backup.backups.examine import examine_here
 from tvarr_backup.backups.expressions import compute_expressions
 from tvarr_backup.backups.limits import Limits, limit_this_process, limiting
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import disk_errors_told, limit_connections, measure, open_database
+from tvarr_backup.backups.sqlite import limit_connections, measure, open_database, raising_disk_errors
 from tvarr_backup.processes import die_with_parent
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sqlite_codes import primary_code
@@ -54,13 +54,13 @@ def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:
     }
     examined = examine_here(Path(path), RequiredSchema(**known), CheckLevel(level))
     if not examined.problems and not examined.irregular:
-        with disk_errors_told(), open_database(Path(path)) as connection:
+        with raising_disk_errors(), open_database(Path(path)) as connection:
             compute_expressions(connection)
     return dataclasses.asdict(examined)
 
 
 def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
-    with disk_errors_told(), open_database(Path(path)) as connection:
+    with raising_disk_errors(), open_database(Path(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         size = measure(connection).pages
     newest = newest_row(Path(path), datetime.fromisoformat(now))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tvarr_backup.backups.names import moment_in
 from tvarr_backup.backups.sidecar import DateSource, Sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.sqlite import open_database, raising_disk_errors
 from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.timestamps import read_timestamp
 
@@ -59,7 +59,7 @@ def newest_row(database: Path, now: datetime) -> datetime | None:
     """
     newest: datetime | None = None
     try:
-        with disk_errors_told(), open_database(database) as connection:
+        with raising_disk_errors(), open_database(database) as connection:
             connection.text_factory = lambda raw: raw.decode(errors="replace")
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("PRAGMA query_only=ON")

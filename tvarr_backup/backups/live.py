@@ -142,7 +142,7 @@ def _require_content(live: Path, filename: str) -> None:
 def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSchema) -> str:
     """Return the schema, or "" where the table that says so is damaged, which a restore fixes. Raises `DatabaseForeign`."""
     try:
-        schema.judge(schema.SqliteTables(connection), required, live)
+        schema.judge_sqlite(connection, required, live)
         return schema.schema_of(connection, required)
     except sqlite3.Error as problem:
         if primary_code(problem) in _BUSY:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tvarr_backup import program, schema
-from tvarr_backup.backups.apart import told_too_costly
+from tvarr_backup.backups.apart import saying_too_costly
 from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
@@ -62,7 +62,7 @@ from tvarr_backup.backups.restore_journal import (
 from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
-from tvarr_backup.backups.sqlite import Statements, disk_errors_told, is_of_the_disk, open_database, remove_database
+from tvarr_backup.backups.sqlite import Statements, is_of_the_disk, open_database, raising_disk_errors, remove_database
 from tvarr_backup.backups.undo import record_restore_with_safety, record_restore_without_safety
 from tvarr_backup.backups.verify import unpack_and_check
 from tvarr_backup.backups.versions import (
@@ -367,8 +367,8 @@ class _Restore:
         """Return the database of a backup as it will be live, and its rows."""
         try:
             with (
-                disk_errors_told(),
-                told_too_costly(
+                raising_disk_errors(),
+                saying_too_costly(
                     Sentence("{filename} was not restored. Your data is unchanged.", filename=backup.filename)
                 ),
             ):

@@ -245,7 +245,7 @@ def count_live_rows() -> tuple[dict[str, int], Sentence]:
 def _judged(path: Path, connection: sqlite3.Connection) -> Live:
     """What the database is, after each of its tables could be read from."""
     live = _identified(path, connection)
-    tables = schema.SqliteTables(connection).names() & tvarr_database.required_schema().columns.keys()
+    tables = schema.table_names(connection) & tvarr_database.required_schema().columns.keys()
     for table in tables:
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     return live
@@ -254,30 +254,30 @@ def _judged(path: Path, connection: sqlite3.Connection) -> Live:
 def _identified(path: Path, connection: sqlite3.Connection) -> Live:
     """Whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
-    if state is schema.State.EMPTY:
+    if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{path} is empty.", path=path)
     found = schema.schema_of(connection, required)
     if schema.is_older(found, required):
         raise DatabaseNotPrepared(
             "{path} is not up to date with this version; run {advice}.", path=path, advice=Advice.PREPARE
         )
-    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    missing = schema.missing_columns(schema.SqliteTables(connection), required)
+    missing = schema.missing_columns(connection, required)
     return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
 def _judged_on_server(alias: str) -> Live:
     name = conf.database_name(alias)
     state = conf.tvarr_state()
-    if state is schema.State.EMPTY:
+    if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{name} is empty.", name=name)
-    if state is schema.State.OURS and not conf.is_up_to_date(alias):
+    if state is schema.DatabaseState.OURS and not conf.is_up_to_date(alias):
         raise DatabaseNotPrepared(
             "{name} is not up to date with this version; run {advice}.", name=name, advice=Advice.PREPARE
         )
-    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 

@@ -27,7 +27,7 @@ from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.schema import State
+from tvarr_backup.schema import DatabaseState
 from tvarr_backup.texts import find_hidden
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 from tvarr_backup.way_out import with_way_out
@@ -122,10 +122,10 @@ class Command(TerminalCommand):
             state = conf.require_usable_tvarr(may_be_missing=may_be_missing)
         except DatabaseUnusable as problem:
             raise with_way_out(problem) from problem
-        if state is State.ATTACHED:
+        if state is DatabaseState.ATTACHED:
             self.line(f"tvarr's own database is attached: {name}")
             return
-        if state in (State.MISSING, State.EMPTY):
+        if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
