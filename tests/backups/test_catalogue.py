@@ -469,9 +469,9 @@ class TestMarks:
     """Who names the mark of what was seen changes nothing else."""
 
     def test_each_change_makes_another_and_the_way_back_the_same(self, made: Backup, folder: Path) -> None:
-        changed = protect_backup(folder, NAME, protected=True, only_if=["other", made.mark])
-        assert changed.mark == find_backup(folder, NAME).mark != made.mark
-        assert protect_backup(folder, NAME, protected=False, only_if=[changed.mark]).mark == made.mark
+        changed = protect_backup(folder, NAME, protected=True, only_if=["other", made.etag])
+        assert changed.etag == find_backup(folder, NAME).etag != made.etag
+        assert protect_backup(folder, NAME, protected=False, only_if=[changed.etag]).etag == made.etag
 
     @pytest.mark.parametrize("marks", [[], ["other"]])
     def test_another_one_is_refused_and_nothing_changes(self, made: Backup, folder: Path, marks: list[str]) -> None:
@@ -485,13 +485,13 @@ class TestMarks:
         assert state(folder) == before
 
     def test_it_is_deleted_by_its_mark(self, made: Backup, folder: Path) -> None:
-        delete_backup(folder, NAME, only_if=[made.mark])
+        delete_backup(folder, NAME, only_if=[made.etag])
         assert filenames(folder) == []
 
     def test_what_is_broken_has_none(self, made: Backup, folder: Path) -> None:
         spoil(folder, "no sidecar")
         with pytest.raises(BackupBroken):
-            delete_backup(folder, NAME, only_if=[made.mark])
+            delete_backup(folder, NAME, only_if=[made.etag])
         assert (folder / NAME).exists()
 
 

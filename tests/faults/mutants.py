@@ -700,8 +700,8 @@ MUTANTS = (
     Mutant(
         "a change during the copying not seen",
         "source",
-        "    if _marks(source.path) != source.marks:\n",
-        "    if not source.marks:\n",
+        "    if _fingerprint(source.path) != source.fingerprint:\n",
+        "    if not source.fingerprint:\n",
         Quick("test_source.py", "changes_while_it_is_copied"),
     ),
     Mutant(

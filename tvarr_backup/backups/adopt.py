@@ -1,4 +1,4 @@
-"""Takes a file in as a backup: recognised by its content, checked completely, and described anew with what is true."""
+"""Import a backup file from elsewhere: detect its format, verify it, and write new metadata."""
 
 from __future__ import annotations
 
@@ -67,31 +67,31 @@ def adopt_backup(
     accept_code: bool | Collection[str] = False,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
+    """Add a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` is not changed.
 
-    What the file is, its content says. `filename` is what it was called where `source` is a temporary name. A -wal or a
-    -journal next to a database is applied to the copy. `sidecar`, or else the one beside `source`, gives time, note and
-    checksum; without it, the name or the newest row gives the time. The new backup is marked imported and protected. Rows
-    that refer to rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual
-    tables unless `accept_code` is true or has their identities. A schema table that SQLite has not written is refused
-    always. Nothing of the file is run in this process. Raises `UploadRefused` with what the file is instead,
-    `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; then nothing is left of it.
+    `filename` is what the file is called where `source` is a temporary name. A -wal or -journal next to a database is
+    applied to the copy. `sidecar`, or else the one next to `source`, gives time, note and checksum; without it, the name or
+    the newest row gives the time. The new backup is imported and protected. Broken references are refused unless
+    `accept_broken_references`, and views, triggers and virtual tables unless `accept_code` is true or has their identities;
+    a schema table that SQLite has not written always. Nothing of the file is run in this process. Raises `UploadRefused`
+    with what the file is instead, `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; nothing is
+    left then.
     """
-    given, shown = checked_note(note), filename or source.name
-    told = saying_too_costly(Sentence("{shown} was not added. Nothing was saved.", shown=shown))
-    with told, work_in(folder) as work, open_source(source, shown, live) as opened:
+    given, called = checked_note(note), filename or source.name
+    too_costly = saying_too_costly(Sentence("{called} was not added. Nothing was saved.", called=called))
+    with too_costly, work_in(folder) as work, open_source(source, called, live) as opened:
         require_room(folder, opened.room, "Taking the file in")
         try:
             staged, described = _stage(opened, work, _description(source, sidecar), progress)
-            _require_database(staged, shown)
+            _require_database(staged, called)
             settled = settle(staged, opened, progress)
             wal_missing = (settled.was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-            raise UploadRefused("{shown} cannot be taken in. {problem}", shown=shown, problem=problem) from problem
+            raise UploadRefused("{called} cannot be taken in. {problem}", called=called, problem=problem) from problem
         size = staged.stat().st_size
         listing = read_folder(folder)
         require_room(folder, archive_bytes(size, listing), "Taking the file in")
-        date = date_of(shown, described, settled.newest_row_at, datetime.now(UTC))
+        date = date_of(called, described, settled.newest_row_at, datetime.now(UTC))
         name = new_name(date.created_at, taken_names(folder))
         made, examined = pack_and_describe(
             staged,
@@ -105,7 +105,7 @@ def adopt_backup(
             level=CheckLevel.FULL,
             examine=examining,
         )
-        require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
+        require_acceptable(examined, called, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
         taken_in = made.with_changes(
             protected=True,
@@ -117,7 +117,7 @@ def adopt_backup(
 
 
 def _with_origin(sidecar: Sidecar, date: Date, *, wal_missing: bool) -> Sidecar:
-    """The same, with what is known of where the file comes from."""
+    """Add what is known of where the file comes from."""
     known = sidecar.with_changes(
         created_at_source=date.source, newest_row_at=date.newest_row_at, wal_missing=wal_missing
     )
@@ -136,7 +136,7 @@ def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
 
 
 def _stage(source: Source, work: Path, described: Sidecar | None, progress: Progress) -> tuple[Path, Sidecar | None]:
-    """The database in the file, in a file of its own, and what is said of it; `described` lies beside the file."""
+    """Return the database, unpacked or copied into `work`, and its metadata, which tvarr's archives contain."""
     file = source.file
     start = file.read(_START_BYTES)
     file.seek(0)
@@ -176,7 +176,7 @@ def _require_database(staged: Path, filename: str) -> None:
 def require_acceptable(
     examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool | Collection[str]
 ) -> None:
-    """Raise `UploadRefused` or `CodeNotAccepted` where a file from elsewhere must not become a backup, or not without a word."""
+    """Raise `UploadRefused` or `CodeNotAccepted` where a file must not become a backup, or not without being accepted."""
     if examined.problems:
         raise UploadRefused(
             "{filename} cannot be taken in. {problems}", filename=filename, problems=join(examined.problems)
@@ -209,7 +209,7 @@ def require_acceptable(
 
 
 def _one_line(text: str) -> str:
-    """What somebody else's sidecar says, as far as it can be shown."""
+    """Return a text of another program's sidecar without characters that a note may not have."""
     return without_unfit_for_note(text)[:MAX_NOTE]
 
 

@@ -1,7 +1,6 @@
-"""Work on a database from elsewhere in a process of its own, with limits of memory and time, that can be stopped at any moment.
+"""Examine databases from elsewhere in another process, which has limits of memory and time and can be killed.
 
-Nothing here opens such a database in this process: a statement of SQLite's cannot be interrupted while it is parsed or in the
-middle of a function, and memory that was given to it comes back only when its process ends.
+SQLite cannot be interrupted while it parses a statement or within a function, and its memory is only freed with its process.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ _Result = TypeVar("_Result")
 
 
 class Apart(Generic[_Result]):
-    """A task at work in a process of its own; a context manager, which kills what has not ended.
+    """A task in another process; a context manager, which kills what has not ended. It ends with this process as well.
 
-    The process ends with this one as well. `size_bytes` of the database with its journals give the limits.
+    The limits depend on `size_bytes`, the size of the database with its journals.
     """
 
     def __init__(
@@ -91,9 +90,9 @@ class Apart(Generic[_Result]):
         self._process.wait()
 
     def result(self, look: Callable[[], None] | None = None) -> _Result:
-        """Wait for the end, calling `look` several times a second; what that raises ends the work.
+        """Wait for the result, calling `look` several times a second; what that raises ends the work.
 
-        Raises `ExaminationTooCostly`, or what the work itself raised: `OSError` or `sqlite3.DatabaseError`.
+        Raises `ExaminationTooCostly`, or what the work raised: `OSError` or `sqlite3.DatabaseError`.
         """
         assert self._process.stdout is not None
         while True:
@@ -123,7 +122,7 @@ class Apart(Generic[_Result]):
         raise self._problem(answer, status)
 
     def _problem(self, answer: Mapping[str, Any], status: int) -> Exception:
-        """What an end without a result means."""
+        """Return the error for an end without a result."""
         error = answer.get("error", "")
         if error == "os":
             return OSError(answer["number"], answer["words"])
@@ -159,7 +158,7 @@ class Apart(Generic[_Result]):
 
 @contextlib.contextmanager
 def saying_too_costly(what: str) -> Iterator[None]:
-    """Begin the sentence of an examination that met a limit with what was not done for it."""
+    """Begin the sentence of `ExaminationTooCostly` with what was not done."""
     try:
         yield
     except ExaminationTooCostly as problem:
@@ -167,7 +166,7 @@ def saying_too_costly(what: str) -> Iterator[None]:
 
 
 def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
-    """`examine` in a process of its own, with all expressions in the schema computed as well."""
+    """As `examine`, in another process, which also computes all expressions in the schema."""
     schema = dataclasses.asdict(required) | {
         "columns": {table: sorted(columns) for table, columns in required.columns.items()},
         "migrations": sorted(required.migrations),
@@ -177,9 +176,9 @@ def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[
 
 
 def settle_and_date(path: Path, size_bytes: int, now: datetime) -> Apart[tuple[int, datetime | None]]:
-    """Apply the journals next to a copy, and switch it to rollback-journal mode; its size then, and the time of its newest row.
+    """Apply the journals next to a copy and switch it to rollback-journal mode. Return its size and the time of its newest row.
 
-    `size_bytes` are those of the copy and its journals.
+    `size_bytes` is the size of the copy and its journals.
     """
 
     def read(answer: Any) -> tuple[int, datetime | None]:

@@ -16,12 +16,12 @@ from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.timestamps import read_timestamp
 
 _COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")
-"""The columns in which tvarr writes when a row changed; `deleted_at` because a deletion leaves `updated_at` as it is."""
+"""tvarr's columns with the time of a change; a deletion does not change `updated_at`."""
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""What lies before it is Go's zero time, or the clock of a machine that had just started."""
+"""Earlier times are Go's zero time, or the clock of a machine that had just started."""
 _CLOCKS_DIFFER = timedelta(days=1)
-"""By so much another machine's clock may be ahead; later times are ignored."""
+"""How far another machine's clock may be ahead; later times are ignored."""
 _TIME_COLUMNS = f"""
     SELECT CAST(tables.name AS TEXT), columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
     WHERE tables.type = 'table' AND tables.rootpage > 0 AND tables.name NOT LIKE 'sqlite#_%' ESCAPE '#'
@@ -31,7 +31,7 @@ _TIME_COLUMNS = f"""
 
 @dataclass(frozen=True)
 class Date:
-    """When a backup was made, where that comes from, and the time of the newest row in it if there is one."""
+    """When a backup was made, where that is known from, and the time of its newest row, if any."""
 
     created_at: datetime
     source: DateSource
@@ -52,10 +52,10 @@ def date_of(filename: str, described: Sidecar | None, newest: datetime | None, n
 
 
 def newest_row(database: Path, now: datetime) -> datetime | None:
-    """Return the latest time at which a row of the database was changed; `None` where no row has a plausible time.
+    """Return the latest plausible time at which a row of the database was changed, if any.
 
-    Whether the database is damaged is for its examination to find: what cannot be read is left out. Raises `OSError`
-    where it is the disk that cannot be read, and what SQLite raises at a limit.
+    Damage is left to the examination: what cannot be read is left out. Raises `OSError` where the disk cannot be read, and
+    what SQLite raises at a limit.
     """
     newest: datetime | None = None
     try:
@@ -73,10 +73,7 @@ def newest_row(database: Path, now: datetime) -> datetime | None:
 
 
 def _latest(connection: sqlite3.Connection, table: str, column: str, now: datetime) -> Iterator[datetime]:
-    """The latest plausible time in a column, and those that SQLite cannot read.
-
-    SQLite compares the times, because a table may have millions of rows; it cannot read Go's long form.
-    """
+    """Return the latest plausible time in a column, and those that SQLite cannot read, which are in Go's long form."""
     name, value = (text.replace('"', '""') for text in (table, column))
     times = (
         f'SELECT "{value}" AS text, julianday("{value}") AS day FROM "{name}" '  # noqa: S608  # quoted

@@ -1,4 +1,4 @@
-"""Judge a restore across schema versions: what the user should know, and what needs a confirmation."""
+"""Restores across schema versions: what the user should know, and what needs a confirmation."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def is_safety_backup(sidecar: Sidecar) -> bool:
 def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety: bool) -> VersionVerdict:
     """Compare the schema of a backup with that of the live database, as metadata files record them.
 
-    `live` is empty where the live database cannot be read; then what was last seen there counts. Only a schema newer
-    than every known one and than the live one needs a confirmation, and a safety backup never does: its data was live
-    here.
+    `live` is empty where the live database cannot be read; then the one last seen there counts. Only a schema newer than
+    every known one and than the live one needs a confirmation, except in a safety backup, whose data was live here.
     """
     live = live or required.last_seen
     needs_confirmation = schema.is_newer(found, required) and not _is_reached(found, live) and not is_safety
@@ -43,7 +42,7 @@ def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety
 
 
 def _is_reached(found: str, live: str) -> bool:
-    """Return whether the live database has this schema, or a newer one of tvarr's: only their numbers have an order."""
+    """Return whether the live database has this schema, or a newer one of tvarr's."""
     return found == live or (found.startswith(_TVARR) and live.startswith(_TVARR) and found <= live)
 
 
@@ -110,7 +109,7 @@ def require_kinship(filename: str, found: str, live: str, required: RequiredSche
 def require_accepted_code(
     filename: str, sidecar: Sidecar, code: tuple[Code, ...], *, accepted: bool | Collection[str]
 ) -> None:
-    """Raise `CodeNotAccepted` where a backup from elsewhere contains code that no administrator has accepted, then or now."""
+    """Raise `CodeNotAccepted` where a backup from elsewhere contains code that nobody has accepted, then or now."""
     if not sidecar.is_from_elsewhere:
         return
     unknown = not_accepted(tuple(one for one in code if str(one) not in sidecar.accepted_code), accepted)
