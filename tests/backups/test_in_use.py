@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.backups.makers import tvarrs
-from tvarr_backup.backups.in_use import Program, find_locker, find_user
+from tvarr_backup.backups.in_use import Program, find_locker, find_users
 
 HOLD = """
 import sqlite3, sys
@@ -39,6 +39,10 @@ def held(path: Path, statement: str = "BEGIN IMMEDIATE") -> Iterator[int]:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tvarrs(tmp_path / "copy.db")
+
+
+def find_user(paths: list[Path]) -> Program | None:
+    return next(find_users(paths), None)
 
 
 def test_a_file_that_nobody_has_open_has_no_user(database: Path) -> None:

@@ -75,7 +75,7 @@ def test_it_is_refused_under_another_name_as_well(database: Path) -> None:
 
 
 def test_a_program_that_only_its_lock_shows_is_refused(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvarr_backup.backups.source.find_user", lambda _paths: None)  # as in another container
+    monkeypatch.setattr("tvarr_backup.backups.source.find_users", lambda _paths: iter(()))  # as in another container
     with held(database, "SELECT 1"):
         assert "is open in python" in refused(database, SourceInUse)
 

@@ -136,7 +136,7 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "programs that have it open are not looked for",
         "lockout",
-        "            users = find_users(_paths(database), but=(pid,))\n",
+        "            users = list(find_users(_paths(database), but=(pid,)))\n",
         "            users: list[Program] = []\n",
         Quick(_FILE, "has_the_file_open_is_named or deleted_file"),
     ),

@@ -28,7 +28,7 @@ from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.schema_table import not_accepted, some, some_code
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
-from tvarr_backup.backups.source import SQLITE, Source, copy_aside, open_source, settle
+from tvarr_backup.backups.source import Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (
     ArchiveDamaged,
@@ -37,21 +37,13 @@ from tvarr_backup.errors import (
     SidecarInvalid,
     UploadRefused,
 )
+from tvarr_backup.file_types import GZIP, SQLITE, name_type
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Advice, Sentence, join
 from tvarr_backup.texts import without_unfit_for_note
 
-_GZIP = b"\x1f\x8b"
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
 _START_BYTES = 4096
-_OTHERS = (
-    (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"%PDF", "a PDF document"),
-    (b"#EXTM3U", "a channel list"),
-    (b"<", "an XML or HTML file"),
-)
 
 
 def adopt_backup(
@@ -143,7 +135,7 @@ def _stage(source: Source, work: Path, described: Sidecar | None, progress: Prog
     if source.is_database:
         copy_aside(source, work / "staged.db", progress)
         return work / "staged.db", described
-    if not start.startswith(_GZIP):
+    if not start.startswith(GZIP):
         raise ArchiveDamaged("It is no backup, but {what_it_is}.", what_it_is=_what_it_is(start))
     if unpacked_start(start)[_TAR_PLACE] == _TAR:
         staged = stage(file, ArchiveFormat.TAR, work, progress, members=Members.ANY)
@@ -223,7 +215,4 @@ def _what_it_is(start: bytes) -> str:
             what = kind[1].decode().replace("_", " ")
             return Sentence("an export of {kind}; {advice}", kind=what, advice=Advice.IMPORT)
         return "a JSON file, perhaps the description of a backup"
-    for magic, what in _OTHERS:
-        if text.startswith(magic):
-            return what
-    return f"something else (it begins with {start[:8]!r})"
+    return name_type(text) or f"something else (it begins with {start[:8]!r})"

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
+from tvarr_backup.file_types import GZIP
 
 _BLOCK_BYTES = 2**20
 _CHUNK_BYTES = 2**18
@@ -29,7 +30,6 @@ _SLICE_BYTES = 2**14
 """For several members: zlib copies what follows each, which costs little of a small slice."""
 _AHEAD = 2
 _MEMBERS_OF_START = 64
-_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's wbits for a gzip wrapper with the largest window; its header has neither a time nor a name
 ByteProgress = Callable[[int], None]
 """Called after each block with the bytes of the source that are done; may raise to cancel."""
@@ -188,7 +188,7 @@ def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
         archive.add(data)
         if not data:
             return b""
-    if end + len(data) == archive.size and _MAGIC.startswith(data[:2]):
+    if end + len(data) == archive.size and GZIP.startswith(data[:2]):
         return data
     raise ArchiveDamaged(
         "The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
@@ -202,7 +202,7 @@ def unpacked_start(start: bytes) -> bytes:
     unpacked = b""
     with contextlib.suppress(zlib.error):
         for _ in range(_MEMBERS_OF_START):
-            if not start.startswith(_MAGIC) or len(unpacked) >= _BLOCK_BYTES:
+            if not start.startswith(GZIP) or len(unpacked) >= _BLOCK_BYTES:
                 break
             inflate = zlib.decompressobj(_GZIP)
             unpacked += inflate.decompress(start, _BLOCK_BYTES + _CHUNK_BYTES - len(unpacked))

@@ -1,4 +1,4 @@
-"""Makes a backup: one whole state of the live database, checked, packed, and published only when it is on disk."""
+"""Make a backup: one state of the live database, checked, packed, and published only when it is on disk."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ def create_backup(
     now: datetime | None = None,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Back the live database up into a prepared folder; writers go on meanwhile.
+    """Back up the live database into a prepared folder, while others write.
 
-    What was committed before the call is in it, and what is committed during the call is in it or not, whole
-    transactions at a time. `now` is aware; `None` asks the clock. Once this returns, the backup is on disk and listed. When it raises
-    (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`, `BackupFolderUnusable`, or whatever `progress`
-    raised), nothing of it is left, and older backups are as they were.
+    Every transaction that was committed before the call is in it. `now` is aware. Once this returns, the backup is on disk
+    and listed. When this raises (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`,
+    `BackupFolderUnusable`, or what `progress` raises), nothing of it is left, and older backups are unchanged.
     """
     note = checked_note(note)
     with work_in(folder) as work:

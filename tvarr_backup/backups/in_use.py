@@ -1,4 +1,4 @@
-"""Which programs have a file open, as far as Linux shows it: their descriptors, and the locks of SQLite."""
+"""Which programs have a file open, by the descriptors that Linux shows and the locks of SQLite."""
 
 from __future__ import annotations
 
@@ -26,18 +26,22 @@ class Program:
         return f"{self.name} (pid {self.pid})" if self.pid else self.name
 
 
-def find_user(paths: Iterable[Path]) -> Program | None:
-    """Return a program that has one of these files open, this one first; `None` where none can be seen."""
-    return next(_users(paths, ()), None)
-
-
-def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> list[Program]:
-    """Return all programs that have one of these files open, without those with a pid in `but`.
+def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[Program]:
+    """Yield the programs that have one of these files open, this one first, without those with a pid in `but`.
 
     The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
-    containers to nobody. A file that was deleted while a program had it open counts by the name that it had.
+    containers to nobody. A file that was deleted while a program had it open counts by its old name.
     """
-    return list(_users(paths, but))
+    files, deleted = set(), set()
+    for path in paths:
+        deleted.add(f"{path} (deleted)")
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            files.add((status.st_dev, status.st_ino))
+    processes = {int(process.name) for process in _PROC.iterdir() if process.name.isdecimal()}
+    for pid in (os.getpid(), *sorted(processes - {os.getpid()})):
+        if pid not in but and _has_open(_PROC / str(pid), files, deleted):
+            yield program_with(pid)
 
 
 def program_with(pid: int) -> Program:
@@ -49,10 +53,9 @@ def program_with(pid: int) -> Program:
 
 
 def find_locker(file: IO[bytes]) -> Program | None:
-    """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
+    """Return the program that holds a lock on an open file, as SQLite does while it uses a database, if any.
 
-    `None` where there is none, or where the file system knows no locks. Call it for files that this process has not locked
-    itself: closing them would drop those locks.
+    This process must not have locked the file: closing it would drop those locks.
     """
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
@@ -60,19 +63,6 @@ def find_locker(file: IO[bytes]) -> Program | None:
     except OSError:
         return None
     return None if kind == fcntl.F_UNLCK else program_with(max(0, pid))
-
-
-def _users(paths: Iterable[Path], but: Container[int]) -> Iterator[Program]:
-    files, deleted = set(), set()
-    for path in paths:
-        deleted.add(f"{path} (deleted)")
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            files.add((status.st_dev, status.st_ino))
-    processes = {int(process.name) for process in _PROC.iterdir() if process.name.isdecimal()}
-    for pid in (os.getpid(), *sorted(processes - {os.getpid()})):
-        if pid not in but and _has_open(_PROC / str(pid), files, deleted):
-            yield program_with(pid)
 
 
 def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> bool:

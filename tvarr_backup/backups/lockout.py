@@ -64,7 +64,7 @@ answer(identity=identity(descriptor))
 def require_unused(database: Path, what_to_do: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
     """Raise `DatabaseInUse` where another process still has the database open after a wait of so long."""
     deadline = time.monotonic() + patience_seconds
-    while users := find_users(_paths(database), but=(os.getpid(),)):
+    while users := list(find_users(_paths(database), but=(os.getpid(),))):
         if time.monotonic() > deadline:
             raise _in_use(database, users, what_to_do)
         time.sleep(_ASK_EVERY_SECONDS)
@@ -88,7 +88,7 @@ def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
                     user=os.geteuid(),
                     reason=found["problem"],
                 )
-            users = find_users(_paths(database), but=(pid,))
+            users = list(find_users(_paths(database), but=(pid,)))
             if "locked_by" in found and found["locked_by"] not in [user.pid for user in users]:
                 users.append(program_with(max(0, int(found["locked_by"]))))
             if not users:

@@ -14,11 +14,11 @@ from typing import IO
 
 from tvarr_backup.backups.apart import settle_and_date
 from tvarr_backup.backups.durable import create_private, open_regular
-from tvarr_backup.backups.in_use import Program, find_locker, find_user
+from tvarr_backup.backups.in_use import Program, find_locker, find_users
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.errors import ArchiveDamaged, JournalUnusable, SourceChanged, SourceInUse, UploadRefused
+from tvarr_backup.file_types import SQLITE
 
-SQLITE = b"SQLite format 3\0"
 WAL_ENDING = "-wal"
 _JOURNAL_ENDING = "-journal"
 _ENDINGS = ("", WAL_ENDING, "-shm", _JOURNAL_ENDING)
@@ -80,7 +80,7 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
                 )
             fingerprint = _fingerprint(path)
             is_regular = stat.S_ISREG(path.lstat().st_mode)
-            user = find_user(Path(f"{path}{ending}") for ending in _ENDINGS) if is_regular else None
+            user = next(find_users(Path(f"{path}{ending}") for ending in _ENDINGS), None) if is_regular else None
             if user is not None and user.pid == os.getpid():
                 raise _in_use(path, user)
             file = files.enter_context(open_regular(path))
