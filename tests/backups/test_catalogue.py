@@ -300,7 +300,7 @@ class TestTvarrsArchives:
             ([], "its first member is no metadata.json"),
             ([("database.db", b"x")], "its first member is no metadata.json"),
             ([("metadata.json", b"")], "it is no JSON"),
-            ([("metadata.json", b"{}")], "created_at is no date and time"),
+            ([("metadata.json", b"{}")], "database_size is no whole number from 0"),
             ([("./metadata.json", b"{}")], "its first member is no metadata.json"),
             ([("metadata.json", b" " * (2**20 + 1))], "its first member is no metadata.json"),
         ],

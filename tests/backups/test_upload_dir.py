@@ -15,7 +15,7 @@ import pytest
 
 from tests.backups.makers import umask
 from tests.installation import ROOT
-from tvarr_backup.backups import upload_dir
+from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 
 HOLDER = """
@@ -124,23 +124,23 @@ def test_what_is_no_folder_in_its_place_is_refused_and_stays(parent: Path, tmp_p
 
 def test_a_clean_up_that_comes_before_the_lock_is_survived(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new folder is taken for one that nobody holds, and another is made."""
-    real, times = upload_dir.lock_file, []
+    real, times = lock_file, []
 
     def late(path: Path) -> int:
         times.append(path)
         if len(times) == 1:
-            monkeypatch.setattr(upload_dir, "lock_file", real)
+            monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", real)
             assert remove_abandoned(parent) == [path.parent.name]
-            monkeypatch.setattr(upload_dir, "lock_file", late)
+            monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", late)
         return real(path)
 
-    monkeypatch.setattr(upload_dir, "lock_file", late)
+    monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", late)
     with open_upload_dir(parent) as place:
         assert place == times[1].parent != times[0].parent
 
 
 def test_a_clean_up_that_has_just_begun_is_survived(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, times = upload_dir.lock_file, []
+    real, times = lock_file, []
 
     def taken(path: Path) -> int:
         times.append(path)
@@ -149,7 +149,7 @@ def test_a_clean_up_that_has_just_begun_is_survived(parent: Path, monkeypatch: p
             shutil.rmtree(path.parent)
         return lock
 
-    monkeypatch.setattr(upload_dir, "lock_file", taken)
+    monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", taken)
     with open_upload_dir(parent) as place:
         assert place == times[1].parent != times[0].parent
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -141,7 +141,7 @@ _EARLIER = (
 
 def read_sentence(sentence: str) -> BackupWarning:
     """Return the warning of a sentence of an earlier version; an unknown sentence is kept."""
-    read = {"count": int, "names": lambda names: (names,)}
+    read: dict[str, Callable[[str], Any]] = {"count": int, "names": lambda names: (names,)}
     for code, pattern in _EARLIER:
         if match := re.fullmatch(pattern, sentence, re.DOTALL):
             return BackupWarning(code, **{name: read.get(name, str)(text) for name, text in match.groupdict().items()})
