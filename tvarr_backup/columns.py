@@ -1,4 +1,4 @@
-"""Which columns an action on a table of tvarr's needs, and whether the live database has them."""
+"""The columns of tvarr's tables that an action needs, and whether the live database has them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REFERRED: dict[str, tuple[_Model, ...]] = {
     "encoding_profile": (EncodingProfile,),
     "source_id": (StreamSource, EpgSource),
 }
-"""The rows whose names an export or an import looks up, by the field that refers to them."""
+"""The models whose names an export or an import looks up, by the field that refers to them."""
 
 _ON_SQLITE = 'SELECT %s, name, "notnull" AND dflt_value IS NULL AND pk = 0 FROM pragma_table_info(%s)'
 _ON_SERVER = (
@@ -34,13 +34,11 @@ _ON_SERVER = (
 
 
 def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> tuple[str, ...]:
-    """Return the columns of the table that this program does not know, as `table.column`.
+    """Return the columns of the table that this program does not know, as `table.column`; require those that it needs.
 
-    Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
-
-    Other tables are asked only for what names a row there, or, with `with_related`, for all of the rows that this one
-    refers to by a foreign key. Raises `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
-    needs a value in a column that this program does not know. One query, of the schema alone.
+    Of tables that it refers to, only the columns that name a row are required, or with `with_related` all. Raises
+    `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with
+    `adds_rows` `DatabaseNewer` where each new row needs a value in an unknown column. One query, of the schema alone.
     """
     needed = _needed(model, with_related=with_related)
     live = _live_columns(needed)

@@ -1,4 +1,4 @@
-"""How values of others stand in messages: quoted and cut, so that a message stays one."""
+"""Values from elsewhere in messages: quoted and cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_OF_MESSAGE = 1_000
 MOST_OF_NAME = 300
 """Every name that can be stored through forms, API or imports is shorter."""
 MOST_OF_TEXT = 20_000
-"""Of a value that is shown for itself, such as an expression in a comparison."""
+"""Characters of a value that stands alone, such as an expression in a comparison."""
 _MORE = "…"
 
 

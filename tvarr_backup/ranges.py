@@ -1,7 +1,6 @@
-"""What a file may say: each type of value has a range, and what is outside is unknown.
+"""The range of each type of value in a file from elsewhere; a value outside is unknown.
 
-Files come from other programs, other clocks and other users, and are read by pages that show times in any zone, by
-databases with limits of their own, and by arithmetic. What is in the range is safe for all of them.
+Values in range are safe for pages that show times in any zone, for databases, and for arithmetic.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Before it are Go's zero time and other values that stand for no time."""
+"""Earlier ones are Go's zero time and other values that mean no time."""
 LATEST = datetime(2999, 12, 31, tzinfo=UTC)
 MOST = 2**53 - 1
 """The largest whole number that every reader of JSON keeps exactly."""
@@ -48,7 +47,7 @@ def known_text(text: str, most: int) -> str:
 
 
 def known_texts(texts: Sequence[str], most_texts: int, most: int) -> tuple[str, ...]:
-    """Return the texts, each cut as above; of too many the first, and how many more there are."""
+    """Return the first texts, each cut, and how many more there are."""
     shown = tuple(known_text(text, most) for text in texts[:most_texts])
     more = len(texts) - most_texts
     return (*shown, f"And {more:,} more.") if more > 0 else shown

@@ -1,4 +1,4 @@
-"""Receiving a backup: straight from the connection into the backup folder, within limits, and only if all of it comes."""
+"""Receive an uploaded backup: from the connection straight into the backup folder, within limits, and only whole."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FILE, _META, _WAL = "file", "meta", "wal"
 _NAMES = {_FILE: "file", _META: "meta", _WAL: f"file{WAL_ENDING}"}
 """The fields that are files, and their names on disk: SQLite's journal must be next to its database."""
 _FORM_BYTES = 2**21
-"""What a form may have beside the file: the description, the other fields, and the lines between them."""
+"""What a form may have besides the file: the metadata file, other fields, and the lines between them."""
 _BLOCK_BYTES = 2**20
 _ROOM_ASKED_EVERY_BYTES = 2**26
 _LONGEST_SHOWN = 80
@@ -45,29 +45,29 @@ _END_BYTES = 256
 _FIRST_FIELD_BYTES = 2**10
 _DISCARDED_FOR_SECONDS = 20.0
 
-# An operation that runs when the upload is complete is waited for as long as receiving took, within these limits: whoever
-# has sent for hours does not mind minutes, and should not have sent in vain.
+# When another operation runs, a complete upload waits as long as it took, within these limits, so that hours of sending
+# are not in vain.
 _LEAST_PATIENCE_SECONDS = 5.0
 _MOST_PATIENCE_SECONDS = 600.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
 class FormUnreadable(Exception):
-    """A form that breaks the rules of `multipart/form-data`; the sentence says how."""
+    """A form that is not valid `multipart/form-data`; the message says why."""
 
 
 class FieldRefused(Exception):
-    """A file of the form, or a field, that is not as it must be; `code` is a word for programs."""
+    """An invalid file or field of the form; `code` is machine-readable."""
 
-    def __init__(self, name: str, words: str, code: str) -> None:
-        super().__init__(words)
+    def __init__(self, name: str, message: str, code: str) -> None:
+        super().__init__(message)
         self.name = name[:_LONGEST_SHOWN]
         self.code = code
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file of the form: where it lies, and what its sender called it."""
+    """A file of the form: its path, and the sender's name for it."""
 
     path: Path
     filename: str
@@ -75,22 +75,20 @@ class Received:
 
 @dataclass(frozen=True)
 class Upload:
-    """A form that has come whole: its fields, each given once, and its files."""
+    """A complete form: its fields, each given once, and its files."""
 
     fields: Mapping[str, str]
     file: Received
     meta: Received | None
     seconds: float
-    """How long it took."""
+    """How long receiving took."""
 
 
 @contextlib.contextmanager
 def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Iterator[Upload]:
-    """Receive a form with a backup in `file`, and perhaps its description in `meta` and its journal in `wal`.
+    """Receive a form with a backup in `file`, and perhaps its metadata in `meta` and its journal in `wal`; remove it at the end.
 
-    At the end nothing of it is left.
-
-    `body` is what of the request has been looked at already. Raises what `actions.prepare_upload` raises,
+    `body` is given where a part of the request has been read. Raises what `actions.prepare_upload` raises,
     `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `FormUnreadable`, `FieldRefused`, and Django's
     `RequestDataTooBig`.
     """
@@ -104,7 +102,7 @@ def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Ite
         yield _whole(fields, files, time.monotonic() - began)
 
 
-def take_in(
+def add_upload(
     upload: Upload,
     actor: Actor,
     *,
@@ -113,12 +111,11 @@ def take_in(
     accept_code: bool | Collection[str],
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Make a backup of what has come, as `actions.add_backup`; the operation that did so. One that runs just now is waited for.
+    """Make a backup of an upload with `actions.add_backup`, and return the operation. Wait while another one runs.
 
-    `on_begin` gets each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
+    `on_begin` is called with each operation as it begins. Raises what ended it, or `OperationRunning` after the wait.
     """
-    patience = min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
-    give_up_at = time.monotonic() + patience
+    give_up_at = time.monotonic() + min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     while True:
         try:
             return actions.add_backup(
@@ -138,7 +135,7 @@ def take_in(
 
 
 def _checked_length(request: HttpRequest) -> int:
-    """How long the body is, as its sender says. Raises what can be told before any of it is read."""
+    """Return the length of the body. Raises what is known before any of it is read."""
     if request.content_type != MEDIA_TYPE:
         raise FormUnreadable(f"The form is not sent as {MEDIA_TYPE}.")
     try:
@@ -151,7 +148,7 @@ def _checked_length(request: HttpRequest) -> int:
 
 
 def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, Received]]:
-    """The fields of the form, and its files in `place`."""
+    """Read the fields of the form, and its files into `place`."""
     files = _Files(place)
     try:
         fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
@@ -170,8 +167,8 @@ def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tup
 
 def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> Upload:
     if _FILE not in files:
-        words = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
-        raise FieldRefused(_FILE, words, "required")
+        message = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
+        raise FieldRefused(_FILE, message, "required")
     for name, values in fields.lists():
         if len(values) > 1:
             raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
@@ -179,7 +176,7 @@ def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> 
 
 
 class Body:
-    """The body of the request: counted, and its last bytes remembered, because the parser takes any end for the end."""
+    """The body of the request. It counts bytes and keeps the last ones, because the parser accepts forms without an end."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -188,7 +185,7 @@ class Body:
         self.read_bytes = 0
 
     def first_field(self, name: str) -> str:
-        """The text of the field that the form begins with, where it has this name; a look that takes nothing away."""
+        """Return the text of the form's first field if it has this name, else "". It can still be read afterwards."""
         release_databases()
         self._start = self._read(_FIRST_FIELD_BYTES)
         field = rb'--[^\r\n]+\r\nContent-Disposition: form-data; name="%s"\r\n\r\n([^\r\n]*)\r\n--' % name.encode()
@@ -204,17 +201,14 @@ class Body:
         return data
 
     def discard_rest(self) -> None:
-        """Read to the end what nobody wants: a browser looks at the answer only after all was sent.
-
-        No longer than for some seconds: then it will say itself that the connection was lost.
-        """
+        """Read the rest for some seconds at most, because a browser reads the answer only after it has sent everything."""
         deadline = time.monotonic() + _DISCARDED_FOR_SECONDS
         with contextlib.suppress(UploadIncomplete):
             while time.monotonic() < deadline and self.read(_BLOCK_BYTES):
                 pass
 
     def ends_with(self, boundary: str) -> bool:
-        """Whether the line is there that ends the form."""
+        """Whether the body ends with the line that ends the form."""
         return f"\r\n--{boundary}--".encode() in b"\r\n" + self._end
 
     def _read(self, size: int) -> bytes:
@@ -225,7 +219,7 @@ class Body:
 
 
 class _Files(FileUploadHandler):
-    """Writes the files of the form where they belong as they come in."""
+    """Write the files of the form to their places as they arrive."""
 
     chunk_size = _BLOCK_BYTES
 
