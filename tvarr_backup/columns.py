@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.db import connections, models, router
@@ -13,9 +12,9 @@ from django.db.models.base import ModelBase
 from tvarr_backup import __version__
 from tvarr_backup.errors import DatabaseIncomplete, DatabaseMissing, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
-from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, DatabaseState
+from tvarr_backup.schema import TVARRS_NEWEST, DatabaseState
 from tvarr_backup.sentences import Sentence
-from tvarr_backup.tvarr_database import judge_connected
+from tvarr_backup.tvarr_database import judge_connected, schema_connected
 from tvarr_backup.way_out import with_way_out
 
 _Model = type[models.Model]
@@ -135,10 +134,4 @@ def _label(model: _Model) -> str:
 
 def _schema_here() -> str:
     """Return the schema of the live database as sentences name it."""
-    connection = connections[router.db_for_write(EncodingProfile)]
-    if TVARRS_OWN_TABLE not in connection.introspection.table_names():
-        return "this database"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
-        row: Any = cursor.fetchone()
-    return f"tvarr {row[0]}" if row and row[0] else "this database"
+    return schema_connected(router.db_for_write(EncodingProfile)) or "this database"

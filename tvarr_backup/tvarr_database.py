@@ -170,10 +170,18 @@ def describe_server(alias: str) -> Description:
     if not is_attached(alias):
         return Description("", ())
     with connections[alias].cursor() as cursor:
+        cursor.execute(_COLUMNS_ON_SERVER)
+        return Description(schema_connected(alias), tuple(cursor.fetchall()))
+
+
+def schema_connected(alias: str) -> str:
+    """Return the schema of tvarr's own database that Django is connected to, such as "tvarr 029"; of another one ""."""
+    if not is_attached(alias):
+        return ""
+    with connections[alias].cursor() as cursor:
         cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
         (newest,) = cursor.fetchone()
-        cursor.execute(_COLUMNS_ON_SERVER)
-        return Description(f"tvarr {newest}" if newest else "", tuple(cursor.fetchall()))
+    return f"tvarr {newest}" if newest else ""
 
 
 def is_attached(alias: str) -> bool:

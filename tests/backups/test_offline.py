@@ -22,9 +22,8 @@ from tvarr_backup.backups.catalogue import Backup, read_folder
 from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.restore import Restored, Settled, find_restorable, finish_restore, restore_backup
-from tvarr_backup.backups.restore_journal import Replacement, Unfinished, read_journal
+from tvarr_backup.backups.restore_journal import Replacement, Unfinished, find_safety_backup, read_journal
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseInUse,

@@ -505,8 +505,8 @@ MUTANTS = (
     Mutant(
         "what the disk refuses goes on as SQLite's error",
         "examine",
-        "        with raising_disk_errors():\n            connection = self._opened.__enter__()\n",
-        "        connection = self._opened.__enter__()\n",
+        "        with raising_disk_errors():\n            connection = stack",
+        "        if stack:\n            connection = stack",
         Sweep("verify", "open", "dead"),
     ),
     Mutant(
@@ -665,8 +665,8 @@ MUTANTS = (
     Mutant(
         "what comes from elsewhere examined here",
         "verify",
-        "    examine = examining if recorded.is_from_elsewhere else Examination\n",
-        "    examine = Examination\n",
+        "    examine = examining_apart if recorded.is_from_elsewhere else examining_here\n",
+        "    examine = examining_here\n",
         Quick("test_hostile.py", "neither_verified_nor_restored"),
     ),
     Mutant(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvarr_backup.backups.apart import examining, saying_too_costly
+from tvarr_backup.backups.apart import examining_apart, saying_too_costly
 from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import (
@@ -76,14 +76,14 @@ def adopt_backup(
         try:
             staged, described = _stage(opened, work, _description(source, sidecar), progress)
             _require_database(staged, called)
-            settled = settle(staged, opened, progress)
-            wal_missing = (settled.was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
+            was_wal, newest_row_at = settle(staged, opened, progress)
+            wal_missing = (was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
             raise UploadRefused("{called} cannot be taken in. {problem}", called=called, problem=problem) from problem
         size = staged.stat().st_size
         listing = read_folder(folder)
         require_room(folder, archive_bytes(size, listing), "Taking the file in")
-        date = date_of(called, described, settled.newest_row_at, datetime.now(UTC))
+        date = date_of(called, described, newest_row_at, datetime.now(UTC))
         name = new_name(date.created_at, taken_names(folder))
         made, examined = pack_and_describe(
             staged,
@@ -95,7 +95,7 @@ def adopt_backup(
             seq=next_seq(listing),
             note=given or (_one_line(described.note) if described else ""),
             level=CheckLevel.FULL,
-            examine=examining,
+            examine=examining_apart,
         )
         require_acceptable(examined, called, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)

@@ -165,7 +165,7 @@ def saying_too_costly(what: str) -> Iterator[None]:
         raise ExaminationTooCostly("{what} {problem}", what=what, problem=problem) from problem
 
 
-def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
+def examining_apart(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
     """As `examine`, in another process, which also computes all expressions in the schema."""
     schema = dataclasses.asdict(required) | {
         "columns": {table: sorted(columns) for table, columns in required.columns.items()},

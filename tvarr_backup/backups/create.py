@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,13 @@ from tvarr_backup.backups.apart import Apart
 from tvarr_backup.backups.archive import pack
 from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.durable import create_private, sync_file
-from tvarr_backup.backups.examine import Examination, Examined
+from tvarr_backup.backups.examine import Examined, examining_here
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
-from tvarr_backup.backups.sqlite import copy_database, measure, open_database, require_readable
+from tvarr_backup.backups.sqlite import Statements, copy_database, measure, open_database, require_readable
 from tvarr_backup.errors import CopyDamaged, CopyFailed
 from tvarr_backup.schema import RequiredSchema
 
@@ -79,7 +80,9 @@ def pack_and_describe(
     seq: int,
     note: str,
     level: CheckLevel = CheckLevel.QUICK,
-    examine: Callable[[Path, RequiredSchema, CheckLevel], Examination | Apart[Examined]] = Examination,
+    examine: Callable[
+        [Path, RequiredSchema, CheckLevel], AbstractContextManager[Statements[Examined] | Apart[Examined]]
+    ] = examining_here,
 ) -> tuple[Sidecar, Examined]:
     """Pack a database into a new archive, synced, and check it while its pages are in memory; it may be damaged."""
     size = database.stat().st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -72,22 +73,13 @@ def problems_in(checks: Iterable[CheckOutcome]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check.detail for check in checks if not check.passed))
 
 
-class Examination:
-    """An examination in another thread; a context manager, which interrupts what has not ended."""
-
-    def __init__(self, path: Path, required: RequiredSchema, level: CheckLevel) -> None:
-        self._opened = open_database(path)
-        self._arguments = (required, level)
-
-    def __enter__(self) -> Statements[Examined]:
+@contextlib.contextmanager
+def examining_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Iterator[Statements[Examined]]:
+    """Examine a copy in another thread of this process; what has not ended at the end is interrupted."""
+    with contextlib.ExitStack() as stack:
         with raising_disk_errors():
-            connection = self._opened.__enter__()
-        self._statements = Statements(connection, lambda: _examine(connection, *self._arguments))
-        return self._statements
-
-    def __exit__(self, *failure: object) -> None:
-        self._statements.__exit__(*failure)
-        self._opened.__exit__(None, None, None)
+            connection = stack.enter_context(open_database(path))
+        yield stack.enter_context(Statements(connection, lambda: _examine(connection, required, level)))
 
 
 def examine(
@@ -98,7 +90,7 @@ def examine(
     A quick check is of the structure, a full one also of every index against its table; neither sees a changed value in a
     row, as a checksum does. Nothing in the copy is run or changed. Raises `OSError` where the disk cannot be read.
     """
-    with Examination(path, required, level) as examination:
+    with examining_here(path, required, level) as examination:
         return examination.result(look)
 
 

@@ -24,7 +24,7 @@ from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_nam
 from tvarr_backup.backups.sidecar import decode_sidecar
 from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
-from tvarr_backup.permissions import name_user
+from tvarr_backup.permissions import explain, explain_owner
 from tvarr_backup.sentences import Sentence
 
 WORK_NAME = ".work"
@@ -74,11 +74,6 @@ def find_folder(path: Path) -> Path:
     if not os.path.lexists(path) and path.parent.is_dir():
         return Path(os.path.realpath(path))
     return prepare_folder(path)
-
-
-def disk_of(folder: Path) -> Path:
-    """Return the mount point of the folder's disk; the folder is a real path."""
-    return next(place for place in (folder, *folder.parents) if place.is_mount())
 
 
 @contextlib.contextmanager
@@ -212,19 +207,9 @@ def require_writable(folder: Path) -> None:
         raise BackupFolderReadOnly(
             "The backup folder {folder} is read-only. {explanation}. {way}",
             folder=folder,
-            explanation=why_read_only(folder),
+            explanation=explain(folder, whole=folder),
             way=_WAY,
         )
-
-
-def why_read_only(folder: Path) -> Sentence:
-    """Return why the folder cannot be written to, and at the end a command that changes it."""
-    if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        return Sentence(
-            "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk}",
-            disk=disk_of(folder),
-        )
-    return _whose(folder, folder)
 
 
 def _why_denied(folder: Path, problem: OSError) -> Sentence:
@@ -232,23 +217,9 @@ def _why_denied(folder: Path, problem: OSError) -> Sentence:
     denied = Path(os.fsdecode(problem.filename)) if problem.filename else folder
     is_inside = folder in denied.parents and folder.stat().st_uid == os.geteuid()
     try:
-        return _whose(denied if is_inside else folder, folder)
+        return explain_owner(denied if is_inside else folder, whole=folder)
     except OSError:  # nothing can be seen below a folder that may not be entered
-        return _whose(folder, folder)
-
-
-def _whose(path: Path, folder: Path) -> Sentence:
-    status, user = path.stat(), os.geteuid()
-    return Sentence(
-        "{what} belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
-        what="It" if path == folder else path.name,
-        owner=name_user(status.st_uid),
-        mode=stat.S_IMODE(status.st_mode),
-        user=name_user(user),
-        command=Sentence("Run: chmod u+rw{x} {path}", x="x" if path.is_dir() else "", path=path)
-        if status.st_uid == user
-        else Sentence("Run as root: chown -R {user}:{group} {folder}", user=user, group=os.getegid(), folder=folder),
-    )
+        return explain_owner(folder, whole=folder)
 
 
 def _work_folder(folder: Path) -> Path:

@@ -53,6 +53,8 @@ from tvarr_backup.backups.restore_journal import (
     pack_safety,
     publish_safety,
     read_journal,
+    record_restore_with_safety,
+    record_restore_without_safety,
     remove_journal,
     rewrite_journal,
     safety_path,
@@ -63,7 +65,6 @@ from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.safety import SafetyCopy, salvage_safety
 from tvarr_backup.backups.sidecar import CheckLevel, Sidecar
 from tvarr_backup.backups.sqlite import Statements, is_of_the_disk, open_database, raising_disk_errors, remove_database
-from tvarr_backup.backups.undo import record_restore_with_safety, record_restore_without_safety
 from tvarr_backup.backups.verify import unpack_and_check
 from tvarr_backup.backups.versions import (
     is_safety_backup,
@@ -345,7 +346,12 @@ class _Restore:
             settled = _settle(self.folder, self.work, unfinished, self.required)
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
             has_safety = unfinished.offline is not None and unfinished.offline.has_safety
-            self.attention.append(_not_packed(self.work, problem) if has_safety else _not_recorded(problem))
+            incomplete = Sentence(
+                "The restore is complete, but its end could not be recorded ({problem}). Run {advice}.",
+                problem=problem,
+                advice=Advice.RECOVER,
+            )
+            self.attention.append(_not_packed(self.work, problem) if has_safety else incomplete)
             set_aside = files_set_aside(unfinished.offline) if unfinished.offline else ()
             return Restored(unfinished.backup, None, tuple(self.attention), {}, after, set_aside)
         before = settled.safety.sidecar.table_counts if settled.safety else {}
@@ -565,14 +571,6 @@ def _not_packed(work: Path, problem: Exception) -> Sentence:
         "`backup recover`.",
         problem=problem,
         safety=safety_path(work),
-    )
-
-
-def _not_recorded(problem: Exception) -> Sentence:
-    return Sentence(
-        "The restore is complete, but its end could not be recorded ({problem}). Run {advice}.",
-        problem=problem,
-        advice=Advice.RECOVER,
     )
 
 

@@ -120,16 +120,10 @@ def copy_aside(source: Source, target: Path, progress: Progress) -> None:
         )
 
 
-@dataclass(frozen=True)
-class SettledCopy:
-    """Facts about a settled copy: whether it was in WAL mode, and the time of its newest row, if any."""
-
-    was_wal: bool
-    newest_row_at: datetime | None
-
-
-def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
+def settle(database: Path, source: Source, progress: Progress) -> tuple[bool, datetime | None]:
     """Apply the journals to a copy and switch it to rollback-journal mode, so that it is one file, like every backup.
+
+    Return whether it was in WAL mode, and the time of its newest row, if any.
 
     Raises `JournalUnusable` where SQLite cannot apply them, `ArchiveDamaged` where another database follows the first, and
     `ExaminationTooCostly`. Damage of a database without journals is left to its examination.
@@ -151,7 +145,7 @@ def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
             ) from problem
     else:
         _cut_off(database, size)
-    return SettledCopy(in_wal_mode, newest)
+    return in_wal_mode, newest
 
 
 def _cut_off(database: Path, size: int) -> None:

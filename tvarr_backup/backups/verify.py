@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tvarr_backup.backups.apart import examining, saying_too_costly
+from tvarr_backup.backups.apart import examining_apart, saying_too_costly
 from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
-from tvarr_backup.backups.examine import CheckOutcome, Examination, Examined, problems_in
+from tvarr_backup.backups.examine import CheckOutcome, Examined, examining_here, problems_in
 from tvarr_backup.backups.folder import explained, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
@@ -179,7 +179,7 @@ def unpack_and_check(
         return _unreadable(backup, problem.sentence)
     size = staged.path.stat().st_size
     progress(Phase.CHECK, 0, size)
-    examine = examining if recorded.is_from_elsewhere else Examination
+    examine = examining_apart if recorded.is_from_elsewhere else examining_here
     with examine(staged.path, required, CheckLevel.FULL) as examination:
         if beside is not None:
             beside()

@@ -13,10 +13,11 @@ from typing import Any
 from django.db import Error
 
 from tvarr_backup import conf
-from tvarr_backup.backups.folder import disk_of, explained, prepare_folder
+from tvarr_backup.backups.folder import explained, prepare_folder
 from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation
+from tvarr_backup.permissions import disk_of
 from tvarr_backup.sentences import Advice
 
 

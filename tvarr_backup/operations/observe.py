@@ -20,7 +20,7 @@ from django_q.models import Schedule
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
 from tvarr_backup.backups.examine import live_rows
-from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
+from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
 from tvarr_backup.backups.restore_journal import Unfinished, read_journal
@@ -45,6 +45,7 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.probe import Probe, last_probe
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
+from tvarr_backup.permissions import explain
 from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
 
@@ -357,7 +358,7 @@ def _why_closed(folder: Path, live: Live | None, listing: Listing) -> Sentence:
         return Sentence(
             "The backup folder {folder} is read-only. {explanation}. Or name another folder.",
             folder=folder,
-            explanation=why_read_only(folder),
+            explanation=explain(folder, whole=folder),
         )
     try:
         if live is not None and live.used is not None:
