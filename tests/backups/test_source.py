@@ -35,7 +35,8 @@ def copied(path: Path, target: Path) -> bool:
     """Copy and recover; whether the copy was in WAL mode."""
     with open_source(path, path.name, None) as source:
         copy_aside(source, target, no_progress)
-        return settle(target, source, no_progress).was_wal
+        was_wal, _ = settle(target, source, no_progress)
+        return was_wal
 
 
 def refused(path: Path, kind: type[UploadRefused]) -> str:
