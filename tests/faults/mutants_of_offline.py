@@ -34,8 +34,8 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "what was set aside is not on disk when the new database gets its name",
         "offline",
-        "        _keep_name(live, set_aside)\n    sync_folder(live.parent)\n",
-        "        _keep_name(live, set_aside)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n    sync_folder(live.parent)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n",
         OfflinePowerCut("empty"),
     ),
     Mutant(
@@ -48,7 +48,7 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "old file not set aside",
         "offline",
-        "        _keep_name(live, set_aside)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n",
         "        pass\n",
         OfflineSweep("garbage"),
     ),

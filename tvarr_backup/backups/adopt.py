@@ -20,7 +20,7 @@ from tvarr_backup.backups.catalogue import (
     taken_names,
 )
 from tvarr_backup.backups.create import pack_and_describe
-from tvarr_backup.backups.dates import Date, date_of
+from tvarr_backup.backups.dates import date_of
 from tvarr_backup.backups.examine import Examined
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
@@ -83,8 +83,8 @@ def adopt_backup(
         size = staged.stat().st_size
         listing = read_folder(folder)
         require_room(folder, archive_bytes(size, listing), "Taking the file in")
-        date = date_of(called, described, newest_row_at, datetime.now(UTC))
-        name = new_name(date.created_at, taken_names(folder))
+        created_at, date_source = date_of(called, described, newest_row_at, datetime.now(UTC))
+        name = new_name(created_at, taken_names(folder))
         made, examined = pack_and_describe(
             staged,
             work / name.filename,
@@ -104,19 +104,13 @@ def adopt_backup(
             imported=True,
             tvarr_version=_one_line(described.tvarr_version) if described else "",
             accepted_code=tuple(str(code) for code in examined.code),
+            created_at_source=date_source,
+            newest_row_at=newest_row_at,
+            wal_missing=wal_missing,
         )
-        return publish_backup(folder, work, name, _with_origin(taken_in, date, wal_missing=wal_missing))
-
-
-def _with_origin(sidecar: Sidecar, date: Date, *, wal_missing: bool) -> Sidecar:
-    """Add what is known of where the file comes from."""
-    known = sidecar.with_changes(
-        created_at_source=date.source, newest_row_at=date.newest_row_at, wal_missing=wal_missing
-    )
-    if known.checked is None:
-        return known
-    warnings = (*known.checked.warnings, *known.lasting_warnings)
-    return known.with_changes(checked=replace(known.checked, warnings=warnings))
+        assert made.checked is not None
+        checked = replace(made.checked, warnings=(*made.checked.warnings, *taken_in.lasting_warnings))
+        return publish_backup(folder, work, name, taken_in.with_changes(checked=checked))
 
 
 def _description(source: Path, sidecar: Path | None) -> Sidecar | None:

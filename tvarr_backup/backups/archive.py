@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
 from tvarr_backup.file_types import GZIP
@@ -37,31 +37,15 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class Deflate(Protocol):
-    """One gzip member in the making, as zlib's `compressobj` is."""
-
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Compressor:
-    """A library that makes gzip; `start` begins a member."""
-
-    name: str
-    start: Callable[[], Deflate]
-
-
-# What this installation has, the fastest first.
-COMPRESSORS: tuple[Compressor, ...] = (Compressor("zlib", partial(zlib.compressobj, 1, wbits=_GZIP)),)
+# What this installation has, the fastest first: how a gzip member is begun, as by zlib's `compressobj`.
+COMPRESSORS: dict[str, Callable[[], Any]] = {"zlib": partial(zlib.compressobj, 1, wbits=_GZIP)}
 try:
     from isal import isal_zlib
 except ImportError:  # isal is not built for every processor
     pass
 else:
-    # With its larger buffers the packing is no faster and no denser, but its memory goes to pieces over gigabytes.
-    COMPRESSORS = (Compressor("isal", partial(isal_zlib.compressobj, 2, wbits=_GZIP, memLevel=3)), *COMPRESSORS)
+    # With its larger buffers, packing is no faster and no denser, but memory is fragmented over gigabytes.
+    COMPRESSORS = {"isal": partial(isal_zlib.compressobj, 2, wbits=_GZIP, memLevel=3), **COMPRESSORS}
 
 
 @dataclass(frozen=True)
@@ -75,11 +59,7 @@ class Packed:
 
 
 def pack(
-    source: Path,
-    target: IO[bytes] | int,
-    *,
-    progress: ByteProgress | None = None,
-    compressor: Compressor = COMPRESSORS[0],
+    source: Path, target: IO[bytes] | int, *, progress: ByteProgress | None = None, compressor: str = ""
 ) -> Packed:
     """Write the archive of the file `source` to an open file or descriptor, which the caller syncs.
 
@@ -89,7 +69,7 @@ def pack(
     """
     database, archive = _Tally(), _Tally()
     write = partial(os.write, target) if isinstance(target, int) else target.write
-    deflate = compressor.start()
+    deflate = COMPRESSORS[compressor or next(iter(COMPRESSORS))]()
 
     def compress(block: bytes) -> bytes:
         return deflate.compress(block) if block else deflate.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -29,26 +28,19 @@ _TIME_COLUMNS = f"""
 """  # noqa: S608  # constants
 
 
-@dataclass(frozen=True)
-class Date:
-    """When a backup was made, where that is known from, and the time of its newest row, if any."""
-
-    created_at: datetime
-    source: DateSource
-    newest_row_at: datetime | None
-
-
-def date_of(filename: str, described: Sidecar | None, newest: datetime | None, now: datetime) -> Date:
-    """Return the best known date: that of the metadata, else of the name, else of the newest row, else `now`."""
+def date_of(
+    filename: str, described: Sidecar | None, newest: datetime | None, now: datetime
+) -> tuple[datetime, DateSource]:
+    """Return the best known date and its source: the metadata, else the name, else the newest row, else `now`."""
     if described is not None and described.is_dated:
-        return Date(described.created_at, described.created_at_source, newest)
+        return described.created_at, described.created_at_source
     # An undated backup is named after its arrival.
     named = moment_in(filename) if described is None or not described.has_possible_date else None
     if named is not None:
-        return Date(named, DateSource.NAME, newest)
+        return named, DateSource.NAME
     if newest is not None:
-        return Date(newest, DateSource.NEWEST_ROW, newest)
-    return Date(now, DateSource.ARRIVAL, None)
+        return newest, DateSource.NEWEST_ROW
+    return now, DateSource.ARRIVAL
 
 
 def newest_row(database: Path, now: datetime) -> datetime | None:

@@ -148,7 +148,7 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
         if os.path.lexists(old):
             old.rename(_free_name(f"{set_aside}{ending}"))
     if os.path.lexists(live) and not os.path.lexists(set_aside):
-        _keep_name(live, set_aside)
+        _link_or_rename(live, set_aside)  # so that there is a file at every moment
     sync_folder(live.parent)
     if os.path.lexists(live):
         incoming.rename(live)
@@ -157,25 +157,21 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
     sync_folder(live.parent)
 
 
-def _keep_name(live: Path, set_aside: Path) -> None:
-    """Give the old file a second name, so that there is a file at every moment; rename it where there are no hard links."""
+def _link_or_rename(path: Path, name: Path) -> bool:
+    """Give a file a second name, or rename it where there are no hard links; return whether it has two names now."""
     try:
-        os.link(live, set_aside, follow_symlinks=False)
+        os.link(path, name, follow_symlinks=False)
     except OSError as problem:
         if problem.errno not in _NO_LINKS:
             raise
-        live.rename(set_aside)
+        path.rename(name)
+        return False
+    return True
 
 
 def _give_free_name(incoming: Path, live: Path) -> None:
     """Rename without replacing a file that another program has created in this moment, where there are hard links."""
-    try:
-        os.link(incoming, live, follow_symlinks=False)
-    except OSError as problem:
-        if problem.errno not in _NO_LINKS:
-            raise
-        incoming.rename(live)
-    else:
+    if _link_or_rename(incoming, live):
         sync_folder(live.parent)  # first the new name: after a power cut there could be neither
         incoming.unlink()
 

@@ -157,8 +157,8 @@ def find_restorable(
     Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem. Whether
     another program has the live file open is asked for an offline restore only when it is done.
     """
-    found = inspect_offline(live, required, filename) if offline else inspect_live(live, required, filename)
     backup = find_backup(folder, filename)
+    found = inspect_offline(live, required, filename) if offline else inspect_live(live, required, filename)
     recorded = backup.sidecar
     if recorded.problems:
         raise RestoreRefused(

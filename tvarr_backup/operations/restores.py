@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.live import inspect_live
 from tvarr_backup.backups.restore import find_restorable
@@ -18,9 +17,10 @@ def require_restorable(filename: str, *, offline: bool = False, accept_newer: bo
 
     Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `find_restorable` raises.
     """
-    folder, live = backup_folder(), conf.live_database()
-    find_backup(folder, filename)
-    find_restorable(live, folder, filename, conf.required_schema(), offline=offline, accept_newer=accept_newer)
+    required = conf.required_schema()
+    find_restorable(
+        conf.live_database(), backup_folder(), filename, required, offline=offline, accept_newer=accept_newer
+    )
 
 
 def damage_of_live(filename: str) -> str:

@@ -160,7 +160,8 @@ def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tup
         files.close()
     if body.read_bytes < length:
         raise UploadIncomplete(f"The upload broke off: {body.read_bytes} of {length} bytes came.")
-    if not body.ends_with(_boundary(request)):
+    _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
+    if not body.ends_with(parameters["boundary"]):
         raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: it has no end.")
     return fields, files.received
 
@@ -261,11 +262,6 @@ class _Files(FileUploadHandler):
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _boundary(request: HttpRequest) -> str:
-    _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
-    return str(parameters["boundary"])
 
 
 def _too_large(what: str, limit: int) -> UploadTooLarge:
