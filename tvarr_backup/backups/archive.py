@@ -72,7 +72,8 @@ def pack(
     deflate = COMPRESSORS[compressor or next(iter(COMPRESSORS))]()
 
     def compress(block: bytes) -> bytes:
-        return deflate.compress(block) if block else deflate.flush()
+        data: bytes = deflate.compress(block) if block else deflate.flush()
+        return data
 
     def deliver(data: bytes) -> None:
         archive.add(data)
