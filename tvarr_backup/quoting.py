@@ -40,18 +40,18 @@ def name_some(names: Sequence[object], most: int) -> str:
     return f"{named} and {others} more" if others > 0 else named
 
 
-def shown_value(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value of JSON as a message names it: texts quoted, words and numbers as JSON has them."""
     if isinstance(value, str):
         return quoted(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float)):
-        return _shown_number(value)
+        return _format_number(value)
     return "an object" if isinstance(value, dict) else "a list"
 
 
-def _shown_number(number: float) -> str:
+def _format_number(number: float) -> str:
     try:
         return cut(str(number))
     except ValueError:  # more digits than Python writes

@@ -42,12 +42,11 @@ def known_text(text: str, most: int) -> str:
     """Return the text as databases store it, without NUL; what is longer than `most` characters is cut."""
     if len(text) <= most and "\0" not in text:
         return text
-    shown = text if len(text) <= most else text[: most - 1] + _MORE
-    return shown.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return (text if len(text) <= most else text[: most - 1] + _MORE).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def known_texts(texts: Sequence[str], most_texts: int, most: int) -> tuple[str, ...]:
     """Return the first texts, each cut, and how many more there are."""
-    shown = tuple(known_text(text, most) for text in texts[:most_texts])
+    known = tuple(known_text(text, most) for text in texts[:most_texts])
     more = len(texts) - most_texts
-    return (*shown, f"And {more:,} more.") if more > 0 else shown
+    return (*known, f"And {more:,} more.") if more > 0 else known

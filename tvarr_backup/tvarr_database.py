@@ -41,7 +41,7 @@ def inspect(path: Path) -> DatabaseState:
     be read).
     """
     with _explained(path):
-        return _look(path, judge) if _is_there(path) else DatabaseState.MISSING
+        return _judge_file(path, judge) if _is_there(path) else DatabaseState.MISSING
 
 
 def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
@@ -107,7 +107,9 @@ def judge_connected(alias: str, name: Path | str) -> DatabaseState:
 def is_tvarrs_own(path: Path) -> bool:
     """Whether tvarr's Go program made the file; `False` where there is none or it is not a database."""
     try:
-        return path.is_file() and _look(path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection))
+        return path.is_file() and _judge_file(
+            path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection)
+        )
     except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
         return False
 
@@ -226,7 +228,7 @@ def create_empty(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _look(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
+def _judge_file(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
     """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm next to it.
 
     Where a writer has come in this moment, the file is judged again under SQLite's locks.

@@ -31,7 +31,7 @@ from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence
 
 _START = "import sys; sys.path[:] = [*sys.path[1:], sys.argv[1]]; from tvarr_backup.backups import apart_tasks; apart_tasks.main()"
-_LOOK_EVERY_SECONDS = 0.1
+_SECONDS_BETWEEN_CALLS = 0.1
 _BLOCK_BYTES = 2**16
 _LONGEST_ANSWER_BYTES = 4 * 2**20
 _LONGEST_SAID = 2000
@@ -89,14 +89,14 @@ class Apart(Generic[_Result]):
                 pipe.close()
         self._process.wait()
 
-    def result(self, look: Callable[[], None] | None = None) -> _Result:
-        """Wait for the result, calling `look` several times a second; what that raises ends the work.
+    def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
+        """Wait for the result, calling `on_wait` several times a second; what that raises ends the work.
 
         Raises `ExaminationTooCostly`, or what the work raised: `OSError` or `sqlite3.DatabaseError`.
         """
         assert self._process.stdout is not None
         while True:
-            ready, _, _ = select.select([self._process.stdout], [], [], _LOOK_EVERY_SECONDS)
+            ready, _, _ = select.select([self._process.stdout], [], [], _SECONDS_BETWEEN_CALLS)
             if ready:
                 block = os.read(self._process.stdout.fileno(), _BLOCK_BYTES)
                 self._answer += block
@@ -108,8 +108,8 @@ class Apart(Generic[_Result]):
                 raise self._too_costly(
                     Sentence("it takes more than {clock_seconds} s", clock_seconds=self._limits.clock_seconds)
                 )
-            if look is not None:
-                look()
+            if on_wait is not None:
+                on_wait()
 
     def _ended(self) -> _Result:
         status = self._process.wait()
@@ -125,9 +125,9 @@ class Apart(Generic[_Result]):
         """Return the error for an end without a result."""
         error = answer.get("error", "")
         if error == "os":
-            return OSError(answer["number"], answer["words"])
+            return OSError(answer["number"], answer["message"])
         if error == "sqlite":
-            problem = sqlite3.DatabaseError(answer["words"])
+            problem = sqlite3.DatabaseError(answer["message"])
             problem.sqlite_errorcode = answer["code"]
             return problem
         reasons: Mapping[str | int, str] = {

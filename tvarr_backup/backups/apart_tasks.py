@@ -42,9 +42,9 @@ def _answer(task: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, An
         code = primary_code(problem)
         if code in _TOO_MUCH:
             return {"error": _TOO_MUCH[code]}
-        return {"error": "sqlite", "code": getattr(problem, "sqlite_errorcode", 0), "words": str(problem)}
+        return {"error": "sqlite", "code": getattr(problem, "sqlite_errorcode", 0), "message": str(problem)}
     except OSError as problem:
-        return {"error": "os", "number": problem.errno, "words": problem.strerror or str(problem)}
+        return {"error": "os", "number": problem.errno, "message": problem.strerror or str(problem)}
 
 
 def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:

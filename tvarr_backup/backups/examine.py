@@ -83,15 +83,15 @@ def examining_here(path: Path, required: RequiredSchema, level: CheckLevel) -> I
 
 
 def examine(
-    path: Path, required: RequiredSchema, level: CheckLevel, look: Callable[[], None] | None = None
+    path: Path, required: RequiredSchema, level: CheckLevel, on_wait: Callable[[], None] | None = None
 ) -> Examined:
-    """Check a copy and count its rows; `look` is called several times a second and may raise to cancel.
+    """Check a copy and count its rows; `on_wait` is called several times a second and may raise to cancel.
 
     A quick check is of the structure, a full one also of every index against its table; neither sees a changed value in a
     row, as a checksum does. Nothing in the copy is run or changed. Raises `OSError` where the disk cannot be read.
     """
     with examining_here(path, required, level) as examination:
-        return examination.result(look)
+        return examination.result(on_wait)
 
 
 def examine_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Examined:

@@ -36,7 +36,7 @@ from tvarr_backup.sqlite_codes import primary_code
 LOCK_SECONDS = 30.0
 """How long to wait for the lock of the live database; SQLite's own copying would wait without end."""
 
-_LOOK_FOR_LOCK_EVERY_SECONDS = 0.002
+_SECONDS_BETWEEN_ATTEMPTS = 0.002
 _PAGES_A_STEP = 1000
 _CHECKPOINTS = 10
 _CHECKPOINT_WAITS_SECONDS = 0.05
@@ -314,7 +314,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
         deadline = time.monotonic() + LOCK_SECONDS
         locked = False
 
-        def look(code: int, remaining: int, total: int) -> None:
+        def report(code: int, remaining: int, total: int) -> None:
             nonlocal locked
             if code in _BUSY:
                 if time.monotonic() > deadline:
@@ -334,8 +334,8 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
         source.backup(
             target,
             pages=max(1, min(_PAGES_A_STEP, pages - 1)),
-            progress=look,
-            sleep=_LOOK_FOR_LOCK_EVERY_SECONDS,
+            progress=report,
+            sleep=_SECONDS_BETWEEN_ATTEMPTS,
         )
 
 

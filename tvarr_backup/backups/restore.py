@@ -68,10 +68,8 @@ from tvarr_backup.backups.sqlite import Statements, is_of_the_disk, open_databas
 from tvarr_backup.backups.verify import unpack_and_check
 from tvarr_backup.backups.versions import (
     is_safety_backup,
-    judge_versions,
-    require_accepted,
     require_accepted_code,
-    require_kinship,
+    require_versions,
 )
 from tvarr_backup.errors import (
     OfflineRestoreRequired,
@@ -166,7 +164,7 @@ def find_restorable(
             filename=filename,
             problems=join(recorded.problems),
         )
-    _require_versions(backup, recorded.schema, found.schema, required, accept_newer=accept_newer)
+    require_versions(backup, recorded.schema, found.schema, required, accept_newer=accept_newer)
     _require_room(live, folder, found, recorded.database_size)
     return backup
 
@@ -411,7 +409,7 @@ class _Restore:
                 encoding=encoding,
                 live_encoding=live.encoding,
             )
-        _require_versions(backup, examined.schema, live.schema, self.required, accept_newer=self.accept_newer)
+        require_versions(backup, examined.schema, live.schema, self.required, accept_newer=self.accept_newer)
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
@@ -572,14 +570,6 @@ def _not_packed(work: Path, problem: Exception) -> Sentence:
         problem=problem,
         safety=safety_path(work),
     )
-
-
-def _require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:
-    """Raise where this schema must not replace the live one, or not without a confirmation."""
-    is_safety = is_safety_backup(backup.sidecar)
-    require_kinship(backup.filename, found, live, required, is_safety=is_safety)
-    verdict = judge_versions(found, live, required, is_safety=is_safety)
-    require_accepted(backup.filename, verdict, accept_newer=accept_newer)
 
 
 def _set_restore_id(staged: Path, restore_id: int) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvarr_backup.quoting import name_some
+from tvarr_backup.quoting import cut, name_some
 from tvarr_backup.sentences import Sentence, join
 
 _TABLE, _VIRTUAL_TABLE, _VIEW, _TRIGGER, _INDEX = "table", "virtual table", "view", "trigger", "index"
@@ -32,7 +32,7 @@ _AUTOMATIC_INDEX = "sqlite_autoindex_"
 _HAS_TABLE_LIST = sqlite3.sqlite_version_info >= (3, 37)
 _KINDS_OF_TABLE_LIST = {"table": _TABLE, "shadow": _TABLE, "view": _VIEW, "virtual": _VIRTUAL_TABLE}
 _NAMED = 5
-_LONGEST_SHOWN = 60
+_MOST_OF_TEXT = 61
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def _hidden(connection: sqlite3.Connection, rows: list[_SchemaRow], *, is_plain:
         for schema, name, kind in connection.execute("SELECT schema, name, type FROM pragma_table_list")
         if schema == "main" and name not in ("sqlite_schema", "sqlite_master")
     }
-    shown = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
-    for name, kind in sorted(parsed ^ shown):
+    listed = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
+    for name, kind in sorted(parsed ^ listed):
         has = "has" if (name, kind) in parsed else "does not have"
         yield Sentence(
             "SQLite {has} the {kind} “{name}”, unlike its schema table.", has=has, kind=kind, name=_cut(name)
@@ -211,5 +211,5 @@ def some_code(code: Sequence[Code]) -> str:
 
 def _cut(value: object) -> str:
     text = str(value) if isinstance(value, str) else repr(value)
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return cut(printable, _MOST_OF_TEXT)

@@ -25,7 +25,7 @@ from tvarr_backup.backups.backup_warnings import (
 )
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.errors import SidecarInvalid
-from tvarr_backup.quoting import cut, shown_value
+from tvarr_backup.quoting import cut, format_value
 from tvarr_backup.ranges import MOST, known_moment, known_number, known_text, known_texts
 
 FORMAT = 1
@@ -215,7 +215,7 @@ def decode_sidecar(raw: bytes) -> Sidecar:
     is_ours = "format" in value
     if is_ours and value["format"] != FORMAT:
         raise SidecarInvalid(
-            "its format is {value}; this program reads {format}.", value=shown_value(value["format"]), format=FORMAT
+            "its format is {value}; this program reads {format}.", value=format_value(value["format"]), format=FORMAT
         )
     members = {
         name: read(name, value.get(name, ""))
@@ -301,7 +301,7 @@ def _date_source(_name: str, value: Any) -> DateSource:
     except ValueError as problem:
         expected = ", ".join(DateSource)
         raise SidecarInvalid(
-            "created_at_source is {value}; expected one of {expected}.", value=shown_value(value), expected=expected
+            "created_at_source is {value}; expected one of {expected}.", value=format_value(value), expected=expected
         ) from problem
 
 

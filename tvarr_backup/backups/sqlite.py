@@ -22,7 +22,7 @@ from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
-_LOOK_EVERY_SECONDS = 0.1
+_SECONDS_BETWEEN_CALLS = 0.1
 _SPARE_BYTES = 2**20
 _DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _Result = TypeVar("_Result")
@@ -127,12 +127,12 @@ def copy_database(live: Path, target: Path, progress: CopyProgress | None = None
             connection.execute(f"PRAGMA cache_size={_COPY_CACHE}")
             size = measure(connection)
 
-            def look() -> None:
+            def report() -> None:
                 if progress is not None:
                     progress(min(target.stat().st_size, size.used), size.used)
 
             with Statements(connection, lambda: connection.execute("VACUUM INTO ?", (str(target.absolute()),))) as copy:
-                copy.result(look)
+                copy.result(report)
             return size
     except sqlite3.Error as problem:
         remove_database(target)
@@ -185,13 +185,13 @@ class Statements(Generic[_Result]):
     def __exit__(self, *_: object) -> None:
         while not self._future.done():  # repeatedly, because an interruption between two statements hits neither
             self._connection.interrupt()
-            wait([self._future], _LOOK_EVERY_SECONDS / 2)
+            wait([self._future], _SECONDS_BETWEEN_CALLS / 2)
         self._pool.shutdown()
 
-    def result(self, look: Callable[[], None] | None = None) -> _Result:
-        """Wait for the result, calling `look` several times a second; what it or the work raises is raised here."""
+    def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
+        """Wait for the result, calling `on_wait` several times a second; what it or the work raises is raised here."""
         while not self._future.done():
-            wait([self._future], _LOOK_EVERY_SECONDS)
-            if look is not None:
-                look()
+            wait([self._future], _SECONDS_BETWEEN_CALLS)
+            if on_wait is not None:
+                on_wait()
         return self._future.result()

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvarr_backup import schema
+from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.schema_table import Code, not_accepted, some_code
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
@@ -77,14 +78,17 @@ def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmatio
     return tuple(facts)
 
 
-def require_accepted(filename: str, verdict: VersionVerdict, *, accept_newer: bool) -> None:
-    """Raise `ConfirmationRequired` where a restore needs a confirmation that was not given."""
+def require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:
+    """Raise `RestoreRefused` or `ConfirmationRequired` where this schema must not replace the live one, or not yet."""
+    is_safety = is_safety_backup(backup.sidecar)
+    require_kinship(backup.filename, found, live, required, is_safety=is_safety)
+    verdict = judge_versions(found, live, required, is_safety=is_safety)
     if verdict.needs_confirmation and not accept_newer:
         raise ConfirmationRequired(
             "{filename} was not restored. {facts} Nothing was changed. To restore it anyway, confirm "
             "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the "
             "box on the restore page.",
-            filename=filename,
+            filename=backup.filename,
             facts=join(verdict.facts),
         )
 
