@@ -17,9 +17,9 @@ import pytest
 
 from tests.backups.makers import backup, changed, python, query, raising_at, required, settled, state, tvarrs
 from tests.installation import ROOT
-from tvarr_backup.backups import lockout
+from tvarr_backup.backups import in_use
 from tvarr_backup.backups.catalogue import Backup, read_folder
-from tvarr_backup.backups.lockout import locked_out
+from tvarr_backup.backups.in_use import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.restore import Restored, Settled, find_restorable, finish_restore, restore_backup
 from tvarr_backup.backups.restore_journal import Replacement, Unfinished, find_safety_backup, read_journal
@@ -129,7 +129,7 @@ def held(live: Path, *statements: str) -> Iterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lockout, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(in_use, "_PATIENCE_SECONDS", 0.2)
 
 
 # --- It happens ------------------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_lock_is_noticed_although_the_descriptor_cannot_be_seen(
     damaged: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """As in another container on the same kernel."""
-    monkeypatch.setattr(lockout, "find_users", lambda _paths, **_but: [])
+    monkeypatch.setattr(in_use, "find_users", lambda _paths, **_but: [])
     code = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 0x40000002)\n"
         "print('open', flush=True); sys.stdin.readline()\n"

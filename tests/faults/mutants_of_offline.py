@@ -135,21 +135,21 @@ MUTANTS_OF_OFFLINE = (
     # --- who uses the file
     Mutant(
         "programs that have it open are not looked for",
-        "lockout",
+        "in_use",
         "            users = list(find_users(_paths(database), but=(pid,)))\n",
         "            users: list[Program] = []\n",
         Quick(_FILE, "has_the_file_open_is_named or deleted_file"),
     ),
     Mutant(
         "locks are not looked at",
-        "lockout",
+        "in_use",
         '            if "locked_by" in found and',
         '            if "locked by" in found and',
         Quick(_FILE, "a_lock_is_noticed"),
     ),
     Mutant(
         "no lock is held",
-        "lockout",
+        "in_use",
         "    descriptor = lock(database, 0x40000000, 512)\n",
         "    descriptor = os.open(database, os.O_RDONLY)\n",
         Quick(_FILE, "a_lock_is_noticed or keeps_everybody_else_out"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tvarr_backup import program, schema
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.lockout import require_unused
+from tvarr_backup.backups.in_use import require_unused
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.sqlite import Statements, measure, open_database, remove_database, require_readable
 from tvarr_backup.errors import (

@@ -18,8 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from tvarr_backup.backups.durable import create_private, sync_file, sync_folder
+from tvarr_backup.backups.in_use import ENDINGS, locked_out
 from tvarr_backup.backups.live import becomes_wal, has_shared_memory, holds, problems_of
-from tvarr_backup.backups.lockout import ENDINGS, locked_out
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.restore_journal import Replacement, Unfinished
 from tvarr_backup.backups.sqlite import remove_database

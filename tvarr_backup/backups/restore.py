@@ -22,6 +22,7 @@ from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.in_use import locked_out
 from tvarr_backup.backups.live import (
     Live,
     checkpoint,
@@ -33,7 +34,6 @@ from tvarr_backup.backups.live import (
     read_restore_id,
     switch_to_wal,
 )
-from tvarr_backup.backups.lockout import locked_out
 from tvarr_backup.backups.names import BackupName, new_name
 from tvarr_backup.backups.offline import (
     STOP_IT,

@@ -79,7 +79,7 @@ def verify_backup(
     scratch: Path | None = None,
     progress: Progress = no_progress,
 ) -> Verification:
-    """CheckOutcome everything about a backup, and keep the result in its sidecar; a damaged backup is a result, not an error.
+    """Check everything about a backup, and keep the result in its sidecar; a damaged backup is a result, not an error.
 
     Where the backup folder is read-only or has no room, the backup is unpacked in `scratch`, which is created where it is
     missing; a result that cannot be saved then has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Raises `BackupNotFound`,
@@ -112,7 +112,7 @@ def _verify_elsewhere(
     *,
     no_room: BackupFolderReadOnly | NoRoom,
 ) -> Verification:
-    """CheckOutcome a backup in a folder on another disk. Where that has no room either, the error names both disks."""
+    """Check a backup in a folder on another disk. Where that has no room either, the error names both disks."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with work_in(scratch) as work:
