@@ -39,7 +39,7 @@ _FORM_BYTES = 2**21
 """What a form may have besides the file: the metadata file, other fields, and the lines between them."""
 _BLOCK_BYTES = 2**20
 _ROOM_ASKED_EVERY_BYTES = 2**26
-_LONGEST_SHOWN = 80
+_MOST_OF_NAME = 80
 _END_BYTES = 256
 """More than the longest line that ends a form."""
 _FIRST_FIELD_BYTES = 2**10
@@ -61,25 +61,18 @@ class FieldRefused(Exception):
 
     def __init__(self, name: str, message: str, code: str) -> None:
         super().__init__(message)
-        self.name = name[:_LONGEST_SHOWN]
+        self.name = name[:_MOST_OF_NAME]
         self.code = code
 
 
 @dataclass(frozen=True)
-class Received:
-    """A file of the form: its path, and the sender's name for it."""
-
-    path: Path
-    filename: str
-
-
-@dataclass(frozen=True)
 class Upload:
-    """A complete form: its fields, each given once, and its files."""
+    """A complete form: its fields, each given once, and its files; `filename` is the sender's name for the backup."""
 
     fields: Mapping[str, str]
-    file: Received
-    meta: Received | None
+    path: Path
+    filename: str
+    meta: Path | None
     seconds: float
     """How long receiving took."""
 
@@ -98,8 +91,11 @@ def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Ite
     release_databases()
     began = time.monotonic()
     with receive_in(folder) as place:
-        fields, files = _received(request, body or Body(request), length, place)
-        yield _whole(fields, files, time.monotonic() - began)
+        fields, filenames = _read_form(request, body or Body(request), length, place)
+        _require_complete(fields, filenames)
+        texts = {name: str(value) for name, value in fields.items()}
+        meta = place / _NAMES[_META] if _META in filenames else None
+        yield Upload(texts, place / _NAMES[_FILE], filenames[_FILE], meta, time.monotonic() - began)
 
 
 def add_upload(
@@ -120,9 +116,9 @@ def add_upload(
         try:
             return actions.add_backup(
                 actor,
-                upload.file.path,
-                filename=upload.file.filename,
-                sidecar=upload.meta.path if upload.meta else None,
+                upload.path,
+                filename=upload.filename,
+                sidecar=upload.meta,
                 note=note,
                 accept_broken_references=accept_broken_references,
                 accept_code=accept_code,
@@ -147,8 +143,8 @@ def _checked_length(request: HttpRequest) -> int:
     return length
 
 
-def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, Received]]:
-    """Read the fields of the form, and its files into `place`."""
+def _read_form(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, str]]:
+    """Read the fields of the form and the names of its files, which are written into `place`."""
     files = _Files(place)
     try:
         fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
@@ -163,17 +159,16 @@ def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tup
     _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
     if not body.ends_with(parameters["boundary"]):
         raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: it has no end.")
-    return fields, files.received
+    return fields, files.filenames
 
 
-def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> Upload:
-    if _FILE not in files:
+def _require_complete(fields: QueryDict, filenames: Mapping[str, str]) -> None:
+    if _FILE not in filenames:
         message = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
         raise FieldRefused(_FILE, message, "required")
     for name, values in fields.lists():
         if len(values) > 1:
             raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
-    return Upload({name: str(value) for name, value in fields.items()}, files[_FILE], files.get(_META), seconds)
 
 
 class Body:
@@ -230,19 +225,18 @@ class _Files(FileUploadHandler):
         self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES, _WAL: settings.UPLOAD_BYTES}
         self._file: IO[bytes] | None = None
         self._room_asked_at = 0
-        self.received: dict[str, Received] = {}
+        self.filenames: dict[str, str] = {}
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, file_name, *args, **kwargs)
         if field_name not in self._limits:
             raise FieldRefused(field_name, "No file of this name is known here.", "unknown_member")
-        if field_name in self.received:
+        if field_name in self.filenames:
             raise FieldRefused(field_name, "It is given more than once; allowed is once.", "repeated")
         self.close()
-        path = self._place / _NAMES[field_name]
-        self._file = os.fdopen(create_private(path), "wb")
+        self._file = os.fdopen(create_private(self._place / _NAMES[field_name]), "wb")
         self._room_asked_at = 0
-        self.received[field_name] = Received(path, file_name[:_LONGEST_SHOWN])
+        self.filenames[field_name] = file_name[:_MOST_OF_NAME]
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         limit = self._limits[str(self.field_name)]
