@@ -22,7 +22,7 @@ _FLOCK = struct.Struct("hhqqi")  # Linux's `struct flock`: type, whence, start, 
 
 
 @dataclass(frozen=True)
-class Program:
+class RunningProgram:
     """A running program; `pid` is 0 where it runs in another container."""
 
     name: str
@@ -32,7 +32,7 @@ class Program:
         return f"{self.name} (pid {self.pid})" if self.pid else self.name
 
 
-def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[Program]:
+def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[RunningProgram]:
     """Yield the programs that have one of these files open, this one first, without those with a pid in `but`.
 
     The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
@@ -50,15 +50,15 @@ def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[P
             yield program_with(pid)
 
 
-def program_with(pid: int) -> Program:
+def program_with(pid: int) -> RunningProgram:
     """Return a program by its number; 0 stands for one in another container."""
     try:
-        return Program((_PROC / str(pid) / "comm").read_text().strip(), pid)
+        return RunningProgram((_PROC / str(pid) / "comm").read_text().strip(), pid)
     except OSError:
-        return Program("another program", pid)
+        return RunningProgram("another program", pid)
 
 
-def find_locker(file: IO[bytes]) -> Program | None:
+def find_locker(file: IO[bytes]) -> RunningProgram | None:
     """Return the program that holds a lock on an open file, as SQLite does while it uses a database, if any.
 
     This process must not have locked the file: closing it would drop those locks.
@@ -188,7 +188,7 @@ def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             process.stdin.close()
 
 
-def _in_use(database: Path, users: list[Program], what_to_do: str) -> DatabaseInUse:
+def _in_use(database: Path, users: list[RunningProgram], what_to_do: str) -> DatabaseInUse:
     return DatabaseInUse(
         "{database} is in use by {users}. Nothing was changed. {what_to_do}",
         database=database,

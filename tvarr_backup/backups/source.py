@@ -14,7 +14,7 @@ from typing import IO
 
 from tvarr_backup.backups.apart import settle_and_date
 from tvarr_backup.backups.durable import create_private, open_regular
-from tvarr_backup.backups.in_use import Program, find_locker, find_users
+from tvarr_backup.backups.in_use import RunningProgram, find_locker, find_users
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.errors import ArchiveDamaged, JournalUnusable, SourceChanged, SourceInUse, UploadRefused
 from tvarr_backup.file_types import SQLITE
@@ -162,7 +162,7 @@ def _cut_off(database: Path, size: int) -> None:
 _STOP_OR_COPY = "Stop that program, or copy the database with SQLite, which is safe while it is used (`VACUUM INTO`), and add the copy."
 
 
-def _in_use(path: Path, program: Program) -> SourceInUse:
+def _in_use(path: Path, program: RunningProgram) -> SourceInUse:
     return SourceInUse(
         "{path} is open in {program}, so its content may change at any moment. Nothing was saved. {stop_or_copy}",
         path=path,

@@ -209,22 +209,15 @@ def _counted(recorded: Sidecar, examined: Examined) -> Iterator[CheckOutcome]:
     """Compare the rows with those recorded, except by tvarr, which counts too many in the live database."""
     if recorded.kind is BackupKind.TVARR:
         return
-    different = {
-        table: (number, examined.table_counts.get(table))
-        for table, number in recorded.table_counts.items()
-        if examined.table_counts.get(table) != number
-    }
-    found = [
-        Sentence("there is no table {table}", table=table)
-        if now is None
-        else Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number)
-        for table, (number, now) in different.items()
-    ]
-    yield CheckOutcome(
-        "row counts",
-        passed=not different,
-        detail=Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else "",
-    )
+    found = []
+    for table, number in recorded.table_counts.items():
+        now = examined.table_counts.get(table)
+        if now is None:
+            found.append(Sentence("there is no table {table}", table=table))
+        elif now != number:
+            found.append(Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number))
+    detail = Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else ""
+    yield CheckOutcome("row counts", passed=not found, detail=detail)
 
 
 def _same(name: str, recorded: str, found: str) -> CheckOutcome:
