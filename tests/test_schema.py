@@ -11,7 +11,7 @@ from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database, schema_of
 from tvarr_backup import schema
 from tvarr_backup.errors import DatabaseForeign, DatabaseUnusable
-from tvarr_backup.schema import RequiredSchema, State
+from tvarr_backup.schema import DatabaseState, RequiredSchema
 
 TABLES = [model._meta.db_table for model in apps.get_app_config("tvarr_backup").get_models()]
 LEFTOVERS = {"epg_sources": {"source_timezone", "timezone_offset_minutes"}}
@@ -136,27 +136,35 @@ def applied(name: str, app: str = "'tvarr_backup'") -> str:
 @pytest.mark.parametrize(
     ("statements", "state", "named"),
     [
-        ([], State.EMPTY, ""),
-        ([*SEQUENCE], State.EMPTY, ""),
-        ([MIGRATIONS], State.EMPTY, ""),
-        ([MIGRATIONS, *SEQUENCE], State.EMPTY, ""),
-        ([MIGRATIONS, FILTERS, applied("'0001_a'")], State.OURS, "tvarr-backup 0001_a"),
-        ([MIGRATIONS, FILTERS, applied("'0002_b'"), applied("'0001_a'")], State.OURS, "tvarr-backup 0002_b"),
-        ([MIGRATIONS, FILTERS, applied("'0001_a'"), applied("'9'", "'auth'")], State.OURS, "tvarr-backup 0001_a"),
-        ([FILTERS, TVARRS], State.ATTACHED, ""),
-        ([FILTERS, TVARRS, "INSERT INTO schema_migrations VALUES ('029'), ('003')"], State.ATTACHED, "tvarr 029"),
-        ([FILTERS, TVARRS, MIGRATIONS, applied("'9'")], State.ATTACHED, ""),
-        ([TVARRS], State.ATTACHED, ""),
-        ([TVARRS, "CREATE TABLE filters (id)"], State.ATTACHED, ""),
-        (["CREATE TABLE schema_migrations (number)"], State.ATTACHED, ""),
-        ([MIGRATIONS, FILTERS, applied("'0003_c'")], State.OURS, "tvarr-backup 0003_c"),
-        ([MIGRATIONS, applied("NULL"), applied("'0001_a'")], State.OURS, "tvarr-backup 0001_a"),
-        ([MIGRATIONS, applied("7"), applied("x'00ff'")], State.OURS, "tvarr-backup b'\\x00\\xff'"),
+        ([], DatabaseState.EMPTY, ""),
+        ([*SEQUENCE], DatabaseState.EMPTY, ""),
+        ([MIGRATIONS], DatabaseState.EMPTY, ""),
+        ([MIGRATIONS, *SEQUENCE], DatabaseState.EMPTY, ""),
+        ([MIGRATIONS, FILTERS, applied("'0001_a'")], DatabaseState.OURS, "tvarr-backup 0001_a"),
+        ([MIGRATIONS, FILTERS, applied("'0002_b'"), applied("'0001_a'")], DatabaseState.OURS, "tvarr-backup 0002_b"),
+        (
+            [MIGRATIONS, FILTERS, applied("'0001_a'"), applied("'9'", "'auth'")],
+            DatabaseState.OURS,
+            "tvarr-backup 0001_a",
+        ),
+        ([FILTERS, TVARRS], DatabaseState.ATTACHED, ""),
+        (
+            [FILTERS, TVARRS, "INSERT INTO schema_migrations VALUES ('029'), ('003')"],
+            DatabaseState.ATTACHED,
+            "tvarr 029",
+        ),
+        ([FILTERS, TVARRS, MIGRATIONS, applied("'9'")], DatabaseState.ATTACHED, ""),
+        ([TVARRS], DatabaseState.ATTACHED, ""),
+        ([TVARRS, "CREATE TABLE filters (id)"], DatabaseState.ATTACHED, ""),
+        (["CREATE TABLE schema_migrations (number)"], DatabaseState.ATTACHED, ""),
+        ([MIGRATIONS, FILTERS, applied("'0003_c'")], DatabaseState.OURS, "tvarr-backup 0003_c"),
+        ([MIGRATIONS, applied("NULL"), applied("'0001_a'")], DatabaseState.OURS, "tvarr-backup 0001_a"),
+        ([MIGRATIONS, applied("7"), applied("x'00ff'")], DatabaseState.OURS, "tvarr-backup b'\\x00\\xff'"),
     ],
 )
-def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: State, named: str) -> None:
+def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: DatabaseState, named: str) -> None:
     with database(*statements) as connection:
-        assert schema.judge(schema.SqliteTables(connection), REQUIRED, "It") is state
+        assert schema.judge_sqlite(connection, REQUIRED, "It") is state
         assert schema.schema_of(connection, REQUIRED) == named
 
 
@@ -171,16 +179,16 @@ def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: State
 )
 def test_what_is_not_tvarrs_is_refused(statements: list[str], error: type[DatabaseUnusable], words: str) -> None:
     with database(*statements) as connection, pytest.raises(error) as refused:
-        schema.judge(schema.SqliteTables(connection), REQUIRED, "It")
+        schema.judge_sqlite(connection, REQUIRED, "It")
     assert str(refused.value).startswith("It ")
     assert words in str(refused.value)
 
 
 def test_what_is_missing_is_listed_by_table_and_column() -> None:
     with database(TVARRS, "CREATE TABLE filters (id)") as connection:
-        assert schema.missing_columns(schema.SqliteTables(connection), REQUIRED) == ("filters.name",)
+        assert schema.missing_columns(connection, REQUIRED) == ("filters.name",)
     with database(TVARRS) as connection:
-        assert schema.missing_columns(schema.SqliteTables(connection), REQUIRED) == ("filters",)
+        assert schema.missing_columns(connection, REQUIRED) == ("filters",)
 
 
 @pytest.mark.parametrize("name", ["NULL", "7", "x'00ff'", "''"])

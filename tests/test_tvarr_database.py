@@ -16,7 +16,7 @@ import pytest
 from tests.installation import Installation
 from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import errors, tvarr_database
-from tvarr_backup.schema import State
+from tvarr_backup.schema import DatabaseState
 from tvarr_backup.tvarr_database import (
     ask_again,
     create_empty,
@@ -82,40 +82,40 @@ REFUSALS = [
 
 
 def test_a_path_without_a_file_is_missing(tmp_path: Path) -> None:
-    assert inspect(tmp_path / "tvarr.db") is State.MISSING
+    assert inspect(tmp_path / "tvarr.db") is DatabaseState.MISSING
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_file_and_an_empty_database_are_empty(tmp_path: Path) -> None:
     (tmp_path / "zero.db").touch()
     create_empty(tmp_path / "made.db")
-    assert inspect(tmp_path / "zero.db") is State.EMPTY
-    assert inspect(tmp_path / "made.db") is State.EMPTY
+    assert inspect(tmp_path / "zero.db") is DatabaseState.EMPTY
+    assert inspect(tmp_path / "made.db") is DatabaseState.EMPTY
 
 
 def test_our_migrations_make_it_ours(tmp_path: Path) -> None:
-    assert inspect(ours(tmp_path / "tvarr.db", *known_migrations())) is State.OURS
-    assert inspect(ours(tmp_path / "older.db", "0001_tables")) is State.OURS
-    assert inspect(ours(tmp_path / "newer.db", *known_migrations(), "0099_later")) is State.OURS
+    assert inspect(ours(tmp_path / "tvarr.db", *known_migrations())) is DatabaseState.OURS
+    assert inspect(ours(tmp_path / "older.db", "0001_tables")) is DatabaseState.OURS
+    assert inspect(ours(tmp_path / "newer.db", *known_migrations(), "0099_later")) is DatabaseState.OURS
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
 def test_tvarrs_own_is_attached_whatever_the_order_of_its_columns(tmp_path: Path, seed: int | None) -> None:
-    assert inspect(build_tvarr_database(tmp_path / "tvarr.db", column_order_seed=seed)) is State.ATTACHED
+    assert inspect(build_tvarr_database(tmp_path / "tvarr.db", column_order_seed=seed)) is DatabaseState.ATTACHED
 
 
 def test_with_both_marks_it_is_tvarrs_own(tvarr_own: Path) -> None:
     make(tvarr_own, "CREATE TABLE django_migrations (app, name)")
-    assert inspect(tvarr_own) is State.ATTACHED
+    assert inspect(tvarr_own) is DatabaseState.ATTACHED
 
 
 def test_columns_and_tables_that_we_do_not_know_are_fine(tvarr_own: Path) -> None:
     make(tvarr_own, "ALTER TABLE filters ADD COLUMN mood text", "CREATE TABLE jobs (id)")
-    assert inspect(tvarr_own) is State.ATTACHED
+    assert inspect(tvarr_own) is DatabaseState.ATTACHED
 
 
 def test_a_path_that_sqlite_would_take_for_more_than_a_path_is_read(tmp_path: Path) -> None:
-    assert inspect(build_tvarr_database(tmp_path / "a?mode=memory#b c%20.db")) is State.ATTACHED
+    assert inspect(build_tvarr_database(tmp_path / "a?mode=memory#b c%20.db")) is DatabaseState.ATTACHED
 
 
 @pytest.mark.parametrize(("what", "error", "sentence"), REFUSALS)
@@ -133,7 +133,7 @@ def test_what_is_not_tvarrs_is_refused_in_words(
     "left_out", ["encoding_profiles", "filters.expression", "channels.tvg_id", "epg_programs.start"]
 )
 def test_a_column_less_is_still_tvarrs(tmp_path: Path, left_out: str) -> None:
-    assert inspect(build_tvarr_database(tmp_path / "tvarr.db", leave_out=left_out)) is State.ATTACHED
+    assert inspect(build_tvarr_database(tmp_path / "tvarr.db", leave_out=left_out)) is DatabaseState.ATTACHED
 
 
 @pytest.mark.parametrize("command", ["prepare", "check", "portable export filters --all"])
@@ -168,7 +168,7 @@ def test_a_named_file_is_created_on_purpose(installation: Installation, tmp_path
     path = tmp_path / "new" / "tvarr.db"
     installation.environment["TVARR_DATABASE_DSN"] = f"file:{path}"
     installation.ok("prepare", "--create")
-    assert inspect(path) is State.OURS
+    assert inspect(path) is DatabaseState.OURS
     assert installation.json("portable", "export", "filters", "--all")["items"] == []
 
 
@@ -200,7 +200,7 @@ def test_a_creation_that_was_cut_short_is_gone_on_with(installation: Installatio
     installation.data.mkdir()
     create_empty(installation.data / "tvarr.db")
     installation.prepared()
-    assert inspect(installation.data / "tvarr.db") is State.OURS
+    assert inspect(installation.data / "tvarr.db") is DatabaseState.OURS
 
 
 @pytest.mark.parametrize("below", ["", "data"])
@@ -274,11 +274,11 @@ def test_a_device_is_no_database(tmp_path: Path) -> None:
 
 def test_a_path_inside_a_file_is_missing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert inspect(tmp_path / "file" / "tvarr.db") is State.MISSING
+    assert inspect(tmp_path / "file" / "tvarr.db") is DatabaseState.MISSING
 
 
 def test_migrations_of_which_none_was_recorded_leave_an_empty_database(tmp_path: Path) -> None:
-    assert inspect(make(tmp_path / "tvarr.db", "CREATE TABLE django_migrations (app, name)")) is State.EMPTY
+    assert inspect(make(tmp_path / "tvarr.db", "CREATE TABLE django_migrations (app, name)")) is DatabaseState.EMPTY
 
 
 def test_nothing_is_exported_before_a_preparation_that_is_due(prepared: Installation) -> None:
@@ -313,7 +313,7 @@ def test_an_answer_is_not_remembered_while_the_file_is_being_written(
 ) -> None:
     path = build_tvarr_database(tmp_path / "tvarr.db")
     monkeypatch.setattr(tvarr_database, "_answered", None)
-    assert ask_again(path, judge, timeout_seconds=1) is State.ATTACHED
+    assert ask_again(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])

@@ -1,10 +1,9 @@
-"""Which columns an action on a table of tvarr's needs, and whether the live database has them."""
+"""The columns of tvarr's tables that an action needs, and whether the live database has them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.db import connections, models, router
@@ -13,9 +12,9 @@ from django.db.models.base import ModelBase
 from tvarr_backup import __version__
 from tvarr_backup.errors import DatabaseIncomplete, DatabaseMissing, DatabaseNewer, DatabaseUnusable
 from tvarr_backup.models import EncodingProfile, EpgSource, StreamSource, TvarrRow
-from tvarr_backup.schema import TVARRS_NEWEST, TVARRS_OWN_TABLE, State
+from tvarr_backup.schema import TVARRS_NEWEST, DatabaseState
 from tvarr_backup.sentences import Sentence
-from tvarr_backup.tvarr_database import judge_connected
+from tvarr_backup.tvarr_database import judge_connected, schema_connected
 from tvarr_backup.way_out import with_way_out
 
 _Model = type[models.Model]
@@ -24,7 +23,7 @@ _REFERRED: dict[str, tuple[_Model, ...]] = {
     "encoding_profile": (EncodingProfile,),
     "source_id": (StreamSource, EpgSource),
 }
-"""The rows whose names an export or an import looks up, by the field that refers to them."""
+"""The models whose names an export or an import looks up, by the field that refers to them."""
 
 _ON_SQLITE = 'SELECT %s, name, "notnull" AND dflt_value IS NULL AND pk = 0 FROM pragma_table_info(%s)'
 _ON_SERVER = (
@@ -34,13 +33,11 @@ _ON_SERVER = (
 
 
 def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> tuple[str, ...]:
-    """Return the columns of the table that this program does not know, as `table.column`.
+    """Return the columns of the table that this program does not know, as `table.column`; require those that it needs.
 
-    Raise where the live database lacks a column that an export, an import or an edit of these rows needs.
-
-    Other tables are asked only for what names a row there, or, with `with_related`, for all of the rows that this one
-    refers to by a foreign key. Raises `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with `adds_rows` also `DatabaseNewer` where each new row
-    needs a value in a column that this program does not know. One query, of the schema alone.
+    Of tables that it refers to, only the columns that name a row are required, or with `with_related` all. Raises
+    `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with
+    `adds_rows` `DatabaseNewer` where each new row needs a value in an unknown column. One query, of the schema alone.
     """
     needed = _needed(model, with_related=with_related)
     live = _live_columns(needed)
@@ -73,7 +70,7 @@ def _require_tvarrs() -> None:
     address = str(connections[alias].settings_dict["NAME"])
     name = Path(unquote(urlsplit(address).path)) if address.startswith("file:") else address
     try:
-        if judge_connected(alias, name) is State.EMPTY:
+        if judge_connected(alias, name) is DatabaseState.EMPTY:
             raise DatabaseMissing("{name} is empty.", name=name)
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem
@@ -137,10 +134,4 @@ def _label(model: _Model) -> str:
 
 def _schema_here() -> str:
     """Return the schema of the live database as sentences name it."""
-    connection = connections[router.db_for_write(EncodingProfile)]
-    if TVARRS_OWN_TABLE not in connection.introspection.table_names():
-        return "this database"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
-        row: Any = cursor.fetchone()
-    return f"tvarr {row[0]}" if row and row[0] else "this database"
+    return schema_connected(router.db_for_write(EncodingProfile)) or "this database"

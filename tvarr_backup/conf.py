@@ -30,7 +30,7 @@ from tvarr_backup.errors import (
     DatabaseUnusable,
     RestoreRefused,
 )
-from tvarr_backup.schema import RequiredSchema, SqliteTables, State
+from tvarr_backup.schema import DatabaseState, RequiredSchema, table_names
 from tvarr_backup.sentences import Advice
 from tvarr_backup.tvarr_database import (
     APP_LABEL,
@@ -74,7 +74,7 @@ def database_name(alias: str) -> Path | str:
     return f"postgresql://{entry['HOST'] or 'localhost'}{port}/{entry['NAME']}"
 
 
-def tvarr_state() -> State:
+def tvarr_state() -> DatabaseState:
     """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
     alias = tvarr_alias()
     return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, str(database_name(alias)))
@@ -106,7 +106,7 @@ def require_separate_databases() -> None:
         ) from problem
 
 
-def require_usable_tvarr(*, may_be_missing: bool) -> State:
+def require_usable_tvarr(*, may_be_missing: bool) -> DatabaseState:
     """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
     require_separate_databases()
     name = database_name(tvarr_alias())
@@ -114,11 +114,11 @@ def require_usable_tvarr(*, may_be_missing: bool) -> State:
         state = tvarr_state()
     except DatabaseUnusable as problem:
         raise type(problem)("TVARR_DATABASE_DSN: {problem}", problem=problem) from problem
-    if state in (State.MISSING, State.EMPTY) and not may_be_missing:
+    if state in (DatabaseState.MISSING, DatabaseState.EMPTY) and not may_be_missing:
         raise DatabaseMissing(
             "TVARR_DATABASE_DSN names {name}, which {what}. {advice}",
             name=name,
-            what="does not exist" if state is State.MISSING else "is empty",
+            what="does not exist" if state is DatabaseState.MISSING else "is empty",
             advice=Advice.NAME_OR_CREATE,
         )
     return state
@@ -181,7 +181,7 @@ def has_our_tables() -> bool:
 
 
 def _has_operations(_path: Path, connection: sqlite3.Connection) -> bool:
-    return "operations_operation" in SqliteTables(connection).names()
+    return "operations_operation" in table_names(connection)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Commands that root runs continue as the owner of the storage folder, so that new files belong to that user."""
+"""Let commands that root runs continue as the owner of the storage folder, so that new files belong to that user."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from tvarr_backup.errors import OwnerUnreachable
 def become_owner_of(storage: Path) -> str:
     """Become the owner of the storage folder where this is root and the folder belongs to another user.
 
-    Return a sentence about it, empty where nothing was changed: root may create a new installation of its own, and other
-    users cannot change who they are. Raises `OwnerUnreachable` where the system does not allow it.
+    Return a sentence about it, or "" where nothing was changed. Raises `OwnerUnreachable` where the system does not allow it.
     """
     try:
         status = storage.stat()
@@ -50,7 +49,7 @@ def become_owner_of(storage: Path) -> str:
 
 
 def _account(user: int, group: int) -> tuple[str, list[int]]:
-    """The name of a user, which may have none, and the groups to work in."""
+    """Return the name of a user and the user's groups."""
     try:
         name = pwd.getpwuid(user).pw_name
     except KeyError:

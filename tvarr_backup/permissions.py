@@ -32,30 +32,43 @@ def why_unwritable(database: Path) -> Sentence:
     return NOTHING
 
 
-def explain(path: Path) -> Sentence:
-    """Return who owns a path that this process cannot use, and what makes it usable; it ends with a command."""
-    if is_mounted_read_only(path):
-        place = next(place for place in (path, *path.parents) if place.is_mount())
-        return Sentence(
-            "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {place}",
-            place=place,
-        )
-    status, user = path.stat(), os.geteuid()
-    needed = "u+rwx" if path.is_dir() else "u+rw"
+def explain(path: Path, *, whole: Path | None = None) -> Sentence:
+    """Return why this process cannot use a path, and at the end a command that changes it, as `explain_owner` does."""
+    if not is_mounted_read_only(path):
+        return explain_owner(path, whole=whole)
     return Sentence(
-        "It belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
+        "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk}",
+        disk=disk_of(path),
+    )
+
+
+def explain_owner(path: Path, *, whole: Path | None = None) -> Sentence:
+    """Return who owns a path, and a command that makes it usable, for all of a folder `whole` where that is given."""
+    status, user = path.stat(), os.geteuid()
+    if status.st_uid == user:
+        command = Sentence("Run: chmod {mode} {path}", mode="u+rwx" if path.is_dir() else "u+rw", path=path)
+    else:
+        command = Sentence(
+            "Run as root: chown -R {user}:{group} {path}"
+            if whole
+            else "Run this program as that user, or run as root: chown {user}:{group} {path}",
+            user=user,
+            group=os.getegid(),
+            path=whole or path,
+        )
+    return Sentence(
+        "{what} belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
+        what="It" if whole in (None, path) else path.name,
         owner=name_user(status.st_uid),
         mode=stat.S_IMODE(status.st_mode),
         user=name_user(user),
-        command=Sentence("Run: chmod {needed} {path}", needed=needed, path=path)
-        if status.st_uid == user
-        else Sentence(
-            "Run this program as that user, or run as root: chown {user}:{group} {path}",
-            user=user,
-            group=os.getegid(),
-            path=path,
-        ),
+        command=command,
     )
+
+
+def disk_of(path: Path) -> Path:
+    """Return the mount point of the disk of a real path."""
+    return next(place for place in (path, *path.parents) if place.is_mount())
 
 
 def is_mounted_read_only(path: Path) -> bool:

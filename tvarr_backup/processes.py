@@ -1,4 +1,4 @@
-"""What Linux is asked so that no process outlives those who watch over it."""
+"""Requests to Linux so that no process outlives its guardian."""
 
 import ctypes
 import os
@@ -9,9 +9,9 @@ _libc = ctypes.CDLL(None, use_errno=True)  # found now: after a fork nothing sho
 
 
 def die_with_parent(parent: int, signal_number: int) -> None:
-    """Have the kernel send this process `signal_number` when `parent`, which has just forked it, ends.
+    """Have the kernel send this process `signal_number` when `parent`, which has just forked it, ends, also after an `exec`.
 
-    It counts from now on, also after an `exec`; a parent that was quicker to end takes this process with it here.
+    Where the parent has ended already, this process ends here.
     """
     _prctl(_PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
@@ -19,7 +19,7 @@ def die_with_parent(parent: int, signal_number: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that none is lost from sight."""
+    """Become the parent of every descendant whose own parent ends."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

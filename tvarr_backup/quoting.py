@@ -1,4 +1,4 @@
-"""How values of others stand in messages: quoted and cut, so that a message stays one."""
+"""Values from elsewhere in messages: quoted and cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_OF_MESSAGE = 1_000
 MOST_OF_NAME = 300
 """Every name that can be stored through forms, API or imports is shorter."""
 MOST_OF_TEXT = 20_000
-"""Of a value that is shown for itself, such as an expression in a comparison."""
+"""Characters of a value that stands alone, such as an expression in a comparison."""
 _MORE = "…"
 
 
@@ -40,18 +40,18 @@ def name_some(names: Sequence[object], most: int) -> str:
     return f"{named} and {others} more" if others > 0 else named
 
 
-def shown_value(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value of JSON as a message names it: texts quoted, words and numbers as JSON has them."""
     if isinstance(value, str):
         return quoted(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float)):
-        return _shown_number(value)
+        return _format_number(value)
     return "an object" if isinstance(value, dict) else "a list"
 
 
-def _shown_number(number: float) -> str:
+def _format_number(number: float) -> str:
     try:
         return cut(str(number))
     except ValueError:  # more digits than Python writes

@@ -1,7 +1,6 @@
-"""What a file may say: each type of value has a range, and what is outside is unknown.
+"""The range of each type of value in a file from elsewhere; a value outside is unknown.
 
-Files come from other programs, other clocks and other users, and are read by pages that show times in any zone, by
-databases with limits of their own, and by arithmetic. What is in the range is safe for all of them.
+Values in range are safe for pages that show times in any zone, for databases, and for arithmetic.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""Before it are Go's zero time and other values that stand for no time."""
+"""Earlier ones are Go's zero time and other values that mean no time."""
 LATEST = datetime(2999, 12, 31, tzinfo=UTC)
 MOST = 2**53 - 1
 """The largest whole number that every reader of JSON keeps exactly."""
@@ -43,12 +42,11 @@ def known_text(text: str, most: int) -> str:
     """Return the text as databases store it, without NUL; what is longer than `most` characters is cut."""
     if len(text) <= most and "\0" not in text:
         return text
-    shown = text if len(text) <= most else text[: most - 1] + _MORE
-    return shown.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return (text if len(text) <= most else text[: most - 1] + _MORE).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def known_texts(texts: Sequence[str], most_texts: int, most: int) -> tuple[str, ...]:
-    """Return the texts, each cut as above; of too many the first, and how many more there are."""
-    shown = tuple(known_text(text, most) for text in texts[:most_texts])
+    """Return the first texts, each cut, and how many more there are."""
+    known = tuple(known_text(text, most) for text in texts[:most_texts])
     more = len(texts) - most_texts
-    return (*shown, f"And {more:,} more.") if more > 0 else shown
+    return (*known, f"And {more:,} more.") if more > 0 else known

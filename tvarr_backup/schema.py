@@ -1,13 +1,13 @@
-"""What makes a database tvarr's: the same judgement for a live file, for a copy of one, and for a server."""
+"""What makes a database tvarr's: the same rule for a live file, a copy of one, and a server."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from tvarr_backup.errors import DatabaseForeign
 
@@ -21,7 +21,7 @@ OUR_TABLE = "django_migrations"
 """Written by Django; it says which migrations were applied."""
 
 
-class State(StrEnum):
+class DatabaseState(StrEnum):
     """The states of the file; `empty` is what a creation that was cut short leaves behind."""
 
     MISSING = "missing"
@@ -34,10 +34,9 @@ class State(StrEnum):
 class RequiredSchema:
     """The schema that this program knows, and what it has seen of tvarr's database.
 
-    `columns` are those of our models, by table. `migrations` are our own, of the app `app_label`. `tvarr_newest` is the
-    newest of tvarr's migrations that is known here: `TVARRS_NEWEST`, or a later one that was seen in tvarr's database.
-    `last_seen` is the schema that was seen there last; empty where nothing is remembered. `was_ours` says that a
-    database of ours was seen there.
+    `columns` are those of our models, by table. `migrations` are our own, of the app `app_label`. `tvarr_newest` is
+    `TVARRS_NEWEST`, or a later migration that was seen in tvarr's database. `last_seen` is the schema that was seen there
+    last, or empty. `was_ours` says that a database of ours was seen there.
     """
 
     columns: Mapping[str, frozenset[str]]
@@ -48,50 +47,41 @@ class RequiredSchema:
     was_ours: bool = False
 
 
-class Tables(Protocol):
-    """What a database is asked to tell whose it is."""
-
-    def names(self) -> set[str]:
-        """Its tables."""
-
-    def columns(self, table: str) -> set[str]:
-        """Of a table; none where there is no such table."""
-
-    def has_migrations(self) -> bool:
-        """Whether there is any row in `django_migrations`; asked only where that table is, as the next."""
-
-    def migrations(self, app_label: str) -> set[str]:
-        """The names of the migrations of an application that were applied."""
-
-
-def judge(tables: Tables, required: RequiredSchema, name: Path | str) -> State:
+def judge(
+    tables: set[str], migrations: Callable[[], Collection[tuple[str, str]]], required: RequiredSchema, name: Path | str
+) -> DatabaseState:
     """Return whose tables these are; `name` begins the sentence of a refusal.
 
-    Versions, columns and further tables make no difference here: only what reads or writes a table needs its columns.
-    Raises `DatabaseForeign` (neither tvarr's nor ours).
+    `migrations` returns the app and the name of each row of `django_migrations`, and is called only where that table is.
+    Versions, columns and further tables make no difference: only what uses a table needs its columns. Raises
+    `DatabaseForeign` (neither tvarr's nor ours).
     """
-    found = tables.names()
-    if TVARRS_OWN_TABLE in found:
-        return State.ATTACHED
-    if found <= {"sqlite_sequence"} or (found <= {OUR_TABLE, "sqlite_sequence"} and not tables.has_migrations()):
-        return State.EMPTY
-    if OUR_TABLE in found:
-        if not tables.migrations(required.app_label):
+    if TVARRS_OWN_TABLE in tables:
+        return DatabaseState.ATTACHED
+    if tables <= {"sqlite_sequence"} or (tables <= {OUR_TABLE, "sqlite_sequence"} and not migrations()):
+        return DatabaseState.EMPTY
+    if OUR_TABLE in tables:
+        if required.app_label not in {app for app, _name in migrations()}:
             raise DatabaseForeign(
                 "{name} is the database of another Django program, not tvarr's and not ours.", name=name
             )
-        return State.OURS
-    some = ", ".join(sorted(found)[:5])
+        return DatabaseState.OURS
+    some = ", ".join(sorted(tables)[:5])
     raise DatabaseForeign(
         "{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.", name=name, some=some
     )
 
 
-def missing_columns(tables: Tables, required: RequiredSchema) -> tuple[str, ...]:
+def judge_sqlite(connection: sqlite3.Connection, required: RequiredSchema, name: Path | str) -> DatabaseState:
+    """Return whose database is behind an SQLite connection, as `judge` does."""
+    return judge(table_names(connection), partial(_migrations, connection), required, name)
+
+
+def missing_columns(connection: sqlite3.Connection, required: RequiredSchema) -> tuple[str, ...]:
     """Return the columns of our models that a database lacks, as `table.column`, and whole tables by their name."""
     missing = []
     for table, columns in sorted(required.columns.items()):
-        present = tables.columns(table)
+        present = _column_names(connection, table)
         missing += [f"{table}.{column}" for column in sorted(columns - present)] if present else [table]
     return tuple(missing)
 
@@ -101,14 +91,14 @@ def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
 
     Of ours, one that this program does not know counts as the last.
     """
-    tables = SqliteTables(connection)
-    if TVARRS_OWN_TABLE in tables.names():
-        if "version" not in tables.columns(TVARRS_OWN_TABLE):
+    tables = table_names(connection)
+    if TVARRS_OWN_TABLE in tables:
+        if "version" not in _column_names(connection, TVARRS_OWN_TABLE):
             return ""
         (newest,) = connection.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}").fetchone()  # noqa: S608  # ours
         return f"tvarr {newest}" if newest else ""
-    if OUR_TABLE in tables.names():
-        applied = tables.migrations(required.app_label)
+    if OUR_TABLE in tables:
+        applied = {name for app, name in _migrations(connection) if app == required.app_label}
         unknown = applied - required.migrations - {""}
         return f"tvarr-backup {max(unknown or applied)}" if applied else ""
     return ""
@@ -136,22 +126,16 @@ def is_older(schema: str, required: RequiredSchema) -> bool:
     return program == "tvarr-backup" and is_known and migration < max(required.migrations)
 
 
-class SqliteTables:
-    """The tables behind an SQLite connection, SQLite's own among them."""
+def table_names(connection: sqlite3.Connection) -> set[str]:
+    """Return the tables of an SQLite database, SQLite's own among them."""
+    names = "SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'"
+    return {name for (name,) in connection.execute(names)}
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
 
-    def names(self) -> set[str]:
-        names = "SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'"
-        return {name for (name,) in self._connection.execute(names)}
+def _column_names(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {column for (column,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
-    def columns(self, table: str) -> set[str]:
-        return {column for (column,) in self._connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
-    def has_migrations(self) -> bool:
-        return self._connection.execute("SELECT 1 FROM django_migrations").fetchone() is not None
-
-    def migrations(self, app_label: str) -> set[str]:
-        rows = self._connection.execute("SELECT name FROM django_migrations WHERE app = ?", (app_label,))
-        return {str(name or "") for (name,) in rows}  # a column may hold anything, whatever its type
+def _migrations(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    rows = connection.execute("SELECT app, name FROM django_migrations")
+    return [(str(app or ""), str(name or "")) for app, name in rows]  # a column may hold anything, whatever its type

@@ -13,9 +13,8 @@ from tvarr_backup.permissions import is_mounted_read_only
 def uri_of(path: Path, mode: Literal["rw", "ro"]) -> str:
     """Return the URI of a file that must exist, an absolute path.
 
-    In WAL mode SQLite reads a file only with a -shm next to it, which cannot be created on a disk that is mounted
-    read-only. There nobody can change the file, so SQLite may read it without (`immutable`), unless there are changes
-    in a -wal, which it would not see then.
+    On a read-only disk, SQLite cannot create the -shm that it needs to read a file in WAL mode, and nobody can change the
+    file: then it reads it without (`immutable`), unless there is a -wal with changes, which it would not see.
     """
     uri = f"file:{quote(str(path))}?mode={mode}"
     return f"{uri}&immutable=1" if _is_immutable(path) else uri

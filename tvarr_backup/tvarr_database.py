@@ -1,4 +1,4 @@
-"""Tells by looking what lies behind the alias `tvarr`, a file or a server's database, and changes nothing there."""
+"""What is behind the alias `tvarr`: inspects a file or a server's database, and changes nothing there."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseUnusab
 from tvarr_backup.fields import read_codec_list, read_text
 from tvarr_backup.models import PortableRow
 from tvarr_backup.permissions import explain, is_mounted_read_only
-from tvarr_backup.schema import TVARRS_OWN_TABLE, RequiredSchema, SqliteTables, State
+from tvarr_backup.schema import TVARRS_OWN_TABLE, DatabaseState, RequiredSchema, table_names
 from tvarr_backup.sentences import Sentence
 from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
@@ -33,24 +33,21 @@ APP_LABEL = PortableRow._meta.app_label
 _SETTLED_SECONDS = 2.0
 
 
-def inspect(path: Path) -> State:
-    """Look at the file through SQLite alone, and leave no trace beside it.
+def inspect(path: Path) -> DatabaseState:
+    """Return the state of a file, leaving no trace next to it.
 
-    Columns and versions make no difference: only an import, an edit or an export of a kind needs its columns
-    (`portable.columns`). Raises `DatabaseForeign` (no SQLite, or another program's tables) or `DatabaseUnusable` (cannot
+    It is opened by SQLite alone: closing it would otherwise drop the locks of every SQLite connection that this process
+    has to it (POSIX). Raises `DatabaseForeign` (no SQLite, or another program's tables) or `DatabaseUnusable` (cannot
     be read).
-
-    The file is never opened in any other way: closing such a file would drop the locks of every SQLite connection that
-    this process has to it (POSIX).
     """
     with _explained(path):
-        return _look(path, judge) if _is_there(path) else State.MISSING
+        return _judge_file(path, judge) if _is_there(path) else DatabaseState.MISSING
 
 
 def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
-    """What `question` finds in a database as others leave it to readers now; no content is changed.
+    """Return what `question` finds in a database; locks are waited for so long, and no content is changed.
 
-    Locks are heeded, and waited for so long. Raises what `inspect` raises, or `DatabaseMissing`.
+    Raises what `inspect` raises, or `DatabaseMissing`.
     """
     with _explained(path):
         if not _is_there(path):
@@ -61,10 +58,7 @@ def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeou
 
 
 def ask_again(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
-    """As `ask`, for what is asked again and again: an answer holds for as long as the files of the database stay the same.
-
-    What cannot be answered is asked anew each time. Whether others hold a lock shows only where the question is asked.
-    """
+    """As `ask`, but an answer is kept for as long as the files of the database stay the same; errors are not kept."""
     files = _settled(path)
     if not files:
         return ask(path, question, timeout_seconds=timeout_seconds)
@@ -79,20 +73,20 @@ def _answered(
     return ask(path, question, timeout_seconds=timeout_seconds)
 
 
-def judge(path: Path, connection: sqlite3.Connection) -> State:
-    """Whose tables these are; raises as `inspect` does."""
-    state = schema.judge(SqliteTables(connection), required_schema(), path)
-    if state is State.EMPTY:
+def judge(path: Path, connection: sqlite3.Connection) -> DatabaseState:
+    """Return whose tables these are. Raises as `inspect` does."""
+    state = schema.judge_sqlite(connection, required_schema(), path)
+    if state is DatabaseState.EMPTY:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
             raise DatabaseForeign("{path} is not an SQLite database.", path=path)
     return state
 
 
-def inspect_server(alias: str, name: str) -> State:
-    """Look at a database on a server, which sentences call `name`; never `missing`, since no server gives us one.
+def inspect_server(alias: str, name: str) -> DatabaseState:
+    """Return the state of a database on a server, which sentences call `name`; it is never `missing`.
 
-    Raises as `inspect` does, `DatabaseUnusable` also where the server cannot be reached or knows no such database.
+    Raises as `inspect` does, `DatabaseUnusable` also where the server cannot be reached or has no such database.
     """
     try:
         return judge_connected(alias, name)
@@ -101,51 +95,29 @@ def inspect_server(alias: str, name: str) -> State:
         raise DatabaseUnusable("{name} cannot be read: {reason}", name=name, reason=reason) from problem
 
 
-def judge_connected(alias: str, name: Path | str) -> State:
+def judge_connected(alias: str, name: Path | str) -> DatabaseState:
     """Return whose database Django is connected to, a file or on a server, which sentences call `name`.
 
     Raises `DatabaseForeign`, or the `DatabaseError` of a database that cannot be read.
     """
-    return schema.judge(_ServerTables(alias), required_schema(), name)
-
-
-class _ServerTables:
-    """The tables that a server's search path leads to, or that a file has, asked for through Django."""
-
-    def __init__(self, alias: str) -> None:
-        self._connection = connections[alias]
-
-    def names(self) -> set[str]:
-        return set(self._connection.introspection.table_names())
-
-    def columns(self, table: str) -> set[str]:
-        if table not in self.names():
-            return set()
-        with self._connection.cursor() as cursor:
-            return {column.name for column in self._connection.introspection.get_table_description(cursor, table)}
-
-    def has_migrations(self) -> bool:
-        return bool(MigrationRecorder(self._connection).applied_migrations())
-
-    def migrations(self, app_label: str) -> set[str]:
-        applied = MigrationRecorder(self._connection).applied_migrations()
-        return {name for app, name in applied if app == app_label}
+    tables = set(connections[alias].introspection.table_names())
+    return schema.judge(tables, MigrationRecorder(connections[alias]).applied_migrations, required_schema(), name)
 
 
 def is_tvarrs_own(path: Path) -> bool:
-    """Whether tvarr's Go program made the file, whatever its state; `False` where there is none or it is no database."""
+    """Whether tvarr's Go program made the file; `False` where there is none or it is not a database."""
     try:
-        return path.is_file() and _look(
-            path, lambda _path, connection: TVARRS_OWN_TABLE in SqliteTables(connection).names()
+        return path.is_file() and _judge_file(
+            path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection)
         )
     except (OSError, sqlite3.DatabaseError, UnicodeDecodeError):
         return False
 
 
 def _settled(path: Path) -> tuple[object, ...]:
-    """What tells these files of a database from all that they may become; empty while they are being written.
+    """Return a fingerprint of the files of a database, empty while they are being written.
 
-    For two seconds after a change the times of a file may be the same after another one.
+    For two seconds after a change, the times of a file may be the same after another change.
     """
     now = time.time()
     files: list[tuple[int, ...] | None] = []
@@ -200,10 +172,18 @@ def describe_server(alias: str) -> Description:
     if not is_attached(alias):
         return Description("", ())
     with connections[alias].cursor() as cursor:
+        cursor.execute(_COLUMNS_ON_SERVER)
+        return Description(schema_connected(alias), tuple(cursor.fetchall()))
+
+
+def schema_connected(alias: str) -> str:
+    """Return the schema of tvarr's own database that Django is connected to, such as "tvarr 029"; of another one ""."""
+    if not is_attached(alias):
+        return ""
+    with connections[alias].cursor() as cursor:
         cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
         (newest,) = cursor.fetchone()
-        cursor.execute(_COLUMNS_ON_SERVER)
-        return Description(f"tvarr {newest}" if newest else "", tuple(cursor.fetchall()))
+    return f"tvarr {newest}" if newest else ""
 
 
 def is_attached(alias: str) -> bool:
@@ -213,9 +193,9 @@ def is_attached(alias: str) -> bool:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """A transaction on tvarr's database; from looking to writing nobody else writes rows of the kinds, not even tvarr.
+    """Begin a transaction on tvarr's database in which nobody else, not even tvarr, can write rows of the kinds.
 
-    SQLite's transactions begin so (IMMEDIATE). On a server the tables are locked, and can be read meanwhile.
+    SQLite's transactions begin so (IMMEDIATE). On a server the tables are locked, and can still be read.
     """
     alias = router.db_for_write(PortableRow)
     with transaction.atomic(using=alias):
@@ -229,7 +209,7 @@ def writing() -> Iterator[None]:
 
 
 _BUSY = {"55P03", "40P01", "40001"}
-"""PostgreSQL's words for a lock that was waited for too long, a deadlock, and a transaction that met another."""
+"""PostgreSQL's codes for a lock timeout, a deadlock, and a serialization failure."""
 
 
 def is_busy(problem: DatabaseError) -> bool:
@@ -248,10 +228,10 @@ def create_empty(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _look(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
-    """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm beside it.
+def _judge_file(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
+    """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm next to it.
 
-    Should a writer come in this very moment and spoil what is read, the second look, under SQLite's locks, counts.
+    Where a writer has come in this moment, the file is judged again under SQLite's locks.
     """
     uri = f"file:{quote(str(path))}?mode=ro"
     written_at = path.stat().st_mtime_ns
@@ -351,7 +331,7 @@ def _is_there(path: Path) -> bool:
 
 @cache
 def required_schema() -> RequiredSchema:
-    """What the models need of a database."""
+    """Return the schema of our models."""
     models = apps.get_app_config(APP_LABEL).get_models()
     return RequiredSchema(
         columns={
@@ -363,6 +343,6 @@ def required_schema() -> RequiredSchema:
 
 
 def known_migrations() -> frozenset[str]:
-    """The names of the migrations of tvarr's tables that this program has."""
+    """Return the names of our migrations of tvarr's tables."""
     folder = Path(__file__).with_name("migrations")
     return frozenset(file.stem for file in folder.glob("[0-9]*.py"))

@@ -202,7 +202,7 @@ def test_one_is_shown_as_the_list_shows_it(folder: Path) -> None:
     client = client_of("view_backup")
     response = client.get(f"{BACKUPS}/{made.filename}")
     assert response.json() == client.get(BACKUPS).json()["backups"][0]
-    assert response["ETag"] == f'"{made.mark}"'
+    assert response["ETag"] == f'"{made.etag}"'
 
 
 def test_one_that_tvarr_made_is_shown(folder: Path, tvarr_own: Path) -> None:
@@ -321,7 +321,7 @@ def test_protection_and_note_are_changed_at_once(folder: Path) -> None:
     now = find_backup(folder, made.filename)
     assert (now.sidecar.protected, now.sidecar.note) == (True, "new")
     assert (response.json()["protected"], response.json()["note"]) == (True, "new")
-    assert response["ETag"] == f'"{now.mark}"' != f'"{made.mark}"'
+    assert response["ETag"] == f'"{now.etag}"' != f'"{made.etag}"'
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -419,7 +419,7 @@ def test_while_somebody_is_at_work_in_the_folder_a_change_is_refused(folder: Pat
 def test_of_two_writers_the_second_is_told_that_it_has_changed(folder: Path) -> None:
     made = make(folder)
     first, second = client_of("protect_backup"), client_of("protect_backup")
-    address, seen = f"{BACKUPS}/{made.filename}", f'"{made.mark}"'
+    address, seen = f"{BACKUPS}/{made.filename}", f'"{made.etag}"'
     assert first.patch(address, {"note": "first"}, headers={"If-Match": seen}).status_code == 200
     response = second.patch(address, {"note": "second"}, headers={"If-Match": seen})
     problem(response, 412, "precondition_failed")
@@ -431,9 +431,9 @@ def test_of_two_writers_the_second_is_told_that_it_has_changed(folder: Path) -> 
 @pytest.mark.parametrize(("header", "status"), [("*", 200), ('W/"{mark}"', 412), ("nonsense", 412), ("", 412)])
 def test_other_marks(folder: Path, header: str, status: int) -> None:
     made = make(folder)
-    headers = {"If-Match": header.format(mark=made.mark)}
+    headers = {"If-Match": header.format(mark=made.etag)}
     for what, body in [("", {"note": "x"}), ("/protection", {"protected": True})]:
-        headers = {"If-Match": header.format(mark=find_backup(folder, made.filename).mark)}
+        headers = {"If-Match": header.format(mark=find_backup(folder, made.filename).etag)}
         response = client_of("protect_backup").patch(f"{BACKUPS}/{made.filename}{what}", body, headers=headers)
         assert response.status_code == status
 
@@ -486,9 +486,9 @@ def test_one_that_has_changed_is_not_deleted(folder: Path) -> None:
     protect_backup(folder, made.filename, note="changed")
     address = f"{BACKUPS}/{made.filename}"
     client = client_of("delete_backup")
-    problem(client.delete(address, headers={"If-Match": f'"{made.mark}"'}), 412, "precondition_failed")
+    problem(client.delete(address, headers={"If-Match": f'"{made.etag}"'}), 412, "precondition_failed")
     assert present(folder) == [made.filename]
-    now = find_backup(folder, made.filename).mark
+    now = find_backup(folder, made.filename).etag
     assert client.delete(address, headers={"If-Match": f'"{now}"'}).status_code == 200
 
 

@@ -554,7 +554,7 @@ class TestDamagedArchives:
         [
             ([], "its first member is no metadata.json."),
             ([("database.db", b"x")], "its first member is no metadata.json."),
-            ([("metadata.json", b"{}"), ("database.db", b"x")], "created_at is no date and time."),
+            ([("metadata.json", b"{}"), ("database.db", b"x")], "database_size is no whole number from 0."),
             ([("metadata.json", None)], "its second member is not database.db."),
             ([("metadata.json", None), ("tvarr.db", b"x")], "its second member is not database.db."),
             ([("metadata.json", None), ("database.db", b"x"), ("more", b"")], "it has more than two members."),

@@ -300,7 +300,7 @@ class TestTvarrsArchives:
             ([], "its first member is no metadata.json"),
             ([("database.db", b"x")], "its first member is no metadata.json"),
             ([("metadata.json", b"")], "it is no JSON"),
-            ([("metadata.json", b"{}")], "created_at is no date and time"),
+            ([("metadata.json", b"{}")], "database_size is no whole number from 0"),
             ([("./metadata.json", b"{}")], "its first member is no metadata.json"),
             ([("metadata.json", b" " * (2**20 + 1))], "its first member is no metadata.json"),
         ],
@@ -469,9 +469,9 @@ class TestMarks:
     """Who names the mark of what was seen changes nothing else."""
 
     def test_each_change_makes_another_and_the_way_back_the_same(self, made: Backup, folder: Path) -> None:
-        changed = protect_backup(folder, NAME, protected=True, only_if=["other", made.mark])
-        assert changed.mark == find_backup(folder, NAME).mark != made.mark
-        assert protect_backup(folder, NAME, protected=False, only_if=[changed.mark]).mark == made.mark
+        changed = protect_backup(folder, NAME, protected=True, only_if=["other", made.etag])
+        assert changed.etag == find_backup(folder, NAME).etag != made.etag
+        assert protect_backup(folder, NAME, protected=False, only_if=[changed.etag]).etag == made.etag
 
     @pytest.mark.parametrize("marks", [[], ["other"]])
     def test_another_one_is_refused_and_nothing_changes(self, made: Backup, folder: Path, marks: list[str]) -> None:
@@ -485,13 +485,13 @@ class TestMarks:
         assert state(folder) == before
 
     def test_it_is_deleted_by_its_mark(self, made: Backup, folder: Path) -> None:
-        delete_backup(folder, NAME, only_if=[made.mark])
+        delete_backup(folder, NAME, only_if=[made.etag])
         assert filenames(folder) == []
 
     def test_what_is_broken_has_none(self, made: Backup, folder: Path) -> None:
         spoil(folder, "no sidecar")
         with pytest.raises(BackupBroken):
-            delete_backup(folder, NAME, only_if=[made.mark])
+            delete_backup(folder, NAME, only_if=[made.etag])
         assert (folder / NAME).exists()
 
 

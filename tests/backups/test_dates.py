@@ -10,7 +10,7 @@ import pytest
 from tests.backups.makers import changed, ours, tvarrs
 from tests.backups.test_sidecar import SIDECAR
 from tests.tvarr_own import WRITTEN
-from tvarr_backup.backups.dates import Date, date_of, newest_row
+from tvarr_backup.backups.dates import date_of, newest_row
 from tvarr_backup.backups.sidecar import DateSource
 from tvarr_backup.timestamps import read_timestamp
 
@@ -120,23 +120,24 @@ def test_a_database_of_ours_has_rows_too(tmp_path: Path) -> None:
 def test_metadata_counts_first(database: Path, source: DateSource) -> None:
     described = SIDECAR.with_changes(created_at_source=source)
     found = date_of("tvarr-backup-2025-12-14T10-30-00.db.gz", described, newest_row(database, NOW), NOW)
-    assert found == Date(SIDECAR.created_at, source, ROWS)
+    assert found == (SIDECAR.created_at, source)
 
 
 def test_then_the_name(database: Path) -> None:
     found = date_of("tvarr-backup-2025-12-14T10-30-00 (1).db.gz", None, newest_row(database, NOW), NOW)
-    assert found == Date(datetime(2025, 12, 14, 10, 30, tzinfo=UTC), DateSource.NAME, ROWS)
+    assert found == (datetime(2025, 12, 14, 10, 30, tzinfo=UTC), DateSource.NAME)
 
 
 @pytest.mark.parametrize("source", [DateSource.NEWEST_ROW, DateSource.ARRIVAL])
 def test_then_the_newest_row_also_where_metadata_and_name_tell_an_arrival(database: Path, source: DateSource) -> None:
     described = SIDECAR.with_changes(created_at_source=source)
-    assert date_of("tvarr-backup-2026-01-14T10-30-00.db.gz", described, newest_row(database, NOW), NOW) == Date(
-        ROWS or NOW, DateSource.NEWEST_ROW, ROWS
+    assert date_of("tvarr-backup-2026-01-14T10-30-00.db.gz", described, newest_row(database, NOW), NOW) == (
+        ROWS or NOW,
+        DateSource.NEWEST_ROW,
     )
-    assert date_of("tvarr.db", None, newest_row(database, NOW), NOW) == Date(ROWS or NOW, DateSource.NEWEST_ROW, ROWS)
+    assert date_of("tvarr.db", None, newest_row(database, NOW), NOW) == (ROWS or NOW, DateSource.NEWEST_ROW)
 
 
 def test_and_else_it_is_the_arrival(tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_bytes(b"")
-    assert date_of("tvarr.db", None, newest_row(tmp_path / "copy.db", NOW), NOW) == Date(NOW, DateSource.ARRIVAL, None)
+    assert date_of("tvarr.db", None, newest_row(tmp_path / "copy.db", NOW), NOW) == (NOW, DateSource.ARRIVAL)

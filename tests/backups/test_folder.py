@@ -31,7 +31,6 @@ from tvarr_backup.backups.folder import (
     DELETED_ENDING,
     UPLOADS_NAME,
     WORK_NAME,
-    disk_of,
     explained,
     prepare_folder,
     receive_in,
@@ -44,6 +43,7 @@ from tvarr_backup.backups.retention import Policy, prune
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.errors import BackupBusy, BackupFolderUnusable, NoRoom
+from tvarr_backup.permissions import disk_of
 
 NAME = "tvarr-backup-2026-06-15T12-30-00.db.gz"
 META = NAME.replace(".db.gz", ".meta.json")
@@ -163,7 +163,7 @@ class TestDisk:
 
     def test_a_disk_of_its_own_is_known(self, tmp_path: Path) -> None:
         code = (
-            "import json, sys; from pathlib import Path; from tvarr_backup.backups.folder import disk_of\n"
+            "import json, sys; from pathlib import Path; from tvarr_backup.permissions import disk_of\n"
             "disk = Path(sys.argv[1]); folder = disk / 'backups'; folder.mkdir()\n"
             "print(json.dumps([str(disk_of(disk)), str(disk_of(folder))]))"
         )

@@ -14,7 +14,7 @@ from tests.backups.hostile import COSTLY, HIDDEN_CODE, hostile
 from tests.backups.makers import NOW, packed, required, settled, slow_to_check, state, tvarrs, tvarrs_old_backup
 from tvarr_backup.backups import apart
 from tvarr_backup.backups.adopt import adopt_backup
-from tvarr_backup.backups.apart import Apart, examining, settle_and_date
+from tvarr_backup.backups.apart import Apart, examining_apart, settle_and_date
 from tvarr_backup.backups.examine import Examined, examine
 from tvarr_backup.backups.limits import limits_for
 from tvarr_backup.backups.progress import Phase
@@ -109,7 +109,7 @@ def test_it_can_be_cancelled_within_a_second(folder: Path, incoming: Path) -> No
 
 def test_nothing_is_left_of_an_examination_that_was_given_up(incoming: Path) -> None:
     file = slow_to_check(settled(tvarrs(incoming / "copy.db")))
-    with examining(file, required(), CheckLevel.FULL) as examination:
+    with examining_apart(file, required(), CheckLevel.FULL) as examination:
         pid = examination._process.pid
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
@@ -119,7 +119,7 @@ def test_nothing_is_left_of_an_examination_that_was_given_up(incoming: Path) -> 
 def test_the_process_of_an_examination_has_limits(incoming: Path) -> None:
     file = slow_to_check(settled(tvarrs(incoming / "copy.db")))
     limits = limits_for(file.stat().st_size)
-    with examining(file, required(), CheckLevel.FULL) as examination:
+    with examining_apart(file, required(), CheckLevel.FULL) as examination:
         deadline = time.monotonic() + 20
         while str(limits.memory_bytes) not in (found := limits_of(examination)) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -136,7 +136,7 @@ def limits_of(examination: Apart[Examined]) -> str:
 def test_the_same_is_found_apart_as_here(incoming: Path) -> None:
 
     file = settled(tvarrs(incoming / "copy.db", "CREATE VIEW seen AS SELECT 1", "DELETE FROM stream_sources"))
-    with examining(file, required(), CheckLevel.FULL) as examination:
+    with examining_apart(file, required(), CheckLevel.FULL) as examination:
         assert examination.result() == examine(file, required(), CheckLevel.FULL)
 
 
@@ -161,7 +161,7 @@ def test_an_answer_that_is_too_long_ends_the_examination(
 
 def test_an_examination_that_the_system_ends_refuses_the_file(incoming: Path) -> None:
     file = slow_to_check(settled(tvarrs(incoming / "copy.db")))
-    with examining(file, required(), CheckLevel.FULL) as examination:
+    with examining_apart(file, required(), CheckLevel.FULL) as examination:
         examination._process.kill()
         with pytest.raises(ExaminationTooCostly, match="the system ended its process"):
             examination.result()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.backups.makers import tvarrs
-from tvarr_backup.backups.in_use import Program, find_locker, find_user
+from tvarr_backup.backups.in_use import RunningProgram, find_locker, find_users
 
 HOLD = """
 import sqlite3, sys
@@ -39,6 +39,10 @@ def held(path: Path, statement: str = "BEGIN IMMEDIATE") -> Iterator[int]:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tvarrs(tmp_path / "copy.db")
+
+
+def find_user(paths: list[Path]) -> RunningProgram | None:
+    return next(find_users(paths), None)
 
 
 def test_a_file_that_nobody_has_open_has_no_user(database: Path) -> None:
@@ -80,4 +84,4 @@ def test_this_program_is_found_as_well(database: Path) -> None:
 
 
 def test_a_program_that_cannot_be_seen_has_no_number() -> None:
-    assert str(Program("another program", 0)) == "another program"
+    assert str(RunningProgram("another program", 0)) == "another program"

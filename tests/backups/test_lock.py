@@ -6,16 +6,18 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from tests.installation import ROOT
-from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
+from tvarr_backup.backups.lock import LOCK_NAME, backup_lock, lock_file
 from tvarr_backup.errors import BackupBusy
 
 HOLDER = """
 import sys, time
 from pathlib import Path
+from threading import Timer
 from tvarr_backup.backups.lock import backup_lock
 with backup_lock(Path(sys.argv[1])):
     print("held", flush=True)
@@ -76,3 +78,9 @@ def test_a_failure_inside_gives_it_back(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with backup_lock(tmp_path):
         pass
+
+
+def test_a_lock_that_is_given_back_in_time_is_waited_for(tmp_path: Path) -> None:
+    first = lock_file(tmp_path / "file")
+    Timer(0.2, os.close, [first]).start()
+    os.close(lock_file(tmp_path / "file", patience_seconds=30))

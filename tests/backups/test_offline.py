@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sqlite3
@@ -12,21 +11,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.backups.makers import backup, changed, python, query, raising_at, required, settled, state, tvarrs
 from tests.installation import ROOT
-from tvarr_backup.backups import lockout
+from tvarr_backup.backups import in_use
 from tvarr_backup.backups.catalogue import Backup, read_folder
-from tvarr_backup.backups.lockout import locked_out
+from tvarr_backup.backups.in_use import locked_out
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.restore import Restored, Settled, finish_restore, look_before_restore, restore_backup
+from tvarr_backup.backups.restore import Restored, Settled, find_restorable, finish_restore, restore_backup
+from tvarr_backup.backups.restore_journal import Replacement, Unfinished, find_safety_backup, read_journal
 from tvarr_backup.backups.sidecar import BackupKind
-from tvarr_backup.backups.undo import find_safety_backup
-from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import (
     DatabaseBusy,
     DatabaseInUse,
@@ -132,7 +129,7 @@ def held(live: Path, *statements: str) -> Iterator[int]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lockout, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(in_use, "_PATIENCE_SECONDS", 0.2)
 
 
 # --- It happens ------------------------------------------------------------------------------------------------------
@@ -322,7 +319,7 @@ def test_a_lock_is_noticed_although_the_descriptor_cannot_be_seen(
     damaged: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     """As in another container on the same kernel."""
-    monkeypatch.setattr(lockout, "find_users", lambda _paths, **_but: [])
+    monkeypatch.setattr(in_use, "find_users", lambda _paths, **_but: [])
     code = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 0x40000002)\n"
         "print('open', flush=True); sys.stdin.readline()\n"
@@ -356,9 +353,9 @@ def test_without_its_folder_the_disk_may_not_be_mounted(tmp_path: Path, folder: 
 
 def refused_to_nobody(live: Path, folder: Path, made: Backup) -> tuple[str, str]:
     code = (
-        "import json, sys; from pathlib import Path; from tvarr_backup.backups.restore import look_before_restore\n"
+        "import json, sys; from pathlib import Path; from tvarr_backup.backups.restore import find_restorable\n"
         "from tvarr_backup.schema import RequiredSchema\n"
-        "try: look_before_restore(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3],\n"
+        "try: find_restorable(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3],\n"
         "    RequiredSchema({}, 'tvarr_backup', frozenset()), offline=True)\n"
         "except Exception as problem: print(json.dumps([type(problem).__name__, str(problem)]))\n"
     )
@@ -386,8 +383,8 @@ def test_what_progress_raises_leaves_everything_as_it_was(damaged: Path, folder:
 def test_a_look_says_the_same_without_changing_anything(damaged: Path, folder: Path, made: Backup) -> None:
     before, files = beside(damaged), state(folder)
     with pytest.raises(OfflineRestoreRequired):
-        look_before_restore(damaged, folder, made.filename, required())
-    assert look_before_restore(damaged, folder, made.filename, required(), offline=True) == made
+        find_restorable(damaged, folder, made.filename, required())
+    assert find_restorable(damaged, folder, made.filename, required(), offline=True) == made
     assert (beside(damaged), state(folder)) == (before, files)
 
 
@@ -419,7 +416,7 @@ def killed_at(live: Path, folder: Path, made: Backup, module: str, name: str, nu
 
 def test_killed_before_the_new_file_is_ready_nothing_has_happened(damaged: Path, folder: Path, made: Backup) -> None:
     before = beside(damaged)
-    for name in ("complete_incoming", "remember_anew"):
+    for name in ("complete_incoming", "rewrite_journal"):
         killed_at(damaged, folder, made, "restore", name)
         assert finish_restore(folder, required()) is None
         assert beside(damaged) == before
@@ -509,10 +506,12 @@ def test_an_old_journal_that_comes_back_meanwhile_is_set_aside_as_well(
     assert kept == [b"the first", b"the second"]
 
 
-def test_a_state_of_an_older_version_is_read(folder: Path) -> None:
-    old = Unfinished(1, "/live", "name", "safety", "now")
-    written = {name: value for name, value in asdict(old).items() if name != "offline"}
-    assert Unfinished(**json.loads(json.dumps(written))) == old
+def test_a_journal_of_an_older_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "restore").mkdir()
+    (tmp_path / "restore" / "restore.json").write_text(
+        '{"mark": 1, "live": "/live", "backup": "name", "safety": "safety", "started_at": "now"}'
+    )
+    assert read_journal(tmp_path) == Unfinished(1, "/live", "name", "safety", "now")
     assert Replacement("a", "b").is_ready is False
 
 

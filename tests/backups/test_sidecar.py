@@ -184,7 +184,7 @@ def test_a_member_that_is_not_what_it_must_be_is_named(member: str, value: Any, 
         (b"null", "it is no JSON object."),
         (b"[" * 100_000, "it is no JSON."),
         (b" " * (2**20 + 1), "it is larger than 1048576 bytes."),
-        (b"{}", "created_at is no date and time."),
+        (b"{}", "database_size is no whole number from 0."),
     ],
 )
 def test_what_is_no_sidecar_is_refused(raw: bytes, words: str) -> None:
@@ -224,7 +224,7 @@ class TestFiles:
     def test_what_is_wrong_is_said_with_the_name_of_the_file(self, tmp_path: Path) -> None:
         file = tmp_path / "x.meta.json"
         file.write_text("{}")
-        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json: created_at is no date and time\.$"):
+        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json: database_size is no whole number from 0\.$"):
             read_sidecar(file)
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def copied(path: Path, target: Path) -> bool:
     """Copy and recover; whether the copy was in WAL mode."""
     with open_source(path, path.name, None) as source:
         copy_aside(source, target, no_progress)
-        return settle(target, source, no_progress).was_wal
+        was_wal, _ = settle(target, source, no_progress)
+        return was_wal
 
 
 def refused(path: Path, kind: type[UploadRefused]) -> str:
@@ -75,7 +76,7 @@ def test_it_is_refused_under_another_name_as_well(database: Path) -> None:
 
 
 def test_a_program_that_only_its_lock_shows_is_refused(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvarr_backup.backups.source.find_user", lambda _paths: None)  # as in another container
+    monkeypatch.setattr("tvarr_backup.backups.source.find_users", lambda _paths: iter(()))  # as in another container
     with held(database, "SELECT 1"):
         assert "is open in python" in refused(database, SourceInUse)
 

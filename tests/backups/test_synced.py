@@ -15,8 +15,8 @@ from tests.backups.makers import ours
 from tvarr_backup.backups import live as live_database
 from tvarr_backup.backups.live import copy_into, holds
 from tvarr_backup.backups.progress import no_progress
+from tvarr_backup.backups.restore_journal import Unfinished, rewrite_journal, write_journal
 from tvarr_backup.backups.sqlite import open_database
-from tvarr_backup.backups.unfinished import Unfinished, remember, remember_anew
 
 _OFF, _FULL = 0, 2
 
@@ -74,17 +74,17 @@ def test_whether_a_restore_happened_is_settled_by_a_commit(live: Path) -> None:
 
 
 def test_what_recovery_must_know_is_on_disk_with_its_name(tmp_path: Path, synced: list[Path]) -> None:
-    remember(tmp_path, _unfinished())
+    write_journal(tmp_path, _unfinished())
     (state,) = (tmp_path / "restore").iterdir()
     assert synced == [state, state.parent, tmp_path]
 
 
 def test_so_is_what_it_must_know_anew(tmp_path: Path, synced: list[Path]) -> None:
-    remember(tmp_path, _unfinished())
+    write_journal(tmp_path, _unfinished())
     synced.clear()
-    remember_anew(tmp_path, _unfinished())
+    rewrite_journal(tmp_path, _unfinished())
     (state,) = (tmp_path / "restore").iterdir()
-    assert synced == [Path(f"{state}.anew"), state.parent]
+    assert synced == [state.with_name(f".{state.name}.new"), state.parent]
 
 
 def _unfinished() -> Unfinished:

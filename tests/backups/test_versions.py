@@ -13,7 +13,7 @@ from tvarr_backup.backups.backup_warnings import BackupWarning
 from tvarr_backup.backups.backup_warnings import BackupWarningCode as Code
 from tvarr_backup.backups.catalogue import Backup, rewrite_sidecar
 from tvarr_backup.backups.folder import work_in
-from tvarr_backup.backups.restore import look_before_restore, restore_backup
+from tvarr_backup.backups.restore import find_restorable, restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import verify_backup
 from tvarr_backup.backups.versions import VersionVerdict, judge_versions
@@ -162,8 +162,8 @@ def test_a_newer_schema_needs_a_confirmation(live: Path, folder: Path, tmp_path:
     with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030; tvarr 029 is running\..*--accept-newer"):
         restore_backup(live, folder, made.filename, required())
     with pytest.raises(ConfirmationRequired):
-        look_before_restore(live, folder, made.filename, required())
-    assert look_before_restore(live, folder, made.filename, required(), accept_newer=True).filename == made.filename
+        find_restorable(live, folder, made.filename, required())
+    assert find_restorable(live, folder, made.filename, required(), accept_newer=True).filename == made.filename
     restore_backup(live, folder, made.filename, required(), accept_newer=True)
     assert query(live, "SELECT max(version) FROM schema_migrations") == "030"
 

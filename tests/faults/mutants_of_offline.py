@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.mutants import Mutant, OfflinePowerCut, OfflineRecoveryPowerCut, OfflineSweep, Quick
 
 _FILE = "test_offline.py"
-_READY = "            remember_anew(self._work, self._ready)\n"
+_READY = "            rewrite_journal(self.work, self.ready)\n"
 _SET_ASIDE = (
     "    for ending in ENDINGS:\n"
     '        old = Path(f"{live}{ending}")\n'
@@ -34,21 +34,21 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "what was set aside is not on disk when the new database gets its name",
         "offline",
-        "        _keep_name(live, set_aside)\n    sync_folder(live.parent)\n",
-        "        _keep_name(live, set_aside)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n    sync_folder(live.parent)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n",
         OfflinePowerCut("empty"),
     ),
     Mutant(
         "what a killed restore remembered is taken to be on disk",
         "restore",
-        "        sync_remembered(work)\n",
+        "        sync_journal(work)\n",
         "",
         OfflineRecoveryPowerCut("empty"),
     ),
     Mutant(
         "old file not set aside",
         "offline",
-        "        _keep_name(live, set_aside)\n",
+        "        _link_or_rename(live, set_aside)  # so that there is a file at every moment\n",
         "        pass\n",
         OfflineSweep("garbage"),
     ),
@@ -68,9 +68,9 @@ MUTANTS_OF_OFFLINE = (
     ),
     Mutant(
         "what is remembered when it is ready is not on disk",
-        "unfinished",
-        "    replace(anew, place / _STATE_NAME)\n",
-        "    anew.replace(place / _STATE_NAME)\n",
+        "restore_journal",
+        "    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished))\n",
+        "    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished), give_name=Path.replace)\n",
         OfflinePowerCut("garbage"),
     ),
     # --- ready or not
@@ -78,9 +78,9 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "ready before the new database is complete",
         "restore",
-        "            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)\n",
-        "            remember_anew(self._work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
-        "            is_wal = complete_incoming(staged, planned, unfinished.mark, owner, self._progress)\n",
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self.progress)\n",
+        "            rewrite_journal(self.work, replace(unfinished, offline=replace(planned, is_ready=True)))\n"
+        "            is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self.progress)\n",
         OfflineSweep("missing"),
     ),
     Mutant(
@@ -135,21 +135,21 @@ MUTANTS_OF_OFFLINE = (
     # --- who uses the file
     Mutant(
         "programs that have it open are not looked for",
-        "lockout",
-        "            users = find_users(_paths(database), but=(pid,))\n",
+        "in_use",
+        "            users = list(find_users(_paths(database), but=(pid,)))\n",
         "            users: list[Program] = []\n",
         Quick(_FILE, "has_the_file_open_is_named or deleted_file"),
     ),
     Mutant(
         "locks are not looked at",
-        "lockout",
+        "in_use",
         '            if "locked_by" in found and',
         '            if "locked by" in found and',
         Quick(_FILE, "a_lock_is_noticed"),
     ),
     Mutant(
         "no lock is held",
-        "lockout",
+        "in_use",
         "    descriptor = lock(database, 0x40000000, 512)\n",
         "    descriptor = os.open(database, os.O_RDONLY)\n",
         Quick(_FILE, "a_lock_is_noticed or keeps_everybody_else_out"),
@@ -165,14 +165,14 @@ MUTANTS_OF_OFFLINE = (
     Mutant(
         "a safety backup is claimed in any case",
         "restore",
-        "            has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))\n",
+        "            has_safety = is_readable and salvage_safety(self.live, safety_path(self.work))\n",
         "            has_safety = True\n",
         OfflineSweep("garbage"),
     ),
     Mutant(
         "no safety backup where one is possible",
         "restore",
-        "            has_safety = is_readable and salvage_safety(self._live, safety_path(self._work))\n",
+        "            has_safety = is_readable and salvage_safety(self.live, safety_path(self.work))\n",
         "            has_safety = not self\n",
         Quick(_FILE, "can_still_read"),
     ),

@@ -17,33 +17,33 @@ from tests.faults.mutants import (
 
 _FILE = "test_restore.py"
 _OFFLINE = "test_offline.py"
-_STATE_WRITTEN = "    write_private(place / _STATE_NAME, json.dumps(asdict(unfinished)).encode())\n"
+_STATE_WRITTEN = "    write_private(place / _JOURNAL_NAME, _encode(unfinished))\n"
 _UNPUBLISHED = (
     "    published = publish_backup(folder, work, *pack_safety(folder, work, unfinished, required, progress))\n"
     "    record_restore_with_safety(folder)\n"
 )
 _PUBLISHED = (
-    "            safety = publish_backup(self._folder, self._work, *packed)\n"
-    "            record_restore_with_safety(self._folder)\n"
-    "            forget(self._work)\n"
+    "            safety = publish_backup(self.folder, self.work, *packed)\n"
+    "            record_restore_with_safety(self.folder)\n"
+    "            remove_journal(self.work)\n"
 )
-_STATE_FORGOTTEN = "        (place / _STATE_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
-_LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.mark)"
+_STATE_FORGOTTEN = "        (place / _JOURNAL_NAME).unlink(missing_ok=True)\n        sync_folder(place)\n"
+_LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.restore_id)"
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
 
 MUTANTS_OF_RESTORE = (
     # --- what is remembered of a restore under way, and what has to be on disk before something else happens
-    Mutant("state of a restore not written", "unfinished", _STATE_WRITTEN, "", RestoreSweep("any", "kill")),
+    Mutant("state of a restore not written", "restore_journal", _STATE_WRITTEN, "", RestoreSweep("any", "kill")),
     Mutant(
         "state not synced",
-        "unfinished",
+        "restore_journal",
         _STATE_WRITTEN,
-        "    (place / _STATE_NAME).write_bytes(json.dumps(asdict(unfinished)).encode())\n",
+        "    (place / _JOURNAL_NAME).write_bytes(_encode(unfinished))\n",
         RestorePowerCut(),
     ),
     Mutant(
         ".work not synced after the state is written",
-        "unfinished",
+        "restore_journal",
         "    sync_folder(place)\n    sync_folder(work)\n",
         "    sync_folder(place)\n",
         RestorePowerCut(),
@@ -51,27 +51,27 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "state written after the replacement",
         "restore",
-        "        remember(self._work, unfinished)\n",
-        "        safety_path(self._work).parent.mkdir()\n",
+        "        write_journal(self.work, unfinished)\n",
+        "        safety_path(self.work).parent.mkdir()\n",
         RestoreSweep("any", "kill"),
         also=(
             (
-                "                copy_into(staged, self._live, on_lock, self._progress)\n",
+                "                copy_into(staged, self.live, on_lock, self.progress)\n",
                 (
-                    "                copy_into(staged, self._live, on_lock, self._progress)\n"
-                    "                safety_path(self._work).rename(self._work / 'kept')\n"
-                    "                safety_path(self._work).parent.rmdir()\n"
-                    "                remember(self._work, unfinished)\n"
-                    "                (self._work / 'kept').rename(safety_path(self._work))\n"
+                    "                copy_into(staged, self.live, on_lock, self.progress)\n"
+                    "                safety_path(self.work).rename(self.work / 'kept')\n"
+                    "                safety_path(self.work).parent.rmdir()\n"
+                    "                write_journal(self.work, unfinished)\n"
+                    "                (self.work / 'kept').rename(safety_path(self.work))\n"
                 ),
             ),
         ),
     ),
     Mutant(
         "a state that was cut short stops recovery",
-        "unfinished",
-        "    except (ValueError, TypeError, AttributeError):",
-        "    except KeyError:",
+        "restore_journal",
+        "    except (ValueError, TypeError, AttributeError, KeyError):",
+        "    except LookupError:",
         RestorePowerCut(),
     ),
     Mutant(
@@ -134,13 +134,13 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "nothing settled by a commit",
         "live",
-        '            connection.execute("COMMIT")\n            return int(found) == mark\n',
-        "            return int(found) == mark\n",
+        '            connection.execute("COMMIT")\n            return int(found) == restore_id\n',
+        "            return int(found) == restore_id\n",
         Quick("test_synced.py", "settled_by_a_commit"),
     ),
     Mutant(
         "name of the state not on disk",
-        "unfinished",
+        "restore_journal",
         "    sync_folder(place)\n    sync_folder(work)\n",
         "    sync_folder(work)\n",
         Quick("test_synced.py", "with_its_name"),
@@ -150,50 +150,50 @@ MUTANTS_OF_RESTORE = (
         "restore forgotten before the safety copy is published",
         "restore",
         _PUBLISHED,
-        "            forget(self._work)\n"
-        "            safety = publish_backup(self._folder, self._work, *packed)\n"
-        "            record_restore_with_safety(self._folder)\n",
+        "            remove_journal(self.work)\n"
+        "            safety = publish_backup(self.folder, self.work, *packed)\n"
+        "            record_restore_with_safety(self.folder)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "recovery forgets before it publishes",
-        "unfinished",
-        _UNPUBLISHED + "    forget(work)\n",
-        "    packed = pack_safety(folder, work, unfinished, required, progress)\n    forget(work)\n"
+        "restore_journal",
+        _UNPUBLISHED + "    remove_journal(work)\n",
+        "    packed = pack_safety(folder, work, unfinished, required, progress)\n    remove_journal(work)\n"
         "    published = publish_backup(folder, work, *packed)\n    record_restore_with_safety(folder)\n",
         RecoveryPowerCut(),
     ),
     Mutant(
         "safety copy removed before the state",
-        "unfinished",
+        "restore_journal",
         _STATE_FORGOTTEN,
         "        (place / _SAFETY_NAME).unlink(missing_ok=True)\n" + _STATE_FORGOTTEN,
         NameTakenSweep(),
     ),
     Mutant(
         "state forgotten, but not on disk, when the safety copy goes",
-        "unfinished",
+        "restore_journal",
         _STATE_FORGOTTEN,
         _STATE_FORGOTTEN.partition("\n")[0] + "\n",
         NameTakenPowerCut(),
     ),
     # --- whether it has happened
     Mutant(
-        "no mark",
+        "no restore id",
         "restore",
-        '        connection.execute(f"PRAGMA user_version={mark:d}")\n',
+        '        connection.execute(f"PRAGMA user_version={restore_id:d}")\n',
         "",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "an exception means that nothing has happened",
         "restore",
-        "            happened = begun and holds(self._live, unfinished.mark)\n",
+        "            happened = begun and holds(self.live, unfinished.restore_id)\n",
         "            happened = False\n",
         RestoreSweep("any", "EIO", "has it open"),
     ),
     Mutant(
-        "the mark is only read",
+        "the restore id is only read",
         "live",
         '            connection.execute("BEGIN IMMEDIATE")\n            (found,)',
         '            connection.execute("BEGIN")\n            (found,)',
@@ -201,45 +201,45 @@ MUTANTS_OF_RESTORE = (
         also=(('            connection.execute(f"PRAGMA user_version={found:d}")\n', ""),),
     ),
     Mutant(
-        "recovery removes without looking at the mark",
+        "recovery removes without looking at the restore id",
         "restore",
         _LOOKED,
         "False",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
-        "recovery publishes without looking at the mark",
+        "recovery publishes without looking at the restore id",
         "restore",
         _LOOKED,
         "True",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
-        "recovery removes where the mark cannot be read",
+        "recovery removes where the restore id cannot be read",
         "restore",
         "        if happened is False:\n",
         "        if not happened:\n",
         Quick(_FILE, "as_long_as_live_cannot_be_read"),
     ),
     Mutant(
-        "nothing is kept where the mark cannot be read",
+        "nothing is kept where the restore id cannot be read",
         "restore",
-        "            if happened is None:\n                raise _unknown(self._work, unfinished) from problem\n",
+        "            if happened is None:\n                raise _unknown(self.work, unfinished) from problem\n",
         "",
         RestoreSweep("any", "dead", below=LIVE.parent),
     ),
     Mutant(
         "nothing is removed where it has not happened",
         "restore",
-        "            if not happened:\n                forget(self._work)\n",
+        "            if not happened:\n                remove_journal(self.work)\n",
         "            if not happened:\n",
         Quick(_FILE, "what_progress_raises_undoes_it"),
     ),
     Mutant(
         "a restore that has not begun waits for the lock twice",
         "restore",
-        "            happened = begun and holds(self._live, unfinished.mark)\n",
-        "            happened = holds(self._live, unfinished.mark)\n",
+        "            happened = begun and holds(self.live, unfinished.restore_id)\n",
+        "            happened = holds(self.live, unfinished.restore_id)\n",
         Quick(_FILE, "a_lock_that_somebody_holds"),
     ),
     Mutant(
@@ -276,27 +276,27 @@ MUTANTS_OF_RESTORE = (
         "restore",
         _PUBLISHED,
         "            safety = Backup(packed[0].filename, packed[1])\n"
-        "            record_restore_with_safety(self._folder)\n"
-        "            forget(self._work)\n",
+        "            record_restore_with_safety(self.folder)\n"
+        "            remove_journal(self.work)\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "safety copy not protected",
-        "unfinished",
+        "restore_journal",
         "protected=True, restored_from",
         "protected=False, restored_from",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "safety copy not known by its kind",
-        "unfinished",
+        "restore_journal",
         "        kind=BackupKind.PRE_RESTORE,\n",
         "        kind=BackupKind.MANUAL,\n",
         RestoreSweep("any", "kill"),
     ),
     Mutant(
         "safety copy published twice",
-        "unfinished",
+        "restore_journal",
         "        if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:\n",
         "        if backup.filename == unfinished.safety and backup.sidecar.kind is None:\n",
         RestoreSweep("any", "kill"),
@@ -333,7 +333,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "room not looked at",
         "restore",
-        "        _require_room(self._live, self._folder, found, backup.sidecar.database_size)\n        unfinished =",
+        "        _require_room(self.live, self.folder, found, backup.sidecar.database_size)\n        unfinished =",
         "        unfinished =",
         Quick(_FILE, "without_room"),
     ),
@@ -341,7 +341,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "rollback-journal mode not switched",
         "restore",
-        "            if not found.is_wal:\n                switch_to_wal(self._live, filename)\n",
+        "            if not found.is_wal:\n                switch_to_wal(self.live, filename)\n",
         "",
         Quick(_OFFLINE, "rollback_journal_mode_is_switched"),
     ),
@@ -363,8 +363,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "live that may not be written is found out late",
         "live",
-        "    problem = why_unwritable(live)\n",
-        '    problem = ""\n',
+        "    unwritable = why_unwritable(live)\n    if unwritable:  # not",
+        '    unwritable = ""\n    if unwritable:  # not',
         Quick(_FILE, "must_be_writable"),
         also=(
             (
@@ -432,14 +432,14 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "no proof that what comes can be copied",
         "restore",
-        "                staged = self._proven(staged, backup, live.page_size)\n",
+        "                staged = self._prove_copyable(staged, backup, live.page_size)\n",
         "",
         Quick(_FILE, "could_not_be_backed_up"),
     ),
     Mutant(
         "a copy of bytes always called damaged",
         "restore",
-        "        is_intact = not refusal or (isinstance(packed, tuple) and not _problems_in(packed[1]))\n",
+        "        is_intact = not refusal or (isinstance(packed, tuple) and not packed[1].problems)\n",
         "        is_intact = not refusal\n",
         Quick(_FILE, "byte_for_byte"),
     ),
@@ -454,8 +454,8 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "journal not emptied",
         "restore",
-        "        sentences = [*self._attention, *checkpoint(self._live)]\n",
-        "        sentences = [*self._attention]\n",
+        "        sentences = [*self.attention, *checkpoint(self.live)]\n",
+        "        sentences = [*self.attention]\n",
         Quick(_FILE, "whoever_has_it_open or journal_is_emptied"),
     ),
     Mutant(
@@ -475,7 +475,7 @@ MUTANTS_OF_RESTORE = (
     Mutant(
         "that something is put back not remembered",
         "restore",
-        "            remember_anew(self._work, replace(unfinished, is_put_back=True))\n",
+        "            rewrite_journal(self.work, replace(unfinished, is_put_back=True))\n",
         "",
         SpoiltTwice(),
     ),
@@ -483,20 +483,20 @@ MUTANTS_OF_RESTORE = (
         "recovery does not heed that something was put back",
         "restore",
         _LOOKED,
-        "holds(Path(unfinished.live), unfinished.mark)",
+        "holds(Path(unfinished.live), unfinished.restore_id)",
         SpoiltTwice(),
     ),
     Mutant(
-        "what is remembered anew written over the old",
-        "unfinished",
-        "    replace(anew, place / _STATE_NAME)\n",
-        "    (place / _STATE_NAME).write_bytes(anew.read_bytes())\n",
+        "the journal written over the old one",
+        "restore_journal",
+        "    write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished))\n",
+        "    (work / RESTORE_NAME / _JOURNAL_NAME).write_bytes(_encode(unfinished))\n",
         RestorePowerCut(put_back=True),
     ),
     Mutant(
         "what was put back not checked",
         "restore",
-        "            still = problems_of(live, mark_in(safety), progress) if whole else []\n",
+        "            still = problems_of(live, read_restore_id(safety), progress) if whole else []\n",
         "            still = []\n",
         SpoiltTwice(),
     ),
@@ -504,15 +504,15 @@ MUTANTS_OF_RESTORE = (
         "a copy of before that cannot be packed forgotten",
         "restore",
         '            if not isinstance(packed, tuple):\n                raise packed or RestoreFailed("")\n',
-        "            if not isinstance(packed, tuple):\n                forget(self._work)\n"
+        "            if not isinstance(packed, tuple):\n                remove_journal(self.work)\n"
         '                raise packed or RestoreFailed("")\n',
         Quick(_FILE, "full_when_the_copy_of_before_is_packed"),
     ),
     Mutant(
         "it can be stopped when it is in place",
         "restore",
-        "        told = _never_raising(self._progress)\n",
-        "        told = self._progress\n",
+        "        progress = _never_raising(self.progress)\n",
+        "        progress = self.progress\n",
         Quick(_FILE, "too_late_to_stop"),
     ),
 )
@@ -520,15 +520,15 @@ MUTANTS_OF_RESTORE = (
 EQUIVALENT_IN_RESTORE = (
     Mutant(
         "a name that a killed restore has given is taken to be on disk",
-        "unfinished",
-        "            sync_folder(folder)  # who was",
-        "            # who was",
+        "restore_journal",
+        "            sync_folder(folder)  # a process",
+        "            # a process",
         RecoveryPowerCut(),
         equivalent="Who begins to work in the folder syncs it first if anything is left in `.work`, as it is here.",
     ),
     Mutant(
         "folder of the state not synced",
-        "unfinished",
+        "restore_journal",
         "    sync_folder(place)\n    sync_folder(work)\n",
         "    sync_folder(work)\n",
         RestorePowerCut(),

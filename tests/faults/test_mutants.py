@@ -23,7 +23,7 @@ from tests.installation import ROOT
 pytestmark = pytest.mark.long
 
 HANGS_AFTER_SECONDS = 60
-COPIED = ("config", "static", "templates", "tests", "tvarr_backup", "manage.py", "pyproject.toml")
+COPIED = ("benchmarks", "config", "static", "templates", "tests", "tvarr_backup", "manage.py", "pyproject.toml")
 
 
 @contextmanager

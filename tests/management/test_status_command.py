@@ -26,7 +26,7 @@ from tests.installation import _HEED_MODES, ROOT, Installation
 from tests.processes import wait_until
 from tests.ups import free_port
 from tests.workers import RunningWorker, rows, states, submit_backup
-from tvarr_backup.backups.unfinished import Unfinished, remember
+from tvarr_backup.backups.restore_journal import Unfinished, write_journal
 from tvarr_backup.operations.heartbeat import Heartbeat
 
 
@@ -508,7 +508,9 @@ def test_a_disk_without_room_for_the_next_backup_is_said_by_both(place: Place) -
 @pytest.mark.long
 def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
     (archive,) = place.backups.glob("*.gz")
-    remember(place.backups / ".work", Unfinished(7, str(place.live), archive.name, "b", "2026-01-01T00:00:00+00:00"))
+    write_journal(
+        place.backups / ".work", Unfinished(7, str(place.live), archive.name, "b", "2026-01-01T00:00:00+00:00")
+    )
     with served(place.installation) as address:
         both = place.both(address)
     show("restore: unfinished", both, "restore")

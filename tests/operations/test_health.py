@@ -25,8 +25,8 @@ from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
+from tvarr_backup.backups.restore_journal import Unfinished, write_journal
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
-from tvarr_backup.backups.unfinished import Unfinished, remember
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
 from tvarr_backup.operations.heartbeat import Heartbeat
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
@@ -555,7 +555,9 @@ def test_of_many_only_some_are_named(folder: Path) -> None:
 
 def unfinished(folder: Path) -> None:
     (folder / ".work").mkdir(exist_ok=True)
-    remember(folder / ".work", Unfinished(7, "/live/tvarr.db", "tvarr-backup-a.db.gz", "b", "2026-01-01T00:00:00Z"))
+    write_journal(
+        folder / ".work", Unfinished(7, "/live/tvarr.db", "tvarr-backup-a.db.gz", "b", "2026-01-01T00:00:00Z")
+    )
 
 
 def test_a_restore_that_broke_off_is_told(folder: Path) -> None:

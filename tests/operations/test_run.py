@@ -275,7 +275,7 @@ def test_a_backup_is_deleted_unless_it_is_protected(folder: Path) -> None:
 def test_one_that_has_changed_since_it_was_seen_is_not_deleted(folder: Path) -> None:
     name = made()
     refused(PreconditionFailed, OperationKind.DELETE, filename=name, only_if=["other"])
-    mark = find_backup(folder, name).mark
+    mark = find_backup(folder, name).etag
     assert do(OperationKind.DELETE, filename=name, only_if=[mark]).result == {"removed": [name]}
 
 

@@ -380,7 +380,7 @@ def test_a_broken_one_says_why(client: Client, folder: Path) -> None:
 
 def test_a_note_is_changed(client: Client, folder: Path) -> None:
     made = make(folder)
-    response = client.post(address("backup-note", made), {"note": "the good one", "mark": made.mark})
+    response = client.post(address("backup-note", made), {"note": "the good one", "mark": made.etag})
     assert messages_on(client, response) == "The note is changed."
     assert find_backup(folder, made.filename).sidecar.note == "the good one"
 
@@ -388,7 +388,7 @@ def test_a_note_is_changed(client: Client, folder: Path) -> None:
 def test_a_note_that_somebody_else_has_changed_meanwhile_stays(client: Client, folder: Path) -> None:
     made = make(folder)
     protect_backup(folder, made.filename, note="theirs")
-    response = client.post(address("backup-note", made), {"note": "mine", "mark": made.mark})
+    response = client.post(address("backup-note", made), {"note": "mine", "mark": made.etag})
     assert "has been changed since it was looked at" in messages_on(client, response)
     assert find_backup(folder, made.filename).sidecar.note == "theirs"
 
@@ -397,12 +397,12 @@ def test_what_is_so_already_is_done_though_the_page_is_from_before(client: Clien
     """A form that was sent twice."""
     made = make(folder)
     for _ in range(2):
-        response = client.post(address("backup-note", made), {"note": " the good one ", "mark": made.mark})
+        response = client.post(address("backup-note", made), {"note": " the good one ", "mark": made.etag})
         assert messages_on(client, response) == "The note is changed."
     for _ in range(2):
-        response = client.post(address("protect-backup", made), {"protected": "true", "mark": made.mark})
+        response = client.post(address("protect-backup", made), {"protected": "true", "mark": made.etag})
     assert "has been changed since" in messages_on(client, response)
-    mark = find_backup(folder, made.filename).mark
+    mark = find_backup(folder, made.filename).etag
     for _ in range(2):
         response = client.post(address("protect-backup", made), {"protected": "true", "mark": mark})
         assert "is protected" in messages_on(client, response)

@@ -104,7 +104,7 @@ def _of_backups(listing: Listing | None) -> Iterator[Metric]:
         sizes[backup.sidecar.kind] += backup.sidecar.compressed_size
     yield _table("backups", "Backups in the folder.", ("kind",), {(kind,): numbers[kind] for kind in BackupKind})
     yield _table("backups_bytes", "What they take there.", ("kind",), {(kind,): sizes[kind] for kind in BackupKind})
-    damaged = sum(bool(backup.sidecar.checked and backup.sidecar.checked.problems) for backup in listing.backups)
+    damaged = sum(bool(backup.sidecar.problems) for backup in listing.backups)
     yield _gauge("damaged_backups", "Backups that did not pass their last check.", damaged)
     yield _gauge("broken_backups", "Files with a backup's name that are none.", len(listing.broken))
 

@@ -1,4 +1,4 @@
-"""Takes a file in as a backup: recognised by its content, checked completely, and described anew with what is true."""
+"""Import a backup file from elsewhere: detect its format, verify it, and write new metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvarr_backup.backups.apart import examining, told_too_costly
+from tvarr_backup.backups.apart import examining_apart, saying_too_costly
 from tvarr_backup.backups.archive import Members, unpacked_start
 from tvarr_backup.backups.backup_warnings import sentences_of
 from tvarr_backup.backups.catalogue import (
@@ -19,8 +19,8 @@ from tvarr_backup.backups.catalogue import (
     read_folder,
     taken_names,
 )
-from tvarr_backup.backups.create import describe, pack_and_examine
-from tvarr_backup.backups.dates import Date, date_of
+from tvarr_backup.backups.create import pack_and_describe
+from tvarr_backup.backups.dates import date_of
 from tvarr_backup.backups.examine import Examined
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
@@ -28,7 +28,7 @@ from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
 from tvarr_backup.backups.schema_table import not_accepted, some, some_code
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
-from tvarr_backup.backups.source import SQLITE, Source, copy_aside, open_source, settle
+from tvarr_backup.backups.source import Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import (
     ArchiveDamaged,
@@ -37,21 +37,13 @@ from tvarr_backup.errors import (
     SidecarInvalid,
     UploadRefused,
 )
+from tvarr_backup.file_types import GZIP, SQLITE, name_type
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Advice, Sentence, join
 from tvarr_backup.texts import without_unfit_for_note
 
-_GZIP = b"\x1f\x8b"
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
 _START_BYTES = 4096
-_OTHERS = (
-    (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
-    (b"\x89PNG", "a picture"),
-    (b"\xff\xd8\xff", "a picture"),
-    (b"%PDF", "a PDF document"),
-    (b"#EXTM3U", "a channel list"),
-    (b"<", "an XML or HTML file"),
-)
 
 
 def adopt_backup(
@@ -67,63 +59,58 @@ def adopt_backup(
     accept_code: bool | Collection[str] = False,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Take in a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` stays as it is.
+    """Add a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` is not changed.
 
-    What the file is, its content says. `filename` is what it was called where `source` is a temporary name. A -wal or a
-    -journal next to a database is applied to the copy. `sidecar`, or else the one beside `source`, gives time, note and
-    checksum; without it, the name or the newest row gives the time. The new backup is marked imported and protected. Rows
-    that refer to rows which are not there are refused unless `accept_broken_references`, and views, triggers and virtual
-    tables unless `accept_code` is true or has their identities. A schema table that SQLite has not written is refused
-    always. Nothing of the file is run in this process. Raises `UploadRefused` with what the file is instead,
-    `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; then nothing is left of it.
+    `filename` is what the file is called where `source` is a temporary name. A -wal or -journal next to a database is
+    applied to the copy. `sidecar`, or else the one next to `source`, gives time, note and checksum; without it, the name or
+    the newest row gives the time. The new backup is imported and protected. Broken references are refused unless
+    `accept_broken_references`, and views, triggers and virtual tables unless `accept_code` is true or has their identities;
+    a schema table that SQLite has not written always. Nothing of the file is run in this process. Raises `UploadRefused`
+    with what the file is instead, `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; nothing is
+    left then.
     """
-    given, shown = checked_note(note), filename or source.name
-    told = told_too_costly(Sentence("{shown} was not added. Nothing was saved.", shown=shown))
-    with told, work_in(folder) as work, open_source(source, shown, live) as opened:
+    given, called = checked_note(note), filename or source.name
+    too_costly = saying_too_costly(Sentence("{called} was not added. Nothing was saved.", called=called))
+    with too_costly, work_in(folder) as work, open_source(source, called, live) as opened:
         require_room(folder, opened.room, "Taking the file in")
         try:
             staged, described = _stage(opened, work, _description(source, sidecar), progress)
-            _require_database(staged, shown)
-            settled = settle(staged, opened, progress)
-            wal_missing = (settled.was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
+            _require_database(staged, called)
+            was_wal, newest_row_at = settle(staged, opened, progress)
+            wal_missing = (was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-            raise UploadRefused("{shown} cannot be taken in. {problem}", shown=shown, problem=problem) from problem
+            raise UploadRefused("{called} cannot be taken in. {problem}", called=called, problem=problem) from problem
         size = staged.stat().st_size
-        require_room(folder, archive_bytes(size, read_folder(folder)), "Taking the file in")
-        date = date_of(shown, described, settled.newest_row_at, datetime.now(UTC))
-        name = new_name(date.created_at, taken_names(folder))
-        packed, examined = pack_and_examine(
-            staged, work / name.filename, required, CheckLevel.FULL, progress, examine=examining
-        )
-        require_acceptable(examined, shown, accept_broken_references=accept_broken_references, accept_code=accept_code)
-        progress(Phase.PUBLISH, 0, size)
-        made = describe(
-            packed,
-            examined,
+        listing = read_folder(folder)
+        require_room(folder, archive_bytes(size, listing), "Taking the file in")
+        created_at, date_source = date_of(called, described, newest_row_at, datetime.now(UTC))
+        name = new_name(created_at, taken_names(folder))
+        made, examined = pack_and_describe(
+            staged,
+            work / name.filename,
+            required,
+            progress,
             kind=BackupKind.UPLOADED,
-            level=CheckLevel.FULL,
             created_at=name.moment,
-            seq=next_seq(read_folder(folder)),
+            seq=next_seq(listing),
             note=given or (_one_line(described.note) if described else ""),
+            level=CheckLevel.FULL,
+            examine=examining_apart,
         )
+        require_acceptable(examined, called, accept_broken_references=accept_broken_references, accept_code=accept_code)
+        progress(Phase.PUBLISH, 0, size)
         taken_in = made.with_changes(
             protected=True,
             imported=True,
             tvarr_version=_one_line(described.tvarr_version) if described else "",
             accepted_code=tuple(str(code) for code in examined.code),
+            created_at_source=date_source,
+            newest_row_at=newest_row_at,
+            wal_missing=wal_missing,
         )
-        return publish_backup(folder, work, name, _with_origin(taken_in, date, wal_missing=wal_missing))
-
-
-def _with_origin(sidecar: Sidecar, date: Date, *, wal_missing: bool) -> Sidecar:
-    """The same, with what is known of where the file comes from."""
-    known = sidecar.with_changes(
-        created_at_source=date.source, newest_row_at=date.newest_row_at, wal_missing=wal_missing
-    )
-    if known.checked is None:
-        return known
-    warnings = (*known.checked.warnings, *known.lasting_warnings)
-    return known.with_changes(checked=replace(known.checked, warnings=warnings))
+        assert made.checked is not None
+        checked = replace(made.checked, warnings=(*made.checked.warnings, *taken_in.lasting_warnings))
+        return publish_backup(folder, work, name, taken_in.with_changes(checked=checked))
 
 
 def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
@@ -135,14 +122,14 @@ def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
 
 
 def _stage(source: Source, work: Path, described: Sidecar | None, progress: Progress) -> tuple[Path, Sidecar | None]:
-    """The database in the file, in a file of its own, and what is said of it; `described` lies beside the file."""
+    """Return the database, unpacked or copied into `work`, and its metadata, which tvarr's archives contain."""
     file = source.file
     start = file.read(_START_BYTES)
     file.seek(0)
     if source.is_database:
         copy_aside(source, work / "staged.db", progress)
         return work / "staged.db", described
-    if not start.startswith(_GZIP):
+    if not start.startswith(GZIP):
         raise ArchiveDamaged("It is no backup, but {what_it_is}.", what_it_is=_what_it_is(start))
     if unpacked_start(start)[_TAR_PLACE] == _TAR:
         staged = stage(file, ArchiveFormat.TAR, work, progress, members=Members.ANY)
@@ -175,7 +162,7 @@ def _require_database(staged: Path, filename: str) -> None:
 def require_acceptable(
     examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool | Collection[str]
 ) -> None:
-    """Raise `UploadRefused` or `CodeNotAccepted` where a file from elsewhere must not become a backup, or not without a word."""
+    """Raise `UploadRefused` or `CodeNotAccepted` where a file must not become a backup, or not without being accepted."""
     if examined.problems:
         raise UploadRefused(
             "{filename} cannot be taken in. {problems}", filename=filename, problems=join(examined.problems)
@@ -208,7 +195,7 @@ def require_acceptable(
 
 
 def _one_line(text: str) -> str:
-    """What somebody else's sidecar says, as far as it can be shown."""
+    """Return a text of another program's sidecar without characters that a note may not have."""
     return without_unfit_for_note(text)[:MAX_NOTE]
 
 
@@ -222,7 +209,4 @@ def _what_it_is(start: bytes) -> str:
             what = kind[1].decode().replace("_", " ")
             return Sentence("an export of {kind}; {advice}", kind=what, advice=Advice.IMPORT)
         return "a JSON file, perhaps the description of a backup"
-    for magic, what in _OTHERS:
-        if text.startswith(magic):
-            return what
-    return f"something else (it begins with {start[:8]!r})"
+    return name_type(text) or f"something else (it begins with {start[:8]!r})"

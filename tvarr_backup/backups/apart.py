@@ -1,7 +1,6 @@
-"""Work on a database from elsewhere in a process of its own, with limits of memory and time, that can be stopped at any moment.
+"""Examine databases from elsewhere in another process, which has limits of memory and time and can be killed.
 
-Nothing here opens such a database in this process: a statement of SQLite's cannot be interrupted while it is parsed or in the
-middle of a function, and memory that was given to it comes back only when its process ends.
+SQLite cannot be interrupted while it parses a statement or within a function, and its memory is only freed with its process.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from tvarr_backup import program
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
-from tvarr_backup.backups.examine import Check, Examined
+from tvarr_backup.backups.examine import CheckOutcome, Examined
 from tvarr_backup.backups.limits import Limits, limits_for
 from tvarr_backup.backups.schema_table import Code
 from tvarr_backup.backups.sidecar import CheckLevel
@@ -32,7 +31,7 @@ from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence
 
 _START = "import sys; sys.path[:] = [*sys.path[1:], sys.argv[1]]; from tvarr_backup.backups import apart_tasks; apart_tasks.main()"
-_LOOK_EVERY_SECONDS = 0.1
+_SECONDS_BETWEEN_CALLS = 0.1
 _BLOCK_BYTES = 2**16
 _LONGEST_ANSWER_BYTES = 4 * 2**20
 _LONGEST_SAID = 2000
@@ -40,9 +39,9 @@ _Result = TypeVar("_Result")
 
 
 class Apart(Generic[_Result]):
-    """A task at work in a process of its own; a context manager, which kills what has not ended.
+    """A task in another process; a context manager, which kills what has not ended. It ends with this process as well.
 
-    The process ends with this one as well. `size_bytes` of the database with its journals give the limits.
+    The limits depend on `size_bytes`, the size of the database with its journals.
     """
 
     def __init__(
@@ -90,14 +89,14 @@ class Apart(Generic[_Result]):
                 pipe.close()
         self._process.wait()
 
-    def result(self, look: Callable[[], None] | None = None) -> _Result:
-        """Wait for the end, calling `look` several times a second; what that raises ends the work.
+    def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
+        """Wait for the result, calling `on_wait` several times a second; what that raises ends the work.
 
-        Raises `ExaminationTooCostly`, or what the work itself raised: `OSError` or `sqlite3.DatabaseError`.
+        Raises `ExaminationTooCostly`, or what the work raised: `OSError` or `sqlite3.DatabaseError`.
         """
         assert self._process.stdout is not None
         while True:
-            ready, _, _ = select.select([self._process.stdout], [], [], _LOOK_EVERY_SECONDS)
+            ready, _, _ = select.select([self._process.stdout], [], [], _SECONDS_BETWEEN_CALLS)
             if ready:
                 block = os.read(self._process.stdout.fileno(), _BLOCK_BYTES)
                 self._answer += block
@@ -109,8 +108,8 @@ class Apart(Generic[_Result]):
                 raise self._too_costly(
                     Sentence("it takes more than {clock_seconds} s", clock_seconds=self._limits.clock_seconds)
                 )
-            if look is not None:
-                look()
+            if on_wait is not None:
+                on_wait()
 
     def _ended(self) -> _Result:
         status = self._process.wait()
@@ -123,12 +122,12 @@ class Apart(Generic[_Result]):
         raise self._problem(answer, status)
 
     def _problem(self, answer: Mapping[str, Any], status: int) -> Exception:
-        """What an end without a result means."""
+        """Return the error for an end without a result."""
         error = answer.get("error", "")
         if error == "os":
-            return OSError(answer["number"], answer["words"])
+            return OSError(answer["number"], answer["message"])
         if error == "sqlite":
-            problem = sqlite3.DatabaseError(answer["words"])
+            problem = sqlite3.DatabaseError(answer["message"])
             problem.sqlite_errorcode = answer["code"]
             return problem
         reasons: Mapping[str | int, str] = {
@@ -158,16 +157,16 @@ class Apart(Generic[_Result]):
 
 
 @contextlib.contextmanager
-def told_too_costly(what: str) -> Iterator[None]:
-    """Begin the sentence of an examination that met a limit with what was not done for it."""
+def saying_too_costly(what: str) -> Iterator[None]:
+    """Begin the sentence of `ExaminationTooCostly` with what was not done."""
     try:
         yield
     except ExaminationTooCostly as problem:
         raise ExaminationTooCostly("{what} {problem}", what=what, problem=problem) from problem
 
 
-def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
-    """`examine` in a process of its own, with all expressions in the schema computed as well."""
+def examining_apart(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
+    """As `examine`, in another process, which also computes all expressions in the schema."""
     schema = dataclasses.asdict(required) | {
         "columns": {table: sorted(columns) for table, columns in required.columns.items()},
         "migrations": sorted(required.migrations),
@@ -177,9 +176,9 @@ def examining(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[
 
 
 def settle_and_date(path: Path, size_bytes: int, now: datetime) -> Apart[tuple[int, datetime | None]]:
-    """Apply the journals next to a copy, and switch it to rollback-journal mode; its size then, and the time of its newest row.
+    """Apply the journals next to a copy and switch it to rollback-journal mode. Return its size and the time of its newest row.
 
-    `size_bytes` are those of the copy and its journals.
+    `size_bytes` is the size of the copy and its journals.
     """
 
     def read(answer: Any) -> tuple[int, datetime | None]:
@@ -198,6 +197,6 @@ def _examined(answer: Any) -> Examined:
         **answer
         | {name: tuple(map(_warning, answer[name])) for name in ("warnings", "facts")}
         | {"irregular": tuple(answer["irregular"])}
-        | {"checks": tuple(Check(**check) for check in answer["checks"])}
+        | {"checks": tuple(CheckOutcome(**check) for check in answer["checks"])}
         | {"code": tuple(Code(**code) for code in answer["code"])}
     )

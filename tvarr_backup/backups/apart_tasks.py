@@ -1,7 +1,8 @@
-"""The other side of `apart`: what a process does that was started for one database from elsewhere. It ends after one task."""
+"""The other side of `apart`: the tasks of a process that was started for one database from elsewhere."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import signal
@@ -14,10 +15,9 @@ from typing import Any
 
 from tvarr_backup.backups.dates import newest_row
 from tvarr_backup.backups.examine import examine_here
-from tvarr_backup.backups.expressions import compute_expressions
 from tvarr_backup.backups.limits import Limits, limit_this_process, limiting
 from tvarr_backup.backups.sidecar import CheckLevel
-from tvarr_backup.backups.sqlite import disk_errors_told, limit_connections, measure, open_database
+from tvarr_backup.backups.sqlite import limit_connections, measure, open_database, raising_disk_errors
 from tvarr_backup.processes import die_with_parent
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sqlite_codes import primary_code
@@ -42,9 +42,9 @@ def _answer(task: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, An
         code = primary_code(problem)
         if code in _TOO_MUCH:
             return {"error": _TOO_MUCH[code]}
-        return {"error": "sqlite", "code": getattr(problem, "sqlite_errorcode", 0), "words": str(problem)}
+        return {"error": "sqlite", "code": getattr(problem, "sqlite_errorcode", 0), "message": str(problem)}
     except OSError as problem:
-        return {"error": "os", "number": problem.errno, "words": problem.strerror or str(problem)}
+        return {"error": "os", "number": problem.errno, "message": problem.strerror or str(problem)}
 
 
 def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:
@@ -54,19 +54,48 @@ def _examine(path: str, required: dict[str, Any], level: str) -> dict[str, Any]:
     }
     examined = examine_here(Path(path), RequiredSchema(**known), CheckLevel(level))
     if not examined.problems and not examined.irregular:
-        with disk_errors_told(), open_database(Path(path)) as connection:
-            compute_expressions(connection)
+        with raising_disk_errors(), open_database(Path(path)) as connection:
+            _compute_expressions(connection)
     return dataclasses.asdict(examined)
 
 
 def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
-    with disk_errors_told(), open_database(Path(path)) as connection:
+    with raising_disk_errors(), open_database(Path(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         size = measure(connection).pages
     newest = newest_row(Path(path), datetime.fromisoformat(now))
     return size, None if newest is None else newest.isoformat()
 
 
+def _compute_expressions(connection: sqlite3.Connection) -> None:
+    """Compute what no check of SQLite's does: generated columns in each row, and the default of each column once.
+
+    Reading the table costs the first, and adding a row the second. Only reaching a limit is an error here.
+    """
+    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    connection.execute("PRAGMA query_only=ON")
+    for table, column, default, hidden in connection.execute(_EXPRESSIONS).fetchall():
+        quoted_table, quoted = (name.replace('"', '""') for name in (table, column))
+        if hidden > 1:
+            _compute(connection, f'SELECT max(length("{quoted}")) FROM "{quoted_table}"')  # noqa: S608  # quoted
+        if default is not None:
+            _compute(connection, f"SELECT length(({default}))")  # that is what it is for
+
+
+def _compute(connection: sqlite3.Connection, statement: str) -> None:
+    with contextlib.suppress(sqlite3.Warning):
+        try:
+            connection.execute(statement).fetchone()
+        except sqlite3.DatabaseError as problem:
+            if primary_code(problem) in _TOO_MUCH:
+                raise
+
+
+_EXPRESSIONS = """
+    SELECT CAST(tables.name AS TEXT), columns.name, columns.dflt_value, columns.hidden
+    FROM sqlite_master AS tables, pragma_table_xinfo(tables.name) AS columns
+    WHERE tables.type = 'table' AND tables.rootpage > 0 AND (columns.dflt_value IS NOT NULL OR columns.hidden > 1)
+"""
 _TOO_MUCH = {
     sqlite3.SQLITE_INTERRUPT: "time",
     sqlite3.SQLITE_NOMEM: "memory",

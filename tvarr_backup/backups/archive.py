@@ -1,9 +1,7 @@
-"""The archive of a backup: one gzip member with the database, made and measured in one pass and read without mercy.
+"""The archive of a backup: the database as one gzip member, packed and measured in one pass. Uploads may be any valid gzip.
 
-Files from elsewhere may be any valid gzip.
-
-isal packs, several times as fast as zlib, and zlib where there is no isal. zlib always unpacks: it refuses more than isal
-does (reserved header flags), and what one library wrote is judged by another.
+isal packs where it is installed, several times as fast as zlib. zlib always unpacks: it refuses more than isal does
+(reserved header flags), and so another library checks what one wrote.
 """
 
 from __future__ import annotations
@@ -21,49 +19,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
+from tvarr_backup.file_types import GZIP
 
 _BLOCK_BYTES = 2**20
 _CHUNK_BYTES = 2**18
 _SLICE_BYTES = 2**14
-"""zlib copies what follows a member; with a small slice that costs little even for members of a few bytes."""
+"""For several members: zlib copies what follows each, which costs little of a small slice."""
 _AHEAD = 2
 _MEMBERS_OF_START = 64
-_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's wbits for a gzip wrapper with the largest window; its header has neither a time nor a name
-Progress = Callable[[int], None]
-"""Told after each block how many bytes of the source are done; may raise to cancel."""
+ByteProgress = Callable[[int], None]
+"""Called after each block with the bytes of the source that are done; may raise to cancel."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class Deflate(Protocol):
-    """One gzip member in the making, as zlib's `compressobj` is."""
-
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Compressor:
-    """A library that makes gzip; `start` begins a member."""
-
-    name: str
-    start: Callable[[], Deflate]
-
-
-# What this installation has, the fastest first.
-COMPRESSORS: tuple[Compressor, ...] = (Compressor("zlib", partial(zlib.compressobj, 1, wbits=_GZIP)),)
+# What this installation has, the fastest first: how a gzip member is begun, as by zlib's `compressobj`.
+COMPRESSORS: dict[str, Callable[[], Any]] = {"zlib": partial(zlib.compressobj, 1, wbits=_GZIP)}
 try:
     from isal import isal_zlib
 except ImportError:  # isal is not built for every processor
     pass
 else:
-    # With its larger buffers the packing is no faster and no denser, but its memory goes to pieces over gigabytes.
-    COMPRESSORS = (Compressor("isal", partial(isal_zlib.compressobj, 2, wbits=_GZIP, memLevel=3)), *COMPRESSORS)
+    # With its larger buffers, packing is no faster and no denser, but memory is fragmented over gigabytes.
+    COMPRESSORS = {"isal": partial(isal_zlib.compressobj, 2, wbits=_GZIP, memLevel=3), **COMPRESSORS}
 
 
 @dataclass(frozen=True)
@@ -77,21 +59,21 @@ class Packed:
 
 
 def pack(
-    source: Path, target: IO[bytes] | int, *, progress: Progress | None = None, compressor: Compressor = COMPRESSORS[0]
+    source: Path, target: IO[bytes] | int, *, progress: ByteProgress | None = None, compressor: str = ""
 ) -> Packed:
-    """Write the archive of the file `source` to an open file or descriptor, reading `source` once.
+    """Write the archive of the file `source` to an open file or descriptor, which the caller syncs.
 
     The same content gives the same bytes with the same compressor. The caller's thread reads, one thread compresses,
-    one writes; none is left when this returns or raises. All is written out of Python's buffers, but `fsync` is the
-    caller's. Whatever fails (`OSError`) or `progress` raises is raised as it is; the target then holds half an archive.
+    one writes; none is left at the end. When this raises, `OSError` or what `progress` raises, half an archive is written.
     `source` must not be a live database: closing it would drop the locks that SQLite holds in this process.
     """
     database, archive = _Tally(), _Tally()
     write = partial(os.write, target) if isinstance(target, int) else target.write
-    deflate = compressor.start()
+    deflate = COMPRESSORS[compressor or next(iter(COMPRESSORS))]()
 
     def compress(block: bytes) -> bytes:
-        return deflate.compress(block) if block else deflate.flush()
+        data: bytes = deflate.compress(block) if block else deflate.flush()
+        return data
 
     def deliver(data: bytes) -> None:
         archive.add(data)
@@ -123,15 +105,14 @@ def unpack(
     *,
     limit_bytes: int,
     members: Members = Members.ONE,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
 ) -> Packed:
-    """Give the database in an archive to `write`, block by block, in a few MiB of memory whatever it grows to.
+    """Give the database in an archive to `write`, block by block, in a few MiB of memory.
 
-    The caller's thread reads and unpacks, another writes; none is left when this returns or raises. `write` must take all
-    that it is given, as a buffered file does. Raises `ArchiveDamaged` unless the source is what `members` allows, from its
-    first byte to its last, and `ArchiveTooLarge` instead of writing more than `limit_bytes` in all.
-    What was written is worth nothing until this returns, and the caller compares its checksums with those recorded:
-    gzip itself does not protect its header.
+    The caller's thread reads and unpacks, another writes; none is left at the end. `write` must take all that it is given,
+    as a buffered file does. Raises `ArchiveDamaged` unless the whole source is what `members` allows, and
+    `ArchiveTooLarge` before more than `limit_bytes` are written. The caller compares the checksums with those recorded,
+    because gzip does not protect its header.
     """
     database, archive = _Tally(), _Tally()
 
@@ -139,53 +120,30 @@ def unpack(
         database.add(block)
         write(block)
 
-    read = _blocks if members is Members.ONE else _blocks_of_members
-    blocks = read(source, archive, limit_bytes, progress)
+    blocks = _blocks(source, archive, limit_bytes, members, progress)
     with closing(_in_thread(deliver, blocks)) as delivered:
         deque(delivered, maxlen=0)
     return _packed(database, archive)
 
 
-def _blocks(source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Progress | None) -> Iterator[bytes]:
-    """What the one member in an archive unpacks to."""
-    inflate, size = zlib.decompressobj(_GZIP), 0
-    while chunk := source.read(_CHUNK_BYTES):
-        archive.add(chunk)
-        while chunk:
-            # At the limit one byte more is asked for, to see whether there is one; 0 would be no limit to zlib.
-            room = max(1, min(_BLOCK_BYTES, limit_bytes - size))
-            block = _inflated(inflate, chunk, room, archive.size)
-            size += len(block)
-            if size > limit_bytes:
-                raise ArchiveTooLarge(
-                    "The archive holds more than the {limit_bytes} bytes that are allowed.", limit_bytes=limit_bytes
-                )
-            yield block
-            chunk = inflate.unconsumed_tail
-            if progress is not None:
-                progress(archive.size - len(chunk))
-        if inflate.unused_data:
-            end = archive.size - len(inflate.unused_data)
-            raise ArchiveDamaged("The archive ends at byte {end}, but the file goes on.", end=end)
-    if not archive.size:
-        raise ArchiveDamaged("The archive is empty.")
-    if not inflate.eof:
-        raise ArchiveDamaged("The archive breaks off after {size} bytes.", size=archive.size)
-
-
-def _blocks_of_members(
-    source: IO[bytes], archive: _Tally, limit_bytes: int, progress: Progress | None
+def _blocks(
+    source: IO[bytes], archive: _Tally, limit_bytes: int, members: Members, progress: ByteProgress | None
 ) -> Iterator[bytes]:
-    """What all members in an archive unpack to, one after another; zeros may follow the last."""
+    """Yield what the members of an archive unpack to, one after another."""
+    read_bytes = _CHUNK_BYTES if members is Members.ONE else _SLICE_BYTES
     inflate, size, rest = zlib.decompressobj(_GZIP), 0, b""
-    while data := rest or source.read(_SLICE_BYTES):
+    while data := rest or source.read(read_bytes):
         if not rest:
             archive.add(data)
         if inflate.eof:
+            if members is Members.ONE:
+                end = archive.size - len(data)
+                raise ArchiveDamaged("The archive ends at byte {end}, but the file goes on.", end=end)
             data = _next_member(source, archive, data)
             if not data:
                 return
             inflate = zlib.decompressobj(_GZIP)
+        # At the limit one byte more is asked for, to see whether there is one; 0 would be no limit to zlib.
         block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)
         size += len(block)
         if size > limit_bytes:
@@ -204,14 +162,14 @@ def _blocks_of_members(
 
 
 def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
-    """The bytes behind a member, where another one begins; empty where only zeros follow to the end of the file."""
+    """Return the bytes of the next member, or nothing where only zeros follow to the end of the file."""
     end = archive.size - len(data)
     while not data.strip(b"\0"):
         data = source.read(_CHUNK_BYTES)
         archive.add(data)
         if not data:
             return b""
-    if end + len(data) == archive.size and _MAGIC.startswith(data[:2]):
+    if end + len(data) == archive.size and GZIP.startswith(data[:2]):
         return data
     raise ArchiveDamaged(
         "The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
@@ -221,11 +179,11 @@ def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
 
 
 def unpacked_start(start: bytes) -> bytes:
-    """What the first bytes of an archive unpack to, about 1 MiB of it; as far as it goes where they are damaged."""
+    """Unpack the first bytes of an archive to about 1 MiB, or less where they are damaged."""
     unpacked = b""
     with contextlib.suppress(zlib.error):
         for _ in range(_MEMBERS_OF_START):
-            if not start.startswith(_MAGIC) or len(unpacked) >= _BLOCK_BYTES:
+            if not start.startswith(GZIP) or len(unpacked) >= _BLOCK_BYTES:
                 break
             inflate = zlib.decompressobj(_GZIP)
             unpacked += inflate.decompress(start, _BLOCK_BYTES + _CHUNK_BYTES - len(unpacked))
@@ -234,7 +192,7 @@ def unpacked_start(start: bytes) -> bytes:
 
 
 class _Tally:
-    """Size and checksum of what passes."""
+    """Size and checksum of data that passes."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -253,8 +211,8 @@ def _packed(database: _Tally, archive: _Tally) -> Packed:
     return Packed(database.size, database.checksum, archive.size, archive.checksum)
 
 
-def _read(file: IO[bytes], tally: _Tally, progress: Progress | None) -> Iterator[bytes]:
-    """The blocks of a file, and an empty one at its end."""
+def _read(file: IO[bytes], tally: _Tally, progress: ByteProgress | None) -> Iterator[bytes]:
+    """Yield the blocks of a file, and an empty one at its end."""
     while block := file.read(_BLOCK_BYTES):
         tally.add(block)
         yield block
@@ -264,11 +222,7 @@ def _read(file: IO[bytes], tally: _Tally, progress: Progress | None) -> Iterator
 
 
 def _in_thread(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Generator[_Result]:
-    """`map` in a thread of its own, in order and a few items ahead; closing it ends the thread.
-
-    Nobody waits for a queue that another has left: the thread does no more than what was handed to it, and its failure
-    is raised here, at the item's turn.
-    """
+    """`map` in another thread, in order and a few items ahead. Its failure is raised here; closing it ends the thread."""
     ahead: deque[Future[_Result]] = deque()
     thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
     try:
@@ -294,7 +248,7 @@ def _write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
 
 # The type's name exists for type checkers only.
 def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int, end: int) -> bytes:
-    """At most `room` bytes out of a chunk that ends at byte `end` of the archive."""
+    """Unpack at most `room` bytes of a chunk that ends at byte `end` of the archive."""
     try:
         return inflate.decompress(chunk, room)
     except zlib.error as problem:

@@ -1,13 +1,13 @@
-"""Warnings about a backup as data: a code, and what it is about. The sentence of each is made here.
+"""Warnings about a backup as data: a code and its facts, and the sentence that is made of them.
 
-Metadata files of earlier versions have the sentences alone, which are read once, where such a file is read.
+Metadata files of earlier versions have only the sentences, from which the data is read.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ from tvarr_backup.ranges import known_number, known_text, known_texts
 from tvarr_backup.sentences import Sentence, join
 
 MOST_WARNINGS, MOST_OF_TEXT = 100, 4_000
-"""So many warnings of one backup are read, and so many characters of each."""
+"""The most warnings of one backup that are read, and characters of each."""
 _NAMED = 10
 
 
@@ -41,7 +41,7 @@ class BackupWarningCode(StrEnum):
     NOT_SAVED_FULL = "not_saved_full"
     """The result of a check could not be saved: the disk is full."""
     OTHER = "other"
-    """One that this version does not know, of which it has the sentence alone: `text`."""
+    """One that this version does not know; `text` is its sentence."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class BackupWarning:
 
     @property
     def sentence(self) -> Sentence:
-        """What a person reads."""
+        """The warning for users."""
         if self.code is BackupWarningCode.BROKEN_REFERENCES and self.count == 1:
             template = "1 row of {table} refers to a row of {referenced_table} that is not there."
         else:
@@ -100,14 +100,14 @@ def encode_warning(warning: BackupWarning) -> dict[str, Any]:
 
 
 def decode_warnings(sentences: Sequence[str], details: Any) -> tuple[BackupWarning, ...]:
-    """Return the warnings of a metadata file: from its data, or where it has none, or other ones, from its sentences."""
+    """Return the warnings of a metadata file from its data, or where that does not match, from its sentences."""
     if not isinstance(details, list) or len(details) != len(sentences):
         return tuple(map(read_sentence, sentences))
     return tuple(_decode(one, sentence) for one, sentence in zip(details, sentences, strict=True))
 
 
 def _decode(value: Any, sentence: str) -> BackupWarning:
-    """Return a warning from anybody's data; what is not as it must be leaves the sentence."""
+    """Return a warning from its data, or with its sentence alone where the data is invalid."""
     try:
         texts = {name: known_text(_text(value[name]), MOST_OF_TEXT) for name in _TEXTS}
         names = known_texts([_text(name) for name in list(value["names"])], MOST_WARNINGS, MOST_OF_TEXT)
@@ -136,18 +136,13 @@ _EARLIER = (
     (BackupWarningCode.NOT_SAVED_READ_ONLY, r"The result could not be saved with the backup, because the backup folder is read-only\."),
     (BackupWarningCode.NOT_SAVED_FULL, r"The result could not be saved with the backup, because the disk of the backup folder is full\."),
 )  # fmt: skip
-"""The sentences of the versions that kept nothing else; these never change."""
+"""The sentences of versions that kept nothing else, which never change."""
 
 
 def read_sentence(sentence: str) -> BackupWarning:
-    """Return what a sentence of an earlier version says; one that is unknown is kept as it is."""
+    """Return the warning of a sentence of an earlier version; an unknown sentence is kept."""
+    read: dict[str, Callable[[str], Any]] = {"count": int, "names": lambda names: (names,)}
     for code, pattern in _EARLIER:
-        match = re.fullmatch(pattern, sentence, re.DOTALL)
-        if match:
-            members: dict[str, Any] = match.groupdict()
-            if "count" in members:
-                members["count"] = int(members["count"])
-            if "names" in members:
-                members["names"] = (members["names"],)
-            return BackupWarning(code, **members)
+        if match := re.fullmatch(pattern, sentence, re.DOTALL):
+            return BackupWarning(code, **{name: read.get(name, str)(text) for name, text in match.groupdict().items()})
     return BackupWarning(BackupWarningCode.OTHER, text=sentence)

@@ -1,4 +1,4 @@
-"""What lies in a backup folder: the files themselves are the truth, read afresh at every look."""
+"""The backups in a folder, read from the files themselves, which are the truth; protecting, publishing and deleting them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvarr_backup.backups.durable import publish, replace, sync_folder, write_private
-from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, shown_name, work_in
+from tvarr_backup.backups.folder import DELETED_ENDING, NEW_ENDING, OWN_NAMES, explained, printable_name, work_in
 from tvarr_backup.backups.names import ArchiveFormat, BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sharing import share_file
 from tvarr_backup.backups.sidecar import MAX_NOTE, DateSource, Sidecar, encode_sidecar, read_sidecar
@@ -34,14 +34,14 @@ from tvarr_backup.sentences import Sentence
 from tvarr_backup.texts import find_unfit_for_note
 
 _SETTLED_SECONDS = 2.0
-"""For so long after a change of a file its times may be the same after another change."""
+"""For so long after a change of a file, its times may be the same after another change."""
 _REMEMBERED = 2**15
-"""Metadata files; with fewer than a folder has, none would be found again by the next look."""
+"""Metadata files; with fewer than a folder has, none would be found again."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A complete backup: its archive is there in the recorded size, and its sidecar can be read."""
+    """A complete backup: a sidecar that can be read, and an archive of the recorded size."""
 
     filename: str
     sidecar: Sidecar
@@ -52,14 +52,14 @@ class Backup:
         return _named(self.filename)
 
     @property
-    def mark(self) -> str:
-        """Another one after every change of what is said of the backup, and the same again after the same change."""
+    def etag(self) -> str:
+        """A hash of the metadata."""
         return hashlib.sha256(encode_sidecar(self.sidecar)).hexdigest()
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A file with a backup's name that is none: it is shown with the reason, and nothing but a person's wish removes it."""
+    """A file that has a backup's name but is not one. Only a user deletes it."""
 
     filename: str
     reason: Sentence
@@ -67,7 +67,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Listing:
-    """The folder at one look: backups with the newest first, what is broken, and the names of all other files."""
+    """Contents of the backup folder: backups (newest first), broken backups, and the names of other files."""
 
     backups: tuple[Backup, ...]
     broken: tuple[Broken, ...]
@@ -75,36 +75,32 @@ class Listing:
 
 
 def read_folder(folder: Path) -> Listing:
-    """List a folder, empty where it does not exist; no content of a file can make this fail.
-
-    Raises `BackupFolderUnusable` where it cannot be read.
-    """
+    """List a folder, which may not exist. Raises `BackupFolderUnusable` where it cannot be read, whatever files contain."""
     if not os.path.lexists(folder):  # the first backup creates it
         return Listing((), (), ())
     with explained(folder):
         present = set(os.listdir(folder)).difference(OWN_NAMES)  # noqa: PTH208  # as `_judge` says
-        looked = [_look(str(folder), name, present) for name in sorted(present)]
-    backups = [found for found in looked if isinstance(found, Backup)]
+        entries = [_read_entry(str(folder), name, present) for name in sorted(present)]
+    backups = [entry for entry in entries if isinstance(entry, Backup)]
     return Listing(
         backups=tuple(sorted(backups, key=_age, reverse=True)),
-        broken=tuple(found for found in looked if isinstance(found, Broken)),
-        foreign=tuple(shown_name(found) for found in looked if isinstance(found, str)),
+        broken=tuple(entry for entry in entries if isinstance(entry, Broken)),
+        foreign=tuple(printable_name(entry) for entry in entries if isinstance(entry, str)),
     )
 
 
 def find_backup(folder: Path, filename: str) -> Backup:
-    """One backup by its whole file name.
+    """Return a backup by its file name.
 
     Raises `BackupNotFound`, `BackupBroken` with the reason, or `BackupFolderUnusable` where the folder cannot be entered.
     """
     name = _named(filename)
     with explained(folder):
-        found = _look(str(folder), name.filename, {name.filename})
+        found = _judge(str(folder), name)
         if isinstance(found, Broken) and not _is_there(folder / name.filename):
             raise _not_found(filename)
     if isinstance(found, Broken):
         raise BackupBroken("{filename} cannot be used: {reason}.", filename=filename, reason=found.reason)
-    assert isinstance(found, Backup)
     return found
 
 
@@ -120,7 +116,7 @@ def require_files(folder: Path, name: BackupName) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a name; `os.path.lexists` cannot tell a missing file from a folder that is closed to this user."""
+    """Return whether the name exists. Unlike `os.path.lexists`, raise where this user may not enter the folder."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -136,32 +132,33 @@ def protect_backup(
     note: str | None = None,
     only_if: Collection[str] | None = None,
 ) -> Backup:
-    """Set or lift the protection, and change the note; `None` leaves either as it is. Only the sidecar is written.
+    """Protect or unprotect a backup without an end, and change its note; `None` leaves either as it is.
 
-    Whoever protects a backup does so for good, also where its protection had an end.
-    Raises `PreconditionFailed` where the backup's mark is none of `only_if`.
+    Only the sidecar is written. Raises `PreconditionFailed` where the backup's etag is none of `only_if`.
     """
     changes: dict[str, Any] = {} if protected is None else {"protected": protected, "protected_until": None}
     if note is not None:
         changes["note"] = checked_note(note)
-    _require_folder(folder, filename)
+    if not os.path.lexists(folder):
+        raise _not_found(filename)
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
-        _require_mark(backup, only_if)
+        _require_etag(backup, only_if)
         return rewrite_sidecar(folder, work, backup, **changes)
 
 
 def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | None = None) -> None:
-    """Delete one backup, or what is broken under a backup's name, unless that is a folder.
+    """Delete a backup, or a broken one unless it is a folder.
 
-    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` where the mark of the backup is none
-    of `only_if`.
+    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` where the backup's etag is none of
+    `only_if`.
     """
-    _require_folder(folder, filename)
+    if not os.path.lexists(folder):
+        raise _not_found(filename)
     with work_in(folder) as work:
         try:
             backup = find_backup(folder, filename)
-            _require_mark(backup, only_if)
+            _require_etag(backup, only_if)
             if backup.sidecar.is_protected(datetime.now(UTC)):
                 until = backup.sidecar.protected_until
                 end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
@@ -170,7 +167,7 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
                     filename=filename,
                     end=end,
                 )
-        except BackupBroken:  # a person's wish is enough for what is no backup
+        except BackupBroken:
             if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
                 raise
         except BackupNotFound:
@@ -181,10 +178,9 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
 
 
 def remove_backup(folder: Path, work: Path, name: BackupName) -> None:
-    """Delete without asking; the caller holds the lock. Cut short at any point, it is undone or finished later.
+    """Delete a backup; the caller holds the lock. Cut off at any point, it is undone or finished later.
 
-    The sidecar goes first, by moving it out of the way: from then on there is no backup, and the moved sidecar tells
-    recovery whose archive is left over.
+    The sidecar is moved away first: then there is no backup, and recovery knows by it whose archive is left over.
     """
     if name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar):
         (folder / name.sidecar).rename(work / (name.filename + DELETED_ENDING))
@@ -195,12 +191,10 @@ def remove_backup(folder: Path, work: Path, name: BackupName) -> None:
 
 
 def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar) -> Backup:
-    """Make a backup of the finished archive that lies under its name in `work`, synced; the caller holds the lock.
+    """Publish the archive that is in `work` under its name, synced, durably; the caller holds the lock.
 
-    Once this returns, it stays.
-
-    The archive gets its name first, the sidecar second: only with the sidecar there is a backup. Before either, the
-    record in `work` is durable, by which recovery knows the archive.
+    The archive gets its name first and the sidecar second, which makes it a backup. The record in `work`, by which recovery
+    knows the archive, is on disk before.
     """
     share_file(work / name.filename)
     described = _record(work, name, sidecar)
@@ -215,7 +209,7 @@ def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar)
 
 
 def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) -> Backup:
-    """Change members of a sidecar; the caller holds the lock. Raises `BackupForeign` for tvarr's `.tar.gz`."""
+    """Change members of a sidecar; the caller holds the lock. Raises `BackupForeign` for tvarr's archives."""
     name = backup.name
     if name.format is ArchiveFormat.TAR:
         raise BackupForeign(
@@ -231,11 +225,10 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
 
 
 def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
-    """Write the sidecar into `work`, durably and twice: the record that stays there, and the file to publish.
+    """Write the sidecar into `work` twice, durably: the record that stays there, and the file to publish, which is returned.
 
-    While the record is there, recovery can complete a backup of this name whose sidecar is missing. Only file systems
-    without hard links need that: an archive that was renamed has no second name in `work`, and some of them replace a
-    file by removing it first.
+    By the record, recovery can complete a backup whose sidecar is missing. File systems without hard links need it: an
+    archive that was renamed has no second name in `work`, and some replace a file by removing it first.
     """
     described, data = work / (name.sidecar + NEW_ENDING), encode_sidecar(sidecar)
     write_private(work / name.sidecar, data)
@@ -246,17 +239,17 @@ def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
 
 
 def next_seq(listing: Listing) -> int:
-    """The number of the next backup: higher than every other, whatever the clock says."""
+    """Return the number of the next backup: higher than every other, whatever the clock says."""
     return min(max((backup.sidecar.seq for backup in listing.backups), default=0) + 1, MOST)
 
 
 def taken_names(folder: Path) -> set[str]:
-    """Every name in the folder, for finding a free one."""
+    """Return every name in the folder."""
     return {entry.name for entry in os.scandir(folder)}
 
 
 def checked_note(note: str) -> str:
-    """The note without surrounding blanks. Raises `NoteInvalid`."""
+    """Return the note without surrounding blanks. Raises `NoteInvalid`."""
     note = note.strip()
     if len(note) > MAX_NOTE:
         raise NoteInvalid("The note has {number} characters; allowed are {most}.", number=len(note), most=MAX_NOTE)
@@ -270,14 +263,8 @@ def checked_note(note: str) -> str:
     return note
 
 
-def _require_folder(folder: Path, filename: str) -> None:
-    """Raise `BackupNotFound` where the folder does not exist yet."""
-    if not os.path.lexists(folder):
-        raise _not_found(filename)
-
-
-def _require_mark(backup: Backup, only_if: Collection[str] | None) -> None:
-    if only_if is not None and backup.mark not in only_if:
+def _require_etag(backup: Backup, only_if: Collection[str] | None) -> None:
+    if only_if is not None and backup.etag not in only_if:
         raise PreconditionFailed(
             "{filename} has been changed since it was looked at; look at it again.", filename=backup.filename
         )
@@ -298,8 +285,8 @@ def _age(backup: Backup) -> tuple[int, Any, str]:
     return (backup.sidecar.seq, backup.sidecar.created_at, backup.filename)
 
 
-def _look(folder: str, filename: str, present: set[str]) -> Backup | Broken | str | None:
-    """What a name in the folder stands for; `None` for a sidecar whose archive is there and tells the whole story."""
+def _read_entry(folder: str, filename: str, present: set[str]) -> Backup | Broken | str | None:
+    """Read what a name in the folder stands for; return `None` for a sidecar whose archive is there."""
     described = archive_of_sidecar(filename)
     if described is not None:
         if described.filename in present:
@@ -318,18 +305,14 @@ def _judge(folder: str, name: BackupName) -> Backup | Broken:
         if not stat.S_ISREG(status.st_mode):
             return Broken(name.filename, Sentence("it is no regular file"))
         is_tar = name.format is ArchiveFormat.TAR
-        sidecar = read_metadata(Path(path)) if is_tar else _described(f"{folder}/{name.sidecar}")
+        sidecar = read_metadata(Path(path)) if is_tar else _read_sidecar(f"{folder}/{name.sidecar}")
     except SidecarInvalid as problem:
         return Broken(name.filename, Sentence("{problem:clause}", problem=problem))
     except OSError as problem:
         return Broken(name.filename, Sentence("it cannot be read: {reason}", reason=problem.strerror))
     if status.st_size != sidecar.compressed_size:
-        size = Sentence(
-            "it has {found} bytes, and {recorded} are recorded",
-            found=status.st_size,
-            recorded=sidecar.compressed_size,
-        )
-        return Broken(name.filename, size)
+        template, recorded = "it has {found} bytes, and {recorded} are recorded", sidecar.compressed_size
+        return Broken(name.filename, Sentence(template, found=status.st_size, recorded=recorded))
     return Backup(name.filename, dated(sidecar, name, status))
 
 
@@ -344,10 +327,10 @@ def dated(sidecar: Sidecar, name: BackupName, archive: os.stat_result) -> Sideca
     return sidecar.with_changes(created_at=arrived, created_at_source=DateSource.ARRIVAL)
 
 
-def _described(path: str) -> Sidecar:
-    """The sidecar at this path; one that is the same file as at the last look, by its number and times, is not read again.
+def _read_sidecar(path: str) -> Sidecar:
+    """Read a sidecar, unless its inode, size and times are those of one that was read before. Raises `SidecarInvalid`.
 
-    A look at 500 backups takes a tenth of the time. Raises `SidecarInvalid`.
+    500 backups are listed in a tenth of the time.
     """
     try:
         status = os.lstat(path)

@@ -1,25 +1,26 @@
-"""Makes a backup: one whole state of the live database, checked, packed, and published only when it is on disk."""
+"""Make a backup: one state of the live database, checked, packed, and published only when it is on disk."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from tvarr_backup import __version__
 from tvarr_backup.backups.apart import Apart
-from tvarr_backup.backups.archive import Packed, pack
+from tvarr_backup.backups.archive import pack
 from tvarr_backup.backups.catalogue import Backup, checked_note, next_seq, publish_backup, read_folder, taken_names
 from tvarr_backup.backups.durable import create_private, sync_file
-from tvarr_backup.backups.examine import Examination, Examined
+from tvarr_backup.backups.examine import Examined, examining_here
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import new_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
-from tvarr_backup.backups.sqlite import copy_database, measure, open_database, require_readable
+from tvarr_backup.backups.sqlite import Statements, copy_database, measure, open_database, require_readable
 from tvarr_backup.errors import CopyDamaged, CopyFailed
 from tvarr_backup.schema import RequiredSchema
 
@@ -36,12 +37,11 @@ def create_backup(
     now: datetime | None = None,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Back the live database up into a prepared folder; writers go on meanwhile.
+    """Back up the live database into a prepared folder, while others write.
 
-    What was committed before the call is in it, and what is committed during the call is in it or not, whole
-    transactions at a time. `now` is aware; `None` asks the clock. Once this returns, the backup is on disk and listed. When it raises
-    (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`, `BackupFolderUnusable`, or whatever `progress`
-    raised), nothing of it is left, and older backups are as they were.
+    Every transaction that was committed before the call is in it. `now` is aware. Once this returns, the backup is on disk
+    and listed. When this raises (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`,
+    `BackupFolderUnusable`, or what `progress` raises), nothing of it is left, and older backups are unchanged.
     """
     note = checked_note(note)
     with work_in(folder) as work:
@@ -50,55 +50,48 @@ def create_backup(
         require_room_for_backup(folder, _used(live), listing)
         snapshot = work / "snapshot.db"
         copy_database(live, snapshot, partial(progress, Phase.COPY))
-        packed, examined = pack_and_examine(snapshot, work / name.filename, required, CheckLevel.QUICK, progress)
+        sidecar, examined = pack_and_describe(
+            snapshot,
+            work / name.filename,
+            required,
+            progress,
+            kind=kind,
+            created_at=name.moment,
+            seq=next_seq(listing),
+            note=note,
+        )
         if examined.problems:
             raise CopyDamaged(
                 f"The copy of {live} did not pass its check and was not published; older backups are as they were. "
                 + " ".join(examined.problems)
             )
-        sidecar = describe(
-            packed,
-            examined,
-            kind=kind,
-            level=CheckLevel.QUICK,
-            created_at=name.moment,
-            seq=next_seq(listing),
-            note=note,
-        )
         progress(Phase.PUBLISH, 0, 1)
         return publish_backup(folder, work, name, sidecar)
 
 
-def pack_and_examine(
+def pack_and_describe(
     database: Path,
     archive: Path,
     required: RequiredSchema,
-    level: CheckLevel,
     progress: Progress,
     *,
-    examine: Callable[[Path, RequiredSchema, CheckLevel], Examination | Apart[Examined]] = Examination,
-) -> tuple[Packed, Examined]:
-    """Pack a copy into a new archive, synced, and check the copy beside it, while its pages are in memory."""
+    kind: BackupKind,
+    created_at: datetime,
+    seq: int,
+    note: str,
+    level: CheckLevel = CheckLevel.QUICK,
+    examine: Callable[
+        [Path, RequiredSchema, CheckLevel], AbstractContextManager[Statements[Examined] | Apart[Examined]]
+    ] = examining_here,
+) -> tuple[Sidecar, Examined]:
+    """Pack a database into a new archive, synced, and check it while its pages are in memory; it may be damaged."""
     size = database.stat().st_size
     with examine(database, required, level) as examination:
         with open(create_private(archive), "wb") as target:  # noqa: PTH123  # a descriptor
             packed = pack(database, target.fileno(), progress=lambda done: progress(Phase.PACK, done, size))
             sync_file(target.fileno())
-        return packed, examination.result(lambda: progress(Phase.CHECK, 0, size))
-
-
-def describe(
-    packed: Packed,
-    examined: Examined,
-    *,
-    kind: BackupKind,
-    level: CheckLevel,
-    created_at: datetime,
-    seq: int,
-    note: str,
-) -> Sidecar:
-    """The sidecar of what was packed and examined just now."""
-    return Sidecar(
+        examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
+    sidecar = Sidecar(
         created_at=created_at,
         database_size=packed.database_size,
         compressed_size=packed.archive_size,
@@ -114,6 +107,7 @@ def describe(
         table_counts=examined.table_counts,
         checked=Checked(level, datetime.now(UTC), examined.problems, (*examined.warnings, *examined.facts)),
     )
+    return sidecar, examined
 
 
 def _used(live: Path) -> int:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 from tvarr_backup.backups.names import moment_in
 from tvarr_backup.backups.sidecar import DateSource, Sidecar
-from tvarr_backup.backups.sqlite import disk_errors_told, open_database
+from tvarr_backup.backups.sqlite import open_database, raising_disk_errors
 from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.timestamps import read_timestamp
 
 _COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")
-"""The columns in which tvarr writes when a row changed; `deleted_at` because a deletion leaves `updated_at` as it is."""
+"""tvarr's columns with the time of a change; a deletion does not change `updated_at`."""
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""What lies before it is Go's zero time, or the clock of a machine that had just started."""
+"""Earlier times are Go's zero time, or the clock of a machine that had just started."""
 _CLOCKS_DIFFER = timedelta(days=1)
-"""By so much another machine's clock may be ahead; later times are ignored."""
+"""How far another machine's clock may be ahead; later times are ignored."""
 _TIME_COLUMNS = f"""
     SELECT CAST(tables.name AS TEXT), columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
     WHERE tables.type = 'table' AND tables.rootpage > 0 AND tables.name NOT LIKE 'sqlite#_%' ESCAPE '#'
@@ -29,37 +28,30 @@ _TIME_COLUMNS = f"""
 """  # noqa: S608  # constants
 
 
-@dataclass(frozen=True)
-class Date:
-    """When a backup was made, where that comes from, and the time of the newest row in it if there is one."""
-
-    created_at: datetime
-    source: DateSource
-    newest_row_at: datetime | None
-
-
-def date_of(filename: str, described: Sidecar | None, newest: datetime | None, now: datetime) -> Date:
-    """Return the best known date: that of the metadata, else of the name, else of the newest row, else `now`."""
+def date_of(
+    filename: str, described: Sidecar | None, newest: datetime | None, now: datetime
+) -> tuple[datetime, DateSource]:
+    """Return the best known date and its source: the metadata, else the name, else the newest row, else `now`."""
     if described is not None and described.is_dated:
-        return Date(described.created_at, described.created_at_source, newest)
+        return described.created_at, described.created_at_source
     # An undated backup is named after its arrival.
     named = moment_in(filename) if described is None or not described.has_possible_date else None
     if named is not None:
-        return Date(named, DateSource.NAME, newest)
+        return named, DateSource.NAME
     if newest is not None:
-        return Date(newest, DateSource.NEWEST_ROW, newest)
-    return Date(now, DateSource.ARRIVAL, None)
+        return newest, DateSource.NEWEST_ROW
+    return now, DateSource.ARRIVAL
 
 
 def newest_row(database: Path, now: datetime) -> datetime | None:
-    """Return the latest time at which a row of the database was changed; `None` where no row has a plausible time.
+    """Return the latest plausible time at which a row of the database was changed, if any.
 
-    Whether the database is damaged is for its examination to find: what cannot be read is left out. Raises `OSError`
-    where it is the disk that cannot be read, and what SQLite raises at a limit.
+    Damage is left to the examination: what cannot be read is left out. Raises `OSError` where the disk cannot be read, and
+    what SQLite raises at a limit.
     """
     newest: datetime | None = None
     try:
-        with disk_errors_told(), open_database(database) as connection:
+        with raising_disk_errors(), open_database(database) as connection:
             connection.text_factory = lambda raw: raw.decode(errors="replace")
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("PRAGMA query_only=ON")
@@ -73,10 +65,7 @@ def newest_row(database: Path, now: datetime) -> datetime | None:
 
 
 def _latest(connection: sqlite3.Connection, table: str, column: str, now: datetime) -> Iterator[datetime]:
-    """The latest plausible time in a column, and those that SQLite cannot read.
-
-    SQLite compares the times, because a table may have millions of rows; it cannot read Go's long form.
-    """
+    """Return the latest plausible time in a column, and those that SQLite cannot read, which are in Go's long form."""
     name, value = (text.replace('"', '""') for text in (table, column))
     times = (
         f'SELECT "{value}" AS text, julianday("{value}") AS day FROM "{name}" '  # noqa: S608  # quoted

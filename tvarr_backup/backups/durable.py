@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, that a power cut cannot take back, and that are opened for what they are."""
+"""Files that appear whole or not at all, and stay after a power cut."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
@@ -47,9 +47,9 @@ def sync_file(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def written_early(descriptor: int) -> Iterator[None]:
-    """Let the disk work while a large file is being filled, so that little is left to wait for at its end.
+    """Write a large file back while it is being filled, so that the sync at its end, which is still needed, takes little.
 
-    No more than that: whoever fills the file syncs it as ever. What the disk refuses meanwhile is raised here too.
+    Raises what the disk refuses meanwhile.
     """
     filled = Event()
 
@@ -76,11 +76,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Give a finished file its name, durably; `FileExistsError` where the name is taken.
+    """Give a finished file its name, durably. Raises `FileExistsError` where the name is taken.
 
-    The temporary name stays, except where the file system has no hard links: there the file is renamed, and the caller's
-    lock keeps others from taking the name in between. When this raises, the file does not have the name, unless the disk
-    refuses to undo that as well.
+    The temporary name stays, except where there are no hard links: there the file is renamed, under the caller's lock.
+    When this raises, the file does not have the name, unless the disk refuses to undo that as well.
     """
     try:
         os.link(temporary, final, follow_symlinks=False)
@@ -99,6 +98,27 @@ def replace(temporary: Path, final: Path) -> None:
     """Put a finished file in the place of another, durably: a reader sees the old one or the new one."""
     temporary.replace(final)
     sync_folder(final.parent)
+
+
+def write_whole(
+    final: Path,
+    data: bytes,
+    *,
+    temporary: Path | None = None,
+    give_name: Callable[[Path, Path], object] = replace,
+) -> None:
+    """Write a private file durably, whole or not at all; with `give_name=publish` a name that is taken is refused.
+
+    The content is written to `temporary` first, which must be on the same disk, and is next to `final` by default.
+    """
+    written = temporary or final.with_name(f".{final.name}.new")
+    written.unlink(missing_ok=True)
+    try:
+        write_private(written, data)
+        give_name(written, final)
+    finally:
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
 
 
 def _rename_new(temporary: Path, final: Path) -> None:

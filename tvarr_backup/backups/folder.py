@@ -1,11 +1,10 @@
-"""The backup folder: who may work in it, what stands in the way in words, and what a crash left there.
+"""The backup folder: working in it under its lock, cleaning up after a crash, and sentences about what stands in the way.
 
-`.work` holds what is in the making. Three names in it mean something: a link to an archive of the folder that has no
-sidecar yet (its publishing broke off), a sidecar with `.deleted` behind its archive's name (its deletion broke off), and
-a sidecar under its own name, the record of a publishing: where the file system has no hard links, it completes the
-archive that has the recorded size and checksum. Nothing else tells our own leftovers from an archive that somebody put
-here by hand, and that is never touched.
-Two folders in it are others' business: `restore`, and `uploads`, where files come in beside whoever is at work.
+`.work` contains temporary files. Three names in it say which archives of the folder are our leftovers; every other archive
+may have been put there by a user, and is never touched. A link to an archive that has no sidecar yet: its publishing was
+cut off. A sidecar with `.deleted` after its archive's name: its deletion was cut off. A sidecar under its own name, the
+record of a publishing: without hard links, it completes the archive of the recorded size and checksum.
+Clean-ups leave two folders alone: `restore`, and the folders in `uploads` that are locked.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tvarr_backup.backups.durable import open_regular, publish, replace, sync_folder, write_private
-from tvarr_backup.backups.held import held_folder, remove_abandoned
 from tvarr_backup.backups.lock import LOCK_NAME, backup_lock
 from tvarr_backup.backups.names import BackupName, archive_of_sidecar, parse_name
 from tvarr_backup.backups.sidecar import decode_sidecar
+from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 from tvarr_backup.errors import BackupFolderReadOnly, BackupFolderUnusable, NoRoom, SidecarInvalid
-from tvarr_backup.permissions import name_user
+from tvarr_backup.permissions import explain, explain_owner
 from tvarr_backup.sentences import Sentence
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
-"""In `.work`: what a restore must remember and keep until it is settled. Only a restore removes it."""
+"""In `.work`: the journal and safety copy of a restore. Only a restore removes it."""
 UPLOADS_NAME = "uploads"
-"""In `.work`: a folder for each file on its way in, held by its receiver. Only what nobody holds is removed."""
+"""In `.work`: a folder for each upload in progress."""
 PROBE_NAME = ".probe"
 LAST_RESTORE_NAME = ".last-restore.json"
-"""After an offline restore that could not make a safety backup, until another restore has made one."""
+"""Exists after an offline restore without a safety backup, until another restore has made one."""
 OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME, LAST_RESTORE_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
-"""In `.work`, behind the name of a sidecar: the file that becomes the sidecar; the record has the name itself."""
+"""In `.work`, after the name of a sidecar: the file that becomes the sidecar."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WAY = Sentence(
@@ -49,9 +48,9 @@ _WAY = Sentence(
 
 
 def prepare_folder(path: Path) -> Path:
-    """The folder by its real path; made with mode 0700 where it is missing and its parent is not.
+    """Return the real path of the folder, which is created with mode 0700 in a parent that exists.
 
-    A link to a folder is followed once, here. Raises `BackupFolderUnusable`.
+    Raises `BackupFolderUnusable`.
     """
     try:
         if not os.path.lexists(path):
@@ -71,24 +70,18 @@ def prepare_folder(path: Path) -> Path:
 
 
 def find_folder(path: Path) -> Path:
-    """The folder by its real path; one that does not exist is not created. Raises `BackupFolderUnusable`."""
+    """Return the real path of the folder, which is not created. Raises `BackupFolderUnusable`."""
     if not os.path.lexists(path) and path.parent.is_dir():
         return Path(os.path.realpath(path))
     return prepare_folder(path)
 
 
-def disk_of(folder: Path) -> Path:
-    """The mount point of the disk that the folder, a real path, lies on."""
-    return next(place for place in (folder, *folder.parents) if place.is_mount())
-
-
 @contextlib.contextmanager
 def work_in(folder: Path) -> Iterator[Path]:
-    """Hold the folder's lock, clean up after a crash, and give the folder for temporary files, empty.
+    """Hold the folder's lock, clean up after a crash, and yield the folder for temporary files, empty.
 
-    It is emptied again at the end, whatever that is: half of a publishing or of a deletion is undone or finished.
-    Raises `BackupBusy` at once where somebody else is at work; what the system refuses becomes `NoRoom` or
-    `BackupFolderUnusable`.
+    It is emptied at the end, which undoes or finishes a publishing or deletion that was cut off. Raises `BackupBusy`
+    immediately where another operation runs; an `OSError` becomes `NoRoom` or `BackupFolderUnusable`.
     """
     require_writable(folder)
     with explained(folder), backup_lock(folder):
@@ -96,28 +89,26 @@ def work_in(folder: Path) -> Iterator[Path]:
         try:
             yield folder / WORK_NAME
         finally:
-            # What is left over does not undo what was done, nor is it the reason why something failed: the next
-            # operation cleans it up.
+            # The next operation cleans up what is left; it must not make a finished operation look failed.
             with contextlib.suppress(OSError):
                 clean_up(folder)
 
 
 @contextlib.contextmanager
 def receive_in(folder: Path) -> Iterator[Path]:
-    """A folder in the backup folder for what is coming in; that takes hours, and nobody is kept from work meanwhile.
+    """Yield a new folder for an upload, without taking the lock: an upload may take hours.
 
-    It is removed at the end, and by the next operation where this process is killed. Raises `NoRoom` or
-    `BackupFolderUnusable`.
+    It is removed at the end, or by the next operation if this process is killed. Raises `NoRoom` or `BackupFolderUnusable`.
     """
     require_writable(folder)
-    with explained(folder), held_folder(_work_folder(folder) / UPLOADS_NAME) as place:
+    with explained(folder), open_upload_dir(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
 
 
 def probe_folder(folder: Path) -> bool:
-    """Publish a small file as a backup is published, and remove it; whether the disk has hard links.
+    """Publish a small file like a backup and remove it, without the lock; return whether the disk has hard links.
 
-    Nobody is kept from work: the folder's lock is not taken. Raises `NoRoom` or `BackupFolderUnusable`.
+    Raises `NoRoom` or `BackupFolderUnusable`.
     """
     with receive_in(folder) as place:
         temporary, final = place / "probe", folder / PROBE_NAME
@@ -131,7 +122,7 @@ def probe_folder(folder: Path) -> bool:
 
 
 def recover(folder: Path) -> list[str]:
-    """Clean up after a crash; the names of what was removed. Raises `BackupBusy` where somebody is at work."""
+    """Clean up after a crash; return the names removed. Raises `BackupBusy`."""
     if not os.path.lexists(folder):
         return []
     with explained(folder), backup_lock(folder):
@@ -139,12 +130,10 @@ def recover(folder: Path) -> list[str]:
 
 
 def clean_up(folder: Path) -> list[str]:
-    """Empty the folder for temporary files; the caller holds the lock. Can be cut short and run again.
+    """Empty the folder for temporary files, under the caller's lock; return the names removed. Can be cut off and run again.
 
-    The archive of a publishing that broke off is removed, because without a sidecar it is not a backup, and so is what a
-    deletion that broke off has left. Where the archive was renamed and not linked, the publishing is completed instead:
-    that can be undone by anyone, a removal by nobody. Everything else in the backup folder stays, and so does what
-    somebody is still receiving.
+    The archives of publishings and deletions that were cut off are removed. A publishing whose archive was renamed, not
+    linked, is completed instead, because a removal could not be undone. Uploads in progress and all else stay.
     """
     work = _work_folder(folder)
     removed = []
@@ -160,36 +149,36 @@ def clean_up(folder: Path) -> list[str]:
         if _complete(folder, path):
             continue
         _remove(path)
-        removed.append(f"{WORK_NAME}/{shown_name(path.name)}")
+        removed.append(f"{WORK_NAME}/{printable_name(path.name)}")
     return removed
 
 
-def shown_name(name: str) -> str:
-    """A file name as text; bytes that are not UTF-8 become replacement characters."""
+def printable_name(name: str) -> str:
+    """Return a file name as text; bytes that are not UTF-8 become replacement characters."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def _clean_up_after_crash(folder: Path) -> list[str]:
-    """A killed process may have changed names that are not on disk yet: what proves their meaning goes only after that."""
+    """Sync what a killed process has renamed, before the files that say what the names mean are removed."""
     if any(_work_folder(folder).iterdir()):
         sync_folder(folder)
     return clean_up(folder)
 
 
 def free_bytes(folder: Path) -> int:
-    """What a user without privileges may still write."""
+    """Return the bytes that a user without privileges can still write."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
 
 
 def megabytes(size: int) -> str:
-    """A size for a sentence."""
+    """Return a size for a sentence."""
     return f"{size / 1_000_000:.1f} MB"
 
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses in a backup folder into a sentence."""
+    """Turn an `OSError` in a backup folder into `NoRoom` or `BackupFolderUnusable`."""
     try:
         yield
     except OSError as problem:
@@ -200,7 +189,7 @@ def explained(folder: Path) -> Iterator[None]:
                 folder=folder,
                 free=_free_or_none(folder),
             ) from problem
-        name = shown_name(Path(os.fsdecode(problem.filename)).name) if problem.filename else ""
+        name = printable_name(Path(os.fsdecode(problem.filename)).name) if problem.filename else ""
         raise BackupFolderUnusable(
             "The backup folder {folder} cannot be used: {reason}"
             + (" ({name})." if name else ".")
@@ -218,43 +207,19 @@ def require_writable(folder: Path) -> None:
         raise BackupFolderReadOnly(
             "The backup folder {folder} is read-only. {explanation}. {way}",
             folder=folder,
-            explanation=why_read_only(folder),
+            explanation=explain(folder, whole=folder),
             way=_WAY,
         )
 
 
-def why_read_only(folder: Path) -> Sentence:
-    """Why the folder cannot be written to, and what makes it writable; the last sentence ends with a command."""
-    if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        return Sentence(
-            "Its disk is mounted read-only. To mount it for writing, run as root: mount -o remount,rw {disk}",
-            disk=disk_of(folder),
-        )
-    return _whose(folder, folder)
-
-
 def _why_denied(folder: Path, problem: OSError) -> Sentence:
-    """Whose the folder is, or of the file in it that this user may not open, with the command that changes it."""
+    """Return who owns the folder or the file in it that this user may not open, and a command that changes it."""
     denied = Path(os.fsdecode(problem.filename)) if problem.filename else folder
     is_inside = folder in denied.parents and folder.stat().st_uid == os.geteuid()
     try:
-        return _whose(denied if is_inside else folder, folder)
+        return explain_owner(denied if is_inside else folder, whole=folder)
     except OSError:  # nothing can be seen below a folder that may not be entered
-        return _whose(folder, folder)
-
-
-def _whose(path: Path, folder: Path) -> Sentence:
-    status, user = path.stat(), os.geteuid()
-    return Sentence(
-        "{what} belongs to {owner} with mode {mode:04o}, and this program runs as {user}. {command}",
-        what="It" if path == folder else path.name,
-        owner=name_user(status.st_uid),
-        mode=stat.S_IMODE(status.st_mode),
-        user=name_user(user),
-        command=Sentence("Run: chmod u+rw{x} {path}", x="x" if path.is_dir() else "", path=path)
-        if status.st_uid == user
-        else Sentence("Run as root: chown -R {user}:{group} {folder}", user=user, group=os.getegid(), folder=folder),
-    )
+        return explain_owner(folder, whole=folder)
 
 
 def _work_folder(folder: Path) -> Path:
@@ -269,7 +234,7 @@ def _work_folder(folder: Path) -> Path:
 
 
 def _leftover_archive(folder: Path, path: Path) -> Path | None:
-    """The archive of the backup folder that this temporary file proves to be half of something."""
+    """Return the archive that this temporary file shows to be left over from a publishing or deletion, if any."""
     deleted = path.name.endswith(DELETED_ENDING)
     name = parse_name(path.name.removesuffix(DELETED_ENDING))
     archive = folder / name.filename if name else path
@@ -279,7 +244,7 @@ def _leftover_archive(folder: Path, path: Path) -> Path | None:
 
 
 def _complete(folder: Path, path: Path) -> bool:
-    """Make this temporary file the sidecar of an archive whose publishing broke off, if it is the record of that."""
+    """Complete a publishing that was cut off, if this temporary file is the record of it."""
     name = archive_of_sidecar(path.name)
     if name is None or not _is_regular(path) or not _is_regular(folder / name.filename) or _has_sidecar(folder, name):
         return False

@@ -1,22 +1,28 @@
-"""Which programs have a file open, as far as Linux shows it: their descriptors, and the locks of SQLite."""
+"""Which programs have a file open, by the descriptors that Linux shows and the locks of SQLite; and keep them out of a database."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable
 
 _PROC = Path("/proc")
 _FLOCK = struct.Struct("hhqqi")  # Linux's `struct flock`: type, whence, start, length, pid
 
 
 @dataclass(frozen=True)
-class Program:
+class RunningProgram:
     """A running program; `pid` is 0 where it runs in another container."""
 
     name: str
@@ -26,43 +32,12 @@ class Program:
         return f"{self.name} (pid {self.pid})" if self.pid else self.name
 
 
-def find_user(paths: Iterable[Path]) -> Program | None:
-    """Return a program that has one of these files open, this one first; `None` where none can be seen."""
-    return next(_users(paths, ()), None)
-
-
-def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> list[Program]:
-    """Return all programs that have one of these files open, without those with a pid in `but`.
+def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[RunningProgram]:
+    """Yield the programs that have one of these files open, this one first, without those with a pid in `but`.
 
     The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
-    containers to nobody. A file that was deleted while a program had it open counts by the name that it had.
+    containers to nobody. A file that was deleted while a program had it open counts by its old name.
     """
-    return list(_users(paths, but))
-
-
-def program_with(pid: int) -> Program:
-    """Return a program by its number; 0 stands for one in another container."""
-    try:
-        return Program((_PROC / str(pid) / "comm").read_text().strip(), pid)
-    except OSError:
-        return Program("another program", pid)
-
-
-def find_locker(file: IO[bytes]) -> Program | None:
-    """Return the program that holds a lock on an open file, as SQLite does while it uses a database.
-
-    `None` where there is none, or where the file system knows no locks. Call it for files that this process has not locked
-    itself: closing them would drop those locks.
-    """
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    try:
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
-    except OSError:
-        return None
-    return None if kind == fcntl.F_UNLCK else program_with(max(0, pid))
-
-
-def _users(paths: Iterable[Path], but: Container[int]) -> Iterator[Program]:
     files, deleted = set(), set()
     for path in paths:
         deleted.add(f"{path} (deleted)")
@@ -73,6 +48,27 @@ def _users(paths: Iterable[Path], but: Container[int]) -> Iterator[Program]:
     for pid in (os.getpid(), *sorted(processes - {os.getpid()})):
         if pid not in but and _has_open(_PROC / str(pid), files, deleted):
             yield program_with(pid)
+
+
+def program_with(pid: int) -> RunningProgram:
+    """Return a program by its number; 0 stands for one in another container."""
+    try:
+        return RunningProgram((_PROC / str(pid) / "comm").read_text().strip(), pid)
+    except OSError:
+        return RunningProgram("another program", pid)
+
+
+def find_locker(file: IO[bytes]) -> RunningProgram | None:
+    """Return the program that holds a lock on an open file, as SQLite does while it uses a database, if any.
+
+    This process must not have locked the file: closing it would drop those locks.
+    """
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    return None if kind == fcntl.F_UNLCK else program_with(max(0, pid))
 
 
 def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> bool:
@@ -88,3 +84,118 @@ def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> 
             if not status.st_nlink and os.readlink(f"{process}/fd/{descriptor}") in deleted:  # noqa: PTH115
                 return True
     return False
+
+
+# --- Keeping other programs out --------------------------------------------------------------------------------------
+
+ENDINGS = ("-wal", "-shm", "-journal")
+"""SQLite's own files next to a database, by what their names end in."""
+
+_PATIENCE_SECONDS = 3.0
+"""Pages and health checks open the database for a moment, so a user that is gone soon is waited for."""
+_ASK_EVERY_SECONDS = 0.1
+
+# In another process, because closing a database file drops all POSIX locks that a process has on it. The byte ranges are
+# those of SQLite (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm. Exclusive locks
+# conflict with every lock of SQLite's, also with those of other containers; F_GETLK gives 0 for a process that is invisible.
+_GUARD = """
+import fcntl, hashlib, json, os, struct, sys
+LOCK = "hhqqi"
+def answer(**found):
+    print(json.dumps(found), flush=True)
+    sys.stdin.read()
+    sys.exit()
+def lock(path, start, length):
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    wanted = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLK, wanted)
+    except (BlockingIOError, PermissionError):
+        found = fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted)
+        answer(locked_by=struct.unpack(LOCK, found)[4])
+    return descriptor
+def identity(descriptor):
+    digest = hashlib.sha256()
+    try:
+        while block := os.read(descriptor, 2**20):
+            digest.update(block)
+    except OSError:
+        status = os.fstat(descriptor)
+        return f"unreadable:{status.st_size}:{status.st_mtime_ns}"
+    return "sha256:" + digest.hexdigest()
+database = sys.argv[1]
+try:
+    descriptor = lock(database, 0x40000000, 512)
+    if os.path.isfile(database + "-shm"):
+        lock(database + "-shm", 120, 9)
+except OSError as problem:
+    answer(problem=problem.strerror)
+answer(identity=identity(descriptor))
+"""
+
+
+def require_unused(database: Path, what_to_do: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+    """Raise `DatabaseInUse` where another process still has the database open after a wait of so long."""
+    deadline = time.monotonic() + patience_seconds
+    while users := list(find_users(_paths(database), but=(os.getpid(),))):
+        if time.monotonic() > deadline:
+            raise _in_use(database, users, what_to_do)
+        time.sleep(_ASK_EVERY_SECONDS)
+
+
+@contextlib.contextmanager
+def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
+    """Hold all of SQLite's locks on a file that nobody uses; yield what identifies its content, or "" for no file.
+
+    Raises `DatabaseInUse` where after a few seconds a lock is held or a descriptor is visible, and `DatabaseUnusable` where
+    the file cannot be opened. This process must not have a connection to the database.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with _guard(database) as (pid, found):
+            if "problem" in found:
+                raise DatabaseUnusable(
+                    "{database} cannot be opened by the user with uid {user}: {reason}. Nothing was "
+                    "changed. Run this as the owner of the file, or as root.",
+                    database=database,
+                    user=os.geteuid(),
+                    reason=found["problem"],
+                )
+            users = list(find_users(_paths(database), but=(pid,)))
+            if "locked_by" in found and found["locked_by"] not in [user.pid for user in users]:
+                users.append(program_with(max(0, int(found["locked_by"]))))
+            if not users:
+                yield str(found.get("identity", ""))
+                return
+        if time.monotonic() > deadline:
+            raise _in_use(database, users, what_to_do)
+        time.sleep(_ASK_EVERY_SECONDS)
+
+
+@contextlib.contextmanager
+def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the id of the process that holds the locks, and its answer. It ends with the context or with this process."""
+    if not os.path.lexists(database):
+        yield 0, {}
+        return
+    command = [sys.executable, "-I", "-S", "-c", _GUARD, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.pid, json.loads(process.stdout.readline() or '{"problem": "the check of its locks failed"}')
+        finally:
+            process.stdin.close()
+
+
+def _in_use(database: Path, users: list[RunningProgram], what_to_do: str) -> DatabaseInUse:
+    return DatabaseInUse(
+        "{database} is in use by {users}. Nothing was changed. {what_to_do}",
+        database=database,
+        users=", ".join(map(str, users)),
+        what_to_do=what_to_do,
+    )
+
+
+def _paths(database: Path) -> list[Path]:
+    return [Path(f"{database}{ending}") for ending in ("", *ENDINGS)]

@@ -1,11 +1,8 @@
-"""What the examination of a file from elsewhere may cost, by the size of the file.
+"""Limits of what the examination of a file from elsewhere may cost, by the size of the file.
 
-A database can make its reader work: expressions in its schema are computed for each row, and SQLite's own ways to stop a
-statement do not reach into one function. So the limits of the kernel count, for a process that does nothing else.
-
-The time grows with the size. Measured: the full check of tvarr's database takes 1.5 s of computing time for 100 MB, mostly of
-programmes and their indexes. More than ten times of that is allowed, for processors that are as much slower, and a quarter of
-a minute in any case. The memory does not grow: the process needs 23 MB for a database of any size.
+Expressions in a schema are computed for each row, and SQLite cannot stop a function, so the kernel's limits are used, for a
+process that does nothing else. The full check of tvarr's database takes 1.5 s of computing time for 100 MB; ten times that,
+and at least 15 s, are allowed for slower processors. The process needs 23 MB of memory for a database of any size.
 """
 
 from __future__ import annotations
@@ -38,15 +35,12 @@ OF_STATEMENTS = {
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 10,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
-"""What SQLite itself refuses: more than tvarr's database needs of anything, and less than what hurts."""
+"""SQLite's own limits: more than tvarr's database needs, and less than what hurts."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """For one process: seconds of computing, seconds on the clock, and bytes.
-
-    On the clock there is ten times as much as of computing, because a slow disk is no reason to refuse a file.
-    """
+    """The limits of one process. Ten times as much on the clock as of computing, because disks may be slow."""
 
     cpu_seconds: int
     clock_seconds: int
@@ -56,7 +50,7 @@ class Limits:
 
 
 def limits_for(size_bytes: int) -> Limits:
-    """The limits for a database of so many bytes, with its journals."""
+    """Return the limits for a database of so many bytes, with its journals."""
     seconds = _SECONDS + size_bytes // _BYTES_A_SECOND
     return Limits(
         cpu_seconds=seconds,
@@ -84,7 +78,7 @@ def limit_this_process(limits: Limits) -> None:
 
 
 def limiting(limits: Limits) -> Callable[[sqlite3.Connection], None]:
-    """Return what limits a connection before its first statement."""
+    """Return a function that limits a connection before its first statement."""
 
     def limit(connection: sqlite3.Connection) -> None:
         for category, most in OF_STATEMENTS.items():

@@ -1,4 +1,4 @@
-"""The live database while a restore works on it: looked at, replaced and checked through SQLite, under its locks."""
+"""The live database during a restore: inspected, replaced and checked through SQLite, under its locks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tvarr_backup import program, schema
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.lockout import require_unused
+from tvarr_backup.backups.in_use import require_unused
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.backups.sqlite import Statements, measure, open_database, remove_database, require_readable
 from tvarr_backup.errors import (
@@ -34,9 +34,9 @@ from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.sqlite_codes import primary_code
 
 LOCK_SECONDS = 30.0
-"""For so long the live database's lock is waited for; SQLite's own copying would wait for ever."""
+"""How long to wait for the lock of the live database; SQLite's own copying would wait without end."""
 
-_LOOK_FOR_LOCK_EVERY_SECONDS = 0.002
+_SECONDS_BETWEEN_ATTEMPTS = 0.002
 _PAGES_A_STEP = 1000
 _CHECKPOINTS = 10
 _CHECKPOINT_WAITS_SECONDS = 0.05
@@ -50,13 +50,13 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 @dataclass(frozen=True)
 class Live:
-    """What a restore needs to know of the live database; `used` are bytes, `schema` is as sidecars record it.
+    """What a restore needs to know of the live database; `used` are bytes, `schema` is as in sidecars or empty if unreadable.
 
-    `mark` tells which content is live: it is the `user_version`, which serves neither tvarr nor us. `schema` is empty
-    where that cannot be read. In an offline restore nothing is known: `page_size` is 0, and `encoding` is empty.
+    `restore_id` is the `user_version`, which neither tvarr nor we use otherwise: it says which content is live. In an
+    offline restore `page_size` is 0 and `encoding` empty.
     """
 
-    mark: int
+    restore_id: int
     page_size: int
     encoding: str
     used: int
@@ -64,11 +64,11 @@ class Live:
     is_wal: bool = True
 
 
-def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -> Live:
-    """Raise why there can be no restore into this file while others use it; nothing is changed.
+def inspect_live(live: Path, required: RequiredSchema, filename: str = "NAME") -> Live:
+    """Return what a restore needs to know, or raise why none is possible while others use the database.
 
-    `OfflineRestoreRequired` (SQLite cannot write it; the command names `filename`), `DatabaseInUse` (in rollback-journal
-    mode, and open in another program), `DatabaseBusy` or `DatabaseUnusable`.
+    Raises `OfflineRestoreRequired` (SQLite cannot write it; the command names `filename`), `DatabaseInUse` (in
+    rollback-journal mode, and open in another program), `DatabaseBusy` or `DatabaseUnusable`. Nothing is changed.
     """
     _require_content(live, filename)
     try:
@@ -80,9 +80,14 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
             (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
             (page_size,) = connection.execute("PRAGMA page_size").fetchone()
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
-            mark = _require_writable(connection)
+            restore_id = _require_writable(connection)
             found = Live(
-                mark, page_size, encoding, max(0, size.used), _schema_of(live, connection, required), journal == "wal"
+                restore_id,
+                page_size,
+                encoding,
+                max(0, size.used),
+                _schema_of(live, connection, required),
+                journal == "wal",
             )
     except sqlite3.Error as problem:
         raise _unusable(live, problem, filename) from problem
@@ -94,7 +99,7 @@ def look_at_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
 def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
     """Return why no backup can be restored into a live database that can be read, or "".
 
-    It asks what `look_at_live` asks, except that nothing is written and no lock is waited for.
+    It checks what `inspect_live` checks, but writes nothing and waits for no lock.
     """
     unwritable = why_unwritable(live)
     if unwritable:
@@ -107,13 +112,6 @@ def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
     return NOTHING
 
 
-def _require_permission(live: Path) -> None:
-    """Raise `DatabaseUnusable` where this user cannot write the file or its folder: no restore, offline or not, helps."""
-    problem = why_unwritable(live)
-    if problem:
-        raise DatabaseUnusable("{problem}. Nothing was changed.", problem=problem)
-
-
 _IN_ROLLBACK_MODE = Sentence(
     "It is in rollback-journal mode, in which a restore cannot keep what other programs write in the meantime. Stop them, then "
     "try again: the restore switches the database to WAL mode, as tvarr does when it starts."
@@ -121,14 +119,16 @@ _IN_ROLLBACK_MODE = Sentence(
 
 
 def _require_content(live: Path, filename: str) -> None:
-    """Raise where no file can be written, or there is none with content: SQLite would make an empty database of that."""
+    """Raise where the file cannot be written or has no content, of which SQLite would make an empty database."""
     if not live.parent.is_dir():
         raise DatabaseMissing(
             "{live} does not exist, nor does its folder. Nothing was changed. Mount the disk that it is on, or create the "
             "folder, then try again.",
             live=live,
         )
-    _require_permission(live)
+    unwritable = why_unwritable(live)
+    if unwritable:  # not even an offline restore would help
+        raise DatabaseUnusable("{unwritable}. Nothing was changed.", unwritable=unwritable)
     if not live.exists():
         raise offline_required(live, "does not exist", filename, is_readable=False)
     if not live.is_file():
@@ -140,12 +140,9 @@ def _require_content(live: Path, filename: str) -> None:
 
 
 def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """The state of the tables; empty where the table that says so is damaged, which a restore fixes.
-
-    Raises `DatabaseForeign` for another program's database.
-    """
+    """Return the schema, or "" where the table that says so is damaged, which a restore fixes. Raises `DatabaseForeign`."""
     try:
-        schema.judge(schema.SqliteTables(connection), required, live)
+        schema.judge_sqlite(connection, required, live)
         return schema.schema_of(connection, required)
     except sqlite3.Error as problem:
         if primary_code(problem) in _BUSY:
@@ -154,7 +151,7 @@ def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSch
 
 
 def switch_to_wal(live: Path, filename: str) -> None:
-    """Switch a database that nobody uses to WAL mode, as tvarr does when it starts; raises as `look_at_live` does.
+    """Switch a database that nobody uses to WAL mode, as tvarr does when it starts; raises as `inspect_live` does.
 
     SQLite can restore in rollback-journal mode too, but its first step then takes the exclusive lock. Measured with
     100 MB: the lock is held for 0.45 s in either mode, in rollback-journal mode nobody can read in the meantime, and the
@@ -183,8 +180,7 @@ def switch_to_wal(live: Path, filename: str) -> None:
 def has_shared_memory(probe: Path) -> bool:
     """Try WAL mode with a new database at this path, which is removed again. Raises `OSError`.
 
-    Where the file system has no shared memory, SQLite may change the header before it fails, so that the database cannot
-    be opened any more: that must not happen to one that matters.
+    Without shared memory, SQLite may change the header before it fails, so that the database cannot be opened any more.
     """
     remove_database(probe)
     try:
@@ -195,7 +191,7 @@ def has_shared_memory(probe: Path) -> bool:
 
 
 def becomes_wal(database: Path) -> bool:
-    """Switch a database that nobody else knows to WAL mode, and write to it; return whether it is in that mode now.
+    """Switch a database that nobody else uses to WAL mode and write to it; return whether it worked.
 
     A full disk raises `OSError`.
     """
@@ -216,7 +212,7 @@ _NO_WAL = "is in rollback-journal mode and cannot be switched to WAL mode, becau
 
 
 def offline_required(live: Path, damage: str, filename: str, *, is_readable: bool) -> OfflineRestoreRequired:
-    """The refusal of a restore into a file that SQLite cannot write, with the command that replaces the file."""
+    """Return the error for a file that SQLite cannot write, with the command that replaces the file."""
     return OfflineRestoreRequired(
         "{live} {damage}, so a backup can be restored only while tvarr is stopped. Nothing was changed. Stop tvarr (it may "
         "run in another container), then run `{program} backup restore {filename} --yes --offline`. The files that are "
@@ -230,25 +226,25 @@ def offline_required(live: Path, damage: str, filename: str, *, is_readable: boo
 
 
 def _require_writable(connection: sqlite3.Connection) -> int:
-    """The mark; raises where the file may not be written, which SQLite tells at the first change only.
+    """Return the restore id; raise where the file cannot be written, which SQLite says only at the first change.
 
-    Nobody is waited for: whoever writes shows that it can be done, and with several that write at full speed SQLite's own
-    waiting may take longer than all of the restore.
+    No lock is waited for: another program that writes shows that it can be done, and with several that write at full speed
+    SQLite may wait longer than the restore takes.
     """
     connection.execute("PRAGMA busy_timeout=0")
-    (mark,) = connection.execute("PRAGMA user_version").fetchone()
+    (restore_id,) = connection.execute("PRAGMA user_version").fetchone()
     try:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version={mark:d}")
+        connection.execute(f"PRAGMA user_version={restore_id:d}")
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as problem:
         if primary_code(problem) not in _BUSY:
             raise
-    return int(mark)
+    return int(restore_id)
 
 
 def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupError:
-    """What SQLite's refusal to read or write the live file means: a lock, a permission, no room, or damage."""
+    """Return the error that SQLite's refusal means: a lock, a permission, no room, or damage."""
     code = primary_code(problem)
     if code in _BUSY:
         return DatabaseBusy(
@@ -277,19 +273,19 @@ _DAMAGES = {
 }
 
 
-def mark_in(database: Path) -> int:
-    """The mark of a copy."""
+def read_restore_id(database: Path) -> int:
+    """Return the restore id of a copy."""
     with open_database(database) as connection:
-        (mark,) = connection.execute("PRAGMA user_version").fetchone()
-        return int(mark)
+        (restore_id,) = connection.execute("PRAGMA user_version").fetchone()
+        return int(restore_id)
 
 
-def holds(live: Path, mark: int) -> bool | None:
-    """Whether the live database has the mark, and with it the new content, for good; `None` where nobody can tell now.
+def holds(live: Path, restore_id: int) -> bool | None:
+    """Return whether the live database has this restore id, and so the new content, durably; `None` where it is unknown now.
 
-    Reading is not enough. A commit that broke off may lie whole in the journal and not be counted yet, so that whoever
-    opens the database next finds it; and one that is counted need not be on disk. A commit of our own writes over the
-    one and syncs the other.
+    Reading is not enough. A commit that was cut off may be whole in the journal and not be counted yet, so that the next
+    program to open the database finds it; and one that is counted need not be on disk. A commit of our own overwrites the
+    first and syncs the second.
     """
     try:
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
@@ -298,16 +294,16 @@ def holds(live: Path, mark: int) -> bool | None:
             (found,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute(f"PRAGMA user_version={found:d}")
             connection.execute("COMMIT")
-            return int(found) == mark
+            return int(found) == restore_id
     except sqlite3.Error:
         return None
 
 
 def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: Progress) -> None:
-    """SQLite's online backup, from the staged file into the live one; its return means committed and on disk.
+    """Copy the staged database into the live one with SQLite's online backup. It is committed and on disk at the end.
 
-    `on_lock` is called once nobody else can commit any more. What this raises does not tell whether it has happened:
-    the mark does.
+    `on_lock` is called when nobody else can commit any more. Whether it has happened is said by the restore id, not by what
+    this raises.
     """
     with open_database(staged) as source, open_database(live) as target:
         target.execute("PRAGMA synchronous=FULL")
@@ -318,7 +314,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
         deadline = time.monotonic() + LOCK_SECONDS
         locked = False
 
-        def look(code: int, remaining: int, total: int) -> None:
+        def report(code: int, remaining: int, total: int) -> None:
             nonlocal locked
             if code in _BUSY:
                 if time.monotonic() > deadline:
@@ -338,15 +334,15 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
         source.backup(
             target,
             pages=max(1, min(_PAGES_A_STEP, pages - 1)),
-            progress=look,
-            sleep=_LOOK_FOR_LOCK_EVERY_SECONDS,
+            progress=report,
+            sleep=_SECONDS_BETWEEN_ATTEMPTS,
         )
 
 
 def _empty_journal(connection: sqlite3.Connection) -> None:
-    """Where it can be had soon: behind very many commits to a few pages every look for another page takes long.
+    """Empty the journal where that can be done soon. What fails here fails again where it counts.
 
-    So they make the time for which nobody else can commit ten times as long. What fails here fails again where it counts.
+    With very many commits to few pages in it, nobody else could commit for ten times as long.
     """
     connection.execute(f"PRAGMA busy_timeout={1000 * _CHECKPOINT_WAITS_SECONDS:.0f}")
     deadline = time.monotonic() + _EMPTYING_SECONDS
@@ -356,7 +352,7 @@ def _empty_journal(connection: sqlite3.Connection) -> None:
 
 
 def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
-    """What SQLite's refusal to replace the content means to a person."""
+    """Return the error for a replacement that SQLite refused."""
     if primary_code(problem) == sqlite3.SQLITE_FULL:
         return NoRoom("The disk of {live} became full; nothing was restored, your data is unchanged.", live=live)
     return RestoreFailed(
@@ -365,9 +361,9 @@ def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
 
 
 def checkpoint(live: Path) -> list[Sentence]:
-    """Write the new content from SQLite's journal into the file: a bounded number of tries, and no harm if none works.
+    """Try to write the new content from SQLite's journal into the file; return sentences about what could not be done.
 
-    While a try waits for a reader nobody can commit, so it waits for a moment only, and others come in between.
+    Nobody can commit while a try waits for a reader, so each waits for a moment only.
     """
     tries, deadline = 0, time.monotonic() + LOCK_SECONDS
     try:
@@ -390,15 +386,12 @@ def checkpoint(live: Path) -> list[Sentence]:
     ]
 
 
-def problems_of(live: Path, mark: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
-    """Look at the live database afresh; others may be writing to it already, so its rows are not counted.
-
-    `beside` is done meanwhile.
-    """
+def problems_of(live: Path, restore_id: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
+    """Return what is wrong with the live database, calling `beside` meanwhile. Others may be writing to it already."""
     progress(Phase.CHECK, 0, 0)
     try:
         with open_database(live) as connection:
-            if connection.execute("PRAGMA user_version").fetchone() != (mark,):
+            if connection.execute("PRAGMA user_version").fetchone() != (restore_id,):
                 return [Sentence("It does not hold the content that was put into it.")]
             lines = Statements(connection, lambda: connection.execute("PRAGMA integrity_check(10)").fetchall())
             with lines:

@@ -12,21 +12,16 @@ from functools import cached_property, lru_cache
 
 from tvarr_backup.ranges import known_moment
 
-_NAME = re.compile(
-    r"tvarr-backup-(?P<stamp>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
-    r"(?P<ending>\.db\.gz|\.tar\.gz)",
-    re.ASCII,
-)
-_STAMP = re.compile(
-    r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)(?![0-9])", re.ASCII
-)
+_STAMPED = r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
+_NAME = re.compile(_STAMPED + r"(\.db\.gz|\.tar\.gz)", re.ASCII)
+_STAMP = re.compile(_STAMPED + r"(?![0-9])", re.ASCII)
 _SIDECAR_ENDING = ".meta.json"
 _REMEMBERED = 2**16
-"""Names, of which a folder with thousands of backups has as many; what a look at it asks for must fit."""
+"""Names; all of a folder with thousands of backups must fit."""
 
 
 class ArchiveFormat(StrEnum):
-    """How the database lies in the archive, by the ending of its name."""
+    """The format of an archive, by the ending of its name."""
 
     GZIP = ".db.gz"
     TAR = ".tar.gz"
@@ -48,12 +43,10 @@ class BackupName:
 
 @lru_cache(maxsize=_REMEMBERED)
 def parse_name(filename: str) -> BackupName | None:
-    """The parts of a name that follows the grammar to its last character; `None` for every other."""
+    """Return the parts of a backup's name, or `None` for another name."""
     match = _NAME.fullmatch(filename)
-    moment = _moment(match["stamp"]) if match else None
-    if match is None or moment is None:
-        return None
-    return BackupName(filename, moment, ArchiveFormat(match["ending"]))
+    moment = _moment(match[1]) if match else None
+    return BackupName(filename, moment, ArchiveFormat(match[2])) if match and moment else None
 
 
 def moment_in(filename: str) -> datetime | None:
@@ -69,17 +62,15 @@ def moment_in(filename: str) -> datetime | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def archive_of_sidecar(filename: str) -> BackupName | None:
-    """The archive of ours that a file would describe, judged by its name alone; `None` for every other name."""
-    if not filename.endswith(_SIDECAR_ENDING):
-        return None
-    return parse_name(filename.removesuffix(_SIDECAR_ENDING) + ArchiveFormat.GZIP)
+    """Return the archive of a sidecar by its name, or `None` for another name."""
+    stem = filename.removesuffix(_SIDECAR_ENDING)
+    return parse_name(stem + ArchiveFormat.GZIP) if stem != filename else None
 
 
 def new_name(moment: datetime, taken: Container[str]) -> BackupName:
-    """A name for a backup made at this time that is not in `taken` (archives and sidecars alike).
+    """Return a name for a backup of this time whose archive and sidecar are not in `taken`.
 
-    A taken second gets milliseconds, and those count on until they are free: names only have to differ, sorting is by
-    the sidecar's sequence number.
+    Where the second is taken, milliseconds are added and counted up: names only have to differ.
     """
     utc = moment.astimezone(UTC)
     name = BackupName(f"tvarr-backup-{_stamp(utc)}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
@@ -92,7 +83,7 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
 
 
 def _moment(stamp: str) -> datetime | None:
-    """The time of a stamp, as aware UTC; `None` for a thirteenth month."""
+    """Return the time of a stamp, as aware UTC; `None` for a 13th month."""
     whole, _, milliseconds = stamp.partition(".")
     day, _, time = whole.partition("T")
     try:

@@ -1,8 +1,8 @@
 """Replace the file of a live database that SQLite cannot write, while nobody uses it.
 
-The new database is completed next to the live file under a name of its own, and gets the live name by one rename. The
-old files are set aside whole. The order is such that a kill or a power cut at any moment leaves the old files or the new
-database, and never an old -wal or -journal beside the new database, where SQLite would write it into that.
+The new database is completed next to the live file under another name, and gets the live name by one rename. The old files
+are set aside whole. A kill or a power cut at any moment leaves the old files or the new database, and never an old -wal or
+-journal next to the new database, where SQLite would write it into that.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datetime import datetime
 from pathlib import Path
 
 from tvarr_backup.backups.durable import create_private, sync_file, sync_folder
+from tvarr_backup.backups.in_use import ENDINGS, locked_out
 from tvarr_backup.backups.live import becomes_wal, has_shared_memory, holds, problems_of
-from tvarr_backup.backups.lockout import ENDINGS, locked_out
 from tvarr_backup.backups.progress import Phase, Progress
+from tvarr_backup.backups.restore_journal import Replacement, Unfinished
 from tvarr_backup.backups.sqlite import remove_database
-from tvarr_backup.backups.unfinished import Replacement, Unfinished
 from tvarr_backup.errors import DatabaseInUse, DatabaseUnusable, NoRoom, RestoreFailed, RestoreUnsettled
 from tvarr_backup.sentences import Advice, Sentence, join
 
@@ -72,18 +72,19 @@ def plan_replacement(live: Path, now: datetime) -> Replacement:
     return Replacement(f"{live}.incoming-{ending}", f"{live}.set-aside-{ending}")
 
 
-def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: Ownership, progress: Progress) -> bool:
-    """Copy the staged database next to the live file, check it there, and leave it on disk; return whether it is WAL.
+def complete_incoming(
+    staged: Path, replacement: Replacement, restore_id: int, owner: Ownership, progress: Progress
+) -> bool:
+    """Copy the staged database next to the live file, check it there, and sync it; return whether it is in WAL mode.
 
-    It comes up in WAL mode, because tvarr sets that anyway and because a restore while tvarr runs needs it; in
-    rollback-journal mode only where the file system has no shared memory. Raises `NoRoom`, `RestoreFailed`, or what
-    `progress` raises.
+    tvarr and a restore while tvarr runs need WAL mode; it is in rollback-journal mode only where the file system has no
+    shared memory. Raises `NoRoom`, `RestoreFailed`, or what `progress` raises.
     """
     incoming = Path(replacement.incoming)
     with _explained(incoming.parent):
         _copy(staged, incoming, owner, progress)
         is_wal = has_shared_memory(_probe(replacement)) and becomes_wal(incoming)
-        problems = problems_of(incoming, mark, progress)
+        problems = problems_of(incoming, restore_id, progress)
         if problems:
             raise RestoreFailed(
                 "The new database failed its check next to the live file ({problems}). Nothing was restored, "
@@ -98,7 +99,7 @@ def complete_incoming(staged: Path, replacement: Replacement, mark: int, owner: 
 
 
 def _require_settled(incoming: Path) -> None:
-    """Raise `OSError` where SQLite could not write its journal into the database at the end; nothing else may be left."""
+    """Remove SQLite's files next to the database. Raises `OSError` where SQLite could not write its journal into it."""
     for ending in ENDINGS:
         left = Path(f"{incoming}{ending}")
         with contextlib.suppress(FileNotFoundError):
@@ -125,7 +126,7 @@ def _copy(staged: Path, incoming: Path, owner: Ownership, progress: Progress) ->
 
 
 def discard_incoming(replacement: Replacement) -> None:
-    """Remove a new database that was not completed, durably, so that it is not left when the restore is forgotten."""
+    """Remove a new database that was not completed, durably."""
     incoming = Path(replacement.incoming)
     if not incoming.parent.is_dir():
         return
@@ -138,8 +139,8 @@ def discard_incoming(replacement: Replacement) -> None:
 def put_in_place(live: Path, replacement: Replacement) -> None:
     """Set the old files aside, then give the new database the live name; the caller keeps every other program out.
 
-    Done again after it broke off, it goes on. What sets the old files aside is on disk before the new database gets its
-    name: a -wal that came back after a power cut would be written into it.
+    It can be cut off and done again. The old files' new names are on disk before the new database gets its name: a -wal
+    that came back after a power cut would be written into it.
     """
     incoming, set_aside = Path(replacement.incoming), Path(replacement.set_aside)
     for ending in ENDINGS:
@@ -147,7 +148,7 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
         if os.path.lexists(old):
             old.rename(_free_name(f"{set_aside}{ending}"))
     if os.path.lexists(live) and not os.path.lexists(set_aside):
-        _keep_name(live, set_aside)
+        _link_or_rename(live, set_aside)  # so that there is a file at every moment
     sync_folder(live.parent)
     if os.path.lexists(live):
         incoming.rename(live)
@@ -156,25 +157,21 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
     sync_folder(live.parent)
 
 
-def _keep_name(live: Path, set_aside: Path) -> None:
-    """A second name for the old file, so that there is a file at every moment; a rename where there are no hard links."""
+def _link_or_rename(path: Path, name: Path) -> bool:
+    """Give a file a second name, or rename it where there are no hard links; return whether it has two names now."""
     try:
-        os.link(live, set_aside, follow_symlinks=False)
+        os.link(path, name, follow_symlinks=False)
     except OSError as problem:
         if problem.errno not in _NO_LINKS:
             raise
-        live.rename(set_aside)
+        path.rename(name)
+        return False
+    return True
 
 
 def _give_free_name(incoming: Path, live: Path) -> None:
-    """A rename that does not replace a file which another program has created in this moment, where links can be had."""
-    try:
-        os.link(incoming, live, follow_symlinks=False)
-    except OSError as problem:
-        if problem.errno not in _NO_LINKS:
-            raise
-        incoming.rename(live)
-    else:
+    """Rename without replacing a file that another program has created in this moment, where there are hard links."""
+    if _link_or_rename(incoming, live):
         sync_folder(live.parent)  # first the new name: after a power cut there could be neither
         incoming.unlink()
 
@@ -188,7 +185,7 @@ def _free_name(name: str) -> Path:
 
 
 def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
-    """The paths of the old files, as they are now; where their folder cannot be read, what they begin with."""
+    """Return the paths of the old files now, or where their folder cannot be read, what the paths begin with."""
     base = Path(replacement.set_aside)
     try:
         names = os.listdir(base.parent)  # noqa: PTH208  # names only
@@ -200,11 +197,11 @@ def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
 
 
 def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool:
-    """Settle an offline restore that broke off; return whether the new database is live.
+    """Settle an offline restore that was cut off; return whether the new database is live.
 
-    Before it was ready nothing had happened, and the new file is removed. From then on this goes forward. Raises
+    A new database that was not ready is removed; one that was ready is put in place, unless a user has removed it. Raises
     `RestoreUnsettled`, and changes nothing, where another program has the database open or has put another file there,
-    or where the live file cannot be used. A user who removes the new file by hand has given the restore up.
+    or where the live file cannot be used.
     """
     if not replacement.is_ready:
         discard_incoming(replacement)
@@ -222,7 +219,7 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
                 replacement,
                 Sentence("{folder}: {reason}.", folder=live.parent, reason=problem.strerror or problem),
             ) from problem
-    happened = holds(live, unfinished.mark)
+    happened = holds(live, unfinished.restore_id)
     if happened is None:
         raise unsettled(unfinished, replacement, Sentence("{live} cannot be used now.", live=live))
     return happened
@@ -249,7 +246,7 @@ def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Repl
 
 
 def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence) -> RestoreUnsettled:
-    """An offline restore that cannot go on now, although its new database is complete."""
+    """Return the error for an offline restore that cannot go on now, although its new database is complete."""
     return RestoreUnsettled(
         "The offline restore of {backup} is not finished: {reason} The new database is complete, and the old "
         "files are kept as {live} or {set_aside}. When nothing stands in the way any more, run "
@@ -264,7 +261,7 @@ def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses next to the live file into a message about that place."""
+    """Turn an `OSError` next to the live file into an error about that folder."""
     try:
         yield
     except OSError as problem:

@@ -1,4 +1,4 @@
-"""What a caller is told while a backup is made, checked, adopted or cleaned up."""
+"""Progress of backups, checks, uploads, cleanups and restores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """The steps that take time, by the word that a person is shown."""
+    """The phases that take time."""
 
     COPY = "copy"
     RECEIVE = "receive"
@@ -21,11 +21,11 @@ class Phase(StrEnum):
 
 
 Progress = Callable[[Phase, int, int], None]
-"""Told the phase, bytes (or backups) done and in all, several times a second, always in the caller's thread.
+"""Called several times a second, in the caller's thread, with the phase and the bytes (or backups) done and in all.
 
-It may raise to cancel: then what was begun is undone, nothing of it is left, and its exception goes on to the caller.
+It may raise to cancel: then what was begun is undone, and its exception is raised to the caller.
 """
 
 
 def no_progress(_phase: Phase, _done: int, _total: int) -> None:
-    """For callers who need not be told."""
+    """Ignore progress."""

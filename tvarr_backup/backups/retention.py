@@ -1,4 +1,4 @@
-"""Which backups the next clean-up removes, by one pure function, so that what is announced is what is done."""
+"""Retention: which backups the next cleanup deletes, decided by one pure function for previews and cleanups alike."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ class Policy:
 
 
 def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Backup]:
-    """The backups that a clean-up removes, oldest first.
+    """Return the backups that a cleanup deletes, oldest first.
 
-    Only automatic ones are counted and removed: scheduled ones, and the copies made before a restore once their time of
-    protection is over. Never one that is protected, that is in use (`in_use`, by file name), or the newest one whose
-    last check found no problem, of whatever kind. Newest means the highest `seq`, never the clock's word: a clock that
-    steps back must not make the newest backup the oldest. A backup that is dated in the future is not too old.
+    Only automatic backups are counted and deleted: scheduled ones, and safety backups that are no longer protected. Those
+    that are protected, in use (`in_use`, by file name), or the newest of any kind whose last check found no problem are
+    kept. The newest has the highest `seq`, because clocks step back. A backup that is dated in the future is not too old.
     """
     everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
-    newest_good = next((backup for backup in everything if is_good(backup.sidecar)), None)
+    newest_good = next((backup for backup in everything if backup.sidecar.is_good), None)
     automatic = [backup for backup in everything if _is_automatic(backup.sidecar, now)]
     beyond = automatic[policy.keep :] if policy.keep is not None else []
     if policy.max_age is not None:
@@ -41,36 +40,37 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
 
 
-class Kept(StrEnum):
-    """Why the next clean-up leaves a backup where it is."""
+class KeptReason(StrEnum):
+    """Why the next cleanup keeps a backup."""
 
     PROTECTED = "protected"
     PROTECTED_FOR_NOW = "protected for now"
-    """Until the moment in its description."""
+    """Until `protected_until`."""
     NOT_AUTOMATIC = "not automatic"
     NEWEST_GOOD = "newest good"
     WITHIN_LIMITS = "within limits"
 
 
-def why_kept(backup: Backup, listed: Callable[[], Collection[Backup]], policy: Policy, now: datetime) -> Kept | None:
-    """Why the next clean-up of what is `listed` leaves this one; `None` where it removes it (`expired` says so).
+def why_kept(
+    backup: Backup, listed: Callable[[], Collection[Backup]], policy: Policy, now: datetime
+) -> KeptReason | None:
+    """Return why the next cleanup of the backups `listed` keeps this one, or `None` where it deletes it.
 
-    The others are only asked for where it depends on them: not for one that is protected, or that nobody counts.
+    `listed` is called only where it depends on the other backups.
     """
     sidecar = backup.sidecar
     if sidecar.is_protected(now):
-        return Kept.PROTECTED_FOR_NOW if sidecar.protected_until else Kept.PROTECTED
+        return KeptReason.PROTECTED_FOR_NOW if sidecar.protected_until else KeptReason.PROTECTED
     if not _is_automatic(sidecar, now):
-        return Kept.NOT_AUTOMATIC
+        return KeptReason.NOT_AUTOMATIC
     backups = listed()
     if any(gone.filename == backup.filename for gone in expired(backups, policy, now)):
         return None
-    others = [other for other in backups if other.filename != backup.filename]
-    unguarded = backup.sidecar.with_changes(checked=None)
-    alone = [*others, Backup(backup.filename, unguarded)]
+    unchecked = Backup(backup.filename, sidecar.with_changes(checked=None))
+    alone = [unchecked if other.filename == backup.filename else other for other in backups]
     if any(gone.filename == backup.filename for gone in expired(alone, policy, now)):
-        return Kept.NEWEST_GOOD
-    return Kept.WITHIN_LIMITS
+        return KeptReason.NEWEST_GOOD
+    return KeptReason.WITHIN_LIMITS
 
 
 def prune(
@@ -82,11 +82,9 @@ def prune(
     progress: Progress = no_progress,
     on_removal: Callable[[Backup], None] | None = None,
 ) -> list[Backup]:
-    """Remove what is expired, oldest first, and give it back. Cut short, it has removed some, each of them whole.
+    """Delete the expired backups, oldest first, calling `on_removal` after each, and return them.
 
-    `on_removal` is told of each when it is gone.
-
-    Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises.
+    Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises; some may be deleted then, each of them whole.
     """
     if not folder.exists():  # a new installation
         return []
@@ -98,11 +96,6 @@ def prune(
             if on_removal is not None:
                 on_removal(backup)
         return doomed
-
-
-def is_good(sidecar: Sidecar) -> bool:
-    """Whether its last check found no problem."""
-    return sidecar.checked is not None and not sidecar.checked.problems
 
 
 def _is_automatic(sidecar: Sidecar, now: datetime) -> bool:

@@ -1,8 +1,7 @@
-"""The copy of what is live before a restore: nothing is committed between it and the replacement.
+"""The safety copy of the live database before a restore: nothing is committed between it and the replacement.
 
-It is taken while others still write, and again under the lock where somebody has committed since. A database that
-SQLite cannot copy, for a reason that is neither the disk nor a lock, is copied byte for byte. Where that copy passes its
-check, it is a safety backup like any other; where it does not, it is kept for salvage.
+It is made while others still write, and again under the lock where another program has committed since. A database that
+SQLite cannot copy, for a reason that is neither the disk nor a lock, is copied byte for byte.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _NOT_OF_THE_DATABASE = frozenset(
         sqlite3.SQLITE_INTERRUPT,
     }
 )
-"""Reasons for which a copy fails although nothing is wrong with the database. A full disk is `NoRoom`."""
+"""Reasons for which a copy of an intact database fails. A full disk is `NoRoom`."""
 
 
 class SafetyCopy:
@@ -62,7 +61,7 @@ class SafetyCopy:
         self._seen = -1
 
     def take(self) -> None:
-        """Copy what is live now, unless that has been done already and nobody has committed since.
+        """Copy the live database, unless nobody has committed since the last copy.
 
         Raises `RestoreFailed` or `NoRoom`, or what progress raises.
         """
@@ -83,14 +82,11 @@ class SafetyCopy:
         self._seen = version
 
     def complete(self) -> None:
-        """Called when nobody can commit any more: whatever was committed until now is in the copy afterwards.
-
-        Raises as `take` does.
-        """
+        """Complete the copy when nobody can commit any more. Raises as `take` does."""
         self.take()
         if self.refusal:
             self._copy_bytes()
-        # SQLite does not wait until the name of its journal is gone: came it back, it would take all out of the copy.
+        # SQLite does not wait until the name of its journal is gone; if it came back, the copy would be undone.
         sync_folder(self.path.parent)
 
     def _copy_bytes(self) -> None:
@@ -138,10 +134,10 @@ def copy_bytes(live: Path, target: Path) -> None:
 
 
 def salvage_safety(live: Path, path: Path) -> bool:
-    """Make a consistent copy of a database that SQLite may be able to read but cannot write; return whether it could.
+    """Make a consistent copy of a database that SQLite cannot write; return whether SQLite could read it.
 
-    The files are copied to `path` with another ending first, because opening the live ones would change them. Nobody may
-    write in the meantime. Raises `NoRoom`; otherwise a failure leaves nothing of the copy.
+    The files are copied first, because opening the live ones would change them. Nobody may write in the meantime. Raises
+    `NoRoom`; otherwise a failure leaves nothing of the copy.
     """
     files = path.with_name("files.db")
     try:

@@ -1,9 +1,8 @@
-"""The schema table of a database, which anybody may have written, compared with what SQLite made of it.
+"""Check that SQLite wrote the schema table of a database, and list the code in it.
 
-SQLite itself decides by the SQL of a row and hardly looks at its type: with `PRAGMA writable_schema` a trigger can be stored
-as `Trigger`, or as a BLOB, and fires like any other. But what SQLite writes has one form (https://sqlite.org/schematab.html):
-the type in lower case, and the SQL with its first keywords in upper case, separated by one space. A row in any other form was
-written by hand.
+SQLite decides by the SQL of a row and hardly checks its type: with `PRAGMA writable_schema` a trigger can be stored as
+`Trigger`, or as a BLOB, and still fires. But SQLite writes only one form (https://sqlite.org/schematab.html): the type in
+lower case, and the SQL with its first keywords in upper case, separated by one space.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvarr_backup.quoting import name_some
+from tvarr_backup.quoting import cut, name_some
 from tvarr_backup.sentences import Sentence, join
 
 _TABLE, _VIRTUAL_TABLE, _VIEW, _TRIGGER, _INDEX = "table", "virtual table", "view", "trigger", "index"
@@ -27,13 +26,13 @@ _BEGINNINGS = {
     "CREATE VIEW ": (_VIEW, _VIEW),
     "CREATE TRIGGER ": (_TRIGGER, _TRIGGER),
 }
-"""How the SQL of a row begins; the type of such a row, and what it is."""
+"""How the SQL of a row begins, the type of such a row, and what it is."""
 _CODE = (_TRIGGER, _VIEW, _VIRTUAL_TABLE)
 _AUTOMATIC_INDEX = "sqlite_autoindex_"
 _HAS_TABLE_LIST = sqlite3.sqlite_version_info >= (3, 37)
 _KINDS_OF_TABLE_LIST = {"table": _TABLE, "shadow": _TABLE, "view": _VIEW, "virtual": _VIRTUAL_TABLE}
 _NAMED = 5
-_LONGEST_SHOWN = 60
+_MOST_OF_TEXT = 61
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,17 @@ class Code:
     sql: str
 
     def __str__(self) -> str:
-        """What it is called, in text that can be shown; a long name is cut."""
+        """Return its kind and name, printable and cut."""
         return f"{self.kind} “{_cut(self.name)}”"
 
     @property
     def identity(self) -> str:
-        """What stands for exactly this code; another SQL has another one."""
+        """A hash of exactly this code."""
         return hashlib.sha256(f"{self.kind}\0{self.name}\0{self.sql}".encode()).hexdigest()
 
 
 def not_accepted(code: tuple[Code, ...], accepted: bool | Collection[str]) -> tuple[Code, ...]:  # noqa: FBT001  # all, none, or these
-    """Return the code that nobody has accepted; `accepted` is all of it, none, or what has these identities."""
+    """Return the code that nobody has accepted; `accepted` is all of it (true), none, or their identities."""
     if isinstance(accepted, bool):
         return () if accepted else code
     return tuple(one for one in code if one.identity not in accepted)
@@ -63,14 +62,14 @@ def not_accepted(code: tuple[Code, ...], accepted: bool | Collection[str]) -> tu
 
 @dataclass(frozen=True)
 class SchemaTable:
-    """What is in a schema table: code, and sentences about rows that SQLite did not write."""
+    """The code in a schema table, and sentences about rows that SQLite did not write."""
 
     code: tuple[Code, ...]
     irregular: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Row:
+class _SchemaRow:
     number: int
     type: Any
     name: Any
@@ -80,14 +79,14 @@ class _Row:
 
     @property
     def kind(self) -> str:
-        """What the SQL makes; empty where it has not the form that SQLite gives it."""
+        """What the SQL creates, or "" where SQLite would not write it so."""
         if self.sql is None:
             return _INDEX if str(self.name).startswith(_AUTOMATIC_INDEX) else ""
         found = (kind for start, (_type, kind) in _BEGINNINGS.items() if str(self.sql).startswith(start))
         return next(found, "")
 
     def problems(self, pages: int) -> Iterator[str]:
-        """Phrases about what is not as SQLite writes it."""
+        """Yield phrases about what SQLite would not write so."""
         for column in ("type", "name", "tbl_name", "sql"):
             value = getattr(self, column)
             is_text = isinstance(value, str) and "\0" not in value
@@ -112,14 +111,13 @@ class _Row:
 
 
 def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
-    """Read what a database contains, and compare it with what SQLite has parsed.
+    """Read the schema table, and compare it with what SQLite has parsed. Nothing of it is run.
 
-    Nothing of it is run; a view or a virtual table is not even looked up. The connection decodes any text. Raises
-    `sqlite3.DatabaseError` where SQLite cannot read the schema.
+    The connection must decode any text. Raises `sqlite3.DatabaseError` where SQLite cannot read the schema.
     """
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     table = connection.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY rowid")
-    rows = [_Row(number, *row) for number, row in enumerate(table, start=1)]
+    rows = [_SchemaRow(number, *row) for number, row in enumerate(table, start=1)]
     irregular = [sentence for row in rows for sentence in _sentences(row, pages)]
     irregular += _repeated(rows)
     code = [row for row in rows if row.kind in _CODE]
@@ -129,7 +127,7 @@ def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
     return SchemaTable(found, tuple(irregular))
 
 
-def _sentences(row: _Row, pages: int) -> Iterator[str]:
+def _sentences(row: _SchemaRow, pages: int) -> Iterator[str]:
     for problem in row.problems(pages):
         yield Sentence(
             "Row {number} of its schema table (“{name}”) was not written by SQLite: {problem}.",
@@ -139,8 +137,8 @@ def _sentences(row: _Row, pages: int) -> Iterator[str]:
         )
 
 
-def _repeated(rows: list[_Row]) -> Iterator[str]:
-    """Names that stand twice: tables, indexes and views share one set of names, and triggers have their own."""
+def _repeated(rows: list[_SchemaRow]) -> Iterator[str]:
+    """Yield names and root pages that occur twice. Tables, indexes and views share their names, triggers have their own."""
     names = Counter((row.kind == _TRIGGER, str(row.name).lower()) for row in rows)
     roots = Counter(row.rootpage for row in rows if row.rootpage)
     for (_, name), number in names.items():
@@ -153,8 +151,8 @@ def _repeated(rows: list[_Row]) -> Iterator[str]:
             )
 
 
-def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool) -> Iterator[str]:
-    """What SQLite has parsed and the rows do not show. That lists of tables need views to be looked up: `is_plain` says there are none."""
+def _hidden(connection: sqlite3.Connection, rows: list[_SchemaRow], *, is_plain: bool) -> Iterator[str]:
+    """Yield what SQLite has parsed and the rows do not show. Only without views (`is_plain`) can the tables be listed."""
     triggers = {str(row.name) for row in rows if row.kind == _TRIGGER}
     for row in rows:
         is_trigger = _is_trigger(connection, str(row.name))
@@ -171,8 +169,8 @@ def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool)
         for schema, name, kind in connection.execute("SELECT schema, name, type FROM pragma_table_list")
         if schema == "main" and name not in ("sqlite_schema", "sqlite_master")
     }
-    shown = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
-    for name, kind in sorted(parsed ^ shown):
+    listed = {(str(row.name).lower(), row.kind) for row in rows if row.kind in (_TABLE, _VIEW, _VIRTUAL_TABLE)}
+    for name, kind in sorted(parsed ^ listed):
         has = "has" if (name, kind) in parsed else "does not have"
         yield Sentence(
             "SQLite {has} the {kind} “{name}”, unlike its schema table.", has=has, kind=kind, name=_cut(name)
@@ -180,7 +178,7 @@ def _hidden(connection: sqlite3.Connection, rows: list[_Row], *, is_plain: bool)
 
 
 def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
-    """Ask SQLite by having it compile the removal of such a trigger, which the authorizer then refuses."""
+    """Return whether SQLite has the trigger, by compiling its removal, which the authorizer refuses."""
     found = False
 
     def refuse(action: int, *_: object) -> int:
@@ -201,17 +199,17 @@ def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def some(sentences: tuple[str, ...]) -> Sentence:
-    """Join the first few, and count the others."""
+    """Join the first few sentences, and count the others."""
     others = len(sentences) - _NAMED
     return join([*sentences[:_NAMED], *([Sentence("And {others} more.", others=others)] if others > 0 else [])])
 
 
 def some_code(code: Sequence[Code]) -> str:
-    """Name the first few, and count the others."""
+    """Name the first few pieces of code, and count the others."""
     return name_some(code, _NAMED)
 
 
 def _cut(value: object) -> str:
     text = str(value) if isinstance(value, str) else repr(value)
-    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
+    printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return cut(printable, _MOST_OF_TEXT)

@@ -34,7 +34,7 @@ def set_sharing(sharing: Sharing) -> None:
 
 
 def share_file(path: Path) -> None:
-    """Give a finished file, which is about to be published, its group and mode. Raises `OSError`."""
+    """Set the group and mode of a file that is about to be published. Raises `OSError`."""
     if _current.group is not None:
         os.chown(path, -1, _current.group, follow_symlinks=False)
     if _current.mode != stat.S_IMODE(path.lstat().st_mode):
@@ -42,7 +42,7 @@ def share_file(path: Path) -> None:
 
 
 def share_folder(folder: Path) -> None:
-    """Give the backup folder the group and the mode that the files need; without settings it stays as it is."""
+    """Set the group and mode of the backup folder that the files need; without settings it is not changed."""
     if _current == Sharing():
         return
     status = folder.stat()

@@ -1,4 +1,4 @@
-"""A file from elsewhere, and the journals of SQLite next to it: copied aside, and never changed."""
+"""A file from elsewhere and SQLite's journals next to it, which are copied and never changed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import IO
 
 from tvarr_backup.backups.apart import settle_and_date
 from tvarr_backup.backups.durable import create_private, open_regular
-from tvarr_backup.backups.in_use import Program, find_locker, find_user
+from tvarr_backup.backups.in_use import RunningProgram, find_locker, find_users
 from tvarr_backup.backups.progress import Phase, Progress
 from tvarr_backup.errors import ArchiveDamaged, JournalUnusable, SourceChanged, SourceInUse, UploadRefused
+from tvarr_backup.file_types import SQLITE
 
-SQLITE = b"SQLite format 3\0"
 WAL_ENDING = "-wal"
 _JOURNAL_ENDING = "-journal"
 _ENDINGS = ("", WAL_ENDING, "-shm", _JOURNAL_ENDING)
 _SMALLEST = {WAL_ENDING: 33, _JOURNAL_ENDING: 1}
-"""Journals with fewer bytes hold nothing: a -wal begins with 32 bytes of header."""
+"""Journals with fewer bytes are empty: a -wal begins with a header of 32 bytes."""
 _HEADER_BYTES = 100
 _IN_WAL_MODE = b"\x02\x02"
 _WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
@@ -32,7 +32,7 @@ _BLOCK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Source:
-    """A file that is open for reading, and the journals next to it that hold something, by their endings."""
+    """A file that is open for reading, and the journals next to it that are not empty, by their endings."""
 
     path: Path
     name: str
@@ -41,7 +41,7 @@ class Source:
     journals: Mapping[str, IO[bytes]]
     start: bytes
     """Its first bytes."""
-    marks: tuple[object, ...]
+    fingerprint: tuple[object, ...]
 
     @property
     def size(self) -> int:
@@ -50,7 +50,7 @@ class Source:
 
     @property
     def room(self) -> int:
-        """Bytes that a copy takes until SQLite has written the content of the -wal into it."""
+        """Bytes that a copy takes until SQLite has written the -wal into it."""
         wal = self.journals.get(WAL_ENDING)
         return self.size + (os.fstat(wal.fileno()).st_size if wal else 0)
 
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def has_wal(self) -> bool:
-        """Whether a -wal is next to it; an empty one shows that the database itself has all changes."""
+        """Whether a -wal is next to it; with an empty one, the database has all changes."""
         return os.path.lexists(f"{self.path}{WAL_ENDING}")
 
 
@@ -69,8 +69,8 @@ class Source:
 def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
     """Open a file and its journals, unless it is the live database or a program uses it.
 
-    Opening and closing a database drops the locks that this process has on it, so what this process has open is not even
-    looked into. Raises `UploadRefused`, `SourceInUse` or `JournalUnusable`.
+    A file that this process has open is not opened: closing it would drop the locks of this process on it. Raises
+    `UploadRefused`, `SourceInUse` or `JournalUnusable`.
     """
     with contextlib.ExitStack() as files:
         try:
@@ -78,12 +78,9 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
                 raise UploadRefused(
                     "{path} is the live database itself; `backup create` makes a backup of it.", path=path
                 )
-            marks = _marks(path)
-            user = (
-                find_user(Path(f"{path}{ending}") for ending in _ENDINGS)
-                if stat.S_ISREG(path.lstat().st_mode)
-                else None
-            )
+            fingerprint = _fingerprint(path)
+            is_regular = stat.S_ISREG(path.lstat().st_mode)
+            user = next(find_users(Path(f"{path}{ending}") for ending in _ENDINGS), None) if is_regular else None
             if user is not None and user.pid == os.getpid():
                 raise _in_use(path, user)
             file = files.enter_context(open_regular(path))
@@ -99,7 +96,7 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
             raise UploadRefused(
                 "{path} cannot be read: {reason}.", path=Path(problem.filename or path), reason=problem.strerror
             ) from problem
-        source = Source(path, name, file, journals, start, marks)
+        source = Source(path, name, file, journals, start, fingerprint)
         if user is not None and source.is_database:
             raise _in_use(path, user)
         _require_fitting(source)
@@ -107,7 +104,7 @@ def open_source(path: Path, name: str, live: Path | None) -> Iterator[Source]:
 
 
 def copy_aside(source: Source, target: Path, progress: Progress) -> None:
-    """Copy a file and its journals to new files of mode 0600. Raises `SourceChanged` where a program wrote to it meanwhile."""
+    """Copy a file and its journals to new files of mode 0600. Raises `SourceChanged` where a program wrote to one meanwhile."""
     total, done = source.size, 0
     for ending, file in {"": source.file, **source.journals}.items():
         with os.fdopen(create_private(Path(f"{target}{ending}")), "wb") as copy:
@@ -115,7 +112,7 @@ def copy_aside(source: Source, target: Path, progress: Progress) -> None:
                 copy.write(block)
                 done += len(block)
                 progress(Phase.RECEIVE, done, total)
-    if _marks(source.path) != source.marks:
+    if _fingerprint(source.path) != source.fingerprint:
         raise SourceChanged(
             "{path} changed while it was copied, so a program is using it. Nothing was saved. {stop_or_copy}",
             path=source.path,
@@ -123,20 +120,13 @@ def copy_aside(source: Source, target: Path, progress: Progress) -> None:
         )
 
 
-@dataclass(frozen=True)
-class SettledCopy:
-    """What is known of a copy after `settle`: whether it was in WAL mode, and the time of its newest row if there is one."""
+def settle(database: Path, source: Source, progress: Progress) -> tuple[bool, datetime | None]:
+    """Apply the journals to a copy and switch it to rollback-journal mode, so that it is one file, like every backup.
 
-    was_wal: bool
-    newest_row_at: datetime | None
+    Return whether it was in WAL mode, and the time of its newest row, if any.
 
-
-def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
-    """Bring a copy to the form of every backup: the state of the last commit in one file, in rollback-journal mode.
-
-    SQLite recovers from the journals next to the copy. Raises `JournalUnusable` where it
-    cannot, `ArchiveDamaged` where another database follows the first, and `ExaminationTooCostly`. That a database without
-    journals is damaged is for its examination to find.
+    Raises `JournalUnusable` where SQLite cannot apply them, `ArchiveDamaged` where another database follows the first, and
+    `ExaminationTooCostly`. Damage of a database without journals is left to its examination.
     """
     newest = None
     with database.open("rb") as file:
@@ -155,11 +145,11 @@ def settle(database: Path, source: Source, progress: Progress) -> SettledCopy:
             ) from problem
     else:
         _cut_off(database, size)
-    return SettledCopy(in_wal_mode, newest)
+    return in_wal_mode, newest
 
 
 def _cut_off(database: Path, size: int) -> None:
-    """Remove what SQLite does not count as part of the database."""
+    """Remove data after the end of the database."""
     with database.open("r+b") as file:
         file.seek(size)
         rest = file.read(len(SQLITE))
@@ -172,7 +162,7 @@ def _cut_off(database: Path, size: int) -> None:
 _STOP_OR_COPY = "Stop that program, or copy the database with SQLite, which is safe while it is used (`VACUUM INTO`), and add the copy."
 
 
-def _in_use(path: Path, program: Program) -> SourceInUse:
+def _in_use(path: Path, program: RunningProgram) -> SourceInUse:
     return SourceInUse(
         "{path} is open in {program}, so its content may change at any moment. Nothing was saved. {stop_or_copy}",
         path=path,
@@ -182,7 +172,7 @@ def _in_use(path: Path, program: Program) -> SourceInUse:
 
 
 def _require_fitting(source: Source) -> None:
-    """Raise `JournalUnusable` for journals that cannot belong to the file: SQLite would ignore them in silence."""
+    """Raise `JournalUnusable` for journals that cannot belong to the file, which SQLite would silently ignore."""
     if source.journals and not source.is_database:
         raise JournalUnusable(
             "{name} was not added: only a plain copy of a database has a journal, but {named} came with it. "
@@ -209,20 +199,18 @@ def _named(source: Source) -> str:
     return " and ".join(f"{source.name}{ending}" for ending in source.journals)
 
 
-def _marks(path: Path) -> tuple[object, ...]:
-    """Another value after every change of the file or of a journal next to it."""
-    return tuple(_mark(Path(f"{path}{ending}")) for ending in ("", WAL_ENDING, _JOURNAL_ENDING))
-
-
-def _mark(path: Path) -> tuple[int, ...]:
-    with contextlib.suppress(FileNotFoundError):
-        status = path.lstat()
-        return status.st_ino, status.st_size, status.st_mtime_ns
-    return ()
+def _fingerprint(path: Path) -> tuple[object, ...]:
+    """Return a value that changes with the file or a journal next to it."""
+    statuses = (_status(Path(f"{path}{ending}")) for ending in ("", WAL_ENDING, _JOURNAL_ENDING))
+    return tuple(status and (status.st_ino, status.st_size, status.st_mtime_ns) for status in statuses)
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
+    status = _status(path)
+    return status.st_size if status else 0
+
+
+def _status(path: Path) -> os.stat_result | None:
+    with contextlib.suppress(FileNotFoundError):
+        return path.lstat()
+    return None

@@ -1,7 +1,6 @@
-"""Raw SQLite steps on connections of their own: `VACUUM` works in no transaction, so Django's are of no use here.
+"""SQLite on connections of its own: Django's begin transactions, in which `VACUUM` does not work.
 
-The live database is opened by SQLite alone. Opening it any other way in a process that has a connection to it would
-drop that connection's locks (POSIX), and with them the safety of every writer in the process.
+The live database is opened by SQLite alone: closing it otherwise would drop the locks of this process's connections (POSIX).
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
 
 _COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
-_LOOK_EVERY_SECONDS = 0.1
+_SECONDS_BETWEEN_CALLS = 0.1
 _SPARE_BYTES = 2**20
 _DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _Result = TypeVar("_Result")
-Progress = Callable[[int, int], None]
+CopyProgress = Callable[[int, int], None]
 """Called now and then with bytes done and bytes in all; may raise to cancel."""
 
 
@@ -56,11 +55,10 @@ def are_connections_limited() -> bool:
 def open_database(
     path: Path, *, timeout_seconds: float = 20, mode: Literal["rw", "ro"] = "rw"
 ) -> Iterator[sqlite3.Connection]:
-    """A connection without implicit transactions to a file that exists; `mode=rw` also for reading.
+    """Open a file that exists, without implicit transactions; `mode=rw` also for reading.
 
-    On a connection that was opened read-only SQLite leaves CHECK constraints out of what it knows of a table, so that
-    `quick_check` and `integrity_check` miss rows that violate them, and SQLite 3.40 cannot copy one with generated
-    columns.
+    On a read-only connection, `quick_check` and `integrity_check` miss rows that violate CHECK constraints, and SQLite 3.40
+    cannot copy a table with generated columns.
     """
     with closing(
         sqlite3.connect(
@@ -80,10 +78,9 @@ def open_database(
 
 
 def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
-    """Raise SQLite's error for a live database that it cannot read, without touching its -wal.
+    """Raise SQLite's error for a live database that it cannot read.
 
-    A connection that may write would write the -wal of such a file into it when it is closed, and delete the -wal:
-    little would be left to salvage.
+    A connection that may write would, when closed, write the -wal into such a file and delete it: little could be salvaged.
     """
     if path.with_name(f"{path.name}-wal").exists():
         with open_database(path, timeout_seconds=timeout_seconds, mode="ro") as connection:
@@ -91,13 +88,13 @@ def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
 
 
 def is_of_the_disk(problem: sqlite3.Error) -> bool:
-    """Whether SQLite says something of the disk, not of the database."""
+    """Return whether an error is about the disk, not the database."""
     return primary_code(problem) in _DISK_ERRORS
 
 
 @contextlib.contextmanager
-def disk_errors_told() -> Iterator[None]:
-    """What SQLite says of the disk, not of the database, becomes an `OSError`: nothing is learned of the database."""
+def raising_disk_errors() -> Iterator[None]:
+    """Turn SQLite's errors about the disk into `OSError`: they say nothing about the database."""
     try:
         yield
     except sqlite3.Error as problem:
@@ -110,18 +107,18 @@ def disk_errors_told() -> Iterator[None]:
 
 
 def measure(connection: sqlite3.Connection) -> Size:
-    """The size of the database behind the connection."""
+    """Return the size of a database."""
     (page_size,), (pages,), (free,) = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count", "freelist_count")
     )
     return Size(pages * page_size, (pages - free) * page_size)
 
 
-def copy_database(live: Path, target: Path, progress: Progress | None = None) -> Size:
-    """Copy a database into a new file with `VACUUM INTO`: one state of it, and writers go on.
+def copy_database(live: Path, target: Path, progress: CopyProgress | None = None) -> Size:
+    """Copy one state of a database into a new file with `VACUUM INTO`, while others write.
 
-    `target` must not exist; it is made with mode 0600, and is complete and on disk when this returns. When it raises
-    (`CopyFailed`, or whatever `progress` raised) neither it nor a journal of it is left.
+    `target` must not exist; it gets mode 0600, and is complete and on disk when this returns. When this raises
+    (`CopyFailed`, `NoRoom`, or what `progress` raises), nothing of it is left.
     """
     descriptor, size = create_private(target), None
     try:
@@ -130,12 +127,12 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
             connection.execute(f"PRAGMA cache_size={_COPY_CACHE}")
             size = measure(connection)
 
-            def look() -> None:
+            def report() -> None:
                 if progress is not None:
                     progress(min(target.stat().st_size, size.used), size.used)
 
             with Statements(connection, lambda: connection.execute("VACUUM INTO ?", (str(target.absolute()),))) as copy:
-                copy.result(look)
+                copy.result(report)
             return size
     except sqlite3.Error as problem:
         remove_database(target)
@@ -148,7 +145,7 @@ def copy_database(live: Path, target: Path, progress: Progress | None = None) ->
 
 
 def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.Error) -> NoRoom | CopyFailed:
-    """Why a copy failed. SQLite says that the disk is full also of a database with a wild page number in it."""
+    """Return the error for a copy. SQLite also says that the disk is full where a damaged page has a wild page number."""
     code, reason = primary_code(problem), str(problem) or "SQLite gave no reason"
     if code == sqlite3.SQLITE_FULL:
         room = os.statvfs(target.parent)
@@ -169,16 +166,13 @@ def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.E
 
 
 def remove_database(path: Path) -> None:
-    """Delete a database that nobody has open, and what SQLite may have left beside it."""
+    """Delete a database that nobody has open, and SQLite's files next to it."""
     for ending in ("", "-journal", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 class Statements(Generic[_Result]):
-    """Statements at work in a thread of their own, on a connection that nobody else uses meanwhile.
-
-    As a context manager it leaves no thread behind: what has not ended is interrupted.
-    """
+    """Statements that run in another thread, on a connection that nobody else uses; a context manager, which interrupts them."""
 
     def __init__(self, connection: sqlite3.Connection, work: Callable[[], _Result]) -> None:
         self._connection = connection
@@ -189,15 +183,15 @@ class Statements(Generic[_Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        while not self._future.done():  # again and again: an interruption between two statements hits neither
+        while not self._future.done():  # repeatedly, because an interruption between two statements hits neither
             self._connection.interrupt()
-            wait([self._future], _LOOK_EVERY_SECONDS / 2)
+            wait([self._future], _SECONDS_BETWEEN_CALLS / 2)
         self._pool.shutdown()
 
-    def result(self, look: Callable[[], None] | None = None) -> _Result:
-        """Wait for the end, calling `look` several times a second; what it or the work raises is raised here."""
+    def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
+        """Wait for the result, calling `on_wait` several times a second; what it or the work raises is raised here."""
         while not self._future.done():
-            wait([self._future], _LOOK_EVERY_SECONDS)
-            if look is not None:
-                look()
+            wait([self._future], _SECONDS_BETWEEN_CALLS)
+            if on_wait is not None:
+                on_wait()
         return self._future.result()

@@ -1,4 +1,4 @@
-"""Takes the database out of an archive, of ours or of tvarr's, into a file of its own, and trusts nothing on the way."""
+"""Unpack the database of an archive, of ours or of tvarr's, into a new file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tvarr_backup.backups.tvarr_archive import extract_database
 from tvarr_backup.errors import ArchiveTooLarge, NoRoom
 
 MOST_UNPACKED_BYTES = 2**37
-"""128 GiB: what is unpacked at the most where nothing says how large the database is."""
+"""128 GiB: the most that is unpacked where nothing says how large the database is."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A database out of an archive, at `path`; `packed` has sizes and checksums of the unpacking.
+    """An unpacked database; `packed` has the sizes and checksums, in tvarr's archives of the tar around the database.
 
-    `described` is what an archive of tvarr's says of itself; there `packed` is of the tar around the database.
+    `described` is the metadata in tvarr's archives.
     """
 
     path: Path
@@ -41,14 +41,14 @@ def stage(
     limit_bytes: int | None = None,
     members: Members = Members.ONE,
 ) -> Staged:
-    """Unpack strictly into a new file in `work`, which the caller's lock covers; `members` as `unpack` takes it.
+    """Unpack into a new file in `work`, under the caller's lock; `members` as for `unpack`.
 
-    At most `limit_bytes` are written; without it, what leaves the disk some room. Raises `ArchiveDamaged`,
-    `ArchiveTooLarge`, `NoRoom` (where only the disk set the limit) or, for tvarr's own form, `SidecarInvalid`.
+    At most `limit_bytes` are written, or without it, as many as leave the disk some room. Raises `ArchiveDamaged`,
+    `ArchiveTooLarge`, `NoRoom` (where only the disk set the limit) or, for tvarr's archives, `SidecarInvalid`.
     """
     unpacked = work / "staged.db"
     size = os.fstat(archive.fileno()).st_size
-    room = _room_to_unpack(work)
+    room = min(MOST_UNPACKED_BYTES, usable_bytes(work))
     limit = limit_bytes if limit_bytes is not None else room
     try:
         with os.fdopen(create_private(unpacked), "wb") as target:
@@ -73,8 +73,3 @@ def stage(
     described = extract_database(unpacked, database, progress)
     unpacked.unlink()
     return Staged(database, packed, described)
-
-
-def _room_to_unpack(work: Path) -> int:
-    """Bytes that may be written while some room is left."""
-    return min(MOST_UNPACKED_BYTES, usable_bytes(work))

@@ -19,14 +19,11 @@ _DATABASE = "database.db"
 _HEADER_BYTES = 2**16
 _BLOCK_BYTES = 2**20
 _DAMAGE = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
-"""What `tarfile` raises for headers that make no sense: not all of it is its own."""
+"""What `tarfile` raises for damaged headers."""
 
 
 def read_metadata(path: Path) -> Sidecar:
-    """What such an archive says of itself, from its first bytes alone; its size is that of the file.
-
-    Raises `SidecarInvalid`; nothing of the database is read, and no more than about 1 MiB is unpacked.
-    """
+    """Return the metadata in such an archive, reading about 1 MiB of it at most. Raises `SidecarInvalid`."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -46,7 +43,7 @@ def read_metadata(path: Path) -> Sidecar:
 
 
 def extract_database(source: Path, target: Path, progress: Progress = no_progress) -> Sidecar:
-    """Write the database in an unpacked tar of tvarr's to a new file, and give what the archive says of itself.
+    """Write the database in an unpacked tar of tvarr's to a new file, and return the metadata in the tar.
 
     Raises `ArchiveDamaged` or `SidecarInvalid`.
     """
@@ -68,7 +65,7 @@ def extract_database(source: Path, target: Path, progress: Progress = no_progres
 
 
 def _require_end(file: IO[bytes], offset: int) -> None:
-    """Raise `ArchiveDamaged` unless only zeros follow, as at the end of every tar: another tar would be ignored."""
+    """Raise `ArchiveDamaged` unless only zeros follow, as at the end of every tar."""
     file.seek(offset)
     while block := file.read(_BLOCK_BYTES):
         if block.strip(b"\0"):
@@ -83,7 +80,7 @@ def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
 
 
 class _Bounded(io.BufferedIOBase):
-    """A file that is not read in large pieces: a header that claims gigabytes must not get them as memory."""
+    """A file that is read in small pieces only: a header that claims gigabytes must not make `tarfile` read them."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -110,5 +107,5 @@ def _metadata_in(tar: tarfile.TarFile) -> Sidecar:
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:
-    """A file whose bytes are all there: with holes, a few bytes would become as many as its header likes."""
+    """Return whether it is a file without holes: with holes, a few bytes could become as many as the header says."""
     return member.isreg() and not member.issparse() and member.size >= 0

@@ -1,4 +1,4 @@
-"""Verifies a backup completely: what was written is what is read, and what is read is tvarr's database, whole."""
+"""Verify a backup: the archive is as it was written, and it contains tvarr's database, intact."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tvarr_backup.backups.apart import examining, told_too_costly
+from tvarr_backup.backups.apart import examining_apart, saying_too_costly
 from tvarr_backup.backups.archive import Packed
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
 from tvarr_backup.backups.catalogue import Backup, find_backup, rewrite_sidecar
 from tvarr_backup.backups.durable import open_regular
-from tvarr_backup.backups.examine import Check, Examination, Examined
+from tvarr_backup.backups.examine import CheckOutcome, Examined, examining_here, problems_in
 from tvarr_backup.backups.folder import explained, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
@@ -32,21 +32,21 @@ _AS_IF_CHECKED = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Verification:
-    """What a full check found; `backup` has it in its sidecar, where there is one."""
+    """The result of a full check; `backup` has it in its sidecar, where there is one."""
 
     backup: Backup
-    checks: tuple[Check, ...]
+    checks: tuple[CheckOutcome, ...]
     warnings: tuple[BackupWarning, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The sentences of the checks that were not passed."""
-        return tuple(dict.fromkeys(check.detail for check in self.checks if not check.passed))
+        """The problems that were found."""
+        return problems_in(self.checks)
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A full check, and the database it was done on: `None` where the archive did not even yield one."""
+    """A full check and the database that was unpacked for it, or `None` where it could not be unpacked."""
 
     verification: Verification
     database: Path | None = None
@@ -54,11 +54,10 @@ class Unpacked:
 
 
 def next_to_verify(backups: Iterable[Backup], now: datetime) -> Backup | None:
-    """The backup whose full check is longest ago; `None` where there is none that could keep the result.
+    """Return the backup whose full check is longest ago, or `None` where none could keep the result.
 
-    One that was never checked completely counts as checked a month before it was made: it is next, but those that are
-    kept for years come round every month, however many new ones are made. A check that lies in the future was dated by a
-    wrong clock, and counts for nothing.
+    One without a full check counts as checked a month before it was made: so it is next, and old backups are still checked
+    every month, however many new ones are made. A check in the future has a wrong date and does not count.
     """
 
     def checked_at(backup: Backup) -> datetime:
@@ -80,23 +79,20 @@ def verify_backup(
     scratch: Path | None = None,
     progress: Progress = no_progress,
 ) -> Verification:
-    """Check everything about a backup, and keep the result in its sidecar.
+    """Check everything about a backup, and keep the result in its sidecar; a damaged backup is a result, not an error.
 
     Where the backup folder is read-only or has no room, the backup is unpacked in `scratch`, which is created where it is
-    missing. A result that cannot be saved then has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Without `scratch`,
-    `BackupFolderReadOnly` or `NoRoom` is raised.
-
-    That a backup is damaged is a result and not an error. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`, `NoRoom`
-    with the figures of each disk, `ExaminationTooCostly` for a backup from elsewhere, or `BackupFolderUnusable` where it could not be checked; its sidecar is then as it was.
+    missing; a result that cannot be saved then has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Raises `BackupNotFound`,
+    `BackupBroken`, `BackupBusy`, `BackupFolderReadOnly` without `scratch`, `NoRoom` with the figures of each disk,
+    `ExaminationTooCostly` for a backup from elsewhere, or `BackupFolderUnusable`; the sidecar is then unchanged.
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
-    try:
-        with told_too_costly(Sentence("{filename} was not verified.", filename=filename)):
+    with saying_too_costly(Sentence("{filename} was not verified.", filename=filename)):
+        try:
             return _verify_and_record(folder, filename, required, progress)
-    except (BackupFolderReadOnly, NoRoom) as problem:
-        if scratch is None:
-            raise
-        with told_too_costly(Sentence("{filename} was not verified.", filename=filename)):
+        except (BackupFolderReadOnly, NoRoom) as problem:
+            if scratch is None:
+                raise
             found = _verify_elsewhere(folder, filename, required, scratch, progress, no_room=problem)
     try:
         with work_in(folder) as work:
@@ -116,7 +112,7 @@ def _verify_elsewhere(
     *,
     no_room: BackupFolderReadOnly | NoRoom,
 ) -> Verification:
-    """Check a backup in a folder on another disk. Where that has no room either, both disks are named."""
+    """Check a backup in a folder on another disk. Where that has no room either, the error names both disks."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with work_in(scratch) as work:
@@ -152,7 +148,7 @@ def _recorded(folder: Path, work: Path, found: Verification) -> Verification:
 
 
 def bytes_to_verify(backup: Backup) -> int:
-    """What unpacking takes; of tvarr's own form the tar and the database in it are there at the same time."""
+    """Return the bytes that unpacking takes; of tvarr's archives the tar and the database exist at the same time."""
     return backup.sidecar.database_size * (2 if backup.name.format is ArchiveFormat.TAR else 1)
 
 
@@ -165,9 +161,9 @@ def unpack_and_check(
     *,
     beside: Callable[[], None] | None = None,
 ) -> Unpacked:
-    """Unpack a backup into `work`, which the caller's lock covers, and check everything about it.
+    """Unpack a backup into `work`, under the caller's lock, and check everything about it.
 
-    `beside` is done while the check is at work, and what it raises ends that.
+    `beside` is called while the check runs; what it raises ends the check.
     """
     recorded = backup.sidecar
     limit = None if recorded.kind is BackupKind.TVARR else recorded.database_size
@@ -175,81 +171,57 @@ def unpack_and_check(
         with open_regular(folder / backup.filename) as archive:
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
     except ArchiveTooLarge:
+        size_recorded = recorded.database_size
         return _unreadable(
-            backup,
-            Sentence(
-                "It unpacks to more than its description says, {size:MB}.",
-                size=recorded.database_size,
-            ),
+            backup, Sentence("It unpacks to more than its description says, {size:MB}.", size=size_recorded)
         )
     except (ArchiveDamaged, SidecarInvalid) as problem:
         return _unreadable(backup, problem.sentence)
     size = staged.path.stat().st_size
     progress(Phase.CHECK, 0, size)
-    examine = examining if recorded.is_from_elsewhere else Examination
+    examine = examining_apart if recorded.is_from_elsewhere else examining_here
     with examine(staged.path, required, CheckLevel.FULL) as examination:
         if beside is not None:
             beside()
         examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
     as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
-    all_checks = (
-        Check("archive", passed=True),
-        *as_recorded,
-        *examined.checks,
-        *_as_written_by_sqlite(recorded, examined),
-        *_counted(recorded, examined),
-    )
-    verification = Verification(backup, all_checks, (*examined.warnings, *examined.facts))
+    all_checks = [CheckOutcome("archive", passed=True), *as_recorded, *examined.checks]
+    if recorded.is_from_elsewhere:  # of a backup made here, the live database was so
+        all_checks.append(CheckOutcome("schema", passed=not examined.irregular, detail=some(examined.irregular)))
+    all_checks += _counted(recorded, examined)
+    verification = Verification(backup, tuple(all_checks), (*examined.warnings, *examined.facts))
     return Unpacked(verification, staged.path, examined)
 
 
 def _unreadable(backup: Backup, why: str) -> Unpacked:
-    return Unpacked(Verification(backup, (Check("archive", passed=False, detail=why),)))
+    return Unpacked(Verification(backup, (CheckOutcome("archive", passed=False, detail=why),)))
 
 
-def _compared(recorded: Sidecar, packed: Packed) -> Iterator[Check]:
-    """Checksums and size; tvarr's sidecars know only the first."""
+def _compared(recorded: Sidecar, packed: Packed) -> Iterator[CheckOutcome]:
+    """Compare checksums and size; tvarr's sidecars have only the first."""
     yield _same("archive checksum", recorded.checksum, packed.archive_checksum)
     if recorded.kind is not BackupKind.TVARR:
         yield _same("database checksum", recorded.database_checksum, packed.database_checksum)
         yield _same("database size", str(recorded.database_size), str(packed.database_size))
 
 
-def _as_written_by_sqlite(recorded: Sidecar, examined: Examined) -> Iterator[Check]:
-    """What was live here is a fact; a file from elsewhere with such a schema table cannot be relied on."""
-    if recorded.is_from_elsewhere:
-        yield Check("schema", passed=not examined.irregular, detail=some(examined.irregular))
-
-
-def _counted(recorded: Sidecar, examined: Examined) -> Iterator[Check]:
-    """Rows against the record; tvarr counts in the live database and too much, so its counts are no measure."""
+def _counted(recorded: Sidecar, examined: Examined) -> Iterator[CheckOutcome]:
+    """Compare the rows with those recorded, except by tvarr, which counts too many in the live database."""
     if recorded.kind is BackupKind.TVARR:
         return
-    different = {
-        table: (number, examined.table_counts.get(table))
-        for table, number in recorded.table_counts.items()
-        if examined.table_counts.get(table) != number
-    }
-    found = [
-        Sentence("there is no table {table}", table=table)
-        if now is None
-        else Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number)
-        for table, (number, now) in different.items()
-    ]
-    yield Check(
-        "row counts",
-        passed=not different,
-        detail=Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else "",
-    )
+    found = []
+    for table, number in recorded.table_counts.items():
+        now = examined.table_counts.get(table)
+        if now is None:
+            found.append(Sentence("there is no table {table}", table=table))
+        elif now != number:
+            found.append(Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number))
+    detail = Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else ""
+    yield CheckOutcome("row counts", passed=not found, detail=detail)
 
 
-def _same(name: str, recorded: str, found: str) -> Check:
+def _same(name: str, recorded: str, found: str) -> CheckOutcome:
     if recorded == found:
-        return Check(name, passed=True)
-    return Check(
-        name,
-        passed=False,
-        detail=Sentence(
-            "The {name} is {found}, but {recorded} is recorded.", name=name, found=found, recorded=recorded
-        ),
-    )
+        return CheckOutcome(name, passed=True)
+    template = "The {name} is {found}, but {recorded} is recorded."
+    return CheckOutcome(name, passed=False, detail=Sentence(template, name=name, found=found, recorded=recorded))

@@ -1,4 +1,4 @@
-"""Judge a restore across schema versions: what the user should know, and what needs a confirmation."""
+"""Restores across schema versions: what the user should know, and what needs a confirmation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tvarr_backup import schema
+from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.schema_table import Code, not_accepted, some_code
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import CodeNotAccepted, ConfirmationRequired, RestoreRefused
@@ -31,9 +32,8 @@ def is_safety_backup(sidecar: Sidecar) -> bool:
 def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety: bool) -> VersionVerdict:
     """Compare the schema of a backup with that of the live database, as metadata files record them.
 
-    `live` is empty where the live database cannot be read; then what was last seen there counts. Only a schema newer
-    than every known one and than the live one needs a confirmation, and a safety backup never does: its data was live
-    here.
+    `live` is empty where the live database cannot be read; then the one last seen there counts. Only a schema newer than
+    every known one and than the live one needs a confirmation, except in a safety backup, whose data was live here.
     """
     live = live or required.last_seen
     needs_confirmation = schema.is_newer(found, required) and not _is_reached(found, live) and not is_safety
@@ -43,7 +43,7 @@ def judge_versions(found: str, live: str, required: RequiredSchema, *, is_safety
 
 
 def _is_reached(found: str, live: str) -> bool:
-    """Return whether the live database has this schema, or a newer one of tvarr's: only their numbers have an order."""
+    """Return whether the live database has this schema, or a newer one of tvarr's."""
     return found == live or (found.startswith(_TVARR) and live.startswith(_TVARR) and found <= live)
 
 
@@ -78,14 +78,17 @@ def _facts(found: str, live: str, required: RequiredSchema, *, needs_confirmatio
     return tuple(facts)
 
 
-def require_accepted(filename: str, verdict: VersionVerdict, *, accept_newer: bool) -> None:
-    """Raise `ConfirmationRequired` where a restore needs a confirmation that was not given."""
+def require_versions(backup: Backup, found: str, live: str, required: RequiredSchema, *, accept_newer: bool) -> None:
+    """Raise `RestoreRefused` or `ConfirmationRequired` where this schema must not replace the live one, or not yet."""
+    is_safety = is_safety_backup(backup.sidecar)
+    require_kinship(backup.filename, found, live, required, is_safety=is_safety)
+    verdict = judge_versions(found, live, required, is_safety=is_safety)
     if verdict.needs_confirmation and not accept_newer:
         raise ConfirmationRequired(
             "{filename} was not restored. {facts} Nothing was changed. To restore it anyway, confirm "
             "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the "
             "box on the restore page.",
-            filename=filename,
+            filename=backup.filename,
             facts=join(verdict.facts),
         )
 
@@ -110,7 +113,7 @@ def require_kinship(filename: str, found: str, live: str, required: RequiredSche
 def require_accepted_code(
     filename: str, sidecar: Sidecar, code: tuple[Code, ...], *, accepted: bool | Collection[str]
 ) -> None:
-    """Raise `CodeNotAccepted` where a backup from elsewhere contains code that no administrator has accepted, then or now."""
+    """Raise `CodeNotAccepted` where a backup from elsewhere contains code that nobody has accepted, then or now."""
     if not sidecar.is_from_elsewhere:
         return
     unknown = not_accepted(tuple(one for one in code if str(one) not in sidecar.accepted_code), accepted)

@@ -189,7 +189,7 @@ def _tables_and_migrations(
     _path: Path, connection: sqlite3.Connection
 ) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """The tables, of which each is read from, and the migrations that were applied, as pairs of application and name."""
-    tables = frozenset(schema.SqliteTables(connection).names())
+    tables = frozenset(schema.table_names(connection))
     for table in tables:
         quoted = table.replace('"', '""')
         connection.execute(f'SELECT 1 FROM "{quoted}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # quoted

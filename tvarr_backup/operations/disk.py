@@ -19,10 +19,12 @@ from typing import Any
 from django.db import Error
 
 from tvarr_backup import conf
-from tvarr_backup.backups.folder import disk_of, explained, prepare_folder, probe_folder
+from tvarr_backup.backups.durable import write_whole
+from tvarr_backup.backups.folder import explained, prepare_folder, probe_folder
 from tvarr_backup.backups.sharing import share_folder
 from tvarr_backup.errors import BackupFolderMissing, BackupFolderUnmounted, TvarrBackupError
 from tvarr_backup.operations.models import COMPLETED_STATES, Operation
+from tvarr_backup.permissions import disk_of
 from tvarr_backup.sentences import Advice
 
 PROBE_SECONDS = 600.0
@@ -119,9 +121,7 @@ def probe_now() -> Probe | None:
         probe = Probe(identity, datetime.now(UTC).isoformat(), None, probe_folder(folder))
     except TvarrBackupError as problem:
         probe = Probe(identity, datetime.now(UTC).isoformat(), problem.sentence.as_data())
-    written = _probe_path().with_name(f"{_probe_path().name}.new")
-    written.write_text(json.dumps(asdict(probe)), encoding="utf-8")
-    written.replace(_probe_path())
+    write_whole(_probe_path(), json.dumps(asdict(probe)).encode())
     return probe
 
 

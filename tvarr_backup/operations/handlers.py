@@ -49,7 +49,7 @@ from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.report import accepted_by, backup_as_data, verification_as_data
 from tvarr_backup.operations.sightings import record_sighting, verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
-from tvarr_backup.schema import State
+from tvarr_backup.schema import DatabaseState
 from tvarr_backup.sentences import NOTHING, Sentence
 from tvarr_backup.tvarr_database import APP_LABEL
 from tvarr_backup.way_out import with_way_out
@@ -86,8 +86,8 @@ def _require_live_file() -> None:
     """Raise `DatabaseUnusable` where there is no database of tvarr's to back up, before a copy of it is begun."""
     try:
         state = conf.tvarr_state()
-        if state in (State.MISSING, State.EMPTY):
-            what = "does not exist" if state is State.MISSING else "is empty"
+        if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
+            what = "does not exist" if state is DatabaseState.MISSING else "is empty"
             raise DatabaseMissing(
                 "{live} {what}.", live=conf.live_database(), what=what
             )  # as those that looking raises

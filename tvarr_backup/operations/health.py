@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing
-from tvarr_backup.backups.retention import is_good
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.observe import Live, Observation, Records, observe
@@ -181,7 +180,7 @@ def _last_good(listing: Listing | None) -> Backup | None:
         (
             backup
             for backup in backups
-            if backup.sidecar.kind in MADE_HERE and not backup.sidecar.imported and is_good(backup.sidecar)
+            if backup.sidecar.kind in MADE_HERE and not backup.sidecar.imported and backup.sidecar.is_good
         ),
         None,
     )
@@ -382,7 +381,7 @@ def _bad_backups(listing: Listing) -> Iterator[Sentence]:
     for broken in listing.broken:
         yield Sentence("{filename} is broken ({reason})", filename=broken.filename, reason=broken.reason)
     for backup in listing.backups:
-        if backup.sidecar.checked is not None and backup.sidecar.checked.problems:
+        if backup.sidecar.problems:
             yield Sentence("{filename} is damaged", filename=backup.filename)
 
 

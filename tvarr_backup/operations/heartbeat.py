@@ -5,7 +5,6 @@ would be a write of SQLite every ten seconds, for nobody.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, Error
 from django.db.models.functions import Now
 
 from tvarr_backup import conf
+from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import TvarrBackupError, WorkerRunning
 from tvarr_backup.operations.models import WorkerSign
 from tvarr_backup.operations.process import ProcessIdentity, start_of, this_boot, this_host, this_process
@@ -41,11 +41,9 @@ class Heartbeat:
 
     def __enter__(self) -> Self:
         path = _path()
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = lock_file(path)
         except BlockingIOError:
-            os.close(self._descriptor)
             holder = _read(path)
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
             raise WorkerRunning("A worker is running already: {path} is locked by {who}.", path=path, who=who) from None

@@ -18,12 +18,12 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from tvarr_backup import conf, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Listing, read_folder
-from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
+from tvarr_backup.backups.folder import WORK_NAME, free_bytes
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
+from tvarr_backup.backups.restore_journal import Unfinished, read_journal
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
-from tvarr_backup.backups.unfinished import Unfinished, remembered
 from tvarr_backup.errors import (
     BackupFolderMissing,
     BackupFolderUnmounted,
@@ -42,6 +42,7 @@ from tvarr_backup.operations.heartbeat import worker_seems_alive
 from tvarr_backup.operations.models import OPEN_STATES, BackupSettings, Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.restores import rows_now
 from tvarr_backup.operations.sightings import SchemaChange, recent_change
+from tvarr_backup.permissions import explain
 from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.way_out import with_way_out
 
@@ -242,7 +243,7 @@ def count_live_rows() -> tuple[dict[str, int], Sentence]:
 def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
     """Return the same after reading from each of its tables."""
     live = _identify_file(path, connection)
-    tables = schema.SqliteTables(connection).names() & tvarr_database.required_schema().columns.keys()
+    tables = schema.table_names(connection) & tvarr_database.required_schema().columns.keys()
     for table in tables:
         connection.execute(f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1').fetchone()  # noqa: S608  # our models' names
     return live
@@ -251,30 +252,30 @@ def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
 def _identify_file(path: Path, connection: sqlite3.Connection) -> Live:
     """Return whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
-    if state is schema.State.EMPTY:
+    if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{path} is empty.", path=path)
     found = schema.schema_of(connection, required)
     if schema.is_older(found, required):
         raise DatabaseNotPrepared(
             "{path} is not up to date with this version; run {advice}.", path=path, advice=Advice.PREPARE
         )
-    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    missing = schema.missing_columns(schema.SqliteTables(connection), required)
+    missing = schema.missing_columns(connection, required)
     return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
 
 
 def _judge_server(alias: str) -> Live:
     name = conf.database_name(alias)
     state = conf.tvarr_state()
-    if state is schema.State.EMPTY:
+    if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{name} is empty.", name=name)
-    if state is schema.State.OURS and not conf.is_up_to_date(alias):
+    if state is schema.DatabaseState.OURS and not conf.is_up_to_date(alias):
         raise DatabaseNotPrepared(
             "{name} is not up to date with this version; run {advice}.", name=name, advice=Advice.PREPARE
         )
-    whose = "tvarr's own, attached" if state is schema.State.ATTACHED else "one of our own"
+    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
     return Live(f"{whose}, on {connections[alias].display_name}", None)
 
 
@@ -315,7 +316,7 @@ def _observe_folder(records: Records | None, live: Live | None) -> Folder:
         return Folder(path, _why_missing(path, has_made_backups=records is not None and records.has_made_backups))
     try:
         folder = Path(os.path.realpath(path, strict=True))
-        listing, unfinished = read_folder(folder), remembered(folder / WORK_NAME)
+        listing, unfinished = read_folder(folder), read_journal(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
         return Folder(path, Sentence("{problem} Name another, or make it readable.", problem=problem))
     except OSError as problem:
@@ -352,7 +353,7 @@ def _why_closed(folder: Path, live: Live | None, listing: Listing) -> Sentence:
         return Sentence(
             "The backup folder {folder} is read-only. {explanation}. Or name another folder.",
             folder=folder,
-            explanation=why_read_only(folder),
+            explanation=explain(folder, whole=folder),
         )
     try:
         if live is not None and live.used is not None:

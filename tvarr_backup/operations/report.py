@@ -41,7 +41,7 @@ def unknown_date(sidecar: Sidecar) -> str:
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
     """What is known of a complete backup: damage first, then whether this program is too old for it."""
-    if sidecar.checked is not None and sidecar.checked.problems:
+    if sidecar.problems:
         return BackupState.DAMAGED
     if is_newer(sidecar.schema, required):
         return BackupState.NEWER

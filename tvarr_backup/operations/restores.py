@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.examine import live_rows
-from tvarr_backup.backups.live import look_at_live
-from tvarr_backup.backups.restore import look_before_restore
+from tvarr_backup.backups.live import inspect_live
+from tvarr_backup.backups.restore import find_restorable
 from tvarr_backup.errors import OfflineRestoreRequired
 from tvarr_backup.operations.app_database import PATIENCE_SECONDS
 from tvarr_backup.operations.disk import backup_folder
@@ -17,11 +16,12 @@ from tvarr_backup.operations.disk import backup_folder
 def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
     """Require what a restore needs, as far as that is known without unpacking the backup.
 
-    Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `look_before_restore` raises.
+    Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `find_restorable` raises.
     """
-    folder, live = backup_folder(), conf.live_database()
-    find_backup(folder, filename)
-    look_before_restore(live, folder, filename, conf.required_schema(), offline=offline, accept_newer=accept_newer)
+    required = conf.required_schema()
+    find_restorable(
+        conf.live_database(), backup_folder(), filename, required, offline=offline, accept_newer=accept_newer
+    )
 
 
 def damage_of_live(filename: str) -> str:
@@ -30,7 +30,7 @@ def damage_of_live(filename: str) -> str:
     Raises every other reason against a restore into it.
     """
     try:
-        look_at_live(conf.live_database(), conf.required_schema(), filename)
+        inspect_live(conf.live_database(), conf.required_schema(), filename)
     except OfflineRestoreRequired as problem:
         return problem.damage
     return ""

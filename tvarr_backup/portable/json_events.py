@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ijson
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, NotJson
+from tvarr_backup.file_types import name_backup_type
 from tvarr_backup.portable.encodings import Undecodable, read_as_utf8
 from tvarr_backup.quoting import quoted
 
@@ -21,11 +22,6 @@ _PARTS = 41  # to the third power it is more than a block: a mistake is usually 
 _STRING_OR_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[-+.eE0-9]{16,}', re.DOTALL)
 # A number with more digits than Python converts makes the parser raise one of the others.
 _REFUSALS = (ijson.JSONError, ValueError, SystemError, ArithmeticError)
-_MAGIC = (
-    (b"\x1f\x8b", "a compressed file, perhaps a backup"),
-    (b"SQLite format 3\0", "an SQLite database"),
-    (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
-)
 
 
 class Event(NamedTuple):
@@ -88,11 +84,8 @@ def _read_bounded(source: BinaryIO) -> bytes:
 def _refuse_other_formats(text: bytes) -> None:
     if not text or text.isspace():
         raise NotJson("The file is empty; an export is wanted.")
-    for magic, what in _MAGIC:
-        if text.startswith(magic):
-            raise BackupNotExport(
-                f"This is {what}; an export (a JSON file) is wanted. Backups are restored, not imported."
-            )
+    if what := name_backup_type(text):
+        raise BackupNotExport(f"This is {what}; an export (a JSON file) is wanted. Backups are restored, not imported.")
 
 
 def _refuse_lone_surrogates(text: bytes) -> None:

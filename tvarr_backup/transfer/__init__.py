@@ -1,1 +1,1 @@
-"""Files from the network into the backup folder and back, for API and pages: in blocks, never through memory."""
+"""Uploads and downloads of backups for API and pages, in blocks."""

@@ -1,4 +1,4 @@
-"""Connections to the databases while a client is served that may take its time."""
+"""Database connections while a slow client is served."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from django.db import connections
 
 
 def release_databases() -> None:
-    """Close this thread's connections to the databases; the next query opens them again.
+    """Close this thread's connections outside a transaction; the next query opens them again.
 
-    A server of databases allows few, and whoever sends or takes gigabytes needs none meanwhile. One with an open
-    transaction is kept.
+    A database server allows few connections, and sending or receiving gigabytes needs none.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:

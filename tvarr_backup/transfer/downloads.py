@@ -1,4 +1,4 @@
-"""The archive of a backup over HTTP: from the disk in blocks, the whole of it or one range (RFC 9110)."""
+"""Send the archive of a backup over HTTP in blocks, whole or one range of it (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=\s*([0-9]{1,1000})?-([0-9]{1,1000})?\s*", re.ASCII |
 
 
 class RangeUnsatisfiable(Exception):
-    """A range that begins behind the end; `content_range` is the header that says where that is (416)."""
+    """A range that begins after the end; `content_range` is the header of the 416 response."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"The range begins behind the end; the archive has {size} bytes.")
@@ -34,7 +34,7 @@ class RangeUnsatisfiable(Exception):
 
 
 def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponseBase:
-    """The archive, or what is asked for of it. Deleting the backup meanwhile does not disturb who is receiving it.
+    """Return a response with the archive or a range of it. A backup that is deleted meanwhile is still sent.
 
     Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or `RangeUnsatisfiable`.
     """
@@ -67,7 +67,7 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
 
 
 class _Part:
-    """Some bytes of a file in blocks; closing it closes the file."""
+    """A part of a file in blocks; closing it closes the file."""
 
     def __init__(self, file: IO[bytes], first: int, length: int) -> None:
         self._file = file
@@ -106,10 +106,9 @@ def _is_known(request: HttpRequest, etag: str) -> bool:
 
 
 def _wanted(request: HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
-    """The first and last byte of the one range that is asked for.
+    """Return the first and last byte of the range requested, or `None` for everything. Raises `RangeUnsatisfiable`.
 
-    `None` means everything: without a range, with several, with one that makes no sense (RFC 9110 wants it ignored), or
-    with an `If-Range` that does not name this very archive. Raises `RangeUnsatisfiable`.
+    Several ranges, invalid ones, and one whose `If-Range` names another archive are ignored, as RFC 9110 says.
     """
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
     if match is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:

@@ -1,4 +1,4 @@
-"""Receiving a backup: straight from the connection into the backup folder, within limits, and only if all of it comes."""
+"""Receive an uploaded backup: from the connection straight into the backup folder, within limits, and only whole."""
 
 from __future__ import annotations
 
@@ -36,61 +36,52 @@ _FILE, _META, _WAL = "file", "meta", "wal"
 _NAMES = {_FILE: "file", _META: "meta", _WAL: f"file{WAL_ENDING}"}
 """The fields that are files, and their names on disk: SQLite's journal must be next to its database."""
 _FORM_BYTES = 2**21
-"""What a form may have beside the file: the description, the other fields, and the lines between them."""
+"""What a form may have besides the file: the metadata file, other fields, and the lines between them."""
 _BLOCK_BYTES = 2**20
 _ROOM_ASKED_EVERY_BYTES = 2**26
-_LONGEST_SHOWN = 80
+_MOST_OF_NAME = 80
 _END_BYTES = 256
 """More than the longest line that ends a form."""
 _FIRST_FIELD_BYTES = 2**10
 _DISCARDED_FOR_SECONDS = 20.0
 
-# An operation that runs when the upload is complete is waited for as long as receiving took, within these limits: whoever
-# has sent for hours does not mind minutes, and should not have sent in vain.
+# When another operation runs, a complete upload waits as long as it took, within these limits, so that hours of sending
+# are not in vain.
 _LEAST_PATIENCE_SECONDS = 5.0
 _MOST_PATIENCE_SECONDS = 600.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 
 
 class FormUnreadable(Exception):
-    """A form that breaks the rules of `multipart/form-data`; the sentence says how."""
+    """A form that is not valid `multipart/form-data`; the message says why."""
 
 
 class FieldRefused(Exception):
-    """A file of the form, or a field, that is not as it must be; `code` is a word for programs."""
+    """An invalid file or field of the form; `code` is machine-readable."""
 
-    def __init__(self, name: str, words: str, code: str) -> None:
-        super().__init__(words)
-        self.name = name[:_LONGEST_SHOWN]
+    def __init__(self, name: str, message: str, code: str) -> None:
+        super().__init__(message)
+        self.name = name[:_MOST_OF_NAME]
         self.code = code
 
 
 @dataclass(frozen=True)
-class Received:
-    """A file of the form: where it lies, and what its sender called it."""
-
-    path: Path
-    filename: str
-
-
-@dataclass(frozen=True)
 class Upload:
-    """A form that has come whole: its fields, each given once, and its files."""
+    """A complete form: its fields, each given once, and its files; `filename` is the sender's name for the backup."""
 
     fields: Mapping[str, str]
-    file: Received
-    meta: Received | None
+    path: Path
+    filename: str
+    meta: Path | None
     seconds: float
-    """How long it took."""
+    """How long receiving took."""
 
 
 @contextlib.contextmanager
 def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Iterator[Upload]:
-    """Receive a form with a backup in `file`, and perhaps its description in `meta` and its journal in `wal`.
+    """Receive a form with a backup in `file`, and perhaps its metadata in `meta` and its journal in `wal`; remove it at the end.
 
-    At the end nothing of it is left.
-
-    `body` is what of the request has been looked at already. Raises what `actions.prepare_upload` raises,
+    `body` is given where a part of the request has been read. Raises what `actions.prepare_upload` raises,
     `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `FormUnreadable`, `FieldRefused`, and Django's
     `RequestDataTooBig`.
     """
@@ -100,11 +91,14 @@ def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Ite
     release_databases()
     began = time.monotonic()
     with receive_in(folder) as place:
-        fields, files = _received(request, body or Body(request), length, place)
-        yield _whole(fields, files, time.monotonic() - began)
+        fields, filenames = _read_form(request, body or Body(request), length, place)
+        _require_complete(fields, filenames)
+        texts = {name: str(value) for name, value in fields.items()}
+        meta = place / _NAMES[_META] if _META in filenames else None
+        yield Upload(texts, place / _NAMES[_FILE], filenames[_FILE], meta, time.monotonic() - began)
 
 
-def take_in(
+def add_upload(
     upload: Upload,
     actor: Actor,
     *,
@@ -113,19 +107,18 @@ def take_in(
     accept_code: bool | Collection[str],
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Make a backup of what has come, as `actions.add_backup`; the operation that did so. One that runs just now is waited for.
+    """Make a backup of an upload with `actions.add_backup`, and return the operation. Wait while another one runs.
 
-    `on_begin` gets each operation as it begins. Raises what ended it, and `OperationRunning` where waiting was in vain.
+    `on_begin` is called with each operation as it begins. Raises what ended it, or `OperationRunning` after the wait.
     """
-    patience = min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
-    give_up_at = time.monotonic() + patience
+    give_up_at = time.monotonic() + min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     while True:
         try:
             return actions.add_backup(
                 actor,
-                upload.file.path,
-                filename=upload.file.filename,
-                sidecar=upload.meta.path if upload.meta else None,
+                upload.path,
+                filename=upload.filename,
+                sidecar=upload.meta,
                 note=note,
                 accept_broken_references=accept_broken_references,
                 accept_code=accept_code,
@@ -138,7 +131,7 @@ def take_in(
 
 
 def _checked_length(request: HttpRequest) -> int:
-    """How long the body is, as its sender says. Raises what can be told before any of it is read."""
+    """Return the length of the body. Raises what is known before any of it is read."""
     if request.content_type != MEDIA_TYPE:
         raise FormUnreadable(f"The form is not sent as {MEDIA_TYPE}.")
     try:
@@ -150,8 +143,8 @@ def _checked_length(request: HttpRequest) -> int:
     return length
 
 
-def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, Received]]:
-    """The fields of the form, and its files in `place`."""
+def _read_form(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, str]]:
+    """Read the fields of the form and the names of its files, which are written into `place`."""
     files = _Files(place)
     try:
         fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
@@ -163,23 +156,23 @@ def _received(request: HttpRequest, body: Body, length: int, place: Path) -> tup
         files.close()
     if body.read_bytes < length:
         raise UploadIncomplete(f"The upload broke off: {body.read_bytes} of {length} bytes came.")
-    if not body.ends_with(_boundary(request)):
+    _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
+    if not body.ends_with(parameters["boundary"]):
         raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: it has no end.")
-    return fields, files.received
+    return fields, files.filenames
 
 
-def _whole(fields: QueryDict, files: Mapping[str, Received], seconds: float) -> Upload:
-    if _FILE not in files:
-        words = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
-        raise FieldRefused(_FILE, words, "required")
+def _require_complete(fields: QueryDict, filenames: Mapping[str, str]) -> None:
+    if _FILE not in filenames:
+        message = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
+        raise FieldRefused(_FILE, message, "required")
     for name, values in fields.lists():
         if len(values) > 1:
             raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
-    return Upload({name: str(value) for name, value in fields.items()}, files[_FILE], files.get(_META), seconds)
 
 
 class Body:
-    """The body of the request: counted, and its last bytes remembered, because the parser takes any end for the end."""
+    """The body of the request. It counts bytes and keeps the last ones, because the parser accepts forms without an end."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -188,7 +181,7 @@ class Body:
         self.read_bytes = 0
 
     def first_field(self, name: str) -> str:
-        """The text of the field that the form begins with, where it has this name; a look that takes nothing away."""
+        """Return the text of the form's first field if it has this name, else "". It can still be read afterwards."""
         release_databases()
         self._start = self._read(_FIRST_FIELD_BYTES)
         field = rb'--[^\r\n]+\r\nContent-Disposition: form-data; name="%s"\r\n\r\n([^\r\n]*)\r\n--' % name.encode()
@@ -204,17 +197,14 @@ class Body:
         return data
 
     def discard_rest(self) -> None:
-        """Read to the end what nobody wants: a browser looks at the answer only after all was sent.
-
-        No longer than for some seconds: then it will say itself that the connection was lost.
-        """
+        """Read the rest for some seconds at most, because a browser reads the answer only after it has sent everything."""
         deadline = time.monotonic() + _DISCARDED_FOR_SECONDS
         with contextlib.suppress(UploadIncomplete):
             while time.monotonic() < deadline and self.read(_BLOCK_BYTES):
                 pass
 
     def ends_with(self, boundary: str) -> bool:
-        """Whether the line is there that ends the form."""
+        """Whether the body ends with the line that ends the form."""
         return f"\r\n--{boundary}--".encode() in b"\r\n" + self._end
 
     def _read(self, size: int) -> bytes:
@@ -225,7 +215,7 @@ class Body:
 
 
 class _Files(FileUploadHandler):
-    """Writes the files of the form where they belong as they come in."""
+    """Write the files of the form to their places as they arrive."""
 
     chunk_size = _BLOCK_BYTES
 
@@ -235,19 +225,18 @@ class _Files(FileUploadHandler):
         self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES, _WAL: settings.UPLOAD_BYTES}
         self._file: IO[bytes] | None = None
         self._room_asked_at = 0
-        self.received: dict[str, Received] = {}
+        self.filenames: dict[str, str] = {}
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, file_name, *args, **kwargs)
         if field_name not in self._limits:
             raise FieldRefused(field_name, "No file of this name is known here.", "unknown_member")
-        if field_name in self.received:
+        if field_name in self.filenames:
             raise FieldRefused(field_name, "It is given more than once; allowed is once.", "repeated")
         self.close()
-        path = self._place / _NAMES[field_name]
-        self._file = os.fdopen(create_private(path), "wb")
+        self._file = os.fdopen(create_private(self._place / _NAMES[field_name]), "wb")
         self._room_asked_at = 0
-        self.received[field_name] = Received(path, file_name[:_LONGEST_SHOWN])
+        self.filenames[field_name] = file_name[:_MOST_OF_NAME]
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         limit = self._limits[str(self.field_name)]
@@ -267,11 +256,6 @@ class _Files(FileUploadHandler):
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _boundary(request: HttpRequest) -> str:
-    _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
-    return str(parameters["boundary"])
 
 
 def _too_large(what: str, limit: int) -> UploadTooLarge:

@@ -132,7 +132,7 @@ def _copy_of_before(operation: Operation) -> str | None:
 
 def _undo(safety: Backup | None) -> str:
     """The backup that takes a restore back; empty where there is none, or it is a copy of what was damaged."""
-    return safety.filename if safety and not (safety.sidecar.checked and safety.sidecar.checked.problems) else ""
+    return safety.filename if safety and not safety.sidecar.problems else ""
 
 
 def _found(filename: str | None) -> Backup | None:

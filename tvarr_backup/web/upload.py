@@ -23,7 +23,7 @@ from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.report import code_refused_in
-from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, receive, take_in
+from tvarr_backup.transfer.uploads import Body, FieldRefused, FormUnreadable, add_upload, receive
 from tvarr_backup.web.accepted import accepted_in
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import of_backups
@@ -64,7 +64,7 @@ def _receive(request: HtmxRequest, body: Body) -> HttpResponse:
     actor = Actor(request.user, Origin.WEB)
     try:
         with receive(request, actor, body) as received:
-            take_in(
+            add_upload(
                 received,
                 actor,
                 note=received.fields.get("note", ""),

@@ -11,7 +11,7 @@ from typing import Any
 from django.urls import reverse
 
 from tvarr_backup.backups.catalogue import Backup
-from tvarr_backup.backups.retention import Kept
+from tvarr_backup.backups.retention import KeptReason
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
 from tvarr_backup.operations.kinds import KINDS, current_step
 from tvarr_backup.operations.models import (
@@ -28,11 +28,11 @@ from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.web.templatetags.shown import short_made
 
 FATES = {
-    Kept.PROTECTED: "Kept: protected",
-    Kept.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
-    Kept.NOT_AUTOMATIC: "Kept: clean-ups remove automatic backups only",
-    Kept.NEWEST_GOOD: "Kept: the newest good backup is never removed",
-    Kept.WITHIN_LIMITS: "Kept: within the limits of the schedule",
+    KeptReason.PROTECTED: "Kept: protected",
+    KeptReason.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
+    KeptReason.NOT_AUTOMATIC: "Kept: clean-ups remove automatic backups only",
+    KeptReason.NEWEST_GOOD: "Kept: the newest good backup is never removed",
+    KeptReason.WITHIN_LIMITS: "Kept: within the limits of the schedule",
     None: "Will be removed by the next clean-up",
 }
 

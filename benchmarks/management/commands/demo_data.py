@@ -30,7 +30,7 @@ from tvarr_backup.models import (
     StreamSource,
     TvarrRow,
 )
-from tvarr_backup.schema import State
+from tvarr_backup.schema import DatabaseState
 from tvarr_backup.timestamps import write_timestamp
 
 LIMITS = {"channels": 1_000_000, "programmes": 10_000_000, "items": 100_000}
@@ -159,9 +159,9 @@ def _require_database_of_our_own() -> None:
         state = conf.tvarr_state()
     except DatabaseUnusable as problem:
         raise CommandError(f"TVARR_DATABASE_DSN: {problem}") from problem
-    if state is State.ATTACHED:
+    if state is DatabaseState.ATTACHED:
         raise CommandError("Demo data is for a database of our own, and TVARR_DATABASE_DSN names tvarr's.")
-    if state is not State.OURS:
+    if state is not DatabaseState.OURS:
         raise CommandError("There is no database yet; run `prepare` first.")
 
 

@@ -65,7 +65,7 @@ class BackupView(APIView):
 
     def answer(self, backup: Backup, folder: Path) -> Response:
         """The metadata, with the mark by which a change can refer to it."""
-        return Response(shown(backup, self.request, folder), headers={"ETag": f'"{backup.mark}"'})
+        return Response(shown(backup, self.request, folder), headers={"ETag": f'"{backup.etag}"'})
 
 
 def checked(serializer: type[StrictSerializer], request: Request) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from tvarr_backup.operations import actions
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, receive, take_in
+from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, add_upload, receive
 
 _UPLOAD = OpenApiExample(
     "A file with its description",
@@ -149,7 +149,7 @@ def _take_in(request: Request) -> Operation:
         with receive(asked, actor) as upload:
             fields = UploadFieldsSerializer(data=upload.fields)
             fields.is_valid(raise_exception=True)
-            return take_in(
+            return add_upload(
                 upload,
                 actor,
                 note=fields.validated_data["note"],

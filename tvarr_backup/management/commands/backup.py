@@ -21,8 +21,8 @@ from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
 from tvarr_backup.backups.folder import recover
 from tvarr_backup.backups.restore import finish_restore
+from tvarr_backup.backups.restore_journal import find_safety_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
-from tvarr_backup.backups.undo import find_safety_backup
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted, TvarrBackupError
 from tvarr_backup.management.progress import ProgressDisplay

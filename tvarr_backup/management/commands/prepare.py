@@ -1,7 +1,7 @@
 """`prepare`: bring both databases up to date and make the first administrator; can be run at any time."""
 
 import contextlib
-import fcntl
+import math
 import os
 import secrets
 from argparse import ArgumentParser
@@ -20,12 +20,14 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
+from tvarr_backup.backups.durable import publish, write_whole
+from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.schema import State
+from tvarr_backup.schema import DatabaseState
 from tvarr_backup.texts import find_hidden
 from tvarr_backup.tvarr_database import APP_LABEL, create_empty
 from tvarr_backup.way_out import with_way_out
@@ -120,10 +122,10 @@ class Command(TerminalCommand):
             state = conf.require_usable_tvarr(may_be_missing=may_be_missing)
         except DatabaseUnusable as problem:
             raise with_way_out(problem) from problem
-        if state is State.ATTACHED:
+        if state is DatabaseState.ATTACHED:
             self.line(f"tvarr's own database is attached: {name}")
             return
-        if state in (State.MISSING, State.EMPTY):
+        if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
@@ -170,7 +172,7 @@ class Command(TerminalCommand):
                 _require_good_password(password)
             else:
                 password = secrets.token_urlsafe(12)
-                _write_private(settings.INITIAL_PASSWORD_PATH, password + "\n")
+                write_whole(settings.INITIAL_PASSWORD_PATH, f"{password}\n".encode())
             users.objects.create_superuser(username=name, password=password)
         logger.info("administrator.created", user=name)
         self.line(f"Administrator: {name}")
@@ -192,11 +194,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = lock_file(folder / "prepare.lock", patience_seconds=math.inf)
     except OSError as problem:
         raise NotReady(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -236,21 +237,4 @@ def _keep_secret_key() -> None:
     """Write the key of this process where the next ones will find it, unless one was given or is kept already."""
     if settings.SECRET_KEY_IS_NEW:
         with contextlib.suppress(FileExistsError):  # another `prepare` was quicker; its key is the one that stays
-            _write_private(settings.SECRET_KEY_PATH, settings.SECRET_KEY + "\n", replace=False)
-
-
-def _write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """A whole file, readable by its owner alone."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            new.replace(path)
-        else:
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+            write_whole(settings.SECRET_KEY_PATH, f"{settings.SECRET_KEY}\n".encode(), give_name=publish)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from tvarr_backup import conf, program
+from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.management.commands.prepare import NotReady
 from tvarr_backup.management.terminal import TerminalCommand
@@ -76,36 +76,23 @@ def _alone_on(folder: Path) -> Iterator[None]:
     """
     path = folder / "up.lock"
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = lock_file(path, patience_seconds=_SECONDS_FOR_PORT)
+    except BlockingIOError:
+        holder = path.read_text(errors="replace").strip()
+        raise CommandError(
+            f"`{program.NAME} up` is running already on the storage folder {path.parent}, as process {holder or 'unknown'}. "
+            "Stop that one first, or name another folder in TVARR_STORAGE_BASE_DIR."
+        ) from None
     except OSError:
         yield
         return
     try:
-        _lock(descriptor, path)
         with contextlib.suppress(OSError):  # a full disk: then a second one cannot name this one
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    give_up = time.monotonic() + _SECONDS_FOR_PORT
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < give_up:
-                time.sleep(0.25)
-                continue
-            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            raise CommandError(
-                f"`{program.NAME} up` is running already on the storage folder {path.parent}, as process {holder or 'unknown'}. "
-                "Stop that one first, or name another folder in TVARR_STORAGE_BASE_DIR."
-            ) from None
-        else:
-            return
 
 
 def _web_server(listener: socket.socket) -> Program:

@@ -1,4 +1,4 @@
-"""Folders that a process holds: gone with their holder, however that ends, and nobody else's."""
+"""Folders for uploads: removed with their process, however it ends, and never those of others."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 
 from tests.backups.makers import umask
 from tests.installation import ROOT
-from tvarr_backup.backups import held
-from tvarr_backup.backups.held import held_folder, remove_abandoned
+from tvarr_backup.backups.lock import lock_file
+from tvarr_backup.backups.upload_dir import open_upload_dir, remove_abandoned
 
 HOLDER = """
 import sys
 from pathlib import Path
-from tvarr_backup.backups.held import held_folder
-with held_folder(Path(sys.argv[1])) as place:
+from tvarr_backup.backups.upload_dir import open_upload_dir
+with open_upload_dir(Path(sys.argv[1])) as place:
     (place / "file").write_bytes(b"half")
     print(place, flush=True)
     sys.stdin.read()
@@ -50,7 +50,7 @@ def holder(parent: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 
 def test_it_is_made_for_its_owner_alone_and_removed_at_the_end(parent: Path) -> None:
-    with umask(0), held_folder(parent) as place:
+    with umask(0), open_upload_dir(parent) as place:
         assert place.parent == parent
         assert [stat.S_IMODE(path.stat().st_mode) for path in (parent, place)] == [0o700, 0o700]
         (place / "deep").mkdir()
@@ -60,7 +60,7 @@ def test_it_is_made_for_its_owner_alone_and_removed_at_the_end(parent: Path) -> 
 
 def test_it_is_removed_whatever_happens(parent: Path) -> None:
     def fail() -> None:
-        with held_folder(parent) as place:
+        with open_upload_dir(parent) as place:
             (place / "file").touch()
             raise KeyboardInterrupt
 
@@ -70,15 +70,15 @@ def test_it_is_removed_whatever_happens(parent: Path) -> None:
 
 
 def test_several_at_once_have_one_each(parent: Path) -> None:
-    with held_folder(parent) as first:
-        with held_folder(parent) as second:
+    with open_upload_dir(parent) as first:
+        with open_upload_dir(parent) as second:
             assert first != second
         assert first.is_dir()
     assert not parent.exists()
 
 
 def test_what_is_held_stays_in_this_process_too(parent: Path) -> None:
-    with held_folder(parent) as place:
+    with open_upload_dir(parent) as place:
         (place / "file").touch()
         assert remove_abandoned(parent) == []
         assert (place / "file").exists()
@@ -117,41 +117,41 @@ def test_what_nobody_holds_is_removed_whatever_it_is(parent: Path, tmp_path: Pat
 def test_what_is_no_folder_in_its_place_is_refused_and_stays(parent: Path, tmp_path: Path, what: str) -> None:
     (tmp_path / "elsewhere").mkdir()
     parent.symlink_to(tmp_path / "elsewhere") if what == "link" else parent.write_bytes(b"precious")
-    with pytest.raises(OSError, match="Not a directory"), held_folder(parent):
+    with pytest.raises(OSError, match="Not a directory"), open_upload_dir(parent):
         pytest.fail("it was used")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_clean_up_that_comes_before_the_lock_is_survived(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new folder is taken for one that nobody holds, and another is made."""
-    real, times = held._hold, []
+    real, times = lock_file, []
 
     def late(path: Path) -> int:
         times.append(path)
         if len(times) == 1:
-            monkeypatch.setattr(held, "_hold", real)
-            assert remove_abandoned(parent) == [path.name]
-            monkeypatch.setattr(held, "_hold", late)
+            monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", real)
+            assert remove_abandoned(parent) == [path.parent.name]
+            monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", late)
         return real(path)
 
-    monkeypatch.setattr(held, "_hold", late)
-    with held_folder(parent) as place:
-        assert place == times[1] != times[0]
+    monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", late)
+    with open_upload_dir(parent) as place:
+        assert place == times[1].parent != times[0].parent
 
 
 def test_a_clean_up_that_has_just_begun_is_survived(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, times = held._hold, []
+    real, times = lock_file, []
 
     def taken(path: Path) -> int:
         times.append(path)
         lock = real(path)
         if len(times) == 1:  # removed while its holder waits for the lock
-            shutil.rmtree(path)
+            shutil.rmtree(path.parent)
         return lock
 
-    monkeypatch.setattr(held, "_hold", taken)
-    with held_folder(parent) as place:
-        assert place == times[1] != times[0]
+    monkeypatch.setattr("tvarr_backup.backups.upload_dir.lock_file", taken)
+    with open_upload_dir(parent) as place:
+        assert place == times[1].parent != times[0].parent
 
 
 def test_holders_and_clean_ups_at_once_take_nothing_from_each_other(parent: Path) -> None:
@@ -169,7 +169,7 @@ def test_holders_and_clean_ups_at_once_take_nothing_from_each_other(parent: Path
     cleaner.start()
     try:
         for _ in range(300):
-            with held_folder(parent) as place:
+            with open_upload_dir(parent) as place:
                 (place / "file").touch()
                 if not (place / "file").exists():
                     lost.append(place)
