@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tvarr_backup import codecs, validation
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
-from tvarr_backup.expressions import Domain, Warned
+from tvarr_backup.expressions import Domain, ExpressionWarning
 from tvarr_backup.fields import (
     CodecListColumn,
     FlagColumn,
@@ -122,7 +122,7 @@ class PortableRow(TvarrRow):
         """The dialect of the expression; None for a kind without expressions."""
         return None
 
-    def expression_warnings(self) -> Sequence[Warned]:
+    def expression_warnings(self) -> Sequence[ExpressionWarning]:
         """Return what tvarr does with the expression that its writer may not expect."""
         row: Any = self
         return validation.expression_findings(row.expression, row.domain).warnings if row.domain else ()

@@ -4,31 +4,31 @@ The model fields carry their own limits and words; here is what needs more than 
 validation rules, HTTP limits and codec registry of tvarr (its models, handlers and codec package).
 """
 
+from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
-from tvarr_backup.expressions import MAX_BYTES, Domain, Problem, Warned, WarningCode, check_expression
+from tvarr_backup.expressions import (
+    MAX_BYTES,
+    CheckedExpression,
+    Domain,
+    ExpressionWarning,
+    WarningCode,
+    check_expression,
+)
 from tvarr_backup.quoting import cut
 from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
 
-class Findings(NamedTuple):
-    """What a check of an expression found."""
-
-    problems: tuple[Problem, ...]
-    warnings: tuple[Warned, ...]
-
-
 CHECKED_CHARACTERS = 64 * 1024
 """Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
 _SHORT = 1024
-_TOO_LONG = Warned(
+_TOO_LONG = ExpressionWarning(
     WarningCode.UNCHECKED,
     1,
     f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
@@ -36,14 +36,14 @@ _TOO_LONG = Warned(
 )
 
 
-def expression_findings(text: str, domain: Domain) -> Findings:
-    """Problems and warnings of an expression; remembered, because an import checks each one twice.
+def expression_findings(text: str, domain: Domain) -> CheckedExpression:
+    """Return problems and warnings of an expression, without its tree; cached, because an import checks each one twice.
 
     Within `limited_regexes` they may be without those of some regular expressions, which a warning (`unchecked`) says.
     """
     if len(text) > CHECKED_CHARACTERS:
         is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
-        return _check(text, domain) if is_too_long else Findings((), (_TOO_LONG,))
+        return _check(text, domain) if is_too_long else CheckedExpression(warnings=(_TOO_LONG,))
     try:
         return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
     except _Incomplete as found:
@@ -59,15 +59,14 @@ def forget_findings() -> None:
 class _Incomplete(Exception):
     """Carries what is not to be remembered past the cache."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: CheckedExpression) -> None:
         super().__init__()
         self.findings = findings
 
 
-def _check(text: str, domain: Domain) -> Findings:
-    check = check_expression(text, domain)
-    findings = Findings(check.problems, check.warnings)
-    if any(warned.code is WarningCode.UNCHECKED for warned in findings.warnings):
+def _check(text: str, domain: Domain) -> CheckedExpression:
+    findings = replace(check_expression(text, domain), tree=None)
+    if any(warning.code is WarningCode.UNCHECKED for warning in findings.warnings):
         raise _Incomplete(findings)
     return findings
 

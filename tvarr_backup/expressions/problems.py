@@ -1,4 +1,4 @@
-"""What makes an expression invalid: a code, a place, what stood there and what should have."""
+"""What is found in an expression: problems, which make it invalid, and warnings."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,38 @@ class Problem:
     message: str
     found: str
     expected: tuple[str, ...]
+
+
+class WarningCode(StrEnum):
+    UNKNOWN_FIELD = "unknown_field"
+    EMPTY_FIELD = "empty_field"
+    UNKNOWN_TARGET = "unknown_target"
+    READ_ONLY_TARGET = "read_only_target"
+    UNSAVED_TARGET = "unsaved_target"
+    BAD_REGEX = "bad_regex"
+    NOT_A_NUMBER = "not_a_number"
+    IGNORED_NOT = "ignored_not"
+    MOVED_NOT = "moved_not"
+    IGNORED_ACTION = "ignored_action"
+    MISSING_AND = "missing_and"
+    DROPPED_BACKSLASH = "dropped_backslash"
+    REWRITTEN_TEXT = "rewritten_text"
+    UNQUOTED_HELPER = "unquoted_helper"
+    REFERENCE_AS_TEXT = "reference_as_text"
+    DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
+    MISSING_GROUP = "missing_group"
+    UNCHECKED = "unchecked"
+    """Says nothing of tvarr, so it has no example: the expression is too long to check each time it is stored or listed, or
+    has too many regular expressions to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionWarning:
+    """`column` is 1-based, in the text as written; `message` is one sentence that says what tvarr will do."""
+
+    code: WarningCode
+    column: int
+    message: str
 
 
 class InvalidExpression(TvarrBackupError):

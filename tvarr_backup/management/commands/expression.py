@@ -10,7 +10,14 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError
 
-from tvarr_backup.expressions import Check, Domain, UnknownDomain, check_expression, findings_as_json, read_domain
+from tvarr_backup.expressions import (
+    CheckedExpression,
+    Domain,
+    UnknownDomain,
+    check_expression,
+    findings_as_json,
+    read_domain,
+)
 from tvarr_backup.expressions.problems import is_printable, printable
 from tvarr_backup.management.terminal import TerminalCommand
 
@@ -88,7 +95,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _check_line(number: int, line: bytes) -> Check:
+def _check_line(number: int, line: bytes) -> CheckedExpression:
     if len(line) > MAX_LINE_BYTES:
         raise CommandError(f"Line {number} is longer than {MAX_LINE_BYTES:,} bytes.")
     try:
@@ -110,7 +117,7 @@ def _check_line(number: int, line: bytes) -> Check:
         raise CommandError(f'Line {number}: "domain"{missing}: {error}') from error
 
 
-def _report(text: str, check: Check) -> Iterator[str]:
+def _report(text: str, check: CheckedExpression) -> Iterator[str]:
     for kind, findings in (("Problem", check.problems), ("Warning", check.warnings)):
         for finding in findings:
             line, caret = _excerpt(text, finding.column)
