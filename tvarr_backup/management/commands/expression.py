@@ -29,7 +29,6 @@ class Command(TerminalCommand):
     """Needs no database."""
 
     help = "Check expressions of filters, data mapping rules and client detection rules."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)

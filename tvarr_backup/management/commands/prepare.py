@@ -20,6 +20,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
+from tvarr_backup.backups.durable import write_private
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
@@ -48,7 +49,6 @@ class Command(TerminalCommand):
     """Idempotent, for people, images and scripts alike."""
 
     help = "Bring both databases up to date and make the first administrator. Can be run at any time."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -83,7 +83,8 @@ class Command(TerminalCommand):
             raise CommandError(str(problem)) from problem
         except DatabaseUnusable as problem:
             raise NotReady(str(problem)) from problem
-        if settings.ADMIN_PASSWORD and _is_missing(DEFAULT_DB_ALIAS):
+        is_missing = conf.is_file(DEFAULT_DB_ALIAS) and not conf.database_path(DEFAULT_DB_ALIAS).exists()
+        if settings.ADMIN_PASSWORD and is_missing:
             _require_good_password(settings.ADMIN_PASSWORD)
 
     def _check(self) -> list[str]:
@@ -153,8 +154,6 @@ class Command(TerminalCommand):
         if users.objects.filter(is_superuser=True).exists():
             return
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if users.objects.filter(is_superuser=True).exists():
-                return
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
             if hidden := find_hidden(name):
                 raise CommandError(
@@ -189,7 +188,7 @@ def _collecting(problems: list[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
+    """Create the folder, and wait for any other `prepare` in it: Django's migrations do not exclude each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -221,10 +220,6 @@ def _alone_on(alias: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
-def _is_missing(alias: str) -> bool:
-    return conf.is_file(alias) and not conf.database_path(alias).exists()
-
-
 def _require_good_password(password: str) -> None:
     try:
         validate_password(password)
@@ -240,14 +235,10 @@ def _keep_secret_key() -> None:
 
 
 def _write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """A whole file, readable by its owner alone."""
+    """Write a whole file that only its owner can read. Without `replace`, raises `FileExistsError` where there is one."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        write_private(new, text.encode())
         if replace:
             new.replace(path)
         else:
