@@ -1,7 +1,7 @@
 """What may be stored in the four kinds: one set of rules for the admin, the API and imports.
 
-The model fields carry their own limits and words; here is what needs more than one look at a value. Sources: the
-validation rules, HTTP limits and codec registry of tvarr (its models, handlers and codec package).
+Columns have their own limits and words. The rest is here, from tvarr's validation rules, HTTP limits and codec registry (its
+models, handlers and codec package).
 """
 
 from dataclasses import replace
@@ -37,27 +37,21 @@ _TOO_LONG = ExpressionWarning(
 
 
 def expression_findings(text: str, domain: Domain) -> CheckedExpression:
-    """Return problems and warnings of an expression, without its tree; cached, because an import checks each one twice.
+    """Return problems and warnings, without the tree. They are cached, because an import checks each expression twice.
 
-    Within `limited_regexes` they may be without those of some regular expressions, which a warning (`unchecked`) says.
+    Within `limited_regexes` some regular expressions may be unchecked, which a warning (`unchecked`) says.
     """
     if len(text) > CHECKED_CHARACTERS:
         is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
         return _check(text, domain) if is_too_long else CheckedExpression(warnings=(_TOO_LONG,))
     try:
-        return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+        return check_short(text, domain) if len(text) <= _SHORT else check_long(text, domain)
     except _Incomplete as found:
         return found.findings
 
 
-def forget_findings() -> None:
-    """Empty the memory of `expression_findings`."""
-    _remember_short.cache_clear()
-    _remember_long.cache_clear()
-
-
 class _Incomplete(Exception):
-    """Carries what is not to be remembered past the cache."""
+    """Returns findings that must not be cached."""
 
     def __init__(self, findings: CheckedExpression) -> None:
         super().__init__()
@@ -71,28 +65,24 @@ def _check(text: str, domain: Domain) -> CheckedExpression:
     return findings
 
 
-_remember_short = lru_cache(maxsize=16_384)(_check)
-_remember_long = lru_cache(maxsize=256)(_check)
+check_short = lru_cache(maxsize=16_384)(_check)
+check_long = lru_cache(maxsize=256)(_check)
 
 
-def validate_expression(text: str, domain: Domain) -> None:
-    """Refuse an expression that tvarr could not run; `ValidationError` (code `invalid_expression`) with the column."""
-    problems = expression_findings(text, domain).problems
-    if problems:
-        raise ValidationError(
-            [
-                ValidationError(
-                    "column %(column)s: %(message)s",
-                    code="invalid_expression",
-                    params={"column": problem.column, "message": problem.message},
-                )
-                for problem in problems
-            ]
+def find_expression_problems(text: str, domain: Domain) -> list[ValidationError]:
+    """Return why tvarr could not run an expression (code `invalid_expression`)."""
+    return [
+        ValidationError(
+            "column %(column)s: %(message)s",
+            code="invalid_expression",
+            params={"column": problem.column, "message": problem.message},
         )
+        for problem in expression_findings(text, domain).problems
+    ]
 
 
 def validate_name(name: str) -> None:
-    """Refuse blanks around a name, because tvarr compares names exactly, and characters in it that nobody sees.
+    """Refuse blanks around a name, because tvarr compares names exactly, and hidden characters.
 
     Hidden characters make two names look the same, or act on the terminal or page that shows the name.
     """
@@ -125,38 +115,23 @@ def validate_name(name: str) -> None:
 
 
 def validate_video_codecs(names: object) -> None:
-    """Refuse a list with a name that tvarr's registry of video codecs lacks."""
     _validate_codec_list(names, VIDEO_CODECS)
 
 
 def validate_audio_codecs(names: object) -> None:
-    """Refuse a list with a name that tvarr's registry of audio codecs lacks."""
     _validate_codec_list(names, AUDIO_CODECS)
 
 
 def validate_video_codec(name: str) -> None:
-    """Refuse a name that tvarr's registry of video codecs lacks."""
     _validate_word(name, VIDEO_CODECS)
 
 
 def validate_audio_codec(name: str) -> None:
-    """Refuse a name that tvarr's registry of audio codecs lacks."""
     _validate_word(name, AUDIO_CODECS)
 
 
 def validate_preferred_format(name: str) -> None:
-    """Refuse a container format that tvarr would not recognise."""
     _validate_word(name, PREFERRED_FORMATS)
-
-
-def validate_one_of(value: str, allowed: list[str]) -> None:
-    """Refuse a word that is not in the list."""
-    if value not in allowed:
-        raise ValidationError(
-            "“%(value)s” is not allowed here; allowed are %(allowed)s.",
-            code="invalid_choice",
-            params={"value": escape_hidden(cut(value)), "allowed": ", ".join(allowed)},
-        )
 
 
 def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) -> None:
