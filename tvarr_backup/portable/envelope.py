@@ -1,4 +1,4 @@
-"""The file that configuration travels in: reading it, with every refusal in words and in its place."""
+"""Reading of export files, with every refusal at its place."""
 
 from __future__ import annotations
 
@@ -30,18 +30,16 @@ _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
 _ALL_MEMBERS = {name: name for kind in KINDS.values() for name in kind.by_name}
-"""Names of members, each once: a file repeats them in every item."""
+"""Names of members, each stored once: a file repeats them in every item."""
 _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a file: its place (1 for the first), and a value for every member of its kind, in the kind's order.
+    """One item of a file: its position (from 1) and a value for every member of its kind, in the kind's order.
 
-    A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not, and `missing`
-    the members without a default that the file does not give at all.
-
-    A file may have 100,000 items. That is why an item holds no dict.
+    A member that the file lacks has tvarr's default. `unknown` are members of the file that the kind lacks, `missing` those
+    without a default that the file lacks. A file may have 100,000 items, so an item contains no dict.
     """
 
     kind: Kind
@@ -53,18 +51,17 @@ class Item:
 
     @property
     def name(self) -> str:
-        """The item's name; empty where the file gives none."""
         return self.identity.name
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values by member, in a dict that is made with each call."""
+        """The values by member, in a new dict."""
         return dict(zip(self.kind.by_name, self.in_order, strict=True))
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """A file that was read and understood; `warnings` are sentences for the person."""
+    """A file that was read; `warnings` are sentences."""
 
     kind: Kind
     version: str
@@ -76,13 +73,13 @@ class Envelope:
 
 @dataclass
 class _Skipped:
-    """A value that was read past because nothing could be done with it."""
+    """A value that was skipped because it has no use here."""
 
     what: str
 
 
 class _Read(NamedTuple):
-    """An object as it was read; items with the same members have one tuple of their names."""
+    """An object as it was read; items with the same members share the tuple of names."""
 
     members: tuple[str, ...]
     values: tuple[Any, ...]
@@ -96,10 +93,10 @@ class _Parts:
 
 
 def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
-    """Read an export of `kind`, or with `None` of the kind that it says; nothing is stored and no database is asked.
+    """Read an export of `kind`, or of any kind with `None`; uses no database.
 
-    `own_version` is what this program writes as `tvarr_version`; another one is a warning. Raises a `FileRefused`
-    whose sentence has the place (line and column, or a JSON pointer), the value and what is allowed.
+    `own_version` is the `tvarr_version` of our files; another one is a warning. Raises a `FileRefused` whose sentence has the
+    place (line and column, or a JSON pointer), the value and what is expected.
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
@@ -110,10 +107,10 @@ def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Enve
 def read_wrapped_envelope(
     source: BinaryIO, kind: Kind, own_version: str, *, member: str, beside: Collection[str]
 ) -> tuple[Envelope, dict[str, Any]]:
-    """Read an object that holds an export as `member`, with the same strictness and in one pass.
+    """Read an object that has an export as `member`, as strictly as `read_envelope` and in one pass.
 
-    Gives the other members too: those in `beside` as texts, numbers or flat objects of them, the rest (and what is
-    deeper) only by name. Raises as `read_envelope` does.
+    Also returns the other members: those in `beside` as texts, numbers or flat objects of them, others only by name. Raises
+    what `read_envelope` does.
     """
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
@@ -214,7 +211,7 @@ def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
 
 
 def _read_object(start: Event, events: Iterator[Event], known: Mapping[str, str] | None) -> Any:
-    """A flat object as a dict; members outside `known` keep their name only. What is no object is given as skipped."""
+    """Return a flat object as a dict; members outside `known` keep only their names. Anything else is skipped."""
     if start.name != "start_map":
         return _skip(start, events)
     values: dict[str, Any] = {}
@@ -306,7 +303,7 @@ def _check_version(version: str) -> Iterator[str]:
 
 
 def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
-    """The kind that the file says, which must be the wanted one, if one is."""
+    """Return the kind of the file, which must be the wanted one, if any."""
     if wanted is not None and export_type == wanted.slug:
         return wanted
     try:

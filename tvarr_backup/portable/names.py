@@ -12,9 +12,9 @@ _NUMBERED = re.compile(r"(?P<stem>.*\S) \((?P<number>[0-9]{1,9})\)", re.ASCII | 
 
 
 def free_name(name: str, taken: Container[str], limit: int, *, after: int = 0) -> str:
-    """The first of `Name (1)`, `Name (2)`, ... that is not taken; `Name (4)` goes on with `Name (5)`.
+    """Return the first of `Name (1)`, `Name (2)`, ... that is not taken; `Name (4)` continues with `Name (5)`.
 
-    The stem is cut where the whole would be longer than `limit` characters. Numbers up to `after` are not tried.
+    The stem is cut to keep within `limit` characters. Numbers up to `after` are not tried.
     """
     stem, number = _divided(name)
     number = max(number, after)
@@ -32,7 +32,7 @@ def _divided(name: str) -> tuple[str, int]:
 
 
 class TakenNames:
-    """The names that are taken, each within its source type."""
+    """Taken names, each within its source type."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -44,16 +44,14 @@ class TakenNames:
         return identity.name in self._names[identity.source_type]
 
     def add(self, identity: Identity) -> None:
-        """Take a name."""
         self._names[identity.source_type].add(identity.name)
 
     def update(self, identities: Iterable[Identity]) -> None:
-        """Take several names."""
         for identity in identities:
             self.add(identity)
 
     def take_free(self, identity: Identity) -> str:
-        """Take the first numbered name that is free for this source type, and return it."""
+        """Take and return the first free numbered name of this source type."""
         taken = self._names[identity.source_type]
         name = free_name(identity.name, taken, self._limit, after=self._tried.get(identity, 0))
         self._tried[identity] = _divided(name)[1]
@@ -62,6 +60,6 @@ class TakenNames:
 
 
 def retired_name(name: str, row_id: str, limit: int) -> str:
-    """What a row that is marked as deleted is called when its name is needed."""
+    """Return a new name for a row marked as deleted whose name is needed."""
     ending = f" (deleted {row_id})"
     return name[: limit - len(ending)].rstrip() + ending
