@@ -1,4 +1,4 @@
-"""Expressions of tvarr: from text to a tree or a problem, with warnings for what tvarr would misunderstand."""
+"""tvarr's expressions: from text to a tree or a problem, with warnings for what tvarr would misunderstand."""
 
 from tvarr_backup.expressions.check import CheckedExpression, check_expression, findings_as_json
 from tvarr_backup.expressions.domains import Domain, UnknownDomain, read_domain

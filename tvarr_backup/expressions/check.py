@@ -1,4 +1,4 @@
-"""Whether tvarr could run an expression, and what it would do differently from what a reader expects."""
+"""Whether tvarr could run an expression, and where it would surprise a reader."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,4 +1,4 @@
-"""A sentence for a token that cannot stand where it stands."""
+"""The message for a token in the wrong place."""
 
 from difflib import get_close_matches
 
@@ -27,7 +27,7 @@ _FOLLOWERS = (
 
 
 def explain_token(token: Token, accepted: set[str], reading: Reading) -> Problem:
-    """The problem of a token, or of the end of the text (`$END`), where only the kinds in `accepted` could follow."""
+    """Return the problem of a token, or of the end of the text (`$END`), where only the kinds in `accepted` can follow."""
     expected = _expected(accepted)
     if token.type == "$END":
         column, found, shown = reading.column(len(reading.text.rstrip(" \t\n\r"))), "the end", "the text ends"

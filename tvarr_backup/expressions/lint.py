@@ -31,7 +31,7 @@ from tvarr_backup.expressions.tree import (
 )
 
 MOST_WARNINGS = 100
-"""The suggestion of a field takes a third of a millisecond, and nobody reads more."""
+"""Suggesting a field takes a third of a millisecond, and nobody reads more."""
 
 _ONLY_LAST = "it keeps the groups of the last regular expression that matched, and this is not among them"
 _HEX_FLOAT = re.compile(r"[+-]?0x[0-9a-f_.]+p[+-]?[0-9_]+", re.IGNORECASE)
@@ -40,9 +40,9 @@ _KNOWN_ESCAPES = "ntr\\\"'"
 
 
 def find_warnings(parsed: Parsed, domain: Domain) -> tuple[ExpressionWarning, ...]:
-    """In the order of their columns; of more than `MOST_WARNINGS` the first that are found.
+    """Return at most `MOST_WARNINGS` warnings in the order of their columns.
 
-    Of regular expressions that were not tried, only the first is named.
+    Of untried regular expressions, only the first is named.
     """
     found = sorted(islice(_warn(parsed, domain), MOST_WARNINGS), key=lambda warning: warning.column)
     unchecked = [warning for warning in found if warning.code is WarningCode.UNCHECKED]
@@ -116,7 +116,7 @@ def _warn_about_compared_value(comparison: Comparison, domain: Domain) -> Iterat
 
 
 def _failure(domain: Domain) -> str:
-    """What an error at run time does; an earlier condition may have settled the matter before tvarr gets here."""
+    """Return what an error at run time does, unless an earlier condition has decided the result."""
     if domain.is_filter:
         return "the filter does not match a record for which tvarr gets this far"
     if domain.is_mapping:
@@ -125,7 +125,7 @@ def _failure(domain: Domain) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Whether Go's ParseFloat might take it: a little more is let through, so that no warning is false."""
+    """Return whether Go's ParseFloat might accept the text. A little more is accepted, so that no warning is false."""
     try:
         float(text)
     except ValueError:
@@ -223,7 +223,7 @@ def _canonical(name: str, domain: Domain) -> str:
 
 
 def _warn_about_texts(parsed: Parsed, domain: Domain) -> Iterator[ExpressionWarning]:
-    """One warning of each kind per quoted text, at the first place that is concerned."""
+    """Yield one warning of each kind per quoted text, at its first place."""
     for token in parsed.tokens:
         if token.type == "STRING":
             yield from _dropped_backslash(token, parsed.reading)
@@ -256,7 +256,7 @@ def _rewritten_text(token: Token, reading: Reading, domain: Domain) -> Iterator[
 
 
 def _warn_about_moved_not(parsed: Parsed) -> Iterator[ExpressionWarning]:
-    """Where a leading `not` went into parentheses that hold more than one condition."""
+    """Warn about a leading `not` that moved into parentheses with more than one condition."""
     moved = parsed.reading.moved_not
     if moved is None or not _opens_with_compound_group(parsed.tokens):
         return

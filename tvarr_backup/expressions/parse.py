@@ -1,4 +1,4 @@
-"""The parser: one Lark grammar, made once, on the first expression."""
+"""The parser: one Lark grammar, made once, for the first expression."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +21,7 @@ class Parsed:
 
 
 def parse(reading: Reading) -> Parsed:
-    """Reads without recursion, so that no nesting exhausts the stack. A blank text gives an empty expression.
+    """Parse without recursion, so that no nesting exhausts the stack. A blank text gives an empty expression.
 
     Raises `InvalidExpression` with the leftmost problem.
     """
@@ -36,8 +36,9 @@ def parse(reading: Reading) -> Parsed:
 
 
 def _blame(token: Token, seen: list[Token]) -> tuple[Token, list[Token]]:
-    """The token to name, and those before it. A word that looked like the target of a shorthand action, until its sign
-    did not come, is what is wrong: `a = "x" And b = "y"`.
+    """Return the token to name, and those before it.
+
+    A word that looked like the target of a shorthand action is wrong itself if its sign is missing: `a = "x" And b = "y"`.
     """
     before = seen if token.type == "$END" else seen[:-1]
     if "SETEMPTY" in _accepted_after(before) and before[-2].type not in {"SETTER", "_COMMA"}:
@@ -46,7 +47,7 @@ def _blame(token: Token, seen: list[Token]) -> tuple[Token, list[Token]]:
 
 
 def _accepted_after(tokens: list[Token]) -> set[str]:
-    """Asked before the parser looked at the next token: looking ahead closes rules, and with them ways to go on."""
+    """Return the kinds that can follow. The parser must not have seen the next token, which closes rules."""
     parser = _parser().parse_interactive()
     for token in tokens:
         parser.feed_token(token)

@@ -20,7 +20,7 @@ class ProblemCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`column` is 1-based and counts characters of the whole text as written, line breaks included."""
+    """`column` counts the characters of the text as written from 1, line breaks included."""
 
     code: ProblemCode
     column: int
@@ -48,13 +48,12 @@ class WarningCode(StrEnum):
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
     UNCHECKED = "unchecked"
-    """Says nothing of tvarr, so it has no example: the expression is too long to check each time it is stored or listed, or
-    has too many regular expressions to try."""
+    """The expression is too long to check when it is stored or listed, or has too many regular expressions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionWarning:
-    """`column` is 1-based, in the text as written; `message` is one sentence that says what tvarr will do."""
+    """`column` counts from 1 in the text as written; `message` is one sentence about what tvarr will do."""
 
     code: WarningCode
     column: int
@@ -62,7 +61,7 @@ class ExpressionWarning:
 
 
 class InvalidExpression(TvarrBackupError):
-    """Raised by the parser; `check_expression` turns it into a finding."""
+    """Raised by the parser; `check_expression` returns its problem."""
 
     code = "invalid_expression"
 
@@ -72,11 +71,11 @@ class InvalidExpression(TvarrBackupError):
 
 
 def is_printable(character: str) -> bool:
-    """Return whether a character is seen where it stands alone, and does nothing to the text around it."""
+    """Return whether a character is visible on its own, and does not change the text around it."""
     return character.isprintable() and not find_hidden(character)
 
 
 def printable(text: str, limit: int = 40) -> str:
-    """The text as a message can show it: no control characters or lone surrogates, cut at `limit` characters."""
+    """Return text for a message: without control characters and lone surrogates, cut at `limit` characters."""
     shown = "".join(character if is_printable(character) else f"U+{ord(character):04X}" for character in text[:limit])
     return shown if len(text) <= limit else f"{shown}…"

@@ -1,4 +1,4 @@
-"""The text that the parser reads, kept together with the text as written, and the limits of both."""
+"""The text that the parser reads, next to the text as written."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -37,10 +37,10 @@ _UNEVEN_BLANKS = re.compile(r"[\t\n\f\r]|  |\A | \Z")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`origins[i]` is the position, in `written`, of the character `text[i]`; the last entry is the end of the text.
+    """`origins[i]` is the position in `written` of the character `text[i]`; the last entry is the end of the text.
 
-    A symbol that was replaced by a word has all its characters at the place where the symbol began.
-    `moved_not` is the position of a leading `not` that was moved behind the first word.
+    All characters of a word that replaced a symbol have the position of the symbol. `moved_not` is the position of a leading
+    `not` that was moved behind the first word.
     """
 
     written: str
@@ -52,7 +52,7 @@ class Reading:
         return self.origins[position] + 1
 
     def as_written(self, start: int, end: int) -> str:
-        """What the person wrote for the token `text[start:end]`: its characters, or the whole symbol it comes from."""
+        """Return what the user wrote for `text[start:end]`: its characters, or the symbol that it replaced."""
         first, last = self.origins[start], self.origins[end - 1]
         if first == last and end - start > 1:
             return self.written[first : next(origin for origin in self.origins[end:] if origin != first)]
@@ -87,8 +87,9 @@ def rewrite(text: str) -> Reading:
 
 
 def _substitute(reading: Reading, old: str, new: str) -> Reading:
-    """A replacement of equal length keeps every position; another one stands where the symbol began, up to its last
-    blank, which stands where the symbol ended.
+    """Replace all occurrences. A replacement of equal length keeps every position.
+
+    Others have the position of the symbol, except for the last blank, which has that of its end.
     """
     origins: list[int] = []
     at = 0
@@ -114,7 +115,7 @@ def _move_modifiers(reading: Reading) -> Reading:
 
 
 def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
-    """The words with one space between them; a space stands where the word before it ended."""
+    """Join words by one space, which has the position of the end of the word before it."""
     words: list[str] = []
     origins: list[int] = []
     last_end = 0
@@ -126,7 +127,7 @@ def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
 
 
 def _refuse_unreadable(text: str) -> None:
-    """Refuses what no tree can come of: more than 1 MiB of UTF-8, half a surrogate pair, NUL."""
+    """Refuse more than 1 MiB of UTF-8, half a surrogate pair, and NUL."""
     try:
         encoded = text[: MAX_BYTES + 1].encode()
     except UnicodeEncodeError as error:
