@@ -1,20 +1,28 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
 
 
 class TvarrBackupError(Exception):
-    """A failure with a sentence for the person; each subclass fixes one stable `code`.
+    """A failure with a sentence for the user, and a stable code: the name of the class in snake case, unless it has its own.
+
+    Codes are a contract (`docs/api.md` lists them, and a test compares), so a class that is renamed keeps its code.
 
     A message of several lines is given line by line. With `facts` the lines are templates, as those of `Sentence`, which may
-    also be given itself. Names in it may be anybody's, so hidden characters are escaped.
+    also be given itself. Names in it may come from anybody, so hidden characters are escaped.
     """
 
-    code = "error"
+    code: ClassVar[str] = "error"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, *lines: str, **facts: object) -> None:
         made = lines[0] if len(lines) == 1 and not facts else None
@@ -25,138 +33,116 @@ class TvarrBackupError(Exception):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the sentence was made of."""
         return self.sentence.facts
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """What the sentence advises; code asks for this, and never for words in the sentence."""
         return self.sentence.advice
 
     @property
     def identity(self) -> tuple[str, Mapping[str, Any]]:
-        """What tells it from other failures: another one has another code or other facts."""
+        """What distinguishes this failure from others: code and facts."""
         return self.code, self.sentence.as_data()
 
 
 class SystemRowReadOnly(TvarrBackupError):
+    """A built-in row was to be changed or deleted."""
+
     code = "system_row"
 
 
 class ItemInUse(TvarrBackupError):
+    """Another row needs the one that was to be deleted."""
+
     code = "in_use"
 
 
 class DatabaseUnusable(TvarrBackupError):
     """A database cannot be used as it is."""
 
-    code = "database_unusable"
-
 
 class DatabaseMissing(DatabaseUnusable):
-    code = "database_missing"
+    """There is no file."""
 
 
 class DatabaseForeign(DatabaseUnusable):
     """The file is not SQLite, or is the database of another program."""
 
-    code = "database_foreign"
-
 
 class DatabaseIncomplete(DatabaseUnusable):
     """A required table or column is missing."""
-
-    code = "database_incomplete"
 
 
 class DatabaseNewer(DatabaseUnusable):
     """A newer version of this program has migrated the database."""
 
-    code = "database_newer"
-
 
 class DatabaseNotPrepared(DatabaseUnusable):
     """`prepare` has not been run since this version was installed."""
 
-    code = "database_not_prepared"
-
 
 class DatabaseBusy(TvarrBackupError):
-    code = "database_busy"
+    """Another process kept the database locked for too long."""
 
 
 class DatabaseInUse(DatabaseBusy):
     """Other programs use a database that must not be in use; the message names those that can be seen."""
 
-    code = "database_in_use"
-
 
 class KindUnknown(TvarrBackupError):
-    code = "kind_unknown"
+    """No kind has this name."""
 
 
 class SelectionEmpty(TvarrBackupError):
-    code = "selection_empty"
+    """An export of nothing."""
 
 
 class ItemNotFound(TvarrBackupError):
-    code = "item_not_found"
+    """No live row of the kind has this id."""
 
 
 class SystemRowSelected(TvarrBackupError):
-    code = "system_row_selected"
+    """A built-in row was to be exported."""
 
 
 class RowUnreadable(TvarrBackupError):
     """A stored row cannot be exported without changing its meaning."""
 
-    code = "row_unreadable"
-
 
 class FileRefused(TvarrBackupError):
     """A file cannot be read as an export."""
 
-    code = "file_refused"
-
 
 class FileTooLarge(FileRefused):
-    code = "file_too_large"
+    """The file, its number of items or its depth exceeds a limit."""
 
 
 class NotJson(FileRefused):
     """The file breaks off or is not valid JSON; the sentence has line and column."""
 
-    code = "not_json"
-
 
 class EncodingUnsupported(FileRefused):
-    code = "encoding_unsupported"
+    """The file is text in another encoding."""
 
 
-class NotAnEnvelope(FileRefused):
+class NotAnExport(FileRefused):
     """JSON, but not an export."""
-
-    code = "not_an_export"
 
 
 class BackupNotExport(FileRefused):
     """A backup or another program's file, not an export."""
 
-    code = "backup_not_export"
-
 
 class WrongKind(FileRefused):
-    code = "wrong_kind"
+    """An export of another kind."""
 
 
 class VersionUnsupported(FileRefused):
-    code = "version_unsupported"
+    """An export in an unknown format."""
 
 
 class MemberInvalid(FileRefused):
     """Members of the wrong type: `found` has, of each, its JSON pointer and the rest of its sentence."""
-
-    code = "member_invalid"
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
         self.found = [(escape_hidden(pointer), escape_hidden(words)) for pointer, words in found]
@@ -168,17 +154,15 @@ class MemberInvalid(FileRefused):
 class AnswerInvalid(TvarrBackupError):
     """An answer that fits no item, or is not one of the expected words."""
 
-    code = "answer_invalid"
-
 
 class PageIncomplete(TvarrBackupError):
     """A form was sent without the file or the text that it is for."""
 
-    code = "page_incomplete"
-
 
 class ImportRefused(TvarrBackupError):
-    """An import was not done and nothing was written; `plan` says what stands item by item."""
+    """Nothing was imported; `plan` shows each item."""
+
+    code = TvarrBackupError.code
 
     def __init__(self, *lines: str, plan: object, **facts: object) -> None:
         super().__init__(*lines, **facts)
@@ -188,41 +172,29 @@ class ImportRefused(TvarrBackupError):
 class ImportBlocked(ImportRefused):
     """Items of the file cannot be stored."""
 
-    code = "import_blocked"
-
 
 class PlanStale(ImportRefused):
     """The data has changed since the preview."""
-
-    code = "plan_stale"
 
 
 class SidecarInvalid(TvarrBackupError):
     """The metadata file of an archive is broken, missing or foreign."""
 
-    code = "sidecar_invalid"
-
 
 class BackupBusy(TvarrBackupError):
     """Another operation is using the backup folder."""
-
-    code = "backup_busy"
 
 
 class CopyFailed(TvarrBackupError):
     """The database could not be copied; the database is unchanged and no partial copy is left."""
 
-    code = "copy_failed"
-
 
 class ArchiveDamaged(TvarrBackupError):
     """An archive is not exactly one complete gzip file; the sentence says what is wrong and where."""
 
-    code = "archive_damaged"
-
 
 class ArchiveTooLarge(TvarrBackupError):
-    code = "archive_too_large"
+    """An archive unpacks to more than is allowed; no more than that was written."""
 
 
 class OperationRunning(BackupBusy):
@@ -231,8 +203,6 @@ class OperationRunning(BackupBusy):
     `is_repeated` says that the same user had asked for just the same.
     """
 
-    code = "operation_running"
-
     def __init__(self, message: str, operation: str = "", *, is_repeated: bool = False, **facts: object) -> None:
         super().__init__(message, **facts)
         self.operation = operation
@@ -240,159 +210,133 @@ class OperationRunning(BackupBusy):
 
 
 class OperationNotFound(TvarrBackupError):
-    code = "operation_not_found"
+    """No operation has this id."""
 
 
 class OperationEnded(TvarrBackupError):
-    code = "operation_ended"
+    """The operation to cancel has ended."""
 
 
 class OperationCancelled(TvarrBackupError):
-    code = "operation_cancelled"
+    """A user canceled the running operation."""
 
 
 class OperationInterrupted(TvarrBackupError):
     """The process was stopped, or lost the operation, before it was finished."""
 
-    code = "operation_interrupted"
-
 
 class OperationTimedOut(TvarrBackupError):
-    code = "operation_timed_out"
+    """The operation took longer than a task of the worker may."""
 
 
 class OperationForeign(TvarrBackupError):
     """An operation was requested for another database than the one it would run on."""
 
-    code = "operation_foreign"
-
 
 class InternalError(TvarrBackupError):
-    code = "internal_error"
+    """A fault of this program; the log has the details."""
 
 
 class BackupFolderUnusable(TvarrBackupError):
-    code = "backup_folder_unusable"
+    """The backup folder is missing, not a folder, or not writable."""
 
 
 class BackupFolderUnmounted(BackupFolderUnusable):
     """The disk on which the last backup was made is not mounted at the backup folder."""
 
-    code = "backup_folder_unmounted"
-
 
 class BackupFolderMissing(BackupFolderUnusable):
-    code = "backup_folder_missing"
+    """The backup folder, in which backups were made, no longer exists."""
 
 
 class BackupFolderReadOnly(BackupFolderUnusable):
     """Backups can be read but nothing can be written; the sentence says why, with the command that changes it."""
 
-    code = "backup_folder_read_only"
-
 
 class OwnerUnreachable(TvarrBackupError):
     """Root must work as the owner of the storage folder, and cannot become that user."""
 
-    code = "owner_unreachable"
-
 
 class NoRoom(TvarrBackupError):
-    code = "no_room"
+    """The disk is full, or would be; no partial file is left."""
 
 
 class BackupUnsupported(TvarrBackupError):
     """tvarr's database is not SQLite; the sentence names the right tool."""
 
-    code = "backup_unsupported"
-
 
 class BackupNotFound(TvarrBackupError):
-    code = "backup_not_found"
+    """No backup has this name."""
 
 
 class BackupBroken(TvarrBackupError):
     """An archive without readable metadata, metadata without an archive, or a wrong size."""
 
-    code = "backup_broken"
-
 
 class BackupProtected(TvarrBackupError):
-    code = "backup_protected"
+    """A protected backup was to be deleted."""
 
 
 class UnprotectDenied(TvarrBackupError):
-    code = "unprotect_denied"
+    """A user who may not delete backups wanted to unprotect a safety backup."""
 
 
 class BackupForeign(TvarrBackupError):
     """One of tvarr's own archives has no place for the requested change."""
 
-    code = "backup_foreign"
-
 
 class NoteInvalid(TvarrBackupError):
-    code = "note_invalid"
+    """A note is too long, or is not one line of text."""
 
 
 class CopyDamaged(CopyFailed):
     """The copy of the database failed its check, and was not published."""
 
-    code = "copy_damaged"
-
 
 class PreconditionFailed(TvarrBackupError):
-    code = "precondition_failed"
+    """The resource has changed since the caller read it."""
 
 
 class ConfirmationRequired(TvarrBackupError):
     """Something that cannot be undone was requested without its confirmation."""
 
-    code = "confirmation_required"
-
 
 class DeletionsUnconfirmed(ConfirmationRequired):
     """New retention settings would let cleanup delete backups, and the user has not confirmed that."""
 
+    code = ConfirmationRequired.code
+
 
 class UploadTooLarge(TvarrBackupError):
-    code = "upload_too_large"
+    """A file is larger than the limit for uploads."""
 
 
 class UploadIncomplete(TvarrBackupError):
-    code = "upload_incomplete"
+    """The sender of a file disconnected or fell silent."""
 
 
 class LengthRequired(TvarrBackupError):
-    code = "length_required"
+    """A file was sent without the length of the request."""
 
 
 class UploadRefused(TvarrBackupError):
     """A file is not a backup that can be added; the sentence says what it is instead."""
 
-    code = "upload_refused"
-
 
 class SourceInUse(UploadRefused):
-    code = "source_in_use"
+    """A program has the file to add open."""
 
 
 class SourceChanged(UploadRefused):
     """The file to add changed while it was copied."""
 
-    code = "source_changed"
-
 
 class JournalUnusable(UploadRefused):
     """A -wal or -journal file does not belong to the file that it came with, or cannot be applied to it."""
 
-    code = "journal_unusable"
-
 
 class ExaminationTooCostly(TvarrBackupError):
     """Examining a database from elsewhere exceeded a limit of time or memory; its rows are unknown."""
-
-    code = "examination_too_costly"
 
 
 class CodeNotAccepted(TvarrBackupError):
@@ -401,39 +345,33 @@ class CodeNotAccepted(TvarrBackupError):
     A piece has `kind`, `name`, `sql` and `identity`.
     """
 
-    code = "code_not_accepted"
-
     def __init__(self, message: str, found: Sequence[Any], **facts: object) -> None:
         super().__init__(message, **facts)
         self.found = tuple(found)
 
 
 class AcceptCodeDenied(TvarrBackupError):
-    code = "accept_code_denied"
+    """A user who may not restore backups wanted to accept the code in one."""
 
 
 class QueueUnreachable(TvarrBackupError):
-    code = "queue_unreachable"
+    """The server of the queue does not answer."""
 
 
 class WorkerRunning(TvarrBackupError):
-    code = "worker_running"
+    """A second worker was to be started on one storage folder."""
 
 
 class ProgramNotStarted(TvarrBackupError):
     """A program that `up` runs ended right after its start."""
 
-    code = "program_not_started"
-
 
 class NothingToUndo(TvarrBackupError):
-    code = "nothing_to_undo"
+    """The last restore has no safety backup; nothing was changed."""
 
 
 class RestoreRefused(TvarrBackupError):
     """A backup cannot be restored into this live database; nothing was changed."""
-
-    code = "restore_refused"
 
 
 class OfflineRestoreRequired(RestoreRefused):
@@ -442,8 +380,6 @@ class OfflineRestoreRequired(RestoreRefused):
     `damage` completes a sentence that begins with the path, such as "is empty". `is_readable` says that SQLite may still
     be able to read the file.
     """
-
-    code = "offline_restore_required"
 
     def __init__(self, message: str, damage: str, *, is_readable: bool, **facts: object) -> None:
         super().__init__(message, damage=damage, **facts)
@@ -454,26 +390,18 @@ class OfflineRestoreRequired(RestoreRefused):
 class RestoreFailed(TvarrBackupError):
     """A restore failed; the sentence says at which step, and what the live database contains now."""
 
-    code = "restore_failed"
-
 
 class RestoreUnsettled(RestoreFailed):
     """A restore broke off, and the live data is unknown or damaged; the previous data is kept."""
-
-    code = "restore_unsettled"
 
 
 class UserNotFound(TvarrBackupError):
     """There is no such user, or the user may not sign in."""
 
-    code = "user_not_found"
-
 
 class TokenNotFound(TvarrBackupError):
-    code = "token_not_found"
+    """No token of the user has this name."""
 
 
 class TokenInvalid(TvarrBackupError):
     """A token's name is empty or taken, or its lifetime is not a duration."""
-
-    code = "token_invalid"

@@ -40,8 +40,6 @@ SPELLINGS: dict[str, Domain] = {
 
 
 class UnknownDomain(TvarrBackupError):
-    code = "unknown_domain"
-
     def __init__(self, value: object) -> None:
         self.value = value
         super().__init__(f"Unknown domain {printable(repr(value))}; use one of {', '.join(Domain)}.")

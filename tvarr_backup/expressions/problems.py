@@ -63,8 +63,6 @@ class ExpressionWarning:
 class InvalidExpression(TvarrBackupError):
     """Raised by the parser; `check_expression` returns its problem."""
 
-    code = "invalid_expression"
-
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         super().__init__(f"{problem.message} (column {problem.column})")

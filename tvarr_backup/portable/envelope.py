@@ -13,7 +13,7 @@ from tvarr_backup.errors import (
     FileTooLarge,
     KindUnknown,
     MemberInvalid,
-    NotAnEnvelope,
+    NotAnExport,
     VersionUnsupported,
     WrongKind,
 )
@@ -115,9 +115,7 @@ def read_wrapped_envelope(
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
     if first.name != "start_map":
-        raise NotAnEnvelope(
-            f"This is {_described(first)}; an object with an export as its member “{member}” is wanted."
-        )
+        raise NotAnExport(f"This is {_described(first)}; an object with an export as its member “{member}” is wanted.")
     parts: _Parts | None = None
     others: dict[str, Any] = {}
     for event in events:
@@ -131,7 +129,7 @@ def read_wrapped_envelope(
     _read_to_the_end(events)
     if parts is None:
         itself = " This is an export itself: send it as that member." if "metadata" in others else ""
-        raise NotAnEnvelope(f"There is no export: the member “{member}” is missing.{itself}")
+        raise NotAnExport(f"There is no export: the member “{member}” is missing.{itself}")
     return _understood(parts, kind, own_version), others
 
 
@@ -148,9 +146,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata, own_version)
     if parts.items is None:
-        raise NotAnEnvelope(
-            "The file has no items: the member “items”, a list, is missing. Perhaps it is not complete."
-        )
+        raise NotAnExport("The file has no items: the member “items”, a list, is missing. Perhaps it is not complete.")
     items = tuple(_read_items(parts.items, kind))
     if metadata["item_count"] not in (None, len(items)):
         warnings.append(f"item_count says {metadata['item_count']}, but the file has {len(items)} items.")
@@ -166,7 +162,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
 
 def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     if first.name != "start_map":
-        raise NotAnEnvelope(
+        raise NotAnExport(
             f"The file is {_described(first)}, not an export; an object with metadata and items is wanted."
         )
     parts = _Parts()
@@ -257,11 +253,11 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     if parts.metadata is None or isinstance(parts.metadata, _Skipped):
         if _BACKUP_MEMBERS.intersection(parts.others):
             raise BackupNotExport("This is the description of a backup; an export is wanted.")
-        raise NotAnEnvelope("The file is JSON, but not an export: it has no object “metadata”.")
+        raise NotAnExport("The file is JSON, but not an export: it has no object “metadata”.")
     metadata = dict(parts.metadata)
     for name in ("version", "export_type"):
         if not isinstance(metadata.get(name), str):
-            raise NotAnEnvelope(
+            raise NotAnExport(
                 f"The file is not an export: /metadata/{name} is {_shown(metadata.get(name))}; allowed is a text."
             )
     for name in ("tvarr_version", "exported_at"):
