@@ -158,7 +158,13 @@ class PortableRow(TvarrRow):
         try:
             super().full_clean({*(exclude or ()), *unchanged}, *args, **kwargs)
         except ValidationError as problem:
-            _raise_what_is_new(problem.error_dict, stored, unchanged)
+            before = stored.find_problems()
+            new = {
+                field: [each for each in problems if field not in unchanged or each not in before.get(field, ())]
+                for field, problems in problem.error_dict.items()
+            }
+            if any(new.values()):
+                raise ValidationError({field: problems for field, problems in new.items() if problems}) from None
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
         """Return the rows that keep this one from being deleted."""
@@ -188,21 +194,6 @@ class PortableRow(TvarrRow):
         for queryset in self.users():
             if user := queryset.first():
                 raise ItemInUse(f"“{self.name}” cannot be deleted: the {user._meta.verbose_name} “{user}” uses it.")
-
-
-def _raise_what_is_new(found: Mapping[str, list[ValidationError]], stored: PortableRow, unchanged: set[str]) -> None:
-    """Raise the problems of changed columns, and those of unchanged ones that the stored row does not have."""
-    before: dict[str, list[ValidationError]] = {}
-    try:
-        stored.clean()
-    except ValidationError as problem:
-        before = problem.error_dict
-    new = {
-        field: [each for each in problems if field not in unchanged or each not in before.get(field, [])]
-        for field, problems in found.items()
-    }
-    if any(new.values()):
-        raise ValidationError({field: problems for field, problems in new.items() if problems})
 
 
 class Filter(PortableRow):

@@ -12,8 +12,10 @@ import json
 import sys
 from argparse import Action, ArgumentParser
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.utils import timezone
@@ -39,6 +41,16 @@ def for_terminal(text: str, encoding: str | None, *, keep: str = "") -> str:
     """Return the text as a terminal of this encoding can show it, in one line unless `keep` has the line break."""
     shown = escape_hidden(text, keep=keep)
     return shown if shown.isascii() else shown.encode(encoding or "utf-8", _REPLACED).decode(encoding or "utf-8")
+
+
+def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryIO]:
+    """Open a file that a command reads, or standard input for “-”. Raise `CommandError`."""
+    if name == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(name).open("rb")
+    except OSError as problem:
+        raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
 
 
 def format_time(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,15 +68,13 @@ def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collecti
 
 
 def _all_findings(row: PortableRow) -> Iterator[Finding]:
-    errors: dict[str, list[ValidationError]] = {}
+    errors: dict[str, list[ValidationError]] = defaultdict(list)
     try:
         row.clean_fields(exclude=_NOT_JUDGED)
     except ValidationError as problem:
-        problem.update_error_dict(errors)
-    try:
-        row.clean()
-    except ValidationError as problem:
-        problem.update_error_dict(errors)
+        errors.update(problem.error_dict)
+    for field, problems in row.find_problems().items():
+        errors[field] += problems
     for field, found in errors.items():
         yield from _findings(row, field, found)
 

@@ -4,8 +4,6 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError
@@ -19,7 +17,7 @@ from tvarr_backup.expressions import (
     read_domain,
 )
 from tvarr_backup.expressions.problems import is_printable, printable
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, open_input
 
 MAX_LINE_BYTES = 1024 * 1024
 NEIGHBOURHOOD = 50  # characters that are shown before and after a place
@@ -70,22 +68,13 @@ class Command(TerminalCommand):
 
     def _check_lines(self, name: str) -> None:
         count = invalid = 0
-        with _opened(name) as file:
+        with open_input(name, option="--jsonl: ") as file:
             for number, line in enumerate(_lines(file), start=1):
                 check = _check_line(number, line)
                 self.print_json(findings_as_json(check), indent=None)
                 self.stdout.flush()
                 count, invalid = number, invalid + (not check.valid)
         self.message(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
-
-
-def _opened(name: str) -> AbstractContextManager[BinaryIO]:
-    if name == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return Path(name).open("rb")
-    except OSError as error:
-        raise CommandError(f"--jsonl: {name} cannot be read: {error.strerror}.") from error
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, open_input
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
@@ -172,7 +172,7 @@ def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
         _pairs("--new-name", options["new_name"], str.partition),  # an item whose name holds = can be given as #3
         _pairs("--map", options["map"], str.partition),
     )
-    with _input(options["file"]) as file:
+    with open_input(options["file"]) as file:
         return read_envelope(file, kind, WRITTEN_BY), answers
 
 
@@ -184,19 +184,6 @@ def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple
             raise AnswerInvalid(f"{option} is {quoted(text)}; allowed is NAME=VALUE.")
         pairs[name] = value
     return pairs
-
-
-@contextlib.contextmanager
-def _input(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115  # closed below; only opening may fail in these words
-    except OSError as problem:
-        raise CommandError(f"{name} cannot be read: {problem.strerror}.") from problem
-    with file:
-        yield file
 
 
 @contextlib.contextmanager
