@@ -90,7 +90,8 @@ def require_separate_databases() -> None:
                 kind=kind,
                 name=name,
             )
-        if _holds_tvarrs_own(DEFAULT_DB_ALIAS):
+        path = database_path(DEFAULT_DB_ALIAS) if is_file(DEFAULT_DB_ALIAS) else None
+        if is_tvarrs_own(path) if path else is_attached(DEFAULT_DB_ALIAS):
             raise DatabaseForeign(
                 "DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
                 "TVARR_DATABASE_DSN.",
@@ -137,10 +138,6 @@ def _identity_on_server(alias: str) -> Any:
             return cursor.fetchone()
     except DatabaseError:
         return database_name(alias)
-
-
-def _holds_tvarrs_own(alias: str) -> bool:
-    return is_tvarrs_own(database_path(alias)) if is_file(alias) else is_attached(alias)
 
 
 def in_a_line(problem: Exception) -> str:

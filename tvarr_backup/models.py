@@ -74,11 +74,11 @@ class TvarrRow(models.Model):
 
     @property
     def unreadable_sentences(self) -> dict[str, str]:
-        return {name: self._sentence_of(name, stored) for name, stored in self.unreadable.items()}
-
-    def _sentence_of(self, name: str, stored: str) -> str:
-        expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-        return escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
+        sentences = {}
+        for name, stored in self.unreadable.items():
+            expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
+            sentences[name] = escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
+        return sentences
 
     def mark_deleted(self) -> None:
         """Delete as tvarr does where it keeps the row: write only `deleted_at`."""

@@ -1,16 +1,33 @@
-"""The parser: one Lark grammar, made once, for the first expression."""
+"""The parser, with messages for tokens in the wrong place: one Lark grammar, made once, for the first expression."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from lark import Lark, Token, UnexpectedToken
 
 from tvarr_backup.expressions.build import TreeBuilder
-from tvarr_backup.expressions.explain import explain_token
-from tvarr_backup.expressions.problems import InvalidExpression
+from tvarr_backup.expressions.problems import InvalidExpression, Problem, ProblemCode, printable
 from tvarr_backup.expressions.reading import Reading
 from tvarr_backup.expressions.tokens import ReadyLexer, Tokens
-from tvarr_backup.expressions.tree import Expression
+from tvarr_backup.expressions.tree import OPERATOR_WORDS, Expression
+
+_OPERATOR = "an operator such as contains, matches or ="
+_VALUE = "a value (a quoted text, a number, a word, true or false)"
+_CONDITION = 'a condition such as channel_name contains "x"'
+_SIGN = "one of = ?= += -="
+_FIELD = "a field"
+
+# A place in the grammar is known by one token that is accepted nowhere else.
+_PLACES = (("NE", _OPERATOR), ("STRING", _VALUE), ("_LPAR", _CONDITION), ("SETEMPTY", _SIGN))
+_FOLLOWERS = (
+    ("_AND", "AND"),
+    ("_OR", "OR"),
+    ("_RPAR", "a closing parenthesis"),
+    ("_COMMA", "a comma"),
+    ("SETTER", "an action"),
+    ("$END", "the end"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +47,7 @@ def parse(reading: Reading) -> Parsed:
         expression: object = _parser().parse(tokens)
     except UnexpectedToken as error:
         blamed, before = _blame(error.token, tokens.seen)
-        raise InvalidExpression(explain_token(blamed, _accepted_after(before), reading)) from error
+        raise InvalidExpression(_explain(blamed, _accepted_after(before), reading)) from error
     assert isinstance(expression, Expression)
     return Parsed(expression, tuple(tokens.seen), reading)
 
@@ -65,3 +82,42 @@ def _parser() -> Lark:
         lexer=ReadyLexer,
         transformer=TreeBuilder(),
     )
+
+
+# --- Messages -----------------------------------------------------------------------------------------------------------
+
+
+def _explain(token: Token, accepted: set[str], reading: Reading) -> Problem:
+    """Return the problem of a token, or of the end of the text (`$END`), where only the kinds in `accepted` can follow."""
+    expected = _expected(accepted)
+    if token.type == "$END":
+        column, found, shown = reading.column(len(reading.text.rstrip(" \t\n\r"))), "the end", "the text ends"
+    else:
+        start, end = token.start_pos or 0, token.end_pos or 0
+        column, found = reading.column(start), printable(reading.as_written(start, end))
+        shown = f"found `{found}`"
+    message = f"Expected {_listed(expected)}, but {shown}.{_advice(token, expected)}"
+    return Problem(ProblemCode.UNEXPECTED, column, message, found, expected)
+
+
+def _expected(accepted: set[str]) -> tuple[str, ...]:
+    for kind, phrase in _PLACES:
+        if kind in accepted:
+            return (phrase,)
+    return tuple(phrase for kind, phrase in _FOLLOWERS if kind in accepted) or (_FIELD,)
+
+
+def _listed(phrases: tuple[str, ...]) -> str:
+    *others, last = phrases
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _advice(token: Token, expected: tuple[str, ...]) -> str:
+    if expected == (_OPERATOR,) and token.type == "WORD":
+        nearest = get_close_matches(token.lower(), OPERATOR_WORDS, n=1)
+        return f" Did you mean {nearest[0]}?" if nearest else ""
+    if expected == (_CONDITION,) and token.type in {"SETTER", "DELETE"}:
+        return " Actions follow a condition; the condition true matches everything."
+    if token.type == "WORD" and token.lower() in {"and", "or"}:
+        return f" Write {token.upper()} or {token.lower()}, not a mixture."
+    return ""

@@ -100,7 +100,7 @@ def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Enve
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
-    _read_to_the_end(events)
+    deque(events, maxlen=0)  # the parser refuses what follows the object
     return _understood(parts, kind, own_version)
 
 
@@ -126,7 +126,7 @@ def read_wrapped_envelope(
             parts = _read_parts(value, events)
         else:
             others[event.value] = _read_beside(value, events) if event.value in beside else _skip(value, events)
-    _read_to_the_end(events)
+    deque(events, maxlen=0)  # the parser refuses what follows the object
     if parts is None:
         itself = " This is an export itself: send it as that member." if "metadata" in others else ""
         raise NotAnExport(f"There is no export: the member “{member}” is missing.{itself}")
@@ -183,11 +183,6 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
             if event.value != "$schema":  # tvarr's web framework adds it
                 parts.others.append(event.value)
     return parts
-
-
-def _read_to_the_end(events: Iterator[Event]) -> None:
-    for _rest in events:  # what follows the object is refused by the parser itself
-        pass
 
 
 def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:

@@ -3,6 +3,7 @@
 import codecs
 import io
 import re
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO, NamedTuple
@@ -74,8 +75,7 @@ def value_of(text: bytes, max_members: int = MAX_MEMBERS) -> Any:
     """Return the value of a JSON text, with the limits and errors of `events_of`; fractions are `Decimal`."""
     events = events_of(text, max_members)
     value = _built(next(events), events)
-    for _rest in events:  # what follows the value is refused by the parser itself
-        pass
+    deque(events, maxlen=0)  # the parser refuses what follows the value
     return value
 
 

@@ -12,7 +12,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, SourceType, StreamSource
-from tvarr_backup.portable.kinds import KINDS, Kind, Reference, ReferenceTarget
+from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget
 from tvarr_backup.portable.models import HeldReference
 
 
@@ -149,15 +149,11 @@ def _settle_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[Settled]:
                 continue
             resolved = references.resolve(held.value, getattr(row, "source_type", ""))
             if resolved.row_id is not None:
-                _complete(row, reference, resolved.row_id)
+                setattr(row, reference.column, resolved.row_id)
+                row.updated_at = timezone.now()
+                row.save(update_fields=[reference.field, "updated_at"])
                 _forget_when_committed(kind, [row.id])
                 yield Settled(kind, row, held.value)
-
-
-def _complete(row: PortableRow, reference: Reference, row_id: str) -> None:
-    setattr(row, reference.column, row_id)
-    row.updated_at = timezone.now()
-    row.save(update_fields=[reference.field, "updated_at"])
 
 
 def _batches(values: list[Any], size: int = 500) -> Iterable[list[Any]]:
