@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
@@ -17,7 +17,7 @@ class TvarrBackupError(Exception):
     also be given itself. Names in it may come from anybody, so hidden characters are escaped.
     """
 
-    code: ClassVar[str] = "error"
+    code = "error"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
