@@ -14,17 +14,25 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/complete  ## Make .venv from the lock file (done by the other targets)
+setup: .venv/complete  ## Install everything that development needs into .venv (done by the other targets)
 
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+NEW_VENV := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one with make PYTHON=...")' \
+	&& rm -rf .venv && $(PYTHON) -m venv .venv
+
+# The lock files are complete. Without --no-deps, pip would look for the newest version of a package that is named with an extra.
 .venv/complete: $(LOCK)
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one with make PYTHON=...")'
-	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	@# The lock file is whole; left to itself, pip would ask for the newest version of a package that is named with an extra.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
+	@$(NEW_VENV)
+	$(INSTALL) $(LOCK)
+	touch $@ .venv/running
+
+# Only what running needs, in a .venv that is not there yet or was made for running.
+.venv/running: requirements/run.txt
+	@$(NEW_VENV)
+	$(INSTALL) requirements/run.txt
 	touch $@
 
-run: setup  ## Start everything on http://127.0.0.1:8080/ and print how to sign in
+run: .venv/running  ## Install what running needs, start on http://127.0.0.1:8081/, and print how to sign in
 	@$(BIN)/python manage.py up
 
 test: lint chromium servers  ## Lint, types, contracts, all tests but the long ones, and on PostgreSQL those that can be

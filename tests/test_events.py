@@ -40,7 +40,7 @@ def logged() -> set[str]:
 
 
 def listed() -> set[str]:
-    rows = [line for line in (ROOT / "docs/logs.md").read_text().splitlines() if line.startswith("| `")]
+    rows = [line for line in (ROOT / "docs/reference/logs.md").read_text().splitlines() if line.startswith("| `")]
     return {name for row in rows for name in re.findall(r"`([a-z]+\.[a-z_]+)`", row.split("|")[1])}
 
 

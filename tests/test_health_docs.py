@@ -1,4 +1,4 @@
-"""`docs/health.md` has every check and every metric, and its examples use those that there are."""
+"""`docs/reference/health.md` has every check and every metric, and its examples use those that there are."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def names(tmp_path: Path, settings: Any) -> set[str]:
     return {sample.name for family in families for sample in family.samples}
 
 
-def text() -> str:
-    return (ROOT / "docs" / "health.md").read_text(encoding="utf-8")
+def text(name: str = "reference/health") -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def first_cells(heading: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_every_metric_has_its_row(names: set[str]) -> None:
 
 
 def test_the_examples_use_metrics_that_there_are(names: set[str]) -> None:
-    examples = re.findall(r"^```yaml\n(.*?)^```$", text(), re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"^```yaml\n(.*?)^```$", text("guides/monitoring"), re.MULTILINE | re.DOTALL)
     scrape, alerts = (yaml.safe_load(example) for example in examples)
     assert scrape["scrape_configs"][0]["job_name"] == "tvarr-backup"
     used = {name for rule in alerts["groups"][0]["rules"] for name in re.findall(r"tvarr_backup_\w+", rule["expr"])}

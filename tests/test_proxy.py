@@ -18,7 +18,7 @@ HTTPS = {"X-Forwarded-Proto": "https"}
 
 @pytest.fixture
 def service(prepared: Installation) -> Installation:
-    """As docs/deploy.md says it is set up."""
+    """As docs/guides/install.md says it is set up."""
     prepared.environment |= {"ALLOWED_HOSTS": "backup.example,127.0.0.1"}
     return prepared
 

@@ -1,4 +1,4 @@
-"""The schema, the page that shows it, and `docs/api.md`, whose commands all work."""
+"""The schema, the page that shows it, and `docs/guides/api.md`, whose commands all work."""
 
 from __future__ import annotations
 
@@ -107,15 +107,15 @@ def test_the_admin_leads_to_the_page(admin_client: Client) -> None:
     assert 'href="/api/v1/docs"' in admin_client.get("/admin/").content.decode()
 
 
-# --- docs/api.md -----------------------------------------------------------------------------------------------------
+# --- docs/guides/api.md -----------------------------------------------------------------------------------------------------
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "--- the end of block"
 
 
 def blocks() -> list[tuple[str, str]]:
-    """The commands of the section “Jobs” in their order, each with what it is said to print (or nothing)."""
-    jobs = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("\n## Jobs\n")[2]
+    """The commands of the section “Tasks” in their order, each with what it is said to print (or nothing)."""
+    jobs = (ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8").partition("\n## Tasks\n")[2]
     found: list[tuple[str, str]] = []
     for language, text in _BLOCK.findall(jobs):
         if language == "sh":
@@ -142,7 +142,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
-        pytest.fail("The commands of docs/api.md need curl; install it (Debian: apt-get install curl).", pytrace=False)
+        pytest.fail("The commands of docs/guides/api.md need curl; install it (Debian: apt-get install curl).", pytrace=False)
     installation = Installation(up.log_path.parent / "data")
     token = installation.json("token", "create", "Documentation", "--user", "admin", "--expires", "1d", "--json")[
         "token"
@@ -169,8 +169,8 @@ def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
 
 
 def test_the_commands_for_tokens_are_those_that_there_are(prepared: Installation) -> None:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^\$ \.venv/bin/python manage\.py (token .*)$", text, re.MULTILINE)
+    text = (ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\$ tvarr-backup (token .*)$", text, re.MULTILINE)
 
     assert [shlex.split(line)[1] for line in lines] == ["create", "list", "revoke"]
     for line in lines:

@@ -338,9 +338,8 @@ def test_people_get_a_page(settings: Any) -> None:
 
 
 def documented() -> dict[str, str]:
-    """Codes and statuses of the table in `docs/api.md`."""
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    table = text.partition("## Errors")[2].partition("\n## ")[0]
+    """Codes and statuses of the table in `docs/reference/errors.md`."""
+    table = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     return {
         code: status
         for codes, status in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([0-9, ]+|-) \|", table, re.MULTILINE)

@@ -10,7 +10,7 @@ from tvarr_backup.expressions.fields import CATALOGUE_FIELDS, CLIENT_FIELDS
 from tvarr_backup.expressions.problems import ProblemCode
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "expressions.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "expressions.md").read_text(encoding="utf-8")
 
 
 def python(program: str, *options: str) -> str:

@@ -1,4 +1,4 @@
-"""An example of each warning, and what tvarr does in all such cases: the rows of `docs/expressions.md`."""
+"""An example of each warning, and what tvarr does in all such cases: the rows of `docs/reference/expressions.md`."""
 
 from dataclasses import dataclass
 

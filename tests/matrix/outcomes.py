@@ -1,4 +1,4 @@
-"""What can come of an action, and the table of what is expected: `docs/matrix.md`, which users read, too."""
+"""What can come of an action, and the table of what is expected: `docs/reference/matrix.md`, which users read, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.installation import ROOT
 
-DOCUMENT = ROOT / "docs" / "matrix.md"
+DOCUMENT = ROOT / "docs" / "reference" / "matrix.md"
 _STATE = "state"
 _FOOTNOTE = re.compile(r"\[\^\w+\]")
 

@@ -34,7 +34,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField(help_text="The status in words.")
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="What is wrong, in a sentence.")
-    code = serializers.CharField(help_text="A stable word; `docs/api.md` lists them.")
+    code = serializers.CharField(help_text="A stable word; `docs/reference/errors.md` lists them.")
     errors = FoundSerializer(many=True)  # type: ignore[assignment]  # a field of that name; the property is of the base
 
 
