@@ -20,7 +20,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import quoted, shown_value
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
@@ -374,8 +374,4 @@ def _value(member: Member, given: Any) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, _Skipped):
         return value.what
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "a list"
-    return f"{quoted(value)}" if isinstance(value, str) else "missing" if value is None else str(value)[:80]
+    return "missing" if value is None else shown_value(value)
