@@ -42,7 +42,7 @@ class ItemAdmin(ColumnsRequired):
     """What the kinds have in common; those of one kind say what their pages show, and where."""
 
     form = ItemForm
-    list_display: ClassVar[tuple[str, ...]] = ()
+    list_display: Any = ()
     readonly_fields = ("is_system", "created_at", "updated_at")
     search_fields: ClassVar[tuple[str, ...]] = ("name", "description", "expression")
     ordering: ClassVar[tuple[str, ...]] = ("name",)
