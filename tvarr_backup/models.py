@@ -352,7 +352,7 @@ class ClientDetectionRule(PortableRow):
 
     @property
     def encoding_profile_name(self) -> str | None:
-        """None without a profile, or with a deleted one."""
+        """Null where it has none, or a deleted one."""
         profile = self.encoding_profile
         return None if profile is None or profile.deleted_at is not None else profile.name
 
