@@ -20,7 +20,6 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
 from tvarr_backup import conf
-from tvarr_backup.backups.durable import write_private
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations import reserve
@@ -188,7 +187,7 @@ def _collecting(problems: list[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Create the folder, and wait for any other `prepare` in it: Django's migrations do not exclude each other."""
+    """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -235,10 +234,14 @@ def _keep_secret_key() -> None:
 
 
 def _write_private(path: Path, text: str, *, replace: bool = True) -> None:
-    """Write a whole file that only its owner can read. Without `replace`, raises `FileExistsError` where there is one."""
+    """A whole file, readable by its owner alone."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        write_private(new, text.encode())
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         if replace:
             new.replace(path)
         else:

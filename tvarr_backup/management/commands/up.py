@@ -59,7 +59,7 @@ class Command(TerminalCommand):
         with _listen(host, port) as listener:
             self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
             self.stdout.flush()
-            Supervisor([_web_server(listener), Program("The worker", [*program.COMMAND, "worker"])]).run()
+            Supervisor([_web_server(listener), _worker()]).run()
 
 
 @contextlib.contextmanager
@@ -112,6 +112,10 @@ def _web_server(listener: socket.socket) -> Program:
     command += ["--graceful-timeout", str(GRACE_SECONDS - 1)]
     command += ["--logger-class", "config.gunicorn.Logger"]
     return Program("The web server", command, passed_descriptors=[listener.fileno()], must_start=True)
+
+
+def _worker() -> Program:
+    return Program("The worker", [*program.COMMAND, "worker"])
 
 
 def _listen(host: str, port: int) -> socket.socket:
