@@ -66,11 +66,14 @@ class Emergency:
         if is_api(request):
             response: HttpResponse = answer(503, problem.code, sentence)
         else:
-            context = {"sentence": sentence, "program": program.NAME}
-            response = HttpResponse(render_to_string("emergency.html", context), status=503)
+            response = HttpResponse(_emergency_page(sentence), status=503)
         response["Retry-After"] = "30"
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # `find_problem` has, once
         return response
+
+
+def _emergency_page(sentence: str) -> str:
+    return render_to_string("emergency.html", {"sentence": sentence, "program": program.NAME})
 
 
 class OtherMethods:

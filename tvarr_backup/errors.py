@@ -2,10 +2,23 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from tvarr_backup.sentences import Advice, Sentence
 from tvarr_backup.texts import escape_hidden
+
+
+class FoundCode(Protocol):
+    """A trigger, a view or a virtual table in a database."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def sql(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
 
 
 class TvarrBackupError(Exception):
@@ -345,7 +358,7 @@ class CodeNotAccepted(TvarrBackupError):
     A piece has `kind`, `name`, `sql` and `identity`.
     """
 
-    def __init__(self, message: str, found: Sequence[Any], **facts: object) -> None:
+    def __init__(self, message: str, found: Sequence[FoundCode], **facts: object) -> None:
         super().__init__(message, **facts)
         self.found = tuple(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from tvarr_backup.errors import CodeNotAccepted
+from tvarr_backup.errors import CodeNotAccepted, FoundCode
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 
 _MEMBER = "refused_code"
@@ -24,7 +24,7 @@ def refused_code(problem: CodeNotAccepted) -> dict[str, Any]:
     return {_MEMBER: code_as_data(problem.found)}
 
 
-def code_as_data(found: Iterable[object]) -> list[dict[str, str]]:
+def code_as_data(found: Iterable[FoundCode]) -> list[dict[str, str]]:
     """Return code as pages and answers show it; empty where it is more than a user would read."""
     listed = [{name: getattr(one, name) for name in ("kind", "name", "sql", "identity")} for one in found]
     return listed if sum(len(one["sql"]) for one in listed) <= _MOST_KEPT_CHARACTERS else []

@@ -29,15 +29,6 @@ _MAGIC = (
     (b"PK\x03\x04", "a zip archive, perhaps another program's backup"),
 )
 
-_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-_READ = {codecs.BOM_UTF8: "", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-# JSON begins with two ASCII characters, so zeros among the first bytes show how wide characters are (RFC 4627, 3).
-_UNMARKED = (
-    (re.compile(rb"\0\0\0[^\0]|[^\0]\0\0\0", re.DOTALL), "UTF-32"),
-    (re.compile(rb"(?:\0[^\0]){1,2}\Z|(?:[^\0]\0){1,2}\Z", re.DOTALL), "UTF-16 without a byte order mark"),
-)
-_LONGEST_MARK = 4
-
 
 class Event(NamedTuple):
     """An event of ijson, with its value or member name."""
@@ -238,6 +229,15 @@ def _checked(events: Iterator[Event], max_members: int) -> Iterator[Event]:
 
 
 # --- Encodings: PowerShell writes UTF-16 ------------------------------------------------------------------------------
+
+_UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_READ = {codecs.BOM_UTF8: "", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# JSON begins with two ASCII characters, so zeros among the first bytes show how wide characters are (RFC 4627, 3).
+_UNMARKED = (
+    (re.compile(rb"\0\0\0[^\0]|[^\0]\0\0\0", re.DOTALL), "UTF-32"),
+    (re.compile(rb"(?:\0[^\0]){1,2}\Z|(?:[^\0]\0){1,2}\Z", re.DOTALL), "UTF-16 without a byte order mark"),
+)
+_LONGEST_MARK = 4
 
 
 def read_as_utf8(source: BinaryIO, most_bytes: int) -> bytes:
