@@ -66,12 +66,6 @@ class Answers:
                 return Answer(self.resolutions.get(key, Resolution.RENAME), name)
         return NO_ANSWER
 
-    def require_known_references(self, references: Collection[str]) -> None:
-        """Raise `AnswerInvalid` for an answer about a reference that no item has."""
-        for value in self.references:
-            if value not in references:
-                raise AnswerInvalid(f"No item of the file refers to {quoted(value)}.")
-
 
 def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
     """Yield the keys of an item in answers, the narrowest first."""

@@ -126,38 +126,28 @@ def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     model.objects.bulk_create(_rows_of(created, rows))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
     whole = [step for step in overwritten if not rows[step.position].unreadable]
-    model.objects.bulk_create(
-        _rows_of(whole, rows),
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=_overwritten_columns(plan.kind),
+    columns = _columns_of(
+        plan.kind, (name for name in plan.kind.by_name if name not in {"name", *plan.kind.not_imported})
     )
+    model.objects.bulk_create(_rows_of(whole, rows), update_conflicts=True, unique_fields=["id"], update_fields=columns)
     for step in overwritten:
-        if rows[step.position].unreadable:
-            _save_differences(plan.kind, step, rows[step.position])
+        row = rows[step.position]
+        if row.unreadable:  # what is stored in its other columns must stay as it is
+            row.save(update_fields=_columns_of(plan.kind, (difference.field for difference in step.differences)))
     written = [*created, *overwritten]
     unresolved = {str(rows[step.position].pk): step.unresolved for step in written if step.unresolved}
     hold(plan.kind, _rows_of(written, rows), unresolved)
-
-
-def _save_differences(kind: Kind, step: Step, row: Any) -> None:
-    """Write only the columns that differ, so that the others stay as they are stored."""
-    changed = {difference.field for difference in step.differences}
-    if kind.reference is not None and kind.reference.member in changed:
-        changed = changed - {kind.reference.member} | {kind.reference.field}
-    row.save(update_fields=[*changed, "updated_at"])
 
 
 def _rows_of(steps: Iterable[Step], rows: Mapping[int, PortableRow]) -> list[Any]:
     return [rows[step.position] for step in steps]
 
 
-def _overwritten_columns(kind: Kind) -> list[str]:
-    left_alone = {"name", *kind.not_imported}
-    columns = [member.name for member in kind.members if member.name not in left_alone]
-    if kind.reference is not None:
-        columns[columns.index(kind.reference.member)] = kind.reference.field
-    return [*columns, "updated_at"]
+def _columns_of(kind: Kind, members: Iterable[str]) -> list[str]:
+    """Return the model fields of members, and the time of the change."""
+    reference = kind.reference
+    names = [reference.field if reference and name == reference.member else name for name in members]
+    return [*names, "updated_at"]
 
 
 def _line(step: Step, row: PortableRow | None) -> ResultLine:

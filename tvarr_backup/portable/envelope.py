@@ -20,7 +20,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
-from tvarr_backup.quoting import quoted, shown_value
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
@@ -124,19 +124,16 @@ def read_wrapped_envelope(
         value = next(events)
         if event.value == member:
             parts = _read_parts(value, events)
+        elif event.value in beside and value.name == "start_map":
+            others[event.value] = _read_object(value, events, known=None)
         else:
-            others[event.value] = _read_beside(value, events) if event.value in beside else _skip(value, events)
+            is_scalar = not value.name.startswith("start")
+            others[event.value] = value.value if event.value in beside and is_scalar else _skip(value, events)
     deque(events, maxlen=0)  # the parser refuses what follows the object
     if parts is None:
         itself = " This is an export itself: send it as that member." if "metadata" in others else ""
         raise NotAnExport(f"There is no export: the member “{member}” is missing.{itself}")
     return _understood(parts, kind, own_version), others
-
-
-def _read_beside(value: Event, events: Iterator[Event]) -> Any:
-    if value.name == "start_map":
-        return _read_object(value, events, known=None)
-    return _skip(value, events) if value.name == "start_array" else value.value
 
 
 def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
@@ -374,4 +371,8 @@ def _value(member: Member, given: Any) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, _Skipped):
         return value.what
-    return "missing" if value is None else shown_value(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "a list"
+    return quoted(value) if isinstance(value, str) else "missing" if value is None else str(value)[:80]

@@ -16,8 +16,7 @@ from tvarr_backup.portable.drafts import Here, draft_item, duplicate_name, with_
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding, judge
 from tvarr_backup.portable.kinds import Identity, Kind
-from tvarr_backup.portable.names import TakenNames, retired_name
-from tvarr_backup.portable.present import Present, find_namesakes, pair
+from tvarr_backup.portable.present import Present, TakenNames, find_namesakes, pair, retired_name
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.steps import Action, Draft, MissingReference, Plan, State, Step
 from tvarr_backup.quoting import quoted
@@ -84,8 +83,9 @@ class Planner:
 def _require_references_fit(envelope: Envelope, answers: Answers, references: References) -> None:
     reference = envelope.kind.reference
     used = {item.values[reference.member]: item for item in envelope.items} if reference else {}
-    answers.require_known_references(used)
     for value, name in answers.references.items():
+        if value not in used:
+            raise AnswerInvalid(f"No item of the file refers to {quoted(value)}.")
         if references.resolve(value, used[value].identity.source_type, name).row_id is None:
             target = reference.target if reference else ""
             raise AnswerInvalid(f"There is no {target} {quoted(name)} here to stand for {quoted(value)}.")

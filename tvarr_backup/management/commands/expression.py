@@ -4,7 +4,8 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -69,18 +70,13 @@ class Command(TerminalCommand):
     def _check_lines(self, name: str) -> None:
         count = invalid = 0
         with open_input(name, option="--jsonl: ") as file:
-            for number, line in enumerate(_lines(file), start=1):
+            # Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory.
+            for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
                 check = _check_line(number, line)
                 self.print_json(findings_as_json(check), indent=None)
                 self.stdout.flush()
                 count, invalid = number, invalid + (not check.valid)
         self.message(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory."""
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        yield line
 
 
 def _check_line(number: int, line: bytes) -> CheckedExpression:
