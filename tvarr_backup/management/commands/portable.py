@@ -195,7 +195,7 @@ def _output(name: str) -> Iterator[BinaryIO]:
         return
     target = Path(os.path.realpath(name))
     is_device = target.exists() and not target.is_file() and not target.is_dir()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = target.parent / f".{target.name}.{os.getpid()}"
     try:
         if is_device:
             with target.open("wb") as device:
