@@ -1,4 +1,4 @@
-"""How many connections to the databases a process of the web server keeps while nothing is asked for."""
+"""How many database connections an idle process of the web server keeps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _turn = threading.Lock()
 
 
 def keep_few() -> None:
-    """Let only the first few threads of this process keep theirs: a server of databases allows few.
-
-    All others are there for slow clients, and are idle most of the time.
-    """
+    """Let only the first few threads keep theirs: the others are for slow clients, and a database server allows few."""
     request_finished.connect(_release_of_most_threads, dispatch_uid="keep_few")
 
 

@@ -1,13 +1,13 @@
-"""Reads settings from the environment; nonsense stops with the variable, its value and what is allowed."""
+"""Reading of settings from the environment. Invalid values stop the program with the variable, its value and what is expected."""
 
 import grp
 import ipaddress
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
 
+T = TypeVar("T")
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
 _ALLOWED_DATABASES = (
@@ -32,17 +33,17 @@ _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.
 
 
 def refuse(name: str, value: str, allowed: str) -> ImproperlyConfigured:
-    """The error for a variable that cannot be used, with all that is needed to mend it."""
+    """Return the error for an invalid variable."""
     return ImproperlyConfigured(f"{name} is {value!r}; allowed is {allowed}.")
 
 
 def text(name: str, default: str) -> str:
-    """The variable's text without surrounding blanks; unset or blank gives `default`."""
+    """Return the text without surrounding blanks, or `default` if it is unset or blank."""
     return os.environ.get(name, "").strip() or default
 
 
 def word(name: str, default: str, allowed: Collection[str]) -> str:
-    """One of `allowed`, in any letter case; given back in lower case."""
+    """Return one of `allowed`, in lower case."""
     value = text(name, default)
     if value.lower() not in allowed:
         raise refuse(name, value, "one of " + ", ".join(allowed))
@@ -50,7 +51,6 @@ def word(name: str, default: str, allowed: Collection[str]) -> str:
 
 
 def flag(name: str, *, default: bool) -> bool:
-    """Yes or no, in one of the words in use for them."""
     value = text(name, "true" if default else "false").lower()
     if value not in _WORDS_FOR_YES + _WORDS_FOR_NO:
         raise refuse(name, value, "one of " + ", ".join(_WORDS_FOR_YES + _WORDS_FOR_NO))
@@ -58,7 +58,6 @@ def flag(name: str, *, default: bool) -> bool:
 
 
 def integer(name: str, default: int, low: int, high: int) -> int:
-    """A whole number from `low` to `high`."""
     value = text(name, str(default))
     if not re.fullmatch(r"[0-9]{1,15}", value) or not low <= int(value) <= high:
         raise refuse(name, value, f"a whole number from {low} to {high}")
@@ -66,16 +65,13 @@ def integer(name: str, default: int, low: int, high: int) -> int:
 
 
 def duration(name: str) -> timedelta | None:
-    """A duration such as `30d`; `None` where the variable is unset or blank."""
-    value = text(name, "")
-    try:
-        return parse_duration(value) if value else None
-    except ValueError:
-        raise refuse(name, value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit") from None
+    """Return a duration such as `30d`; None if unset or blank."""
+    allowed = f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit"
+    return _parsed(name, text(name, ""), parse_duration, allowed) if text(name, "") else None
 
 
 def group(name: str) -> int | None:
-    """The id of a group of the system, by its name or id; `None` where the variable is unset or blank."""
+    """Return the id of a system group by its name or id; None if unset or blank."""
     value = text(name, "")
     if not value:
         return None
@@ -89,7 +85,7 @@ def group(name: str) -> int | None:
 
 
 def file_mode(name: str, default: str) -> int:
-    """The mode of files that their owner can read and write, and perhaps others can read."""
+    """Return a mode of files that their owner can read and write, and perhaps others can read."""
     value = text(name, default)
     if not _FILE_MODE.fullmatch(value):
         raise refuse(name, value, "0600, 0640, 0644 or 0660")
@@ -97,7 +93,7 @@ def file_mode(name: str, default: str) -> int:
 
 
 def path(name: str, default: str) -> Path:
-    """An absolute path; a relative one counts from the working directory."""
+    """Return an absolute path; a relative one is relative to the working directory."""
     value = text(name, default)
     try:
         return Path(value).expanduser().absolute()
@@ -106,7 +102,7 @@ def path(name: str, default: str) -> Path:
 
 
 def host(name: str, default: str) -> str:
-    """A host name or an address to listen on, an IPv6 address without its brackets."""
+    """Return a host name or an address to listen on, an IPv6 address without its brackets."""
     value = text(name, default)
     bare = value.removeprefix("[").removesuffix("]")
     if bare == "*" or not (_HOST.fullmatch(bare) or (":" in bare and _HOST.fullmatch(f"[{bare}]"))):
@@ -115,55 +111,53 @@ def host(name: str, default: str) -> str:
 
 
 def hosts(name: str, default: list[str]) -> list[str]:
-    """Host names for `ALLOWED_HOSTS`, separated by commas; `default`, what the machine says of itself, is not judged."""
-    values = _list(name)
-    for value in values:
-        if not _HOST.fullmatch(value):
-            raise refuse(name, value, "host names or addresses separated by commas, without scheme, port or path")
-    return values or default
+    """Return host names for `ALLOWED_HOSTS`, separated by commas; `default` is not checked."""
+    allowed = "host names or addresses separated by commas, without scheme, port or path"
+    return _matching(name, _HOST, allowed) or default
 
 
 def origins(name: str) -> list[str]:
-    """Origins for `CSRF_TRUSTED_ORIGINS`, separated by commas."""
-    values = _list(name)
-    for value in values:
-        if not _ORIGIN.fullmatch(value):
-            raise refuse(name, value, "origins such as https://backup.example, separated by commas")
-    return values
+    """Return origins for `CSRF_TRUSTED_ORIGINS`, separated by commas."""
+    return _matching(name, _ORIGIN, "origins such as https://backup.example, separated by commas")
 
 
 def networks(name: str, default: str) -> list[str]:
-    """Addresses and networks of `FORWARDED_ALLOW_IPS`, separated by commas, as gunicorn takes them."""
+    """Return addresses and networks of `FORWARDED_ALLOW_IPS`, separated by commas, for gunicorn."""
     values = _list(name) or default.split(",")
     for value in values:
-        try:
-            ipaddress.ip_network("0.0.0.0/0" if value == "*" else value)
-        except ValueError:
-            allowed = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
-            raise refuse(name, value, allowed) from None
+        allowed = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
+        _parsed(name, value, lambda value: ipaddress.ip_network("0.0.0.0/0" if value == "*" else value), allowed)
     return values
 
 
 def time_zone(name: str, default: str) -> str:
-    """The name of a zone of the IANA database."""
+    """Return the name of an IANA zone."""
     value = text(name, default).removeprefix(":")
-    try:
-        return parse_zone(value).key
-    except ValueError:
-        raise refuse(name, value, "a zone name such as UTC or Europe/Berlin") from None
+    return _parsed(name, value, parse_zone, "a zone name such as UTC or Europe/Berlin").key
 
 
 def cron(name: str, default: str) -> str:
-    """The times of a schedule as five cron fields."""
-    value = text(name, default)
+    """Return five cron fields."""
+    return _parsed(name, text(name, default), parse_cron, ALLOWED_CRONS)
+
+
+def _parsed(name: str, value: str, parse: Callable[[str], T], allowed: str) -> T:
     try:
-        return parse_cron(value)
+        return parse(value)
     except ValueError:
-        raise refuse(name, value, ALLOWED_CRONS) from None
+        raise refuse(name, value, allowed) from None
+
+
+def _matching(name: str, pattern: re.Pattern[str], allowed: str) -> list[str]:
+    values = _list(name)
+    for value in values:
+        if not pattern.fullmatch(value):
+            raise refuse(name, value, allowed)
+    return values
 
 
 def secret_key(file: Path) -> str | None:
-    """`SECRET_KEY`, else the text of `SECRET_KEY_FILE`, else that of `file`; `None` where there is none yet."""
+    """Return `SECRET_KEY`, or the text of `SECRET_KEY_FILE`, or that of `file`; None if there is none yet."""
     given = text("SECRET_KEY", "")
     if given:
         return given
@@ -183,10 +177,10 @@ def secret_key(file: Path) -> str | None:
 
 
 def database(name: str, default: Path) -> dict[str, Any]:
-    """A Django database entry from a path, a `file:` or `sqlite:` URI, or the address of a PostgreSQL database.
+    """Return a Django database entry from a path, a `file:` or `sqlite:` URI, or the address of a PostgreSQL database.
 
-    Of an SQLite file it has the absolute path in `NAME` and no options; a relative path counts from the working
-    directory. An address is read as libpq reads it (percent-encoding, folders of sockets, several hosts, options).
+    An SQLite file has its absolute path in `NAME` and no options. An address is read as libpq does (percent-encoding, folders of
+    sockets, several hosts, options).
     """
     value = text(name, str(default))
     scheme = value.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else ""
@@ -202,7 +196,7 @@ def database(name: str, default: Path) -> dict[str, Any]:
 
 
 def redis(name: str) -> str:
-    """The address of a Redis server, empty where the variable is unset or blank; waiting for it has an end."""
+    """Return the address of a Redis server with limits for waiting; "" if unset or blank."""
     value = text(name, "")
     if not value:
         return ""
@@ -225,12 +219,12 @@ def redis(name: str) -> str:
 
 
 def existing_file_uri(file: str) -> str:
-    """An SQLite URI that opens `file` for reading and writing and never creates it."""
+    """Return an SQLite URI that opens a file for reading and writing and never creates it."""
     return f"file:{quote(file)}?mode=rw"
 
 
 def _path_in(uri: str, scheme: str) -> str:
-    """The path in a URI of ours; empty where there is none, or where a host stands before it (`sqlite://app.db`)."""
+    """Return the path in a URI; "" if there is none, or a host comes before it (`sqlite://app.db`)."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -267,7 +261,7 @@ def _missing(name: str, value: str, extra: str) -> ImproperlyConfigured:
 
 
 def _without_password(address: str) -> str:
-    """For showing: what stands before the host, or in an option for it, may be a password."""
+    """Hide what may be a password: what comes before the host, or an option for it."""
     return re.sub(r"(?<=[?&])(password|username)=[^&]*", r"\1=...", re.sub(r"//[^/]*@", "//...@", address))
 
 

@@ -1,4 +1,4 @@
-"""The web server's settings file: nothing that lies in the working directory stands in for a module of ours."""
+"""The web server's settings file: no module in the working directory replaces one of ours."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ sys.path[:] = [*(place for place in sys.path if place != getcwd()), getcwd()]
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
-from config.gunicorn_refusals import write_error  # noqa: E402  # found there
+from config.gunicorn import write_error  # noqa: E402  # found there
 
 # gunicorn has no setting for it, and all kinds of workers call it by this name.
 util.write_error = write_error

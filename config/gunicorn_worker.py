@@ -1,4 +1,4 @@
-"""The processes that answer requests: slow connections take no thread, and none waits for a client without end."""
+"""Worker processes in which slow connections take no thread, and no thread waits for a client forever."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 SMALL_BODY_BYTES = 2**16
-"""A body up to this size is waited for before its request gets a thread: all forms of pages, and most calls."""
+"""A body up to this size is received before its request gets a thread: all forms of pages, and most calls."""
 
 HEAD_BYTES = 2**16
 _READ_BYTES = 2**16
@@ -29,7 +29,7 @@ _GONE_SECONDS = 2
 
 
 class Incoming:
-    """What has come of a request. Only gunicorn reads it; here it is measured, to know when that can begin."""
+    """The received part of a request. gunicorn parses it; here it is measured, to know when that can begin."""
 
     def __init__(self, received: bytes) -> None:
         self.received = bytearray()
@@ -40,11 +40,11 @@ class Incoming:
         self.add(received)
 
     def add(self, received: bytes) -> None:
-        """Append what has just come. Empty lines before a request are left out (RFC 9112, 2.2)."""
+        """Append received bytes, without empty lines before a request (RFC 9112, 2.2)."""
         self.received += received if self.received else received.lstrip(b"\r\n")
 
     def is_ready(self) -> bool:
-        """Whether the head is complete, and the body if it is a small one that the client sends unasked."""
+        """Return whether the head is complete, and the body if it is small and the client sends it unasked."""
         if self._needed is None:
             end = self.received.find(b"\r\n\r\n", max(0, self._searched - 3))
             self._searched = len(self.received)
@@ -55,16 +55,14 @@ class Incoming:
         return len(self.received) >= self._needed
 
     def has_head(self) -> bool:
-        """Whether the head is complete."""
         return self._needed is not None
 
     def is_too_large(self) -> bool:
-        """Whether so much came without an end of the head that it is not waited for."""
         return self._needed is None and len(self.received) > HEAD_BYTES
 
 
 def _body(head: bytes) -> tuple[int, bool]:
-    """How much of the body to wait for, and whether there is more of it."""
+    """Return how much of the body to wait for, and whether there is more of it."""
     length = _LENGTH.search(head)
     if length is None:
         return 0, _CHUNKED.search(head) is not None
@@ -74,18 +72,17 @@ def _body(head: bytes) -> tuple[int, bool]:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
-    """gunicorn's threads, where a client can hold up only itself. Measured with 40 slow connections.
+    """gunicorn's threads, where a client can delay only itself. Measured with 40 slow connections.
 
-    gunicorn's own worker reads the head of a request in a thread, without a limit of time, and waits in the one thread
-    that serves all connections until a client has closed its end of a finished one, 2 s for each. Here both are done by
-    the poller. What is left for threads are complete requests, large bodies and answers: there a client that is silent
-    for `silence_seconds` counts as gone.
+    gunicorn's own worker reads the head of a request in a thread, without a time limit, and waits in the one thread that serves
+    all connections until a client has closed its end of a finished one, 2 s for each. Here the poller does both. Threads are left
+    with complete requests, large bodies and answers: there a client that is silent for `silence_seconds` counts as gone.
     """
 
     request_seconds = 20
-    """For so long the rest of a request is waited for: the head, and a small body."""
+    """How long to wait for the rest of a request: the head, and a small body."""
     silence_seconds = 60
-    """For so long a thread waits for a client that sends nothing, or takes nothing of a block."""
+    """How long a thread waits for a client that sends nothing, or accepts nothing of a block."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,7 +91,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         self._queued: deque[Any] = deque()
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection; at the limit the one that has kept us waiting for longest makes room."""
+        """Accept a connection; at the limit, close the one that has waited longest."""
         super().accept(listener)
         if self.nr_conns >= self.worker_connections:
             waiting = self.keepalived_conns or self.pending_conns
@@ -102,7 +99,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
                 self._close(waiting[0], waiting)
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give the connection a thread once its request has come. gunicorn calls this where one may be on its way."""
+        """Give the connection a thread once its request has come. gunicorn calls this when one may be on its way."""
         conn.init()
         _limit_silence(conn.sock, self.silence_seconds)
         incoming = Incoming(conn.parser.unreader.take_buffered())
@@ -127,7 +124,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._let_go(conn)
 
     def _begin(self, conn: Any, incoming: Incoming) -> None:
-        """Start a request. Those that are still being sent get three quarters of the threads; more of them wait."""
+        """Start a request. Those still being sent get three quarters of the threads; more of them wait."""
         conn.parser.unreader.unread(bytes(incoming.received))
         if not incoming.is_partial:
             super().enqueue_req(conn)
@@ -142,14 +139,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request. A client that has fallen silent is as one that has gone."""
+        """Treat a silent client as gone."""
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as silent:
             raise ConnectionResetError(errno.ECONNRESET, "The client is silent.") from silent
 
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
-        """Go on with the connection after its request, or close it without waiting for the client."""
+        """Continue with the connection, or close it without waiting for the client."""
         if conn in self._receiving:
             self._receiving.remove(conn)
             if self._queued:
@@ -160,7 +157,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._let_go(conn)
 
     def _let_go(self, conn: Any) -> None:
-        """Close our end, and the connection when the client has closed its own: earlier, the answer might be lost."""
+        """Close our end now, and the connection after the client has closed its end: earlier, the answer might be lost."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -174,7 +171,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
             self._close(conn, self._leaving)
 
     def murder_pending(self) -> None:
-        """Close what has been waited for long enough. gunicorn calls this once a second."""
+        """Close what has waited too long. gunicorn calls this once a second."""
         now = time.monotonic()
         for waiting in (self.pending_conns, self._leaving):
             while waiting and waiting[0].timeout <= now:
@@ -206,14 +203,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
 
 
 def _limit_silence(sock: socket.socket, seconds: int) -> None:
-    """Limit each single wait for the client. A limit of Python's own would be one for sending the whole of an answer."""
+    """Limit each wait for the client. Python's own timeout would limit sending the whole answer."""
     limit = struct.pack("ll", seconds, 0)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _read(sock: socket.socket) -> bytes | None:
-    """What has come: nothing at the end of the connection, `None` if there is nothing yet."""
+    """Return received bytes: b"" at the end of the connection, None if there are none yet."""
     try:
         return sock.recv(_READ_BYTES)
     except (BlockingIOError, InterruptedError):

@@ -1,4 +1,4 @@
-"""What the log looks like: one form for our events and for the lines of Django, django-q2 and gunicorn."""
+"""The form of the log: one for our events and for the lines of Django, django-q2 and gunicorn."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden,
 
 FORMS = ("text", "json")
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked for every few seconds by programs: what they are answered is not logged."""
+"""Programs ask for these every few seconds, so their answers are not logged."""
 
 _OURS = ("tvarr_backup", "config")
 _CONTEXT = ("operation", "kind", "origin", "user")
-"""What several lines may have in common; it comes first."""
+"""What several lines may have in common comes first."""
 _HIDDEN = "(hidden)"
 _SECRET_MEMBER = re.compile(
     r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE
@@ -46,7 +46,7 @@ _Event = MutableMapping[str, Any]
 
 
 def logging_settings(level: str, form: str) -> dict[str, Any]:
-    """For `LOGGING`: everything goes to standard error, from `level` on, as `text` or `json`."""
+    """Return `LOGGING`: everything from `level` on goes to standard error, as `text` or `json`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -78,7 +78,7 @@ def logging_settings(level: str, form: str) -> dict[str, Any]:
 
 
 def configure(settings: Mapping[str, Any]) -> None:
-    """For `LOGGING_CONFIG`: let `settings` hold for this process, for our events, warnings and failures nobody catches."""
+    """Apply `LOGGING`, and log our events, warnings and uncaught exceptions (for `LOGGING_CONFIG`)."""
     logging.config.dictConfig(dict(settings))
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
@@ -97,10 +97,10 @@ def configure(settings: Mapping[str, Any]) -> None:
 
 
 class WholeLines(logging.StreamHandler[TextIO]):
-    """Write each line in one piece, whichever process of the service it comes from.
+    """Writes each line in one piece, among all processes of the service.
 
-    The kernel keeps a write of up to `PIPE_BUF` bytes together in a pipe. Longer lines, such as tracebacks, take turns by a
-    lock that is gone with its process, because they would tear each other where the reader is slow.
+    The kernel keeps a write of up to `PIPE_BUF` bytes together in a pipe. Longer lines, such as tracebacks, could tear each other
+    when the reader is slow, so they wait for a lock, which ends with its process.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -116,7 +116,7 @@ class WholeLines(logging.StreamHandler[TextIO]):
 
 @contextlib.contextmanager
 def _turn(stream: TextIO) -> Iterator[None]:
-    """Whoever is held up in its turn, say by a debugger, does not hold up the others for ever."""
+    """Hold the lock; after some seconds, write without it."""
     give_up = time.monotonic() + _LONGEST_TURN_SECONDS
     with contextlib.suppress(OSError, ValueError):  # no file, or one that knows no locks
         while time.monotonic() < give_up:
@@ -133,7 +133,7 @@ def _turn(stream: TextIO) -> Iterator[None]:
 
 
 class WithoutHealth(logging.Filter):
-    """Leaves out that a health check was answered with an error, which is how it says that something is not well."""
+    """Drops failed health checks, which are how a health check says that something is wrong."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
@@ -141,7 +141,7 @@ class WithoutHealth(logging.Filter):
 
 
 class WithoutRepeats(logging.Filter):
-    """Leaves out requests that a database has made fail in the same way within a minute: each of them would."""
+    """Drops requests that fail by the same database error within a minute: each of them would."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,14 +163,14 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 
 
 def _leave_to_commands(logger: logging.Logger, method: str, event: _Event) -> _Event:
-    """What a command has done it tells the person who ran it; on the same screen the log says it only for `debug`."""
+    """Drop what a command tells its user on the same screen, except for `debug`."""
     if method == "info" and get_contextvars().get("origin") == "command" and not logger.isEnabledFor(logging.DEBUG):
         raise structlog.DropEvent
     return event
 
 
 def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
-    """What every line has comes first; no member can stand in for it."""
+    """Put what every line has first; no member can replace it."""
     record: logging.LogRecord = event.pop("_record")
     del event["_from_structlog"]
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -185,13 +185,13 @@ def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
 
 
 def _answered(_logger: Any, _method: str, event: _Event) -> _Event:
-    """A member that is a function is asked now; one that is nothing is left out."""
+    """Call members that are functions, and drop those that are None."""
     answered = {name: value() if callable(value) else value for name, value in event.items()}
     return {name: value for name, value in answered.items() if value is not None}
 
 
 def _masked(_logger: Any, _method: str, event: _Event) -> _Event:
-    """The last line of defence: whoever logs has left secrets out already."""
+    """Hide secrets. This is the last line of defense: callers do not log them."""
     return {name: _without_secrets(name, value) for name, value in event.items()}
 
 
@@ -208,12 +208,12 @@ def _without_secrets(name: str, value: Any) -> Any:
 
 
 def _as_json(_logger: Any, _method: str, event: _Event) -> str:
-    """One line of ASCII, whatever is in it."""
+    """Return one line of ASCII."""
     return escape_for_json(json.dumps(event, default=str))
 
 
 def _as_text(_logger: Any, _method: str, event: _Event) -> str:
-    """`TIME LEVEL EVENT MEMBER=VALUE ...`; below it, indented, where something failed."""
+    """Return `TIME LEVEL EVENT MEMBER=VALUE ...`, with an exception indented below it."""
     moment, level, what, logger = (event.pop(name) for name in ("time", "level", "event", "logger"))
     exception = str(event.pop("exception", ""))
     members = event if logger.split(".")[0] in _OURS else {**event, "logger": logger}
@@ -235,7 +235,7 @@ def _quoted(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without line breaks, control characters and what else would let a value look like a line of its own."""
+    """Escape line breaks, control characters and whatever else could make a value look like another line."""
     shown = escape_hidden(text)
     return "".join(char if char.isprintable() else escape_character(char) for char in shown)
 

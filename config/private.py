@@ -1,4 +1,4 @@
-"""Pages are not stored by browsers or proxies, and cookies of an HTTPS address are sent over HTTPS only."""
+"""Private answers: browsers and proxies do not store pages, and HTTPS cookies are sent over HTTPS only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.utils.cache import patch_cache_control
 
 
 class Private:
-    """Every answer but static files, which are served before this, is about the user who asks.
+    """Applies to every answer except static files, which are served before this.
 
-    Whether a request came by HTTPS is gunicorn's to say (`FORWARDED_ALLOW_IPS`). At a plain address cookies cannot be
-    `Secure`, because browsers would drop them there. HSTS is the proxy's header.
+    gunicorn decides whether a request came by HTTPS (`FORWARDED_ALLOW_IPS`). Browsers would drop `Secure` cookies of a plain
+    address. HSTS is the proxy's header.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

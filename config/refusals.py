@@ -1,4 +1,4 @@
-"""What is answered where no view has: as JSON to programs, as a page to people."""
+"""Answers where no view has one: JSON for programs, pages for users."""
 
 from __future__ import annotations
 
@@ -21,30 +21,28 @@ from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    """400: a host that is not allowed, or a request that makes no sense."""
+    """400: a host that is not allowed, or an invalid request."""
     sentence = "The request makes no sense, or names a host that is not one of ALLOWED_HOSTS."
     return _refuse(request, 400, "bad_request", "Bad request", sentence)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    """403."""
     return _refuse(request, 403, "permission_denied", "Not allowed", "You are not allowed to do this.")
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
-    """403: a form that was not filled in on one of our pages, or on one that is too old."""
+    """403: a form from elsewhere, or from an expired page."""
     sentence = "This form was not sent by a page of this site, or the page was too old; load it again and repeat it."
     back = "" if is_api(request) else page_before(request)
     return _refuse(request, 403, "csrf_failed", "Nothing was done", sentence, back=back)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    """404: no such address."""
     return _refuse(request, 404, "not_found", "Not found", "There is nothing at this address.")
 
 
 def failed(request: HttpRequest) -> HttpResponseBase:
-    """500: our fault; 503 where a database cannot be used just now. The log has it."""
+    """500, or 503 if a database is unavailable."""
     explained = explain_failure(sys.exception())
     if explained is None:
         return _refuse(request, 500, "internal_error", "Our fault", sentence_of_failure(None))
@@ -53,11 +51,7 @@ def failed(request: HttpRequest) -> HttpResponseBase:
 
 
 class Emergency:
-    """503 for every address while this program's own database cannot be used: nobody can sign in, and nothing is known.
-
-    Static files are served before this, and health is told by addresses of its own. Once the database can be used
-    again, so can all pages.
-    """
+    """503 for every address while this program's own database is unavailable, except static files and health checks."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -83,7 +77,7 @@ def _emergency_page(sentence: str) -> str:
 
 
 class OtherMethods:
-    """405 with a page: an address that only takes forms, typed or loaded again."""
+    """405 with a page for an address that accepts only forms."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -99,7 +93,7 @@ class OtherMethods:
 
 
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
-    """429 on the page to sign in: too many wrong passwords."""
+    """429 on the sign-in page: too many wrong passwords."""
     seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
     response = _refuse(request, 429, "locked_out", "Closed for now", lockout.sentence(seconds))
     response["Retry-After"] = str(seconds)
@@ -109,7 +103,7 @@ def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpRe
 def _refuse(
     request: HttpRequest, status: int, code: str, title: str, sentence: str, *, back: str = ""
 ) -> HttpResponseBase:
-    """The page needs neither database nor session: it is shown when those fail, too."""
+    """Answer without database and session, which may have failed."""
     if is_api(request):
         return answer(status, code, sentence)
     shown = {"title": title, "sentence": sentence, "back": back}

@@ -1,4 +1,4 @@
-"""The log of requests: who asks is known to whatever is logged meanwhile; how it was answered is told when debugging."""
+"""The log of requests: who asks is bound to all lines, and the answer is logged at `debug`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 class RequestLog:
-    """What is bound holds until the answer is closed: a stream is read after the view has answered."""
+    """Values stay bound until the answer is closed: a stream is read after the view has answered."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -48,7 +48,7 @@ def _forget(**_: Any) -> None:
 
 
 def _user_of(request: HttpRequest) -> str | None:
-    """The name of who asks, where that is known already: looking it up now may be what has just failed."""
+    """Return the name of the user if it is known already: looking it up now may be what has just failed."""
     user: Any = getattr(request, "user", None)
     if user is None or (isinstance(user, SimpleLazyObject) and user.__dict__["_wrapped"] is empty):
         return None

@@ -1,4 +1,4 @@
-"""Decides which of the two databases holds a model: tvarr's own tables in `tvarr`, all else in `default`."""
+"""Which of the two databases has a model: tvarr's own tables are in `tvarr`, all others in `default`."""
 
 from typing import Any
 
@@ -15,8 +15,7 @@ class DatabaseRouter:
     def db_for_read(self, model: type[Model], **_hints: Any) -> str:
         return _alias(model._meta.app_label)
 
-    def db_for_write(self, model: type[Model], **_hints: Any) -> str:
-        return _alias(model._meta.app_label)
+    db_for_write = db_for_read
 
     def allow_relation(self, first: Model, second: Model, **_hints: Any) -> bool:
         return _alias(first._meta.app_label) == _alias(second._meta.app_label)

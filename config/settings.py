@@ -145,7 +145,7 @@ DATABASE_ROUTERS = ["config.routers.DatabaseRouter"]
 
 
 def _default_database() -> dict[str, Any]:
-    """Ours: users, sessions, history. Only `prepare` creates it, so that a lost one is not replaced by an empty one.
+    """Our users, sessions and history. Only `prepare` creates it, so that a lost one is not replaced by an empty one.
 
     IMMEDIATE: 0 of 900 transactions locked out, DEFERRED 313 (measured).
     """
@@ -164,7 +164,7 @@ def _default_database() -> dict[str, Any]:
 
 
 def _tvarr_database() -> dict[str, Any]:
-    """tvarr's: opened only if it exists; its journal mode belongs to whoever created it."""
+    """tvarr's database, opened only if it exists; its journal mode belongs to whoever created it."""
     entry = env.database("TVARR_DATABASE_DSN", STORAGE_BASE_DIR / "tvarr.db")
     if entry["ENGINE"] == env.POSTGRESQL:
         return _on_a_server(entry)
@@ -178,9 +178,9 @@ def _tvarr_database() -> dict[str, Any]:
 
 
 def _on_a_server(entry: dict[str, Any]) -> dict[str, Any]:
-    """A connection is kept, and looked at before it is used again: the server may have been started anew meanwhile.
+    """A kept connection, tested before it is used again, because the server may have restarted.
 
-    Waiting has an end here, too: for a server that is gone without a word, and for others' locks (as for SQLite's).
+    Waiting is limited: for a server that is gone without a word, and for others' locks (as for SQLite's).
     """
     given = entry["OPTIONS"]
     usual = {"connect_timeout": "5", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}

@@ -1,4 +1,4 @@
-"""The address of static files: another one whenever one of them changes, so that browsers may keep them for ever."""
+"""The address of static files, which changes with any of them, so that browsers can keep them forever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WITH_FILES_OF_THEIR_OWN = ("Django", "django-htmx", "djangorestframework", "drf
 
 
 def mark_of(folders: Iterable[Path]) -> str:
-    """Eight hexadecimal digits that stand for the content of our files and the versions of the libraries that bring some."""
+    """Return eight hexadecimal digits of the content of our files and the versions of libraries that bring some."""
     digest = hashlib.sha256(" ".join(version(name) for name in _WITH_FILES_OF_THEIR_OWN).encode())
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -1,4 +1,4 @@
-"""The web server's way in."""
+"""The entry point of the web server."""
 
 from __future__ import annotations
 
@@ -11,26 +11,23 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 class Utf8Request(WSGIRequest):
-    """Addresses and forms are UTF-8, whatever charset a request names: Django would take any codec that Python has."""
+    """Reads addresses and forms as UTF-8 whatever charset a request names: Django would accept any codec of Python."""
 
     @property
     def encoding(self) -> None:
-        """Nothing but the default."""
         return None
 
     @encoding.setter
     def encoding(self, value: str | None) -> None:
-        """What the request says goes unheard."""
+        """Ignore what the request says."""
 
 
 class Handler(WSGIHandler):
-    """Django's, for such requests."""
-
     request_class = Utf8Request
 
 
 PATIENCE_SECONDS = 5
-"""For so long a page waits for others' locks on this program's own database; commands and the worker wait longer."""
+"""How long a page waits for locks on this program's own database; commands and the worker wait longer."""
 
 
 django.setup(set_prefix=False)

@@ -78,7 +78,7 @@ class StreamSourceFactory(DjangoModelFactory[models.StreamSource]):
         model = models.StreamSource
 
     name = Sequence(lambda number: f"Pelican Streams {number}")
-    type = models.StreamSource.Type.M3U
+    type = "m3u"
     url = Sequence(lambda number: f"http://pelican-{number}.example.test/list.m3u")
 
 
@@ -87,7 +87,7 @@ class EpgSourceFactory(DjangoModelFactory[models.EpgSource]):
         model = models.EpgSource
 
     name = Sequence(lambda number: f"Pelican Guide {number}")
-    type = models.EpgSource.Type.XMLTV
+    type = "xmltv"
     url = Sequence(lambda number: f"http://pelican-{number}.example.test/guide.xml")
 
 

@@ -7,9 +7,7 @@ class TvarrBackupConfig(AppConfig):
     """The mirrored tables, in the database `tvarr`."""
 
     name = "tvarr_backup"
-    label = "tvarr_backup"
     verbose_name = "tvarr"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Register the system checks, and what each connection to tvarr's database needs."""

@@ -1,4 +1,4 @@
-"""System checks: what must be right before anything is served, each with its id."""
+"""System checks: what must be right before the program serves, each with its id."""
 
 import os
 import sqlite3
@@ -80,14 +80,14 @@ def check_sqlite(**_: Any) -> list[CheckMessage]:
 
 
 def has_wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the bug of 3.7.0 to 3.51.2 that was mended in 3.51.3, and in 3.50.7 and 3.44.6 besides."""
+    """Return whether this SQLite has the bug of 3.7.0 to 3.51.2, fixed in 3.51.3, 3.50.7 and 3.44.6."""
     if version[:2] in _MENDED_IN:
         return version < (*version[:2], _MENDED_IN[version[:2]])
     return (3, 7) <= version < (3, 51, 3)
 
 
 def _disk_of(path: Path) -> int | None:
-    """What tells one file system from another; `None` where the path cannot be looked at."""
+    """Return the id of the file system of a path; None if the path is not accessible."""
     try:
         return path.stat().st_dev
     except OSError:
@@ -95,7 +95,6 @@ def _disk_of(path: Path) -> int | None:
 
 
 def _writable(name: str, folder: Path, id_: str) -> list[CheckMessage]:
-    """Nothing to say where the folder can be written, or can be made."""
     existing = next(place for place in (folder, *folder.parents) if os.access(place, os.F_OK))
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return []

@@ -1,4 +1,4 @@
-"""The codec, container and hardware words that tvarr knows, with their aliases."""
+"""The codecs, containers and hardware that tvarr knows, with their aliases."""
 
 from django.db.models import TextChoices
 
@@ -46,8 +46,6 @@ PREFERRED_FORMATS: dict[str, tuple[str, ...]] = {
 
 
 class TargetVideoCodec(TextChoices):
-    """What a profile may encode video to."""
-
     H264 = "h264", "H.264"
     H265 = "h265", "H.265"
     VP9 = "vp9", "VP9"
@@ -55,8 +53,6 @@ class TargetVideoCodec(TextChoices):
 
 
 class TargetAudioCodec(TextChoices):
-    """What a profile may encode audio to."""
-
     AAC = "aac", "AAC"
     OPUS = "opus", "Opus"
     AC3 = "ac3", "AC-3"
@@ -65,8 +61,6 @@ class TargetAudioCodec(TextChoices):
 
 
 class QualityPreset(TextChoices):
-    """How much a profile spends on quality."""
-
     LOW = "low", "Low"
     MEDIUM = "medium", "Medium"
     HIGH = "high", "High"
@@ -74,8 +68,6 @@ class QualityPreset(TextChoices):
 
 
 class HardwareAcceleration(TextChoices):
-    """Where a profile encodes."""
-
     AUTO = "auto", "Automatic"
     NONE = "none", "None"
     CUDA = "cuda", "CUDA"
@@ -85,6 +77,6 @@ class HardwareAcceleration(TextChoices):
 
 
 def is_known(name: str, registry: dict[str, tuple[str, ...]]) -> bool:
-    """Whether tvarr's runtime would recognise the name: it trims and folds to lower case first."""
+    """Return whether tvarr's runtime recognizes the name: it trims it and folds it to lower case."""
     folded = name.strip().lower()
     return folded in registry or any(folded in aliases for aliases in registry.values())

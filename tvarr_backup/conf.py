@@ -1,4 +1,4 @@
-"""The settings that this package reads, at the moment of the call."""
+"""Settings and databases, as they are at the moment of the call."""
 
 import hashlib
 import os
@@ -41,32 +41,28 @@ from tvarr_backup.tvarr_database import (
 )
 
 _PATIENCE_SECONDS = 2.0
-"""For so long, at most, others' locks on this program's own database are waited for here."""
+"""How long to wait at most for locks on this program's own database."""
 
 
 def tvarr_alias() -> str:
-    """The alias of the database that holds tvarr's tables."""
     return router.db_for_write(models.Filter)
 
 
 def storage_folder() -> Path:
-    """Where everything that we write lives."""
     return Path(settings.STORAGE_BASE_DIR)
 
 
 def is_file(alias: str) -> bool:
-    """Whether the database is an SQLite file, and not on a server."""
     return connections[alias].vendor == "sqlite"
 
 
 def database_path(alias: str) -> Path:
-    """The file behind an SQLite alias."""
     name = str(connections[alias].settings_dict["NAME"])
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
 def database_name(alias: str) -> Path | str:
-    """What a database is called in sentences: its path, or its address without user and password."""
+    """Return the path, or the address without user and password."""
     if is_file(alias):
         return database_path(alias)
     entry = connections[alias].settings_dict
@@ -75,15 +71,15 @@ def database_name(alias: str) -> Path | str:
 
 
 def tvarr_state() -> DatabaseState:
-    """What lies behind the `tvarr` alias, by looking at it; raises `DatabaseUnusable`."""
+    """Inspect the database behind the `tvarr` alias. Raise `DatabaseUnusable`."""
     alias = tvarr_alias()
     return inspect(database_path(alias)) if is_file(alias) else inspect_server(alias, str(database_name(alias)))
 
 
 def require_separate_databases() -> None:
-    """Raise `DatabaseForeign` where the settings name one database for both, or tvarr's own for ours; changes nothing.
+    """Raise `DatabaseForeign` if both settings name one database, or ours names tvarr's own; changes nothing.
 
-    Raises `DatabaseUnusable` where a server that must be asked for that does not answer.
+    Raises `DatabaseUnusable` if a server does not answer.
     """
     name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
     try:
@@ -94,7 +90,8 @@ def require_separate_databases() -> None:
                 kind=kind,
                 name=name,
             )
-        if _holds_tvarrs_own(DEFAULT_DB_ALIAS):
+        path = database_path(DEFAULT_DB_ALIAS) if is_file(DEFAULT_DB_ALIAS) else None
+        if is_tvarrs_own(path) if path else is_attached(DEFAULT_DB_ALIAS):
             raise DatabaseForeign(
                 "DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
                 "TVARR_DATABASE_DSN.",
@@ -107,7 +104,7 @@ def require_separate_databases() -> None:
 
 
 def require_usable_tvarr(*, may_be_missing: bool) -> DatabaseState:
-    """What lies behind the `tvarr` alias, or `DatabaseUnusable` in words that name the variable; changes nothing."""
+    """Inspect the database behind the `tvarr` alias. Raise `DatabaseUnusable` that names the variable."""
     require_separate_databases()
     name = database_name(tvarr_alias())
     try:
@@ -134,7 +131,7 @@ def _are_one_database() -> bool:
 
 
 def _identity_on_server(alias: str) -> Any:
-    """By whatever name the server is addressed; where it cannot be reached nobody can tell."""
+    """Return what identifies a database under any address; if the server does not answer, the address."""
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT oid, pg_postmaster_start_time() FROM pg_database WHERE datname = current_database()")
@@ -143,17 +140,13 @@ def _identity_on_server(alias: str) -> Any:
         return database_name(alias)
 
 
-def _holds_tvarrs_own(alias: str) -> bool:
-    return is_tvarrs_own(database_path(alias)) if is_file(alias) else is_attached(alias)
-
-
 def in_a_line(problem: Exception) -> str:
-    """What a server or its driver says, which may be several lines."""
+    """Return the message of a driver, which may have several lines, as one."""
     return " ".join(str(problem).split())
 
 
 def is_up_to_date(alias: str) -> bool:
-    """Whether every migration of this version has been applied to the database, which exists."""
+    """Return whether an existing database has every migration of this version."""
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT app, name FROM django_migrations")
@@ -164,10 +157,9 @@ def is_up_to_date(alias: str) -> bool:
 
 
 def has_our_tables() -> bool:
-    """Whether Django may open this program's own database: as a file, it must be there and contain our tables.
+    """Return whether Django may open our own database: a file must exist and contain our tables; changes nothing.
 
-    Django would create a missing file, and set the journal mode of one that belongs to another program. Nothing is
-    changed by asking.
+    Django would create a missing file, and set the journal mode of one that belongs to another program.
     """
     if not is_file(DEFAULT_DB_ALIAS):
         return True
@@ -186,13 +178,13 @@ def _has_operations(_path: Path, connection: sqlite3.Connection) -> bool:
 
 @cache
 def known_migrations(alias: str) -> frozenset[tuple[str, str]]:
-    """The migrations of this version for a database, as pairs of application and name. They are read from files once."""
+    """Return the migrations of this version for a database, as pairs of app and name; reads files once."""
     nodes = MigrationLoader(None).graph.nodes
     return frozenset(node for node in nodes if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
 
 def live_database() -> Path:
-    """The database that backups are made of, by its real path. Raises `BackupUnsupported` where it is not SQLite."""
+    """Return the real path of the database to back up. Raise `BackupUnsupported` if it is not SQLite."""
     alias = tvarr_alias()
     if not is_file(alias):
         raise BackupUnsupported(
@@ -204,36 +196,36 @@ def live_database() -> Path:
 
 
 def protected_database() -> str:
-    """What operations are about: the real path of tvarr's database, or its name where it is on a server."""
+    """Return the real path of tvarr's database, or its address on a server, as operations and sightings have it."""
     alias = tvarr_alias()
     return str(database_path(alias).resolve()) if is_file(alias) else str(database_name(alias))
 
 
 def backup_path() -> Path:
-    """Where backups lie, or will lie, as it was named."""
+    """Return the backup folder as it was named."""
     return Path(settings.BACKUP_DIRECTORY)
 
 
 def backup_folder() -> Path:
-    """Where backups are, or will be, by its real path; nothing is created. Raises `BackupFolderUnusable`.
+    """Return the real path of the backup folder, which may not exist. Raise `BackupFolderUnusable`.
 
-    Actions ask `operations.disk`, which also knows whether its disk is mounted.
+    Actions use `operations.disk`, which also knows whether its disk is mounted.
     """
     return find_folder(backup_path())
 
 
 def scratch_folder(folder: Path) -> Path:
-    """Where the backups of a read-only folder are unpacked, in the storage folder; it may not exist yet."""
+    """Return where backups of a read-only folder are unpacked; it may not exist."""
     return storage_folder() / "work" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
 def required_schema() -> RequiredSchema:
     """Return the schema that this program knows, with what was seen of tvarr's database before.
 
-    What is live now makes no difference: a restore must be possible back to whatever was live here.
+    It does not depend on the live database: a restore must be possible back to any earlier one.
     """
     required = tvarr_database.required_schema()
-    seen, here = _schemas_seen(sighted_database())
+    seen, here = _schemas_seen(protected_database())
     newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
     return replace(
         required,
@@ -243,16 +235,10 @@ def required_schema() -> RequiredSchema:
     )
 
 
-def sighted_database() -> str:
-    """Return what sightings call tvarr's database: the resolved path, or the address on a server."""
-    alias = tvarr_alias()
-    return str(database_path(alias).resolve()) if is_file(alias) else str(database_name(alias))
-
-
 def _schemas_seen(live: str) -> tuple[list[str], list[str]]:
-    """Return the schemas that were ever seen, and of these those of this database, in the order of sighting.
+    """Return all schemas ever seen, and those of this database, in the order of sighting.
 
-    Where our own database cannot say, the metadata of backups that were made here does.
+    If our own database cannot be read, the metadata of backups that were made here is used.
     """
     if not has_our_tables():
         return _schemas_backed_up()
@@ -277,21 +263,18 @@ def _schemas_backed_up() -> tuple[list[str], list[str]]:
 
 
 def sharing() -> Sharing:
-    """Group and mode of published backups, as the environment says."""
     return Sharing(settings.BACKUP_FILE_MODE, settings.BACKUP_GROUP)
 
 
 def default_policy() -> Policy:
-    """How many automatic backups are kept, as the environment says."""
     return Policy(settings.BACKUP_RETENTION, settings.BACKUP_MAX_AGE)
 
 
 def default_timetable() -> Timetable:
-    """When scheduled backups are made, as the environment says."""
     return Timetable(settings.BACKUP_SCHEDULE_CRON, parse_zone(settings.TIME_ZONE))
 
 
 def require_no_transaction() -> None:
-    """Raise `RestoreRefused` inside a transaction on tvarr's database: it would wait for its own end for ever."""
+    """Raise `RestoreRefused` inside a transaction on tvarr's database: it would wait for its own end forever."""
     if connections[tvarr_alias()].in_atomic_block:
         raise RestoreRefused("A restore cannot be done inside a transaction on tvarr's database; nothing was changed.")

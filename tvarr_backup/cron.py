@@ -1,4 +1,4 @@
-"""When scheduled backups are made: five cron fields in a named time zone, the times they give, and those in words."""
+"""When automatic backups run: five cron fields in a time zone."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # what clocks show, in no zone
 
 
 def parse_cron(text: str) -> str:
-    """The five fields with one blank between them; raises `ValueError` for everything else.
+    """Return the five fields with one blank between them. Raise `ValueError`.
 
-    Six fields, with the second in front, are tvarr's form. Words such as `@daily` are none.
+    Six fields, with the second in front, are tvarr's form. Words such as `@daily` are refused.
     """
     fields = text.split()
     if len(fields) == 6 and fields[0] == "0":
@@ -38,7 +38,7 @@ def parse_cron(text: str) -> str:
 
 
 def parse_zone(name: str) -> ZoneInfo:
-    """The time zone of this name; raises `ValueError` where there is none."""
+    """Raise `ValueError` for an unknown zone."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError):  # the last two: a folder's name, a path
@@ -47,16 +47,16 @@ def parse_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True)
 class Timetable:
-    """Five fields that `parse_cron` has given, read in a time zone."""
+    """Five fields from `parse_cron` in a time zone."""
 
     cron: str
     zone: ZoneInfo
 
     def times_after(self, moment: datetime) -> Iterator[datetime]:
-        """The times later than `moment`, in order, in the zone.
+        """Yield the times after `moment`, in order, in the zone.
 
-        Where clocks are put forward, the times left out come once, right after; where they are put back, those that
-        come twice count the first time. Only a backup for every hour follows the hours as they pass, 23 or 25 a day.
+        Times left out when clocks go forward come once, right after; times that come twice when clocks go back count the first time.
+        Only a schedule for every hour follows the hours as they pass, 23 or 25 a day.
         """
         if CronSim(self.cron, _SOME_DAY).hours == _EVERY_HOUR:
             # With seconds, because cronsim has rules of its own for five fields.
@@ -70,18 +70,18 @@ class Timetable:
                 last = found
 
     def interval_at(self, moment: datetime) -> timedelta:
-        """The time between two times: the longer one of the gap in which `moment` lies and the gap before it."""
+        """Return the longer one of the gap between two times in which `moment` is, and the gap before it."""
         return _interval_at(self, moment.astimezone(UTC).replace(second=0, microsecond=0))  # times are of whole minutes
 
     def _times_around(self, start: datetime, moment: datetime) -> Iterator[datetime]:
-        """The times after `start` as far as the first one after `moment`."""
+        """Yield the times after `start` up to the first one after `moment`."""
         for time in self.times_after(start):
             yield time
             if time > moment:
                 return
 
     def describe(self) -> str:
-        """Daily, weekly and hourly times in words; others as they are written."""
+        """Describe daily, weekly and hourly times in English, and others by their fields."""
         minute, _hour, day, month, _weekday = self.cron.split()
         times = CronSim(self.cron, _SOME_DAY)
         weekdays = {weekday % 7 for weekday in times.weekdays if isinstance(weekday, int)}
@@ -117,7 +117,7 @@ def _comes_true(cron: str) -> bool:
 
 
 def _first_moment(shown: datetime, zone: ZoneInfo) -> datetime:
-    """The first moment at which clocks in the zone show this time; where none does, the next one that exists."""
+    """Return the first moment at which clocks in the zone show a time, or the next one that they show."""
     while (found := shown.replace(tzinfo=zone)) != found.astimezone(UTC).astimezone(zone):
         shown += timedelta(minutes=1)
     return found

@@ -1,4 +1,4 @@
-"""Durations as people write them: `30d`, `12h`, `1w2d`."""
+"""Durations as text: `30d`, `12h`, `1w2d`."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ _LONGEST = timedelta(weeks=9999)
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration that a text names, at least one hour and at most 9999 weeks; raises `ValueError` for every other."""
+    """Return a duration from one hour to 9999 weeks. Raise `ValueError`."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         raise ValueError(f"{cut(text)!r} is no duration; allowed are {ALLOWED_DURATIONS}.")
@@ -24,6 +24,6 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """A duration of whole hours as `parse_duration` reads it, in days and hours: `30d`, `1d12h`."""
+    """Return whole hours in days and hours, for `parse_duration`: `30d`, `1d12h`."""
     days, hours = duration.days, duration.seconds // 3600
     return (f"{days}d" if days else "") + (f"{hours}h" if hours else "")

@@ -1,5 +1,6 @@
 """Every failure a user can meet: one class per cause, each with a stable code."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -21,13 +22,20 @@ class FoundCode(Protocol):
 
 
 class TvarrBackupError(Exception):
-    """A failure with a sentence for the person; each subclass fixes one stable `code`.
+    """A failure with a sentence for the user, and a stable code: the name of the class in snake case, unless it has its own.
+
+    Codes are a contract (`docs/api.md` lists them, and a test compares), so a class that is renamed keeps its code.
 
     A message of several lines is given line by line. With `facts` the lines are templates, as those of `Sentence`, which may
-    also be given itself. Names in it may be anybody's, so hidden characters are escaped.
+    also be given itself. Names in it may come from anybody, so hidden characters are escaped.
     """
 
     code = "error"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, *lines: str, **facts: object) -> None:
         made = lines[0] if len(lines) == 1 and not facts else None
@@ -38,162 +46,116 @@ class TvarrBackupError(Exception):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the sentence was made of."""
         return self.sentence.facts
 
     @property
     def advice(self) -> tuple[Advice, ...]:
-        """What the sentence advises; code asks for this, and never for words in the sentence."""
         return self.sentence.advice
 
     @property
     def identity(self) -> tuple[str, Mapping[str, Any]]:
-        """What tells it from other failures: another one has another code or other facts."""
+        """What distinguishes this failure from others: code and facts."""
         return self.code, self.sentence.as_data()
 
 
 class SystemRowReadOnly(TvarrBackupError):
-    """One of tvarr's own rows was to be changed or deleted."""
+    """A built-in row was to be changed or deleted."""
 
     code = "system_row"
 
 
 class ItemInUse(TvarrBackupError):
-    """A row was to be deleted that another one needs."""
+    """Another row needs the one that was to be deleted."""
 
     code = "in_use"
 
 
 class DatabaseUnusable(TvarrBackupError):
-    """The file behind `TVARR_DATABASE_DSN` cannot be used as it stands."""
-
-    code = "database_unusable"
+    """A database cannot be used as it is."""
 
 
 class DatabaseMissing(DatabaseUnusable):
     """There is no file."""
 
-    code = "database_missing"
-
 
 class DatabaseForeign(DatabaseUnusable):
     """The file is not SQLite, or is the database of another program."""
 
-    code = "database_foreign"
-
 
 class DatabaseIncomplete(DatabaseUnusable):
-    """A table or a column that we need is not there."""
-
-    code = "database_incomplete"
+    """A required table or column is missing."""
 
 
 class DatabaseNewer(DatabaseUnusable):
-    """A newer version of this program has migrated the file."""
-
-    code = "database_newer"
+    """A newer version of this program has migrated the database."""
 
 
 class DatabaseNotPrepared(DatabaseUnusable):
     """`prepare` has not been run since this version was installed."""
 
-    code = "database_not_prepared"
-
 
 class DatabaseBusy(TvarrBackupError):
-    """Another process held the database for longer than we wait."""
-
-    code = "database_busy"
+    """Another process kept the database locked for too long."""
 
 
 class DatabaseInUse(DatabaseBusy):
-    """Other programs use a database that nobody else may use now; the message names those that can be seen."""
-
-    code = "database_in_use"
+    """Other programs use a database that must not be in use; the message names those that can be seen."""
 
 
 class KindUnknown(TvarrBackupError):
-    """A word that names none of the kinds."""
-
-    code = "kind_unknown"
+    """No kind has this name."""
 
 
 class SelectionEmpty(TvarrBackupError):
     """An export of nothing."""
 
-    code = "selection_empty"
-
 
 class ItemNotFound(TvarrBackupError):
-    """An id that no live row of the kind has."""
-
-    code = "item_not_found"
+    """No live row of the kind has this id."""
 
 
 class SystemRowSelected(TvarrBackupError):
-    """One of tvarr's own rows was to be exported; every tvarr has it already."""
-
-    code = "system_row_selected"
+    """A built-in row was to be exported."""
 
 
 class RowUnreadable(TvarrBackupError):
     """A stored row cannot be exported without changing its meaning."""
 
-    code = "row_unreadable"
-
 
 class FileRefused(TvarrBackupError):
     """A file cannot be read as an export."""
 
-    code = "file_refused"
-
 
 class FileTooLarge(FileRefused):
-    """The file, its number of items or its depth is over a limit."""
-
-    code = "file_too_large"
+    """The file, its number of items or its depth exceeds a limit."""
 
 
 class NotJson(FileRefused):
-    """The file breaks off or breaks the rules of JSON; the sentence has line and column."""
-
-    code = "not_json"
+    """The file breaks off or is not valid JSON; the sentence has line and column."""
 
 
 class EncodingUnsupported(FileRefused):
-    """The file is text in an encoding that is not read."""
-
-    code = "encoding_unsupported"
+    """The file is text in another encoding."""
 
 
-class NotAnEnvelope(FileRefused):
+class NotAnExport(FileRefused):
     """JSON, but not an export."""
-
-    code = "not_an_export"
 
 
 class BackupNotExport(FileRefused):
-    """A backup, or another program's file, where an export is wanted."""
-
-    code = "backup_not_export"
+    """A backup or another program's file, not an export."""
 
 
 class WrongKind(FileRefused):
     """An export of another kind."""
 
-    code = "wrong_kind"
-
 
 class VersionUnsupported(FileRefused):
-    """An export in a format that this program does not know."""
-
-    code = "version_unsupported"
+    """An export in an unknown format."""
 
 
 class MemberInvalid(FileRefused):
     """Members of the wrong type: `found` has, of each, its JSON pointer and the rest of its sentence."""
-
-    code = "member_invalid"
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
         self.found = [(escape_hidden(pointer), escape_hidden(words)) for pointer, words in found]
@@ -203,19 +165,17 @@ class MemberInvalid(FileRefused):
 
 
 class AnswerInvalid(TvarrBackupError):
-    """An answer that fits no item, or a word that is none of the allowed ones."""
-
-    code = "answer_invalid"
+    """An answer that fits no item, or is not one of the expected words."""
 
 
 class PageIncomplete(TvarrBackupError):
-    """A page did not send back what it held."""
-
-    code = "page_incomplete"
+    """A form was sent without the file or the text that it is for."""
 
 
 class ImportRefused(TvarrBackupError):
-    """An import was not done and nothing was written; `plan` says what stands item by item."""
+    """Nothing was imported; `plan` shows each item."""
+
+    code = TvarrBackupError.code
 
     def __init__(self, *lines: str, plan: object, **facts: object) -> None:
         super().__init__(*lines, **facts)
@@ -225,43 +185,29 @@ class ImportRefused(TvarrBackupError):
 class ImportBlocked(ImportRefused):
     """Items of the file cannot be stored."""
 
-    code = "import_blocked"
-
 
 class PlanStale(ImportRefused):
-    """What a preview showed has changed since."""
-
-    code = "plan_stale"
+    """The data has changed since the preview."""
 
 
 class SidecarInvalid(TvarrBackupError):
-    """The description beside an archive is broken, missing or foreign."""
-
-    code = "sidecar_invalid"
+    """The metadata file of an archive is broken, missing or foreign."""
 
 
 class BackupBusy(TvarrBackupError):
-    """Another backup, check, clean-up or restore holds the backup folder."""
-
-    code = "backup_busy"
+    """Another operation is using the backup folder."""
 
 
 class CopyFailed(TvarrBackupError):
-    """The database could not be copied; nothing was left behind and the database is as it was."""
-
-    code = "copy_failed"
+    """The database could not be copied; the database is unchanged and no partial copy is left."""
 
 
 class ArchiveDamaged(TvarrBackupError):
-    """An archive is not, byte for byte, one whole gzip file; the sentence says what is wrong and where."""
-
-    code = "archive_damaged"
+    """An archive is not exactly one complete gzip file; the sentence says what is wrong and where."""
 
 
 class ArchiveTooLarge(TvarrBackupError):
-    """More comes out of an archive than is allowed; no more than that was written."""
-
-    code = "archive_too_large"
+    """An archive unpacks to more than is allowed; no more than that was written."""
 
 
 class OperationRunning(BackupBusy):
@@ -270,8 +216,6 @@ class OperationRunning(BackupBusy):
     `is_repeated` says that the same user had asked for just the same.
     """
 
-    code = "operation_running"
-
     def __init__(self, message: str, operation: str = "", *, is_repeated: bool = False, **facts: object) -> None:
         super().__init__(message, **facts)
         self.operation = operation
@@ -279,193 +223,133 @@ class OperationRunning(BackupBusy):
 
 
 class OperationNotFound(TvarrBackupError):
-    """An id that no operation has."""
-
-    code = "operation_not_found"
+    """No operation has this id."""
 
 
 class OperationEnded(TvarrBackupError):
-    """An operation was to be cancelled that has ended already."""
-
-    code = "operation_ended"
+    """The operation to cancel has ended."""
 
 
 class OperationCancelled(TvarrBackupError):
-    """Somebody asked for the end of a running operation."""
-
-    code = "operation_cancelled"
+    """A user canceled the running operation."""
 
 
 class OperationInterrupted(TvarrBackupError):
-    """The process was told to stop, or the operation was taken from it, before the work was done."""
-
-    code = "operation_interrupted"
+    """The process was stopped, or lost the operation, before it was finished."""
 
 
 class OperationTimedOut(TvarrBackupError):
-    """The work took longer than a task of the worker may."""
-
-    code = "operation_timed_out"
+    """The operation took longer than a task of the worker may."""
 
 
 class OperationForeign(TvarrBackupError):
-    """An operation was asked for on another database than the one where it was to be done."""
-
-    code = "operation_foreign"
+    """An operation was requested for another database than the one it would run on."""
 
 
 class InternalError(TvarrBackupError):
     """A fault of this program; the log has the details."""
 
-    code = "internal_error"
-
 
 class BackupFolderUnusable(TvarrBackupError):
-    """The backup folder is missing, is no folder, or may not be written."""
-
-    code = "backup_folder_unusable"
+    """The backup folder is missing, not a folder, or not writable."""
 
 
 class BackupFolderUnmounted(BackupFolderUnusable):
-    """The disk on which the last backup was made is not mounted in the place of the backup folder."""
-
-    code = "backup_folder_unmounted"
+    """The disk on which the last backup was made is not mounted at the backup folder."""
 
 
 class BackupFolderMissing(BackupFolderUnusable):
-    """The backup folder, in which backups were made, does not exist any more."""
-
-    code = "backup_folder_missing"
+    """The backup folder, in which backups were made, no longer exists."""
 
 
 class BackupFolderReadOnly(BackupFolderUnusable):
-    """Backups can be read but nothing can be written; `reason` says why, with the command that changes it."""
-
-    code = "backup_folder_read_only"
+    """Backups can be read but nothing can be written; the sentence says why, with the command that changes it."""
 
 
 class OwnerUnreachable(TvarrBackupError):
-    """Root was to work as the owner of the storage folder, and may not become that user."""
-
-    code = "owner_unreachable"
+    """Root must work as the owner of the storage folder, and cannot become that user."""
 
 
 class NoRoom(TvarrBackupError):
-    """The disk is full, or would be; nothing half-made is left."""
-
-    code = "no_room"
+    """The disk is full, or would be; no partial file is left."""
 
 
 class BackupUnsupported(TvarrBackupError):
     """tvarr's database is not SQLite; the sentence names the right tool."""
 
-    code = "backup_unsupported"
-
 
 class BackupNotFound(TvarrBackupError):
-    """A name that no backup of the folder has, or that is no backup's name at all."""
-
-    code = "backup_not_found"
+    """No backup has this name."""
 
 
 class BackupBroken(TvarrBackupError):
-    """An archive without a description that can be read, a description without its archive, or a wrong size."""
-
-    code = "backup_broken"
+    """An archive without readable metadata, metadata without an archive, or a wrong size."""
 
 
 class BackupProtected(TvarrBackupError):
     """A protected backup was to be deleted."""
 
-    code = "backup_protected"
-
 
 class UnprotectDenied(TvarrBackupError):
-    """A user without the right to delete backups asked to lift the protection of a safety backup."""
-
-    code = "unprotect_denied"
+    """A user who may not delete backups wanted to unprotect a safety backup."""
 
 
 class BackupForeign(TvarrBackupError):
-    """One of tvarr's own archives was to be changed, and its form has no place for that."""
-
-    code = "backup_foreign"
+    """One of tvarr's own archives has no place for the requested change."""
 
 
 class NoteInvalid(TvarrBackupError):
-    """A note that is too long, or is more than one line of text."""
-
-    code = "note_invalid"
+    """A note is too long, or is not one line of text."""
 
 
 class CopyDamaged(CopyFailed):
-    """The copy of the database did not pass its check, and was not published."""
-
-    code = "copy_damaged"
+    """The copy of the database failed its check, and was not published."""
 
 
 class PreconditionFailed(TvarrBackupError):
-    """What was to be changed is no longer as the caller saw it."""
-
-    code = "precondition_failed"
+    """The resource has changed since the caller read it."""
 
 
 class ConfirmationRequired(TvarrBackupError):
-    """Something that cannot be taken back was asked for without the word that says so."""
-
-    code = "confirmation_required"
+    """Something that cannot be undone was requested without its confirmation."""
 
 
 class DeletionsUnconfirmed(ConfirmationRequired):
-    """New retention settings would let cleanup delete backups, and the user has not agreed to that."""
+    """New retention settings would let cleanup delete backups, and the user has not confirmed that."""
+
+    code = ConfirmationRequired.code
 
 
 class UploadTooLarge(TvarrBackupError):
-    """A file is larger than this installation takes in."""
-
-    code = "upload_too_large"
+    """A file is larger than the limit for uploads."""
 
 
 class UploadIncomplete(TvarrBackupError):
-    """The sender of a file went away, or fell silent, before all of it was here."""
-
-    code = "upload_incomplete"
+    """The sender of a file disconnected or fell silent."""
 
 
 class LengthRequired(TvarrBackupError):
-    """A file was sent without saying how long the request is."""
-
-    code = "length_required"
+    """A file was sent without the length of the request."""
 
 
 class UploadRefused(TvarrBackupError):
-    """A file is not a backup that can be taken in; the sentence says what it is instead."""
-
-    code = "upload_refused"
+    """A file is not a backup that can be added; the sentence says what it is instead."""
 
 
 class SourceInUse(UploadRefused):
-    """A program has the file open that was to be added."""
-
-    code = "source_in_use"
+    """A program has the file to add open."""
 
 
 class SourceChanged(UploadRefused):
-    """The file that was to be added changed while it was copied."""
-
-    code = "source_changed"
+    """The file to add changed while it was copied."""
 
 
 class JournalUnusable(UploadRefused):
-    """A -wal or a -journal came with a file that it does not belong to, or cannot be applied to it."""
-
-    code = "journal_unusable"
+    """A -wal or -journal file does not belong to the file that it came with, or cannot be applied to it."""
 
 
 class ExaminationTooCostly(TvarrBackupError):
-    """The examination of a database from elsewhere met a limit of time or memory; nothing is known of its rows."""
-
-    code = "examination_too_costly"
+    """Examining a database from elsewhere exceeded a limit of time or memory; its rows are unknown."""
 
 
 class CodeNotAccepted(TvarrBackupError):
@@ -474,47 +358,33 @@ class CodeNotAccepted(TvarrBackupError):
     A piece has `kind`, `name`, `sql` and `identity`.
     """
 
-    code = "code_not_accepted"
-
     def __init__(self, message: str, found: Sequence[FoundCode], **facts: object) -> None:
         super().__init__(message, **facts)
         self.found = tuple(found)
 
 
 class AcceptCodeDenied(TvarrBackupError):
-    """A user who may not restore backups asked to accept the code in one."""
-
-    code = "accept_code_denied"
+    """A user who may not restore backups wanted to accept the code in one."""
 
 
 class QueueUnreachable(TvarrBackupError):
-    """The server of the queue does not answer, so nobody could be told of what is asked for."""
-
-    code = "queue_unreachable"
+    """The server of the queue does not answer."""
 
 
 class WorkerRunning(TvarrBackupError):
     """A second worker was to be started on one storage folder."""
 
-    code = "worker_running"
-
 
 class ProgramNotStarted(TvarrBackupError):
-    """A program that `up` looks after ended as soon as it was started."""
-
-    code = "program_not_started"
+    """A program that `up` runs ended right after its start."""
 
 
 class NothingToUndo(TvarrBackupError):
     """The last restore has no safety backup; nothing was changed."""
 
-    code = "nothing_to_undo"
-
 
 class RestoreRefused(TvarrBackupError):
-    """A backup cannot be restored into this live database; the sentence says why, and nothing was touched."""
-
-    code = "restore_refused"
+    """A backup cannot be restored into this live database; nothing was changed."""
 
 
 class OfflineRestoreRequired(RestoreRefused):
@@ -524,8 +394,6 @@ class OfflineRestoreRequired(RestoreRefused):
     be able to read the file.
     """
 
-    code = "offline_restore_required"
-
     def __init__(self, message: str, damage: str, *, is_readable: bool, **facts: object) -> None:
         super().__init__(message, damage=damage, **facts)
         self.damage = damage
@@ -533,30 +401,20 @@ class OfflineRestoreRequired(RestoreRefused):
 
 
 class RestoreFailed(TvarrBackupError):
-    """A restore did not come about; the sentence says at which step, and what the live database holds now."""
-
-    code = "restore_failed"
+    """A restore failed; the sentence says at which step, and what the live database contains now."""
 
 
 class RestoreUnsettled(RestoreFailed):
-    """A restore broke off, and what is live now is not known, or is damaged; what was there before is kept."""
-
-    code = "restore_unsettled"
+    """A restore broke off, and the live data is unknown or damaged; the previous data is kept."""
 
 
 class UserNotFound(TvarrBackupError):
-    """A name that no user has, or that of one who may not sign in."""
-
-    code = "user_not_found"
+    """There is no such user, or the user may not sign in."""
 
 
 class TokenNotFound(TvarrBackupError):
-    """A name that no token of the user has."""
-
-    code = "token_not_found"
+    """No token of the user has this name."""
 
 
 class TokenInvalid(TvarrBackupError):
-    """A token with a name that is taken or no name, or with a life that is no duration."""
-
-    code = "token_invalid"
+    """A token's name is empty or taken, or its lifetime is not a duration."""

@@ -31,9 +31,9 @@ _MALFORMED = re.compile("[\0\ud800-\udfff]")
 
 
 class Unreadable(str):
-    """A stored value that is not of its column's type, as it can be shown: with U+FFFD for bytes that are not UTF-8.
+    """A stored value that is not of its column's type, as it can be shown: U+FFFD replaces bytes that are not UTF-8.
 
-    `stands_for` is the value of the column's type that rows have instead (`TvarrRow.unreadable` has this one).
+    `stands_for` is what the row has instead (`TvarrRow.unreadable` has this one).
     """
 
     __slots__ = ("stands_for",)
@@ -46,7 +46,7 @@ class Unreadable(str):
 
 
 def read_text(raw: bytes) -> str:
-    """Decode a text that SQLite stores; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
+    """Decode SQLite's text; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -59,7 +59,7 @@ def _unreadable(value: object, stands_for: Any) -> Unreadable:
 
 
 class _MonotonicUlids:
-    """Makes ULIDs that sort in the order in which they were made, also while the clock steps back."""
+    """Makes ULIDs that sort in the order of their creation, even when the clock steps back."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -79,20 +79,19 @@ _ulids = _MonotonicUlids()
 
 
 def is_ulid(value: object) -> bool:
-    """Return whether this is a key in its stored form."""
     return isinstance(value, str) and bool(_ULID.fullmatch(value)) and value != _ZERO_ULID
 
 
 def new_ulid() -> str:
-    """A new key: 26 upper-case Crockford base-32 characters, greater than every one this process made before."""
+    """Return a new key: 26 characters that sort after every key this process made before."""
     return _ulids.next()
 
 
 def parse_ulid(value: object) -> str:
-    """The key in its one stored form (upper case).
+    """Return the key in its one stored form (upper case).
 
-    Stricter than tvarr, which decodes characters outside the alphabet to some other id, and turns the zero key into
-    NULL. Raises `ValidationError` (code `invalid_ulid`) naming the value.
+    Stricter than tvarr, which decodes characters outside the alphabet to another id, and turns the zero key into NULL. Raises
+    `ValidationError` (code `invalid_ulid`) naming the value.
     """
     text = value.upper() if isinstance(value, str) else ""
     if not _ULID.fullmatch(text) or text == _ZERO_ULID:
@@ -106,7 +105,7 @@ def parse_ulid(value: object) -> str:
 
 
 class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A key as tvarr declares it (`varchar(26)`); input is checked, what is stored is read as it stands."""
+    """tvarr's key (`varchar(26)`). Input is validated; stored keys are read as they are."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["max_length"] = 26
@@ -121,7 +120,7 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
     expected = "an id in UTF-8"
 
     def get_prep_value(self, value: Any) -> Any:
-        """For a search, in which what is no key finds nothing: a row may hold one that is none."""
+        """Accept an invalid key in a search: a row may have one."""
         value = models.Field.get_prep_value(self, value)  # not CharField's, which calls to_python unconditionally
         if value in self.empty_values:
             return None
@@ -131,7 +130,7 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
             return str(value)
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Raise `ValidationError` for what is no key; none such is written."""
+        """Raise `ValidationError` for an invalid key."""
         if value not in self.empty_values and not hasattr(value, "as_sql"):
             parse_ulid(value)
         return super().get_db_prep_save(value, connection)
@@ -141,7 +140,7 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
 
 
 def validate_well_formed(value: str) -> None:
-    """Refuse what no UTF-8 text file and no SQLite text can hold: NUL characters and lone surrogates."""
+    """Refuse what no UTF-8 file and no SQLite text can contain: NUL and lone surrogates."""
     malformed = _MALFORMED.search(value)
     if malformed is not None:
         raise ValidationError(
@@ -152,10 +151,10 @@ def validate_well_formed(value: str) -> None:
 
 
 class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A `text` column in which NULL and the empty text mean the same, as they do to tvarr; written as ''.
+    """A `text` column in which NULL and "" mean the same, as they do to tvarr; written as "".
 
-    SQLite has no length limit; `max_length` is what tvarr's own forms allow, and validation refuses more. `words` are
-    offered in forms and filters, and the model judges others. No migration has them: they are not part of the table.
+    SQLite has no length limit; `max_length` is that of tvarr's forms, and validation refuses more. `words` are offered in forms
+    and filters, and the model validates them. Migrations do not contain them, because the table does not.
     """
 
     default_validators = [validate_well_formed]
@@ -186,9 +185,9 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
 
 
 class TextFormField(CharFormField):
-    """A text that counts as unchanged when a browser sends it back: line breaks as two characters, or none of them.
+    """A text that is unchanged when a browser sends it back with other line breaks, or none.
 
-    Blanks around a new text are cut.
+    Blanks around a new text are removed.
     """
 
     def to_python(self, value: Any) -> Any:
@@ -203,7 +202,7 @@ class TextFormField(CharFormField):
 
 
 class TextChoiceColumn(TextColumn):
-    """A `text` column with fixed words; the refusal lists them."""
+    """A `text` column with fixed words."""
 
     @cached_property
     def _words(self) -> list[str]:
@@ -213,18 +212,21 @@ class TextChoiceColumn(TextColumn):
         if value in self.empty_values or value in self._words:
             models.TextField.validate(self, value, model_instance)
             return
-        raise ValidationError(
-            "“%(value)s” is not allowed here; allowed are %(allowed)s.",
-            code="invalid_choice",
-            params={"value": escape_hidden(cut(str(value))), "allowed": ", ".join(filter(None, self._words))},
-        )
+        raise not_one_of(value, self._words)
+
+
+def not_one_of(value: object, allowed: list[str]) -> ValidationError:
+    return ValidationError(
+        "“%(value)s” is not allowed here; allowed are %(allowed)s.",
+        code="invalid_choice",
+        params={"value": escape_hidden(cut(str(value))), "allowed": ", ".join(filter(None, allowed))},
+    )
 
 
 class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A boolean that tvarr stores as 0, 1 or NULL in a `numeric` column.
+    """A Boolean that tvarr stores as 0, 1 or NULL in a `numeric` column.
 
-    NULL means what the column's default says: true for what tvarr declares as an optional boolean, false elsewhere.
-    Comparisons with `=` in queries follow the same reading.
+    NULL means the column's default, also for `=` in queries: true for tvarr's optional Booleans, false elsewhere.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -255,8 +257,6 @@ class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has n
 
 @FlagColumn.register_lookup
 class _FlagExact(Exact):  # type: ignore[type-arg]  # the stub is generic, the class is not
-    """`flag = value` where NULL stands for the column's default."""
-
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
         left, left_params = self.process_lhs(compiler, connection)
         default = bool(self.lhs.output_field.default)
@@ -266,14 +266,14 @@ class _FlagExact(Exact):  # type: ignore[type-arg]  # the stub is generic, the c
 
 @FlagColumn.register_lookup
 class _FlagIsNull(IsNull):
-    """No flag is without a value: NULL is its default. Django asks this of its own accord when it excludes rows."""
+    """No flag is without a value: NULL is its default. Django asks this when it excludes rows."""
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
         return ("1 = 0" if self.rhs else "1 = 1"), []
 
 
 class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A whole number of 64 bits, which is what `integer` means to SQLite and to tvarr, and `bigint` to PostgreSQL."""
+    """A 64-bit integer, which is `integer` in SQLite and tvarr, and `bigint` in PostgreSQL."""
 
     expected = "a whole number"
 
@@ -285,11 +285,11 @@ class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django
 
 
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A point in time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
+    """A time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
 
-    Reads every form that tvarr writes (a local offset or none, which is UTC; up to nine fraction digits, cut to six; a
-    `T`; `Z`; minutes only; a date only; Go's long form; further forms of ISO 8601) as aware UTC, and what is none of
-    them, or out of range such as Go's zero time, as None. Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
+    Reads every form that tvarr writes (an offset or none, which is UTC; up to nine fraction digits, cut to six; `T`; `Z`; minutes
+    or a date only; Go's long form; other ISO 8601) as aware UTC. Anything else, or out of range such as Go's zero time, is None.
+    Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
     """
 
     def get_internal_type(self) -> str:
@@ -315,10 +315,10 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
 
 
 class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """Codec names as JSON text (`["h264","h265"]`); the empty text means that everything is accepted.
+    """Codec names as JSON text (`["h264","h265"]`); "" accepts everything.
 
-    The value is a list of names, or the stored text itself where that is not a JSON list of texts: tvarr reads such a
-    row as "everything accepted", and whoever exports or edits it must say so first.
+    The value is a list of names, or the stored text where that is not a JSON list of texts. tvarr accepts everything for such a
+    row, so exporting or editing it must say so first.
     """
 
     expected = "a JSON list of codec names"
@@ -344,7 +344,7 @@ class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has
 
 
 class _CodecListFormField(CharFormField):
-    """Codec names separated by commas; a stored text that is no list is shown as it stands."""
+    """Codec names separated by commas; a stored text that is not a list is shown as it is."""
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
@@ -357,7 +357,7 @@ class _CodecListFormField(CharFormField):
 
 
 def read_codec_list(text: object) -> list[str] | str:
-    """The names in a stored list; the text itself where it is not a JSON list of texts."""
+    """Return the names in a stored list, or the text itself if it is not a JSON list of texts."""
     if text is None or text == "":
         return []
     try:

@@ -1,4 +1,4 @@
-"""The file with the one-time password of the first administrator, and when it goes."""
+"""The file with the one-time password of the first administrator."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 
 class InitialPasswordFile:
-    """A password validator that refuses nothing: Django tells validators when a password has been changed."""
+    """A password validator that accepts everything: Django tells validators about changed passwords."""
 
     def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
         """Accept every password."""
@@ -16,7 +16,7 @@ class InitialPasswordFile:
         return "The file with the one-time password is deleted as soon as a password of your own is stored."
 
     def password_changed(self, password: str, user: Any = None) -> None:
-        """Delete the file, unless the password that was stored is the one it holds."""
+        """Delete the file, unless it contains the stored password."""
         path = settings.INITIAL_PASSWORD_PATH
         try:
             kept = path.read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""Names that look the same and are not: tvarr compares names exactly, and people by how they look."""
+"""Names that look the same but differ: tvarr compares names exactly, and people by their looks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ _SPACES = re.compile(r"([\s\u2800]+)")  # and a pattern of Braille without dots
 
 
 class Difference(StrEnum):
-    """What two names that look the same can differ in."""
-
     CASE = "letter case"
     SPACES = "spaces"
     HIDDEN = "invisible characters"
@@ -22,14 +20,14 @@ class Difference(StrEnum):
 
 
 def appearance_of(name: str) -> str:
-    """Return a text that is equal for names that look the same: no name, and not for people."""
+    """Return a text that is equal for names that look the same; not for display."""
     if name.isascii() and name.isprintable():  # most are
         return " ".join(name.split()).casefold()
     return _apply(name, Difference)
 
 
 def differences_between(one: str, other: str) -> list[Difference]:
-    """Return the fewest differences that explain why two names that look the same are not."""
+    """Return the fewest differences that explain why two similar names differ."""
     found = list(Difference)
     for each in Difference:
         others = [difference for difference in found if difference is not each]
@@ -47,7 +45,7 @@ def _without_hidden(name: str) -> str:
 
 
 def _in_one_form(name: str) -> str:
-    """NFKC, but for spaces, which it would make equal too."""
+    """Apply NFKC, but not to spaces, which it would make equal too."""
     return "".join(
         part if _SPACES.fullmatch(part) else unicodedata.normalize("NFKC", part) for part in _SPACES.split(name)
     )
@@ -62,7 +60,6 @@ _STEPS: dict[Difference, Callable[[str], str]] = {
 
 
 def _apply(name: str, differences: Collection[Difference]) -> str:
-    """Return the name without these differences."""
     for difference, step in _STEPS.items():
         if difference in differences:
             name = step(name)

@@ -1,23 +1,22 @@
-"""tvarr's own tables in the database `tvarr`: the four kinds that travel, and the catalogue they live among.
+"""tvarr's own tables in the database `tvarr`: the four kinds that can be exported, and the catalogue around them.
 
-Table and column names, nullability and defaults are those of tvarr's schema after its 29th migration, so that the
-same models serve a database of ours and one that tvarr made. Columns are always addressed by name: their order
-differs between tvarr's releases.
+Names, nullability and defaults are those of tvarr's schema after its 29th migration, so the same models work on a database
+that tvarr made. Columns are always addressed by name, because their order differs between tvarr's releases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
 from tvarr_backup import codecs, validation
 from tvarr_backup.errors import ItemInUse, SystemRowReadOnly
-from tvarr_backup.expressions import Domain, Warned
+from tvarr_backup.expressions import Domain, ExpressionWarning
 from tvarr_backup.fields import (
     CodecListColumn,
     FlagColumn,
@@ -28,22 +27,21 @@ from tvarr_backup.fields import (
     ULIDField,
     Unreadable,
     new_ulid,
+    not_one_of,
 )
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
 
 
 class LiveRows(models.Manager[Any]):
-    """Rows that tvarr has not marked as deleted."""
-
     def get_queryset(self) -> models.QuerySet[Any]:
         return super().get_queryset().filter(deleted_at__isnull=True)
 
 
 class TvarrRow(models.Model):
-    """What every table of tvarr with a ULID key has.
+    """Base of every table of tvarr with a ULID key.
 
-    `objects` gives live rows, `all_rows` also those that tvarr has marked as deleted.
+    `objects` has live rows, `all_rows` also those that tvarr has marked as deleted.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -55,15 +53,18 @@ class TvarrRow(models.Model):
     all_rows: ClassVar[models.Manager[Self]] = models.Manager()
 
     unreadable: Mapping[str, str] = MappingProxyType({})
-    """What is stored in columns, by attribute name, where it is not of the column's type; as it can be shown."""
+    """Stored values, by attribute name, that are not of their column's type, as they can be shown."""
 
     class Meta:
         abstract = True
         base_manager_name = "all_rows"
 
+    def __str__(self) -> str:
+        return escape_hidden(str(getattr(self, "name", self.pk)))
+
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
-        """Return a row with a value of its column's type in place of each that is of another."""
+        """Replace each value that is not of its column's type by one that is."""
         found = {name: value for name, value in zip(field_names, values, strict=True) if type(value) is Unreadable}
         if not found:
             return super().from_db(db, field_names, values)
@@ -73,66 +74,69 @@ class TvarrRow(models.Model):
 
     @property
     def unreadable_sentences(self) -> dict[str, str]:
-        """Sentences about `unreadable`, by the same names."""
-        return {name: self._sentence_of(name, stored) for name, stored in self.unreadable.items()}
-
-    def _sentence_of(self, name: str, stored: str) -> str:
-        expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-        return escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
+        sentences = {}
+        for name, stored in self.unreadable.items():
+            expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
+            sentences[name] = escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
+        return sentences
 
     def mark_deleted(self) -> None:
-        """Delete as tvarr does where it keeps the row: only `deleted_at` is written."""
+        """Delete as tvarr does where it keeps the row: write only `deleted_at`."""
         self.deleted_at = timezone.now()
         self.save(update_fields=["deleted_at"])
 
 
 class SourceType(models.TextChoices):
-    """What a filter or a mapping rule looks at."""
-
     STREAM = "stream", "Streams"
     EPG = "epg", "Programme guide"
 
 
 class PortableRow(TvarrRow):
-    """A row of a kind that travels: it has a name, and may be one of those that tvarr brings along."""
+    """A row of a kind that can be exported: it has a name, and may be built-in."""
 
     name = TextColumn(max_length=255, validators=[validation.validate_name])
     description = TextColumn(max_length=1024, blank=True, null=True, default="")
     is_system = FlagColumn(editable=False)
 
     changeable_if_system: ClassVar[frozenset[str]] = frozenset()
-    """What tvarr lets people change in a row that it brings along."""
+    """Columns that tvarr allows users to change in a built-in row."""
     stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
         {
             *("required", "blanks_around", "hidden_characters", "max_length", "invalid_choice", "invalid_expression"),
             *("unknown_codec", "unknown_format", "no_container"),
         }
     )
-    """Codes of what validation refuses and tvarr stores: its forms have limits that its import has not, and its import
-    checks rules of no kind (its import service and the hooks of its models)."""
+    """Codes of what validation refuses and tvarr stores.
+
+    tvarr's forms have limits that its import lacks, and its import validates no rules (its import service and model hooks).
+    """
 
     class Meta(TvarrRow.Meta):
         abstract = True
-
-    def __str__(self) -> str:
-        return escape_hidden(self.name)
 
     @property
     def domain(self) -> Domain | None:
         """The dialect of the expression; None for a kind without expressions."""
         return None
 
-    def expression_warnings(self) -> Sequence[Warned]:
-        """Return what tvarr does with the expression that its writer may not expect."""
+    def expression_warnings(self) -> Sequence[ExpressionWarning]:
         row: Any = self
         return validation.expression_findings(row.expression, row.domain).warnings if row.domain else ()
 
     def clean(self) -> None:
-        """Raise `ValidationError` for an expression that tvarr could not run."""
-        _Problems().expression(self).raise_any()
+        """Raise `ValidationError` with every problem that `find_problems` finds."""
+        if found := {field: problems for field, problems in self.find_problems().items() if problems}:
+            raise ValidationError(found)
+
+    def find_problems(self) -> dict[str, list[ValidationError]]:
+        """Return the problems that validation of single columns cannot find, by column."""
+        row: Any = self
+        if not self.domain or not row.expression:  # an empty expression is missing, and its column says so
+            return {}
+        return {"expression": validation.find_expression_problems(row.expression, self.domain)}
 
     def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
-        """Raise `ValidationError`; of a row that is stored, only for what differs from what is stored."""
+        """Validate the row; of a stored row, only what differs from what is stored."""
         stored = None if self._state.adding else type(self).all_rows.filter(pk=self.pk).first()
         if stored is None:
             super().full_clean(exclude, *args, **kwargs)
@@ -142,9 +146,9 @@ class PortableRow(TvarrRow):
     def clean_change(
         self, stored: PortableRow, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Raise `ValidationError` for what a change of the stored row brings in.
+        """Validate the changes to the stored row.
 
-        What tvarr has stored unchecked, such as a blank at the end of a name, does not stop a change of something else.
+        What tvarr has stored without validation, such as a blank at the end of a name, does not stop a change of something else.
         """
         unchanged = {
             field.name
@@ -154,10 +158,16 @@ class PortableRow(TvarrRow):
         try:
             super().full_clean({*(exclude or ()), *unchanged}, *args, **kwargs)
         except ValidationError as problem:
-            _raise_what_is_new(problem.error_dict, stored, unchanged)
+            before = stored.find_problems()
+            new = {
+                field: [each for each in problems if field not in unchanged or each not in before.get(field, ())]
+                for field, problems in problem.error_dict.items()
+            }
+            if any(new.values()):
+                raise ValidationError({field: problems for field, problems in new.items() if problems}) from None
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
-        """The rows that keep this one from being deleted."""
+        """Return the rows that keep this one from being deleted."""
         return ()
 
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -167,7 +177,7 @@ class PortableRow(TvarrRow):
         return 1, {self._meta.label: 1}
 
     def refuse_to_change(self, columns: Collection[str]) -> None:
-        """Raise `SystemRowReadOnly` where a row that tvarr brings along must keep one of these columns as it is."""
+        """Raise `SystemRowReadOnly` if the row is built-in and tvarr does not allow a change of these columns."""
         if self.is_system and not self.changeable_if_system.issuperset(columns):
             allowed = " and ".join(sorted(self.changeable_if_system))
             raise SystemRowReadOnly(
@@ -176,7 +186,7 @@ class PortableRow(TvarrRow):
             )
 
     def refuse_to_delete(self) -> None:
-        """Raise `SystemRowReadOnly` for a row that tvarr brings along, `ItemInUse` for one that is used."""
+        """Raise `SystemRowReadOnly` for a built-in row, `ItemInUse` for one that is used."""
         if self.is_system:
             raise SystemRowReadOnly(
                 f"“{self.name}” is one of tvarr's own {self._meta.verbose_name_plural} and cannot be deleted."
@@ -184,21 +194,6 @@ class PortableRow(TvarrRow):
         for queryset in self.users():
             if user := queryset.first():
                 raise ItemInUse(f"“{self.name}” cannot be deleted: the {user._meta.verbose_name} “{user}” uses it.")
-
-
-def _raise_what_is_new(found: Mapping[str, list[ValidationError]], stored: PortableRow, unchanged: set[str]) -> None:
-    """Raise the problems of changed fields, and those of unchanged ones that the stored row does not have."""
-    before: dict[str, list[ValidationError]] = {}
-    try:
-        stored.clean()
-    except ValidationError as problem:
-        before = problem.error_dict
-    new = {
-        field: [each for each in problems if field not in unchanged or each not in before.get(field, [])]
-        for field, problems in found.items()
-    }
-    if any(new.values()):
-        raise ValidationError({field: problems for field, problems in new.items() if problems})
 
 
 class Filter(PortableRow):
@@ -276,39 +271,36 @@ class EncodingProfile(PortableRow):
 
     changeable_if_system = frozenset({"enabled"})
     stored_by_tvarr = frozenset({"blanks_around", "hidden_characters", "max_length"})
-    """The rest is checked by a hook, whoever stores it."""
+    """A hook of tvarr checks the rest."""
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
 
-    def clean(self) -> None:
-        """Raise `ValidationError` for words that ffmpeg would not be given; own flags switch the check off, as in tvarr.
+    def find_problems(self) -> dict[str, list[ValidationError]]:
+        """Return the words that tvarr would not pass to ffmpeg.
 
-        Own output flags stand for codecs and preset, own input flags for the hardware acceleration.
+        As in tvarr, own output flags replace codecs and preset, and own input flags the hardware acceleration.
         """
-        problems = _Problems()
+        known: dict[str, type[models.TextChoices]] = {}
         if not self.output_flags:
-            problems.one_of("target_video_codec", self.target_video_codec, codecs.TargetVideoCodec.values)
-            problems.one_of("target_audio_codec", self.target_audio_codec, codecs.TargetAudioCodec.values)
-            problems.one_of("quality_preset", self.quality_preset, codecs.QualityPreset.values)
+            known["target_video_codec"] = codecs.TargetVideoCodec
+            known["target_audio_codec"] = codecs.TargetAudioCodec
+            known["quality_preset"] = codecs.QualityPreset
         if not self.input_flags and self.hw_accel:
-            problems.one_of("hw_accel", self.hw_accel, codecs.HardwareAcceleration.values)
-        problems.raise_any()
+            known["hw_accel"] = codecs.HardwareAcceleration
+        values = {field: getattr(self, field) or "" for field in known}
+        return {
+            field: [] if values[field] in choices.values else [not_one_of(values[field], choices.values)]
+            for field, choices in known.items()
+        }
 
     def validate_unique(self, exclude: Collection[str] | None = None) -> None:
-        """Raise `ValidationError` for a name that is taken, also by a row marked as deleted: the index holds those too."""
+        """Refuse a taken name, even of a row marked as deleted: the index contains those too."""
         super().validate_unique(exclude)
         deleted = EncodingProfile.all_rows.filter(deleted_at__isnull=False, name=self.name).exclude(pk=self.pk)
         if "name" not in (exclude or ()) and deleted.exists():
-            raise ValidationError(
-                {
-                    "name": ValidationError(
-                        "A deleted profile in tvarr's database still holds the name “%(value)s”; allowed is another one.",
-                        code="unique",
-                        params={"value": self.name},
-                    )
-                }
-            )
+            message = "A deleted profile in tvarr's database still holds the name “%(value)s”; allowed is another one."
+            raise ValidationError({"name": ValidationError(message, code="unique", params={"value": self.name})})
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete for good, as tvarr does. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""
@@ -316,7 +308,7 @@ class EncodingProfile(PortableRow):
         return models.Model.delete(self, *args, **kwargs)
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
-        """Rules that are marked as deleted count as well: tvarr's foreign key still holds them."""
+        """Include rules that are marked as deleted: tvarr's foreign key still refers from them."""
         return (
             StreamProxy.all_rows.filter(encoding_profile=self).only("id", "name"),
             ClientDetectionRule.all_rows.filter(encoding_profile=self).only("id", "name"),
@@ -351,17 +343,12 @@ class ClientDetectionRule(PortableRow):
     def domain(self) -> Domain:
         return Domain.CLIENT_DETECTION
 
-    def clean(self) -> None:
-        """Raise `ValidationError` for an expression that tvarr could not run, or when no container is left."""
-        problems = _Problems().expression(self)
+    def find_problems(self) -> dict[str, list[ValidationError]]:
+        found = super().find_problems()
         if not self.supports_fmp4 and not self.supports_mpegts:
-            problems.add(
-                "supports_mpegts",
-                ValidationError(
-                    "Neither fMP4 nor MPEG-TS is supported; at least one of the two is needed.", code="no_container"
-                ),
-            )
-        problems.raise_any()
+            message = "Neither fMP4 nor MPEG-TS is supported; at least one of the two is needed."
+            found["supports_mpegts"] = [ValidationError(message, code="no_container")]
+        return found
 
     @property
     def encoding_profile_name(self) -> str | None:
@@ -370,17 +357,8 @@ class ClientDetectionRule(PortableRow):
         return None if profile is None or profile.deleted_at is not None else profile.name
 
 
-class SourceStatus(models.TextChoices):
-    """What became of the last ingestion of a source."""
-
-    PENDING = "pending", "Pending"
-    INGESTING = "ingesting", "Ingesting"
-    SUCCESS = "success", "Success"
-    FAILED = "failed", "Failed"
-
-
 class Source(TvarrRow):
-    """What stream and guide sources share."""
+    """Base of stream and guide sources."""
 
     name = TextColumn(max_length=255, unique=True)
     url = TextColumn()
@@ -389,7 +367,7 @@ class Source(TvarrRow):
     user_agent = TextColumn(blank=True, null=True, default="")
     enabled = FlagColumn(default=True)
     priority = IntegerColumn(null=True, default=0)
-    status = TextChoiceColumn(choices=SourceStatus.choices, default=SourceStatus.PENDING)
+    status = TextColumn(default="pending")
     last_ingestion_at = TimestampColumn(null=True, blank=True)
     last_error = TextColumn(blank=True, null=True, default="")
     cron_schedule = TextColumn(blank=True, null=True, default="")
@@ -397,19 +375,11 @@ class Source(TvarrRow):
     class Meta(TvarrRow.Meta):
         abstract = True
 
-    def __str__(self) -> str:
-        return escape_hidden(self.name)
-
 
 class StreamSource(Source):
     """Where channels come from (table `stream_sources`)."""
 
-    class Type(models.TextChoices):
-        M3U = "m3u", "M3U"
-        XTREAM = "xtream", "Xtream"
-        MANUAL = "manual", "Manual"
-
-    type = TextChoiceColumn(choices=Type.choices)
+    type = TextColumn()
     max_concurrent_streams = IntegerColumn(null=True, default=1)
     channel_count = IntegerColumn(null=True, default=0)
 
@@ -420,11 +390,7 @@ class StreamSource(Source):
 class EpgSource(Source):
     """Where programmes come from (table `epg_sources`)."""
 
-    class Type(models.TextChoices):
-        XMLTV = "xmltv", "XMLTV"
-        XTREAM = "xtream", "Xtream"
-
-    type = TextChoiceColumn(choices=Type.choices)
+    type = TextColumn()
     api_method = TextColumn(blank=True, null=True, default="stream_id")
     detected_timezone = TextColumn(blank=True, null=True, default="")
     epg_shift = IntegerColumn(null=True, default=0)
@@ -459,9 +425,6 @@ class Channel(TvarrRow):
         db_table = "channels"
         constraints = [models.UniqueConstraint(fields=["source", "ext_id"], name="idx_source_ext_id")]
 
-    def __str__(self) -> str:
-        return escape_hidden(self.channel_name)
-
 
 class EpgProgram(TvarrRow):
     """A programme of a guide source (table `epg_programs`); `channel_id` is the guide's name for the channel."""
@@ -495,35 +458,17 @@ class EpgProgram(TvarrRow):
         indexes = [models.Index(fields=["channel_id", "start"], name="idx_channel_time")]
         verbose_name = "EPG programme"
 
-    def __str__(self) -> str:
-        return escape_hidden(self.title)
-
 
 class StreamProxy(TvarrRow):
     """What tvarr serves: sources combined, filtered, mapped and numbered (table `stream_proxies`)."""
 
-    class Mode(models.TextChoices):
-        DIRECT = "direct", "Direct"
-        SMART = "smart", "Smart"
-
-    class NumberingMode(models.TextChoices):
-        SEQUENTIAL = "sequential", "Sequential"
-        PRESERVE = "preserve", "Preserve"
-        GROUP = "group", "By group"
-
-    class Status(models.TextChoices):
-        PENDING = "pending", "Pending"
-        GENERATING = "generating", "Generating"
-        SUCCESS = "success", "Success"
-        FAILED = "failed", "Failed"
-
     name = TextColumn(max_length=255, unique=True)
     description = TextColumn(blank=True, null=True, default="")
-    proxy_mode = TextChoiceColumn(choices=Mode.choices, default=Mode.DIRECT)
+    proxy_mode = TextColumn(default="direct")
     is_active = FlagColumn(default=True)
     auto_regenerate = FlagColumn()
     starting_channel_number = IntegerColumn(null=True, default=1)
-    numbering_mode = TextChoiceColumn(choices=NumberingMode.choices, default=NumberingMode.PRESERVE)
+    numbering_mode = TextColumn(default="preserve")
     group_numbering_size = IntegerColumn(null=True, default=100)
     upstream_timeout = IntegerColumn(null=True, default=30)
     buffer_size = IntegerColumn(null=True, default=8192)
@@ -535,7 +480,7 @@ class StreamProxy(TvarrRow):
         EncodingProfile, on_delete=models.PROTECT, null=True, blank=True, db_constraint=False, db_index=False
     )
     output_path = TextColumn(blank=True, null=True, default="")
-    status = TextChoiceColumn(choices=Status.choices, default=Status.PENDING)
+    status = TextColumn(default="pending")
     last_generated_at = TimestampColumn(null=True, blank=True)
     last_error = TextColumn(blank=True, null=True, default="")
     channel_count = IntegerColumn(null=True, default=0)
@@ -545,9 +490,6 @@ class StreamProxy(TvarrRow):
     class Meta(TvarrRow.Meta):
         db_table = "stream_proxies"
         verbose_name_plural = "stream proxies"
-
-    def __str__(self) -> str:
-        return escape_hidden(self.name)
 
 
 class ProxyFilter(TvarrRow):
@@ -561,38 +503,3 @@ class ProxyFilter(TvarrRow):
     class Meta(TvarrRow.Meta):
         db_table = "proxy_filters"
         constraints = [models.UniqueConstraint(fields=["proxy", "filter"], name="idx_proxy_filter")]
-
-    def __str__(self) -> str:
-        """Both names; both ids where tvarr's database has lost one of the two rows."""
-        try:
-            return f"{self.proxy}: {self.filter}"
-        except ObjectDoesNotExist:
-            return f"{self.proxy_id}: {self.filter_id}"
-
-
-class _Problems:
-    """Gathers validation problems by field, so that a person sees all of them at once."""
-
-    def __init__(self) -> None:
-        self._by_field: dict[str, list[ValidationError]] = {}
-
-    def add(self, field: str, problem: ValidationError) -> None:
-        self._by_field.setdefault(field, []).append(problem)
-
-    def expression(self, row: Any) -> Self:
-        if row.domain and row.expression:  # an empty one is missing, and the field says so itself
-            self._check("expression", validation.validate_expression, row.expression, row.domain)
-        return self
-
-    def one_of(self, field: str, value: str | None, allowed: list[str]) -> None:
-        self._check(field, validation.validate_one_of, value or "", allowed)
-
-    def _check(self, field: str, validate: Callable[..., None], *values: Any) -> None:
-        try:
-            validate(*values)
-        except ValidationError as problem:
-            self.add(field, problem)
-
-    def raise_any(self) -> None:
-        if self._by_field:
-            raise ValidationError(dict(self._by_field))

@@ -16,9 +16,9 @@ _JOURNALS = ("-wal", "-shm", "-journal")
 
 
 def why_unwritable(database: Path) -> Sentence:
-    """Return why this process cannot write a database, with the command that helps; empty where it can.
+    """Return why this process cannot write a database, with the command that helps; empty if it can.
 
-    A database that does not exist is judged by its folder, which must exist: SQLite creates its journal there.
+    A missing database depends on its folder, which must exist: SQLite creates its journal there.
     """
     if not os.access(database.parent, os.W_OK | os.X_OK, effective_ids=True):
         return Sentence(
@@ -72,12 +72,10 @@ def disk_of(path: Path) -> Path:
 
 
 def is_mounted_read_only(path: Path) -> bool:
-    """Return whether nobody can write to the file system of a path."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def name_user(user: int) -> str:
-    """Return a user's name and uid."""
     try:
         return f"{pwd.getpwuid(user).pw_name} (uid {user})"
     except KeyError:

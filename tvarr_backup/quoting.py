@@ -1,4 +1,4 @@
-"""Values from elsewhere in messages: quoted and cut."""
+"""Values in messages: quoted and cut."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ _MORE = "…"
 
 
 def cut(text: str, most: int = MOST) -> str:
-    """Return the text, or its beginning with an ellipsis where it is longer than `most` characters."""
+    """Return the text, cut to at most `most` characters with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + _MORE
 
 
 def cut_value(value: Any, most: int) -> Any:
-    """Return a value of JSON with its texts cut."""
+    """Return a JSON value with its texts cut."""
     if isinstance(value, str):
         return cut(value, most)
     return [cut_value(one, most) for one in value] if isinstance(value, list) else value
 
 
 def quoted(value: object) -> str:
-    """Return a name or another text in quotation marks, on one line, cut where it is long."""
+    """Return a text in quotation marks, on one line and cut."""
     return f"“{escape_hidden(cut(str(value)))}”"
 
 
 def name_some(names: Sequence[object], most: int) -> str:
-    """Return the first names, and how many more there are."""
     named, others = ", ".join(map(str, names[:most])), len(names) - most
     return f"{named} and {others} more" if others > 0 else named
 
 
 def format_value(value: object) -> str:
-    """Return a value of JSON as a message names it: texts quoted, words and numbers as JSON has them."""
+    """Return a JSON value for a message: texts quoted, words and numbers as in JSON."""
     if isinstance(value, str):
         return quoted(value)
     if value is None or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Failures that last, such as a full disk, are logged when they begin and once a minute, not for every request."""
+"""Failures that last, such as a full disk, are logged when they begin and then once a minute, not for every request."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ _SECONDS_BETWEEN = 60.0
 
 
 class Repeats:
-    """Remembers when each sentence was last logged."""
-
     def __init__(self) -> None:
         self._logged_at: dict[str, float] = {}
 
     def is_due(self, sentence: str) -> bool:
-        """Whether to log this now: it is new, or a minute has passed."""
+        """Return whether to log a sentence now: it is new, or a minute has passed."""
         now = time.monotonic()
         self._logged_at = {one: at for one, at in self._logged_at.items() if now - at < _SECONDS_BETWEEN}
         if sentence in self._logged_at:

@@ -1,17 +1,16 @@
-"""Characters that nobody sees: which a name must not have, and how a text with them is shown.
+"""Hidden characters: which ones a name must not have, and how text with them is shown.
 
-A name can carry escape sequences for a terminal, line breaks, marks that reorder the text around it, and characters that
-are not drawn at all. tvarr stores all of them, so they must be imported and shown, but never as they are.
-
-Joiners and selectors that change how the characters next to them are drawn are honest: emoji sequences, the joiners of
-Arabic and Indic scripts, variants of ideographs. They count as hidden only where they change nothing.
+A name can contain escape sequences for a terminal, line breaks, marks that reorder the text around it, and characters that
+are not drawn. tvarr stores all of them, so they must be imported, and shown escaped. Joiners and selectors that change how
+the characters next to them are drawn are fine: emoji sequences, joiners of Arabic and Indic scripts, variants of ideographs.
+They count as hidden only where they change nothing.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 _CONTROLS = (
@@ -24,14 +23,14 @@ _IGNORABLE = (  # Unicode's Default_Ignorable_Code_Point, and the marks of annot
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_IGNORABLE}]")
-"""Every character that is not drawn by itself, the honest ones included."""
+"""Every character that is not drawn by itself, including the fine ones."""
 _UNFIT_FOR_NOTE = re.compile(f"[{_CONTROLS}{_REORDERING}]")
 
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 _EMOJI_STYLES = "\ufe0e\ufe0f"
 _KEYCAP = "\u20e3"
 _VIRAMA = 9
-"""The combining class of the marks that join two consonants."""
+"""The combining class of marks that join two consonants."""
 _FLAG_OF_A_REGION = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 _SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 _PICTURES_AMONG_OTHERS = "\u203c\u2049\u2139\u3030"
@@ -40,71 +39,59 @@ _JOINED_SCRIPTS = frozenset({
     "KHMER", "MALAYALAM", "MANDAIC", "MONGOLIAN", "MYANMAR", "NKO", "ORIYA", "PHAGS-PA", "SINHALA", "SYRIAC", "TAMIL",
     "TELUGU", "TIBETAN",
 })  # fmt: skip
-"""First words of the names of letters that are drawn differently next to a joiner."""
+"""First words of the names of letters that look different next to a joiner."""
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 class Hidden(NamedTuple):
-    """A character that is not seen; `position` is 1 for the first of the text."""
+    """A hidden character; `position` counts from 1."""
 
     position: int
     character: str
 
     @property
     def point(self) -> str:
-        """The code point as Unicode writes it, such as `U+200B`."""
+        """The code point, such as `U+200B`."""
         return f"U+{ord(self.character):04X}"
 
 
 def find_hidden(text: str) -> list[Hidden]:
-    """Return the control characters, line breaks, marks of direction and undrawn characters of a text, in order."""
+    """Return the control characters, line breaks, direction marks and undrawn characters of a text, in order."""
     return [Hidden(index + 1, text[index]) for index in _hidden_places(text)]
 
 
 def is_malformed(character: str) -> bool:
-    """Return whether no stored text can hold the character: NUL and halves of surrogate pairs."""
+    """Return whether no stored text can contain the character: NUL and halves of surrogate pairs."""
     return character == "\0" or "\ud800" <= character <= "\udfff"
 
 
 def find_unfit_for_note(text: str) -> list[Hidden]:
-    """Return what a note must not hold: control characters, line breaks, and marks that reorder text.
+    """Return what a note must not contain: control characters, line breaks, and marks that reorder text.
 
-    Notes are prose in any script, so joiners, spaces and marks of direction for single characters are welcome.
+    Notes are prose in any script, so joiners, spaces and direction marks for single characters are welcome.
     """
     return [Hidden(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
 
 
 def without_unfit_for_note(text: str) -> str:
-    """Return the text without what a note must not hold."""
     return _UNFIT_FOR_NOTE.sub("", text)
 
 
 def escape_unfit_for_note(text: str) -> str:
-    """Return the text with an escape for each character that a note must not hold."""
     return _UNFIT_FOR_NOTE.sub(lambda found: escape_character(found[0]), text)
 
 
 def escape_hidden(text: str, *, keep: str = "") -> str:
     r"""Return the text with an escape such as `\x1b` or `\u202e` for each hidden character that is not in `keep`."""
-    pieces, end = [], 0
-    for index in _hidden_places(text):
-        if text[index] not in keep:
-            pieces += [text[end:index], escape_character(text[index])]
-            end = index + 1
-    return "".join([*pieces, text[end:]])
+    return _replace_hidden(text, escape_character, keep)
 
 
 def escape_for_json(text: str, encoding: str = "utf-8") -> str:
     r"""Return JSON text with `\u` escapes for hidden characters and for those that `encoding` lacks: the same value.
 
-    Line breaks and tabs stand between the tokens of JSON, and stay.
+    Line breaks and tabs, which separate the tokens of JSON, stay.
     """
-    pieces, end = [], 0
-    for index in _hidden_places(text):
-        if text[index] not in "\n\t\r":
-            pieces += [text[end:index], _as_json_escape(text[index])]
-            end = index + 1
-    shown = "".join([*pieces, text[end:]])
+    shown = _replace_hidden(text, _as_json_escape, "\n\t\r")
     try:
         shown.encode(encoding)
     except UnicodeEncodeError:
@@ -112,8 +99,16 @@ def escape_for_json(text: str, encoding: str = "utf-8") -> str:
     return shown
 
 
+def _replace_hidden(text: str, escape: Callable[[str], str], keep: str) -> str:
+    pieces, end = [], 0
+    for index in _hidden_places(text):
+        if text[index] not in keep:
+            pieces += [text[end:index], escape(text[index])]
+            end = index + 1
+    return "".join([*pieces, text[end:]])
+
+
 def escape_character(character: str) -> str:
-    """Return the escape of one character, as in Python."""
     return _SHORT.get(character) or character.encode("unicode_escape").decode()
 
 
@@ -134,7 +129,7 @@ def _hidden_places(text: str) -> Iterator[int]:
 
 
 def _changes_its_neighbours(text: str, index: int) -> bool:
-    """Return whether a joiner or a selector stands where it changes how its neighbours are drawn."""
+    """Return whether a joiner or selector changes how its neighbors are drawn."""
     character = text[index]
     before = text[index - 1] if index else ""
     after = text[index + 1 : index + 2]
@@ -175,7 +170,7 @@ def _script(character: str) -> str:
 
 
 def _is_picture(character: str) -> bool:
-    """Return whether it may be an emoji; those that are newer than Python's tables are in one block."""
+    """Return whether it may be an emoji; those newer than Python's tables are in one block."""
     return bool(character) and (
         unicodedata.category(character) in {"So", "Sm"}
         or "\U0001f000" <= character <= "\U0001faff"

@@ -1,4 +1,4 @@
-"""Points in time as tvarr stores them: text with an offset."""
+"""tvarr's times: text with an offset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GO_LONG_FORM = re.compile(r"(.+ [+-]\d{4}) [A-Z+-][A-Za-z0-9+-]*( m=[+-][\d.]+)
 
 
 def read_timestamp(text: object) -> datetime | None:
-    """Aware UTC from one of tvarr's textual forms; `None` for NULL, for what is none of them, and for what is out of range."""
+    """Return a time in one of tvarr's forms as aware UTC; None for NULL, other text, and times out of range."""
     if not isinstance(text, str):
         return None
     long_form = _GO_LONG_FORM.fullmatch(text)
@@ -23,7 +23,7 @@ def read_timestamp(text: object) -> datetime | None:
 
 
 def write_timestamp(moment: datetime) -> str:
-    """tvarr's form in UTC: no trailing zeros in the fraction, and none at all where it is zero."""
+    """Return a time in tvarr's form in UTC: no trailing zeros in the fraction, and no fraction of zero."""
     utc = moment.astimezone(UTC).replace(tzinfo=None)
     text = utc.isoformat(" ")  # not strftime, which writes the year 1 of Go's zero time as “1”
     return f"{text.rstrip('0') if utc.microsecond else text}+00:00"

@@ -1,34 +1,34 @@
 """What may be stored in the four kinds: one set of rules for the admin, the API and imports.
 
-The model fields carry their own limits and words; here is what needs more than one look at a value. Sources: the
-validation rules, HTTP limits and codec registry of tvarr (its models, handlers and codec package).
+Columns have their own limits and words. The rest is here, from tvarr's validation rules, HTTP limits and codec registry (its
+models, handlers and codec package).
 """
 
+from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 
 from tvarr_backup.codecs import AUDIO_CODECS, PREFERRED_FORMATS, VIDEO_CODECS, is_known
-from tvarr_backup.expressions import MAX_BYTES, Domain, Problem, Warned, WarningCode, check_expression
+from tvarr_backup.expressions import (
+    MAX_BYTES,
+    CheckedExpression,
+    Domain,
+    ExpressionWarning,
+    WarningCode,
+    check_expression,
+)
 from tvarr_backup.quoting import cut
 from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
 
-class Findings(NamedTuple):
-    """What a check of an expression found."""
-
-    problems: tuple[Problem, ...]
-    warnings: tuple[Warned, ...]
-
-
 CHECKED_CHARACTERS = 64 * 1024
 """Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
 _SHORT = 1024
-_TOO_LONG = Warned(
+_TOO_LONG = ExpressionWarning(
     WarningCode.UNCHECKED,
     1,
     f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
@@ -36,64 +36,53 @@ _TOO_LONG = Warned(
 )
 
 
-def expression_findings(text: str, domain: Domain) -> Findings:
-    """Problems and warnings of an expression; remembered, because an import checks each one twice.
+def expression_findings(text: str, domain: Domain) -> CheckedExpression:
+    """Return problems and warnings, without the tree. They are cached, because an import checks each expression twice.
 
-    Within `limited_regexes` they may be without those of some regular expressions, which a warning (`unchecked`) says.
+    Within `limited_regexes` some regular expressions may be unchecked, which a warning (`unchecked`) says.
     """
     if len(text) > CHECKED_CHARACTERS:
         is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
-        return _check(text, domain) if is_too_long else Findings((), (_TOO_LONG,))
+        return _check(text, domain) if is_too_long else CheckedExpression(warnings=(_TOO_LONG,))
     try:
-        return _remember_short(text, domain) if len(text) <= _SHORT else _remember_long(text, domain)
+        return check_short(text, domain) if len(text) <= _SHORT else check_long(text, domain)
     except _Incomplete as found:
         return found.findings
 
 
-def forget_findings() -> None:
-    """Empty the memory of `expression_findings`."""
-    _remember_short.cache_clear()
-    _remember_long.cache_clear()
-
-
 class _Incomplete(Exception):
-    """Carries what is not to be remembered past the cache."""
+    """Returns findings that must not be cached."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: CheckedExpression) -> None:
         super().__init__()
         self.findings = findings
 
 
-def _check(text: str, domain: Domain) -> Findings:
-    check = check_expression(text, domain)
-    findings = Findings(check.problems, check.warnings)
-    if any(warned.code is WarningCode.UNCHECKED for warned in findings.warnings):
+def _check(text: str, domain: Domain) -> CheckedExpression:
+    findings = replace(check_expression(text, domain), tree=None)
+    if any(warning.code is WarningCode.UNCHECKED for warning in findings.warnings):
         raise _Incomplete(findings)
     return findings
 
 
-_remember_short = lru_cache(maxsize=16_384)(_check)
-_remember_long = lru_cache(maxsize=256)(_check)
+check_short = lru_cache(maxsize=16_384)(_check)
+check_long = lru_cache(maxsize=256)(_check)
 
 
-def validate_expression(text: str, domain: Domain) -> None:
-    """Refuse an expression that tvarr could not run; `ValidationError` (code `invalid_expression`) with the column."""
-    problems = expression_findings(text, domain).problems
-    if problems:
-        raise ValidationError(
-            [
-                ValidationError(
-                    "column %(column)s: %(message)s",
-                    code="invalid_expression",
-                    params={"column": problem.column, "message": problem.message},
-                )
-                for problem in problems
-            ]
+def find_expression_problems(text: str, domain: Domain) -> list[ValidationError]:
+    """Return why tvarr could not run an expression (code `invalid_expression`)."""
+    return [
+        ValidationError(
+            "column %(column)s: %(message)s",
+            code="invalid_expression",
+            params={"column": problem.column, "message": problem.message},
         )
+        for problem in expression_findings(text, domain).problems
+    ]
 
 
 def validate_name(name: str) -> None:
-    """Refuse blanks around a name, because tvarr compares names exactly, and characters in it that nobody sees.
+    """Refuse blanks around a name, because tvarr compares names exactly, and hidden characters.
 
     Hidden characters make two names look the same, or act on the terminal or page that shows the name.
     """
@@ -126,38 +115,23 @@ def validate_name(name: str) -> None:
 
 
 def validate_video_codecs(names: object) -> None:
-    """Refuse a list with a name that tvarr's registry of video codecs lacks."""
     _validate_codec_list(names, VIDEO_CODECS)
 
 
 def validate_audio_codecs(names: object) -> None:
-    """Refuse a list with a name that tvarr's registry of audio codecs lacks."""
     _validate_codec_list(names, AUDIO_CODECS)
 
 
 def validate_video_codec(name: str) -> None:
-    """Refuse a name that tvarr's registry of video codecs lacks."""
     _validate_word(name, VIDEO_CODECS)
 
 
 def validate_audio_codec(name: str) -> None:
-    """Refuse a name that tvarr's registry of audio codecs lacks."""
     _validate_word(name, AUDIO_CODECS)
 
 
 def validate_preferred_format(name: str) -> None:
-    """Refuse a container format that tvarr would not recognise."""
     _validate_word(name, PREFERRED_FORMATS)
-
-
-def validate_one_of(value: str, allowed: list[str]) -> None:
-    """Refuse a word that is not in the list."""
-    if value not in allowed:
-        raise ValidationError(
-            "“%(value)s” is not allowed here; allowed are %(allowed)s.",
-            code="invalid_choice",
-            params={"value": escape_hidden(cut(value)), "allowed": ", ".join(allowed)},
-        )
 
 
 def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) -> None:

@@ -12,7 +12,7 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
-    """Return the same failure of tvarr's database, with the way out where its sentence does not name one yet."""
+    """Return the same failure with advice, unless it has advice already."""
     advice = None if problem.advice else _find_advice(problem)
     return type(problem)("{problem} {advice}", problem=problem, advice=advice) if advice else problem
 

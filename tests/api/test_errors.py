@@ -19,7 +19,7 @@ from django.test import Client
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
-from config import gunicorn_refusals
+from config import gunicorn
 from tests.api.odd_urls import RAISED
 from tests.factories import UserFactory
 from tests.installation import ROOT, Installation
@@ -380,7 +380,7 @@ def test_every_code_is_in_the_documentation() -> None:
         if kind.__module__.startswith(("rest_framework", "tvarr_backup"))
     } - {"error"}
 
-    gunicorns = {code for code, _sentence in gunicorn_refusals.REFUSALS.values()}
+    gunicorns = {code for code, _sentence in gunicorn.REFUSALS.values()}
 
     assert {kind.code for kind in failures()} | frameworks | literal_codes() | gunicorns == set(documented())
 

@@ -83,7 +83,7 @@ def fifth() -> Iterator[Kind]:
             class Meta(PortableRow.Meta):
                 app_label = "tvarr_backup"
 
-        yield Kind(Slug.FILTERS, Jingle, (Member("name"), Member("station", default="epg")), name_limit=255, order=())
+        yield Kind(Slug.FILTERS, Jingle, (Member("name"), Member("station", default="epg")))
 
 
 def test_the_members_of_a_kind_are_the_columns_of_its_model(fifth: Kind) -> None:

@@ -36,7 +36,7 @@ import sys
 sys.modules["re2"] = None
 from tvarr_backup.expressions import Domain, check_expression
 check = check_expression('nothing matches "(?=a)" SET tvg_name = $1', Domain.STREAM_MAPPING)
-print(check.valid, [warned.code.value for warned in check.warnings])
+print(check.valid, [warning.code.value for warning in check.warnings])
 """
     assert python(program) == "True ['unknown_field']"
 

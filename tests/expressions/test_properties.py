@@ -5,7 +5,15 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvarr_backup.expressions import Domain, InvalidExpression, Problem, Warned, check_expression, rewrite, tree_as_json
+from tvarr_backup.expressions import (
+    Domain,
+    ExpressionWarning,
+    InvalidExpression,
+    Problem,
+    check_expression,
+    rewrite,
+    tree_as_json,
+)
 
 PIECES = st.sampled_from(
     [
@@ -32,7 +40,7 @@ TEXTS = st.one_of(
 def test_a_check_never_raises_and_every_column_is_within_the_text(text: str, domain: Domain) -> None:
     check = check_expression(text, domain)
 
-    findings: list[Problem | Warned] = [*check.problems, *check.warnings]
+    findings: list[Problem | ExpressionWarning] = [*check.problems, *check.warnings]
     assert all(1 <= finding.column <= len(text) + 1 for finding in findings)
     assert all(finding.message.isprintable() for finding in findings)
     assert check.valid is (check.tree is not None) is (not check.problems)

@@ -20,7 +20,7 @@ def dear(number: int) -> str:
 
 
 def codes(text: str) -> set[WarningCode]:
-    return {warned.code for warned in check_expression(text, FILTER).warnings}
+    return {warning.code for warning in check_expression(text, FILTER).warnings}
 
 
 def test_all_that_are_tried_together_share_a_second() -> None:
@@ -40,7 +40,7 @@ def test_one_expression_has_a_second_as_well_and_names_the_first_that_was_not_tr
     found = check_expression(text, FILTER).warnings
 
     assert time.thread_time() - began < 4
-    assert [warned.code for warned in found] == [WarningCode.UNCHECKED]
+    assert [warning.code for warning in found] == [WarningCode.UNCHECKED]
     assert "saved alone" in found[0].message
 
 

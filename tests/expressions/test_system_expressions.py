@@ -28,7 +28,7 @@ def test_each_is_valid_and_gives_the_warnings_that_are_documented(vector: dict[s
     check = check_expression(text, Domain(vector["domain"]))
 
     assert check.valid
-    assert [warned.code for warned in check.warnings] == expected
+    assert [warning.code for warning in check.warnings] == expected
 
 
 def test_an_older_form_of_a_client_rule_is_valid() -> None:

@@ -10,12 +10,12 @@ from tvarr_backup.expressions.lint import MOST_WARNINGS
 def codes(text: str, domain: Domain) -> list[str]:
     check = check_expression(text, domain)
     assert check.valid, check.problems
-    return [warned.code.value for warned in check.warnings]
+    return [warning.code.value for warning in check.warnings]
 
 
 def message(text: str, domain: Domain = Domain.STREAM_MAPPING) -> str:
-    (warned,) = check_expression(text, domain).warnings
-    return warned.message
+    (warning,) = check_expression(text, domain).warnings
+    return warning.message
 
 
 def test_every_code_has_an_example() -> None:
@@ -27,7 +27,7 @@ def test_the_example_of_a_code_gives_this_one_warning(trap: Trap) -> None:
     check = check_expression(trap.example, trap.domain)
 
     assert check.valid
-    assert [(warned.code, warned.column) for warned in check.warnings] == [(trap.code, trap.column)]
+    assert [(warning.code, warning.column) for warning in check.warnings] == [(trap.code, trap.column)]
     assert check.warnings[0].message.startswith("tvarr")
     assert check.warnings[0].message.endswith(".")
 
@@ -120,7 +120,7 @@ def test_a_trap_is_named_in_all_its_forms(text: str, domain: Domain, expected: l
 def test_warnings_come_in_the_order_of_the_text(domain: Domain) -> None:
     text = 'nothing = "a" AND nowhere greater_than "b" SET neither = @x:y'
 
-    columns = [warned.column for warned in check_expression(text, domain).warnings]
+    columns = [warning.column for warning in check_expression(text, domain).warnings]
 
     assert columns == [1, 19, 40, 48, 58]
 
@@ -137,13 +137,13 @@ def test_warnings_come_in_the_order_of_the_text(domain: Domain) -> None:
 def test_a_rewritten_text_is_marked_where_it_changes(text: str, column: int) -> None:
     warnings = check_expression(text, Domain.STREAM_MAPPING).warnings
 
-    assert [warned.column for warned in warnings if warned.code is WarningCode.REWRITTEN_TEXT] == [column]
+    assert [warning.column for warning in warnings if warning.code is WarningCode.REWRITTEN_TEXT] == [column]
 
 
 def test_a_dropped_backslash_is_found_behind_rewritten_symbols_and_escapes() -> None:
-    (warned,) = check_expression(r'name != "\\a\"\w"', Domain.STREAM_MAPPING).warnings
+    (warning,) = check_expression(r'name != "\\a\"\w"', Domain.STREAM_MAPPING).warnings
 
-    assert (warned.code, warned.column) == (WarningCode.DROPPED_BACKSLASH, 15)
+    assert (warning.code, warning.column) == (WarningCode.DROPPED_BACKSLASH, 15)
 
 
 def test_a_rewritten_text_is_quoted_as_tvarr_reads_it() -> None:

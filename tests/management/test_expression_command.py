@@ -88,7 +88,7 @@ def test_it_prints_json() -> None:
 
     assert findings["valid"] is True
     assert findings["problems"] == []
-    assert [(warned["code"], warned["column"]) for warned in findings["warnings"]] == [("unknown_field", 1)]
+    assert [(warning["code"], warning["column"]) for warning in findings["warnings"]] == [("unknown_field", 1)]
 
 
 def test_it_fails_for_an_invalid_expression_in_json_too() -> None:

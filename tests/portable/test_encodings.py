@@ -11,8 +11,7 @@ import pytest
 
 from tests.portable.files import FILTERS, document, filter_item, read
 from tvarr_backup import errors
-from tvarr_backup.portable.encodings import read_as_utf8
-from tvarr_backup.portable.json_events import MAX_BYTES
+from tvarr_backup.portable.json_events import MAX_BYTES, read_as_utf8
 
 NAMES = ["Новости Москва", "Die Ärzte", "Café NFC", "Hafen \U0001f6a2"]
 TEXT = json.dumps(document(FILTERS, *map(filter_item, NAMES)), ensure_ascii=False, indent=1)

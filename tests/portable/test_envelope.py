@@ -114,7 +114,7 @@ def test_a_mistake_far_into_a_large_file_is_found_at_its_place() -> None:
     [([], "a list"), ("text", "a text"), (12, "a number"), (None, "null"), (True, "true or false")],
 )
 def test_it_refuses_json_that_is_no_object(value: Any, what: str) -> None:
-    with pytest.raises(errors.NotAnEnvelope, match=f"The file is {what}, not an export"):
+    with pytest.raises(errors.NotAnExport, match=f"The file is {what}, not an export"):
         read(json.dumps(value))
 
 
@@ -130,7 +130,7 @@ def test_it_refuses_json_that_is_no_object(value: Any, what: str) -> None:
     ],
 )
 def test_it_refuses_json_that_is_no_export(value: Any, sentence: str) -> None:
-    with pytest.raises(errors.NotAnEnvelope) as refused:
+    with pytest.raises(errors.NotAnExport) as refused:
         read(value)
     assert sentence in str(refused.value)
 

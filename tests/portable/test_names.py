@@ -2,7 +2,7 @@
 
 import pytest
 
-from tvarr_backup.portable.names import free_name, retired_name
+from tvarr_backup.portable.present import free_name, retired_name
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import flatten_fieldsets, quote
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -21,7 +21,7 @@ from tvarr_backup.admin.columns import ColumnsRequired
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
 from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.fields import FlagColumn
+from tvarr_backup.fields import FlagColumn, IntegerColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
 from tvarr_backup.portable.export import export_file_name, stream_export
 from tvarr_backup.portable.kinds import kind_of_model
@@ -42,6 +42,7 @@ class ItemAdmin(ColumnsRequired):
     """What the kinds have in common; those of one kind say what their pages show, and where."""
 
     form = ItemForm
+    list_display: Any = ()
     readonly_fields = ("is_system", "created_at", "updated_at")
     search_fields: ClassVar[tuple[str, ...]] = ("name", "description", "expression")
     ordering: ClassVar[tuple[str, ...]] = ("name",)
@@ -63,9 +64,18 @@ class ItemAdmin(ColumnsRequired):
         derived = [*(column.name for column in columns if column.choices), *flags]
         return [*(self.list_filter or derived), ("is_system", OriginListFilter)]
 
+    def get_list_display(self, _request: HttpRequest) -> Any:
+        """Return `list_display`, or else the name and each number, flag and column with fixed words."""
+        columns = [column for column in self.opts.concrete_fields if column.editable]
+        shown = [each.name for each in columns if each.choices or isinstance(each, (FlagColumn, IntegerColumn))]
+        return self.list_display or ("name", *shown, "origin", "short_expression")
+
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        return [*fieldsets, _RECORD] if obj else fieldsets
+        """Return `fieldsets`, with columns that they do not name in the last one."""
+        *others, (title, last) = super().get_fieldsets(request, obj)
+        named = flatten_fieldsets([*others, (title, last)])
+        rest = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
+        return [*others, (title, {**last, "fields": (*last["fields"], *rest)}), *([_RECORD] if obj else [])]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         anchor = {"export_anchor": kind_of_model(self.model).url_slug}
@@ -158,17 +168,15 @@ class ItemAdmin(ColumnsRequired):
 
 @admin.register(Filter)
 class FilterAdmin(ItemAdmin):
-    list_display = ("name", "source_type", "action", "origin", "short_expression")
-    fieldsets = ((None, {"fields": ("name", "description", "source_type", "action", "expression", "source_id")}),)
+    fieldsets = ((None, {"fields": ("name", "description")}),)
 
 
 @admin.register(DataMappingRule)
 class DataMappingRuleAdmin(ItemAdmin):
-    list_display = ("name", "priority", "source_type", "is_enabled", "stop_on_match", "origin", "short_expression")
     ordering = ("priority", "name")
     fieldsets = (
         (None, {"fields": ("name", "description", "source_type", "expression")}),
-        ("When it runs", {"fields": ("is_enabled", "priority", "stop_on_match", "source_id")}),
+        ("When it runs", {"fields": ("is_enabled", "priority")}),
     )
 
 

@@ -1,4 +1,4 @@
-"""From the parser's reductions to the tree: NOT folded in, groups flattened, values told apart."""
+"""The tree of an expression, built from the reductions of the parser."""
 
 import re
 from dataclasses import replace
@@ -43,7 +43,7 @@ _DYNAMIC = re.compile(r"@dynamic\(([^)]*)\):(.+)", re.DOTALL)
 
 
 class TreeBuilder(Transformer[Token, Expression]):
-    """Lark calls the method of a rule's name with what its parts became; tokens in `_CAPITALS` are left out."""
+    """Lark calls the method with the name of a rule; tokens in `_CAPITALS` are left out."""
 
     def expression(self, parts: list[Condition | tuple[Action, ...]]) -> Expression:
         if not parts:
@@ -72,7 +72,7 @@ class TreeBuilder(Transformer[Token, Expression]):
         return Always(parts[0].type == "TRUE")
 
     def setting(self, parts: list[Token | Action]) -> tuple[Action, ...]:
-        """A sign of its own, `?=` and the like, is stronger than the keyword; `=` says nothing about the verb."""
+        """Its own sign, such as `?=`, is stronger than the keyword; `=` says nothing about the verb."""
         keyword, *actions = parts
         verb = Verb(str(keyword).upper())
         return tuple(
@@ -93,7 +93,7 @@ class TreeBuilder(Transformer[Token, Expression]):
 
 
 def _group(connective: Connective, members: list[Condition]) -> Group:
-    """tvarr merges a leading group of the same kind into this one, `(a OR b) OR c`, and keeps all others nested."""
+    """Merge a leading group of the same kind into this one, as tvarr does: `(a OR b) OR c`. All others stay nested."""
     first, *rest = members
     if isinstance(first, Group) and first.connective is connective:
         return Group(connective, (*first.members, *rest))

@@ -1,4 +1,4 @@
-"""The five domains of expressions, and every spelling of them that tvarr takes."""
+"""The five domains of expressions, and every spelling of them that tvarr accepts."""
 
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ class Domain(StrEnum):
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether tvarr rewrites the text before it parses it; client rules are parsed as written."""
+        """Whether tvarr rewrites the text before parsing."""
         return self is not Domain.CLIENT_DETECTION
 
 
@@ -40,15 +40,13 @@ SPELLINGS: dict[str, Domain] = {
 
 
 class UnknownDomain(TvarrBackupError):
-    code = "unknown_domain"
-
     def __init__(self, value: object) -> None:
         self.value = value
         super().__init__(f"Unknown domain {printable(repr(value))}; use one of {', '.join(Domain)}.")
 
 
 def read_domain(value: object) -> Domain:
-    """The domain of a spelling, compared exactly; raises `UnknownDomain` for anything else."""
+    """Return the domain of a spelling, compared exactly. Raise `UnknownDomain`."""
     if isinstance(value, str) and value in SPELLINGS:
         return SPELLINGS[value]
     raise UnknownDomain(value)

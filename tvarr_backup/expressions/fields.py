@@ -85,8 +85,8 @@ CLIENT_FIELDS: tuple[Field, ...] = (
 class Vocabulary:
     """What the names of one domain do.
 
-    `empty` names are known and never have a value in a condition. `saved` are the targets whose new value is kept.
-    `unlisted` names work in conditions, though tvarr's own list of fields lacks them.
+    `empty` names are known and never have a value in a condition. `saved` are targets whose new value is kept. `unlisted` names
+    work in conditions, although tvarr's own list of fields lacks them.
     """
 
     fields: Mapping[str, Field]
@@ -165,6 +165,6 @@ VOCABULARIES: Mapping[Domain, Vocabulary] = {
 
 
 def nearest_name(name: str, domain: Domain) -> str:
-    """` (did you mean group_title?)`, or nothing where no name comes close."""
+    """Return ` (did you mean group_title?)`, or "" where no name is close."""
     nearest = get_close_matches(name.lower(), VOCABULARIES[domain].fields, n=1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""

@@ -1,4 +1,4 @@
-"""What makes an expression invalid: a code, a place, what stood there and what should have."""
+"""What is found in an expression: problems, which make it invalid, and warnings."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ class ProblemCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`column` is 1-based and counts characters of the whole text as written, line breaks included."""
+    """`column` counts the characters of the text as written from 1, line breaks included."""
 
     code: ProblemCode
     column: int
@@ -29,10 +29,39 @@ class Problem:
     expected: tuple[str, ...]
 
 
-class InvalidExpression(TvarrBackupError):
-    """Raised by the parser; `check_expression` turns it into a finding."""
+class WarningCode(StrEnum):
+    UNKNOWN_FIELD = "unknown_field"
+    EMPTY_FIELD = "empty_field"
+    UNKNOWN_TARGET = "unknown_target"
+    READ_ONLY_TARGET = "read_only_target"
+    UNSAVED_TARGET = "unsaved_target"
+    BAD_REGEX = "bad_regex"
+    NOT_A_NUMBER = "not_a_number"
+    IGNORED_NOT = "ignored_not"
+    MOVED_NOT = "moved_not"
+    IGNORED_ACTION = "ignored_action"
+    MISSING_AND = "missing_and"
+    DROPPED_BACKSLASH = "dropped_backslash"
+    REWRITTEN_TEXT = "rewritten_text"
+    UNQUOTED_HELPER = "unquoted_helper"
+    REFERENCE_AS_TEXT = "reference_as_text"
+    DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
+    MISSING_GROUP = "missing_group"
+    UNCHECKED = "unchecked"
+    """The expression is too long to check when it is stored or listed, or has too many regular expressions."""
 
-    code = "invalid_expression"
+
+@dataclass(frozen=True, slots=True)
+class ExpressionWarning:
+    """`column` counts from 1 in the text as written; `message` is one sentence about what tvarr will do."""
+
+    code: WarningCode
+    column: int
+    message: str
+
+
+class InvalidExpression(TvarrBackupError):
+    """Raised by the parser; `check_expression` returns its problem."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -40,11 +69,11 @@ class InvalidExpression(TvarrBackupError):
 
 
 def is_printable(character: str) -> bool:
-    """Return whether a character is seen where it stands alone, and does nothing to the text around it."""
+    """Return whether a character is visible on its own, and does not change the text around it."""
     return character.isprintable() and not find_hidden(character)
 
 
 def printable(text: str, limit: int = 40) -> str:
-    """The text as a message can show it: no control characters or lone surrogates, cut at `limit` characters."""
+    """Return text for a message: without control characters and lone surrogates, cut at `limit` characters."""
     shown = "".join(character if is_printable(character) else f"U+{ord(character):04X}" for character in text[:limit])
     return shown if len(text) <= limit else f"{shown}…"

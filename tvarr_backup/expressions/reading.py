@@ -1,7 +1,8 @@
-"""The text that a parser reads, kept together with the text as written, and the limits of both."""
+"""The text that the parser reads, next to the text as written."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from tvarr_backup.expressions.problems import InvalidExpression, Problem, ProblemCode, printable
 
@@ -9,13 +10,37 @@ MAX_BYTES = 2**20
 """tvarr's own limit: it takes requests of at most 1 MiB."""
 MAX_DEPTH = 64
 
+SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
+    ("!~", " not matches "),
+    ("=~", " matches "),
+    ("!=", " not equals "),
+    ("==", " equals "),
+    (">=", " greater_than_or_equal "),
+    ("<=", " less_than_or_equal "),
+    (">", " greater_than "),
+    ("<", " less_than "),
+    ("&&", " AND "),
+    ("||", " OR "),
+    (" and ", " AND "),
+    (" or ", " OR "),
+    (" not_equals ", " not equals "),
+    (" not_matches ", " not matches "),
+    (" not_contains ", " not contains "),
+    (" not_starts_with ", " not starts_with "),
+    (" not_ends_with ", " not ends_with "),
+)
+MODIFIERS = ("not", "case_sensitive")
+
+_WORD = re.compile(r"[^ \t\n\f\r]+")
+_UNEVEN_BLANKS = re.compile(r"[\t\n\f\r]|  |\A | \Z")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`origins[i]` is the position, in `written`, of the character `text[i]`; the last entry is the end of the text.
+    """`origins[i]` is the position in `written` of the character `text[i]`; the last entry is the end of the text.
 
-    A symbol that was replaced by a word has all its characters at the place where the symbol began.
-    `moved_not` is the position of a leading `not` that was moved behind the first word.
+    All characters of a word that replaced a symbol have the position of the symbol. `moved_not` is the position of a leading
+    `not` that was moved behind the first word.
     """
 
     written: str
@@ -27,7 +52,7 @@ class Reading:
         return self.origins[position] + 1
 
     def as_written(self, start: int, end: int) -> str:
-        """What the person wrote for the token `text[start:end]`: its characters, or the whole symbol it comes from."""
+        """Return what the user wrote for `text[start:end]`: its characters, or the symbol that it replaced."""
         first, last = self.origins[start], self.origins[end - 1]
         if first == last and end - start > 1:
             return self.written[first : next(origin for origin in self.origins[end:] if origin != first)]
@@ -35,13 +60,74 @@ class Reading:
 
 
 def read_as_written(text: str) -> Reading:
-    """How tvarr reads client detection rules. Raises `InvalidExpression` for a text beyond the limits."""
-    refuse_unreadable(text)
+    """Read a client detection rule as tvarr does. Raises `InvalidExpression` for a text beyond the limits."""
+    _refuse_unreadable(text)
     return Reading(text, text, range(len(text) + 1))
 
 
-def refuse_unreadable(text: str) -> None:
-    """Refuses what no tree can come of: more than 1 MiB of UTF-8, half a surrogate pair, NUL."""
+def rewrite(text: str) -> Reading:
+    """Read a filter or a mapping rule as tvarr does. Raises `InvalidExpression` for a text beyond the limits.
+
+    The rewriting knows nothing of quotes: it changes texts inside them too. In this order:
+
+    1. symbols become words, then `&&`, `||`, ` and ` and ` or ` become capitals (`SUBSTITUTIONS`);
+    2. ` not_equals ` and the like are split into ` not equals `;
+    3. `not ` or `case_sensitive ` at the very start moves behind the first other word;
+    4. each run of blanks becomes one space, and the ends are trimmed.
+    """
+    reading = read_as_written(text)
+    for old, new in SUBSTITUTIONS:
+        if old in reading.text:
+            reading = _substitute(reading, old, new)
+    if reading.text.lstrip(" \t").startswith(("not ", "case_sensitive ")):
+        reading = _move_modifiers(reading)
+    if _UNEVEN_BLANKS.search(reading.text):
+        reading = _join(reading, [match.span() for match in _WORD.finditer(reading.text)])
+    return reading
+
+
+def _substitute(reading: Reading, old: str, new: str) -> Reading:
+    """Replace all occurrences. A replacement of equal length keeps every position.
+
+    Others have the position of the symbol, except for the last blank, which has that of its end.
+    """
+    origins: list[int] = []
+    at = 0
+    while (start := reading.text.find(old, at)) >= 0:
+        end = start + len(old)
+        origins += reading.origins[at:start]
+        if len(new) == len(old):
+            origins += reading.origins[start:end]
+        else:
+            origins += [reading.origins[start]] * (len(new) - 1) + [reading.origins[end]]
+        at = end
+    origins += reading.origins[at:]
+    return replace(reading, text=reading.text.replace(old, new), origins=origins)
+
+
+def _move_modifiers(reading: Reading) -> Reading:
+    spans = [match.span() for match in _WORD.finditer(reading.text)]
+    words = [reading.text[start:end] for start, end in spans]
+    count = next((index for index, word in enumerate(words) if word not in MODIFIERS), len(words))
+    moved = _join(reading, [*spans[count : count + 1], *spans[:count], *spans[count + 1 :]])
+    first_not = next((start for word, (start, _) in zip(words[:count], spans, strict=False) if word == "not"), None)
+    return moved if first_not is None else replace(moved, moved_not=reading.origins[first_not])
+
+
+def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
+    """Join words by one space, which has the position of the end of the word before it."""
+    words: list[str] = []
+    origins: list[int] = []
+    last_end = 0
+    for start, end in spans:
+        words.append(reading.text[start:end])
+        origins += reading.origins[start : end + 1]
+        last_end = max(last_end, end)
+    return replace(reading, text=" ".join(words), origins=[*origins[:-1], reading.origins[last_end]])
+
+
+def _refuse_unreadable(text: str) -> None:
+    """Refuse more than 1 MiB of UTF-8, half a surrogate pair, and NUL."""
     try:
         encoded = text[: MAX_BYTES + 1].encode()
     except UnicodeEncodeError as error:

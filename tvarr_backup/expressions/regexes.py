@@ -1,7 +1,7 @@
-"""Regular expressions as RE2 sees them; without google-re2 nothing is known about any.
+"""Regular expressions in RE2. Without google-re2 nothing is known about any.
 
-A pattern of a few characters can take RE2 tens of milliseconds, and a file may have thousands of them. All that are tried
-within `limited_regexes` share a second of processor time, and further ones are left unchecked.
+A short pattern can take RE2 tens of milliseconds, and a file may have thousands. All patterns within `limited_regexes` share
+one second of processor time; further ones are not checked.
 """
 
 import re
@@ -31,8 +31,6 @@ GroupCounts = frozenset[int]
 
 
 class Outcome(Enum):
-    """What else can come of a pattern."""
-
     UNCHECKED = "unchecked"
 
 
@@ -46,7 +44,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("regexes", default=None)
 
 @contextmanager
 def limited_regexes() -> Iterator[None]:
-    """Try regular expressions for a second of processor time, and leave further ones unchecked; an outer limit counts."""
+    """Limit regular expressions to one second of processor time in all; an outer limit counts."""
     if _budget.get() is not None:
         yield
         return
@@ -58,22 +56,22 @@ def limited_regexes() -> Iterator[None]:
 
 
 def why_refused(pattern: str) -> str | Literal[Outcome.UNCHECKED] | None:
-    """RE2's own words for a pattern that it does not take; None for one that it takes, or that is too large to try."""
+    """Return why RE2 refuses a pattern, in its words; None where it accepts it, or it is too large to try."""
     reason = _compile(pattern)
     return None if isinstance(reason, int) else reason
 
 
 def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
-    """The `$1` and the like in a text that no match can fill; `counts` are those of the condition."""
+    """Return the `$1` and so on in a text that no match can fill; `counts` are those of the condition."""
     most = max(counts, default=_NO_MATCH)
     return [found[0] for found in _GROUP.finditer(text) if int(found[1]) > most]
 
 
 def group_counts(condition: Condition) -> GroupCounts:
-    """How many groups can be at hand when the condition holds; -1 where no regular expression took part.
+    """Return how many groups can be available when the condition matches; -1 for no regular expression.
 
-    tvarr keeps the groups of one regular expression: in an AND those of the last member that has any, in an OR those of
-    the first member that matches. A negative one has none.
+    tvarr keeps the groups of one regular expression: in an AND those of the last member that has any, in an OR those of the
+    first member that matches. A negative one has none.
     """
     match condition:
         case Comparison(operator=Operator.MATCHES, value=value):
@@ -96,7 +94,7 @@ def _last_counts(members: tuple[Condition, ...]) -> GroupCounts:
 
 
 def _compile(pattern: str) -> int | str | Literal[Outcome.UNCHECKED] | None:
-    """The number of groups, or why RE2 refuses, or None where that cannot be told."""
+    """Return the number of groups, why RE2 refuses, or None where that is unknown."""
     if re2 is None:
         return None
     budget = _budget.get() or _Budget()

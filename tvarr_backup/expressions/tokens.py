@@ -1,4 +1,4 @@
-"""The tokens of an expression: what tvarr takes for a word, a text, a number or a sign."""
+"""The tokens of an expression: words, texts, numbers and signs, as tvarr separates them."""
 
 import re
 import unicodedata
@@ -63,7 +63,7 @@ _INSTEAD = {
 
 
 class Tokens:
-    """The tokens of one reading: yielded once, kept in `seen`. Raises `InvalidExpression` where none can be made.
+    """The tokens of one reading, yielded once and kept in `seen`. Raises `InvalidExpression`.
 
     `start_pos` and `end_pos` count in the text that is read, `column` in the text as written.
     """
@@ -106,7 +106,7 @@ class Tokens:
         return KEYWORDS.get(word, "WORD"), end
 
     def _end_of_dynamic(self, start: int) -> int:
-        """Where `@dynamic(path):key` ends: the path may hold anything, parentheses in pairs included."""
+        """Return the end of `@dynamic(path):key`, whose path may contain anything, such as pairs of parentheses."""
         text = self.reading.text
         depth = 0
         for match in _PARENTHESIS.finditer(text, start):
@@ -122,7 +122,7 @@ class Tokens:
         return key_end
 
     def _refuse_odd_letters(self, start: int, end: int) -> None:
-        r"""Python's `\w` also takes ², Ⅷ and other numbers that are neither letters nor decimal digits."""
+        r"""Refuse ², Ⅷ and other numbers in Python's `\w` that are neither letters nor decimal digits."""
         for position in range(start, end):
             character = self.reading.text[position]
             if not character.isascii() and unicodedata.category(character) not in {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}:
@@ -157,7 +157,7 @@ class Tokens:
 
 
 class ReadyLexer(Lexer):
-    """Hands the tokens to Lark as they are."""
+    """Passes the tokens to Lark unchanged."""
 
     def __init__(self, _lexer_conf: Any) -> None:
         super().__init__()

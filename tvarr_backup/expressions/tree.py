@@ -53,7 +53,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A field, a target or a text, escapes resolved."""
+    """A field, a target or a text, with escapes resolved."""
 
     text: str
     column: int = dataclasses.field(compare=False)
@@ -85,7 +85,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """`$1`: what a group of the rule's regular expression caught; 0 is the whole match."""
+    """`$1`: a group of the rule's regular expression; 0 is the whole match."""
 
     index: int
     column: int = dataclasses.field(compare=False)
@@ -110,7 +110,7 @@ class DynamicValue:
 
 @dataclass(frozen=True, slots=True)
 class LegacyValue:
-    """`@prefix:param` without quotes, which no part of tvarr resolves any more."""
+    """`@prefix:param` without quotes, which tvarr no longer resolves."""
 
     prefix: str
     param: str
@@ -140,8 +140,9 @@ class Expression:
 
 
 def tree_as_json(expression: Expression) -> dict[str, object]:
-    """Plain lists and dicts: a comparison is `[field, operator, value]`, a group `{"AND": [...]}`, an action
-    `[verb, target, value]`. The literals read as tvarr keeps `true`: an empty field that contains empty text, or not.
+    """Return lists and dicts: `[field, operator, value]`, `{"AND": [...]}`, and `[verb, target, value]` for an action.
+
+    Literals are as tvarr keeps `true`: an empty field that contains empty text, or does not.
     """
     condition = None if expression.condition is None else _condition_as_json(expression.condition)
     return {"condition": condition, "actions": [_action_as_json(action) for action in expression.actions]}

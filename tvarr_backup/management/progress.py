@@ -1,11 +1,10 @@
-"""Shows on a terminal how far something is, and says it in plain lines everywhere else."""
+"""Progress of an operation: a bar on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -16,10 +15,10 @@ from tvarr_backup.operations.kinds import PHASE_LABELS
 _BAR = "{desc}{percentage:3.0f}% |{bar}| {elapsed}"
 
 
-class ProgressDisplay:
-    """Shows the progress of a whole operation: one bar on a terminal, a line for each phase everywhere else.
+class ProgressDisplay(contextlib.AbstractContextManager["ProgressDisplay", None]):
+    """The `watch` of an operation: a `Progress` whose total is that of the whole operation.
 
-    It is the `watch` of an operation: a `Progress` whose total is that of the whole operation.
+    Shows one bar on a terminal, and a line for each phase everywhere else.
     """
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
@@ -27,16 +26,13 @@ class ProgressDisplay:
         self._phase: Phase | None = None
         self._bar: tqdm[Any] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self._close()
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def __call__(self, phase: Phase, done: int, total: int) -> None:
-        """Show it; a stream that nobody reads any more is no reason to end the work."""
+        """Show the progress. A stream that is no longer read does not end the operation."""
         with contextlib.suppress(BrokenPipeError):
             if self._bar is None and self._stream.isatty():
                 self._bar = tqdm(total=total, bar_format=_BAR, leave=False, file=self._stream)
@@ -53,8 +49,3 @@ class ProgressDisplay:
             terminal = Terminal(self._stream)
             terminal.write_line(PHASE_LABELS[phase])
             terminal.flush()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

@@ -1,8 +1,8 @@
 """The one way from a command to a terminal.
 
-Names, notes and sentences may hold what others wrote: escape sequences that move the cursor, line breaks that forge a line,
-marks that turn text round. Here they become escapes, and so does what the terminal's encoding lacks. Commands have no
-other way to stdout and stderr (a test sees to that), except for files that they write there.
+Names, notes and sentences may contain what others wrote: escape sequences, line breaks that forge a line, marks that
+reverse text. Here they are escaped, and so is what the terminal's encoding lacks. A test makes sure that commands write to
+stdout and stderr in no other way, except for files.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import codecs
 import json
 import sys
 from argparse import Action, ArgumentParser
-from collections.abc import Iterable
-from typing import Any, TextIO
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
-from django.core.management.base import BaseCommand, CommandParser, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.utils import timezone
 
+from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden
 
 _LINES = "\n\t"
@@ -38,25 +43,42 @@ def for_terminal(text: str, encoding: str | None, *, keep: str = "") -> str:
     return shown if shown.isascii() else shown.encode(encoding or "utf-8", _REPLACED).decode(encoding or "utf-8")
 
 
+def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryIO]:
+    """Open a file that a command reads, or standard input for “-”. Raise `CommandError`."""
+    if name == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(name).open("rb")
+    except OSError as problem:
+        raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
+
+
+def format_time(moment: datetime) -> str:
+    """Return a time in the configured zone."""
+    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 class Terminal(OutputWrapper):
-    """A stream of a command. Everything that is written to it is shown as text, and nothing acts on the terminal."""
+    """A stream of a command that escapes everything written to it."""
 
     def write(self, msg: str = "", style_func: Any = None, ending: str | None = None) -> None:  # type: ignore[override]  # as in Django
         """Write lines, as Django does for what commands raise."""
         super().write(for_terminal(msg, self._encoding, keep=_LINES), style_func, ending)
 
     def write_line(self, text: str) -> None:
-        """Write one line, whatever is in it."""
-        super().write(for_terminal(text, self._encoding))
+        """Write one line, without the color of errors."""
+        super().write(for_terminal(text, self._encoding), str)
 
-    def write_json(self, data: Any, *, indent: int | None) -> None:
-        """Write data as JSON for people and programs; in one line without `indent`."""
-        super().write(escape_for_json(json.dumps(data, indent=indent, ensure_ascii=False), self._encoding))
-
-    def write_json_text(self, pieces: Iterable[str]) -> None:
-        """Write a value that is JSON already, piece by piece; each piece holds whole texts."""
+    def write_json(self, pieces: Iterable[str]) -> None:
+        """Write one JSON value in pieces, none of which ends within a text."""
         for piece in pieces:
-            super().write(escape_for_json(piece, self._encoding), ending="")
+            super().write(escape_for_json(piece, self._encoding), str, ending="")
         super().write()
 
     @property
@@ -65,8 +87,12 @@ class Terminal(OutputWrapper):
 
 
 class TerminalCommand(BaseCommand):
-    """What all commands have in common: results are lines on stdout, messages are lines on stderr."""
+    """Base of all commands: results are lines on stdout, messages are lines on stderr.
 
+    A `TvarrBackupError` ends a command with its sentence and exit status 1.
+    """
+
+    requires_system_checks = []
     stdout: Terminal
     stderr: Terminal
 
@@ -84,15 +110,19 @@ class TerminalCommand(BaseCommand):
             self.stderr.style_func = self.style.ERROR
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Take the streams of `call_command`, too."""
+        """Run the command, with the streams of `call_command` too."""
         if stdout := options.pop("stdout", None):
             self.stdout = Terminal(stdout)
         if stderr := options.pop("stderr", None):
             self.stderr = Terminal(stderr)
-        return super().execute(*args, **options)
+        self._as_json = bool(options.get("json"))
+        try:
+            return super().execute(*args, **options)
+        except TvarrBackupError as problem:
+            raise CommandError(str(problem)) from problem
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Its messages repeat what was typed."""
+        """Create a parser whose messages, which repeat what was typed, are escaped."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         _show_plainly(parser)
         return parser
@@ -105,13 +135,21 @@ class TerminalCommand(BaseCommand):
         """Write one line about the result."""
         self.stderr.write_line(text)
 
-    def print_json(self, data: Any, *, indent: int | None = 2) -> None:
-        """Write the result as one JSON value."""
-        self.stdout.write_json(data, indent=indent)
+    def print_result(self, data: Any, *lines: str) -> None:
+        """Write the result: with `--json` the data, otherwise the lines."""
+        if self._as_json:
+            self.print_json(data)
+        else:
+            for line in lines:
+                self.line(line)
 
     def print_json_text(self, pieces: Iterable[str]) -> None:
-        """Write the result, which is one JSON value in pieces."""
-        self.stdout.write_json_text(pieces)
+        """Write the result, one JSON value in pieces."""
+        self.stdout.write_json(pieces)
+
+    def print_json(self, data: Any, *, indent: int | None = 2) -> None:
+        """Write data as one JSON value; on one line without `indent`."""
+        self.print_json_text([json.dumps(data, indent=indent, ensure_ascii=False)])
 
 
 def _show_plainly(parser: ArgumentParser) -> None:

@@ -160,22 +160,11 @@ class Migration(migrations.Migration):
                 ("user_agent", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("enabled", tvarr_backup.fields.FlagColumn(default=True, null=True)),
                 ("priority", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
-                (
-                    "status",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("ingesting", "Ingesting"),
-                            ("success", "Success"),
-                            ("failed", "Failed"),
-                        ],
-                        default="pending",
-                    ),
-                ),
+                ("status", tvarr_backup.fields.TextColumn(default="pending")),
                 ("last_ingestion_at", tvarr_backup.fields.TimestampColumn(blank=True, null=True)),
                 ("last_error", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("cron_schedule", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                ("type", tvarr_backup.fields.TextChoiceColumn(choices=[("xmltv", "XMLTV"), ("xtream", "Xtream")])),
+                ("type", tvarr_backup.fields.TextColumn()),
                 ("api_method", tvarr_backup.fields.TextColumn(blank=True, default="stream_id", null=True)),
                 ("detected_timezone", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("epg_shift", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
@@ -279,27 +268,11 @@ class Migration(migrations.Migration):
                 ("user_agent", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("enabled", tvarr_backup.fields.FlagColumn(default=True, null=True)),
                 ("priority", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
-                (
-                    "status",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("ingesting", "Ingesting"),
-                            ("success", "Success"),
-                            ("failed", "Failed"),
-                        ],
-                        default="pending",
-                    ),
-                ),
+                ("status", tvarr_backup.fields.TextColumn(default="pending")),
                 ("last_ingestion_at", tvarr_backup.fields.TimestampColumn(blank=True, null=True)),
                 ("last_error", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("cron_schedule", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                (
-                    "type",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[("m3u", "M3U"), ("xtream", "Xtream"), ("manual", "Manual")]
-                    ),
-                ),
+                ("type", tvarr_backup.fields.TextColumn()),
                 ("max_concurrent_streams", tvarr_backup.fields.IntegerColumn(default=1, null=True)),
                 ("channel_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),
             ],
@@ -433,22 +406,11 @@ class Migration(migrations.Migration):
                 ),
                 ("name", tvarr_backup.fields.TextColumn(max_length=255, unique=True)),
                 ("description", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                (
-                    "proxy_mode",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[("direct", "Direct"), ("smart", "Smart")], default="direct"
-                    ),
-                ),
+                ("proxy_mode", tvarr_backup.fields.TextColumn(default="direct")),
                 ("is_active", tvarr_backup.fields.FlagColumn(default=True, null=True)),
                 ("auto_regenerate", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("starting_channel_number", tvarr_backup.fields.IntegerColumn(default=1, null=True)),
-                (
-                    "numbering_mode",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[("sequential", "Sequential"), ("preserve", "Preserve"), ("group", "By group")],
-                        default="preserve",
-                    ),
-                ),
+                ("numbering_mode", tvarr_backup.fields.TextColumn(default="preserve")),
                 ("group_numbering_size", tvarr_backup.fields.IntegerColumn(default=100, null=True)),
                 ("upstream_timeout", tvarr_backup.fields.IntegerColumn(default=30, null=True)),
                 ("buffer_size", tvarr_backup.fields.IntegerColumn(default=8192, null=True)),
@@ -457,18 +419,7 @@ class Migration(migrations.Migration):
                 ("cache_channel_logos", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("cache_program_logos", tvarr_backup.fields.FlagColumn(default=False, null=True)),
                 ("output_path", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
-                (
-                    "status",
-                    tvarr_backup.fields.TextChoiceColumn(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("generating", "Generating"),
-                            ("success", "Success"),
-                            ("failed", "Failed"),
-                        ],
-                        default="pending",
-                    ),
-                ),
+                ("status", tvarr_backup.fields.TextColumn(default="pending")),
                 ("last_generated_at", tvarr_backup.fields.TimestampColumn(blank=True, null=True)),
                 ("last_error", tvarr_backup.fields.TextColumn(blank=True, default="", null=True)),
                 ("channel_count", tvarr_backup.fields.IntegerColumn(default=0, null=True)),

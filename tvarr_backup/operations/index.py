@@ -62,6 +62,6 @@ def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> B
         protected_until=sidecar.protected_until if protected else None,
         imported=sidecar.imported,
         state=str(state_of(sidecar, required)),
-        checked_at=sidecar.checked and sidecar.checked.at,
+        checked_at=sidecar.checked.at if sidecar.checked else None,
         problem="\n".join(sidecar.problems),
     )

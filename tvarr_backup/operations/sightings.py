@@ -60,7 +60,7 @@ def record_sighting() -> None:
         found = _describe_live()
         if not found.schema:
             return
-        database, columns = conf.sighted_database(), _by_table(found)
+        database, columns = conf.protected_database(), _by_table(found)
         last = SchemaSighting.objects.filter(database=database).last()
         if last is not None and (last.schema, last.columns) == (found.schema, columns):
             return
@@ -78,7 +78,7 @@ def record_sighting() -> None:
 
 def recent_change(now: datetime) -> SchemaChange | None:
     """Return what upgrades of tvarr have changed within the last 14 days; `None` where nothing has changed."""
-    sightings = list(SchemaSighting.objects.filter(database=conf.sighted_database()))
+    sightings = list(SchemaSighting.objects.filter(database=conf.protected_database()))
     recent = [sighting for sighting in sightings if now - sighting.seen_at <= REPORTED_FOR]
     if not recent or len(recent) == len(sightings) == 1:
         return None

@@ -1,4 +1,4 @@
-"""What the person or the caller answers to a preview: what becomes of each item whose name is taken."""
+"""Answers to a preview: what to do with each item whose name is taken."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from tvarr_backup.quoting import quoted
 
 
 class Resolution(StrEnum):
-    """What can be answered."""
-
     SKIP = "skip"
     RENAME = "rename"
     OVERWRITE = "overwrite"
@@ -21,7 +19,7 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one item; `new_name` counts for a rename only."""
+    """The answer for one item; `new_name` is for a rename only."""
 
     resolution: Resolution | None = None
     new_name: str | None = None
@@ -32,11 +30,11 @@ NO_ANSWER = Answer()
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by item: by its place in the file (`#3`), its source type and name (`epg:News`) or its name alone.
+    """Answers by item: by its position in the file (`#3`), its source type and name (`epg:News`), or its name alone.
 
-    A bare name means all items of that name. Of several answers for an item the narrowest counts. `bulk` stands for
-    every item of another content, or with the name of a system row, that has no answer of its own.
-    A new name asks for a rename. `references` maps what a file refers to onto the name of something that is here.
+    A name alone means all items of that name. The narrowest of several answers for an item counts, and a new name alone asks
+    for a rename. `bulk` is for all other items that differ or have the name of a built-in row. `references` maps what the file
+    refers to onto the name of something that is here.
     """
 
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
@@ -45,7 +43,7 @@ class Answers:
     references: Mapping[str, str] = field(default_factory=dict)
 
     def by_position(self, items: Sequence[Item]) -> Mapping[int, Answer]:
-        """Return the own answers of items. Raise `AnswerInvalid` for one that fits no item, or contradicts another."""
+        """Return the answer of each item. Raise `AnswerInvalid` for one that fits no item or contradicts another."""
         if not self.resolutions and not self.new_names:
             return {}
         typed = {str(item.identity) for item in items if item.identity.source_type}
@@ -68,15 +66,9 @@ class Answers:
                 return Answer(self.resolutions.get(key, Resolution.RENAME), name)
         return NO_ANSWER
 
-    def require_known_references(self, references: Collection[str]) -> None:
-        """Raise `AnswerInvalid` for an answer about a reference that no item has."""
-        for value in self.references:
-            if value not in references:
-                raise AnswerInvalid(f"No item of the file refers to {quoted(value)}.")
-
 
 def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
-    """Yield what an item is called in answers, the narrowest first."""
+    """Yield the keys of an item in answers, the narrowest first."""
     yield f"#{item.position}"
     if item.identity.source_type:
         yield str(item.identity)
@@ -98,7 +90,7 @@ def read_answers(
     new_names: Mapping[str, str] | None = None,
     references: Mapping[str, str] | None = None,
 ) -> Answers:
-    """Answers from words; raises `AnswerInvalid` for a word that is none of the allowed ones."""
+    """Return answers given as text. Raise `AnswerInvalid` for an unknown resolution."""
     return Answers(
         resolutions={key: _resolution(word, f"The answer for {quoted(key)}") for key, word in resolutions.items()},
         bulk=None if bulk is None else _resolution(bulk, "The answer for all others"),

@@ -1,4 +1,4 @@
-"""Applies an import: all of it or nothing, in one transaction on tvarr's database."""
+"""Apply an import: all of it or nothing, in one transaction on tvarr's database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAX_LINES = 20
 
 @dataclass(frozen=True)
 class ResultLine:
-    """What became of one item; `row_id` is the row that was written, or the one that the item met."""
+    """What happened to one item; `row_id` is the row that was written, or the one that has the name of the item."""
 
     position: int
     original_name: str
@@ -48,7 +48,7 @@ class ResultLine:
 class ImportResult:
     """What an import did. `notes` are sentences about the import as a whole.
 
-    `restart_required` is whether a running tvarr must be made to reload; then a note says how.
+    With `restart_required` a running tvarr must reload, and a note says how.
     """
 
     kind: Kind
@@ -57,27 +57,25 @@ class ImportResult:
     restart_required: bool = False
 
     def count(self, action: Action) -> int:
-        """How many items were treated so."""
         return sum(line.action is action for line in self.lines)
 
     @property
     def unchanged(self) -> int:
-        """How many items were here already, the same in every member."""
+        """The number of items that are here with the same values."""
         return sum(line.state is State.IDENTICAL and line.action is Action.SKIP for line in self.lines)
 
     @property
     def skipped(self) -> int:
-        """How many items were left out though something differed."""
+        """The number of items that differ and were skipped."""
         return self.count(Action.SKIP) - self.unchanged
 
 
 def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
-    """Import a file: plan once more with the database locked, then write every step.
+    """Plan the import again with the database locked, then write every step.
 
-    Raises `ImportBlocked` (with the plan) when an item cannot be stored, `PlanStale` (with the new plan) when a
-    fingerprint is given and is not that of the new plan, `DatabaseBusy` when another process keeps the database locked
-    for longer than 20 s, `DatabaseUnusable` when it refuses to be written, or `AnswerInvalid`. In each case nothing was
-    written.
+    Raises `ImportBlocked` when an item cannot be stored, `PlanStale` when the new plan has another fingerprint than the given
+    one (both with the new plan), `DatabaseBusy` when the database stays locked for 20 s, `DatabaseUnusable` when it cannot be
+    written, or `AnswerInvalid`. In each case nothing was written.
     """
     began = time.monotonic()
     try:
@@ -118,7 +116,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
 
 
 def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
-    """Write what the plan says; `rows` are those to write, by the item's position."""
+    """Write the rows, which are given by the position of their items."""
     model = plan.kind.model
     for step in plan.steps:
         if step.retires is not None:
@@ -128,38 +126,28 @@ def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     model.objects.bulk_create(_rows_of(created, rows))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
     whole = [step for step in overwritten if not rows[step.position].unreadable]
-    model.objects.bulk_create(
-        _rows_of(whole, rows),
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=_overwritten_columns(plan.kind),
+    columns = _columns_of(
+        plan.kind, (name for name in plan.kind.by_name if name not in {"name", *plan.kind.not_imported})
     )
+    model.objects.bulk_create(_rows_of(whole, rows), update_conflicts=True, unique_fields=["id"], update_fields=columns)
     for step in overwritten:
-        if rows[step.position].unreadable:
-            _save_differences(plan.kind, step, rows[step.position])
+        row = rows[step.position]
+        if row.unreadable:  # what is stored in its other columns must stay as it is
+            row.save(update_fields=_columns_of(plan.kind, (difference.field for difference in step.differences)))
     written = [*created, *overwritten]
     unresolved = {str(rows[step.position].pk): step.unresolved for step in written if step.unresolved}
     hold(plan.kind, _rows_of(written, rows), unresolved)
-
-
-def _save_differences(kind: Kind, step: Step, row: Any) -> None:
-    """Write only what differs, so that what is stored in the other columns stays as it is."""
-    changed = {difference.field for difference in step.differences}
-    if kind.reference is not None and kind.reference.member in changed:
-        changed = changed - {kind.reference.member} | {kind.reference.field}
-    row.save(update_fields=[*changed, "updated_at"])
 
 
 def _rows_of(steps: Iterable[Step], rows: Mapping[int, PortableRow]) -> list[Any]:
     return [rows[step.position] for step in steps]
 
 
-def _overwritten_columns(kind: Kind) -> list[str]:
-    left_alone = {"name", *kind.not_imported}
-    columns = [member.name for member in kind.members if member.name not in left_alone]
-    if kind.reference is not None:
-        columns[columns.index(kind.reference.member)] = kind.reference.field
-    return [*columns, "updated_at"]
+def _columns_of(kind: Kind, members: Iterable[str]) -> list[str]:
+    """Return the model fields of members, and the time of the change."""
+    reference = kind.reference
+    names = [reference.field if reference and name == reference.member else name for name in members]
+    return [*names, "updated_at"]
 
 
 def _line(step: Step, row: PortableRow | None) -> ResultLine:
@@ -181,7 +169,7 @@ def _completed(done: Settled) -> str:
 
 
 def _changed_rows(plan: Plan, rows: Mapping[int, PortableRow], settled: list[Settled]) -> Iterator[PortableRow]:
-    """Yield every row that was written, and where the import disabled one, the row as it was before."""
+    """Yield every written row, and also its previous state where the import disabled it."""
     for step in plan.steps:
         row = rows.get(step.position)
         if row is None:

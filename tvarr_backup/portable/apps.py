@@ -7,6 +7,4 @@ class PortableConfig(AppConfig):
     """References that wait for what they name."""
 
     name = "tvarr_backup.portable"
-    label = "portable"
     verbose_name = "Import and export"
-    default_auto_field = "django.db.models.BigAutoField"

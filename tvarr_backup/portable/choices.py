@@ -1,4 +1,4 @@
-"""What a user has chosen in the preview of an import so far, and the rules for changing it."""
+"""The choices of a user in the preview of an import."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ _MARK_LENGTH = 10
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen for one item: a resolution, or "" for what is planned anyway. `name` is for a copy: None is the suggestion."""
+    """The choice for one item: a resolution, or "" for the default. `name` is for a copy; None is the suggested one."""
 
     word: str = ""
     name: str | None = None
     by_hand: bool = False
 
     def means(self, other: Choice) -> bool:
-        """Whether the two lead to the same."""
         return self.word == other.word and (self.word != Resolution.RENAME or self.name == other.name)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What one press changes.
+    """One change of choices. `rows` are by position.
 
-    `rows` are choices by position. `references` are by what is missing: `=Name` for what is meant instead, `SKIP_ITEMS`, or
-    "" for neither. `bulk` is a resolution for all items that differ, or `SKIP_INVALID`.
+    `references` are by what is missing: `=Name` for what to use instead, `SKIP_ITEMS`, or "" for neither. `bulk` is a resolution
+    for all items that differ, or `SKIP_INVALID`.
     """
 
     rows: Mapping[int, Choice] = field(default_factory=dict)
@@ -48,14 +47,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Choices:
-    """All choices for one file. `changed` are the items that changed here since they were shown and have no new choice."""
+    """All choices for one file. `changed` are items that changed since the preview and have no new choice."""
 
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[int] = frozenset()
 
     def as_json(self) -> str:
-        """Return what `read_choices` reads."""
         rows = {position: [choice.word, choice.name, choice.by_hand] for position, choice in self.rows.items()}
         return json.dumps([rows, dict(self.references), sorted(self.changed)], separators=(",", ":"))
 
@@ -67,7 +65,6 @@ class Choices:
         return own or Choice()
 
     def answers(self, envelope: Envelope) -> Answers:
-        """Return the answers for a plan."""
         member = reference_member(envelope)
         resolutions, new_names = {}, {}
         for item in envelope.items:
@@ -80,7 +77,7 @@ class Choices:
         return read_answers(resolutions, None, new_names, references)
 
     def with_change(self, change: Change, envelope: Envelope, plan: Plan) -> Choices:
-        """Return the choices with a change that was made while this plan was shown. Raise `AnswerInvalid`."""
+        """Apply a change that was made while this plan was shown. Raise `AnswerInvalid`."""
         member = reference_member(envelope)
         rows, changed = dict(self.rows), set(self.changed)
         for position, choice in change.rows.items():
@@ -98,12 +95,12 @@ class Choices:
         return Choices(rows, {value: word for value, word in references.items() if word}, frozenset(changed))
 
     def without_changed(self, changed: Collection[int]) -> Choices:
-        """Return the choices without those for items that changed here, which are remembered."""
+        """Drop the choices for items that changed since the preview, and remember these items."""
         rows = {position: choice for position, choice in self.rows.items() if position not in changed}
         return replace(self, rows=rows, changed=self.changed | frozenset(changed))
 
     def without_lost(self, plan: Plan) -> Choices:
-        """Return the choices without names for references that are no longer here."""
+        """Drop the names for references that are no longer here."""
         offered = {missing.value: missing.names for missing in plan.missing_references}
         references = {
             value: word
@@ -114,7 +111,7 @@ class Choices:
 
 
 def read_choices(text: str) -> Choices:
-    """Return the choices that were stored with `Choices.as_json`."""
+    """Return choices from `Choices.as_json`."""
     rows, references, changed = json.loads(text)
     return Choices(
         {int(position): Choice(word, name, by_hand) for position, (word, name, by_hand) in rows.items()},
@@ -129,7 +126,7 @@ def reference_member(envelope: Envelope) -> str | None:
 
 
 def _checked(position: int, choice: Choice, plan: Plan) -> Choice:
-    """Return the choice with None for the name that is suggested anyway."""
+    """Return the choice, with None for the suggested name."""
     if choice.word not in ("", *Resolution):
         word = quoted(choice.word)
         raise AnswerInvalid(f"The answer for “#{position}” is {word}. Expected {', '.join(Resolution)}.")
@@ -157,12 +154,12 @@ def _require_offered(references: Mapping[str, str], plan: Plan) -> None:
 
 
 def marks_of(plan: Plan) -> str:
-    """Return the marks of all items, short, for `changed_items`."""
+    """Return the short marks of all items, for `changed_items`."""
     return "".join(step.mark[:_MARK_LENGTH] for step in plan.steps)
 
 
 def changed_items(plan: Plan, marks: str) -> frozenset[int]:
-    """Return the positions of the items that are not as they were when these marks were taken; none without marks."""
+    """Return the positions of items that have other marks now; none without marks."""
     if not marks:
         return frozenset()
     ends = [(step.position - 1) * _MARK_LENGTH for step in plan.steps]

@@ -1,4 +1,4 @@
-"""Compares each item of a file with what is here, before anything is decided."""
+"""Compare each item of a file with the current data, before anything is decided."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _NAMED_PLACES = 5
 
 @dataclass(frozen=True)
 class Here:
-    """What is in the database already, and what an item must know of the others of its file."""
+    """The current data, and what must be known about other items of the file."""
 
     present: Present
     references: References
     met: Mapping[int, PortableRow]
-    """The row that each item meets, by the item's position."""
+    """The row with the same name as each item, by the position of the item."""
     namesakes: Mapping[Identity, Sequence[int]]
-    """Where several items have one name and source type, their positions."""
+    """The positions of items that share a name and source type."""
 
 
 def draft_item(item: Item, answers: Answers, here: Here) -> Draft:
-    """Compare one item with the row that it meets; asks no query."""
+    """Compare one item with the row of its name; makes no query."""
     kind, existing, source_type = item.kind, here.met.get(item.position), item.identity.source_type
     value = item.values[kind.reference.member] if kind.reference else ""
     unmapped = here.references.resolve(value, source_type)
@@ -66,7 +66,7 @@ def draft_item(item: Item, answers: Answers, here: Here) -> Draft:
 
 
 def with_suggestion(draft: Draft, suggested_name: str, here: Here) -> Draft:
-    """Return the draft with the name for a copy, if one may be wanted, and with its digest."""
+    """Return the draft with its digest and the suggested name for a copy, "" for none."""
     facts = [
         draft.item.position,
         draft.item.values,
@@ -127,7 +127,7 @@ def _equal_names_warnings(item: Item, namesakes: Mapping[Identity, Sequence[int]
 
 
 def duplicate_name(draft: Draft, places: Sequence[int]) -> Finding:
-    """Return the problem of one of several items that would take one name, where names are unique."""
+    """Return the problem of an item whose unique name other items have too."""
     message = f"{quoted(draft.item.name)} appears {len(places)} times in the file ({_items(places)}). Rename or skip all but one."
     return Finding("name", "duplicate_name", message, draft.item.name)
 

@@ -1,4 +1,4 @@
-"""The file that configuration travels in: reading it, with every refusal in words and in its place."""
+"""Reading of export files, with every refusal at its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvarr_backup.errors import (
     FileTooLarge,
     KindUnknown,
     MemberInvalid,
-    NotAnEnvelope,
+    NotAnExport,
     VersionUnsupported,
     WrongKind,
 )
@@ -30,18 +30,16 @@ _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
 _ALL_MEMBERS = {name: name for kind in KINDS.values() for name in kind.by_name}
-"""Names of members, each once: a file repeats them in every item."""
+"""Names of members, each stored once: a file repeats them in every item."""
 _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a file: its place (1 for the first), and a value for every member of its kind, in the kind's order.
+    """One item of a file: its position (from 1) and a value for every member of its kind, in the kind's order.
 
-    A member that the file lacks has tvarr's default; `unknown` names what the file has and the kind has not, and `missing`
-    the members without a default that the file does not give at all.
-
-    A file may have 100,000 items. That is why an item holds no dict.
+    A member that the file lacks has tvarr's default. `unknown` are members of the file that the kind lacks, `missing` those
+    without a default that the file lacks. A file may have 100,000 items, so an item contains no dict.
     """
 
     kind: Kind
@@ -53,18 +51,17 @@ class Item:
 
     @property
     def name(self) -> str:
-        """The item's name; empty where the file gives none."""
         return self.identity.name
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values by member, in a dict that is made with each call."""
+        """The values by member, in a new dict."""
         return dict(zip(self.kind.by_name, self.in_order, strict=True))
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """A file that was read and understood; `warnings` are sentences for the person."""
+    """A file that was read; `warnings` are sentences."""
 
     kind: Kind
     version: str
@@ -76,13 +73,13 @@ class Envelope:
 
 @dataclass
 class _Skipped:
-    """A value that was read past because nothing could be done with it."""
+    """A value that was skipped because it has no use here."""
 
     what: str
 
 
 class _Read(NamedTuple):
-    """An object as it was read; items with the same members have one tuple of their names."""
+    """An object as it was read; items with the same members share the tuple of names."""
 
     members: tuple[str, ...]
     values: tuple[Any, ...]
@@ -96,31 +93,29 @@ class _Parts:
 
 
 def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
-    """Read an export of `kind`, or with `None` of the kind that it says; nothing is stored and no database is asked.
+    """Read an export of `kind`, or of any kind with `None`; uses no database.
 
-    `own_version` is what this program writes as `tvarr_version`; another one is a warning. Raises a `FileRefused`
-    whose sentence has the place (line and column, or a JSON pointer), the value and what is allowed.
+    `own_version` is the `tvarr_version` of our files; another one is a warning. Raises a `FileRefused` whose sentence has the
+    place (line and column, or a JSON pointer), the value and what is expected.
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
-    _read_to_the_end(events)
+    deque(events, maxlen=0)  # the parser refuses what follows the object
     return _understood(parts, kind, own_version)
 
 
 def read_wrapped_envelope(
     source: BinaryIO, kind: Kind, own_version: str, *, member: str, beside: Collection[str]
 ) -> tuple[Envelope, dict[str, Any]]:
-    """Read an object that holds an export as `member`, with the same strictness and in one pass.
+    """Read an object that has an export as `member`, as strictly as `read_envelope` and in one pass.
 
-    Gives the other members too: those in `beside` as texts, numbers or flat objects of them, the rest (and what is
-    deeper) only by name. Raises as `read_envelope` does.
+    Also returns the other members: those in `beside` as texts, numbers or flat objects of them, others only by name. Raises
+    what `read_envelope` does.
     """
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
     if first.name != "start_map":
-        raise NotAnEnvelope(
-            f"This is {_described(first)}; an object with an export as its member “{member}” is wanted."
-        )
+        raise NotAnExport(f"This is {_described(first)}; an object with an export as its member “{member}” is wanted.")
     parts: _Parts | None = None
     others: dict[str, Any] = {}
     for event in events:
@@ -129,19 +124,16 @@ def read_wrapped_envelope(
         value = next(events)
         if event.value == member:
             parts = _read_parts(value, events)
+        elif event.value in beside and value.name == "start_map":
+            others[event.value] = _read_object(value, events, known=None)
         else:
-            others[event.value] = _read_beside(value, events) if event.value in beside else _skip(value, events)
-    _read_to_the_end(events)
+            is_scalar = not value.name.startswith("start")
+            others[event.value] = value.value if event.value in beside and is_scalar else _skip(value, events)
+    deque(events, maxlen=0)  # the parser refuses what follows the object
     if parts is None:
         itself = " This is an export itself: send it as that member." if "metadata" in others else ""
-        raise NotAnEnvelope(f"There is no export: the member “{member}” is missing.{itself}")
+        raise NotAnExport(f"There is no export: the member “{member}” is missing.{itself}")
     return _understood(parts, kind, own_version), others
-
-
-def _read_beside(value: Event, events: Iterator[Event]) -> Any:
-    if value.name == "start_map":
-        return _read_object(value, events, known=None)
-    return _skip(value, events) if value.name == "start_array" else value.value
 
 
 def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
@@ -151,9 +143,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata, own_version)
     if parts.items is None:
-        raise NotAnEnvelope(
-            "The file has no items: the member “items”, a list, is missing. Perhaps it is not complete."
-        )
+        raise NotAnExport("The file has no items: the member “items”, a list, is missing. Perhaps it is not complete.")
     items = tuple(_read_items(parts.items, kind))
     if metadata["item_count"] not in (None, len(items)):
         warnings.append(f"item_count says {metadata['item_count']}, but the file has {len(items)} items.")
@@ -169,7 +159,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
 
 def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     if first.name != "start_map":
-        raise NotAnEnvelope(
+        raise NotAnExport(
             f"The file is {_described(first)}, not an export; an object with metadata and items is wanted."
         )
     parts = _Parts()
@@ -192,11 +182,6 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     return parts
 
 
-def _read_to_the_end(events: Iterator[Event]) -> None:
-    for _rest in events:  # what follows the object is refused by the parser itself
-        pass
-
-
 def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
     items: deque[_Read | _Skipped] = deque()
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -214,7 +199,7 @@ def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
 
 
 def _read_object(start: Event, events: Iterator[Event], known: Mapping[str, str] | None) -> Any:
-    """A flat object as a dict; members outside `known` keep their name only. What is no object is given as skipped."""
+    """Return a flat object as a dict; members outside `known` keep only their names. Anything else is skipped."""
     if start.name != "start_map":
         return _skip(start, events)
     values: dict[str, Any] = {}
@@ -260,11 +245,11 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     if parts.metadata is None or isinstance(parts.metadata, _Skipped):
         if _BACKUP_MEMBERS.intersection(parts.others):
             raise BackupNotExport("This is the description of a backup; an export is wanted.")
-        raise NotAnEnvelope("The file is JSON, but not an export: it has no object “metadata”.")
+        raise NotAnExport("The file is JSON, but not an export: it has no object “metadata”.")
     metadata = dict(parts.metadata)
     for name in ("version", "export_type"):
         if not isinstance(metadata.get(name), str):
-            raise NotAnEnvelope(
+            raise NotAnExport(
                 f"The file is not an export: /metadata/{name} is {_shown(metadata.get(name))}; allowed is a text."
             )
     for name in ("tvarr_version", "exported_at"):
@@ -306,7 +291,7 @@ def _check_version(version: str) -> Iterator[str]:
 
 
 def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
-    """The kind that the file says, which must be the wanted one, if one is."""
+    """Return the kind of the file, which must be the wanted one, if any."""
     if wanted is not None and export_type == wanted.slug:
         return wanted
     try:
@@ -390,4 +375,4 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "a list"
-    return f"{quoted(value)}" if isinstance(value, str) else "missing" if value is None else str(value)[:80]
+    return quoted(value) if isinstance(value, str) else "missing" if value is None else str(value)[:80]

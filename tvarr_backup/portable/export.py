@@ -1,4 +1,4 @@
-"""Writes envelopes: chosen rows of a kind as a stream of bytes whose memory does not grow with their number."""
+"""Export of the rows of a kind as a stream of bytes that needs the same memory for any number of rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tvarr_backup.texts import escape_for_json, escape_hidden
 logger = structlog.stdlib.get_logger(__name__)
 
 WRITTEN_BY = f"tvarr-backup {__version__}"
-"""What `tvarr_version` says in our files."""
+"""The `tvarr_version` of our files."""
 
 _HELD_UNKNOWN = (
     "References to sources and encoding profiles that are not here are left out, because they cannot be read"
@@ -39,7 +39,7 @@ _BLOCK_ITEMS = 500
 
 
 class Export(Iterator[bytes]):
-    """The blocks of a file, and `warnings`: sentences about what the file leaves out."""
+    """The blocks of a file, and `warnings`: sentences about what it leaves out."""
 
     def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
         self.warnings = tuple(map(escape_hidden, warnings))
@@ -56,17 +56,16 @@ class Export(Iterator[bytes]):
 def stream_export(
     kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False, why_held_are_unknown: str = ""
 ) -> Export:
-    """The envelope of the rows with these ids, or of all user-created ones, as UTF-8 blocks.
+    """Export the rows with these ids, or all user-created ones, as UTF-8 blocks.
 
-    Members and their order are tvarr's, so that tvarr imports the file. Rows are sorted as tvarr sorts them (priority or
-    name, then time of creation, then id): two exports of the same data differ only in `exported_at`. All rows come from
-    one query, hence from one state of the database.
+    Members and their order are tvarr's, so that tvarr can import the file. Rows are sorted as tvarr does (priority or name, then
+    creation time, then id): two exports of the same data differ only in `exported_at`. All rows come from one query, so from
+    one state of the database.
 
-    Everything that can be refused is refused here, before the first block: raises `SelectionEmpty`, `ItemNotFound`
-    (unknown or deleted ids, named), `SystemRowSelected`, `RowUnreadable` or `DatabaseIncomplete` (a column of the kind is
-    missing). With `what_is_there`, ids of no live user-created row are left out in silence, as tvarr does, even if that
-    leaves nothing. Rows that cannot be read are left out with a warning, or refused where they are chosen by id.
-    `why_held_are_unknown` says why references that wait cannot be read; they are left out with a warning then.
+    Raises before the first block: `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or
+    `DatabaseIncomplete`. With `what_is_there`, ids of no live user-created row are ignored, as in tvarr. Unreadable rows are left
+    out with a warning, or refused if their ids are given. `why_held_are_unknown` is the reason why references that wait cannot
+    be read; they are left out with a warning.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
@@ -94,7 +93,7 @@ def _what_is_left_out(unknown: Collection[str], unreadable: Collection[PortableR
 
 @dataclass(frozen=True)
 class ExportableRow:
-    """A row that can be chosen; `needs` names what it refers to and what its file cannot bring along."""
+    """A row that can be selected; `needs` names what it refers to and the file cannot contain."""
 
     row_id: str
     name: str
@@ -104,10 +103,10 @@ class ExportableRow:
 
 @dataclass(frozen=True)
 class Exportable:
-    """How many user-created rows of a kind there are, and the names of those that every tvarr has.
+    """The number of user-created rows of a kind, and the names of the built-in ones.
 
-    `needs` counts the rows that refer to what their file cannot bring along, by its name. `warnings` are sentences about
-    what the file leaves out.
+    `needs` counts the rows that refer to what the file cannot contain, by its name. `warnings` are sentences about what the
+    file leaves out.
     """
 
     kind: Kind
@@ -118,7 +117,7 @@ class Exportable:
 
 
 def count_exportable(kind: Kind) -> Exportable:
-    """What there is to export; neither the queries nor what they bring grow with the number of rows."""
+    """Return what can be exported, with queries and results whose size does not depend on the number of rows."""
     unknown = require_columns(kind.model)
     rows, reference = kind.model.objects.filter(is_system=False), kind.reference
     built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
@@ -137,7 +136,7 @@ def count_exportable(kind: Kind) -> Exportable:
 
 
 def list_exportable(kind: Kind) -> list[ExportableRow]:
-    """What can be chosen for an export, in the order of the file; the number of queries does not grow with that of rows."""
+    """Return the rows that can be selected, in the order of the file, with a fixed number of queries."""
     reference = kind.reference
     columns = ["pk", "name", "description", *([reference.column] if reference else [])]
     rows = kind.model.objects.filter(is_system=False)
@@ -151,7 +150,7 @@ def list_exportable(kind: Kind) -> list[ExportableRow]:
 
 
 def _not_carried(target: ReferenceTarget) -> dict[str, str]:
-    """Names by id of what the other tvarr may not have: sources, and profiles that people have made."""
+    """Return names by id of what another tvarr may not have: sources and user-created profiles."""
     if target is ReferenceTarget.PROFILE_NAME:
         return dict(EncodingProfile.objects.filter(is_system=False).values_list("pk", "name"))
     return {**dict(StreamSource.objects.values_list("pk", "name")), **dict(EpgSource.objects.values_list("pk", "name"))}
@@ -162,17 +161,17 @@ def _order(kind: Kind) -> tuple[Any, ...]:
 
 
 def export_file_name(kind: Kind, moment: datetime) -> str:
-    """The name under which an export is offered, its time in UTC."""
+    """Return a name for an export file, with the time in UTC."""
     return f"tvarr-{kind.slug.replace('_', '-')}-{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
 def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
-    """The number of rows as a column of each, so that one query gives both; a window function would hold all rows."""
+    """Return the number of rows as a column of each: one query gives both, and a window function would keep all rows."""
     return Subquery(rows.order_by().annotate(all=Value(1)).values("all").annotate(count=Count("pk")).values("count"))
 
 
 class Instant(Func):
-    """A point in time that sorts by time: the stored texts do not, where offsets or lengths of fractions differ."""
+    """A time that sorts by time: stored texts do not where offsets or fractions differ in length."""
 
     output_field = DateTimeField()
 

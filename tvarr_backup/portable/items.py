@@ -1,4 +1,4 @@
-"""Rows as items: what an export says of a row, member by member."""
+"""Rows as the items of an export."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from tvarr_backup.tvarr_database import IS_CODEC_LIST, IS_UTF8
 
 
 def item_values(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
-    """Every member of the kind in order, empty ones included; `reference` is the name or id of what it refers to."""
+    """Return every member of the kind in order; `reference` is the name or id of what the row refers to."""
     return {member.name: _value(kind, member, row, reference) for member in kind.members}
 
 
 def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
-    """What goes into the file: as `item_values`, without empty members that may be left out."""
+    """Return the item of a file: `item_values` without empty members that may be left out."""
     values = item_values(kind, row, reference)
     for member in kind.members:
         if member.may_be_left_out and not values[member.name]:
@@ -26,21 +26,18 @@ def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any
 
 
 def unreadable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> list[PortableRow]:
-    """Return the rows that no file can carry: a column that is exported holds something of another type.
+    """Return the rows that no file can contain: an exported column holds a value of another type.
 
-    tvarr itself leaves a list of codecs out that is stored as something else, and whoever imports its file then accepts
-    every codec.
+    tvarr omits a list of codecs that is stored as something else, and an import of its file then accepts every codec.
     """
     return list(_divided(kind, rows, readable=False))
 
 
 def readable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> QuerySet[PortableRow]:
-    """Return the other rows."""
     return _divided(kind, rows, readable=True)
 
 
 def sentence_of_unreadable(row: PortableRow) -> str:
-    """Return why such a row is not in an export."""
     found = " ".join(row.unreadable_sentences.values())
     return f"{quoted(row.name)} ({row.pk}) cannot be exported. {found} It is unchanged. Edit it, and export it again."
 
@@ -57,7 +54,7 @@ def _divided(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> Quer
 
 
 def _unreadable_in_sql(kind: Kind) -> str:
-    """Return the condition under which a row cannot be read; its columns have no table, so that it fits a subquery."""
+    """Return the condition for unreadable rows; its columns have no table name, so that it works in a subquery."""
     by_type: dict[JsonType, list[str]] = {each: [] for each in JsonType}
     for member in kind.members:
         if kind.reference is None or member.name != kind.reference.member or member.name == kind.reference.column:

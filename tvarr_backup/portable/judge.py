@@ -1,7 +1,8 @@
-"""Whether a row may be stored, and what tvarr would misunderstand in it: the models' own validation, as findings."""
+"""Validation of rows as findings, by the models' own rules."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,9 +27,9 @@ _CONSEQUENCES = {"invalid_expression": "tvarr stores such an expression, and fai
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about one member of an item: a problem or a warning; `code` is stable, `message` is for the person.
+    """A problem or warning about one member of an item; `code` is stable.
 
-    Message and value are cut where they are long: a file may have a value of megabytes in each of its items.
+    Long messages and values are cut: a file may have values of megabytes.
     """
 
     field: str
@@ -44,18 +45,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is wrong with a row: problems keep it from being stored, warnings do not."""
+    """Problems keep a row from being stored, warnings do not."""
 
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
 
 
 def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collection[str] = frozenset()) -> Judgement:
-    """Return what is wrong with a row of a file, with the value and what is expected: one finding per field and reason.
+    """Validate a row of a file: one finding per field and reason.
 
-    What tvarr itself would store (`stored_by_tvarr`) is a warning, so that everything that it stores can be imported.
-    Members in `missing`, which the file does not give at all, are problems, and so is everything about those in
-    `strictly`.
+    What tvarr would store (`stored_by_tvarr`) is a warning, so that everything it stores can be imported. Members in `missing`,
+    which the file lacks, are problems, and so is everything about those in `strictly`.
     """
     problems, warnings = [], []
     for finding in _all_findings(row):
@@ -68,21 +68,18 @@ def judge(row: PortableRow, missing: Collection[str] = (), *, strictly: Collecti
 
 
 def _all_findings(row: PortableRow) -> Iterator[Finding]:
-    errors: dict[str, list[ValidationError]] = {}
+    errors: dict[str, list[ValidationError]] = defaultdict(list)
     try:
         row.clean_fields(exclude=_NOT_JUDGED)
     except ValidationError as problem:
-        problem.update_error_dict(errors)
-    try:
-        row.clean()
-    except ValidationError as problem:
-        problem.update_error_dict(errors)
+        errors.update(problem.error_dict)
+    for field, problems in row.find_problems().items():
+        errors[field] += problems
     for field, found in errors.items():
         yield from _findings(row, field, found)
 
 
 def expression_warnings(row: PortableRow) -> Iterator[Finding]:
-    """What tvarr accepts in the row's expression and misunderstands."""
     for warned in row.expression_warnings():
         yield Finding("expression", str(warned.code), f"column {warned.column}: {warned.message}")
 

@@ -1,23 +1,24 @@
 """The kinds that travel: one row each, from which export, plan and apply are driven.
 
-Members, their order and what is left out when empty are tvarr's own (its export types); so are the defaults.
+Members and their order are tvarr's own (its export types). Their types and defaults are those of the columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from tvarr_backup import models
+from tvarr_backup import fields, models
 from tvarr_backup.errors import KindUnknown
 from tvarr_backup.models import PortableRow
 from tvarr_backup.quoting import quoted
 
 
 class Slug(StrEnum):
-    """The kinds as `export_type` writes them; URLs use hyphens."""
+    """The kinds as in `export_type`; URLs use hyphens."""
 
     FILTERS = "filters"
     DATA_MAPPING_RULES = "data_mapping_rules"
@@ -26,8 +27,6 @@ class Slug(StrEnum):
 
 
 class JsonType(StrEnum):
-    """The JSON types of members."""
-
     TEXT = "a text"
     FLAG = "true or false"
     INTEGER = "a whole number"
@@ -38,8 +37,8 @@ class JsonType(StrEnum):
 class Member:
     """One member of an item, and the column of the same name.
 
-    `default` stands for a missing member, and for an empty text where tvarr's column has a default. A member that may
-    be left out is left out of exports when empty.
+    `default` is for a missing member, and for an empty text where tvarr's column has a default. An empty member that may be
+    left out is not exported.
     """
 
     name: str
@@ -59,20 +58,17 @@ class Identity(NamedTuple):
 
 
 def identity_of(row: PortableRow) -> Identity:
-    """Return the identity of a row; kinds without a source type have an empty one."""
     return Identity(row.name, getattr(row, "source_type", ""))
 
 
 class ReferenceTarget(StrEnum):
-    """What a reference names."""
-
     PROFILE_NAME = "encoding profile"
     SOURCE_ID = "source"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A member that names another row: the model field it is kept in, its column, and what it is looked up among."""
+    """A member that names another row: its model field, its column, and what it refers to."""
 
     member: str
     field: str
@@ -82,53 +78,75 @@ class Reference:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind that travels."""
-
     slug: Slug
     model: type[PortableRow]
     members: Sequence[Member]
-    name_limit: int
-    order: Sequence[str]
-    """Columns that sort an export before the time of creation and the id."""
+    order: Sequence[str] = ()
+    """Columns that sort an export before the creation time and the id."""
     reference: Reference | None = None
     ignored_members: frozenset[str] = frozenset()
-    """Members of other versions of tvarr that are known to mean nothing here."""
+    """Members of other versions of tvarr that mean nothing here."""
     not_imported: frozenset[str] = frozenset()
-    """Members that are exported but never taken over: an import does not change which profile is the default."""
-    unique_names: bool = False
-    """Whether the table's index lets no two rows have one name, rows marked as deleted included."""
-    by_name: dict[str, Member] = field(init=False, repr=False, compare=False)
-    required: frozenset[str] = field(init=False, repr=False, compare=False)
-    """Members without a default that every file of tvarr's has, if only as an empty text."""
+    """Members that are exported but never imported: an import does not change which profile is the default."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {member.name: member for member in self.members})
-        required = (each.name for each in self.members if each.default == "" and not each.may_be_left_out)
-        object.__setattr__(self, "required", frozenset(required))
+    @cached_property
+    def by_name(self) -> dict[str, Member]:
+        return {member.name: member for member in self.members}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """Members without a default, which every file of tvarr has, even as an empty text."""
+        return frozenset(each.name for each in self.members if each.default == "" and not each.may_be_left_out)
+
+    @cached_property
+    def name_limit(self) -> int:
+        return int(self.model._meta.get_field("name").max_length or 0)
+
+    @cached_property
+    def unique_names(self) -> bool:
+        """Whether names are unique in the table, including rows marked as deleted."""
+        return bool(self.model._meta.get_field("name").unique)
 
     @property
     def has_source_types(self) -> bool:
-        """Whether rows of one name may differ in what they look at."""
         return "source_type" in self.by_name
 
     @property
     def url_slug(self) -> str:
-        """The slug as it stands in addresses."""
         return self.slug.replace("_", "-")
 
     @property
     def label(self) -> str:
-        """The kind in words, plural."""
         return str(self.model._meta.verbose_name_plural)
 
 
-_NAME = Member("name")
-_DESCRIPTION = Member("description", may_be_left_out=True)
-_EXPRESSION = Member("expression")
+_TYPES = {
+    fields.FlagColumn: JsonType.FLAG,
+    fields.IntegerColumn: JsonType.INTEGER,
+    fields.CodecListColumn: JsonType.TEXTS,
+}
+
+
+def _members(model: type[PortableRow], *members: str | Member) -> tuple[Member, ...]:
+    """Return members whose types and defaults are those of the columns of the same names.
+
+    As in tvarr's export types, an empty member may be left out if its column may be NULL and is empty by default.
+    """
+    return tuple(each if isinstance(each, Member) else _member(model, each) for each in members)
+
+
+def _member(model: type[PortableRow], name: str) -> Member:
+    column: Any = model._meta.get_field(name)
+    member_type, default = _TYPES.get(type(column), JsonType.TEXT), column.get_default()
+    if member_type is JsonType.TEXT:
+        default = str(default or "")
+    elif member_type is JsonType.TEXTS:
+        default = tuple(default)
+    return Member(name, member_type, default, may_be_left_out=column.null and default in ("", ()))
+
+
 _SOURCE_TYPE = Member("source_type")
-_SOURCE_ID = Member("source_id", may_be_left_out=True)
-_PRIORITY = Member("priority", JsonType.INTEGER, 0)
-_IS_ENABLED = Member("is_enabled", JsonType.FLAG, default=True)
+"""Every file of tvarr's has it, so the default of its column does not count."""
 _SOURCE = Reference("source_id", "source_id", "source_id", ReferenceTarget.SOURCE_ID)
 
 KINDS: dict[Slug, Kind] = {
@@ -137,48 +155,31 @@ KINDS: dict[Slug, Kind] = {
         Kind(
             slug=Slug.FILTERS,
             model=models.Filter,
-            members=(_NAME, _DESCRIPTION, _EXPRESSION, _SOURCE_TYPE, Member("action", default="include"), _SOURCE_ID),
-            name_limit=255,
-            order=(),
+            members=_members(models.Filter, "name", "description", "expression", _SOURCE_TYPE, "action", "source_id"),
             reference=_SOURCE,
             ignored_members=frozenset({"is_enabled"}),
         ),
         Kind(
             slug=Slug.DATA_MAPPING_RULES,
             model=models.DataMappingRule,
-            members=(
-                _NAME,
-                _DESCRIPTION,
-                _EXPRESSION,
-                _SOURCE_TYPE,
-                _PRIORITY,
-                Member("stop_on_match", JsonType.FLAG, default=False),
-                _IS_ENABLED,
-                _SOURCE_ID,
+            members=_members(
+                models.DataMappingRule,
+                *("name", "description", "expression", _SOURCE_TYPE, "priority", "stop_on_match", "is_enabled"),
+                "source_id",
             ),
-            name_limit=255,
             order=("priority",),
             reference=_SOURCE,
         ),
         Kind(
             slug=Slug.CLIENT_DETECTION_RULES,
             model=models.ClientDetectionRule,
-            members=(
-                _NAME,
-                _DESCRIPTION,
-                _EXPRESSION,
-                _PRIORITY,
-                _IS_ENABLED,
-                Member("accepted_video_codecs", JsonType.TEXTS, (), may_be_left_out=True),
-                Member("accepted_audio_codecs", JsonType.TEXTS, (), may_be_left_out=True),
-                Member("preferred_video_codec", may_be_left_out=True),
-                Member("preferred_audio_codec", may_be_left_out=True),
-                Member("supports_fmp4", JsonType.FLAG, default=True),
-                Member("supports_mpegts", JsonType.FLAG, default=True),
-                Member("preferred_format", may_be_left_out=True),
+            members=_members(
+                models.ClientDetectionRule,
+                *("name", "description", "expression", "priority", "is_enabled"),
+                *("accepted_video_codecs", "accepted_audio_codecs", "preferred_video_codec", "preferred_audio_codec"),
+                *("supports_fmp4", "supports_mpegts", "preferred_format"),
                 Member("encoding_profile_name", may_be_left_out=True),
             ),
-            name_limit=255,
             order=("priority",),
             reference=Reference(
                 "encoding_profile_name", "encoding_profile", "encoding_profile_id", ReferenceTarget.PROFILE_NAME
@@ -187,30 +188,20 @@ KINDS: dict[Slug, Kind] = {
         Kind(
             slug=Slug.ENCODING_PROFILES,
             model=models.EncodingProfile,
-            members=(
-                _NAME,
-                _DESCRIPTION,
-                Member("target_video_codec", default="h264"),
-                Member("target_audio_codec", default="aac"),
-                Member("quality_preset", default="medium"),
-                Member("hw_accel", default="auto"),
-                Member("global_flags", may_be_left_out=True),
-                Member("input_flags", may_be_left_out=True),
-                Member("output_flags", may_be_left_out=True),
-                Member("is_default", JsonType.FLAG, default=False),
-                Member("enabled", JsonType.FLAG, default=True),
+            members=_members(
+                models.EncodingProfile,
+                *("name", "description", "target_video_codec", "target_audio_codec", "quality_preset", "hw_accel"),
+                *("global_flags", "input_flags", "output_flags", "is_default", "enabled"),
             ),
-            name_limit=100,
             order=("-is_default", "name"),
             not_imported=frozenset({"is_default"}),
-            unique_names=True,
         ),
     )
 }
 
 
 def kind_named(text: str) -> Kind:
-    """The kind of a slug with underscores or hyphens; raises `KindUnknown`."""
+    """Return the kind of a slug with underscores or hyphens. Raise `KindUnknown`."""
     try:
         return KINDS[Slug(text.replace("-", "_"))]
     except ValueError:
@@ -218,5 +209,4 @@ def kind_named(text: str) -> Kind:
 
 
 def kind_of_model(model: type[PortableRow]) -> Kind:
-    """The kind of a model's rows."""
     return next(kind for kind in KINDS.values() if kind.model is model)

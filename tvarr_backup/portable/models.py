@@ -6,14 +6,11 @@ from tvarr_backup.fields import TimestampColumn, ULIDField
 
 
 class HeldReference(models.Model):
-    """A reference of an imported item to something that is not here (yet), by the name or id that its file gave.
+    """A reference of an imported item to something that is not here yet, by the name or id in its file.
 
-    tvarr's columns hold only ids of what exists. Without this row, importing rules before their profiles would lose
-    the link for good. It counts as long as the row is as the import left it (`row_updated_at`) and its own reference
-    is empty; exports give it back, and the import that brings the missing thing completes the row.
-
-    A row that is written again gets a further one, and the older one goes only when the writing is committed: whichever
-    way that ends, the one that counts is there.
+    tvarr's columns hold only ids of existing rows, so importing rules before their profiles would lose the link. It counts as
+    long as the row is as the import left it (`row_updated_at`) and has no reference. Exports include it, and the import that
+    brings the missing row completes it. When a row is written again, the older reference is deleted only after the commit.
     """
 
     kind = models.CharField(max_length=50)

@@ -1,4 +1,4 @@
-"""Plans an import: what would become of each item, before anything is written."""
+"""Planning of an import: what would happen to each item, before anything is written."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from tvarr_backup.portable.drafts import Here, draft_item, duplicate_name, with_
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.judge import Finding, judge
 from tvarr_backup.portable.kinds import Identity, Kind
-from tvarr_backup.portable.names import TakenNames, retired_name
-from tvarr_backup.portable.pairs import find_namesakes, pair
-from tvarr_backup.portable.present import Present
+from tvarr_backup.portable.present import Present, TakenNames, find_namesakes, pair, retired_name
 from tvarr_backup.portable.references import References
 from tvarr_backup.portable.steps import Action, Draft, MissingReference, Plan, State, Step
 from tvarr_backup.quoting import quoted
 
 
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
-    """Plan the import of a file; only reads, with a number of queries that does not depend on the number of items.
+    """Plan the import of a file; only reads, with a fixed number of queries.
 
-    Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here, and `DatabaseIncomplete` or
-    `DatabaseNewer` where the table of the kind cannot take an import.
+    Raises `AnswerInvalid` for answers that fit nothing in the file or the database, and `DatabaseIncomplete` or `DatabaseNewer`
+    where the table of the kind cannot take an import.
     """
     return Planner(envelope).plan(answers or Answers())
 
 
 class Planner:
-    """A file beside what is here at this moment, for plans with several answers: the comparison is what takes long."""
+    """Plans a file with several sets of answers: the comparison with the current data, which takes long, is made once."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
@@ -46,7 +44,7 @@ class Planner:
         self._compared: dict[frozenset[tuple[str, str]], list[Draft]] = {}
 
     def plan(self, answers: Answers) -> Plan:
-        """Raises `AnswerInvalid` for answers that fit nothing in the file or nothing that is here."""
+        """Raises `AnswerInvalid` for answers that fit nothing in the file or the database."""
         envelope, here = self._envelope, self._here
         own = answers.by_position(envelope.items)
         _require_references_fit(envelope, answers, here.references)
@@ -61,7 +59,7 @@ class Planner:
         )
 
     def _drafts(self, answers: Answers) -> list[Draft]:
-        """Of all answers, only what stands for missing references matters to them."""
+        """Return the drafts, which depend only on the answers for missing references."""
         known = frozenset(answers.references.items())
         if known not in self._compared:
             with limited_regexes():
@@ -71,7 +69,7 @@ class Planner:
     def _compare(self, answers: Answers) -> Iterator[Draft]:
         """Yield the draft of each item, with a name for every item that may be stored as a copy.
 
-        Such a name is free here, in the file, and among the suggestions.
+        Such a name is free in the database, in the file, and among the suggestions.
         """
         here, taken = self._here, _taken(self._envelope, self._here)
         for item in self._envelope.items:
@@ -85,15 +83,16 @@ class Planner:
 def _require_references_fit(envelope: Envelope, answers: Answers, references: References) -> None:
     reference = envelope.kind.reference
     used = {item.values[reference.member]: item for item in envelope.items} if reference else {}
-    answers.require_known_references(used)
     for value, name in answers.references.items():
+        if value not in used:
+            raise AnswerInvalid(f"No item of the file refers to {quoted(value)}.")
         if references.resolve(value, used[value].identity.source_type, name).row_id is None:
             target = reference.target if reference else ""
             raise AnswerInvalid(f"There is no {target} {quoted(name)} here to stand for {quoted(value)}.")
 
 
 def _taken(envelope: Envelope, here: Here) -> TakenNames:
-    """Return the names that a copy cannot have: those of rows and of items, and those that only deleted rows hold."""
+    """Return the names that a copy cannot have: those of rows, items, and deleted rows."""
     taken = TakenNames(envelope.kind.name_limit)
     taken.update(here.present.taken)
     taken.update(Identity(name) for name in here.present.retired)
@@ -147,15 +146,15 @@ class _Decider:
         return self._own.get(draft.item.position, NO_ANSWER)
 
     def _answer(self, draft: Draft) -> Resolution | None:
-        """The item's own answer, else the one for all others; where nothing differs nothing need be answered."""
+        """Return the item's own answer, or the one for all others unless nothing differs."""
         own = self._own_answer(draft).resolution
         return own or (None if draft.state is State.IDENTICAL else self._bulk)
 
     def _find_keeping(self) -> dict[Identity, list[int]]:
-        """By identity, the places of the items that are stored under just that name, in their order.
+        """Return by identity the positions, in order, of the items that are stored under their own name.
 
-        An item that keeps its name is listed only where others have the same one. An item to rename is listed where its
-        name is free: nobody has it here, and no other item keeps it.
+        An item that keeps its name is listed only if others have the same one. An item to rename is listed if its name is free:
+        no row has it, and no other item keeps it.
         """
         keeping: dict[Identity, list[int]] = defaultdict(list)
         renamed: dict[Identity, Draft] = {}
@@ -188,7 +187,7 @@ class _Decider:
         return _blocked(draft, problems) if problems else self._with_retired_row(step)
 
     def _keep_name(self, draft: Draft) -> Step:
-        """Store the item under its own name, over the row that has it if that is the answer, or not at all."""
+        """Store the item under its own name, over an existing row if that is the answer, or skip it."""
         answer = self._answer(draft)
         if draft.problems:
             return _blocked(draft, draft.problems)

@@ -1,4 +1,4 @@
-"""References between rows: from the name or id that a file gives to the row that is meant, and back."""
+"""References between rows: from the name or id in a file to a row, and back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, SourceType, StreamSource
-from tvarr_backup.portable.kinds import KINDS, Kind, Reference, ReferenceTarget
+from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget
 from tvarr_backup.portable.models import HeldReference
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a reference of a file comes to: the id for the column, or nothing with the value to hold for later."""
+    """A resolved reference: the id for the column, or the value to keep for later."""
 
     row_id: str | None = None
     unresolved: str = ""
@@ -28,9 +28,9 @@ _NOTHING = Resolved()
 
 
 class References:
-    """Everything that the references of one kind are looked up in, read with at most three queries.
+    """Lookup for the references of one kind, read with at most three queries.
 
-    Without `with_held`, this program's own database is not asked for references that wait.
+    Without `with_held`, `default` is not asked for references that wait.
     """
 
     def __init__(self, kind: Kind, *, with_held: bool = True) -> None:
@@ -51,7 +51,7 @@ class References:
         self._held = {(row_id, updated_at): value for row_id, updated_at, value in held}
 
     def exported(self, row: PortableRow) -> str:
-        """What an export says: the name or id of what the row refers to, else what its file once said; '' for none."""
+        """Return the name or id of what the row refers to, else what its file said; "" for none."""
         if self._reference is None:
             return ""
         row_id = getattr(row, self._reference.column)
@@ -62,7 +62,7 @@ class References:
         return self._names_by_id[""].get(row_id, "")
 
     def resolve(self, value: str, source_type: str, mapped_to: str | None = None) -> Resolved:
-        """Look up what a file says, or the name that the caller wants instead of it."""
+        """Look up the value of a file, or the name that the user wants instead."""
         if not value or self._reference is None:
             return _NOTHING
         group = source_type if self._reference.target is ReferenceTarget.SOURCE_ID else ""
@@ -73,13 +73,13 @@ class References:
         return Resolved(row_id=found) if found else Resolved(unresolved=value)
 
     def names_for(self, source_type: str) -> tuple[str, ...]:
-        """The names, sorted, that can stand for what an item of this source type refers to in vain."""
+        """Return the sorted names that an item of this source type can refer to."""
         by_source = self._reference is not None and self._reference.target is ReferenceTarget.SOURCE_ID
         return tuple(sorted(set(self._names_by_id.get(source_type if by_source else "", {}).values())))
 
 
 def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
-    """Names of live rows by id; sources by the type of what looks at them, profiles under the empty text."""
+    """Return names of live rows by id: sources by their type, profiles under ""."""
     if target is ReferenceTarget.PROFILE_NAME:
         return {"": dict(EncodingProfile.objects.values_list("id", "name"))}
     return {
@@ -89,10 +89,10 @@ def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
 
 
 def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
-    """Remember what rows that were just written refer to in vain (`unresolved`, by row id); forget what they did before.
+    """Remember what rows that were just written refer to in vain (`unresolved`, by row id), and forget older references.
 
-    Call it inside the transaction on `tvarr` that writes them. What is new is stored in `default` at once, and counts as
-    soon as the rows are as they were written; what is old goes when that transaction is committed, and not before.
+    Call it inside the transaction on `tvarr` that writes them. New references are stored in `default` immediately, and count
+    once the rows are committed; old ones are deleted after the commit.
     """
     if kind.reference is None:
         return
@@ -121,7 +121,7 @@ def _forget_when_committed(kind: Kind, row_ids: list[str], keep: Collection[int]
 
 @dataclass(frozen=True)
 class Settled:
-    """A row whose held reference was completed because what it names is here now."""
+    """A row whose waiting reference was completed."""
 
     kind: Kind
     row: Any
@@ -129,7 +129,7 @@ class Settled:
 
 
 def settle() -> list[Settled]:
-    """Complete every row whose held reference can be resolved by now; call inside a transaction on `tvarr`."""
+    """Complete every waiting reference that can be resolved now; call it inside a transaction on `tvarr`."""
     by_kind: dict[str, list[HeldReference]] = defaultdict(list)
     for held in HeldReference.objects.all():
         by_kind[held.kind].append(held)
@@ -149,15 +149,11 @@ def _settle_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[Settled]:
                 continue
             resolved = references.resolve(held.value, getattr(row, "source_type", ""))
             if resolved.row_id is not None:
-                _complete(row, reference, resolved.row_id)
+                setattr(row, reference.column, resolved.row_id)
+                row.updated_at = timezone.now()
+                row.save(update_fields=[reference.field, "updated_at"])
                 _forget_when_committed(kind, [row.id])
                 yield Settled(kind, row, held.value)
-
-
-def _complete(row: PortableRow, reference: Reference, row_id: str) -> None:
-    setattr(row, reference.column, row_id)
-    row.updated_at = timezone.now()
-    row.save(update_fields=[reference.field, "updated_at"])
 
 
 def _batches(values: list[Any], size: int = 500) -> Iterable[list[Any]]:

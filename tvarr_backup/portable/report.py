@@ -1,7 +1,8 @@
-"""Plans and results as plain data, in the shape of tvarr's answers with our members added."""
+"""Plans and results as JSON data: tvarr's members and ours."""
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from tvarr_backup.portable.apply import ImportResult
@@ -11,12 +12,12 @@ from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
-    """tvarr's preview (`total_items`, `new_items`, `conflicts`, `errors`, `version_warning`) and ours (the rest)."""
+    """Return tvarr's preview (`total_items`, `new_items`, `conflicts`, `errors`, `version_warning`) and our members."""
     return {name: list(value) if isinstance(value, Iterator) else value for name, value in _members(plan).items()}
 
 
 def plan_as_json(plan: Plan) -> Iterator[str]:
-    """Yield `plan_as_data` as JSON text, an item at a time and on a line: a plan of 90,000 items has an answer of 30 MB."""
+    """Yield `plan_as_data` as JSON text, one item per line: for 90,000 items it has 30 MB."""
     start = "{"
     for name, value in _members(plan).items():
         yield f"{start}{_as_json(name)}:"
@@ -71,7 +72,7 @@ def _members(plan: Plan) -> dict[str, Any]:
 
 
 def result_as_data(result: ImportResult) -> dict[str, Any]:
-    """tvarr's answer to an import (up to `imported_items`), and ours."""
+    """Return tvarr's answer to an import (up to `imported_items`) and our members."""
     return {
         "total_items": len(result.lines),
         "imported": result.count(Action.CREATE),
@@ -136,7 +137,4 @@ def _step_as_data(step: Step) -> dict[str, Any]:
 
 
 def _findings(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    return [
-        {"field": finding.field, "code": finding.code, "message": finding.message, "value": finding.value}
-        for finding in findings
-    ]
+    return [asdict(finding) for finding in findings]

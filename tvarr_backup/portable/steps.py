@@ -15,7 +15,7 @@ from tvarr_backup.portable.references import Resolved
 
 
 class State(StrEnum):
-    """How an item stands to what is here."""
+    """How an item compares with the current data."""
 
     NEW = "new"
     IDENTICAL = "identical"
@@ -32,12 +32,12 @@ class Action(StrEnum):
     RENAME = "rename"
     OVERWRITE = "overwrite"
     BLOCKED = "blocked"
-    """Nothing can be done before a problem is mended or the item is skipped; no item is written."""
+    """A problem must be fixed, or the item skipped, before anything is imported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One member in which the row that is here and the item differ."""
+    """One member in which an item and its row differ."""
 
     field: str
     now: Any
@@ -46,15 +46,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An item compared with what is here, before any answer is looked at (but for the mapping of references).
+    """An item compared with the current data, before answers count (except for references).
 
-    A file may have 100,000 of them, so rows are not kept but built when they are needed.
+    A file may have 100,000 of them, so rows are not kept but built when needed.
     """
 
     item: Item
     state: State
     existing: PortableRow | None
-    """The live row that the item meets."""
+    """The live row of the same name."""
     differences: tuple[Difference, ...]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
@@ -63,17 +63,17 @@ class Draft:
     suggested_name: str = ""
     """A free name for a copy, where one may be wanted."""
     digest: bytes = b""
-    """The same as long as the item and what it meets here are the same."""
+    """Unchanged as long as the item and its row are."""
 
     @property
     def keeps_link(self) -> bool:
-        """Whether the row that is here refers to something, which stays where the item refers to nothing that is here."""
+        """Whether the row refers to something, which is kept if the item's reference is not found."""
         reference = self.item.kind.reference
         return reference is not None and getattr(self.existing, reference.column, None) is not None
 
 
 def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
-    """Return the same row with the item's values; a reference that leads nowhere keeps the one that is there."""
+    """Set the values of an item in a row. A reference that is not found keeps the current one."""
     kind = item.kind
     for member, value in zip(kind.members, item.in_order, strict=True):
         if kind.reference is not None and member.name == kind.reference.member:
@@ -86,10 +86,7 @@ def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What becomes of one item: its draft, and what was decided.
-
-    `final_name` is the name under which the action stores the item.
-    """
+    """The decision about one item; `final_name` is the name that it is stored under."""
 
     draft: Draft
     action: Action
@@ -97,61 +94,53 @@ class Step:
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     retires: PortableRow | None = None
-    """A row marked as deleted whose name is needed, under the name that it gets instead."""
+    """A row marked as deleted whose name is needed, with its new name."""
 
     @property
     def position(self) -> int:
-        """The item's place in the file, 1 for the first."""
         return self.draft.item.position
 
     @property
     def name(self) -> str:
-        """The item's own name."""
         return self.draft.item.identity.name
 
     @property
     def source_type(self) -> str:
-        """What the item looks at; empty where the kind makes no difference."""
         return self.draft.item.identity.source_type
 
     @property
     def state(self) -> State:
-        """How the item stands to what is here."""
         return State.INVALID if self.problems and self.draft.state is not State.SYSTEM else self.draft.state
 
     @property
     def suggested_name(self) -> str:
-        """A free name for a copy, where one may be wanted."""
         return self.draft.suggested_name
 
     @property
     def existing_id(self) -> str | None:
-        """The id of the live row that the item meets."""
         return self.draft.existing.id if self.draft.existing else None
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """How that row and the item differ."""
         return self.draft.differences
 
     @property
     def mark(self) -> str:
-        """The same as long as the item and what it meets here are the same, whatever the answers."""
+        """Unchanged as long as the item and its row are, whatever the answers."""
         return self.draft.digest.hex()
 
     @property
     def writes(self) -> bool:
-        """Whether the action stores a row."""
         return self.action in (Action.CREATE, Action.RENAME, Action.OVERWRITE)
 
     @property
     def unresolved(self) -> str:
-        """The reference that the stored row would hold for later: none where it keeps one that leads somewhere."""
+        """The reference to keep for later; empty where the row keeps a valid one."""
         keeps_link = self.action is Action.OVERWRITE and self.draft.keeps_link
         return "" if keeps_link or not self.writes else self.draft.resolved.unresolved
 
     def build_row(self) -> PortableRow:
-        """Return the row as the action would store it, another one with each call."""
+        """Return the row to store, a new one with each call."""
         overwritten = self.draft.existing if self.action is Action.OVERWRITE else None
         row = copy.copy(overwritten) if overwritten else self.draft.item.kind.model()
         fill(row, self.draft.item, self.draft.resolved)
@@ -162,7 +151,7 @@ class Step:
 
 @dataclass(frozen=True)
 class MissingReference:
-    """A name or id that items refer to and that is not here, answered or not; `names` are what could be meant instead."""
+    """A name or id that items refer to and that is not here; `names` are what can be used instead."""
 
     value: str
     positions: tuple[int, ...]
@@ -171,10 +160,9 @@ class MissingReference:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in the order of the file, the warnings about the file as a whole, and a mark for what they rest on.
+    """The steps in the order of the file, and warnings about the file as a whole.
 
-    Two plans have the same fingerprint when the file and everything here that matters to it are the same, whatever the
-    answers.
+    Two plans have the same fingerprint if the file and all data that matters to it are the same, whatever the answers.
     """
 
     kind: Kind
@@ -185,14 +173,11 @@ class Plan:
 
     @property
     def blocked(self) -> list[Step]:
-        """The steps that keep the import from being done."""
         return [step for step in self.steps if step.action is Action.BLOCKED]
 
     def count(self, action: Action) -> int:
-        """How many items the action is planned for."""
         return sum(step.action is action for step in self.steps)
 
     @property
     def writes(self) -> bool:
-        """Whether the import would change anything."""
         return any(step.writes for step in self.steps)

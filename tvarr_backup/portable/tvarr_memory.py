@@ -1,4 +1,4 @@
-"""What a running tvarr keeps in memory, so that it does not notice changes made by others."""
+"""What a running tvarr keeps in memory, and so does not reload by itself after a change."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ EVERYTHING = None
 
 
 def needs_reload(changed: Iterable[PortableRow | None] | None) -> bool:
-    """Return whether a running tvarr must be made to reload after a change.
+    """Return whether a running tvarr must reload after a change.
 
-    `changed` holds the rows that differ, as they were before and as they are now (None where there is no row), or is
-    `EVERYTHING`. tvarr loads client detection rules when it starts and
-    when it changes one itself. Only live, enabled rules have an effect, and profiles only through such rules.
-    Always False where the database is not tvarr's own, or cannot be read.
+    `changed` has the rows that differ, before and after (None where there is no row), or is `EVERYTHING`. tvarr loads client
+    detection rules at its start and when it changes one. Only live, enabled rules count, and profiles that they use. Always
+    False where the database is not tvarr's own, or cannot be read.
     """
     if changed is not None and not _is_any_in_memory([row for row in changed if row is not None]):
         return False

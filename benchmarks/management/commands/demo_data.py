@@ -92,7 +92,7 @@ class Command(TerminalCommand):
         sources = [
             StreamSource(
                 name=f"Demo provider {start + index}",
-                type=StreamSource.Type.XTREAM,
+                type="xtream",
                 url=f"http://provider-{start + index}.example.test:8080",
                 username="demo",
                 password=f"demo-password-{start + index}",
@@ -108,7 +108,7 @@ class Command(TerminalCommand):
         start = _first_free_number(EpgSource)
         source = EpgSource(
             name=f"Demo guide {start}",
-            type=EpgSource.Type.XMLTV,
+            type="xmltv",
             url=f"http://guide-{start}.example.test/guide.xml",
             status="success",
             program_count=number,

@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import humanize
 from django.core.management.base import CommandError
 from django.db import Error
-from django.utils import timezone
+from humanize import naturaldelta, naturalsize
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf, program
@@ -24,9 +23,9 @@ from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.restore_journal import find_safety_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
-from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted, TvarrBackupError
+from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, align, format_time
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
@@ -50,98 +49,73 @@ class Command(TerminalCommand):
     """Results on stdout, progress on stderr, exit 1 with a sentence on failure or damage."""
 
     help = "Make, list, verify, protect, take in and remove backups of tvarr's database."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
 
-        def action(name: str, words: str) -> ArgumentParser:
+        def action(name: str, words: str, run: Callable[[dict[str, Any]], None]) -> ArgumentParser:
             added = actions.add_parser(name, help=words, description=words)
             added.add_argument("--json", action="store_true", help="print one JSON value")
+            added.set_defaults(run=run)
             return added
 
-        create = action("create", "make a backup now")
+        def add_flag(to: ArgumentParser, name: str, words: str) -> None:
+            to.add_argument(name, action="store_true", help=words)
+
+        create = action("create", "make a backup now", self._create)
         create.add_argument("--note", default="", help="a line of your own")
-        create.add_argument(
+        add_flag(
+            create,
             "--accept-folder",
-            action="store_true",
-            help="use the backup folder as it is, although the disk of the last backup is not mounted there",
+            "use the backup folder as it is, although the disk of the last backup is not mounted there",
         )
-        action("list", "list the backups, the newest first")
-        action("show", "show all that is known of a backup").add_argument("name")
-        verify = action("verify", "check everything about a backup").add_mutually_exclusive_group(required=True)
-        verify.add_argument("name", nargs="?")
-        verify.add_argument("--all", action="store_true", help="one after another")
-        protect = action("protect", "keep a backup from clean-ups and from deletion")
+        action("list", "list the backups, the newest first", self._list)
+        action("show", "show all that is known of a backup", self._show).add_argument("name")
+        verify = action("verify", "check everything about a backup", self._verify)
+        which = verify.add_mutually_exclusive_group(required=True)
+        which.add_argument("name", nargs="?")
+        which.add_argument("--all", action="store_true", help="one after another")
+        protect = action("protect", "keep a backup from clean-ups and from deletion", self._protect)
         protect.add_argument("name")
-        protect.add_argument("--off", action="store_true", help="lift the protection")
+        add_flag(protect, "--off", "lift the protection")
         protect.add_argument("--note", help="change the note as well")
-        action("delete", "delete a backup for good").add_argument("name")
-        adopt = action("adopt", "take in a backup from elsewhere: ours, tvarr's, or a plain copy of a database")
+        action("delete", "delete a backup for good", self._delete).add_argument("name")
+        adopt = action(
+            "adopt", "take in a backup from elsewhere: ours, tvarr's, or a plain copy of a database", self._adopt
+        )
         adopt.add_argument("file")
         adopt.add_argument("--note", default="", help="a line of your own")
-        adopt.add_argument(
-            "--accept-broken-references", action="store_true", help="also with rows that refer to rows not there"
-        )
-        adopt.add_argument(
+        add_flag(adopt, "--accept-broken-references", "also with rows that refer to rows not there")
+        add_flag(adopt, "--accept-code", "also with views, triggers and virtual tables; trust the file first")
+        prune = action("prune", "remove what the retention settings let go", self._prune)
+        add_flag(prune, "--dry-run", "only say what would go")
+        restore = action("restore", "put the content of a backup into the live database", self._restore)
+        restore.add_argument("name")
+        add_flag(restore, "--accept-newer", "also with a schema that is newer than every known one")
+        add_flag(
+            restore,
             "--accept-code",
-            action="store_true",
-            help="also with views, triggers and virtual tables; trust the file first",
+            "also with views, triggers and virtual tables from elsewhere; trust the file first",
         )
-        action("prune", "remove what the retention settings let go").add_argument(
-            "--dry-run", action="store_true", help="only say what would go"
-        )
-        for name, words in (
-            ("restore", "put the content of a backup into the live database"),
-            ("undo-restore", "go back to before the last restore"),
-        ):
-            restore = action(name, words)
-            restore.add_argument(
-                "--yes", action="store_true", help="do it; without this it is only told what would happen"
-            )
-            restore.add_argument(
+        undo = action("undo-restore", "go back to before the last restore", self._undo_restore)
+        for command in (restore, undo):
+            add_flag(command, "--yes", "do it; without this it is only told what would happen")
+            add_flag(
+                command,
                 "--offline",
-                action="store_true",
-                help="replace a damaged, empty or missing database file; confirms that tvarr is stopped",
+                "replace a damaged, empty or missing database file; confirms that tvarr is stopped",
             )
-            if name == "restore":
-                restore.add_argument("name")
-                restore.add_argument(
-                    "--accept-newer", action="store_true", help="also with a schema that is newer than every known one"
-                )
-                restore.add_argument(
-                    "--accept-code",
-                    action="store_true",
-                    help="also with views, triggers and virtual tables from elsewhere; trust the file first",
-                )
-        action("recover", "clean up what a crash left behind; done by itself before every operation")
+        action("recover", "clean up what a crash left behind; done by itself before every operation", self._recover)
 
     @bound_contextvars(origin=str(Origin.COMMAND))
-    def handle(self, *_args: Any, action: str, **options: Any) -> None:
-        self.stderr.style_func = None  # messages are no errors
+    def handle(self, *_args: Any, run: Callable[[dict[str, Any]], None], **options: Any) -> None:
         stop_on_sigterm()
         stop_on_first_sigint()
-        actions: dict[str, Callable[[dict[str, Any]], None]] = {
-            "create": self._create,
-            "list": self._list,
-            "show": self._show,
-            "verify": self._verify,
-            "protect": self._protect,
-            "delete": self._delete,
-            "adopt": self._adopt,
-            "prune": self._prune,
-            "restore": self._restore,
-            "undo-restore": self._undo_restore,
-            "recover": self._recover,
-        }
-        self._as_json = options["json"]
         try:
             with _patience():
-                actions[action](options)
+                run(options)
         except OperationInterrupted as problem:
             raise CommandError(f"{problem} Nothing half-made is left.", returncode=130) from problem
-        except TvarrBackupError as problem:
-            raise CommandError(str(problem)) from problem
         except (Error, sqlite3.Error) as problem:
             raise CommandError(f"The database cannot be read: {in_a_line(problem)}.") from problem
         except KeyboardInterrupt:
@@ -158,9 +132,9 @@ class Command(TerminalCommand):
         )
         made = result["backup"]
         seconds = (datetime.now(UTC) - started).total_seconds()
-        self._print(
+        self.print_result(
             made,
-            f"Created {made['filename']}: {_size(made['database_size'])} packed into {_size(made['file_size'])}, "
+            f"Created {made['filename']}: {naturalsize(made['database_size'])} packed into {naturalsize(made['file_size'])}, "
             f"checked, in {seconds:.1f} s",
             *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
             *(f"Removed {removed} (retention)" for removed in result["removed"]),
@@ -175,13 +149,13 @@ class Command(TerminalCommand):
             "foreign": list(listing.foreign),
             "backup_directory": str(folder),
         }
-        self._print(data, *_lines(listing, required, folder))
+        self.print_result(data, *_lines(listing, required, folder))
 
     def _show(self, options: dict[str, Any]) -> None:
         backup = find_backup(backup_folder(), options["name"])
         data = backup_as_data(backup)
         unknown = unknown_date(backup.sidecar)
-        self._print(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
+        self.print_result(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
@@ -197,7 +171,7 @@ class Command(TerminalCommand):
             )
             lines += [f"    {problem}" for problem in problems] + [f"    warning: {warning}" for warning in warnings]
         lines += [f"{broken['filename']}: BROKEN: {broken['reason']}" for broken in broken]
-        self._print(result if everything else found[0], *lines or ["There are no backups."])
+        self.print_result(result if everything else found[0], *lines or ["There are no backups."])
         bad = sum(bool(verification["problems"]) for verification in found) + len(broken)
         if bad:
             raise CommandError(f"{bad} of {len(found) + len(broken)} cannot be relied on.")
@@ -205,19 +179,21 @@ class Command(TerminalCommand):
     def _protect(self, options: dict[str, Any]) -> None:
         name = options["name"]
         backup = actions.change_backup(COMMAND_LINE, name, protected=not options["off"], note=options["note"])
-        self._print(backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}")
+        self.print_result(
+            backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}"
+        )
 
     def _delete(self, options: dict[str, Any]) -> None:
         name = options["name"]
         result = self._run(lambda start: actions.delete_backup(COMMAND_LINE, name, start=start))
-        self._print(result, f"Deleted {name}")
+        self.print_result(result, f"Deleted {name}")
 
     def _adopt(self, options: dict[str, Any]) -> None:
         given = {name: options[name] for name in ("note", "accept_broken_references", "accept_code")}
         source = Path(options["file"]).absolute()
         made = self._run(lambda start: actions.add_backup(COMMAND_LINE, source, start=start, **given))["backup"]
         unknown = unknown_date(find_backup(backup_folder(), made["filename"]).sidecar)
-        self._print(
+        self.print_result(
             made,
             f"Took in {options['file']} as {made['filename']}, checked and protected",
             *([f"warning: {unknown}"] if unknown else []),
@@ -236,7 +212,7 @@ class Command(TerminalCommand):
         else:
             names = self._run(lambda start: actions.request_cleanup(COMMAND_LINE, start=start))["removed"]
         word = "Would remove" if only_shows else "Removed"
-        self._print(
+        self.print_result(
             {"removed": names, "dry_run": only_shows},
             *[f"{word} {name}" for name in names] or ["There is nothing to remove."],
         )
@@ -251,7 +227,7 @@ class Command(TerminalCommand):
         given = {word: bool(options.get(word)) for word in ("accept_newer", "accept_code", "offline")}
         result = self._run(lambda start: actions.request_restore(COMMAND_LINE, name, start=start, **given))
         safety = result["pre_restore_backup"]
-        self._print(
+        self.print_result(
             result,
             f"Restored {name}",
             *_changes(result["before"], result["after"]),
@@ -290,9 +266,9 @@ class Command(TerminalCommand):
             "damage": damage,
         }
         if damage:
-            self._print(data, *self._offline_lines(backup, damage))
+            self.print_result(data, *self._offline_lines(backup, damage))
             return
-        self._print(
+        self.print_result(
             data,
             f"{backup.filename} would replace all that is in {conf.live_database()}:",
             *_changes(now, then),
@@ -307,7 +283,7 @@ class Command(TerminalCommand):
         command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
         return [
             f"{live} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
-            f"The backup ({unknown_date(backup.sidecar) or _time(backup.sidecar.created_at)}) would replace it.",
+            f"The backup ({unknown_date(backup.sidecar) or format_time(backup.sidecar.created_at)}) would replace it.",
             "The old files are set aside next to it and kept.",
             f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}.",
         ]
@@ -332,7 +308,7 @@ class Command(TerminalCommand):
         lines += [f"The offline restore of {settled.filename} is finished"] if settled and not saved else []
         lines += [f"The old file is kept as {path}" for path in set_aside]
         lines += [RELOAD_ADVICE] if saved and needs_reload(EVERYTHING) else []
-        self._print(data, *lines or ["There was nothing to clean up."])
+        self.print_result(data, *lines or ["There was nothing to clean up."])
 
     def _end_lost_operations(self) -> list[Operation]:
         try:
@@ -349,24 +325,13 @@ class Command(TerminalCommand):
             with ProgressDisplay() as display:
                 operation = action(partial(run_here, watch=display, on_begin=begun.append))
         finally:
-            for one in begun:
-                self._report_unrecorded(one)
+            for unrecorded in filter(None, (one.unrecorded for one in begun)):
+                self.message(f"This run could not be written to the history: {unrecorded}")
         if operation.message and operation.kind != OperationKind.VERIFY:
             for sentence in operation.message.splitlines():
                 self.message(sentence)
         result: Mapping[str, Any] = operation.result or {}
         return result
-
-    def _report_unrecorded(self, operation: Operation) -> None:
-        if operation.unrecorded:
-            self.message(f"This run could not be written to the history: {operation.unrecorded}")
-
-    def _print(self, data: Any, *lines: str) -> None:
-        if self._as_json:
-            self.print_json(data)
-            return
-        for line in lines:
-            self.line(line)
 
 
 def _patience() -> contextlib.AbstractContextManager[None]:
@@ -379,11 +344,7 @@ def _patience() -> contextlib.AbstractContextManager[None]:
 
 
 def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str]:
-    rows = [_row(backup, required) for backup in listing.backups]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)] if rows else []
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, (*widths, 0), strict=True)).rstrip() for row in rows
-    ]
+    lines = align([_row(backup, required) for backup in listing.backups])
     lines = lines or [f"There are no backups in {folder} yet."]
     lines += [f"{broken.filename}  BROKEN: {broken.reason}" for broken in listing.broken]
     if listing.foreign:
@@ -393,15 +354,15 @@ def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str
 
 def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     sidecar = backup.sidecar
-    end = f" until {_time(sidecar.protected_until)}" if sidecar.protected_until else ""
+    end = f" until {format_time(sidecar.protected_until)}" if sidecar.protected_until else ""
     protected = f"protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
     state = state_of(sidecar, required).label
     note = sidecar.note
     return (
         backup.filename,
-        unknown_date(sidecar) or _time(sidecar.created_at),
+        unknown_date(sidecar) or format_time(sidecar.created_at),
         sidecar.kind.value,
-        _size(sidecar.compressed_size),
+        naturalsize(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
@@ -412,8 +373,8 @@ def _lost(sidecar: Sidecar) -> str:
     known, unknown = sidecar.known_at, unknown_date(sidecar)
     if known is None:
         return f"Everything that is not in the backup ({unknown})"
-    age = humanize.naturaldelta(datetime.now(UTC) - known)
-    return f"Everything changed since {_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
+    age = naturaldelta(datetime.now(UTC) - known)
+    return f"Everything changed since {format_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:
@@ -436,11 +397,3 @@ def _members(data: Mapping[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{indent}{name}: {'; '.join(value) if isinstance(value, list) else value}")
     return lines
-
-
-def _time(moment: datetime) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _size(size: int) -> str:
-    return humanize.naturalsize(size)

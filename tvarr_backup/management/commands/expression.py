@@ -4,15 +4,21 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any
 
 from django.core.management.base import CommandError
 
-from tvarr_backup.expressions import Check, Domain, UnknownDomain, check_expression, findings_as_json, read_domain
+from tvarr_backup.expressions import (
+    CheckedExpression,
+    Domain,
+    UnknownDomain,
+    check_expression,
+    findings_as_json,
+    read_domain,
+)
 from tvarr_backup.expressions.problems import is_printable, printable
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, open_input
 
 MAX_LINE_BYTES = 1024 * 1024
 NEIGHBOURHOOD = 50  # characters that are shown before and after a place
@@ -22,7 +28,6 @@ class Command(TerminalCommand):
     """Needs no database."""
 
     help = "Check expressions of filters, data mapping rules and client detection rules."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -64,8 +69,9 @@ class Command(TerminalCommand):
 
     def _check_lines(self, name: str) -> None:
         count = invalid = 0
-        with _opened(name) as file:
-            for number, line in enumerate(_lines(file), start=1):
+        with open_input(name, option="--jsonl: ") as file:
+            # Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory.
+            for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
                 check = _check_line(number, line)
                 self.print_json(findings_as_json(check), indent=None)
                 self.stdout.flush()
@@ -73,22 +79,7 @@ class Command(TerminalCommand):
         self.message(f"Checked {count:,} expressions; {invalid:,} {'is' if invalid == 1 else 'are'} invalid.")
 
 
-def _opened(name: str) -> AbstractContextManager[BinaryIO]:
-    if name == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return Path(name).open("rb")
-    except OSError as error:
-        raise CommandError(f"--jsonl: {name} cannot be read: {error.strerror}.") from error
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory."""
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        yield line
-
-
-def _check_line(number: int, line: bytes) -> Check:
+def _check_line(number: int, line: bytes) -> CheckedExpression:
     if len(line) > MAX_LINE_BYTES:
         raise CommandError(f"Line {number} is longer than {MAX_LINE_BYTES:,} bytes.")
     try:
@@ -110,7 +101,7 @@ def _check_line(number: int, line: bytes) -> Check:
         raise CommandError(f'Line {number}: "domain"{missing}: {error}') from error
 
 
-def _report(text: str, check: Check) -> Iterator[str]:
+def _report(text: str, check: CheckedExpression) -> Iterator[str]:
     for kind, findings in (("Problem", check.problems), ("Warning", check.warnings)):
         for finding in findings:
             line, caret = _excerpt(text, finding.column)

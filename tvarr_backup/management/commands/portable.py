@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import sys
-import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.errors import AnswerInvalid, PlanStale
+from tvarr_backup.management.terminal import TerminalCommand, open_input
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
@@ -48,7 +46,6 @@ class Command(TerminalCommand):
     """Results on stdout, messages on stderr, exit 1 with a sentence on failure."""
 
     help = "Export configuration as portable JSON, see what an import would do, and import."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -70,27 +67,23 @@ class Command(TerminalCommand):
 
     @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
-        self.stderr.style_func = None  # messages are no errors
         try:
             if action != "export":
                 require_app_database()  # references that wait are kept there
             require_tvarrs()  # a damaged table of another kind is not in the way
             if action == "export":
-                self._export(options["kind"], None if options["all"] else options["ids"], options["output"])
+                self._export(options)
             elif action == "plan":
-                self._plan(*_read(options), as_json=options["json"])
+                self._show_plan(plan_import(*_read(options)), as_json=options["json"])
             else:
-                name = "" if options["file"] == "-" else Path(options["file"]).name
-                self._import(*_read(options), options["fingerprint"], file_name=name, as_json=options["json"])
-        except TvarrBackupError as problem:
-            raise CommandError(str(problem)) from problem
+                self._import(options)
         except DatabaseError as problem:
             raise CommandError(str(explain_failure(problem) or f"The database cannot be read: {problem}.")) from problem
 
-    def _export(self, kind_name: str, ids: str | None, output: str) -> None:
-        kind = kind_named(kind_name)
-        chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
-        with contextlib.closing(start_export(kind, chosen)) as blocks, _output(output) as file:
+    def _export(self, options: dict[str, Any]) -> None:
+        kind, output = kind_named(options["kind"]), options["output"]
+        ids = None if options["all"] else [part.strip() for part in options["ids"].split(",") if part.strip()]
+        with contextlib.closing(start_export(kind, ids)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
                 self.message(f"warning: {warning}")
             for block in blocks:
@@ -98,30 +91,31 @@ class Command(TerminalCommand):
         if output != "-":
             self.message(f"Wrote {output}")
 
-    def _plan(self, envelope: Envelope, answers: Answers, *, as_json: bool) -> None:
-        plan = plan_import(envelope, answers)
-        if as_json:
-            self.print_json_text(plan_as_json(plan))
-        else:
-            self._show_plan(plan)
-
-    def _import(
-        self, envelope: Envelope, answers: Answers, fingerprint: str | None, *, file_name: str, as_json: bool
-    ) -> None:
+    def _import(self, options: dict[str, Any]) -> None:
+        name = "" if options["file"] == "-" else Path(options["file"]).name
+        envelope, answers = _read(options)
         try:
             result = import_file(
-                envelope, answers, fingerprint, requested_by=None, origin=Origin.COMMAND, file_name=file_name
+                envelope,
+                answers,
+                options["fingerprint"],
+                requested_by=None,
+                origin=Origin.COMMAND,
+                file_name=name,
             )
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
-                self.print_json_text(plan_as_json(stale.plan)) if as_json else self._show_plan(stale.plan)
+                self._show_plan(stale.plan, as_json=options["json"])
             raise
-        if as_json:
+        if options["json"]:
             self.print_json(result_as_data(result))
         else:
             self._show_result(result)
 
-    def _show_plan(self, plan: Plan) -> None:
+    def _show_plan(self, plan: Plan, *, as_json: bool) -> None:
+        if as_json:
+            self.print_json_text(plan_as_json(plan))
+            return
         for warning in plan.warnings:
             self.message(f"warning: {warning}")
         for step in plan.steps:
@@ -178,7 +172,7 @@ def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
         _pairs("--new-name", options["new_name"], str.partition),  # an item whose name holds = can be given as #3
         _pairs("--map", options["map"], str.partition),
     )
-    with _input(options["file"]) as file:
+    with open_input(options["file"]) as file:
         return read_envelope(file, kind, WRITTEN_BY), answers
 
 
@@ -193,19 +187,6 @@ def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple
 
 
 @contextlib.contextmanager
-def _input(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115  # closed below; only opening may fail in these words
-    except OSError as problem:
-        _fail(f"{name} cannot be read: {problem.strerror}.", problem)
-    with file:
-        yield file
-
-
-@contextlib.contextmanager
 def _output(name: str) -> Iterator[BinaryIO]:
     """Open the destination of an export. A file appears whole or not at all; a device or a pipe is written to as it is."""
     if name == "-":
@@ -213,39 +194,23 @@ def _output(name: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     target = Path(os.path.realpath(name))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        try:
+    is_device = target.exists() and not target.is_file() and not target.is_dir()
+    temporary = target.parent / f".{target.name}.{os.getpid()}"
+    try:
+        if is_device:
             with target.open("wb") as device:
                 yield device
-        except OSError as problem:
-            _fail(f"{name} cannot be written: {problem.strerror}.", problem)
-        return
-    try:
-        descriptor, path = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            return
+        with temporary.open("xb") as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as problem:
-        _fail(f"{name} cannot be written: {problem.strerror}.", problem)
-    temporary = Path(path)
-    try:
-        with io.FileIO(descriptor, "w") as raw, io.BufferedWriter(raw) as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as problem:
-        _fail(f"{name} cannot be written: {problem.strerror}.", problem)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _fail(sentence: str, cause: Exception) -> NoReturn:
-    raise CommandError(sentence) from cause
+        raise CommandError(f"{name} cannot be written: {problem.strerror}.") from problem
 
 
 def _short(value: Any) -> str:

@@ -50,7 +50,6 @@ class Command(TerminalCommand):
     """Idempotent, for people, images and scripts alike."""
 
     help = "Bring both databases up to date and make the first administrator. Can be run at any time."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -85,7 +84,8 @@ class Command(TerminalCommand):
             raise CommandError(str(problem)) from problem
         except DatabaseUnusable as problem:
             raise NotReady(str(problem)) from problem
-        if settings.ADMIN_PASSWORD and _is_missing(DEFAULT_DB_ALIAS):
+        is_missing = conf.is_file(DEFAULT_DB_ALIAS) and not conf.database_path(DEFAULT_DB_ALIAS).exists()
+        if settings.ADMIN_PASSWORD and is_missing:
             _require_good_password(settings.ADMIN_PASSWORD)
 
     def _check(self) -> list[str]:
@@ -155,8 +155,6 @@ class Command(TerminalCommand):
         if users.objects.filter(is_superuser=True).exists():
             return
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            if users.objects.filter(is_superuser=True).exists():
-                return
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
             if hidden := find_hidden(name):
                 raise CommandError(
@@ -220,10 +218,6 @@ def _alone_on(alias: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(DatabaseError), connections[alias].cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
-
-
-def _is_missing(alias: str) -> bool:
-    return conf.is_file(alias) and not conf.database_path(alias).exists()
 
 
 def _require_good_password(password: str) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import humanize
-from django.utils import timezone
 
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, format_time
 from tvarr_backup.operations.health import Health, HealthState, check_health, health_as_data
 from tvarr_backup.operations.models import Operation
 
@@ -26,18 +24,13 @@ class Command(TerminalCommand):
     """Exit status 1 where something is sick; a warning fails nobody. Nothing is changed, and no worker is needed."""
 
     help = "Say whether all is well: databases, worker, schedule, last good backup, space; 1 where it is not."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON value")
 
-    def handle(self, *_args: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **_options: Any) -> None:
         health = check_health()
-        if options["json"]:
-            self.print_json(health_as_data(health))
-        else:
-            for line in _screen(health):
-                self.line(line)
+        self.print_result(health_as_data(health), *_screen(health))
         if health.state is HealthState.FAILING:
             self.stdout.flush()
             sys.exit(1)
@@ -51,8 +44,8 @@ def _screen(health: Health) -> Iterator[str]:
     yield ""
     good, expected, seen = health.last_good, health.expected, health.observation
     overdue = ", overdue" if expected.is_overdue else ""
-    yield _fact("Last good", f"{_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
-    yield _fact("Next run", f"{_time(expected.next_run)}{overdue}" if expected.next_run else "-")
+    yield _fact("Last good", f"{format_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
+    yield _fact("Next run", f"{format_time(expected.next_run)}{overdue}" if expected.next_run else "-")
     yield _fact("Running", _running(seen.running) if seen.running else "-")
     yield _fact("Free space", _space(health) or "-")
 
@@ -64,7 +57,7 @@ def _fact(name: str, words: str) -> str:
 def _running(operation: Operation) -> str:
     percent = "" if operation.percent is None else f", {operation.percent} %"
     phase = f", {operation.phase}" if operation.phase else ""
-    since = f" since {_time(operation.started_at)}" if operation.started_at else ""
+    since = f" since {format_time(operation.started_at)}" if operation.started_at else ""
     return f"{operation.get_kind_display()}{since}{phase}{percent}"
 
 
@@ -72,7 +65,3 @@ def _space(health: Health) -> str:
     seen = health.observation
     places = {"in the backup folder": seen.folder.free, "beside tvarr's database": seen.free_beside_live}
     return ", ".join(f"{humanize.naturalsize(free)} {where}" for where, free in places.items() if free is not None)
-
-
-def _time(moment: datetime) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"

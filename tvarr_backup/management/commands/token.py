@@ -8,12 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError
-from django.utils import timezone
 
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
-from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.management.terminal import TerminalCommand, align, format_time
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.texts import escape_hidden
 
@@ -22,7 +20,6 @@ class Command(TerminalCommand):
     """Results on stdout, exit 1 with a sentence on failure. A token is printed when it is made, and never again."""
 
     help = "Make, list and revoke tokens for the HTTP API."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -41,46 +38,34 @@ class Command(TerminalCommand):
         try:
             require_app_database()
             if action == "list":
-                self._list(list(tokens_of(user)), as_json=options["json"])
+                self._list(list(tokens_of(user)))
             elif action == "create":
-                self._create(str(user), options["name"], options["expires"], as_json=options["json"])
+                self._create(str(user), options["name"], options["expires"])
             else:
                 revoke_token(str(user), options["name"])
                 self.line(f"Revoked the token “{options['name']}” of {user}")
-        except TvarrBackupError as problem:
-            raise CommandError(str(problem)) from problem
         except DatabaseError as problem:
             raise CommandError(f"The database cannot be used: {problem}.") from problem
 
-    def _create(self, user: str, name: str, lifetime: str | None, *, as_json: bool) -> None:
+    def _create(self, user: str, name: str, lifetime: str | None) -> None:
         made, secret = create_token(user, name, lifetime)
-        if as_json:
-            self.print_json(token_as_data(made) | {"token": secret})
-            return
-        self.line(f"Token “{name}” of {user}, {_end(made)}; it is shown this once:")
-        self.line(secret)
+        sentence = f"Token “{name}” of {user}, {_end(made)}; it is shown this once:"
+        self.print_result(token_as_data(made) | {"token": secret}, sentence, secret)
 
-    def _list(self, tokens: Sequence[ApiToken], *, as_json: bool) -> None:
-        if as_json:
-            self.print_json([token_as_data(token) for token in tokens])
-            return
+    def _list(self, tokens: Sequence[ApiToken]) -> None:
         rows = [
-            (escape_hidden(token.name), escape_hidden(token.user.get_username()), f"created {_time(token.created)}")
+            (
+                escape_hidden(token.name),
+                escape_hidden(token.user.get_username()),
+                f"created {format_time(token.created)}",
+                _end(token),
+            )
             for token in tokens
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
-        for row, token in zip(rows, tokens, strict=True):
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            self.line("  ".join([*cells, _end(token)]))
-        if not rows:
-            self.line("There are no tokens.")
+        self.print_result([token_as_data(token) for token in tokens], *align(rows) or ["There are no tokens."])
 
 
 def _end(token: ApiToken) -> str:
     if token.expiry is None:
         return "never expires"
-    return f"{'expired' if token.is_expired else 'expires'} {_time(token.expiry)}"
-
-
-def _time(moment: Any) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+    return f"{'expired' if token.is_expired else 'expires'} {format_time(token.expiry)}"

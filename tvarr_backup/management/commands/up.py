@@ -18,7 +18,6 @@ from django.db import connections
 
 from tvarr_backup import conf, program
 from tvarr_backup.backups.lock import lock_file
-from tvarr_backup.errors import ProgramNotStarted
 from tvarr_backup.management.commands.prepare import NotReady
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.supervisor import GRACE_SECONDS, Program, Supervisor
@@ -35,7 +34,6 @@ class Command(TerminalCommand):
     """Looks after the web server and the worker, each with processes of its own. Told to stop, it ends with 0."""
 
     help = "Prepare both databases, then run the web server and the worker until stopped."
-    requires_system_checks = []
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         """The listening socket is ours: it outlives a web server that dies, and no request is refused meanwhile."""
@@ -50,7 +48,6 @@ class Command(TerminalCommand):
         try:
             call_command("prepare")
         except NotReady as problem:
-            self.stderr.style_func = None
             self.message("Starting all the same, though not everything is ready:")
             for sentence in str(problem).splitlines():
                 self.message(sentence)
@@ -62,10 +59,7 @@ class Command(TerminalCommand):
         with _listen(host, port) as listener:
             self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
             self.stdout.flush()
-            try:
-                Supervisor([_web_server(listener), _worker()]).run()
-            except ProgramNotStarted as problem:
-                raise CommandError(str(problem)) from problem
+            Supervisor([_web_server(listener), _worker()]).run()
 
 
 @contextlib.contextmanager

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from django.core.management.base import CommandError
-
-from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.worker import Worker
 
@@ -13,10 +10,6 @@ class Command(TerminalCommand):
     """Ends in an orderly way on SIGTERM, SIGINT and SIGHUP, with exit status 0."""
 
     help = "Run the tasks of the queue, one at a time, until told to stop."
-    requires_system_checks = []
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        try:
-            Worker().run()
-        except TvarrBackupError as problem:
-            raise CommandError(str(problem)) from problem
+        Worker().run()
