@@ -19,10 +19,10 @@ from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale, TvarrBackupError
 from tvarr_backup.management.terminal import TerminalCommand
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
-from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
@@ -90,7 +90,7 @@ class Command(TerminalCommand):
     def _export(self, kind_name: str, ids: str | None, output: str) -> None:
         kind = kind_named(kind_name)
         chosen = None if ids is None else [part.strip() for part in ids.split(",") if part.strip()]
-        with contextlib.closing(start_export(kind, chosen)) as blocks, _output(output) as file:
+        with contextlib.closing(actions.export_items(COMMAND_LINE, kind, chosen)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
                 self.message(f"warning: {warning}")
             for block in blocks:
@@ -109,9 +109,7 @@ class Command(TerminalCommand):
         self, envelope: Envelope, answers: Answers, fingerprint: str | None, *, file_name: str, as_json: bool
     ) -> None:
         try:
-            result = import_file(
-                envelope, answers, fingerprint, requested_by=None, origin=Origin.COMMAND, file_name=file_name
-            )
+            result = actions.import_items(COMMAND_LINE, envelope, answers, fingerprint, file_name=file_name)
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
                 self.print_json_text(plan_as_json(stale.plan)) if as_json else self._show_plan(stale.plan)
