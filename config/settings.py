@@ -294,7 +294,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Backups that can be trusted and configuration that travels, for tvarr.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",  # tags and ids of operations come from what follows
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # no picture from elsewhere
     "COMPONENT_SPLIT_REQUEST": True,

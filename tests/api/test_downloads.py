@@ -115,7 +115,7 @@ def test_one_that_goes_between_the_look_and_the_opening_is_not_found(
         (folder / backup.filename).unlink()
         return backup
 
-    monkeypatch.setattr("tvarr_backup.api.backups.backup.find_backup", gone)
+    monkeypatch.setattr("tvarr_backup.operations.actions.find_backup", gone)
     problem(client.get(address), 404, "backup_not_found")
 
 

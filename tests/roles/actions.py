@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import ADMINISTRATOR, OPERATOR, VIEWER
 from tvarr_backup.operations.models import OperationKind
 
@@ -28,7 +29,7 @@ PAGE, API, ADMIN, COMMAND = Entrance
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, as `rows.Row` has them; or the arguments of the command `backup`."""
+    """A request, as `rows.Row` has them; or a command and its arguments."""
 
     key: str
     body: Any = None
@@ -64,7 +65,7 @@ _HIDDEN_CHARACTER = "a note\u202e"
 
 
 def _command(*arguments: str) -> dict[Entrance, Ask]:
-    return {COMMAND: Ask("", arguments=arguments)}
+    return {COMMAND: Ask("", arguments=("backup", *arguments))}
 
 
 def _selected(action: str) -> Ask:
@@ -95,6 +96,10 @@ def _restore(*accepted: str) -> dict[Entrance, Ask]:
         API: Ask(f"POST {_CALL}/restore", dict.fromkeys(accepted, True), "confirm=true"),
         **_command("restore", "{filename}", "--yes", *(f"--{word}" for word in accepted)),
     }
+
+
+def _download() -> dict[Entrance, Ask]:
+    return {PAGE: Ask(f"GET {_ONE}download/"), API: Ask(f"GET {_CALL}/download")}
 
 
 def _delete() -> dict[Entrance, Ask]:
@@ -168,6 +173,8 @@ CASES = [
     Case("request_restore", "offline is not needed", ADMINISTRATOR, "restore_refused", _restore("offline")),
     Case("request_restore", "the backup is gone", ADMINISTRATOR, "backup_not_found", _restore(), on="missing"),
     Case("request_restore", "another one is open", ADMINISTRATOR, "operation_running", _restore(), queued=BACKUP),
+    Case("find_archive", "nothing in the way", OPERATOR, DONE, _download()),
+    Case("find_archive", "the backup is gone", OPERATOR, "backup_not_found", _download(), on="missing"),
     Case("delete_backup", "nothing in the way", ADMINISTRATOR, DONE, _delete()),
     Case("delete_backup", "the backup is protected", ADMINISTRATOR, "backup_protected", _delete(), on="protected"),
     Case(
@@ -245,6 +252,38 @@ CASES = [
             PAGE: Ask("POST /backups/upload/", {"file": b"x", "accept_code_1": "1"}),
             API: Ask(f"POST {_V1}/upload", {"file": b"x", "accept_code": "true"}),
         },
+    ),
+    Case(
+        "export_items",
+        "nothing in the way",
+        VIEWER,
+        DONE,
+        {
+            PAGE: Ask("POST /export/<slug>/", {"all": "1"}),
+            API: Ask("POST /api/v1/filters/export", {"all": True}),
+            ADMIN: Ask(
+                "POST /admin/tvarr_backup/filter/ export_selected",
+                {"action": "export_selected", "_selected_action": "{object_id}"},
+            ),
+            COMMAND: Ask("", arguments=("portable", "export", "filters", "--all", "-o", "/dev/null")),
+        },
+    ),
+    Case(
+        "import_items",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {
+            API: Ask("POST /api/v1/filters/import", {"export": document(FILTERS, filter_item())}),
+            COMMAND: Ask("", arguments=("portable", "import", "filters", "{export}")),
+        },
+    ),
+    Case(
+        "import_pending",
+        "nothing in the way",
+        OPERATOR,
+        DONE,
+        {PAGE: Ask("POST /import/<ulid:record>/apply/ own", {"promise": "1,0,0"})},
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin import site
-from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
 
-from tests.roles.enumerated import routes
-from tests.roles.table import TABLE
+from tests.roles.enumerated import methods_of, routes
+from tests.roles.table import MODELS, TABLE
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.api.permissions import BY_THE_ACTION
@@ -32,6 +31,8 @@ DOUBLED = {
     "/admin/operations/operation/, has_cancel_permission",
     "/admin/operations/backupsettings/, has_change_permission",  # it leads to the page of the settings, which asks
     "/admin/operations/backupsettings/, has_view_or_change_permission",
+    *(f"/admin/tvarr_backup/{model}/, action export_selected" for model in MODELS.values()),  # `export_items` asks, too
+    *(f"/admin/tvarr_backup/{model}/, has_export_permission" for model in MODELS.values()),
 }
 """Gates behind which is another, so that nothing is open without them; they decide what is shown."""
 _PAGES_THAT_ASK_NOTHING = {
@@ -43,6 +44,8 @@ _PAGES_THAT_ASK_NOTHING = {
     "/settings/",
     "/settings/reset/",
     "/admin/operations/backup/create/",
+    "/export/<slug>/",
+    "/export/<slug>/preview/",
 }
 _OTHER = "auth.view_permission"
 """A permission that no entrance asks for."""
@@ -121,17 +124,22 @@ def _of_calls() -> Iterator[Gate]:
         if cls is None or route == "/healthz":
             continue
         yield Gate(f"{route}, classes", lambda cls=cls: _replaced(cls, "permission_classes", ()), _at(route))  # type: ignore[misc]
-        for method in getattr(cls, "required_permissions", {}):
-            if cls.required_permissions[method] == BY_THE_ACTION:
+        for method in methods_of(callback):
+            name = _name_in_permissions(callback, method)
+            if getattr(cls, "required_permissions", {}).get(name, BY_THE_ACTION) == BY_THE_ACTION:
                 continue
-            keys = _rows(lambda asked, address, route=route, method=method: (asked, address) == (method.upper(), route))  # type: ignore[misc]
-            required = {**cls.required_permissions, method: _OTHER}
-            name = f"{method.upper()} {route}, permission"
+            keys = _rows(lambda asked, address, route=route, method=method: (asked, address) == (method, route))  # type: ignore[misc]
+            required = {**cls.required_permissions, name: _OTHER}
             yield Gate(
-                name,
+                f"{method} {route}, permission",
                 lambda cls=cls, required=required: _replaced(cls, "required_permissions", required),  # type: ignore[misc]
                 keys,
             )
+
+
+def _name_in_permissions(callback: Any, method: str) -> str:
+    """Return the name by which a view of the API says what a method requires: the action, or else the method."""
+    return str(getattr(callback, "actions", {}).get(method.lower(), method.lower()))
 
 
 # --- Admin: who is staff, what a model allows, and what an action asks for ---------------------------------------------
@@ -181,14 +189,12 @@ def _in_functions() -> Iterator[Gate]:
     for key in asked_by_the_action():
         yield Gate(f"Actor.require, {key}", lambda: _replaced(Actor, "require", yes), (key,))
     safety = tuple(key for key, row in TABLE.items() if row.on == "safety")
-    archive = tuple(key for key in TABLE if key.endswith(" archive"))
     for entrance in ("/admin/", "/api/", "/backups/"):
         keys = tuple(key for key in safety if key.split(" ")[1].startswith(entrance))
         yield Gate(f"may_unprotect, {entrance}", lambda: _replaced(actions, "may_unprotect", yes), keys)
     others = tuple(key for key in TABLE if "/import/<ulid:record>/" in key and not key.endswith(" own"))
     for key in others:
         yield Gate(f"_may_open, {key}", lambda: _replaced(imports, "_may_open", yes), (key,))
-    yield Gate("BackupDetail.get", lambda: _granted("operations.download_backup"), archive)
 
 
 def asked_by_the_action() -> Iterator[str]:
@@ -198,21 +204,13 @@ def asked_by_the_action() -> Iterator[str]:
         method, route = key.split(" ")[:2]
         cls = getattr(views.get(route), "cls", None)
         required = getattr(cls, "required_permissions", {})
-        if required.get(method.lower()) == BY_THE_ACTION and row.on != "safety":
+        name = _name_in_permissions(views.get(route), method)
+        if required.get(name) == BY_THE_ACTION and row.on != "safety":
             yield key
     yield from (key for key in TABLE if key.startswith("POST ") and key.split(" ")[1] in _PAGES_THAT_ASK_NOTHING)
+    yield from (key for key in TABLE if key.endswith((" archive", "/download/")))
+    yield from (key for key in TABLE if key.split(" ")[1].startswith("/import/"))
     yield from (key for key in TABLE if key.startswith("POST /admin/operations/operation/ cancel"))
-
-
-@contextmanager
-def _granted(permission: str) -> Iterator[None]:
-    has_perm = User.has_perm
-
-    def has(user: User, perm: str, obj: Any = None) -> bool:
-        return perm == permission or has_perm(user, perm, obj)
-
-    with _replaced(User, "has_perm", has):
-        yield
 
 
 def inline_questions() -> dict[str, int]:

@@ -38,6 +38,7 @@ IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 """Refusals of operations that had begun; their records are what changes."""
 NOT_ONE_FOR_ALL = {
     "prepare_upload",  # what comes before `add_backup`
+    "prepare_import",  # what comes before `import_items` and `import_pending`
     "delete_backups",  # many times `delete_backup`
 }
 
@@ -100,9 +101,8 @@ def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterat
             taken.clear()
             is_changed = _taken_by(world, case, entrance, ask, role)
             wanted = _expected(case, entrance, ask, role)
-            found = next(
-                (code for name, code in reversed(taken) if name in {case.action, "prepare_upload"}), NOT_CALLED
-            )
+            asked = {case.action, "prepare_upload", "prepare_import"}
+            found = next((code for name, code in reversed(taken) if name in asked), NOT_CALLED)
             if found != wanted:
                 yield f"{case.action}, {case.state}: {entrance} for {role}: {found}, not {wanted}"
             if is_changed and wanted not in {DONE, *IN_THE_HISTORY}:
@@ -132,9 +132,9 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
         if case.queued:
             create_operation(case.queued, origin=Origin.WEB, state=OperationState.QUEUED)
         before = world.state()
-        arguments = [word.format(filename=filename) for word in ask.arguments]
+        command, *arguments = [word.format(filename=filename, export=world.export) for word in ask.arguments]
         with suppress(CommandError):
-            call_command("backup", *arguments, stdout=StringIO(), stderr=StringIO())
+            call_command(command, *arguments, stdout=StringIO(), stderr=StringIO())
         return bool(world.state() != before)
 
 

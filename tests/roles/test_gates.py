@@ -27,7 +27,6 @@ GATES = {
     "admin/backups.py:has_verify_permission",
     "admin/kinds.py:has_export_permission",
     "admin/operations.py:has_cancel_permission",
-    "api/backups/backup.py:get",
     "operations/actors.py:require",
     "operations/imports.py:_may_open",
     "web/schedule.py:schedule",
@@ -36,7 +35,8 @@ GATES = {
 
 SHOWN_OR_NOT = {
     "admin/backups.py:changelist_view",
-    "api/backups/common.py:is_administrator",
+    "api/backups/views.py:_data_of",
+    "api/backups/views.py:list",
     "operations/actors.py:is_administrator",
     "operations/actors.py:may",
     "web/backups.py:_may",

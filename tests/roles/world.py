@@ -82,6 +82,8 @@ class World:
         self._folder, self._template = folder, template
         self._people: dict[Any, Person] = {}
         backups = {on: _backup(folder, on) for on in ("plain", "protected", "safety", *more)}
+        self.export = template.with_name("filters.json")
+        self.export.write_bytes(_EXPORT)
         self.backups = {on: backup.filename for on, backup in backups.items()}
         self._operation = run_here(
             OperationKind.VERIFY, origin=Origin.WEB, arguments={"filenames": [self.backups["plain"]]}

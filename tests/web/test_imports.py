@@ -467,7 +467,7 @@ def test_two_presses_at_one_moment_import_once(operator: Client, monkeypatch: py
         answers.append(press_import(operator, page))
         return apply_pending(*args, **named)
 
-    monkeypatch.setattr("tvarr_backup.web.imports.apply_pending", pressed_once_more)
+    monkeypatch.setattr("tvarr_backup.operations.actions.apply_pending", pressed_once_more)
     answers.append(press_import(operator, page))
     assert {text_of(led(operator, answer)).count("1 added") for answer in answers} == {1}
     assert Filter.objects.filter(is_system=False).count() == 1
@@ -524,7 +524,7 @@ def test_a_failed_import_keeps_all_choices(operator: Client, monkeypatch: pytest
     def busy(*_args: Any, **_kwargs: Any) -> None:
         raise DatabaseBusy("Another process is writing to the database; nothing was imported. Try again.")
 
-    monkeypatch.setattr("tvarr_backup.web.imports.apply_pending", busy)
+    monkeypatch.setattr("tvarr_backup.operations.actions.apply_pending", busy)
     page = change(operator, of_all_states(operator), action_4="rename", name_4="By hand", action_7="skip")
     page = led(operator, press_import(operator, page))
     assert "nothing was imported. Try again. Your choices are all still here." in text_of(page)

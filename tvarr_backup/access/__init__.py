@@ -1,1 +1,1 @@
-"""Who may do what: tokens for programs, permissions beyond those of the tables, and the three groups."""
+"""API tokens, permissions beyond those of the tables, groups, lockout and audit log."""

@@ -1,4 +1,4 @@
-"""The application that keeps tokens and groups, in the database `default`."""
+"""The app of tokens and groups, in the database `default`."""
 
 from django.apps import AppConfig
 
@@ -12,5 +12,5 @@ class AccessConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the log told."""
-        from tvarr_backup.access import told  # noqa: F401, PLC0415  # listens once it is imported; needs the models
+        """Connect the audit log to its signals."""
+        from tvarr_backup.access import audit_log  # noqa: F401, PLC0415  # listens once it is imported; needs the models

@@ -1,4 +1,4 @@
-"""What the three groups may do. They are made once, by a migration; afterwards they belong to the administrator."""
+"""Permissions of the three groups. A migration creates them once; then they belong to the administrator."""
 
 from __future__ import annotations
 

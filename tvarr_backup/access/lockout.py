@@ -1,6 +1,6 @@
-"""What is said to somebody whose name is closed after too many wrong passwords; django-axes counts them.
+"""The lockout after too many wrong passwords, which django-axes counts.
 
-The address is that of the connection. Behind a proxy it is the proxy's: there, the count is one for each name.
+The address is that of the connection. Behind a proxy it is the proxy's, so there is one count for each name.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from django.utils import timezone
 
 
 def seconds_closed(username: str, address: str) -> int:
-    """For how long a name stays closed to an address, counted from the last wrong password; at least one second."""
+    """Return how long a name stays locked for an address, from its last wrong password on; at least one second."""
     last = AccessAttempt.objects.filter(username=username, ip_address=address).aggregate(Max("attempt_time"))
     end: datetime = (last["attempt_time__max"] or timezone.now()) + get_cool_off()
     return max(1, math.ceil((end - timezone.now()).total_seconds()))
 
 
 def sentence(seconds: int) -> str:
-    """What is said about it."""
+    """Return the sentence about a lockout of so many seconds."""
     minutes = math.ceil(seconds / 60)
     unit = "minute" if minutes == 1 else "minutes"
     return f"Too many wrong passwords for this name from this address; try again in {minutes} {unit}."
 
 
 def forget_failures(username: str, address: str) -> None:
-    """The right password makes earlier wrong ones forgotten. Writes only where there were any."""
+    """Forget wrong passwords after the right one. It writes only where there were any."""
     if AccessAttempt.objects.filter(username=username, ip_address=address).exists():
         AxesProxyHandler.reset_attempts(username=username, ip_address=address)

@@ -1,4 +1,4 @@
-"""Making, listing and revoking API tokens. The secret exists in the answer of `create_token` and nowhere else."""
+"""Create, list and revoke API tokens. Only the answer of `create_token` has the secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.texts import find_hidden
 
 
 def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiToken, str]:
-    """A new token of a user and its secret, valid for a duration such as `30d`, or until it is revoked.
+    """Create a token and return it with its secret. It is valid for a duration such as `30d`, or until it is revoked.
 
     It outlives a change of the user's password. Raises `UserNotFound` or `TokenInvalid`.
     """
@@ -48,7 +48,7 @@ _ALLOWED_NAMES = f"allowed is one line of 1 to {LONGEST_NAME} characters that ca
 
 
 def tokens_of(username: str | None) -> QuerySet[ApiToken]:
-    """A user's tokens, or everybody's, by user and name. Raises `UserNotFound`."""
+    """Return the tokens of a user, or of all users, by user and name. Raises `UserNotFound`."""
     tokens: QuerySet[ApiToken] = ApiToken.objects.select_related("user").order_by("user__username", "name")
     return tokens if username is None else tokens.filter(user=user_named(username))
 
@@ -61,7 +61,7 @@ def revoke_token(username: str, name: str) -> None:
 
 
 def user_named(username: str) -> User:
-    """The user of this name, exactly. Raises `UserNotFound`."""
+    """Return the user with exactly this name. Raises `UserNotFound`."""
     users: Any = get_user_model()
     try:
         found: User = users.objects.get_by_natural_key(username)
@@ -71,7 +71,7 @@ def user_named(username: str) -> User:
 
 
 def token_as_data(token: ApiToken) -> dict[str, Any]:
-    """What may be told of a token: times as ISO 8601, `expires` null where it never does."""
+    """Return a token as JSON data: times as ISO 8601, `expires` null where it never does."""
     return {
         "name": token.name,
         "user": token.user.get_username(),

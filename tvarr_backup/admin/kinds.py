@@ -11,9 +11,8 @@ from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, quote
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator, capfirst
 
@@ -23,11 +22,14 @@ from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.fields import FlagColumn, IntegerColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
-from tvarr_backup.portable.export import export_file_name, stream_export
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
+from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.tvarr_database import writing
 
 SEARCHED_CHARACTERS = 200
@@ -136,7 +138,7 @@ class ItemAdmin(ColumnsRequired):
             return delete_selected(self, request, queryset)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("access.export_configuration")
+        return request.user.has_perm(actions.EXPORT)
 
     @admin.action(permissions=["export"], description="Export selected %(verbose_name_plural)s")
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
@@ -145,15 +147,15 @@ class ItemAdmin(ColumnsRequired):
             return None
         kind = kind_of_model(self.model)
         try:
-            blocks = stream_export(kind, list(queryset.values_list("pk", flat=True)))
+            export = actions.export_items(
+                Actor(request.user, Origin.WEB), kind, list(queryset.values_list("pk", flat=True))
+            )
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
             return None
-        for warning in blocks.warnings:
+        for warning in export.warnings:
             self.message_user(request, warning, messages.WARNING)
-        name = export_file_name(kind, timezone.now())
-        headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(blocks, headers=headers)
+        return export_response(kind, export)
 
     def _refuse_system_rows(self, request: HttpRequest, queryset: QuerySet[Any], refusal: str) -> bool:
         names = [quoted(row.name) for row in queryset.filter(is_system=True)]

@@ -1,8 +1,9 @@
-"""How a request says whose it is: a token, a name and password, or the browser's session."""
+"""Authentication by token, by name and password, or by the browser's session."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from copy import copy
 from typing import Any, NoReturn
 
@@ -48,17 +49,15 @@ class BearerToken(BaseAuthentication):
     """`Authorization: Bearer TOKEN`."""
 
     def authenticate(self, request: Request) -> Any:
-        """The token's user, and the token."""
-        words = get_authorization_header(request).split(None, 1)
-        if not words or words[0].lower() != b"bearer":
-            return None
-        return _user_of(words[1].decode("latin-1") if len(words) == 2 else "")
+        """Return the token's user and the token."""
+        scheme, *secret = get_authorization_header(request).split(None, 1) or [b""]
+        return _user_of(b"".join(secret).decode("latin-1")) if scheme.lower() == b"bearer" else None
 
     def authenticate_header(self, _request: Request) -> str:
         return f'Bearer realm="{_REALM}"'
 
 
-class ApiKey(BaseAuthentication):
+class ApiKey(BearerToken):
     """`X-Api-Key: TOKEN`, as programs of this field send it."""
 
     def authenticate(self, request: Request) -> Any:
@@ -66,12 +65,9 @@ class ApiKey(BaseAuthentication):
         key = request.META.get("HTTP_X_API_KEY")
         return None if key is None else _user_of(key)
 
-    def authenticate_header(self, _request: Request) -> str:
-        return f'Bearer realm="{_REALM}"'
-
 
 def _user_of(secret: str) -> tuple[Any, ApiToken]:
-    """Who has this token, and the token. An index finds its hash; the secret itself is compared with nothing."""
+    """Return the user of a token and the token. An index finds its hash; the secret itself is compared with nothing."""
     if not _TOKEN.fullmatch(secret):
         raise AuthenticationFailed("This is no token.")
     token = ApiToken.objects.select_related("user").filter(digest=hash_token(secret)).first()
@@ -123,42 +119,13 @@ def _unused(_request: HttpRequest) -> NoReturn:
     raise AssertionError
 
 
-class _Scheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its registry has no types
-    """How the schema calls one of these classes."""
-
-    definition: dict[str, str]
-
-    def get_security_definition(self, _auto_schema: Any) -> dict[str, str]:
-        return self.definition
+def _describe(authentication: type[BaseAuthentication], name: str, definition: Mapping[str, str]) -> None:
+    """Have the schema describe a class by this name: drf-spectacular registers each subclass of its extension."""
+    members = {"target_class": authentication, "name": name, "get_security_definition": lambda *_: definition}
+    type(f"{authentication.__name__}Scheme", (OpenApiAuthenticationExtension,), members)
 
 
-class BearerScheme(_Scheme):  # type: ignore[no-untyped-call]
-    """In the schema: `bearer`."""
-
-    target_class = BearerToken
-    name = "bearer"
-    definition = {"type": "http", "scheme": "bearer"}
-
-
-class ApiKeyScheme(_Scheme):  # type: ignore[no-untyped-call]
-    """In the schema: `apiKey`."""
-
-    target_class = ApiKey
-    name = "apiKey"
-    definition = {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
-
-
-class BasicScheme(_Scheme):  # type: ignore[no-untyped-call]
-    """In the schema: `basic`."""
-
-    target_class = Basic
-    name = "basic"
-    definition = {"type": "http", "scheme": "basic"}
-
-
-class SessionScheme(_Scheme):  # type: ignore[no-untyped-call]
-    """In the schema: `session`."""
-
-    target_class = Session
-    name = "session"
-    definition = {"type": "apiKey", "in": "cookie", "name": "tvarr_backup_session"}
+_describe(BearerToken, "bearer", {"type": "http", "scheme": "bearer"})
+_describe(ApiKey, "apiKey", {"type": "apiKey", "in": "header", "name": "X-Api-Key"})
+_describe(Basic, "basic", {"type": "http", "scheme": "basic"})
+_describe(Session, "session", {"type": "apiKey", "in": "cookie", "name": "tvarr_backup_session"})

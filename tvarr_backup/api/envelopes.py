@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer
-from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Texts, TextsByName, Whole
+from tvarr_backup.api.strict import OPTIONAL, Flag, StrictSerializer, Text, Texts, TextsByName, Whole, refusal
 from tvarr_backup.errors import FileTooLarge, NotJson
+from tvarr_backup.fields import parse_ulid
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import FORMAT_VERSION, MAX_ITEMS, Envelope, read_envelope, read_wrapped_envelope
 from tvarr_backup.portable.export import MAX_IDS, WRITTEN_BY
@@ -34,12 +36,10 @@ class GivenMetadataSerializer(serializers.Serializer[Any]):
     """What a file that is read must say about itself, and what it may say."""
 
     version = serializers.CharField(help_text="Of the format.")
-    tvarr_version = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, help_text="Which program wrote it."
-    )
+    tvarr_version = serializers.CharField(**OPTIONAL, allow_blank=True, help_text="Which program wrote it.")
     export_type = serializers.CharField()
-    exported_at = serializers.CharField(required=False, allow_null=True, allow_blank=True)
-    item_count = serializers.IntegerField(required=False, allow_null=True)
+    exported_at = serializers.CharField(**OPTIONAL, allow_blank=True)
+    item_count = serializers.IntegerField(**OPTIONAL)
 
 
 class MetadataSerializer(serializers.Serializer[Any]):
@@ -52,40 +52,35 @@ class MetadataSerializer(serializers.Serializer[Any]):
     item_count = serializers.IntegerField()
 
 
-def export_serializer(kind: Kind) -> type[serializers.Serializer[Any]]:
-    """A file of the kind that is written, as the schema describes it."""
-    members = {member.name: _field(member, required=not member.may_be_left_out) for member in kind.members}
-    return _file_serializer(kind, "Export", members, MetadataSerializer(), many=True)
+def file_serializer(kind: Kind, *, is_read: bool) -> type[serializers.Serializer[Any]]:
+    """Return a file of the kind as the schema describes it: one that is written, or one that is read.
 
-
-def given_serializer(kind: Kind) -> type[serializers.Serializer[Any]]:
-    """A file of the kind that is read: what is missing in an item gets tvarr's default, or is told in the preview."""
-    members = {member.name: _field(member, required=False, allow_null=True) for member in kind.members}
-    return _file_serializer(kind, "Given", members, GivenMetadataSerializer(), many=True, allow_null=True)
-
-
-def _file_serializer(
-    kind: Kind, word: str, members: dict[str, Any], metadata: Any, **of_items: bool
-) -> type[serializers.Serializer[Any]]:
-    name = f"{kind.model.__name__}{word}"
-    item = type(f"{name}ItemSerializer", (serializers.Serializer,), {**members, "__doc__": "An item of a file."})
-    items: Any = item(**of_items)
-    parts = {"metadata": metadata, "items": items, "__doc__": f"A file of {kind.label}."}
+    What is missing in an item of a file that is read gets tvarr's default, or the preview says so.
+    """
+    name = f"{kind.model.__name__}{'Given' if is_read else 'Export'}"
+    members = {
+        member.name: _field(member, required=not is_read and not member.may_be_left_out, allow_null=is_read)
+        for member in kind.members
+    }
+    item: Any = type(f"{name}ItemSerializer", (serializers.Serializer,), {**members, "__doc__": "An item of a file."})
+    parts = {
+        "metadata": GivenMetadataSerializer() if is_read else MetadataSerializer(),
+        "items": item(many=True, allow_null=is_read),
+        "__doc__": f"A file of {kind.label}.",
+    }
     return type(f"{name}Serializer", (serializers.Serializer,), parts)
 
 
-def _field(member: Member, *, required: bool, allow_null: bool = False) -> Any:
+def _field(member: Member, **options: Any) -> Any:
     match member.type:
         case JsonType.TEXT:
-            return Text(required=required, allow_null=allow_null, allow_blank=True)
+            return Text(allow_blank=True, **options)
         case JsonType.FLAG:
-            return Flag(required=required, allow_null=allow_null)
+            return Flag(**options)
         case JsonType.INTEGER:
-            return Whole(required=required, allow_null=allow_null)
+            return Whole(**options)
         case JsonType.TEXTS:
-            return serializers.ListField(
-                required=required, allow_null=allow_null, child=Text(allow_blank=not required and allow_null)
-            )
+            return serializers.ListField(child=Text(allow_blank=options["allow_null"]), **options)
 
 
 # --- What is chosen for an export ------------------------------------------------------------------------------------
@@ -104,10 +99,18 @@ class SelectionSerializer(StrictSerializer):
         return values
 
 
+class _IdText(Text):
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return parse_ulid(super().to_internal_value(data))
+        except DjangoValidationError as problem:
+            raise ValidationError(problem.messages[0], "invalid_ulid") from problem
+
+
 class TvarrSelectionSerializer(StrictSerializer):
     """As tvarr's clients send it: no ids is everything."""
 
-    ids = Texts(required=False, allow_null=True, max_length=MAX_IDS, help_text="None or an empty list: everything.")
+    ids = Texts(**OPTIONAL, child=_IdText(), max_length=MAX_IDS, help_text="None or an empty list: everything.")
     export_all = Flag(required=False, help_text="Everything, whatever the ids.")
 
 
@@ -133,28 +136,19 @@ class AnswersSerializer(StrictSerializer):
     name means all items of that name; the narrowest key counts.
     """
 
-    resolutions = _Resolutions(required=False, allow_null=True)
+    resolutions = _Resolutions(**OPTIONAL)
     bulk_resolution = _BulkResolution(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        help_text="For items that differ and have no answer of their own.",
+        **OPTIONAL, allow_blank=True, help_text="For items that differ and have no answer of their own."
     )
-    new_names = TextsByName(required=False, allow_null=True, help_text="Names under which items are stored instead.")
+    new_names = TextsByName(**OPTIONAL, help_text="Names under which items are stored instead.")
     references = TextsByName(
-        required=False,
-        allow_null=True,
-        help_text="For names or ids that items refer to: the name of what is meant here.",
+        **OPTIONAL, help_text="For names or ids that items refer to: the name of what is meant here."
     )
-    fingerprint = Text(
-        required=False,
-        allow_null=True,
-        help_text="Of the preview; if what it rests on has changed, nothing is imported.",
-    )
+    fingerprint = Text(**OPTIONAL, help_text="Of the preview; if what it rests on has changed, nothing is imported.")
 
 
 _ANSWERS = frozenset(AnswersSerializer().fields)
-_JSON_FIELDS = ("resolutions", "new_names", "references")
+_JSON_FIELDS = ("resolutions", "conflicts", "new_names", "references")
 
 
 def import_serializer(kind: Kind, file: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
@@ -216,34 +210,30 @@ def _body(request: Request) -> bytes:
 
 
 def _read_form(request: Request, kind: Kind) -> ImportRequest:
-    values = dict(_form_values(request))
+    files = request.FILES
+    for name, sent in [*request.POST.lists(), *files.lists()]:
+        if len(sent) > 1:
+            raise refusal(name[:80], "It stands twice in the form; allowed is once.", "twice")
+    values = {name: _form_value(name, str(text)) for name, text in request.POST.items()}
     if "conflicts" in values:
         if "resolutions" in values:
-            raise ValidationError(
-                {"conflicts": [ErrorDetail("It is the same as “resolutions”; allowed is one.", "twice")]}
-            )
+            raise refusal("conflicts", "It is the same as “resolutions”; allowed is one.", "twice")
         values["resolutions"] = values.pop("conflicts")
-    files = request.FILES
     if "file" not in files:
-        raise ValidationError({"file": [ErrorDetail("It is missing; the export is wanted, as a file.", "required")]})
+        raise refusal("file", "It is missing; the export is wanted, as a file.", "required")
     for name in set(files) - {"file"}:
-        raise ValidationError({name[:80]: [ErrorDetail("Allowed is one file, named “file”.", "unknown_member")]})
+        raise refusal(name[:80], "Allowed is one file, named “file”.", "unknown_member")
     asked = _import_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
     return replace(asked, file_name=str(files["file"].name))
 
 
-def _form_values(request: Request) -> Iterator[tuple[str, Any]]:
-    for name, texts in [*request.POST.lists(), *request.FILES.lists()]:
-        if len(texts) > 1:
-            raise ValidationError({name[:80]: [ErrorDetail("It stands twice in the form; allowed is once.", "twice")]})
-    for name, text in request.POST.items():
-        if name in (*_JSON_FIELDS, "conflicts"):
-            try:
-                yield name, value_of(str(text).encode(), max_members=MAX_ITEMS)
-            except (NotJson, FileTooLarge) as problem:
-                raise ValidationError({name: [ErrorDetail(str(problem), "not_json")]}) from problem
-        else:
-            yield name, text
+def _form_value(name: str, text: str) -> Any:
+    if name not in _JSON_FIELDS:
+        return text
+    try:
+        return value_of(text.encode(), max_members=MAX_ITEMS)
+    except (NotJson, FileTooLarge) as problem:
+        raise refusal(name, str(problem), "not_json") from problem
 
 
 def _import_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportRequest:
@@ -317,14 +307,9 @@ class PlannedItemSerializer(serializers.Serializer[Any]):
     warnings = FindingSerializer(many=True)
 
 
-class CountsSerializer(serializers.Serializer[Any]):
-    """How many items each action is planned for."""
-
-    create = serializers.IntegerField()  # type: ignore[assignment]  # a field of that name; the method is of the base
-    skip = serializers.IntegerField()
-    rename = serializers.IntegerField()
-    overwrite = serializers.IntegerField()
-    blocked = serializers.IntegerField()
+_counts = {action.value: serializers.IntegerField() for action in Action}
+_counts_doc = "How many items each action is planned for."
+CountsSerializer = type("CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": _counts_doc})
 
 
 class PlanSerializer(serializers.Serializer[Any]):

@@ -28,50 +28,53 @@ logger = structlog.stdlib.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
-# The first class that fits; what is in none of them is the request's fault (400).
-_STATUS: Sequence[tuple[type[errors.TvarrBackupError], HTTPStatus]] = (
-    (errors.SystemRowReadOnly, HTTPStatus.FORBIDDEN),
-    (errors.ItemInUse, HTTPStatus.CONFLICT),
-    (errors.ItemNotFound, HTTPStatus.NOT_FOUND),
-    (errors.SystemRowSelected, HTTPStatus.NOT_FOUND),
-    (errors.KindUnknown, HTTPStatus.NOT_FOUND),
-    (errors.RowUnreadable, HTTPStatus.CONFLICT),
-    (errors.FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (errors.MemberInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.PlanStale, HTTPStatus.CONFLICT),
-    (errors.ImportRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.PreconditionFailed, HTTPStatus.PRECONDITION_FAILED),
-    (errors.LengthRequired, HTTPStatus.LENGTH_REQUIRED),
-    (errors.UploadTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (errors.BackupBusy, HTTPStatus.CONFLICT),
-    (errors.BackupNotFound, HTTPStatus.NOT_FOUND),
-    (errors.BackupBroken, HTTPStatus.CONFLICT),
-    (errors.BackupProtected, HTTPStatus.CONFLICT),
-    (errors.UnprotectDenied, HTTPStatus.FORBIDDEN),
-    (errors.BackupForeign, HTTPStatus.CONFLICT),
-    (errors.BackupUnsupported, HTTPStatus.CONFLICT),
-    (errors.RestoreRefused, HTTPStatus.CONFLICT),
-    (errors.OperationNotFound, HTTPStatus.NOT_FOUND),
-    (errors.OperationEnded, HTTPStatus.CONFLICT),
-    (errors.OperationForeign, HTTPStatus.CONFLICT),
-    (errors.ArchiveTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (errors.ExaminationTooCostly, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.CodeNotAccepted, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.AcceptCodeDenied, HTTPStatus.FORBIDDEN),
-    (errors.UploadRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.ArchiveDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (errors.NoRoom, HTTPStatus.INSUFFICIENT_STORAGE),
-    (errors.BackupFolderUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
-    (errors.OperationCancelled, HTTPStatus.CONFLICT),
-    (errors.OperationInterrupted, HTTPStatus.SERVICE_UNAVAILABLE),
-    (errors.OperationTimedOut, HTTPStatus.SERVICE_UNAVAILABLE),
-    (errors.CopyFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (errors.RestoreFailed, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (errors.InternalError, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (errors.DatabaseBusy, HTTPStatus.SERVICE_UNAVAILABLE),
-    (errors.QueueUnreachable, HTTPStatus.SERVICE_UNAVAILABLE),
-    (errors.DatabaseUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
-)
+_CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
+    HTTPStatus.FORBIDDEN: (errors.AcceptCodeDenied, errors.SystemRowReadOnly, errors.UnprotectDenied),
+    HTTPStatus.NOT_FOUND: (
+        errors.BackupNotFound,
+        errors.ItemNotFound,
+        errors.KindUnknown,
+        errors.OperationNotFound,
+        errors.SystemRowSelected,
+    ),
+    HTTPStatus.CONFLICT: (
+        errors.BackupBroken,
+        errors.BackupBusy,
+        errors.BackupForeign,
+        errors.BackupProtected,
+        errors.BackupUnsupported,
+        errors.ItemInUse,
+        errors.OperationCancelled,
+        errors.OperationEnded,
+        errors.OperationForeign,
+        errors.PlanStale,
+        errors.RestoreRefused,
+        errors.RowUnreadable,
+    ),
+    HTTPStatus.LENGTH_REQUIRED: (errors.LengthRequired,),
+    HTTPStatus.PRECONDITION_FAILED: (errors.PreconditionFailed,),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (errors.ArchiveTooLarge, errors.FileTooLarge, errors.UploadTooLarge),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        errors.ArchiveDamaged,
+        errors.CodeNotAccepted,
+        errors.ExaminationTooCostly,
+        errors.ImportRefused,
+        errors.MemberInvalid,
+        errors.UploadRefused,
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: (errors.CopyFailed, errors.InternalError, errors.RestoreFailed),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        errors.BackupFolderUnusable,
+        errors.DatabaseBusy,
+        errors.DatabaseUnusable,
+        errors.OperationInterrupted,
+        errors.OperationTimedOut,
+        errors.QueueUnreachable,
+    ),
+    HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
+}
+"""What a class and its subclasses are answered with; what is in none of them is the request's fault (400)."""
+_STATUS = {kind: status for status, kinds in _CLASSES.items() for kind in kinds}
 
 
 def problem(
@@ -91,20 +94,27 @@ def problem(
 
 def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     """REST framework's exception handler; `None` leaves what is nobody's fault but ours to Django, which logs it."""
-    found = _described(exception, context)
-    if found is None:
+    body = _body_of(exception, context["view"])
+    if body is None:
         return None
     set_rollback()
-    body, headers = found
     # Whatever the call answers with otherwise, and whatever its caller takes: a problem is JSON.
     context["request"].accepted_renderer = VisibleJSONRenderer()
     context["request"].accepted_media_type = VisibleJSONRenderer.media_type
-    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+    return Response(body, status=body["status"], headers=_headers_of(exception), content_type=CONTENT_TYPE)
 
 
-def _described(exception: Exception, context: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]] | None:
+def _headers_of(exception: Exception) -> dict[str, str]:
+    """Return what REST framework's exceptions ask for: how to sign in, or when to try again."""
+    headers = {"WWW-Authenticate": getattr(exception, "auth_header", None)}
+    if getattr(exception, "wait", None):
+        headers["Retry-After"] = f"{exception.wait:.0f}"  # type: ignore[attr-defined]
+    return {name: value for name, value in headers.items() if value}
+
+
+def _body_of(exception: Exception, view: APIView) -> dict[str, Any] | None:
     if isinstance(exception, errors.TvarrBackupError):
-        return _of_ours(exception), {}
+        return _of_ours(exception)
     if isinstance(exception, ValidationError):
         exception = exceptions.ValidationError(get_error_detail(exception))
     if isinstance(exception, Http404):
@@ -112,36 +122,34 @@ def _described(exception: Exception, context: Mapping[str, Any]) -> tuple[dict[s
     if isinstance(exception, PermissionDenied):
         exception = exceptions.PermissionDenied()
     if isinstance(exception, RequestDataTooBig):
-        return problem(413, "request_too_large", "The request is larger than is allowed."), {}
+        return problem(413, "request_too_large", "The request is larger than is allowed.")
     if isinstance(exception, UnreadablePostError):
-        return problem(400, "body_incomplete", "The request broke off."), {}
+        return problem(400, "body_incomplete", "The request broke off.")
     if isinstance(exception, (Error, sqlite3.Error)):
         return _of_database(exception)
-    if not isinstance(exception, exceptions.APIException):
-        return None
-    return _of_framework(exception, context)
+    return _of_framework(exception, view) if isinstance(exception, exceptions.APIException) else None
 
 
-def _of_database(exception: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
+def _of_database(exception: Exception) -> dict[str, Any] | None:
     """What others did to the database or the disk is told apart from statements of ours that are wrong."""
     if isinstance(exception, IntegrityError):
         logger.error("request.failed", reason="The database refused it.", exc_info=exception)
-        return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again."), {}
+        return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again.")
     explained = explain_failure(exception)
     if explained is None:
         return None
     reason = conf.in_a_line(exception)
     if _repeats.is_due(reason):
         logger.error("request.failed", reason=reason, exc_info=exception)
-    return _of_ours(explained), {}
+    return _of_ours(explained)
 
 
 _repeats = Repeats()
 
 
 def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:
-    """The status that a failure of ours is answered with."""
-    return next((status for base, status in _STATUS if issubclass(kind, base)), HTTPStatus.BAD_REQUEST)
+    """Return the status that a failure of ours is answered with: that of the class, or of its nearest base."""
+    return next((_STATUS[base] for base in kind.__mro__ if base in _STATUS), HTTPStatus.BAD_REQUEST)
 
 
 def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
@@ -153,20 +161,12 @@ def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
     return problem(status_of(type(exception)), exception.code, exception.sentence.without_paths(), **members)
 
 
-def _of_framework(
-    exception: exceptions.APIException, context: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    headers = {}
-    if getattr(exception, "auth_header", None):
-        headers["WWW-Authenticate"] = exception.auth_header  # type: ignore[attr-defined]
-    if getattr(exception, "wait", None):
-        headers["Retry-After"] = f"{exception.wait:.0f}"  # type: ignore[attr-defined]
+def _of_framework(exception: exceptions.APIException, view: APIView) -> dict[str, Any]:
     if isinstance(exception, exceptions.ValidationError):
         found = list(_pointed(exception.detail, ""))
         detail = found[0]["detail"] if len(found) == 1 else f"{len(found)} things are wrong with the request."
-        return problem(400, "invalid", detail, found), headers
-    detail = _in_our_words(exception, context["view"])
-    return problem(exception.status_code, str(exception.get_codes()), detail), headers
+        return problem(400, "invalid", detail, found)
+    return problem(exception.status_code, str(exception.get_codes()), _in_our_words(exception, view))
 
 
 def _in_our_words(exception: exceptions.APIException, view: APIView) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tvarr_backup.portable.envelope import FORMAT_VERSION
+import orjson
+
+from tvarr_backup.portable.apply import ImportResult, ResultLine
+from tvarr_backup.portable.envelope import FORMAT_VERSION, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import Kind, Slug
+from tvarr_backup.portable.references import Resolved
+from tvarr_backup.portable.report import plan_as_data, result_as_data
+from tvarr_backup.portable.steps import Action, Difference, Draft, Plan, State, Step
 
 EXAMPLE_ID = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
 _RECORD = {
@@ -109,52 +116,25 @@ def import_example(kind: Kind) -> dict[str, Any]:
 def plan_example(kind: Kind) -> dict[str, Any]:
     """The preview of the file where its name is taken."""
     item = item_example(kind)
-    name, source_type = item["name"], item.get("source_type")
-    return {
-        "total_items": 1,
-        "new_items": [],
-        "conflicts": [{"import_name": name, "existing_id": EXAMPLE_ID, "existing_name": name, "resolution": "skip"}],
-        "errors": [],
-        "version_warning": None,
-        "kind": kind.slug.value,
-        "items": [
-            {
-                "position": 1,
-                "name": name,
-                "source_type": source_type,
-                "state": "different",
-                "action": "skip",
-                "final_name": name,
-                "suggested_name": f"{name} (1)",
-                "existing_id": EXAMPLE_ID,
-                "diff": [{"field": "description", "now": "An older one.", "in_file": item.get("description", "")}],
-                "problems": [],
-                "warnings": [],
-            }
-        ],
-        "warnings": [],
-        "counts": {"create": 0, "skip": 1, "rename": 0, "overwrite": 0, "blocked": 0},
-        "can_import": True,
-        "fingerprint": _FINGERPRINT,
-    }
+    name = item["name"]
+    (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind, WRITTEN_BY).items
+    draft = Draft(
+        read,
+        State.DIFFERENT,
+        existing=kind.model(id=EXAMPLE_ID),
+        differences=(Difference("description", "An older one.", item.get("description", "")),),
+        problems=(),
+        warnings=(),
+        resolved=Resolved(),
+        resolved_unmapped=Resolved(),
+        suggested_name=f"{name} (1)",
+    )
+    return plan_as_data(Plan(kind, (Step(draft, Action.SKIP, name, (), ()),), (), _FINGERPRINT))
 
 
 def result_example(kind: Kind) -> dict[str, Any]:
     """The import of the file under another name."""
-    example = item_example(kind)
-    name = example["name"]
-    final = {"original_name": name, "final_name": f"{name} (1)", "id": EXAMPLE_ID}
-    item = {**final, "source_type": example.get("source_type")}
-    return {
-        "total_items": 1,
-        "imported": 0,
-        "skipped": 0,
-        "overwritten": 0,
-        "renamed": 1,
-        "errors": 0,
-        "imported_items": [{**final, "action": "renamed"}],
-        "kind": kind.slug.value,
-        "unchanged": 0,
-        "items": [{"position": 1, **item, "state": "different", "action": "rename", "warnings": []}],
-        "notes": [],
-    }
+    item = item_example(kind)
+    name, source_type = item["name"], item.get("source_type", "")
+    line = ResultLine(1, name, source_type, f"{name} (1)", Action.RENAME, State.DIFFERENT, EXAMPLE_ID, ())
+    return result_as_data(ImportResult(kind, (line,), ()))

@@ -11,29 +11,27 @@ from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from tvarr_backup import program
 from tvarr_backup.api.metrics import CONTENT_TYPE, metrics
-from tvarr_backup.api.queries import require_known_parameters
+from tvarr_backup.api.views import StrictView
 from tvarr_backup.errors import DatabaseUnusable
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.health import HealthState, check_health, health_as_data
 
 
-class Alive(APIView):
+class Alive(StrictView):
     """Whether this process answers: for everybody, and without a look at any database."""
 
     schema = None
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    def get(self, request: Request) -> Response:
-        require_known_parameters(request, ())
+    def get(self, _request: Request) -> Response:
         return Response({"status": "alive"})
 
 
-class _LooksAtAll(APIView):
+class _LooksAtAll(StrictView):
     """For whoever may look at backups and operations. Who that is cannot be told without our own database."""
 
     schema = None
@@ -48,7 +46,6 @@ class _LooksAtAll(APIView):
                 f"`{program.NAME} status` on the machine says more."
             ) from problem
         super().initial(request, *args, **kwargs)
-        require_known_parameters(request, ())
 
 
 class Ready(_LooksAtAll):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from datetime import UTC
 from typing import Any, ClassVar
@@ -38,7 +37,7 @@ class ItemWarningSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class Kept(serializers.Field[Any, Any, Any, Any]):
+class StoredField(serializers.Field[Any, Any, Any, Any]):
     """A member that is sent as it was read is not checked: the row keeps what tvarr has stored."""
 
     def run_validation(self, data: Any = empty) -> Any:
@@ -53,33 +52,33 @@ class Kept(serializers.Field[Any, Any, Any, Any]):
         return super().run_validation(data)
 
 
-class ItemText(Kept, Text):
+class ItemText(StoredField, Text):
     """A text of a row."""
 
 
-class ItemFlag(Kept, Flag):
+class ItemFlag(StoredField, Flag):
     """A flag of a row."""
 
 
-class ItemWord(Kept, Word):
+class ItemWord(StoredField, Word):
     """One of a few words; another one that is stored is shown."""
 
 
-class ItemWhole(Kept, Whole):
+class ItemWhole(StoredField, Whole):
     """A whole number of a row; tvarr reads a missing one as 0."""
 
     def get_attribute(self, instance: Any) -> Any:
         return super().get_attribute(instance) or 0
 
 
-class CodecNames(Kept, Texts):
+class CodecNames(StoredField, Texts):
     """A stored text that is no list is shown as tvarr reads it: everything is accepted; a warning says so."""
 
     def to_representation(self, data: Any) -> list[Any]:
         return super().to_representation(data) if isinstance(data, list) else []
 
 
-class Id(Kept, Text):
+class Id(StoredField, Text):
     """The id of another row, in its one stored form."""
 
     default_error_messages = {"null": "It is null; allowed is an id."}
@@ -155,7 +154,15 @@ class ItemSerializer(StrictSerializer, serializers.ModelSerializer[Any]):
 
     @extend_schema_field(ItemWarningSerializer(many=True))
     def get_warnings(self, row: Any) -> list[dict[str, Any]]:
-        return list(_warnings(row))
+        found = []
+        for name, sentence in row.unreadable_sentences.items():
+            column = row._meta.get_field(name)
+            code = "invalid_codec_list" if isinstance(column, CodecListColumn) else "unreadable"
+            found.append({"field": column.name, "code": code, "column": None, "message": sentence})
+        for warning in row.expression_warnings():
+            place = {"field": "expression", "code": str(warning.code), "column": warning.column}
+            found.append({**place, "message": warning.message})
+        return found
 
     def create(self, values: dict[str, Any]) -> models.PortableRow:
         """Store a new row; raises Django's `ValidationError`."""
@@ -185,20 +192,6 @@ def _not_checked(row: models.PortableRow) -> set[str]:
     """The reference was looked up by its own field; NULL in other columns is tvarr's way to write the default."""
     null = {field.name for field in row._meta.fields if field.null and getattr(row, field.attname) is None}
     return {"encoding_profile", *null}
-
-
-def _warnings(row: Any) -> Iterator[dict[str, Any]]:
-    for name, sentence in row.unreadable_sentences.items():
-        column = row._meta.get_field(name)
-        code = "invalid_codec_list" if isinstance(column, CodecListColumn) else "unreadable"
-        yield {"field": column.name, "code": code, "column": None, "message": sentence}
-    for warned in row.expression_warnings():
-        yield {
-            "field": "expression",
-            "code": str(warned.code),
-            "column": warned.column,
-            "message": warned.message,
-        }
 
 
 # --- A kind ----------------------------------------------------------------------------------------------------------

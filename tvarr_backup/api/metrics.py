@@ -1,6 +1,6 @@
-"""What one look at everything finds, in numbers, as Prometheus reads them.
+"""Metrics for Prometheus.
 
-Nothing is counted in the processes that serve: each scrape looks anew, so it does not matter which of them answers.
+Each scrape computes them from the current state, so it does not matter which web process answers.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import platform
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Count, Max
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,12 +28,12 @@ _DONE = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def metrics() -> bytes:
-    """All metrics as they are now, in Prometheus's text format."""
+    """Return all metrics in Prometheus's text format."""
     return generate_latest(_registry)
 
 
-class _Look(Collector):
-    """Computes everything at the scrape. What cannot be told now has no sample."""
+class _HealthCollector(Collector):
+    """Compute all metrics at the scrape. What is unknown has no sample."""
 
     def collect(self) -> Iterator[Metric]:
         health = check_health()
@@ -50,7 +49,7 @@ class _Look(Collector):
 
 
 _registry = CollectorRegistry(auto_describe=False)
-_registry.register(_Look())
+_registry.register(_HealthCollector())
 
 
 def _of_health(health: Health) -> Iterator[Metric]:
@@ -125,24 +124,19 @@ def _of_operations() -> Iterator[Metric]:
         one.kind: one
         for one in Operation.objects.filter(pk__in=done.values("kind").annotate(last=Max("pk")).values("last"))
     }
-    yield _table(
-        "last_operation_timestamp_seconds",
-        "When the last operation of the kind was done.",
-        ("kind",),
-        {(kind,): _timestamp(one.finished_at) for kind, one in last.items()},
+    measures: Sequence[tuple[str, str, Callable[[Operation], float | None]]] = (
+        ("timestamp_seconds", "When the last operation of the kind was done.", _finished),
+        ("duration_seconds", "How long it took.", _duration),
+        ("bytes", "The size of the archives that it made, took in or checked.", _size),
     )
-    yield _table(
-        "last_operation_duration_seconds",
-        "How long it took.",
-        ("kind",),
-        {(kind,): _duration(one) for kind, one in last.items()},
-    )
-    yield _table(
-        "last_operation_bytes",
-        "The size of the archives that it made, took in or checked.",
-        ("kind",),
-        {(kind,): _size(one.result or {}) for kind, one in last.items()},
-    )
+    for name, description, measure in measures:
+        yield _table(
+            f"last_operation_{name}", description, ("kind",), {(kind,): measure(one) for kind, one in last.items()}
+        )
+
+
+def _finished(operation: Operation) -> float | None:
+    return _timestamp(operation.finished_at)
 
 
 def _duration(operation: Operation) -> float | None:
@@ -151,8 +145,9 @@ def _duration(operation: Operation) -> float | None:
     return max(0.0, (operation.finished_at - operation.started_at).total_seconds())  # the clock may have been set
 
 
-def _size(result: Mapping[str, Any]) -> float | None:
+def _size(operation: Operation) -> float | None:
     """What `operations.run` says of archives in the result of an operation; nothing where it is about none."""
+    result = operation.result or {}
     if "backup" in result:
         return float(result["backup"]["file_size"])
     if "verified" in result:
@@ -164,12 +159,14 @@ def _timestamp(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _gauge(name: str, words: str, value: float | None) -> Metric:
-    return _table(name, words, (), {(): value})
+def _gauge(name: str, description: str, value: float | None) -> Metric:
+    return _table(name, description, (), {(): value})
 
 
-def _table(name: str, words: str, labels: Iterable[str], values: Mapping[tuple[str, ...], float | None]) -> Metric:
-    family = GaugeMetricFamily(f"tvarr_backup_{name}", words, labels=tuple(labels))
+def _table(
+    name: str, description: str, labels: Iterable[str], values: Mapping[tuple[str, ...], float | None]
+) -> Metric:
+    family = GaugeMetricFamily(f"tvarr_backup_{name}", description, labels=tuple(labels))
     for key, value in values.items():
         if value is not None:
             family.add_metric([str(part) for part in key], float(value))

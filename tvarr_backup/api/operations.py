@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from django.urls import path, reverse
+from django.urls import reverse
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
-from rest_framework import generics, serializers, status
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from tvarr_backup.api.permissions import BY_THE_ACTION
-from tvarr_backup.api.queries import require_known_parameters
-from tvarr_backup.api.schema import problems
+from tvarr_backup.api.queries import PAGE_PARAMETERS
+from tvarr_backup.api.schema import answer_example, problems
+from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations import actions
-from tvarr_backup.operations.actors import Actor
-from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
+from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.track import find_operation
 
@@ -100,7 +100,7 @@ STARTED_EXAMPLE = {
 def started(operation: Operation, message: str) -> Response:
     """202, with the address at which to look how it goes."""
     data = {"message": message, "status": "started", "operation": OperationSerializer(operation).data}
-    address = reverse("api-operation", args=[operation.pk])
+    address = reverse("api-operation-detail", args=[operation.pk])
     return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": address})
 
 
@@ -110,81 +110,57 @@ class OperationFilter(FilterSet):  # type: ignore[misc]  # it has no types
     kind = MultipleChoiceFilter(choices=OperationKind.choices)
     state = MultipleChoiceFilter(choices=OperationState.choices)
 
-    class Meta:
-        model = Operation
-        fields = ("kind", "state")
-
 
 _ID = OpenApiParameter("operation_id", str, OpenApiParameter.PATH, description="The `id` of an operation.")
-_EXAMPLE = OpenApiExample("A backup that is being packed", OPERATION_EXAMPLE, response_only=True)
+_EXAMPLE = answer_example("A backup that is being packed", OPERATION_EXAMPLE)
 
 
-class OperationList(generics.ListAPIView[Operation]):
-    """All operations, the latest first."""
+class OperationViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet[Operation]):
+    """Operations, and asking for their end."""
 
     queryset = Operation.objects.select_related("requested_by")
     serializer_class = OperationSerializer
     filter_backends = (DjangoFilterBackend,)
     filterset_class = OperationFilter
-    required_permissions = {"get": "operations.view_operation"}
-    parameters = frozenset({*OperationFilter.base_filters, "page", "page_size"})
+    lookup_url_kwarg = "operation_id"
+    required_permissions = {
+        "list": "operations.view_operation",
+        "retrieve": "operations.view_operation",
+        "cancel": BY_THE_ACTION,
+    }
+    parameters = {"list": {*OperationFilter.base_filters, *PAGE_PARAMETERS}}
 
     @extend_schema(
-        operation_id="operations_list",
         summary="List the operations, the latest first",
-        tags=["operations"],
         responses={200: OperationSerializer(many=True), **problems(400, 404)},
         examples=[_EXAMPLE],
     )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        require_known_parameters(request, self.parameters)
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """All operations, the latest first."""
         reconcile()
-        return super().get(request, *args, **kwargs)
-
-
-class OperationDetail(APIView):
-    """One operation."""
-
-    required_permissions = {"get": "operations.view_operation"}
+        return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        operation_id="operations_retrieve",
         summary="Look how an operation is going",
-        tags=["operations"],
         parameters=[_ID],
         responses={200: OperationSerializer, **problems(400, 404)},
         examples=[_EXAMPLE],
     )
-    def get(self, request: Request, operation_id: str) -> Response:
-        require_known_parameters(request, ())
+    def retrieve(self, _request: Request, operation_id: str) -> Response:
+        """One operation."""
         reconcile()
         return Response(OperationSerializer(find_operation(operation_id)).data)
-
-
-class OperationCancel(APIView):
-    """The end of an operation, asked for."""
-
-    required_permissions = {"post": BY_THE_ACTION}
 
     @extend_schema(
         operation_id="operations_cancel",
         summary="Cancel an operation",
         description="One that waits is cancelled at once. One that runs is asked to end: it does so within seconds, or "
         "succeeds, if that is nearer; look at it again. Whoever may ask for an operation may cancel it.",
-        tags=["operations"],
         parameters=[_ID],
         request=None,
         responses={200: OperationSerializer, **problems(400, 404, 409)},
         examples=[_EXAMPLE],
     )
-    def post(self, request: Request, operation_id: str) -> Response:
-        require_known_parameters(request, ())
-        operation = actions.cancel_operation(Actor(request.user, Origin.API), operation_id)
-        return Response(OperationSerializer(operation).data)
-
-
-urlpatterns = [
-    path("operations", OperationList.as_view(), name="api-operations"),
-    path("operations/<str:operation_id>", OperationDetail.as_view(), name="api-operation"),
-    path("operations/<str:operation_id>/cancel", OperationCancel.as_view(), name="api-operation-cancel"),
-]
+    @action(detail=True, methods=["post"])
+    def cancel(self, _request: Request, operation_id: str) -> Response:
+        return Response(OperationSerializer(actions.cancel_operation(self.actor, operation_id)).data)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import UnreadablePostError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -47,13 +46,6 @@ class RawJSON(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:  # noqa: ARG002  # as in the framework
         return _read(stream, settings.API_BODY_BYTES, parser_context)
-
-
-class KeptInMemory(MemoryFileUploadHandler):
-    """Keeps a file of a form in memory, whatever its size: `require_body_within_limit` has seen to that."""
-
-    def handle_raw_input(self, *_args: Any, **_kwargs: Any) -> None:
-        self.activated = True
 
 
 def require_body_within_limit(request: Request) -> None:

@@ -41,12 +41,16 @@ class NamedPermissions(BasePermission):
         if not request.user.is_authenticated:
             return False
         required: Required = view.required_permissions
-        name = getattr(view, "action", None) or str(request.method).lower().replace("head", "get")
-        wanted = required.get(name, ())
+        wanted = required.get(action_of(view, request), ())
         if wanted == BY_THE_ACTION:
             return True
         wanted = (wanted,) if isinstance(wanted, str) else wanted
         return request.user.is_superuser or (bool(wanted) and request.user.has_perms(wanted))
+
+
+def action_of(view: Any, request: Request) -> str:
+    """Return the name of a view's action, or the method where it has no actions; HEAD is as GET."""
+    return getattr(view, "action", None) or str(request.method).lower().replace("head", "get")
 
 
 def _only_asks_for_methods(request: Request, view: Any) -> bool:

@@ -4,131 +4,107 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from drf_spectacular.utils import (
-    OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
     extend_schema_view,
 )
-from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from tvarr_backup.api import envelopes, examples
-from tvarr_backup.api.parsers import KeptInMemory, RawJSON, require_body_within_limit
-from tvarr_backup.api.queries import flag_parameter, require_known_parameters
-from tvarr_backup.api.schema import problems
+from tvarr_backup.api.parsers import RawJSON, require_body_within_limit
+from tvarr_backup.api.permissions import BY_THE_ACTION
+from tvarr_backup.api.queries import flag_parameter
+from tvarr_backup.api.schema import answer_example, header, problems, sent_example
+from tvarr_backup.api.views import StrictView
 from tvarr_backup.errors import ImportBlocked, MemberInvalid, PlanStale
-from tvarr_backup.fields import parse_ulid
-from tvarr_backup.operations.imports import import_file
-from tvarr_backup.operations.models import Origin
-from tvarr_backup.portable.export import export_file_name, stream_export
+from tvarr_backup.operations import actions
+from tvarr_backup.portable.export import Export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_data, plan_as_json, result_as_data
 from tvarr_backup.portable.steps import Plan
 from tvarr_backup.texts import escape_for_json
+from tvarr_backup.transfer.exports import export_response
+from tvarr_backup.transfer.in_memory import KeepInMemory
 
 _MAX_FOUND = 1_000
 _BLOCK_CHARACTERS = 2**16
-_EXPORT = "access.export_configuration"
-_IMPORT = "access.import_configuration"
 
 # --- Exports ---------------------------------------------------------------------------------------------------------
 
 
-class ExportView(APIView):
+class ExportView(StrictView):
     """A file with rows of the kind: either those with some ids, or all that people have made."""
 
     kind: ClassVar[Kind]
-    required_permissions: Mapping[str, str] = {"get": _EXPORT, "post": _EXPORT}
+    required_permissions = {"get": BY_THE_ACTION, "post": BY_THE_ACTION}
+    parameters = {"get": {"ids", "all"}}
 
     def get(self, request: Request) -> StreamingHttpResponse:
         """For links and `curl`."""
-        require_known_parameters(request, {"ids", "all"})
-        chosen: dict[str, Any] = {"all": flag_parameter(request, "all")}
+        selection: dict[str, Any] = {"all": flag_parameter(request, "all")}
         if "ids" in request.query_params:
-            chosen["ids"] = [text.strip() for text in request.query_params["ids"].split(",") if text.strip()]
-        return self._download(chosen)
+            selection["ids"] = [text.strip() for text in request.query_params["ids"].split(",") if text.strip()]
+        return self._export(selection)
 
     def post(self, request: Request) -> StreamingHttpResponse:
         """For many ids."""
-        require_known_parameters(request, ())
-        return self._download(request.data)
+        return self._export(request.data)
 
-    def _download(self, chosen: Any) -> StreamingHttpResponse:
-        selection = envelopes.SelectionSerializer(data=chosen)
-        selection.is_valid(raise_exception=True)
-        return _download(self.kind, selection.validated_data.get("ids"))
+    def _export(self, selection: Any) -> StreamingHttpResponse:
+        ids = self.read(envelopes.SelectionSerializer, selection).get("ids")
+        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids))
 
 
-class TvarrExportView(APIView):
+class TvarrExportView(StrictView):
     """The same with tvarr's meaning: no ids is everything, and what is not there is left out in silence."""
 
     kind: ClassVar[Kind]
-    required_permissions: Mapping[str, str] = {"post": _EXPORT}
+    required_permissions = {"post": BY_THE_ACTION}
 
     def post(self, request: Request) -> StreamingHttpResponse:
         """As tvarr's clients ask."""
-        require_known_parameters(request, ())
-        selection = envelopes.TvarrSelectionSerializer(data=request.data)
-        selection.is_valid(raise_exception=True)
-        ids = _read_ids(selection.validated_data.get("ids") or [])
-        everything = selection.validated_data.get("export_all", False) or not ids
-        return _download(self.kind, None if everything else ids, what_is_there=True)
+        selection = self.read(envelopes.TvarrSelectionSerializer, request.data)
+        ids = None if selection.get("export_all") else selection.get("ids") or None
+        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids, what_is_there=True))
 
 
-def _read_ids(texts: Collection[str]) -> set[str]:
-    ids: set[str] = set()
-    refused: dict[str, Any] = {}
-    for index, text in enumerate(texts):
-        try:
-            ids.add(parse_ulid(text))
-        except DjangoValidationError as problem:
-            refused[str(index)] = [ErrorDetail(problem.messages[0], "invalid_ulid")]
-    if refused:
-        raise ValidationError({"ids": refused})
-    return ids
-
-
-def _download(kind: Kind, ids: Collection[str] | None, *, what_is_there: bool = False) -> StreamingHttpResponse:
-    """The file as it is read from the database; what can be refused is refused before the first byte."""
-    blocks = stream_export(kind, ids, what_is_there=what_is_there)
-    name = export_file_name(kind, timezone.now())
-    headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
-    if blocks.warnings:
-        headers["Export-Warnings"] = json.dumps(blocks.warnings)  # in ASCII, as headers must be
-    return StreamingHttpResponse(blocks, headers=headers)
+def _file_of(kind: Kind, export: Export) -> StreamingHttpResponse:
+    response = export_response(kind, export)
+    if export.warnings:
+        response["Export-Warnings"] = json.dumps(export.warnings)  # in ASCII, as headers must be
+    return response
 
 
 # --- Imports ---------------------------------------------------------------------------------------------------------
 
 
-class TravelView(APIView):
+class TravelView(StrictView):
     """A call whose body holds a file: at most 32 MiB, read as strictly as any file."""
 
     kind: ClassVar[Kind]
     place = "/export"
     """The JSON pointer to the file within the body."""
     parser_classes: Sequence[type[BaseParser]] = (RawJSON,)
-    required_permissions: Mapping[str, str] = {"post": _IMPORT}
+    required_permissions = {"post": BY_THE_ACTION}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Before anything reads the body, be it for a form's CSRF token."""
+        """Limit the body before anything reads it, be it for a form's CSRF token, and check the user before it is parsed."""
         require_body_within_limit(request)
-        request._request.upload_handlers = [KeptInMemory(request._request)]  # noqa: SLF001  # REST framework has no other way
+        request._request.upload_handlers = [KeepInMemory(request._request)]  # noqa: SLF001  # REST framework has no other way
         super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            actions.prepare_import(self.actor)
 
     def handle_exception(self, exc: Exception) -> Response:
         """The refusal, with what is wrong in the file item by item, or with the plan as it is now."""
@@ -162,11 +138,9 @@ def _details(refusal: Exception, place: str) -> dict[str, Any]:
     return {}
 
 
-class PlanAnswer(StreamingHttpResponse):
-    """A plan as it is sent, in blocks: its answer is never in memory as a whole. Whatever can be refused was before."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(_blocks(plan), content_type="application/json")
+def _plan_answer(plan: Plan) -> StreamingHttpResponse:
+    """Send a plan in blocks, so that the answer is never in memory as a whole."""
+    return StreamingHttpResponse(_blocks(plan), content_type="application/json")
 
 
 def _blocks(plan: Plan) -> Iterator[bytes]:
@@ -182,38 +156,25 @@ def _blocks(plan: Plan) -> Iterator[bytes]:
 class ImportView(TravelView):
     """An import, or with `?preview=true` what it would do."""
 
-    parser_classes = (RawJSON, MultiPartParser)
+    parser_classes: Sequence[type[BaseParser]] = (RawJSON, MultiPartParser)
+    parameters = {"post": {"preview"}}
 
     def post(self, request: Request) -> HttpResponseBase:
         """All of it or nothing."""
-        require_known_parameters(request, {"preview"})
-        preview = flag_parameter(request, "preview")
         asked = envelopes.read_import(request, self.kind)
-        if preview:
-            return PlanAnswer(plan_import(asked.envelope, asked.answers))
-        return _imported(request, asked)
+        if flag_parameter(request, "preview"):
+            return _plan_answer(plan_import(asked.envelope, asked.answers))
+        done = actions.import_items(
+            self.actor, asked.envelope, asked.answers, asked.fingerprint, file_name=asked.file_name
+        )
+        return Response(result_as_data(done))
 
 
-def _imported(request: Request, asked: envelopes.ImportRequest) -> Response:
-    done = import_file(
-        asked.envelope,
-        asked.answers,
-        asked.fingerprint,
-        requested_by=request.user,
-        origin=Origin.API,
-        file_name=asked.file_name,
-    )
-    return Response(result_as_data(done))
-
-
-class TvarrImportView(TravelView):
+class TvarrImportView(ImportView):
     """An import as tvarr's clients ask for it."""
 
-    def post(self, request: Request) -> Response:
-        """All of it or nothing."""
-        require_known_parameters(request, ())
-        asked = envelopes.read_import(request, self.kind)
-        return _imported(request, asked)
+    parser_classes = (RawJSON,)
+    parameters = {}
 
 
 class TvarrPreviewView(TravelView):
@@ -223,149 +184,120 @@ class TvarrPreviewView(TravelView):
 
     def post(self, request: Request) -> HttpResponseBase:
         """Nothing is stored."""
-        require_known_parameters(request, ())
-        return PlanAnswer(plan_import(envelopes.read_file(request, self.kind)))
+        return _plan_answer(plan_import(envelopes.read_file(request, self.kind)))
 
 
 # --- Addresses and their description ---------------------------------------------------------------------------------
 
-_DISPOSITION = OpenApiParameter(
-    "Content-Disposition", str, OpenApiParameter.HEADER, response=[200], description="`attachment` with a file name."
-)
-_WARNINGS = OpenApiParameter(
-    "Export-Warnings",
-    str,
-    OpenApiParameter.HEADER,
-    response=[200],
-    description="A JSON list of sentences: what the file leaves out. Absent where it leaves out nothing.",
-)
+_FILE_HEADERS = [
+    header("Content-Disposition", "`attachment` with a file name.", 200),
+    header(
+        "Export-Warnings",
+        "A JSON list of sentences: what the file leaves out. Absent where it leaves out nothing.",
+        200,
+    ),
+]
+_SELECTED_BY = [
+    OpenApiParameter("ids", str, description="Ids, separated by commas; for some hundred, use POST."),
+    OpenApiParameter("all", bool, description="`true`: all that people have made."),
+]
+_SOME = sent_example("Some", {"ids": [examples.EXAMPLE_ID]})
 
 
 def _patterns(kind: Kind) -> list[URLPattern]:
-    tag = kind.url_slug
-    tvarr = f"The path that tvarr ships for its {kind.label}; its clients work unchanged."
-    file, given = envelopes.export_serializer(kind), envelopes.given_serializer(kind)
+    tag, label = kind.url_slug, kind.label
+    tvarr = f"The path that tvarr ships for its {label}; its clients work unchanged."
+    given = envelopes.file_serializer(kind, is_read=True)
     body = envelopes.import_serializer(kind, given)
-    return [
-        path(
-            f"{tag}/export",
-            _view(
-                ExportView,
-                kind,
-                get=extend_schema(
-                    operation_id=f"{kind.slug}_export_link",
-                    summary=f"Export {kind.label}, as a link",
-                    tags=[tag],
-                    parameters=[
-                        OpenApiParameter(
-                            "ids", str, description="Ids, separated by commas; for some hundred, use POST."
-                        ),
-                        OpenApiParameter("all", bool, description="`true`: all that people have made."),
-                        _DISPOSITION,
-                        _WARNINGS,
-                    ],
-                    responses={200: _file(file, kind), **problems(400, 404, 409)},
-                ),
-                post=extend_schema(
-                    operation_id=f"{kind.slug}_export",
-                    summary=f"Export {kind.label}",
-                    tags=[tag],
-                    request=envelopes.SelectionSerializer,
-                    parameters=[_DISPOSITION, _WARNINGS],
-                    responses={200: _file(file, kind), **problems(400, 404, 409, 413, 415)},
-                    examples=[
-                        OpenApiExample("Some", {"ids": [examples.EXAMPLE_ID]}, request_only=True),
-                        OpenApiExample("All", {"all": True}, request_only=True),
-                    ],
-                ),
+    answers = sent_example("A file and answers", examples.import_example(kind))
+    refusals = problems(400, 409, 413, 415, 422, conflict=envelopes.StalePlanSerializer)
+    file = OpenApiResponse(
+        envelopes.file_serializer(kind, is_read=False),
+        description="The file.",
+        examples=[answer_example("A file", examples.file_example(kind))],
+    )
+    views = {
+        f"{tag}/export": _view(
+            ExportView,
+            kind,
+            get=extend_schema(
+                operation_id=f"{kind.slug}_export_link",
+                summary=f"Export {label}, as a link",
+                parameters=[*_SELECTED_BY, *_FILE_HEADERS],
+                responses={200: file, **problems(400, 404, 409)},
+            ),
+            post=extend_schema(
+                operation_id=f"{kind.slug}_export",
+                summary=f"Export {label}",
+                request=envelopes.SelectionSerializer,
+                parameters=_FILE_HEADERS,
+                responses={200: file, **problems(400, 404, 409, 413, 415)},
+                examples=[_SOME, sent_example("All", {"all": True})],
             ),
         ),
-        path(
-            f"{tag}/import",
-            _view(
-                ImportView,
-                kind,
-                post=extend_schema(
-                    operation_id=f"{kind.slug}_import",
-                    summary=f"Import {kind.label}, or preview what an import would do",
-                    tags=[tag],
-                    request={"application/json": body, "multipart/form-data": envelopes.ImportFormSerializer},
-                    parameters=[OpenApiParameter("preview", bool, description="`true`: nothing is stored.")],
-                    responses={200: _plan_or_result(kind), **_import_problems()},
-                    examples=[_import_example(kind)],
-                ),
+        f"{tag}/import": _view(
+            ImportView,
+            kind,
+            post=extend_schema(
+                operation_id=f"{kind.slug}_import",
+                summary=f"Import {label}, or preview what an import would do",
+                request={"application/json": body, "multipart/form-data": envelopes.ImportFormSerializer},
+                parameters=[OpenApiParameter("preview", bool, description="`true`: nothing is stored.")],
+                responses={200: _plan_or_result(kind), **refusals},
+                examples=[answers],
             ),
         ),
-        path(
-            f"export/{tag}",
-            _view(
-                TvarrExportView,
-                kind,
-                post=extend_schema(
-                    operation_id=f"tvarr_export_{kind.slug}",
-                    summary=f"Export {kind.label} as tvarr does",
-                    description=f"{tvarr} Ids of what is not there, or is tvarr's own, are left out in silence.",
-                    tags=["tvarr"],
-                    request=envelopes.TvarrSelectionSerializer,
-                    parameters=[_DISPOSITION, _WARNINGS],
-                    responses={200: _file(file, kind), **problems(400, 409, 413, 415)},
-                    examples=[
-                        OpenApiExample("Some", {"ids": [examples.EXAMPLE_ID]}, request_only=True),
-                        OpenApiExample("All", {"export_all": True}, request_only=True),
-                    ],
-                ),
+        f"export/{tag}": _view(
+            TvarrExportView,
+            kind,
+            post=extend_schema(
+                operation_id=f"tvarr_export_{kind.slug}",
+                summary=f"Export {label} as tvarr does",
+                description=f"{tvarr} Ids of what is not there, or is tvarr's own, are left out in silence.",
+                tags=["tvarr"],
+                request=envelopes.TvarrSelectionSerializer,
+                parameters=_FILE_HEADERS,
+                responses={200: file, **problems(400, 409, 413, 415)},
+                examples=[_SOME, sent_example("All", {"export_all": True})],
             ),
         ),
-        path(
-            f"import/{tag}/preview",
-            _view(
-                TvarrPreviewView,
-                kind,
-                post=extend_schema(
-                    operation_id=f"tvarr_preview_{kind.slug}",
-                    summary=f"Preview an import of {kind.label} as tvarr does",
-                    description=tvarr,
-                    tags=["tvarr"],
-                    request={"application/json": given},
-                    responses={200: envelopes.PlanSerializer, **problems(400, 413, 415, 422)},
-                    examples=[
-                        OpenApiExample("A file", examples.file_example(kind), request_only=True),
-                        OpenApiExample("The name is taken", examples.plan_example(kind), response_only=True),
-                    ],
-                ),
+        f"import/{tag}/preview": _view(
+            TvarrPreviewView,
+            kind,
+            post=extend_schema(
+                operation_id=f"tvarr_preview_{kind.slug}",
+                summary=f"Preview an import of {label} as tvarr does",
+                description=tvarr,
+                tags=["tvarr"],
+                request={"application/json": given},
+                responses={200: envelopes.PlanSerializer, **problems(400, 413, 415, 422)},
+                examples=[
+                    sent_example("A file", examples.file_example(kind)),
+                    answer_example("The name is taken", examples.plan_example(kind)),
+                ],
             ),
         ),
-        path(
-            f"import/{tag}",
-            _view(
-                TvarrImportView,
-                kind,
-                post=extend_schema(
-                    operation_id=f"tvarr_import_{kind.slug}",
-                    summary=f"Import {kind.label} as tvarr does",
-                    description=tvarr,
-                    tags=["tvarr"],
-                    request={"application/json": body},
-                    responses={200: envelopes.ResultSerializer, **_import_problems()},
-                    examples=[
-                        _import_example(kind),
-                        OpenApiExample("Under another name", examples.result_example(kind), response_only=True),
-                    ],
-                ),
+        f"import/{tag}": _view(
+            TvarrImportView,
+            kind,
+            post=extend_schema(
+                operation_id=f"tvarr_import_{kind.slug}",
+                summary=f"Import {label} as tvarr does",
+                description=tvarr,
+                tags=["tvarr"],
+                request={"application/json": body},
+                responses={200: envelopes.ResultSerializer, **refusals},
+                examples=[answers, answer_example("Under another name", examples.result_example(kind))],
             ),
         ),
-    ]
+    }
+    return [path(route, view) for route, view in views.items()]
 
 
-def _view(base: type[APIView], kind: Kind, **described: Any) -> Any:
-    members = {"kind": kind, "__doc__": base.__doc__}
-    view: Any = type(f"{kind.model.__name__}{base.__name__}", (base,), members)
+def _view(base: type[StrictView], kind: Kind, **described: Any) -> Any:
+    """Return the view of a kind with its own description."""
+    view: Any = type(f"{kind.model.__name__}{base.__name__}", (base,), {"kind": kind, "__doc__": base.__doc__})
     return extend_schema_view(**described)(view).as_view()
-
-
-def _file(serializer: Any, kind: Kind) -> OpenApiResponse:
-    example = OpenApiExample("A file", examples.file_example(kind), response_only=True)
-    return OpenApiResponse(serializer, description="The file.", examples=[example])
 
 
 def _plan_or_result(kind: Kind) -> OpenApiResponse:
@@ -375,27 +307,10 @@ def _plan_or_result(kind: Kind) -> OpenApiResponse:
         resource_type_field_name=None,
     )
     answers = [
-        OpenApiExample("A preview", examples.plan_example(kind), response_only=True),
-        OpenApiExample("An import", examples.result_example(kind), response_only=True),
+        answer_example("A preview", examples.plan_example(kind)),
+        answer_example("An import", examples.result_example(kind)),
     ]
     return OpenApiResponse(either, description="The plan of a preview, or the result of an import.", examples=answers)
-
-
-def _import_problems() -> dict[tuple[int, str], OpenApiResponse]:
-    return {
-        **problems(400, 413, 415, 422),
-        **{
-            (409, media_type): response
-            for (status, media_type), response in problems(409, serializer=envelopes.StalePlanSerializer).items()
-            if status == 409
-        },
-    }
-
-
-def _import_example(kind: Kind) -> OpenApiExample:
-    return OpenApiExample(
-        "A file and answers", examples.import_example(kind), request_only=True, media_type="application/json"
-    )
 
 
 urlpatterns: list[URLPattern] = [pattern for kind in KINDS.values() for pattern in _patterns(kind)]

@@ -15,6 +15,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend, SearchFilter
 from rest_framework.request import Request
 
+from tvarr_backup.api.strict import refusal
 from tvarr_backup.fields import FlagColumn, TextColumn, ULIDField, parse_ulid
 from tvarr_backup.portable.export import Instant
 from tvarr_backup.portable.kinds import Kind
@@ -24,20 +25,20 @@ SEARCHED_CHARACTERS = 200
 """A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
 
 _SHOWN_CHARACTERS = 80
-_PAGE_PARAMETERS = frozenset({"page", "page_size"})
+PAGE_PARAMETERS = frozenset({"page", "page_size"})
 _FLAG_WORDS = {"true": True, "false": False}
 
 
 def require_known_parameters(request: Request, known: Collection[str]) -> None:
     """Refuse parameters that a call does not have, by name."""
-    refused = {}
-    for name in request.query_params:
-        if name not in known:
-            shown = name[:_SHOWN_CHARACTERS]
-            allowed = ", ".join(sorted(known)) or "none"
-            refused[shown] = [
-                ErrorDetail(f"{quoted(name)} is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
-            ]
+    allowed = ", ".join(sorted(known)) or "none"
+    refused = {
+        name[:_SHOWN_CHARACTERS]: [
+            ErrorDetail(f"{quoted(name)} is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
+        ]
+        for name in request.query_params
+        if name not in known
+    }
     if refused:
         raise ValidationError(refused)
 
@@ -46,23 +47,18 @@ def flag_parameter(request: Request, name: str) -> bool:
     """Whether a parameter says `true`; missing is `false`, and another word is refused."""
     word = request.query_params.get(name, "false")
     if word not in _FLAG_WORDS:
-        raise ValidationError({name: [ErrorDetail("Allowed is true or false.", "invalid_choice")]})
+        raise refusal(name, "Allowed is true or false.", "invalid_choice")
     return _FLAG_WORDS[word]
 
 
-class Known(BaseFilterBackend):
-    """Refuses parameters that a list does not have, and filters without a value."""
+class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
+    """The view's `filterset_class`; a filter without a value is refused."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        offered = set(view.filterset_class.base_filters)
-        require_known_parameters(request, offered | _PAGE_PARAMETERS | {"search", "ordering"})
-        empty = [name for name in offered if request.query_params.get(name) == ""]
+        empty = [name for name in view.filterset_class.base_filters if request.query_params.get(name) == ""]
         if empty:
             raise ValidationError({name: [ErrorDetail("It is empty.", "blank")] for name in sorted(empty)})
-        return queryset
-
-    def get_schema_operation_parameters(self, _view: Any) -> list[dict[str, Any]]:
-        return []
+        return super().filter_queryset(request, queryset, view)  # type: ignore[no-any-return]  # no types
 
 
 class Search(SearchFilter):
@@ -71,7 +67,7 @@ class Search(SearchFilter):
     def get_search_terms(self, request: Request) -> Any:
         if len(request.query_params.get(self.search_param, "")) > SEARCHED_CHARACTERS:
             sentence = f"It is longer than {SEARCHED_CHARACTERS} characters, which is the most that is searched for."
-            raise ValidationError({self.search_param: [ErrorDetail(sentence, "max_length")]})
+            raise refusal(self.search_param, sentence, "max_length")
         try:
             return super().get_search_terms(request)
         except ValidationError as problem:
@@ -102,13 +98,13 @@ class Ordering(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         given = request.query_params.get("ordering", "").split(",")
-        words = [word for word in given if word] or list(view.ordering)
+        wanted = [name for name in given if name] or list(view.ordering)
         allowed = _with_minus(view.ordering_words)
-        for word in words:
-            if word not in allowed:
-                sentence = f"{quoted(word)} is no order of this list; allowed: {', '.join(allowed)}."
-                raise ValidationError({"ordering": [ErrorDetail(sentence, "invalid_choice")]})
-        return queryset.order_by(*map(_order, dict.fromkeys(words)), "id")
+        for name in wanted:
+            if name not in allowed:
+                sentence = f"{quoted(name)} is no order of this list; allowed: {', '.join(allowed)}."
+                raise refusal("ordering", sentence, "invalid_choice")
+        return queryset.order_by(*map(_order, dict.fromkeys(wanted)), "id")
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         return [
@@ -127,8 +123,8 @@ class Ordering(BaseFilterBackend):
         ]
 
 
-def _with_minus(words: Sequence[str]) -> list[str]:
-    return [*words, *(f"-{word}" for word in words)]
+def _with_minus(names: Sequence[str]) -> list[str]:
+    return [*names, *(f"-{name}" for name in names)]
 
 
 def _order(word: str) -> Any:
@@ -140,10 +136,6 @@ def _order(word: str) -> Any:
 class _FlagFilter(filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=[(word, word) for word in _FLAG_WORDS], coerce=_FLAG_WORDS.__getitem__, **kwargs)
-
-
-class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
-    """The view's `filterset_class`."""
 
 
 class _IdField(forms.CharField):

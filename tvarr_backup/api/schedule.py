@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.urls import URLPattern, path
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from tvarr_backup import conf
-from tvarr_backup.api.parsers import StrictJSON
 from tvarr_backup.api.permissions import BY_THE_ACTION
-from tvarr_backup.api.schema import problems
-from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Whole
+from tvarr_backup.api.schema import answer_example, problems, sent_example
+from tvarr_backup.api.strict import OPTIONAL, Flag, StrictSerializer, Text, Whole
+from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations import actions
-from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import (
     MOST_KEPT,
     OperationState,
-    Origin,
     validate_cron,
     validate_max_age,
     validate_time_zone,
@@ -80,36 +76,31 @@ class ScheduleSerializer(_ValuesSerializer):
 class ScheduleChangeSerializer(StrictSerializer):
     """What is left out stays as it is; `null` goes back to the environment's default."""
 
-    enabled = Flag(required=False, allow_null=True)
+    enabled = Flag(**OPTIONAL)
     cron = Text(
-        required=False,
-        allow_null=True,
+        **OPTIONAL,
         validators=[validate_cron],
         help_text="Five fields, or six as tvarr writes them, of which the first, the second, must be 0.",
     )
     retention = Whole(
-        required=False,
-        allow_null=True,
+        **OPTIONAL,
         min_value=0,
         max_value=MOST_KEPT,
         error_messages={"min_value": _RETENTION_REFUSED, "max_value": _RETENTION_REFUSED},
         help_text="0 keeps all.",
     )
-    timezone = Text(
-        required=False, allow_null=True, validators=[validate_time_zone], help_text="Such as `Europe/Berlin`."
-    )
+    timezone = Text(**OPTIONAL, validators=[validate_time_zone], help_text="Such as `Europe/Berlin`.")
     max_age = Text(
-        required=False,
-        allow_null=True,
+        **OPTIONAL,
         validators=[validate_max_age],
         help_text="Weeks, days and hours such as `30d`, `12h` or `1w2d`; `none` for no limit.",
     )
 
 
 _DEFAULTS = {"enabled": True, "cron": "0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
-_ANSWER = OpenApiExample(
+_ANSWER = answer_example(
     "Every Sunday",
-    value={
+    {
         **_DEFAULTS,
         "cron": "30 4 * * SUN",
         "timezone": "Europe/Berlin",
@@ -129,18 +120,17 @@ _ANSWER = OpenApiExample(
         "problems": [],
         "defaults": _DEFAULTS,
     },
-    response_only=True,
-    status_codes=["200"],
+    200,
 )
 _CHANGES = [
-    OpenApiExample("Every Sunday", value={"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}, request_only=True),
-    OpenApiExample("Off", value={"enabled": False}, request_only=True),
-    OpenApiExample("As the environment says", value=dict.fromkeys(_DEFAULTS), request_only=True),
+    sent_example("Every Sunday", {"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}),
+    sent_example("Off", {"enabled": False}),
+    sent_example("As the environment says", dict.fromkeys(_DEFAULTS)),
 ]
 
 
-def shown_schedule() -> dict[str, Any]:
-    """What is in force and how it goes, as the API tells it: without paths."""
+def schedule_for_api() -> dict[str, Any]:
+    """Return what is in force and how it goes, without folders of the machine."""
     data = schedule_as_data()
     for run in (data["last_run"], data["last_check"]):
         if run is not None:
@@ -148,14 +138,10 @@ def shown_schedule() -> dict[str, Any]:
     return data
 
 
-class ScheduleView(APIView):
+class ScheduleView(StrictView):
     """The schedule in force."""
 
-    parser_classes = [StrictJSON]
-    required_permissions: Mapping[str, str] = {
-        "get": "operations.view_backupsettings",
-        "put": BY_THE_ACTION,
-    }
+    required_permissions = {"get": "operations.view_backupsettings", "put": BY_THE_ACTION}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Closed where tvarr's database is none that is backed up here."""
@@ -163,25 +149,21 @@ class ScheduleView(APIView):
         conf.live_database()
 
     @extend_schema(
-        operation_id="backups_schedule_retrieve",
         summary="Show when backups are made by themselves",
-        tags=["backups"],
-        responses={200: ScheduleSerializer, **problems(409)},
+        responses={200: ScheduleSerializer, **problems(400, 409)},
         examples=[_ANSWER],
     )
     def get(self, _request: Request) -> Response:
         """What is in force, whether it was set here or by the environment, with the next three times."""
-        return Response(shown_schedule())
+        return Response(schedule_for_api())
 
     @extend_schema(
-        operation_id="backups_schedule_update",
         summary="Change when backups are made by themselves",
-        tags=["backups"],
         request=ScheduleChangeSerializer,
         responses={200: ScheduleSerializer, **problems(400, 409, 413, 415)},
         examples=[_ANSWER, *_CHANGES],
     )
-    def put(self, request: Request) -> Response:
+    def put(self, _request: Request) -> Response:
         """Each member for itself: what is left out stays, `null` goes back to the environment's default.
 
         A smaller retention counts as agreement to the deletions that follow from it at the next clean-up.
@@ -189,11 +171,9 @@ class ScheduleView(APIView):
         All that is sent is stored, or nothing is. Of two who change different members both succeed; of the same one, the
         later.
         """
-        change = ScheduleChangeSerializer(data=request.data)
-        change.is_valid(raise_exception=True)
-        columns = dict(_columns(change.validated_data))
-        actions.change_settings(Actor(request.user, Origin.API), columns, agreed=actions.AGREED_TO_ALL)
-        return Response(shown_schedule())
+        columns = dict(_columns(self.read_body(ScheduleChangeSerializer)))
+        actions.change_settings(self.actor, columns, agreed=actions.AGREED_TO_ALL)
+        return Response(schedule_for_api())
 
 
 def _columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -206,6 +186,3 @@ def _columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield "keep_all", value == 0
         else:
             yield {"timezone": "time_zone"}.get(name, name), value or ""
-
-
-urlpatterns: list[URLPattern] = [path("backups/schedule", ScheduleView.as_view(), name="backups-schedule")]

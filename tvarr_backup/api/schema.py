@@ -7,7 +7,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import Direction, OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import Direction, OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
@@ -59,15 +59,15 @@ _EXAMPLES = {
 
 
 def problems(
-    *statuses: int, serializer: type[serializers.Serializer[Any]] = ProblemSerializer
+    *statuses: int, conflict: type[serializers.Serializer[Any]] = ProblemSerializer
 ) -> dict[tuple[int, str], OpenApiResponse]:
-    """The refusals of a call for `extend_schema(responses={200: ..., **problems(404, 409)})`.
+    """Return the refusals of a call for `extend_schema(responses={200: ..., **problems(404, 409)})`.
 
-    What every call may answer (`ALWAYS`) is added. A `serializer` stands in where a refusal has members of its own.
+    What every call may answer (`ALWAYS`) is added. `conflict` is the body of a 409 that has members of its own.
     """
     return {
         (status, CONTENT_TYPE): OpenApiResponse(
-            serializer if status in statuses else ProblemSerializer,
+            conflict if status == HTTPStatus.CONFLICT else ProblemSerializer,
             description=HTTPStatus(status).phrase,
             examples=[_example(status)],
         )
@@ -84,6 +84,23 @@ def _example(status: int) -> OpenApiExample:
         status_codes=[str(status)],
         response_only=True,
     )
+
+
+def header(name: str, description: str, *statuses: int) -> OpenApiParameter:
+    """Describe a header of requests, or of the answers with these statuses."""
+    response = list(statuses) or False
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=response, description=description)
+
+
+def sent_example(title: str, value: Any, media_type: str = "application/json") -> OpenApiExample:
+    """Give an example of a body that is sent."""
+    return OpenApiExample(title, value, request_only=True, media_type=media_type)
+
+
+def answer_example(title: str, value: Any, *statuses: int) -> OpenApiExample:
+    """Give an example of an answer in JSON, of these statuses or of all that are a success."""
+    codes = [str(status) for status in statuses] or None
+    return OpenApiExample(title, value, response_only=True, media_type="application/json", status_codes=codes)
 
 
 class StrictRequest(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # its registry has no types

@@ -17,6 +17,20 @@ _MOST_EXACT = 2**53
 _SCHEMA_MEMBER = "$schema"  # tvarr's web framework writes it into its answers, and its clients may send it back
 
 
+OPTIONAL: Mapping[str, Any] = {"required": False, "allow_null": True}
+"""Options of a member that may be left out, or be null."""
+
+
+def messages(expected: str, wrong_type: str = "invalid", **others: str) -> dict[str, Any]:
+    """Return the messages of a field that expects this; `wrong_type` is REST framework's key for another type."""
+    return {wrong_type: f"Allowed is {expected}.", "null": f"It is null; allowed is {expected}.", **others}
+
+
+def refusal(name: str, sentence: str, code: str) -> serializers.ValidationError:
+    """Return the refusal of one member, parameter or field of a form."""
+    return serializers.ValidationError({name: [serializers.ErrorDetail(sentence, code)]})
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses members that it does not know, by name.
 
@@ -57,12 +71,11 @@ class StrictSerializer(serializers.Serializer[Any]):
 class Text(serializers.CharField):
     """A JSON text, as it was sent."""
 
-    default_error_messages = {
-        "invalid": "Allowed is a text.",
-        "blank": "It is empty; allowed is a text that is not.",
-        "null": "It is null; allowed is a text.",
-        "max_length": "It is longer than {max_length} characters, which is the most that is allowed.",
-    }
+    default_error_messages = messages(
+        "a text",
+        blank="It is empty; allowed is a text that is not.",
+        max_length="It is longer than {max_length} characters, which is the most that is allowed.",
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, **kwargs)
@@ -76,7 +89,7 @@ class Text(serializers.CharField):
 class Flag(serializers.BooleanField):
     """JSON's `true` or `false`."""
 
-    default_error_messages = {"invalid": "Allowed is true or false.", "null": "It is null; allowed is true or false."}
+    default_error_messages = messages("true or false")
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -87,12 +100,11 @@ class Flag(serializers.BooleanField):
 class Whole(serializers.IntegerField):
     """A whole number of JSON, which makes no difference between `5` and `5.0`."""
 
-    default_error_messages = {
-        "invalid": "Allowed is a whole number.",
-        "null": "It is null; allowed is a whole number.",
-        "min_value": "It is less than {min_value}, which is the least that is allowed.",
-        "max_value": "It is more than {max_value}, which is the most that is allowed.",
-    }
+    default_error_messages = messages(
+        "a whole number",
+        min_value="It is less than {min_value}, which is the least that is allowed.",
+        max_value="It is more than {max_value}, which is the most that is allowed.",
+    )
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, (int, float, Decimal)):
@@ -105,7 +117,7 @@ class Whole(serializers.IntegerField):
 class Word(serializers.ChoiceField):
     """One of a few words."""
 
-    default_error_messages = {"null": "It is null; allowed is a text."}
+    default_error_messages = messages("a text")
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
@@ -117,19 +129,16 @@ class Word(serializers.ChoiceField):
 class Texts(serializers.ListField):
     """A list of JSON texts."""
 
-    default_error_messages = {
-        "not_a_list": "Allowed is a list of texts.",
-        "null": "It is null; allowed is a list of texts.",
-        "max_length": "It has more than {max_length} entries, which is the most that is allowed.",
-    }
+    default_error_messages = messages(
+        "a list of texts",
+        "not_a_list",
+        max_length="It has more than {max_length} entries, which is the most that is allowed.",
+    )
     child = Text()
 
 
 class TextsByName(serializers.DictField):
     """An object whose members are all JSON texts."""
 
-    default_error_messages = {
-        "not_a_dict": "Allowed is an object with texts.",
-        "null": "It is null; allowed is an object with texts.",
-    }
+    default_error_messages = messages("an object with texts", "not_a_dict")
     child = Text()

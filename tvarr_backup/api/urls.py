@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("tvarr_backup.api.docs")),
-    path("", include("tvarr_backup.api.schedule")),  # before the backups: its address looks like one of theirs
-    path("", include("tvarr_backup.api.backups")),
-    path("", include("tvarr_backup.api.operations")),
-    path("", include("tvarr_backup.api.portable")),  # before the kinds: `export` and `import` look like ids
-    path("", include("tvarr_backup.api.kinds")),
-    path("", include("tvarr_backup.api.expressions")),
+from tvarr_backup.api import kinds, portable
+from tvarr_backup.api.backups.views import BackupViewSet
+from tvarr_backup.api.docs import Docs, Schema
+from tvarr_backup.api.expressions import ValidateView
+from tvarr_backup.api.operations import OperationViewSet
+from tvarr_backup.api.schedule import ScheduleView
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("backups", BackupViewSet, "api-backup")
+router.register("operations", OperationViewSet, "api-operation")
+for viewset in kinds.VIEWSETS:
+    router.register(viewset.kind.url_slug, viewset, f"api-{viewset.kind.url_slug}")
+
+urlpatterns = [
+    path("schema", Schema.as_view(), name="schema"),
+    path("docs", Docs.as_view(), name="docs"),
+    path("expressions/validate", ValidateView.as_view()),
+    path("backups/schedule", ScheduleView.as_view()),  # before the backups: it looks like the address of one
+    *portable.urlpatterns,  # before the kinds: `export` and `import` look like ids
+    *router.urls,
 ]

@@ -29,6 +29,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import (
     AcceptCodeDenied,
     BackupNotFound,
+    DatabaseUnusable,
     DeletionsUnconfirmed,
     OperationRunning,
     TvarrBackupError,
@@ -36,19 +37,28 @@ from tvarr_backup.errors import (
 )
 from tvarr_backup.operations import schedule, track
 from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.operations.cleanup import doomed_by
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
+from tvarr_backup.operations.imports import OpenImport, apply_pending, import_file
 from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.restores import require_restorable
 from tvarr_backup.operations.run import run_here, submit
+from tvarr_backup.portable.answers import Answers
+from tvarr_backup.portable.apply import ImportResult
+from tvarr_backup.portable.envelope import Envelope
+from tvarr_backup.portable.export import Export, stream_export
+from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.quoting import quoted
 
 logger = structlog.stdlib.get_logger(__name__)
 
-PROTECT, DELETE = "operations.protect_backup", KINDS[OperationKind.DELETE].permission
-RESTORE, CHANGE_SETTINGS = KINDS[OperationKind.RESTORE].permission, "operations.change_backupsettings"
+EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
+DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
+DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
+CHANGE_SETTINGS = "operations.change_backupsettings"
 
 AGREED_TO_ALL = "*"
 """Agrees to whatever backups a change of the settings lets cleanup delete."""
@@ -160,6 +170,12 @@ def add_backup(
     )
 
 
+def find_archive(actor: Actor, filename: str) -> Backup:
+    """Return a backup whose archive the actor will receive. Raises what `find_backup` raises."""
+    actor.require(DOWNLOAD)
+    return find_backup(backup_folder(), filename)
+
+
 def delete_backup(
     actor: Actor, filename: str, *, only_if: Collection[str] | None = None, start: Start = run_here
 ) -> Operation:
@@ -247,6 +263,46 @@ def cancel_operation(actor: Actor, operation_id: str) -> Operation:
     actor.require(KINDS[OperationKind(operation.kind)].permission)
     reconcile()
     return track.cancel(operation)
+
+
+# --- Configuration ---------------------------------------------------------------------------------------------------
+
+
+def export_items(
+    actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False
+) -> Export:
+    """Start an export as `stream_export` does, also while this program's own database cannot be used.
+
+    References that wait for what is not here are kept in that database. Without it they are left out with a warning.
+    """
+    actor.require(EXPORT)
+    problem = ""
+    try:
+        require_app_database()
+    except DatabaseUnusable as unusable:
+        problem = str(unusable)
+    return stream_export(kind, ids, what_is_there=what_is_there, why_held_are_unknown=problem)
+
+
+def prepare_import(actor: Actor) -> None:
+    """Check that the actor may import, before any of a file is read."""
+    actor.require(IMPORT)
+
+
+def import_items(
+    actor: Actor, envelope: Envelope, answers: Answers, fingerprint: str | None, *, file_name: str = ""
+) -> ImportResult:
+    """Import a file, all of it or nothing. Raises what `import_file` raises."""
+    actor.require(IMPORT)
+    return import_file(
+        envelope, answers, fingerprint, requested_by=actor.requested_by, origin=actor.origin, file_name=file_name
+    )
+
+
+def import_pending(actor: Actor, opened: OpenImport, promised: str) -> ImportResult:
+    """Apply a pending import. Raises what `apply_pending` raises."""
+    actor.require(IMPORT)
+    return apply_pending(opened, promised, user=actor.user)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from django.utils.http import parse_etags
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import explained
-from tvarr_backup.errors import BackupNotFound, PreconditionFailed
+from tvarr_backup.errors import BackupNotFound
+from tvarr_backup.etags import require_match
 from tvarr_backup.quoting import quoted
 from tvarr_backup.transfer.connection import release_databases
 
@@ -39,7 +40,7 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
     Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or `RangeUnsatisfiable`.
     """
     etag = f'"{backup.sidecar.checksum}"'
-    _require_match(request, etag)
+    require_match(request, etag, "The archive is not the one that was asked for by its ETag.")
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
     if _is_known(request, etag):
         return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -92,12 +93,6 @@ def _open(folder: Path, backup: Backup) -> IO[bytes]:
             return open_regular(folder / backup.filename)
         except FileNotFoundError as gone:
             raise BackupNotFound(f"There is no backup {quoted(backup.filename)}.") from gone
-
-
-def _require_match(request: HttpRequest, etag: str) -> None:
-    header = request.headers.get("If-Match")
-    if header is not None and not {etag, "*"} & set(parse_etags(header)):
-        raise PreconditionFailed("The archive is not the one that was asked for by its ETag.")
 
 
 def _is_known(request: HttpRequest, etag: str) -> bool:

@@ -235,14 +235,13 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
 
 
 @login_required
-@permission_required("operations.download_backup", raise_exception=True)
 @require_http_methods(["GET", "HEAD"])
 @of_backups
 def send(request: HttpRequest, filename: str) -> HttpResponseBase:
     """The archive, or a range of it."""
-    folder = backup_folder()
+    backup = actions.find_archive(_actor(request), filename)
     try:
-        return download(request, folder, find_backup(folder, filename))
+        return download(request, backup_folder(), backup)
     except RangeUnsatisfiable as refused:
         return HttpResponse(str(refused), status=416, headers={"Content-Range": refused.content_range})
 

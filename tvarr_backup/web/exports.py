@@ -9,21 +9,22 @@ from functools import wraps
 from typing import Concatenate
 
 from django.contrib.auth.decorators import login_required, permission_required
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
+from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.export import (
     Exportable,
     ExportableRow,
     count_exportable,
-    export_file_name,
     list_exportable,
-    stream_export,
 )
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
+from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import of_backups
 
@@ -81,7 +82,7 @@ def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
 
 
 @login_required
-@permission_required("access.export_configuration", raise_exception=True)
+@permission_required(actions.EXPORT, raise_exception=True)
 @require_GET
 @of_backups
 def page(request: HtmxRequest) -> HttpResponse:
@@ -120,8 +121,7 @@ def _of_a_kind(
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
             return _page(request, _opened(kind, _ids(request)), str(problem))
 
-    guarded = permission_required("access.export_configuration", raise_exception=True)(require_POST(answer))
-    return login_required(guarded)
+    return login_required(require_POST(answer))
 
 
 def _ids(request: HtmxRequest) -> list[str] | None:
@@ -130,18 +130,15 @@ def _ids(request: HtmxRequest) -> list[str] | None:
 
 
 @_of_a_kind
-def download(_request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
+def download(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file."""
-    blocks = stream_export(kind, ids)
-    name = export_file_name(kind, timezone.now())
-    headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingHttpResponse(blocks, headers=headers)
+    return export_response(kind, actions.export_items(Actor(request.user, Origin.WEB), kind, ids))
 
 
 @_of_a_kind
 def preview(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
     """The file to look at, as a page or as a part of one; of a large one its beginning."""
-    export = stream_export(kind, ids)
+    export = actions.export_items(Actor(request.user, Origin.WEB), kind, ids)
     text = b"".join(export).decode()
     shown = {
         "kind": kind,

@@ -8,9 +8,8 @@ from functools import wraps
 from typing import Any, Concatenate
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.core.files.uploadhandler import FileUploadHandler, MemoryFileUploadHandler
 from django.http import Http404, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,19 +18,21 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, MemberInvalid, PageIncomplete, TvarrBackupError
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.imports import (
     OpenImport,
-    apply_pending,
     change_choices,
     discard_import,
     find_import,
     keep_import,
     open_import,
 )
-from tvarr_backup.operations.models import ImportRecord, ImportState
+from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import Action, State
+from tvarr_backup.transfer.in_memory import KeepInMemory
 from tvarr_backup.web import review
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.review import Review
@@ -46,30 +47,28 @@ _DONE = {
     Action.SKIP: "Skipped",
 }
 
+
+def _actor(request: HtmxRequest) -> Actor:
+    return Actor(request.user, Origin.WEB)
+
+
 # --- The form for a file ----------------------------------------------------------------------------------------------
-
-
-class _InMemory(MemoryFileUploadHandler):
-    """Keeps a file in memory whatever its size: that of the form is limited."""
-
-    activated = True
-    handle_raw_input = FileUploadHandler.handle_raw_input
 
 
 @csrf_exempt
 @login_required
-@permission_required("access.import_configuration", raise_exception=True)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HtmxRequest) -> HttpResponse:
     """The form for a file. A POST keeps the file and leads to its preview.
 
     The token is checked after the permission, because Django reads all of a form for it.
     """
-    if request.method == "GET":
+    actions.prepare_import(_actor(request))
+    if request.method != "POST":
         return _form(request)
     if int(request.META.get("CONTENT_LENGTH") or 0) > _MOST_BYTES:
         return _refuse_unread(request, f"This is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
-    request.upload_handlers = [_InMemory(request)]
+    request.upload_handlers = [KeepInMemory(request)]
     try:
         return _keep(request)
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
@@ -125,6 +124,7 @@ def _of_an_import(
 
     @wraps(view)
     def answer(request: HtmxRequest, record: str) -> HttpResponse:
+        actions.prepare_import(_actor(request))
         try:
             found = find_import(record, request.user)
         except ImportRecord.DoesNotExist as problem:
@@ -134,8 +134,7 @@ def _of_an_import(
         except ImportRecord.DoesNotExist:  # another press has applied or discarded it in the meantime
             return _lead(request, found)
 
-    guarded = permission_required("access.import_configuration", raise_exception=True)(answer)
-    return login_required(guarded)
+    return login_required(answer)
 
 
 def _of_a_pending_import(
@@ -196,7 +195,7 @@ def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     _tell(request, opened)
     if not opened.newly_changed and not opened.problem:
         try:
-            apply_pending(opened, request.POST.get("promise", ""), user=request.user)
+            actions.import_pending(_actor(request), opened, request.POST.get("promise", ""))
         except TvarrBackupError:
             if ImportRecord.objects.filter(pk=opened.record.pk, state=ImportState.PENDING).exists():
                 raise

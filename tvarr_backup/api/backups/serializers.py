@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from tvarr_backup.api.operations import StartedSerializer
 from tvarr_backup.api.pagination import Pages
@@ -15,7 +13,6 @@ from tvarr_backup.api.schedule import ScheduleSerializer
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer
 from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
 from tvarr_backup.backups.backup_warnings import BackupWarningCode
-from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.operations.models import BackupState
 
@@ -24,11 +21,6 @@ class BackupPages(Pages):
     """All backups in one page, as tvarr's clients expect it, unless there are hundreds."""
 
     page_size = Pages.max_page_size
-
-    def paginate_sequence(self, backups: Sequence[Backup], request: Request, view: APIView) -> list[Backup]:
-        """Return those of the page that is asked for. Raises `NotFound` or `ValidationError`."""
-        queryset: Any = backups  # Django's pages take any sequence
-        return self.paginate_queryset(queryset, request, view) or []
 
 
 BACKUP_EXAMPLE: dict[str, Any] = {
@@ -143,6 +135,7 @@ class BrokenSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
+@extend_schema_serializer(many=False)
 class BackupListSerializer(serializers.Serializer[Any]):
     """A page of the backup folder, the newest backup first."""
 
@@ -159,9 +152,8 @@ class BackupListSerializer(serializers.Serializer[Any]):
 class CreateSerializer(StrictSerializer):
     """What may be said of a new backup."""
 
-    note = Text(required=False, default="", allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
+    note = Text(default="", allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
     accept_folder = Flag(
-        required=False,
         default=False,
         help_text="Use the backup folder as it is, although the disk of the last backup is not mounted there "
         "(`backup_folder_unmounted`).",
@@ -184,16 +176,14 @@ class ProtectionSerializer(StrictSerializer):
 class UploadFieldsSerializer(StrictSerializer):
     """What a form with a file may have beside it."""
 
-    note = Text(required=False, default="", allow_blank=True, help_text="One line; without it, that of `meta` counts.")
+    note = Text(default="", allow_blank=True, help_text="One line; without it, that of `meta` counts.")
     accept_broken_references = Word(
         choices=["true", "false"],
-        required=False,
         default="false",
         help_text="Take it in also with rows that refer to rows which are not there.",
     )
     accept_code = Word(
         choices=["true", "false"],
-        required=False,
         default="false",
         help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore. "
         "It requires the right to restore backups (`accept_code_denied`). A file that contains some is refused without it, "
@@ -214,17 +204,13 @@ class UploadFormSerializer(UploadFieldsSerializer):
 class RestoreSerializer(StrictSerializer):
     """What a restore may need to be confirmed."""
 
-    accept_newer = Flag(
-        required=False, default=False, help_text="Restore also a schema that is newer than every one known here."
-    )
+    accept_newer = Flag(default=False, help_text="Restore also a schema that is newer than every one known here.")
     accept_code = Flag(
-        required=False,
         default=False,
         help_text="Accept views, triggers and virtual tables in a backup from elsewhere. Without it such a restore fails with "
         "the code `code_not_accepted`, and the result of the operation has their SQL in `refused_code`.",
     )
     offline = Flag(
-        required=False,
         default=False,
         help_text="Replace a damaged, empty or missing database file. It confirms that tvarr is stopped. Such a file is "
         "refused without it, with the code `offline_restore_required`.",

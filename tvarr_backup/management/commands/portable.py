@@ -17,10 +17,10 @@ from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale
 from tvarr_backup.management.terminal import TerminalCommand, open_input
+from tvarr_backup.operations import actions
+from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.exports import start_export
 from tvarr_backup.operations.failures import explain_failure
-from tvarr_backup.operations.imports import import_file
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
@@ -83,7 +83,7 @@ class Command(TerminalCommand):
     def _export(self, options: dict[str, Any]) -> None:
         kind, output = kind_named(options["kind"]), options["output"]
         ids = None if options["all"] else [part.strip() for part in options["ids"].split(",") if part.strip()]
-        with contextlib.closing(start_export(kind, ids)) as blocks, _output(output) as file:
+        with contextlib.closing(actions.export_items(COMMAND_LINE, kind, ids)) as blocks, _output(output) as file:
             for warning in blocks.warnings:
                 self.message(f"warning: {warning}")
             for block in blocks:
@@ -95,14 +95,7 @@ class Command(TerminalCommand):
         name = "" if options["file"] == "-" else Path(options["file"]).name
         envelope, answers = _read(options)
         try:
-            result = import_file(
-                envelope,
-                answers,
-                options["fingerprint"],
-                requested_by=None,
-                origin=Origin.COMMAND,
-                file_name=name,
-            )
+            result = actions.import_items(COMMAND_LINE, envelope, answers, options["fingerprint"], file_name=name)
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
                 self._show_plan(stale.plan, as_json=options["json"])

@@ -1,4 +1,4 @@
-"""What the log is told of signing in and of tokens: who and from where, and never what was typed by mistake."""
+"""The audit log: sign-ins and tokens, who and from where, and never what was typed by mistake."""
 
 from __future__ import annotations
 

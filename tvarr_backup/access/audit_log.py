@@ -1,0 +1,58 @@
+"""Log entries about users who sign in, or try to, and about tokens."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import structlog
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from tvarr_backup.access.models import ApiToken
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+@receiver(user_logged_in)
+def log_sign_in(request: Any, user: Any, **_: Any) -> None:
+    """Log a sign-in with the browser. A password that comes with a single request is not logged."""
+    logger.info("login.succeeded", user=user.get_username(), address=_address(request))
+
+
+@receiver(user_login_failed)
+def log_failed_sign_in(credentials: Any, request: Any = None, **_: Any) -> None:
+    """Log a name only if a user has it, because people type passwords into the wrong field.
+
+    django-axes listens before us, so the request says whether the name is locked for this address.
+    """
+    users: Any = get_user_model()
+    name = credentials.get("username")
+    user = name if name and users.objects.filter(username=name).exists() else None
+    is_locked_out = getattr(request, "axes_locked_out", False)
+    logger.warning("login.locked_out" if is_locked_out else "login.failed", user=user, address=_address(request))
+
+
+@receiver(post_save, sender=ApiToken)
+def log_new_token(instance: ApiToken, created: bool, using: str, **_: Any) -> None:  # noqa: FBT001  # Django's signature
+    """Log a token once its transaction is committed."""
+    if created:
+        log = partial(logger.info, "token.created", **_described(instance), expires=instance.expiry)
+        transaction.on_commit(log, using=using)
+
+
+@receiver(post_delete, sender=ApiToken)
+def log_revoked_token(instance: ApiToken, using: str, **_: Any) -> None:
+    """Log the end of a token, also where its owner is deleted."""
+    transaction.on_commit(partial(logger.info, "token.revoked", **_described(instance)), using=using)
+
+
+def _described(token: ApiToken) -> dict[str, str]:
+    return {"name": token.name, "owner": token.user.get_username()}
+
+
+def _address(request: Any) -> str | None:
+    return request.META.get("REMOTE_ADDR") if request is not None else None
