@@ -6,13 +6,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils import timezone
-
 from tvarr_backup import conf
 from tvarr_backup.backups.backup_warnings import encode_warning
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar
 from tvarr_backup.backups.verify import Verification
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.models import BackupState
 from tvarr_backup.schema import RequiredSchema, is_newer
 
@@ -29,8 +28,7 @@ def unknown_date(sidecar: Sidecar) -> str:
         return ""
     if sidecar.newest_row_at is None:
         return "date unknown"
-    newest = timezone.localtime(sidecar.newest_row_at)
-    return f"date unknown, newest row {newest.day} {newest:%b %Y, %H:%M}"
+    return f"date unknown, newest row {format_time(sidecar.newest_row_at)}"
 
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
