@@ -42,7 +42,6 @@ _PAGES_THAT_ASK_NOTHING = {
     "/operations/<ulid:pk>/cancel/",
     "/settings/",
     "/settings/reset/",
-    "/admin/operations/backup/create/",
 }
 _OTHER = "auth.view_permission"
 """A permission that no entrance asks for."""

@@ -182,11 +182,6 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def megabytes(size: int) -> str:
-    """A size for a sentence."""
-    return f"{size / 1_000_000:.1f} MB"
-
-
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn what the system refuses in a backup folder into a sentence."""
