@@ -34,7 +34,7 @@ from tvarr_backup.operations.imports import PENDING_FOR, apply_pending, change_c
 from tvarr_backup.operations.models import ImportRecord
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import KINDS, Kind
-from tvarr_backup.web.review import ROWS_ON_A_PAGE
+from tvarr_backup.web.import_preview import ROWS_ON_A_PAGE
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing
-from tvarr_backup.backups.retention import is_good
+from tvarr_backup.backups.retention import Policy, is_good
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.observe import Kept, Live, Seen, observe
@@ -105,6 +105,7 @@ class Health:
     free_in_folder: int | None
     free_beside_live: int | None
     listing: Listing | None
+    policy: Policy | None
     folder_code: str
     unsupported: Sentence
 
@@ -140,6 +141,7 @@ def look() -> Health:
         free_in_folder=seen.folder.free,
         free_beside_live=seen.free_beside_live,
         listing=seen.folder.listing,
+        policy=seen.kept.policy if seen.kept else None,
         folder_code=seen.folder.code,
         unsupported=seen.unsupported,
     )

@@ -23,6 +23,7 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.folder import WORK_NAME, free_bytes, why_read_only
 from tvarr_backup.backups.live import why_not_restorable
 from tvarr_backup.backups.restore import require_room_for_restore
+from tvarr_backup.backups.retention import Policy
 from tvarr_backup.backups.room import require_room_for_backup
 from tvarr_backup.backups.sqlite import measure
 from tvarr_backup.backups.unfinished import Unfinished, remembered
@@ -62,6 +63,7 @@ class Kept:
     queued: tuple[Operation, ...]
     last_scheduled: Operation | None
     has_made_backups: bool
+    policy: Policy
     setting_problems: tuple[str, ...]
     schema_change: SchemaChange | None
 
@@ -174,6 +176,7 @@ def _what_is_kept() -> Kept:
         queued=tuple(one for one in open_ones if one.state == OperationState.QUEUED),
         last_scheduled=backups.filter(origin=Origin.SCHEDULE).exclude(state__in=OPEN_STATES).first(),
         has_made_backups=backups.filter(state__in=(OperationState.SUCCEEDED, OperationState.ATTENTION)).exists(),
+        policy=stored.policy(),
         setting_problems=tuple(stored.problems()),
         schema_change=recent_change(datetime.now(UTC)),
     )

@@ -57,7 +57,7 @@ class Status:
     unsupported: str
 
 
-def status_of(health: Health, *, tells_folder: bool) -> Status:
+def status_of(health: Health, *, with_folder: bool) -> Status:
     """The card of what one look has found."""
     backups = health.listing.backups if health.listing else ()
     wrong = [check for check in health.checks if check.state is not State.OK]
@@ -70,7 +70,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         number=len(backups),
         total_bytes=sum(backup.sidecar.compressed_size for backup in backups),
         free_bytes=health.free_in_folder,
-        folder=str(conf.backup_path()) if tells_folder else "",
+        folder=str(conf.backup_path()) if with_folder else "",
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
         curve=_curve(health.listing) if health.listing else None,
         is_closed=any(check.subject is Subject.FOLDER for check in wrong) and not health.listing,
