@@ -114,7 +114,7 @@ def choose(client: Client, shown: Any, target: str = "import-totals", **fields: 
 
 
 def tiles(response: Any) -> dict[str, int]:
-    found = re.findall(r'class="tile"[^>]*>([\w ]+) <strong[^>]*>(\d+)<', response.content.decode())
+    found = re.findall(r'class="[^"]*\btile"[^>]*>([\w ]+) <strong[^>]*>(\d+)<', response.content.decode())
     return {label: int(number) for label, number in found if number != "0"}
 
 
