@@ -35,19 +35,27 @@ _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 _FILES = re.compile(r'(?:src|href)="(/static/[^"#]+)')
 _IN_STYLES = re.compile(r"url\([\"']?(?!data:)([^)\"'#]+)")
 SIGN_IN, IMPORT = "/sign-in/", "/import/"
-_ROWS = {"/": "backups", "/export/": "kinds", "/history/": "operations", "/settings/": "settings"}
+_ROWS = {
+    "/": "backups",
+    "/account/": "tokens",
+    "/export/": "kinds",
+    "/history/": "operations",
+    "/settings/": "settings",
+}
 """Which table of `page_floor` has the rows of a page; the others have none."""
 
 _POLL = "every 1s"
 _OPERATIONS = """
 from datetime import UTC, datetime, timedelta
 from django.contrib.auth import get_user_model
+from tvarr_backup.operations.disk import backup_folder, place_of
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 begins = datetime.now(UTC) - timedelta(hours={number})
 for hour in range({number}):
     at = begins + timedelta(hours=hour)
+    kind = OperationKind.values[hour % 6]
     Operation.objects.create(
-        kind=OperationKind.values[hour % 6], state=OperationState.SUCCEEDED, database="{database}", origin=Origin.WEB,
+        kind=kind, arguments=place_of(backup_folder()) if kind == OperationKind.BACKUP else dict(), state=OperationState.SUCCEEDED, database="{database}", origin=Origin.WEB,
         requested_by=get_user_model().objects.get(), created_at=at, started_at=at, finished_at=at + timedelta(seconds=9),
         result=dict(backup=dict(filename="{newest}"), pre_restore_backup=dict(filename="{newest}")),
     )

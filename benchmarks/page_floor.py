@@ -1,4 +1,4 @@
-"""Plain views of Django: each renders a table of the rows that one of our pages shows."""
+"""Plain pages of Django: each shows the rows of one of our pages in a stock table, below a stock navigation."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,12 +7,14 @@ from django.apps import apps
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
+from django.forms import ModelForm, modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
 
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as _ours
+from tvarr_backup.access.models import ApiToken
 from tvarr_backup.models import Filter
 from tvarr_backup.operations.models import Backup, BackupSettings, Operation
 from tvarr_backup.portable.kinds import KINDS
@@ -20,16 +22,26 @@ from tvarr_backup.portable.kinds import KINDS
 __all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
 
 _TABLE = engines["django"].from_string(
-    """<!DOCTYPE html>
+    """{% load static %}<!DOCTYPE html>
 <html lang="en">
-  <head><title>{{ title }}</title></head>
+  <head><title>{{ title }}</title><link rel="stylesheet" href="{% static 'css/app.css' %}"></head>
   <body>
-    <p>{{ user.get_username }}</p>
+    <nav>
+      <a href="{% url 'home' %}">Home</a>
+      {% if perms.operations.view_backup %}<a href="{% url 'home' %}">Backups</a>{% endif %}
+      {% if perms.access.export_configuration %}<a href="{% url 'export' %}">Export</a>{% endif %}
+      {% if perms.access.import_configuration %}<a href="{% url 'import' %}">Import</a>{% endif %}
+      {% if perms.operations.view_operation %}<a href="{% url 'history' %}">History</a>{% endif %}
+      {% if perms.operations.view_backupsettings %}<a href="{% url 'settings' %}">Settings</a>{% endif %}
+      {{ user.get_username }} <form method="post" action="{% url 'sign-out' %}">{% csrf_token %}<button>Sign out</button></form>
+    </nav>
+    {% for message in messages %}<p class="{{ message.tags }}">{{ message }}</p>{% endfor %}
     <table>
       {% for row in rows %}
         <tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
       {% endfor %}
     </table>
+    {% if form %}<form method="post">{% csrf_token %}{{ form.as_div }}<button>Save</button></form>{% endif %}
   </body>
 </html>
 """
@@ -45,6 +57,13 @@ def _backups() -> Iterable[Any]:
     return _page(Backup.objects.values_list(*shown), 25)
 
 
+def _kinds() -> Iterable[Any]:
+    """The number of each kind, and what is built in."""
+    for kind in KINDS.values():
+        yield kind.slug, kind.model.objects.filter(is_system=False).count()
+        yield from kind.model.objects.filter(is_system=True).order_by("name").values_list("name")
+
+
 def _operations() -> Iterable[Any]:
     shown = ("pk", "created_at", "kind", "arguments", "requested_by__username", "state", "message")
     return _page(Operation.objects.values_list(*shown), 25)
@@ -52,7 +71,7 @@ def _operations() -> Iterable[Any]:
 
 def _filters() -> Iterable[Any]:
     shown = ("name", "source_type", "action", "expression", "description", "is_system")
-    return _page(Filter.objects.values_list(*shown), 50)
+    return _page(Filter.objects.order_by("name").values_list(*shown), 50)
 
 
 def _changes() -> Iterable[Any]:
@@ -67,18 +86,23 @@ TABLES: dict[str, Callable[[], Iterable[Any]]] = {
     "backups": _backups,
     "backup": lambda: Backup.objects.values_list()[:1],
     "changes": _changes,
-    "kinds": lambda: [(kind.slug, kind.model.objects.count()) for kind in KINDS.values()],
+    "kinds": _kinds,
     "operations": _operations,
     "operation": lambda: Operation.objects.values_list()[:1],
-    "settings": BackupSettings.objects.values_list,
+    "settings": lambda: (),
+    "tokens": lambda: ApiToken.objects.order_by("created").values_list("name", "created", "expiry"),
     "filters": _filters,
 }
+"""By what they show. The page of the settings is a form, and so is its floor."""
 
 
 @login_required
 def table(request: HttpRequest, name: str) -> HttpResponse:
     """The rows, for a user who is signed in."""
-    return HttpResponse(_TABLE.render({"title": name, "rows": TABLES[name]()}, request))
+    form: ModelForm[BackupSettings] | None = None
+    if name == "settings":
+        form = modelform_factory(BackupSettings, fields="__all__")(instance=BackupSettings.objects.first())
+    return HttpResponse(_TABLE.render({"title": name, "rows": TABLES[name](), "form": form}, request))
 
 
 urlpatterns: list[Any] = [path("floor/<name>/", table), *_ours]

@@ -73,7 +73,8 @@ class Emergency:
 
 
 def _emergency_page(sentence: str) -> str:
-    return render_to_string("emergency.html", {"sentence": sentence, "program": program.NAME})
+    context = {"title": "Temporarily unavailable", "sentence": sentence, "program": program.NAME}
+    return render_to_string("emergency.html", context)
 
 
 class OtherMethods:

@@ -474,7 +474,7 @@ def test_one_that_says_that_it_is_too_large_is_refused_before_it_is_read(
     client: APIClient, folder: Path, settings: Any
 ) -> None:
     words = refused(folder, send_body(client, Untouched(), 11 * 2**30), 413, "upload_too_large")
-    assert words == "The upload is larger than 10737.4 MB, which is the most that is taken in here."
+    assert words == "The upload is larger than 10.7 GB, which is the most that is taken in here."
 
 
 @pytest.mark.parametrize("part", ["file", "meta"])

@@ -76,7 +76,6 @@ def _create(note: str) -> dict[Entrance, Ask]:
     return {
         PAGE: Ask("POST /backups/create/", {"note": note}),
         API: Ask(f"POST {_V1}", {"note": note}),
-        ADMIN: Ask(f"POST {_LIST}create/", {"note": note}),
         **_command("create", "--note", note),
     }
 

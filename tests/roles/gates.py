@@ -43,7 +43,6 @@ _PAGES_THAT_ASK_NOTHING = {
     "/operations/<ulid:pk>/cancel/",
     "/settings/",
     "/settings/reset/",
-    "/admin/operations/backup/create/",
     "/export/<slug>/",
     "/export/<slug>/preview/",
 }

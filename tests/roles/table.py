@@ -220,7 +220,12 @@ ADMIN: dict[str, Row] = {
     **dict(pages_of(_BACKUPS, VIEWER, does="backups")),
     "GET /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, answer=302),
     "POST /admin/operations/backup/<path:object_id>/delete/": row(ADMINISTRATOR, DELETE, answer=302),
-    "POST /admin/operations/backup/create/": row(OPERATOR, CREATE, answer=302, does="create a backup"),
+    **{
+        f"{method} /admin/operations/backup/<path:object_id>/change/": row(
+            VIEWER, "operations.view_backup|operations.change_backup", answer=302
+        )
+        for method in ("GET", "POST")
+    },
     **dict(
         [
             action(_BACKUPS, "verify", OPERATOR, VERIFY, does="verify a backup"),

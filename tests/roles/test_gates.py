@@ -34,12 +34,10 @@ GATES = {
 """Functions that ask for a permission and refuse; all of them are among `all_gates`."""
 
 SHOWN_OR_NOT = {
-    "admin/backups.py:changelist_view",
     "api/backups/views.py:_data_of",
     "api/backups/views.py:list",
     "operations/actors.py:is_administrator",
     "operations/actors.py:may",
-    "web/backups.py:_may",
     "web/backups.py:backups",
     "web/backups.py:_operation_to_show",
     "web/context.py:_navigation",

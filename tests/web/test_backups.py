@@ -28,6 +28,7 @@ from tvarr_backup.backups.catalogue import find_backup, protect_backup
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, DateSource
+from tvarr_backup.formatting import format_size
 from tvarr_backup.operations import observe
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
@@ -77,8 +78,9 @@ def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, fol
     newest = make(folder, note="before the new provider")
     protect_backup(folder, newest.filename, protected=True)
     text = text_of(client.get(HOME))
-    assert "Manual before the new provider under 0.1 MB 0.1.0 Checked, protected" in text
-    assert text.index("Manual before") < text.index("Automatic under")
+    size = format_size(newest.sidecar.compressed_size)
+    assert f"Manual before the new provider {size} 0.1.0 Checked, protected" in text
+    assert text.index("Manual before") < text.index("Automatic 1")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_row_that_was_shown_before_follows_every_change(client: Client, folder
     assert "before the move" in text_of(client.get(HOME))
     protect_backup(folder, made.filename, note="after the move", protected=True)
     text = text_of(client.get(HOME))
-    assert "after the move under 0.1 MB 0.1.0 Checked, protected" in text
+    assert f"after the move {format_size(made.sidecar.compressed_size)} 0.1.0 Checked, protected" in text
     assert "before the move" not in text
 
 
@@ -206,7 +208,7 @@ def test_the_card_says_that_all_is_well_and_what_there_is(client: Client, folder
     text = text_of(client.get(HOME))
     assert "All is well Last good backup:" in text
     assert ", checked. Next:" in text
-    assert "1 backup, under 0.1 MB in all; " in text
+    assert f"1 backup, {format_size(made.sidecar.compressed_size)} in all; " in text
     assert f"{folder} Copy" in text
     assert "Same disk as the database: keep a second copy elsewhere." in text
     assert made.filename not in text.partition("All backups")[0]
@@ -380,7 +382,7 @@ def test_a_broken_one_says_why(client: Client, folder: Path) -> None:
 
 def test_a_note_is_changed(client: Client, folder: Path) -> None:
     made = make(folder)
-    response = client.post(address("backup-note", made), {"note": "the good one", "mark": made.etag})
+    response = client.post(address("backup-note", made), {"note": "the good one", "etag": made.etag})
     assert messages_on(client, response) == "The note is changed."
     assert find_backup(folder, made.filename).sidecar.note == "the good one"
 
@@ -388,7 +390,7 @@ def test_a_note_is_changed(client: Client, folder: Path) -> None:
 def test_a_note_that_somebody_else_has_changed_meanwhile_stays(client: Client, folder: Path) -> None:
     made = make(folder)
     protect_backup(folder, made.filename, note="theirs")
-    response = client.post(address("backup-note", made), {"note": "mine", "mark": made.etag})
+    response = client.post(address("backup-note", made), {"note": "mine", "etag": made.etag})
     assert "has been changed since it was looked at" in messages_on(client, response)
     assert find_backup(folder, made.filename).sidecar.note == "theirs"
 
@@ -397,14 +399,14 @@ def test_what_is_so_already_is_done_though_the_page_is_from_before(client: Clien
     """A form that was sent twice."""
     made = make(folder)
     for _ in range(2):
-        response = client.post(address("backup-note", made), {"note": " the good one ", "mark": made.etag})
+        response = client.post(address("backup-note", made), {"note": " the good one ", "etag": made.etag})
         assert messages_on(client, response) == "The note is changed."
     for _ in range(2):
-        response = client.post(address("protect-backup", made), {"protected": "true", "mark": made.etag})
+        response = client.post(address("protect-backup", made), {"protected": "true", "etag": made.etag})
     assert "has been changed since" in messages_on(client, response)
     mark = find_backup(folder, made.filename).etag
     for _ in range(2):
-        response = client.post(address("protect-backup", made), {"protected": "true", "mark": mark})
+        response = client.post(address("protect-backup", made), {"protected": "true", "etag": mark})
         assert "is protected" in messages_on(client, response)
 
 

@@ -176,7 +176,7 @@ def test_the_preview_of_a_large_file_says_that_it_is_a_beginning(viewer: Client)
         FilterFactory.create(description="d" * 1000, expression='group_title == "' + "x" * 70_000 + '"') for _ in "abc"
     ]
     text = text_of(send(viewer, "/export/filters/preview/", {"ids": [row.pk for row in rows]}))
-    assert "The file, 0.2 MB; only its beginning is shown" in text
+    assert "kB; only its beginning is shown" in text
 
 
 def test_a_preview_of_nothing_says_so_in_its_place(viewer: Client) -> None:

@@ -34,7 +34,7 @@ from tvarr_backup.operations.imports import PENDING_FOR, apply_pending, change_c
 from tvarr_backup.operations.models import ImportRecord
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import KINDS, Kind
-from tvarr_backup.web.review import ROWS_ON_A_PAGE
+from tvarr_backup.web.import_preview import ROWS_ON_A_PAGE
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +114,7 @@ def choose(client: Client, shown: Any, target: str = "import-totals", **fields: 
 
 
 def tiles(response: Any) -> dict[str, int]:
-    found = re.findall(r'class="tile"[^>]*>([\w ]+) <strong[^>]*>(\d+)<', response.content.decode())
+    found = re.findall(r'class="[^"]*\btile"[^>]*>([\w ]+) <strong[^>]*>(\d+)<', response.content.decode())
     return {label: int(number) for label, number in found if number != "0"}
 
 

@@ -296,7 +296,7 @@ def test_the_number_of_queries_does_not_grow_with_the_history(client: Client) ->
         ended(OperationKind.PRUNE, OperationState.SUCCEEDED, result={"removed": []})
     with CaptureQueriesContext(connection) as more:
         response = client.get(reverse("history"))
-    assert len(more) == len(few) == 8, [query["sql"] for query in few]
+    assert len(more) == len(few) == 7, [query["sql"] for query in few]
     assert "Page 1 of 3" in text_of(response)
 
 

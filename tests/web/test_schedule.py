@@ -165,9 +165,9 @@ def test_of_two_who_change_different_things_both_succeed(client: Client) -> None
     assert stored() == NOTHING | {"cron": "30 3 * * *", "keep": 3}
 
 
-@pytest.mark.parametrize("shown", ["", "{", "[]", "[" * 5000, json.dumps({"cron": 7, "keep": []})])
-def test_a_spoiled_form_stores_all_that_it_says(client: Client, shown: str) -> None:
-    answer = save(client, shown=shown, keep="3")
+@pytest.mark.parametrize("before", ["", "{", "[]", "[" * 5000, json.dumps({"cron": 7, "keep": []})])
+def test_a_spoiled_form_stores_all_that_it_says(client: Client, before: str) -> None:
+    answer = save(client, before=before, keep="3")
     assert answer.status_code == 302
     assert stored() == {
         "enabled": True,
@@ -244,20 +244,20 @@ def test_saving_that_would_remove_backups_asks_first(client: Client, three: list
     assert page.status_code == 200
     assert "These settings remove 2 backups" in text
     assert "Nothing is saved yet." in text
-    assert " MB in all. They cannot be brought back." in text
+    assert "kB in all. They cannot be brought back." in text
     assert stored() == NOTHING
 
 
 def test_who_agrees_to_what_was_shown_saves(client: Client, three: list[str]) -> None:
     page = save(client, keep="1")
-    agreed = dict(page.context["sent"]) | {"agreed": page.context["outlook"].mark}
+    agreed = dict(page.context["sent"]) | {"agreed": page.context["outlook"].agreement}
     assert client.post("/settings/", agreed).status_code == 302
     assert stored() == NOTHING | {"keep": 1}
 
 
 def test_who_agreed_to_less_is_asked_again(client: Client, three: list[str], folder: Path) -> None:
     page = save(client, keep="1")
-    agreed = dict(page.context["sent"]) | {"agreed": page.context["outlook"].mark}
+    agreed = dict(page.context["sent"]) | {"agreed": page.context["outlook"].agreement}
     create_backup(conf.live_database(), folder, conf.required_schema(), kind=BackupKind.SCHEDULED)
     assert "These settings remove 3 backups" in text_of(client.post("/settings/", agreed))
     assert stored() == NOTHING
@@ -281,7 +281,7 @@ def test_going_by_the_environment_again_asks_too(client: Client, three: list[str
     change_settings({"keep_all": True})
     page = client.post("/settings/reset/")
     assert "These settings remove 2 backups" in text_of(page)
-    assert client.post("/settings/reset/", {"agreed": page.context["outlook"].mark}).status_code == 302
+    assert client.post("/settings/reset/", {"agreed": page.context["outlook"].agreement}).status_code == 302
     assert stored() == NOTHING
 
 

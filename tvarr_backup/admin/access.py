@@ -12,11 +12,11 @@ from django.http import HttpRequest, HttpResponse
 
 from tvarr_backup import program
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.admin.look_only import LookOnlyAdmin
+from tvarr_backup.admin.visible import ReadOnlyAdmin
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(LookOnlyAdmin):
+class ApiTokenAdmin(ReadOnlyAdmin):
     """Everybody's own; others' with the permission to view, and to delete, tokens."""
 
     list_display = ("name", "user", "created", "expiry")

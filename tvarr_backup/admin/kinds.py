@@ -1,33 +1,37 @@
-"""The kinds in the admin: rules as in the models, deletion as in tvarr, and the export as an action."""
+"""The kinds in the admin: rules as in the models, deletion as in tvarr, and export as an action."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.utils import flatten_fieldsets, quote
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator, capfirst
 
-from tvarr_backup.admin.columns import ColumnsRequired
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
 from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
-from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.admin.visible import VisibleTexts
+from tvarr_backup.columns import require_columns
+from tvarr_backup.errors import DatabaseUnusable, TvarrBackupError
 from tvarr_backup.fields import FlagColumn, IntegerColumn
-from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow
+from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, TvarrRow
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
 from tvarr_backup.portable.kinds import kind_of_model
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import name_some, quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.tvarr_database import writing
@@ -40,8 +44,11 @@ _MOST_DELETED = 900
 _RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "classes": ("collapse",)})
 
 
-class ItemAdmin(ColumnsRequired):
-    """What the kinds have in common; those of one kind say what their pages show, and where."""
+class ItemAdmin(VisibleTexts):
+    """What the kinds have in common; that of one kind says what its pages show, and where.
+
+    A page says which column of the table is missing, and which rows cannot be read, instead of failing.
+    """
 
     form = ItemForm
     list_display: Any = ()
@@ -79,9 +86,45 @@ class ItemAdmin(ColumnsRequired):
         rest = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
         return [*others, (title, {**last, "fields": (*last["fields"], *rest)}), *([_RECORD] if obj else [])]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         anchor = {"export_anchor": kind_of_model(self.model).url_slug}
-        return super().changelist_view(request, anchor | (extra_context or {}))
+        page = self._refusal(request) or super().changelist_view(request, anchor | (extra_context or {}))
+        changes = (getattr(page, "context_data", None) or {}).get("cl")
+        if isinstance(changes, ChangeList):
+            self._name_unreadable(request, changes.result_list)
+        return page
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if context.get("original") is not None:
+            self._name_unreadable(request, [context["original"]])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        refusal = self._refusal(request, adds_rows=object_id is None)
+        return refusal or super().changeform_view(request, object_id, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return self._refusal(request) or super().delete_view(request, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._refusal(request) or super().history_view(request, *args, **kwargs)
+
+    def _name_unreadable(self, request: HttpRequest, rows: Iterable[TvarrRow]) -> None:
+        """Name the rows with values that are not of their columns' types; the page shows others in their place."""
+        unreadable = [row for row in rows if row.unreadable]
+        for row in unreadable[:_NAMED_ROWS]:
+            sentences = " ".join(row.unreadable_sentences.values())
+            self.message_user(request, f"{quoted(str(row))} ({row.pk}): {sentences}", messages.WARNING)
+        if len(unreadable) > _NAMED_ROWS:
+            self.message_user(request, f"{len(unreadable) - _NAMED_ROWS} more rows cannot be read.", messages.WARNING)
+
+    def _refusal(self, request: HttpRequest, *, adds_rows: bool = False) -> HttpResponse | None:
+        try:
+            require_columns(self.model, adds_rows=adds_rows, with_related=True)
+        except DatabaseUnusable as problem:
+            context = {**self.admin_site.each_context(request), "title": "Not available", "sentence": str(problem)}
+            return TemplateResponse(request, "admin/tvarr_backup/refused.html", context, status=HTTPStatus.CONFLICT)
+        return None
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         return super().get_search_results(request, queryset, search_term[:SEARCHED_CHARACTERS])
@@ -93,7 +136,7 @@ class ItemAdmin(ColumnsRequired):
         return not (obj and obj.is_system) and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001  # Django's signature
-        """Write only what the person changed: a running tvarr may write other columns of the row at the same time."""
+        """Write only what the user changed, because a running tvarr may write other columns of the row at the same time."""
         before = type(obj).all_rows.filter(pk=obj.pk).first()
         if not change:
             obj.save()
@@ -101,11 +144,11 @@ class ItemAdmin(ColumnsRequired):
             obj.save(update_fields=[*form.changed_data, "updated_at"])
         if not change or form.changed_data:
             self._advise_reload(request, [before, obj])
-        for warned in obj.expression_warnings():
-            self.message_user(request, f"Expression, column {warned.column}: {warned.message}", messages.WARNING)
+        for warning in obj.expression_warnings():
+            self.message_user(request, f"Expression, column {warning.column}: {warning.message}", messages.WARNING)
 
     def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
-        """The rows themselves and what keeps them; nothing goes with them, as in tvarr."""
+        """Return the rows and what keeps them. Nothing is deleted with them, as in tvarr."""
         rows = list(objs)
         users = [user for row in rows for queryset in row.users() for user in queryset]
         count = {capfirst(self.opts.verbose_name_plural): len(rows)}
@@ -161,9 +204,8 @@ class ItemAdmin(ColumnsRequired):
         names = [quoted(row.name) for row in queryset.filter(is_system=True)]
         if not names:
             return False
-        more = f" and {len(names) - _NAMED_ROWS} more" if len(names) > _NAMED_ROWS else ""
-        named = ", ".join(names[:_NAMED_ROWS])
-        sentence = f"tvarr's own {self.opts.verbose_name_plural} {refusal}. Please leave out {named}{more}."
+        named = name_some(names, _NAMED_ROWS)
+        sentence = f"tvarr's own {self.opts.verbose_name_plural} {refusal}. Please leave out {named}."
         self.message_user(request, sentence, messages.ERROR)
         return True
 

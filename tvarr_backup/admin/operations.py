@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
 
-from tvarr_backup.admin.look_only import LookOnlyAdmin
+from tvarr_backup.admin.visible import ReadOnlyAdmin
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.formatting import format_elapsed
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.kinds import KINDS
@@ -24,49 +22,34 @@ from tvarr_backup.texts import escape_hidden
 
 
 @admin.register(Operation)
-class OperationAdmin(LookOnlyAdmin):
-    """What was done and how it went; a page of one that is under way renews itself."""
+class OperationAdmin(ReadOnlyAdmin):
+    """What was done and how it went, with all details. "View on site" leads to the page."""
 
     list_display = ("kind", "state", "outcome", "created_at", "took", "requested_by", "origin")
     list_filter = ("kind", "state", "origin")
     list_select_related = ("requested_by",)
-    date_hierarchy = None
     actions = ("cancel",)
-    change_form_template = "admin/operations/operation/change_form.html"
     fieldsets = (
-        (None, {"fields": ("kind", "state", "phase", "how_far", "outcome", "backup", "before", "removed")}),
+        (None, {"fields": ("kind", "state", "phase", "percent", "outcome")}),
         ("Who and when", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
         ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
     )
 
-    @admin.display(description="how far")
-    def how_far(self, operation: Operation) -> str:
-        return f"{operation.percent} %" if operation.is_open and operation.percent is not None else ""
-
     @admin.display(description="took")
     def took(self, operation: Operation) -> str:
-        if operation.started_at is None:
-            return ""
-        return f"{((operation.finished_at or datetime.now(UTC)) - operation.started_at).total_seconds():.1f} s"
+        return format_elapsed(operation.started_at, operation.finished_at)
 
     @admin.display(description="outcome")
     def outcome(self, operation: Operation) -> str:
-        found = operation.error or operation.message or self.how_far(operation)
+        found = operation.error or operation.message
+        if not found and operation.is_open and operation.percent is not None:
+            return f"{operation.percent} %"
         if not found and operation.kind == OperationKind.RESTORE and operation.result:
             return f"{operation.result['filename']} is restored."
         return escape_hidden(found, keep="\n")
 
-    @admin.display(description="backup")
-    def backup(self, operation: Operation) -> str:
-        return _linked((operation.result or {}).get("backup"))
-
-    @admin.display(description="what was there before a restore")
-    def before(self, operation: Operation) -> str:
-        return _linked((operation.result or {}).get("pre_restore_backup"))
-
-    @admin.display(description="removed")
-    def removed(self, operation: Operation) -> str:
-        return ", ".join((operation.result or {}).get("removed", ())) or "-"
+    def view_on_site(self, operation: Operation) -> str:
+        return reverse("operation", args=[operation.pk])
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         actor = Actor(request.user, Origin.WEB)
@@ -87,12 +70,12 @@ class OperationAdmin(LookOnlyAdmin):
             except TvarrBackupError as problem:
                 self.message_user(request, str(problem), messages.ERROR)
             else:
-                words = "was asked to end" if asked.is_open else "is cancelled"
-                self.message_user(request, f"{operation.get_kind_display()} {words}.")
+                outcome = "was asked to end" if asked.is_open else "is cancelled"
+                self.message_user(request, f"{operation.get_kind_display()} {outcome}.")
 
 
 @admin.register(ImportRecord)
-class ImportRecordAdmin(LookOnlyAdmin):
+class ImportRecordAdmin(ReadOnlyAdmin):
     """What was imported, by whom, and from which file."""
 
     list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
@@ -105,15 +88,8 @@ class ImportRecordAdmin(LookOnlyAdmin):
         return super().get_queryset(request).filter(state=ImportState.APPLIED).defer("result")
 
 
-def _linked(backup: dict[str, Any] | None) -> str:
-    if not backup:
-        return "-"
-    address = reverse("admin:operations_backup_change", args=[quote(backup["filename"])])
-    return format_html('<a href="{}">{}</a>', address, backup["filename"])
-
-
 @admin.register(BackupSettings)
-class BackupSettingsAdmin(LookOnlyAdmin):
+class BackupSettingsAdmin(ReadOnlyAdmin):
     """Leads to the page of the settings."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature

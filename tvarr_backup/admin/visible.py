@@ -1,4 +1,4 @@
-"""Texts that others wrote, as the admin shows them: nothing in them is hidden, and nothing turns other text round."""
+"""Bases of the admin's pages: texts that others wrote show what is hidden in them, and rows can be read only."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is g
     def _field(self, name: Column, shown: set[Column], *, is_read: bool) -> Column:
         column = self._shown(name, in_list=False)
         return column if is_read or column in shown else name
+
+
+class ReadOnlyAdmin(VisibleTexts):
+    """Rows that nobody adds, changes or deletes here."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
 
 
 @cache

@@ -171,11 +171,6 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def megabytes(size: int) -> str:
-    """Return a size for a sentence."""
-    return f"{size / 1_000_000:.1f} MB"
-
-
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn an `OSError` in a backup folder into `NoRoom` or `BackupFolderUnusable`."""

@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils import timezone
-
 from tvarr_backup import conf
 from tvarr_backup.backups.backup_warnings import encode_warning
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.sidecar import Sidecar, encode_sidecar
 from tvarr_backup.backups.verify import Verification
 from tvarr_backup.errors import CodeNotAccepted, FoundCode
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.models import BackupState, Operation, OperationKind, OperationState
 from tvarr_backup.schema import RequiredSchema, is_newer
 
@@ -35,8 +34,7 @@ def unknown_date(sidecar: Sidecar) -> str:
         return ""
     if sidecar.newest_row_at is None:
         return "date unknown"
-    newest = timezone.localtime(sidecar.newest_row_at)
-    return f"date unknown, newest row {newest.day} {newest:%b %Y, %H:%M}"
+    return f"date unknown, newest row {format_time(sidecar.newest_row_at)}"
 
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:

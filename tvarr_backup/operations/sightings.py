@@ -17,6 +17,7 @@ from tvarr_backup.operations.app_database import PATIENCE_SECONDS
 from tvarr_backup.operations.models import SchemaSighting
 from tvarr_backup.quoting import name_some
 from tvarr_backup.repeats import Repeats
+from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence, join
 from tvarr_backup.tvarr_database import Description
 
@@ -92,15 +93,14 @@ def recent_change(now: datetime) -> SchemaChange | None:
     return SchemaChange(before.schema, after.schema, after.seen_at, added, removed)
 
 
-def verdict_on(backup: Backup) -> VersionVerdict:
+def verdict_on(backup: Backup, required: RequiredSchema | None = None) -> VersionVerdict:
     """Judge the restore of a backup across schema versions, by what is live now, or else was seen there last."""
     try:
         live = _describe_live().schema
     except (DatabaseUnusable, Error):
         live = ""
-    return judge_versions(
-        backup.sidecar.schema, live, conf.required_schema(), is_safety=is_safety_backup(backup.sidecar)
-    )
+    required = required or conf.required_schema()
+    return judge_versions(backup.sidecar.schema, live, required, is_safety=is_safety_backup(backup.sidecar))
 
 
 def _describe_live() -> Description:

@@ -21,10 +21,11 @@ from django.utils.http import parse_header_parameters
 
 from tvarr_backup.backups import sidecar
 from tvarr_backup.backups.durable import create_private
-from tvarr_backup.backups.folder import megabytes, receive_in
+from tvarr_backup.backups.folder import receive_in
 from tvarr_backup.backups.room import require_room
 from tvarr_backup.backups.source import WAL_ENDING
 from tvarr_backup.errors import BackupBusy, LengthRequired, UploadIncomplete, UploadTooLarge
+from tvarr_backup.formatting import format_size
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Operation
@@ -259,4 +260,4 @@ class _Files(FileUploadHandler):
 
 
 def _too_large(what: str, limit: int) -> UploadTooLarge:
-    return UploadTooLarge(f"{what} is larger than {megabytes(limit)}, which is the most that is taken in here.")
+    return UploadTooLarge(f"{what} is larger than {format_size(limit)}, which is the most that is taken in here.")

@@ -70,8 +70,8 @@ def account(request: HttpRequest) -> HttpResponse:
             form = TokenForm()
         except TokenInvalid as problem:
             form.add_error(None, str(problem))
-    shown = {"form": form, "secret": secret, "tokens": tokens_of(None).filter(user=request.user.pk)}
-    return render(request, "web/account.html", shown)
+    context = {"form": form, "secret": secret, "tokens": tokens_of(None).filter(user=request.user.pk)}
+    return render(request, "web/account.html", context)
 
 
 @login_required

@@ -1,20 +1,17 @@
-"""What every page shows: where one can go, and what is under way."""
+"""What every page shows: the navigation, and the operation that is running."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-from tvarr_backup.operations.models import Operation
+from tvarr_backup.operations.models import OPEN_STATES, Operation
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A place to go to."""
+class Place(NamedTuple):
+    """A link of the navigation."""
 
     label: str
     url: str
@@ -31,25 +28,21 @@ _PLACES = (
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """For the templates; costs a query only where the running operation is shown."""
-    return {
-        "navigation": lambda: _navigation(request),
-        "running": cache(lambda: _running(request)),
-    }
+    """Return the context; `running` is asked for only where a page shows it."""
+    return {"navigation": lambda: _navigation(request), "running": lambda: _running(request)}
 
 
 def _running(request: HttpRequest) -> Operation | None:
-    is_shown = request.user.has_perm("operations.view_operation")
-    return next(iter(Operation.open_ones()), None) if is_shown else None
+    if not request.user.has_perm("operations.view_operation"):
+        return None
+    return Operation.objects.filter(state__in=OPEN_STATES).only("kind", "state", "phase", "percent").first()
 
 
-def _navigation(request: HttpRequest) -> list[Entry]:
+def _navigation(request: HttpRequest) -> list[Place]:
     here = request.resolver_match.url_name if request.resolver_match else ""
-    entries = [
-        Entry(label, reverse(name), is_here=here == name)
+    places = [
+        Place(label, reverse(name), is_here=here == name)
         for label, name, permission in _PLACES
         if request.user.has_perm(permission)
     ]
-    if request.user.is_staff:
-        entries.append(Entry("Admin", reverse("admin:index"), is_here=False))
-    return entries
+    return [*places, *([Place("Admin", reverse("admin:index"), is_here=False)] if request.user.is_staff else [])]

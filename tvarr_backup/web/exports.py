@@ -26,7 +26,7 @@ from tvarr_backup.portable.export import (
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
 from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.web.htmx import HtmxRequest
-from tvarr_backup.web.refusals import of_backups
+from tvarr_backup.web.refusals import refuse_on_page
 
 _SHOWN_CHARACTERS = 200_000
 
@@ -84,7 +84,7 @@ def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
 @login_required
 @permission_required(actions.EXPORT, raise_exception=True)
 @require_GET
-@of_backups
+@refuse_on_page
 def page(request: HtmxRequest) -> HttpResponse:
     """Everything that can be exported, all of it chosen at first; of the kind that is opened the single rows."""
     try:

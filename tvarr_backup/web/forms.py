@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from datetime import time
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.core.exceptions import ValidationError
 
 from tvarr_backup.access.models import LONGEST_NAME
+from tvarr_backup.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
+from tvarr_backup.durations import ALLOWED_DURATIONS, format_duration, parse_duration
+from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
+from tvarr_backup.quoting import cut, quoted
+from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of
 
 _CLASSES: dict[type, str] = {
     forms.CheckboxInput: "form-check-input",
@@ -17,7 +26,7 @@ _CLASSES: dict[type, str] = {
 
 
 class Styled:
-    """A mixin: every widget gets the class that Bootstrap wants of its sort."""
+    """A mixin that gives every widget the class that Bootstrap needs."""
 
     fields: dict[str, forms.Field]
 
@@ -28,11 +37,11 @@ class Styled:
 
 
 class SignInForm(Styled, AuthenticationForm):
-    """Name and password."""
+    """The name and the password."""
 
 
 class PasswordForm(Styled, PasswordChangeForm):
-    """The old password, and the new one twice."""
+    """The old password, and twice the new one."""
 
 
 class TokenForm(Styled, forms.Form):
@@ -42,3 +51,196 @@ class TokenForm(Styled, forms.Form):
     lifetime = forms.CharField(
         required=False, max_length=20, help_text="Such as 30d or 1w2d. Empty: until you revoke it."
     )
+
+
+_ACCEPTED = "accept_code_"
+
+
+def accepted_code(fields: Mapping[str, str]) -> list[str]:
+    """Return the identities of the code that a form accepts: that whose SQL the user has seen (`web/_code.html`)."""
+    return sorted(
+        name.removeprefix(_ACCEPTED) for name, value in fields.items() if name.startswith(_ACCEPTED) and value
+    )
+
+
+# --- The schedule ----------------------------------------------------------------------------------------------------
+
+_OFTEN = [
+    (Often.DAY, "Every day"),
+    (Often.WEEK, "Every week"),
+    (Often.HOURS, "Every few hours"),
+    (Often.CRON, "At other times (cron)"),
+]
+_LONGEST_VALUES = 500
+_WHOLE = f"“%(value)s” is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}."
+
+
+def values_of(stored: BackupSettings) -> dict[str, Any]:
+    """Return what is in force, by the columns of the settings. `keep` has a number even where all are kept."""
+    policy, timetable = stored.policy(), stored.timetable()
+    return {
+        "enabled": stored.is_scheduled(),
+        "cron": timetable.cron,
+        "time_zone": timetable.zone.key,
+        "keep": policy.keep or stored.keep or BackupSettings().policy().keep,
+        "keep_all": stored.keep_all,
+        "max_age": stored.max_age or (format_duration(policy.max_age) if policy.max_age else NO_AGE_LIMIT),
+    }
+
+
+class ScheduleForm(Styled, forms.Form):
+    """Times and retention, as a user chooses them. Fields that the choice does not use are not validated.
+
+    `before` has the values that the page showed. Only what differs from them is stored, so that two users who change
+    different settings keep each other's changes, and what nobody changes still follows the environment.
+    """
+
+    enabled = forms.BooleanField(label="Make backups by themselves", required=False)
+    often = forms.ChoiceField(label="How often", choices=_OFTEN, widget=forms.RadioSelect)
+    day = forms.ChoiceField(label="Day of the week", choices=DAYS, required=False)
+    hours = forms.TypedChoiceField(
+        label="Every how many hours",
+        choices=[(str(hours), "every hour" if hours == 1 else f"every {hours} hours") for hours in HOURS],
+        coerce=int,
+        required=False,
+    )
+    at = forms.CharField(
+        label="Time",
+        max_length=8,
+        required=False,
+        widget=forms.TextInput(attrs={"type": "time"}),
+        help_text="Of several times a day, the first.",
+    )
+    cron = forms.CharField(
+        label="Cron",
+        max_length=LONGEST_CRON,
+        required=False,
+        help_text="Minute, hour, day of the month, month, day of the week; such as 0 2 * * 1,4.",
+    )
+    time_zone = forms.CharField(
+        max_length=LONGEST_ZONE,
+        widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
+        help_text="Such as Europe/Berlin.",
+    )
+    keeping = forms.ChoiceField(
+        label="What is kept",
+        choices=[("newest", "The newest"), ("all", "Keep all")],
+        widget=forms.RadioSelect,
+    )
+    keep = forms.CharField(
+        label="How many of the automatic backups",
+        max_length=20,
+        required=False,
+        widget=forms.NumberInput(attrs={"min": 1, "max": MOST_KEPT}),
+    )
+    max_age = forms.CharField(
+        label="Also remove those that are older than",
+        max_length=20,
+        required=False,
+        help_text="Such as 30d, 12h or 1w2d. Empty: however old.",
+    )
+    before = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    @classmethod
+    def of(cls, stored: BackupSettings) -> ScheduleForm:
+        """Return the form with what is in force."""
+        values = values_of(stored)
+        times = times_of(values["cron"])
+        initial = values | {
+            "often": times.often,
+            "day": times.day,
+            "hours": str(times.hours),
+            "at": f"{times.at:%H:%M}",
+            "keeping": "all" if values["keep_all"] else "newest",
+            "max_age": "" if values["max_age"] == NO_AGE_LIMIT else values["max_age"],
+            "before": json.dumps(values),
+        }
+        return cls(initial=initial)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the columns of a valid form with other values than before."""
+        given = self.cleaned_data
+        values = {
+            "enabled": given["enabled"],
+            "cron": given["cron"],
+            "time_zone": given["time_zone"],
+            "keep_all": given["keeping"] == "all",
+            "max_age": given["max_age"] or NO_AGE_LIMIT,
+        }
+        if not values["keep_all"]:
+            values["keep"] = given["keep"]
+        before = _read_values(given["before"])
+        return {name: value for name, value in values.items() if name not in before or before[name] != value}
+
+    def clean_time_zone(self) -> str:
+        name = self.cleaned_data["time_zone"]
+        try:
+            return parse_zone(name).key
+        except ValueError:
+            raise ValidationError(f"{quoted(name)} is not allowed; allowed are {ALLOWED_ZONES}.") from None
+
+    def clean_max_age(self) -> str:
+        text: str = self.cleaned_data["max_age"]
+        try:
+            if text and text != NO_AGE_LIMIT:
+                parse_duration(text)
+        except ValueError:
+            raise ValidationError(
+                f"{quoted(text)} is not allowed; allowed are {ALLOWED_DURATIONS} (1h to 9999w), or nothing for no limit."
+            ) from None
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("keeping") == "newest" and "keep" in given:
+            self._clean_keep(given["keep"])
+        often = given.get("often")
+        needed = {Often.WEEK.value: "day", Often.HOURS.value: "hours"}.get(str(often))
+        if often == Often.CRON:
+            self._clean_cron(given.get("cron", ""))
+        elif needed and not given.get(needed):
+            if needed not in self.errors:
+                self.add_error(needed, "Choose one.")
+        elif often:
+            self._clean_times(Often(often))
+        return given
+
+    def _clean_times(self, often: Often) -> None:
+        given = self.cleaned_data
+        text = given.get("at", "")
+        try:
+            at = time.fromisoformat(text if len(text) in (5, 8) else "-")
+        except ValueError:
+            self.add_error("at", f"{quoted(text)} is not allowed; allowed are times from 00:00 to 23:59.")
+            return
+        chosen = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
+        given["cron"] = _keep_spelling(chosen, _read_values(given.get("before", "")).get("cron"))
+
+    def _clean_cron(self, text: str) -> None:
+        try:
+            self.cleaned_data["cron"] = parse_cron(text)
+        except ValueError:
+            self.add_error("cron", f"{quoted(text)} is not allowed; allowed are {ALLOWED_CRONS}.")
+
+    def _clean_keep(self, text: str) -> None:
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_KEPT:
+            self.cleaned_data["keep"] = int(text)
+        else:
+            self.add_error("keep", ValidationError(_WHOLE, params={"value": cut(text)}))
+
+
+def _keep_spelling(cron: str, before: Any) -> str:
+    """Return the cron fields as they were before, where both mean the same times."""
+    try:
+        return str(before) if cron_of(times_of(parse_cron(str(before)))) == cron else cron
+    except ValueError:
+        return cron
+
+
+def _read_values(text: str) -> dict[str, Any]:
+    """Return what was before; nothing where the text is not what the page sent, and then everything counts as changed."""
+    try:
+        values = json.loads(text[:_LONGEST_VALUES])
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -15,7 +15,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+from django_htmx.http import reswap, retarget
 
 from tvarr_backup.errors import BackupNotExport, FileTooLarge, MemberInvalid, PageIncomplete, TvarrBackupError
 from tvarr_backup.operations import actions
@@ -24,6 +24,7 @@ from tvarr_backup.operations.imports import (
     OpenImport,
     change_choices,
     discard_import,
+    expires_at,
     find_import,
     keep_import,
     open_import,
@@ -33,9 +34,8 @@ from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.portable.steps import Action, State
 from tvarr_backup.transfer.in_memory import KeepInMemory
-from tvarr_backup.web import review
-from tvarr_backup.web.htmx import HtmxRequest
-from tvarr_backup.web.review import Review
+from tvarr_backup.web.htmx import HtmxRequest, redirect
+from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
 
 _MOST_BYTES = MAX_BYTES + 2**16
 """Of a form with a file."""
@@ -59,7 +59,7 @@ def _actor(request: HtmxRequest) -> Actor:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HtmxRequest) -> HttpResponse:
-    """The form for a file. A POST keeps the file and leads to its preview.
+    """Show the form for a file. A POST keeps the file and leads to its preview.
 
     The token is checked after the permission, because Django reads all of a form for it.
     """
@@ -99,19 +99,19 @@ def _keep(request: HtmxRequest) -> HttpResponse:
 def _form(
     request: HtmxRequest, problem: Exception | None = None, *, file_name: str = "", text: str = ""
 ) -> HttpResponse:
-    """The form, and why what was sent cannot be imported."""
+    """Render the form, and why what was sent cannot be imported."""
     if isinstance(problem, MemberInvalid):
-        sentences = [*review.problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
+        sentences = [*problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
     else:
         sentences = [str(problem)] if problem else []
-    shown = {
+    context = {
         "sentences": sentences,
         "is_no_export": isinstance(problem, BackupNotExport),
         "file_name": file_name,
         "text": text,
         "most_bytes": MAX_BYTES,
     }
-    return render(request, "web/import.html", shown)
+    return render(request, "web/import.html", context)
 
 
 # --- The preview ------------------------------------------------------------------------------------------------------
@@ -157,42 +157,42 @@ def _of_a_pending_import(
 @_of_an_import
 @require_GET
 def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    """What an import would do; once it is applied, what became of each item."""
+    """Show what an import would do; once it is applied, what became of each item."""
     if record.state == ImportState.APPLIED:
         return _result(request, record)
     if record.state == ImportState.DISCARDED:
         messages.info(request, "This import was discarded.")
         return HttpResponseRedirect(reverse("import"))
     try:
-        shown = _shown(request, open_import(record))
+        context = _context(request, open_import(record))
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=record.file_name)
     is_part = request.htmx.target == "review"
-    return render(request, "web/_import_changed.html" if is_part else "web/import_review.html", shown)
+    return render(request, "web/_import_changed.html" if is_part else "web/import_preview.html", context)
 
 
 @_of_a_pending_import
 def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     """Store what a press has changed, and show what changes by it."""
     before = opened.plan
-    opened = change_choices(opened, review.read_change(request.POST, opened.envelope))
+    opened = change_choices(opened, read_change(request.POST, opened.envelope))
     target = request.htmx.target
     if not target:
-        _tell(request, opened)
+        _show_problem(request, opened)
         return _lead(request, opened.record)
-    shown = _shown(request, opened)
+    context = _context(request, opened)
     if target == "import-totals" and not opened.newly_changed and not opened.problem:
-        rows = shown["review"].rows_that_differ(before)
-        return render(request, "web/_import_totals.html", {**shown, "rows": rows})
-    response = render(request, "web/_import_changed.html", shown)
+        context["rows"] = context["preview"].rows_that_differ(before)
+        return render(request, "web/_import_totals.html", context)
+    response = render(request, "web/_import_changed.html", context)
     return reswap(retarget(response, "#review"), "outerHTML")
 
 
 @_of_a_pending_import
 def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     """Import, with what the form has changed, if that is what the button has promised."""
-    opened = change_choices(opened, review.read_change(request.POST, opened.envelope))
-    _tell(request, opened)
+    opened = change_choices(opened, read_change(request.POST, opened.envelope))
+    _show_problem(request, opened)
     if not opened.newly_changed and not opened.problem:
         try:
             actions.import_pending(_actor(request), opened, request.POST.get("promise", ""))
@@ -210,19 +210,26 @@ def discard(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     return _lead(request, record)
 
 
-def _shown(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
-    return {"review": Review(opened, *_place(request)), "problem": opened.problem}
+def _context(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
+    return {
+        "preview": ImportPreview(opened, *_place(request)),
+        "record": opened.record,
+        "envelope": opened.envelope,
+        "plan": opened.plan,
+        "problem": opened.problem,
+        "expires_at": expires_at(opened.record),
+    }
 
 
 def _place(request: HtmxRequest) -> tuple[str, int]:
     """Return which items are shown, by state and page. A button for another state begins at its first page."""
     sent = request.POST or request.GET
     shows = sent.getlist("show")
-    page = 1 if len(shows) > 1 else review.read_number(sent.get("page"), 1)
+    page = 1 if len(shows) > 1 else read_number(sent.get("page"), 1)
     return (shows[-1] if shows else ""), page
 
 
-def _tell(request: HtmxRequest, opened: OpenImport) -> None:
+def _show_problem(request: HtmxRequest, opened: OpenImport) -> None:
     if opened.problem:
         messages.error(request, opened.problem)
 
@@ -234,7 +241,7 @@ def _lead(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     query.update({"show": show} if show else {})
     query.update({"page": str(page)} if page > 1 else {})
     address = _address(record) + (f"?{query.urlencode()}" if query else "")
-    return HttpResponseClientRedirect(address) if request.htmx else HttpResponseRedirect(address)
+    return redirect(request, address)
 
 
 def _address(record: ImportRecord) -> str:
@@ -247,17 +254,17 @@ def _address(record: ImportRecord) -> str:
 def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     kind = kind_named(record.kind)
     model = kind.model._meta
-    may_look = request.user.is_staff and request.user.has_perm(f"{model.app_label}.view_{model.model_name}")
+    may_view = request.user.is_staff and request.user.has_perm(f"{model.app_label}.view_{model.model_name}")
     result = json.loads(record.result) if record.result else {}
     lines = [{**line, "done": _done(line)} for line in result.get("lines", [])]
-    shown = {
+    context = {
         **result,
         "record": record,
         "kind": kind,
         "lines": lines,
-        "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_look else "",
+        "change_url": f"admin:{model.app_label}_{model.model_name}_change" if may_view else "",
     }
-    return render(request, "web/import_result.html", shown)
+    return render(request, "web/import_result.html", context)
 
 
 def _done(line: dict[str, Any]) -> str:

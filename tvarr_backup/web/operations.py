@@ -1,4 +1,4 @@
-"""Operations: the one that is under way, how one ended, and the history of all."""
+"""Operations: the one that is running, how one ended, and the history of all."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ from tvarr_backup.operations.models import ImportRecord, ImportState, Operation,
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import code_refused_in
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
-from tvarr_backup.web import words
-from tvarr_backup.web.advice import buttons_for
+from tvarr_backup.web import labels
 from tvarr_backup.web.htmx import HtmxRequest
+from tvarr_backup.web.refusals import buttons_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-_A_PAGE = 25
+_ROWS_ON_A_PAGE = 25
 _ENDED = "operation-ended"
 """The event that pages listen to."""
 DISMISSED = "dismissed_operation"
-"""In the session: results up to this operation are not shown on the page of the backups any more."""
+"""In the session: the newest operation whose result the page of the backups no longer shows, nor that of older ones."""
+
+Find = Callable[[str], Backup | None]
+"""Returns a backup that still exists, by its file name, which may be empty."""
 
 
 def lead_to(request: HttpRequest, start: Callable[[], Operation], back: str) -> HttpResponse:
@@ -52,7 +55,7 @@ def lead_to(request: HttpRequest, start: Callable[[], Operation], back: str) -> 
 
 
 def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> HttpResponse:
-    """Lead back with the reason; a second click leads to what the first has started."""
+    """Lead back with the reason. A second click leads to what the first has started."""
     if isinstance(problem, OperationRunning) and problem.is_repeated:
         return HttpResponseRedirect(reverse("operation", args=[problem.operation]))
     messages.error(request, problem.sentence.for_page())
@@ -63,7 +66,7 @@ def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> H
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def bar(request: HttpRequest) -> HttpResponse:
-    """The thin bar, for those that look again each second; when nothing runs any more, the page is told."""
+    """Render the bar, which pages ask for each second. When nothing is running any more, they get an event."""
     response = render(request, "web/_bar.html")
     if not Operation.open_ones():
         trigger_client_event(response, _ENDED)
@@ -74,73 +77,78 @@ def bar(request: HttpRequest) -> HttpResponse:
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def operation(request: HtmxRequest, pk: str) -> HttpResponse:
-    """How one goes, or how it ended: as a page, or its middle alone for whoever looks again."""
+    """Show how an operation goes or how it ended. htmx, which asks each second, gets that part of the page alone."""
     reconcile()
     found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
-    if request.htmx.target != "operation":
-        return render(request, "web/operation.html", shown(found, request.user))
-    response = render(request, "web/_operation.html", shown(found, request.user))
-    if not found.is_open:
+    is_part = request.htmx.target == "operation"
+    context = operation_context(found, request.user, finder())
+    response = render(request, "web/_operation.html" if is_part else "web/operation.html", context)
+    if is_part and not found.is_open:
         trigger_client_event(response, _ENDED)
     return response
 
 
-def shown(operation: Operation, user: User | AnonymousUser) -> dict[str, Any]:
-    """What `web/_operation.html` shows of one to a user."""
-    result = operation.result or {}
+def operation_context(operation: Operation, user: User | AnonymousUser, find: Find) -> dict[str, Any]:
+    """Return what `web/_operation.html` needs to show an operation to a user."""
     context = {
         "operation": operation,
-        "title": words.title(operation),
-        "level": words.level(operation),
-        "told": words.told(operation),
-        "buttons": buttons_for(operation.outcome.advice),
-        "subject": words.subject(operation),
-        "worker_is_silent": operation.is_open and not worker_seems_alive(),
+        "title": labels.operation_title(operation),
+        "subject": labels.operation_subject(operation),
     }
     if operation.is_open:
         return context | {
-            "steps": words.steps(operation),
+            "worker_is_silent": not worker_seems_alive(),
+            "steps": labels.operation_steps(operation),
             "may_cancel": actions.may_cancel(Actor(user, Origin.WEB), operation),
         }
-    safety = _found(_copy_of_before(operation))
+    result, code = operation.result or {}, code_refused_in(operation)
+    safety = find(_safety_backup(operation))
     return context | {
-        "ended_at_step": "" if operation.result else words.step_reached(operation),
-        "checks": list(words.checks(operation)),
-        "changes": words.changes(result["before"], result["after"]) if result.get("before") else [],
+        "level": labels.operation_level(operation),
+        "details": labels.operation_details(operation),
+        "buttons": buttons_for(operation.outcome.advice),
+        "ended_at_step": "" if result else labels.step_reached(operation),
+        "verified": result.get("verified") or (),
+        "changes": labels.table_changes(result["before"], result["after"]) if result.get("before") else [],
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
-        "made": _found((result.get("backup") or {}).get("filename")),
+        "made": find((result.get("backup") or {}).get("filename") or ""),
         "safety": safety,
         "facts": " ".join(result.get("facts") or ()),
         "may_start_tvarr": bool(operation.arguments.get("offline")),
         "reload_advice": RELOAD_ADVICE if result.get("restart_required") else "",
         "undo": _undo(safety),
-        "code": code_refused_in(operation),
-        "accept_at": _accept_at(operation),
+        "code": code,
+        "accept_at": _accept_at(operation) if code else "",
     }
 
 
 def _accept_at(operation: Operation) -> str:
-    """The page on which the code that was refused can be accepted."""
+    """Return the page on which the code that was refused can be accepted."""
     if operation.kind == OperationKind.ADOPT:
         return f"{reverse('upload')}?refused={operation.pk}"
-    return reverse("restore", args=[operation.arguments["filename"]]) if code_refused_in(operation) else ""
+    return reverse("restore", args=[operation.arguments["filename"]])
 
 
-def _copy_of_before(operation: Operation) -> str | None:
-    return ((operation.result or {}).get("pre_restore_backup") or {}).get("filename")
+def _safety_backup(operation: Operation) -> str:
+    return ((operation.result or {}).get("pre_restore_backup") or {}).get("filename") or ""
 
 
 def _undo(safety: Backup | None) -> str:
-    """The backup that takes a restore back; empty where there is none, or it is a copy of what was damaged."""
+    """Return the backup that undoes a restore; empty where there is none, or it is one of damaged data."""
     return safety.filename if safety and not safety.sidecar.problems else ""
 
 
-def _found(filename: str | None) -> Backup | None:
-    """A backup that is still there."""
-    try:
-        return find_backup(backup_folder(), filename) if filename else None
-    except TvarrBackupError:
-        return None
+def finder() -> Find:
+    """Return a function that finds backups; none where the folder cannot be used. It asks for the folder only once."""
+    folder = cache(backup_folder)
+
+    def find(filename: str) -> Backup | None:
+        try:
+            return find_backup(folder(), filename) if filename else None
+        except TvarrBackupError:
+            return None
+
+    return find
 
 
 @login_required
@@ -158,14 +166,17 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
 @login_required
 @require_POST
 def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
-    """Show the result on the page of the backups no more, nor that of an older one."""
+    """Stop showing a result, and those of older operations, on the page of the backups."""
     request.session[DISMISSED] = max(pk, request.session.get(DISMISSED, ""))
     return HttpResponseRedirect(reverse("home"))
 
 
+# --- The history -----------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class Entry:
-    """A row of the history: an operation or an import. `address` and `undo` are empty where there is no such page."""
+class HistoryRow:
+    """An operation or an import. `address` and `undo` are empty where there is no such page."""
 
     at: datetime
     kind: str
@@ -173,7 +184,7 @@ class Entry:
     who: str
     title: str
     level: str
-    told: str
+    details: str
     address: str = ""
     undo: str = ""
 
@@ -182,47 +193,43 @@ class Entry:
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """What was done, by whom, and how it went, the newest first: operations, and imports among them."""
+    """Show operations and imports, the newest first."""
     reconcile()
-    may_restore = request.user.has_perm("operations.restore_backup")
-    undo = cache(lambda filename: _undo(_found(filename))) if may_restore else lambda _filename: ""
-    operations, imports = (
-        Operation.objects.order_by(),
-        ImportRecord.objects.filter(state=ImportState.APPLIED).order_by(),
-    )
+    find = finder() if request.user.has_perm("operations.restore_backup") else lambda _filename: None
+    operations = Operation.objects.order_by()
+    imports = ImportRecord.objects.filter(state=ImportState.APPLIED).order_by()
     both = operations.values_list("created_at", "pk").union(imports.values_list("finished_at", "pk"), all=True)
-    page = Paginator(both.order_by("-created_at", "-id"), _A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(both.order_by("-created_at", "-id"), _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
     keys = [key for _, key in page]
-    found = {one.pk: _entry(one, undo) for one in operations.select_related("requested_by").filter(pk__in=keys)}
-    shown = imports.select_related("requested_by").defer("result").filter(pk__in=keys)
-    found |= {one.pk: _entry_of_import(one) for one in shown}
-    entries = [found[key] for key in keys if key in found]
-    return render(request, "web/history.html", {"page": page, "entries": entries})
+    found = {one.pk: _operation_row(one, find) for one in operations.select_related("requested_by").filter(pk__in=keys)}
+    of_imports = [key for key in keys if key not in found]
+    applied = imports.select_related("requested_by").defer("result").filter(pk__in=of_imports)
+    found |= {one.pk: _import_row(one) for one in applied}
+    return render(request, "web/history.html", {"page": page, "rows": [found[key] for key in keys if key in found]})
 
 
-def _entry_of_import(record: ImportRecord) -> Entry:
-    return Entry(
+def _import_row(record: ImportRecord) -> HistoryRow:
+    return HistoryRow(
         at=record.finished_at or record.created_at,
         kind="Import",
         subject=record.file_name,
         who=str(record.requested_by or record.get_origin_display()),
-        title=words.title_of_import(record),
+        title=labels.import_title(record),
         level="success",
-        told=words.told_of_import(record),
+        details=labels.import_details(record),
     )
 
 
-def _entry(found: Operation, undo: Callable[[str | None], str]) -> Entry:
-    """A row of the history; `undo` is asked whether the copy of before a restore can be gone back to."""
-    safety = undo(_copy_of_before(found))
-    return Entry(
-        at=found.created_at,
-        kind=found.get_kind_display(),
-        subject=words.subject(found),
-        who=str(found.requested_by or found.get_origin_display()),
-        title=words.title(found),
-        level=words.level(found),
-        told=words.told(found),
-        address=reverse("operation", args=[found.pk]),
-        undo=reverse("restore", args=[safety]) if safety else "",
+def _operation_row(operation: Operation, find: Find) -> HistoryRow:
+    undo = _undo(find(_safety_backup(operation)))
+    return HistoryRow(
+        at=operation.created_at,
+        kind=operation.get_kind_display(),
+        subject=labels.operation_subject(operation),
+        who=str(operation.requested_by or operation.get_origin_display()),
+        title=labels.operation_title(operation),
+        level=labels.operation_level(operation),
+        details=labels.operation_details(operation),
+        address=reverse("operation", args=[operation.pk]),
+        undo=reverse("restore", args=[undo]) if undo else "",
     )

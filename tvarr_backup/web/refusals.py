@@ -1,14 +1,15 @@
-"""Refusals of ours as pages that stay: what happened, and where to go from there."""
+"""Refusals as pages: what happened, with which status, and what the page offers to do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 
 from tvarr_backup.errors import (
     BackupFolderUnusable,
@@ -20,7 +21,7 @@ from tvarr_backup.errors import (
     TvarrBackupError,
 )
 from tvarr_backup.operations.failures import explain_failure
-from tvarr_backup.web.advice import buttons_for
+from tvarr_backup.sentences import Advice
 
 _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
     (BackupNotFound, HTTPStatus.NOT_FOUND),
@@ -31,8 +32,28 @@ _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
 )
 
 
+class Button(NamedTuple):
+    """A link that looks like a button."""
+
+    label: str
+    address: str
+
+
+_PAGES = {
+    Advice.FREE_SPACE: ("Choose backups to delete", "home"),
+    Advice.IMPORT: ("Import it", "import"),
+    Advice.RESTORE: ("Choose a backup to restore", "home"),
+    Advice.BRING_BACK: ("Choose a backup to restore", "home"),
+}
+
+
+def buttons_for(advice: Iterable[Advice]) -> list[Button]:
+    """Return a button for each advice that a page can follow."""
+    return [Button(label, reverse(name)) for label, name in (_PAGES[one] for one in advice if one in _PAGES)]
+
+
 def sentence_of_failure(problem: BaseException | None) -> str:
-    """For people: which database cannot be used and what to do, or that it is our fault. The log has more."""
+    """Return which database cannot be used and what to do, or that the failure is a bug. The log has more."""
     explained = explain_failure(problem)
     return (
         explained.sentence.for_page()
@@ -42,26 +63,26 @@ def sentence_of_failure(problem: BaseException | None) -> str:
 
 
 def status_of(problem: TvarrBackupError) -> HTTPStatus:
-    """The status that a failure of ours is answered with."""
+    """Return the status of the answer to an error."""
     return next((status for kind, status in _STATUS if isinstance(problem, kind)), HTTPStatus.CONFLICT)
 
 
-def of_backups(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Turn the refusals of a view into pages."""
+def refuse_on_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Turn the errors of a view into pages."""
 
     @wraps(view)
-    def told(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except TvarrBackupError as problem:
-            return refuse(request, problem)
+            return _refuse(request, problem)
 
-    return told
+    return answer
 
 
-def refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
-    """The sentence as a page; a page to look at says as its content that there are no backups of such a database."""
+def _refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
+    """Render the sentence. That backups of a database are not supported is content of a page, not a failure of it."""
     if isinstance(problem, BackupUnsupported) and request.method == "GET":
         return render(request, "web/unsupported.html", {"sentence": problem.sentence.for_page()})
-    shown = {"sentence": problem.sentence.for_page(), "buttons": buttons_for(problem.advice)}
-    return render(request, "web/refused.html", shown, status=status_of(problem))
+    context = {"sentence": problem.sentence.for_page(), "buttons": buttons_for(problem.advice)}
+    return render(request, "web/refused.html", context, status=status_of(problem))

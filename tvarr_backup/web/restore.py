@@ -1,4 +1,4 @@
-"""The restore page: what one gets, what happens, what is lost; and the button that says it."""
+"""The restore page: what a restore gives, what it does, and what will be lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-import humanize
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -24,6 +23,7 @@ from tvarr_backup.errors import (
     QueueUnreachable,
     TvarrBackupError,
 )
+from tvarr_backup.formatting import format_duration, format_time
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
@@ -34,24 +34,23 @@ from tvarr_backup.operations.restores import require_restorable, rows_now
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
 from tvarr_backup.schema import RequiredSchema
-from tvarr_backup.web.accepted import accepted_in
+from tvarr_backup.web.forms import accepted_code
+from tvarr_backup.web.labels import BackupRow, format_made, table_changes
 from tvarr_backup.web.operations import not_started
-from tvarr_backup.web.refusals import of_backups
-from tvarr_backup.web.templatetags.shown import short_made, short_moment
-from tvarr_backup.web.words import Row, changes
+from tvarr_backup.web.refusals import refuse_on_page
 
 
 @login_required
 @permission_required(KINDS[OperationKind.RESTORE].permission, raise_exception=True)
 @require_http_methods(["GET", "POST"])
-@of_backups
+@refuse_on_page
 def restore(request: HttpRequest, filename: str) -> HttpResponse:
     """Show what a restore would do, and ask the worker for it when that is confirmed."""
     if request.method == "GET":  # the page has a box for a newer schema, so that is no obstacle yet
         found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
         return render(request, "web/restore.html", _context(found, *obstacles))
-    given: dict[str, Any] = {word: request.POST.get(word) == "true" for word in ("accept_newer", "offline")}
-    given["accept_code"] = accepted_in(request.POST)
+    given: dict[str, Any] = {name: request.POST.get(name) == "true" for name in ("accept_newer", "offline")}
+    given["accept_code"] = accepted_code(request.POST)
     try:
         started = actions.request_restore(Actor(request.user, Origin.WEB), filename, **given)
     except (OperationRunning, QueueUnreachable) as problem:
@@ -68,7 +67,7 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
 
 
 def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
-    """What is wrong with the live file where an offline restore has to replace it, and what stands in the way of it."""
+    """Return what is wrong with the live file if only an offline restore can replace it, and why a restore is refused."""
     damage = ""
     try:
         try:
@@ -84,26 +83,26 @@ def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
 
 
 def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
-    verdict, required = verdict_on(found), conf.required_schema()
+    required = conf.required_schema()
+    verdict = verdict_on(found, required)
     return {
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
-        "row": Row(found, state_of(found.sidecar, required)),
-        "sidecar": found.sidecar,
-        "button": f"Replace with the backup of {short_made(found.sidecar)}",
+        "row": BackupRow(found, state_of(found.sidecar, required)),
+        "button": f"Replace with the backup of {format_made(found.sidecar)}",
         "damage": damage,
         "live": conf.live_database().name,
         "blocked": blocked,
         "code": code_refused_in(last_refusal(found.filename)),
         "updates": _updates(found, required),
         "lost": _lost(found.sidecar, datetime.now(UTC)),
-        "changes": changes(rows_now(), found.sidecar.table_counts),
+        "changes": table_changes(rows_now(), found.sidecar.table_counts),
         "reload_advice": RELOAD_ADVICE if needs_reload(EVERYTHING) else "",
     }
 
 
 def _updates(backup: Backup, required: RequiredSchema) -> int:
-    """How many of our migrations the backup's tables lack."""
+    """Return how many of our migrations the backup's tables lack."""
     program, _, migration = backup.sidecar.schema.partition(" ")
     if program != "tvarr-backup":
         return 0
@@ -111,11 +110,11 @@ def _updates(backup: Backup, required: RequiredSchema) -> int:
 
 
 def _lost(sidecar: Sidecar, now: datetime) -> str:
-    """What the live database will not have any more, counted from the latest change that the backup is known to have."""
+    """Return what the live database will lose, counted from the latest change that the backup is known to have."""
     made = sidecar.known_at
     if made is None:
         return "everything that is not in the backup; how much that is cannot be told, because its date is unknown"
     if made > now:
-        return f"everything that is not in the backup; its time, {short_moment(made)}, is still to come by this clock"
+        return f"everything that is not in the backup; its time, {format_time(made)}, is still to come by this clock"
     since = "" if sidecar.is_dated else ", the newest row in the backup, whose date is unknown"
-    return f"everything changed after {short_moment(made)}{since}: {humanize.naturaldelta(now - made, months=False)}"
+    return f"everything changed after {format_time(made)}{since}: {format_duration(now - made)}"

@@ -1,4 +1,4 @@
-"""The settings: when backups are made by themselves, and how many of them are kept."""
+"""The settings: when automatic backups are made, and how many of them are kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import ValidationError
+from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -28,28 +29,20 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.cleanup import doomed_by
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.schedule import describe, next_runs
-from tvarr_backup.web.refusals import of_backups
-from tvarr_backup.web.schedule_form import ScheduleForm, values_of
+from tvarr_backup.web.forms import ScheduleForm, values_of
+from tvarr_backup.web.refusals import refuse_on_page
 
-_FROM_ENVIRONMENT: dict[str, Any] = {
-    "enabled": None,
-    "cron": "",
-    "time_zone": "",
-    "keep": None,
-    "keep_all": False,
-    "max_age": "",
-}
 _NOT_SENT_AGAIN = ("agreed", "csrfmiddlewaretoken", "look")
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What settings, stored or not, lead to."""
+    """What settings lead to, whether they are stored or not."""
 
     sentence: str
     next_runs: list[datetime]
     doomed: list[Backup]
-    """What the next clean-up would remove by them, and would not by those that are stored."""
+    """The backups that the next cleanup would delete with them, and would keep with those that are stored."""
     problem: str = ""
 
     @property
@@ -57,7 +50,7 @@ class Outlook:
         return sum(backup.sidecar.compressed_size for backup in self.doomed)
 
     @property
-    def mark(self) -> str:
+    def agreement(self) -> str:
         """What agrees to just these deletions."""
         return actions.mark_of_deletions(self.doomed)
 
@@ -65,9 +58,9 @@ class Outlook:
 @login_required
 @permission_required("operations.view_backupsettings", raise_exception=True)
 @require_http_methods(["GET", "POST"])
-@of_backups
+@refuse_on_page
 def schedule(request: HttpRequest) -> HttpResponse:
-    """The page. A POST stores what was changed on it; where that would remove backups, it asks first."""
+    """Show the settings. A POST stores what was changed; where cleanup would then delete backups, it asks first."""
     conf.live_database()  # there is no schedule where no backups can be made
     if request.method == "GET":
         return _page(request)
@@ -84,7 +77,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
 @permission_required(actions.CHANGE_SETTINGS, raise_exception=True)
 @require_GET
 def preview(request: HttpRequest) -> HttpResponse:
-    """What the form, as it is filled in now, would lead to: a part of the page."""
+    """Render what the form would lead to as it is filled in now, for a part of the page."""
     form = ScheduleForm(request.GET)
     found = outlook(form.changes()) if form.is_valid() else None
     return render(request, "web/_outlook.html", {"outlook": found, "form": form})
@@ -92,14 +85,14 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-@of_backups
+@refuse_on_page
 def reset(request: HttpRequest) -> HttpResponse:
-    """Go by the environment again."""
-    return _store(request, _FROM_ENVIRONMENT, reverse("reset-settings"))
+    """Forget what was stored, so that the environment's values count again."""
+    return _store(request, model_to_dict(BackupSettings()), reverse("reset-settings"))
 
 
 def outlook(changes: Mapping[str, Any]) -> Outlook:
-    """What the stored settings with these changes lead to; the changes are what a form has allowed."""
+    """Return what the stored settings lead to with these changes, which a form has validated."""
     stored = BackupSettings.load()
     for name, value in changes.items():
         setattr(stored, name, value)
@@ -110,12 +103,12 @@ def outlook(changes: Mapping[str, Any]) -> Outlook:
 
 
 def _times(stored: BackupSettings) -> Outlook:
-    """Without a look at the backups: by what is stored, nothing goes that would not go anyway."""
+    """Return the outlook without deletions. Stored settings delete nothing beyond themselves."""
     return Outlook(describe(stored), next_runs(stored, datetime.now(UTC)), doomed=[])
 
 
 def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> HttpResponse:
-    """Store them, or show the backups that cleanup would delete by them, with a button that agrees to just that."""
+    """Store changes, or show the backups that cleanup would delete with them, with a button that agrees to just that."""
     try:
         actions.change_settings(Actor(request.user, Origin.WEB), changes, agreed=request.POST.get("agreed", ""))
     except DeletionsUnconfirmed:
@@ -147,24 +140,24 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
 
 @cache
 def _zones() -> SafeString:
-    """Options of a list; looking them up takes the time of several pages, and rendering them that of one."""
+    """Return the options of a list. They are kept, because finding them takes as long as several pages."""
     return format_html_join("", '<option value="{}">', ((zone,) for zone in sorted(available_timezones())))
 
 
 def _from_environment(stored: BackupSettings) -> dict[str, str]:
-    """Which of the settings are the environment's, by field, with the variable that says so."""
-    silent = {
+    """Return the variable for each field whose setting comes from the environment."""
+    variables = {
         "enabled": ("TVARR_BACKUP_SCHEDULE_ENABLED", stored.enabled is None),
         "often": ("TVARR_BACKUP_SCHEDULE_CRON", not stored.cron),
         "time_zone": ("TZ", not stored.time_zone),
         "keeping": ("TVARR_BACKUP_SCHEDULE_RETENTION", stored.keep is None and not stored.keep_all),
         "max_age": ("TVARR_BACKUP_SCHEDULE_MAX_AGE", not stored.max_age),
     }
-    return {name: variable for name, (variable, is_silent) in silent.items() if is_silent}
+    return {name: variable for name, (variable, is_unset) in variables.items() if is_unset}
 
 
 def _environment() -> list[tuple[str, str, str]]:
-    """What only the environment sets: words, value, variable."""
+    """Return what only the environment sets: label, value, variable."""
     return [
         ("Backups lie in", str(settings.BACKUP_DIRECTORY), "TVARR_BACKUP_DIRECTORY"),
         ("The database of tvarr is", str(conf.database_path(conf.tvarr_alias())), "TVARR_DATABASE_DSN"),

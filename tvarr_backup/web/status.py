@@ -57,7 +57,7 @@ class Status:
     unsupported: str
 
 
-def status_of(health: Health, *, tells_folder: bool) -> Status:
+def status_of(health: Health, *, with_folder: bool) -> Status:
     """The card of what one look has found."""
     folder = health.observation.folder
     backups = folder.listing.backups if folder.listing else ()
@@ -71,7 +71,7 @@ def status_of(health: Health, *, tells_folder: bool) -> Status:
         number=len(backups),
         total_bytes=sum(backup.sidecar.compressed_size for backup in backups),
         free_bytes=folder.free,
-        folder=str(conf.backup_path()) if tells_folder else "",
+        folder=str(conf.backup_path()) if with_folder else "",
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
         curve=_curve(folder.listing) if folder.listing else None,
         is_closed=Subject.FOLDER in wrong and not folder.listing,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tvarr_backup.web.words import changes
+from tvarr_backup.web.labels import table_changes
 
 
-def _filters(before: dict[str, int], after: dict[str, int]) -> tuple[tuple[str, str], str]:
-    found = next(change for change in changes(before, after) if change.name == "filters")
+def _filters(before: dict[str, int], after: dict[str, int]) -> tuple[tuple[str, ...], str]:
+    found = next(change for change in table_changes(before, after) if change.name == "filters")
     return found.numbers, found.difference
 
 

@@ -1,0 +1,258 @@
+"""Labels and view models for backups and operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from django.urls import reverse
+
+from tvarr_backup.backups.catalogue import Backup
+from tvarr_backup.backups.retention import KeptReason
+from tvarr_backup.backups.sidecar import Sidecar
+from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
+from tvarr_backup.formatting import format_time
+from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
+from tvarr_backup.operations.models import (
+    KIND_LABELS,
+    BackupState,
+    ImportRecord,
+    Operation,
+    OperationKind,
+    OperationState,
+)
+from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS
+from tvarr_backup.portable import kinds as portable_kinds
+from tvarr_backup.portable.kinds import kind_named
+from tvarr_backup.quoting import name_some
+
+# --- Backups ---------------------------------------------------------------------------------------------------------
+
+FATES = {
+    KeptReason.PROTECTED: "Kept: protected",
+    KeptReason.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
+    KeptReason.NOT_AUTOMATIC: "Kept: clean-ups remove automatic backups only",
+    KeptReason.NEWEST_GOOD: "Kept: the newest good backup is never removed",
+    KeptReason.WITHIN_LIMITS: "Kept: within the limits of the schedule",
+    None: "Will be removed by the next clean-up",
+}
+_STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
+
+
+def format_made(sidecar: Sidecar) -> str:
+    """Return when a backup was made, for names and sentences: "Restore the backup of ..."."""
+    if sidecar.is_dated:
+        return format_time(sidecar.created_at)
+    newest = sidecar.newest_row_at
+    return f"unknown date (newest row {format_time(newest)})" if newest else "unknown date"
+
+
+@dataclass(frozen=True)
+class BackupRow:
+    """A backup as lists and pages show it."""
+
+    backup: Backup
+    state: BackupState
+    is_doomed: bool = False
+    """Whether the next cleanup deletes it."""
+    may_change_protection: bool = False
+    """Whether the user may."""
+
+    @property
+    def sidecar(self) -> Sidecar:
+        return self.backup.sidecar
+
+    @cached_property
+    def address(self) -> str:
+        """The path of its page. The paths of its actions begin with it."""
+        return reverse("backup", args=[self.backup.filename])
+
+    @cached_property
+    def made(self) -> str:
+        return format_made(self.sidecar)
+
+    @cached_property
+    def is_protected(self) -> bool:
+        return self.sidecar.is_protected(datetime.now(UTC))
+
+    @property
+    def kind(self) -> str:
+        return KIND_LABELS[self.sidecar.kind]
+
+    @property
+    def state_icon(self) -> str:
+        return _STATE_ICONS.get(self.state, "exclamation-triangle")
+
+    @property
+    def version(self) -> str:
+        return self.sidecar.tvarr_version or "unknown"
+
+    @property
+    def short_version(self) -> str:
+        """The version without the name of this program; that of another program stays."""
+        return self.version.removeprefix("tvarr-backup ")
+
+
+_TABLES_OF_KINDS = [kind.model._meta.db_table for kind in portable_kinds.KINDS.values()]
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """The number of rows of a table before and after. None is a missing table or, unless `is_known`, an unknown number."""
+
+    name: str
+    before: int | None
+    after: int | None
+    is_known: bool = True
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Both numbers as texts."""
+        missing = "not there" if self.is_known else "unknown"
+        return tuple(missing if number is None else f"{number:,}" for number in (self.before, self.after))
+
+    @property
+    def is_different(self) -> bool:
+        """Whether the numbers are known to differ. Equal numbers do not mean equal contents."""
+        return self.is_known and self.before != self.after
+
+    @property
+    def difference(self) -> str:
+        """The difference between the two numbers as a phrase."""
+        if not self.is_known:
+            return "unknown"
+        if self.before == self.after:
+            return SAME_NUMBER_OF_ROWS
+        if self.before is None:
+            return "not there now"
+        if self.after is None:
+            return "not in the backup"
+        more = self.after - self.before
+        return f"{more:+,} {'row' if abs(more) == 1 else 'rows'}"
+
+
+def table_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[TableChange]:
+    """Compare row counts: the kinds first, then other tables with rows on either side. An empty side is unknown."""
+    tables = sorted({*before, *after}, key=lambda table: (table not in _TABLES_OF_KINDS, table))
+    return [
+        TableChange(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before and after))
+        for table in tables
+        if table in _TABLES_OF_KINDS or before.get(table) or after.get(table)
+    ]
+
+
+# --- Operations ------------------------------------------------------------------------------------------------------
+
+_STATES = {OperationState.CANCELLED: "cancelled", OperationState.INTERRUPTED: "interrupted"}
+_LEVELS = {
+    OperationState.SUCCEEDED: "success",
+    OperationState.ATTENTION: "warning",
+    OperationState.FAILED: "danger",
+    OperationState.CANCELLED: "secondary",
+    OperationState.INTERRUPTED: "danger",
+}
+_NAMED_AT_MOST = 3
+_DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
+"""Error codes after which the operation alone does not tell what data is live."""
+
+
+def operation_title(operation: Operation) -> str:
+    """Return the operation's heading, such as "Restored" or "Backup: packing"."""
+    kind, state = OperationKind(operation.kind), OperationState(operation.state)
+    done = KINDS[kind].done
+    if operation.is_open:
+        doing = next((label.lower() for phase, label in PHASE_LABELS.items() if phase == operation.phase), "starting")
+        waits = state == OperationState.QUEUED
+        return f"{operation.get_kind_display()}: {'waiting for the worker' if waits else doing}"
+    if state == OperationState.SUCCEEDED:
+        return done
+    if state == OperationState.ATTENTION:
+        number = len(operation.message.splitlines())
+        done = "Not all is well" if kind == OperationKind.VERIFY else done
+        return f"{done}, {number} {'thing needs' if number == 1 else 'things need'} attention"
+    missed = f"Not {done[0].lower()}{done[1:]}"
+    if kind == OperationKind.RESTORE:
+        if operation.error_code in _DOUBTFUL:
+            return "The restore did not end well: read what to do"
+        if state == OperationState.INTERRUPTED:
+            return "Restore: interrupted"
+        missed += ", your data is unchanged"
+    return f"{missed} ({_STATES[state]})" if state in _STATES else missed
+
+
+def operation_level(operation: Operation) -> str:
+    """Return Bootstrap's name of the level of an outcome."""
+    return _LEVELS.get(OperationState(operation.state), "info")
+
+
+def operation_subject(operation: Operation) -> str:
+    """Return the backup that an operation was about, or how many; empty where there is none."""
+    result, arguments = operation.result or {}, operation.arguments
+    made = (result.get("backup") or {}).get("filename")
+    names: list[str] = arguments.get("filenames") or []
+    found = made or arguments.get("filename") or (names[0] if len(names) == 1 else "")
+    return str(found) or (f"{len(names)} backups" if names else "")
+
+
+def operation_details(operation: Operation) -> str:
+    """Return what a user should know of an outcome, one sentence a line; empty where the title is enough."""
+    result = operation.result or {}
+    sentences = [operation.outcome.for_page()]
+    removed = result.get("removed") or []
+    named = name_some(removed, _NAMED_AT_MOST)
+    if operation.kind == OperationKind.BACKUP and removed:
+        sentences.append(f"The clean-up after it removed {len(removed)}: {named}.")
+    if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
+        sentences.append(f"Removed: {named}." if removed else "There was nothing to remove.")
+    return "\n".join(sentence for sentence in sentences if sentence)
+
+
+@dataclass(frozen=True)
+class ListedStep:
+    """A step of an operation, and where it stands: `done`, `now` or `to come`."""
+
+    label: str
+    stands: str
+
+
+def operation_steps(operation: Operation) -> list[ListedStep]:
+    """Return the steps of an operation that is open or has failed. Empty where there is only one."""
+    kind = OperationKind(operation.kind)
+    if len(KINDS[kind].steps) < 2:
+        return []
+    is_queued = operation.state == OperationState.QUEUED
+    now = -1 if is_queued else current_step(kind, operation.phase, operation.percent)
+    return [
+        ListedStep(step.label, "done" if number < now else "now" if number == now else "to come")
+        for number, step in enumerate(KINDS[kind].steps)
+    ]
+
+
+def step_reached(operation: Operation) -> str:
+    """Return the label of the step at which an operation ended; empty if it had not begun."""
+    has_begun = bool(operation.phase or operation.started_at)
+    return next((step.label for step in operation_steps(operation) if has_begun and step.stands == "now"), "")
+
+
+def import_title(record: ImportRecord) -> str:
+    """Return how many items of which kind an import has written."""
+    written = record.added + record.overwritten + record.copied
+    if not written:
+        return "Nothing was changed"
+    names = kind_named(record.kind).model._meta
+    return f"Imported {written:,} {names.verbose_name if written == 1 else names.verbose_name_plural}"
+
+
+def import_details(record: ImportRecord) -> str:
+    """Return what became of an import's items, as a sentence."""
+    counts = {
+        "added": record.added,
+        "overwritten": record.overwritten,
+        "copied": record.copied,
+        "skipped": record.skipped,
+        "the same": record.unchanged,
+    }
+    text = ", ".join(f"{label} {number:,}" for label, number in counts.items() if number)
+    return f"{text[:1].upper()}{text[1:]}." if text else "The file held no items."
