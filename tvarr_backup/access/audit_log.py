@@ -32,8 +32,10 @@ def log_failed_sign_in(credentials: Any, request: Any = None, **_: Any) -> None:
     users: Any = get_user_model()
     name = credentials.get("username")
     user = name if name and users.objects.filter(username=name).exists() else None
-    is_locked_out = getattr(request, "axes_locked_out", False)
-    logger.warning("login.locked_out" if is_locked_out else "login.failed", user=user, address=_address(request))
+    if getattr(request, "axes_locked_out", False):
+        logger.warning("login.locked_out", user=user, address=_address(request))
+    else:
+        logger.warning("login.failed", user=user, address=_address(request))
 
 
 @receiver(post_save, sender=ApiToken)
