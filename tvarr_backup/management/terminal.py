@@ -13,12 +13,10 @@ import sys
 from argparse import Action, ArgumentParser
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
-from django.utils import timezone
 
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden
@@ -51,11 +49,6 @@ def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryI
         return Path(name).open("rb")
     except OSError as problem:
         raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
-
-
-def format_time(moment: datetime) -> str:
-    """Return a time in the configured zone."""
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import Error
-from humanize import naturaldelta, naturalsize
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup import conf, program
@@ -24,8 +23,9 @@ from tvarr_backup.backups.restore_journal import find_safety_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted
+from tvarr_backup.formatting import format_duration, format_exact_time, format_size
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.management.terminal import TerminalCommand, align, format_time
+from tvarr_backup.management.terminal import TerminalCommand, align
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
@@ -134,7 +134,7 @@ class Command(TerminalCommand):
         seconds = (datetime.now(UTC) - started).total_seconds()
         self.print_result(
             made,
-            f"Created {made['filename']}: {naturalsize(made['database_size'])} packed into {naturalsize(made['file_size'])}, "
+            f"Created {made['filename']}: {format_size(made['database_size'])} packed into {format_size(made['file_size'])}, "
             f"checked, in {seconds:.1f} s",
             *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
             *(f"Removed {removed} (retention)" for removed in result["removed"]),
@@ -283,7 +283,7 @@ class Command(TerminalCommand):
         command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
         return [
             f"{live} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
-            f"The backup ({unknown_date(backup.sidecar) or format_time(backup.sidecar.created_at)}) would replace it.",
+            f"The backup ({unknown_date(backup.sidecar) or format_exact_time(backup.sidecar.created_at)}) would replace it.",
             "The old files are set aside next to it and kept.",
             f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}.",
         ]
@@ -354,15 +354,15 @@ def _lines(listing: Listing, required: RequiredSchema, folder: Path) -> list[str
 
 def _row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     sidecar = backup.sidecar
-    end = f" until {format_time(sidecar.protected_until)}" if sidecar.protected_until else ""
+    end = f" until {format_exact_time(sidecar.protected_until)}" if sidecar.protected_until else ""
     protected = f"protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
     state = state_of(sidecar, required).label
     note = sidecar.note
     return (
         backup.filename,
-        unknown_date(sidecar) or format_time(sidecar.created_at),
+        unknown_date(sidecar) or format_exact_time(sidecar.created_at),
         sidecar.kind.value,
-        naturalsize(sidecar.compressed_size),
+        format_size(sidecar.compressed_size),
         state,
         protected + ("  " if protected and note else "") + note,
     )
@@ -373,8 +373,8 @@ def _lost(sidecar: Sidecar) -> str:
     known, unknown = sidecar.known_at, unknown_date(sidecar)
     if known is None:
         return f"Everything that is not in the backup ({unknown})"
-    age = naturaldelta(datetime.now(UTC) - known)
-    return f"Everything changed since {format_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
+    age = format_duration(datetime.now(UTC) - known)
+    return f"Everything changed since {format_exact_time(known)} ({age}{'; ' if unknown else ''}{unknown})"
 
 
 def _changes(now: Mapping[str, int], then: Mapping[str, int]) -> list[str]:

@@ -7,9 +7,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
-import humanize
-
-from tvarr_backup.management.terminal import TerminalCommand, format_time
+from tvarr_backup.formatting import format_exact_time, format_size
+from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations.health import Health, HealthState, check_health, health_as_data
 from tvarr_backup.operations.models import Operation
 
@@ -44,8 +43,8 @@ def _screen(health: Health) -> Iterator[str]:
     yield ""
     good, expected, seen = health.last_good, health.expected, health.observation
     overdue = ", overdue" if expected.is_overdue else ""
-    yield _fact("Last good", f"{format_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
-    yield _fact("Next run", f"{format_time(expected.next_run)}{overdue}" if expected.next_run else "-")
+    yield _fact("Last good", f"{format_exact_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
+    yield _fact("Next run", f"{format_exact_time(expected.next_run)}{overdue}" if expected.next_run else "-")
     yield _fact("Running", _running(seen.running) if seen.running else "-")
     yield _fact("Free space", _space(health) or "-")
 
@@ -57,11 +56,11 @@ def _fact(name: str, words: str) -> str:
 def _running(operation: Operation) -> str:
     percent = "" if operation.percent is None else f", {operation.percent} %"
     phase = f", {operation.phase}" if operation.phase else ""
-    since = f" since {format_time(operation.started_at)}" if operation.started_at else ""
+    since = f" since {format_exact_time(operation.started_at)}" if operation.started_at else ""
     return f"{operation.get_kind_display()}{since}{phase}{percent}"
 
 
 def _space(health: Health) -> str:
     seen = health.observation
     places = {"in the backup folder": seen.folder.free, "beside tvarr's database": seen.free_beside_live}
-    return ", ".join(f"{humanize.naturalsize(free)} {where}" for where, free in places.items() if free is not None)
+    return ", ".join(f"{format_size(free)} {where}" for where, free in places.items() if free is not None)

@@ -11,7 +11,8 @@ from django.db import DatabaseError
 
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
-from tvarr_backup.management.terminal import TerminalCommand, align, format_time
+from tvarr_backup.formatting import format_exact_time
+from tvarr_backup.management.terminal import TerminalCommand, align
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.texts import escape_hidden
 
@@ -57,7 +58,7 @@ class Command(TerminalCommand):
             (
                 escape_hidden(token.name),
                 escape_hidden(token.user.get_username()),
-                f"created {format_time(token.created)}",
+                f"created {format_exact_time(token.created)}",
                 _end(token),
             )
             for token in tokens
@@ -68,4 +69,4 @@ class Command(TerminalCommand):
 def _end(token: ApiToken) -> str:
     if token.expiry is None:
         return "never expires"
-    return f"{'expired' if token.is_expired else 'expires'} {format_time(token.expiry)}"
+    return f"{'expired' if token.is_expired else 'expires'} {format_exact_time(token.expiry)}"
