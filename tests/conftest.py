@@ -27,8 +27,8 @@ _BALLAST = """
 
 
 _LONGEST = (
-    *("matrix/", "management/test_restore", "management/test_up_", "api/test_schema.", "test_machines."),
-    *("management/", "browser/", "test_"),
+    *("matrix/", "management/test_restore", "management/test_up_", "api/test_schema.", "browser/", "management/"),
+    *("roles/", "test_", "backups/"),
 )
 """Files and folders of tests whose programs take long, the longest first."""
 

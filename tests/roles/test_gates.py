@@ -48,6 +48,7 @@ SHOWN_OR_NOT = {
 """Functions that ask what to show; they refuse nothing."""
 
 
+@pytest.mark.long
 def test_with_any_gate_taken_out_the_table_is_red(tmp_path: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     world = World(prepare_folder(conf.backup_path()), tmp_path / "template")
