@@ -146,7 +146,10 @@ OTHERS: dict[str, Case] = {
     "depth of metadata": (decode_sidecar, repeated(b"[")),
     "depth of a stored list": (read_codec_list, repeated("[")),
     "digits of a stored list": (read_codec_list, repeated("1", "[", "]")),
-    "two texts side by side": (lambda text: import_preview._compare(Difference("name", text, text + "x")), repeated("a b ")),
+    "two texts side by side": (
+        lambda text: import_preview._compare(Difference("name", text, text + "x")),
+        repeated("a b "),
+    ),
     "addresses in the log": (masked, repeated("//a:b:")),
     "colons in the log": (masked, repeated(":", "//")),
     "slashes in the log": (masked, repeated("/")),

@@ -142,7 +142,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
-        pytest.fail("The commands of docs/guides/api.md need curl; install it (Debian: apt-get install curl).", pytrace=False)
+        pytest.fail(
+            "The commands of docs/guides/api.md need curl; install it (Debian: apt-get install curl).", pytrace=False
+        )
     installation = Installation(up.log_path.parent / "data")
     token = installation.json("token", "create", "Documentation", "--user", "admin", "--expires", "1d", "--json")[
         "token"
