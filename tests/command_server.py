@@ -55,7 +55,7 @@ class CommandServer:
         self, arguments: list[str], *, cwd: Path, env: Mapping[str, str], stdin: str | None, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """Run `manage.py` to its end, as `subprocess.run` does. Raises `TimeoutExpired` after killing it."""
-        request = pickle.dumps((arguments, str(cwd), dict(env)))
+        request = pickle.dumps((list(map(str, arguments)), str(cwd), dict(env)))
         ends = [os.pipe() for _ in range(3)]
         ours, theirs = [ends[0][1], ends[1][0], ends[2][0]], [ends[0][0], ends[1][1], ends[2][1]]
         with contextlib.closing(self._connect()) as connection:
