@@ -215,8 +215,8 @@ def sidecar_of(archive: Path) -> Path:
 
 
 def change(database: Path, *statements: str) -> None:
-    """Run statements and leave nothing of them in a journal."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    """Run statements and leave nothing of them in a journal, unless another program reads what is in it."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0.1)) as connection:
         for statement in statements:
             connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

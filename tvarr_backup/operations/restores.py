@@ -9,7 +9,7 @@ from tvarr_backup.backups.examine import live_rows
 from tvarr_backup.backups.live import inspect_live
 from tvarr_backup.backups.restore import find_restorable
 from tvarr_backup.errors import OfflineRestoreRequired
-from tvarr_backup.operations.app_database import PATIENCE_SECONDS
+from tvarr_backup.operations import app_database
 from tvarr_backup.operations.disk import backup_folder
 
 
@@ -39,6 +39,6 @@ def damage_of_live(filename: str) -> str:
 def rows_now() -> dict[str, int]:
     """Return the number of rows of each table of the live database; none where that cannot be read."""
     try:
-        return live_rows(conf.live_database(), timeout_seconds=PATIENCE_SECONDS)
+        return live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
     except (sqlite3.Error, UnicodeDecodeError):
         return {}

@@ -13,7 +13,7 @@ from tvarr_backup import conf, tvarr_database
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.versions import VersionVerdict, is_safety_backup, judge_versions
 from tvarr_backup.errors import DatabaseUnusable
-from tvarr_backup.operations.app_database import PATIENCE_SECONDS
+from tvarr_backup.operations import app_database
 from tvarr_backup.operations.models import SchemaSighting
 from tvarr_backup.quoting import name_some
 from tvarr_backup.repeats import Repeats
@@ -107,7 +107,7 @@ def _describe_live() -> Description:
     alias = conf.tvarr_alias()
     if not conf.is_file(alias):
         return tvarr_database.describe_server(alias)
-    return tvarr_database.describe(conf.database_path(alias), timeout_seconds=PATIENCE_SECONDS)
+    return tvarr_database.describe(conf.database_path(alias), timeout_seconds=app_database.PATIENCE_SECONDS)
 
 
 def _by_table(found: Description) -> dict[str, list[str]]:
