@@ -310,7 +310,7 @@ def test_the_pages_say_why_not_and_the_others_are_there(own: Installation) -> No
 
 _OF_BACKUPS = ["", "settings/?"]
 _WISHES = ["settings/", "settings/reset/"]
-_FORMS = ["backups/create/", "admin/operations/backup/create/"]
+_FORMS = ["backups/create/"]
 _OTHERS = ["backups/upload/", "admin/operations/backup/", "export/", "import/", "history/", "account/", "admin/"]
 _PAGES = f"""
 import json
