@@ -73,15 +73,15 @@ class ItemAdmin(VisibleTexts):
         derived = [*(column.name for column in columns if column.choices), *flags]
         return [*(self.list_filter or derived), ("is_system", OriginListFilter)]
 
-    def get_list_display(self, _request: HttpRequest) -> Any:
+    def columns(self, _request: HttpRequest) -> Any:
         """Return `list_display`, or else the name and each number, flag and column with fixed words."""
         columns = [column for column in self.opts.concrete_fields if column.editable]
         shown = [each.name for each in columns if each.choices or isinstance(each, (FlagColumn, IntegerColumn))]
         return self.list_display or ("name", *shown, "origin", "short_expression")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+    def layout(self, request: HttpRequest, obj: Model | None) -> Any:
         """Return `fieldsets`, with columns that they do not name in the last one."""
-        *others, (title, last) = super().get_fieldsets(request, obj)
+        *others, (title, last) = super().layout(request, obj)
         named = flatten_fieldsets([*others, (title, last)])
         rest = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
         return [*others, (title, {**last, "fields": (*last["fields"], *rest)}), *([_RECORD] if obj else [])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -21,8 +21,16 @@ Column = Any
 class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
     """Shows every column of text with escapes for what is not seen, in lists and where it cannot be edited."""
 
+    def columns(self, request: HttpRequest) -> Sequence[Column]:
+        """Return the columns of the list."""
+        return super().get_list_display(request)
+
+    def layout(self, request: HttpRequest, obj: Model | None) -> Any:
+        """Return the fieldsets of the form."""
+        return super().get_fieldsets(request, obj)
+
     def get_list_display(self, request: HttpRequest) -> list[Column]:
-        return [self._shown(name, in_list=True) for name in super().get_list_display(request)]
+        return [self._shown(name, in_list=True) for name in self.columns(request)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[Column]:
         return [self._shown(name, in_list=True) for name in super().get_sortable_by(request)]
@@ -31,8 +39,8 @@ class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is g
         return [self._shown(name, in_list=False) for name in super().get_readonly_fields(request, obj)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Where nothing can be edited, Django shows the fields of the fieldsets."""
-        fieldsets = super().get_fieldsets(request, obj)
+        """Return the layout. Where nothing can be edited, Django shows the fields that are named here."""
+        fieldsets = self.layout(request, obj)
         is_read = obj is not None and not self.has_change_permission(request, obj)
         shown = set(self.get_readonly_fields(request, obj))
         return [

@@ -131,6 +131,7 @@ def copy_database(live: Path, target: Path, progress: CopyProgress | None = None
                 if progress is not None:
                     progress(min(target.stat().st_size, size.used), size.used)
 
+            report()  # a short copy may end before it is asked how far it is
             with Statements(connection, lambda: connection.execute("VACUUM INTO ?", (str(target.absolute()),))) as copy:
                 copy.result(report)
             return size
