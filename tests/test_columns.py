@@ -21,7 +21,7 @@ from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.steps import Action
+from tvarr_backup.portable.steps import ItemAction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -230,7 +230,7 @@ def test_an_import_that_overwrites_keeps_the_bytes_of_what_is_the_same() -> None
     metadata = {"version": "1.0.0", "export_type": "filters", "exported_at": "2026-01-14T10:30:00Z", "item_count": 1}
     file = BytesIO(json.dumps({"metadata": metadata, "items": [item | {"action": "include"}]}).encode())
     result = apply_import(read_envelope(file, FILTERS, "x"), read_answers({}, bulk="overwrite"))
-    assert result.count(Action.OVERWRITE) == 1
+    assert result.count(ItemAction.OVERWRITE) == 1
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("SELECT hex(description), expression FROM filters WHERE id = %s", [NOT_UTF8])
         assert cursor.fetchone() == ("436166E9", 'group_title equals "y"')

@@ -42,7 +42,7 @@ from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +79,7 @@ def test_importing_a_second_time_changes_nothing(kind: Kind) -> None:
     load(kind, EXAMPLES[kind.slug]())
     before = everything()
     result = load(kind, EXAMPLES[kind.slug]())
-    assert (result.unchanged, result.skipped, result.count(Action.CREATE)) == (1, 0, 0)
+    assert (result.unchanged, result.skipped, result.count(ItemAction.CREATE)) == (1, 0, 0)
     assert everything() == before
 
 
@@ -146,14 +146,14 @@ def test_the_result_counts_and_names_every_item() -> None:
     items = [filter_item(name) for name in ("New", "Same", "Other", "Copy", "Left", "Sports Only")]
     result = load(FILTERS, *items, resolutions={"Other": "overwrite", "Copy": "rename"})
     assert [(line.original_name, line.final_name, line.action, line.state) for line in result.lines] == [
-        ("New", "New", Action.CREATE, State.NEW),
-        ("Same", "Same", Action.SKIP, State.IDENTICAL),
-        ("Other", "Other", Action.OVERWRITE, State.DIFFERENT),
-        ("Copy", "Copy (1)", Action.RENAME, State.DIFFERENT),
-        ("Left", "Left", Action.SKIP, State.DIFFERENT),
-        ("Sports Only", "Sports Only", Action.SKIP, State.SYSTEM),
+        ("New", "New", ItemAction.CREATE, ItemState.NEW),
+        ("Same", "Same", ItemAction.SKIP, ItemState.IDENTICAL),
+        ("Other", "Other", ItemAction.OVERWRITE, ItemState.DIFFERENT),
+        ("Copy", "Copy (1)", ItemAction.RENAME, ItemState.DIFFERENT),
+        ("Left", "Left", ItemAction.SKIP, ItemState.DIFFERENT),
+        ("Sports Only", "Sports Only", ItemAction.SKIP, ItemState.SYSTEM),
     ]
-    assert (result.count(Action.CREATE), result.unchanged, result.skipped) == (1, 1, 2)
+    assert (result.count(ItemAction.CREATE), result.unchanged, result.skipped) == (1, 1, 2)
     assert all(line.row_id for line in result.lines)
 
 
@@ -195,7 +195,7 @@ def test_a_stale_preview_writes_nothing_and_gives_the_new_plan() -> None:
     with pytest.raises(errors.PlanStale) as refused:
         load(FILTERS, filter_item(), fingerprint=preview.fingerprint)
     assert isinstance(refused.value.plan, Plan)
-    assert refused.value.plan.steps[0].state is State.DIFFERENT
+    assert refused.value.plan.steps[0].state is ItemState.DIFFERENT
     assert everything() == before
 
 
@@ -203,7 +203,7 @@ def test_a_fresh_preview_lets_the_import_through_whatever_the_answers() -> None:
     Filter.objects.create(**filter_item(action="exclude"))
     preview = plan_import(envelope(FILTERS, filter_item()))
     result = load(FILTERS, filter_item(), fingerprint=preview.fingerprint, bulk="overwrite")
-    assert result.count(Action.OVERWRITE) == 1
+    assert result.count(ItemAction.OVERWRITE) == 1
 
 
 @pytest.mark.parametrize("answer", [None, "overwrite"])

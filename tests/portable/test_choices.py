@@ -14,8 +14,8 @@ from tvarr_backup.portable.choices import (
     Change,
     Choice,
     Choices,
-    changed_items,
-    marks_of,
+    find_changed_items,
+    join_fingerprints,
     read_choices,
 )
 from tvarr_backup.portable.envelope import Envelope
@@ -24,7 +24,7 @@ from tvarr_backup.portable.steps import Plan
 
 pytestmark = pytest.mark.django_db
 
-BY_HAND = Choice("rename", "By hand", by_hand=True)
+BY_HAND = Choice("rename", "By hand", is_manual=True)
 
 
 def differing() -> tuple[Envelope, Plan]:
@@ -46,7 +46,7 @@ def test_they_are_stored_and_read(choices: Choices) -> None:
 
 def test_what_is_chosen_again_as_it_was_is_not_set_by_hand() -> None:
     choices = Choices({1: Choice("rename")}).with_change(
-        Change(rows={1: Choice("rename", "A (1)", by_hand=True), 3: Choice("", None, by_hand=True)}), *differing()
+        Change(rows={1: Choice("rename", "A (1)", is_manual=True), 3: Choice("", None, is_manual=True)}), *differing()
     )
     assert choices.rows == {1: Choice("rename")}
 
@@ -54,7 +54,7 @@ def test_what_is_chosen_again_as_it_was_is_not_set_by_hand() -> None:
 def test_a_choice_for_all_leaves_rows_set_by_hand_unless_asked() -> None:
     shown, chosen = differing(), Choices({1: BY_HAND})
     assert chosen.with_change(Change(bulk="overwrite"), *shown).rows == {1: BY_HAND, 2: Choice("overwrite")}
-    everything = chosen.with_change(Change(bulk="overwrite", also_by_hand=True), *shown)
+    everything = chosen.with_change(Change(bulk="overwrite", include_manual=True), *shown)
     assert everything.rows == {1: Choice("overwrite"), 2: Choice("overwrite")}
 
 
@@ -75,11 +75,11 @@ def test_items_that_changed_lose_their_choices_and_are_remembered_until_there_is
 
 def test_what_changes_here_changes_the_mark_of_just_its_item() -> None:
     found, plan = differing()
-    marks = marks_of(plan)
-    assert changed_items(plan_import(found), marks) == frozenset()
-    assert changed_items(plan, "") == frozenset()
+    marks = join_fingerprints(plan)
+    assert find_changed_items(plan_import(found), marks) == frozenset()
+    assert find_changed_items(plan, "") == frozenset()
     FilterFactory.create(name="New")
-    assert changed_items(plan_import(found), marks) == {3}
+    assert find_changed_items(plan_import(found), marks) == {3}
 
 
 def test_an_answer_for_what_is_missing_is_dropped_when_its_name_is_gone() -> None:

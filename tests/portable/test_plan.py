@@ -34,7 +34,7 @@ from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import Planner, plan_import
 from tvarr_backup.portable.report import plan_as_data, plan_as_json
-from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, cut_value
 
 pytestmark = pytest.mark.django_db
@@ -44,12 +44,12 @@ def plan(kind: Kind, *items: Any, bulk: str | None = None, **answers: Any) -> Pl
     return plan_import(envelope(kind, *items), read_answers(answers.pop("resolutions", {}), bulk, **answers))
 
 
-def only(kind: Kind, item: Any, **answers: Any) -> Step:
+def only(kind: Kind, item: Any, **answers: Any) -> PlannedItem:
     (step,) = plan(kind, item, **answers).steps
     return step
 
 
-def built(step: Step) -> PortableRow:
+def built(step: PlannedItem) -> PortableRow:
     """The row as it would be stored."""
     assert step.writes
     return step.build_row()
@@ -63,7 +63,7 @@ def make_filter(name: str = "Harbour News", **values: Any) -> Filter:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_an_item_with_a_free_name_is_new_and_would_be_created(kind: Kind) -> None:
     step = only(kind, EXAMPLES[kind.slug]())
-    assert (step.state, step.action, step.existing_id) == (State.NEW, Action.CREATE, None)
+    assert (step.state, step.action, step.existing_id) == (ItemState.NEW, ItemAction.CREATE, None)
     assert step.problems == ()
 
 
@@ -72,13 +72,13 @@ def test_what_is_exported_is_identical_to_what_is_here(kind: Kind) -> None:
     values = EXAMPLES[kind.slug]()
     row = kind.model.objects.create(**values)
     (step,) = plan_import(read(b"".join(stream_export(kind)), kind)).steps
-    assert (step.state, step.action, step.existing_id) == (State.IDENTICAL, Action.SKIP, row.id)
+    assert (step.state, step.action, step.existing_id) == (ItemState.IDENTICAL, ItemAction.SKIP, row.id)
 
 
 def test_an_item_that_differs_lists_field_now_and_in_file() -> None:
     row = make_filter(action="exclude")
     step = only(FILTERS, filter_item(expression='group_title == "Harbour"'))
-    assert (step.state, step.action, step.existing_id) == (State.DIFFERENT, Action.SKIP, row.id)
+    assert (step.state, step.action, step.existing_id) == (ItemState.DIFFERENT, ItemAction.SKIP, row.id)
     assert [(diff.field, diff.now, diff.in_file) for diff in step.differences] == [
         ("expression", 'group_title == "News"', 'group_title == "Harbour"'),
         ("action", "exclude", "include"),
@@ -87,59 +87,59 @@ def test_an_item_that_differs_lists_field_now_and_in_file() -> None:
 
 def test_the_name_of_a_system_row_is_a_state_of_its_own() -> None:
     step = only(FILTERS, filter_item("Sports Only"))
-    assert (step.state, step.action) == (State.SYSTEM, Action.SKIP)
+    assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.SKIP)
 
 
 def test_overwriting_a_system_row_is_refused() -> None:
     step = only(FILTERS, filter_item("Sports Only"), resolutions={"Sports Only": "overwrite"})
-    assert (step.state, step.action) == (State.SYSTEM, Action.BLOCKED)
+    assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.BLOCKED)
     assert "never overwritten; allowed are skip and rename" in step.problems[0].message
 
 
 def test_overwriting_all_leaves_system_rows_alone() -> None:
-    assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is Action.SKIP
+    assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is ItemAction.SKIP
 
 
 def test_a_system_rows_name_may_be_renamed() -> None:
     step = only(FILTERS, filter_item("Sports Only"), bulk="rename")
-    assert (step.action, step.final_name) == (Action.RENAME, "Sports Only (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Sports Only (1)")
 
 
 @pytest.mark.parametrize(
     ("answer", "action", "final_name"),
     [
-        ("skip", Action.SKIP, "Harbour News"),
-        ("rename", Action.RENAME, "Harbour News (1)"),
-        ("overwrite", Action.OVERWRITE, "Harbour News"),
+        ("skip", ItemAction.SKIP, "Harbour News"),
+        ("rename", ItemAction.RENAME, "Harbour News (1)"),
+        ("overwrite", ItemAction.OVERWRITE, "Harbour News"),
     ],
 )
 @pytest.mark.parametrize("how", ["by name", "by place", "in bulk"])
-def test_each_answer_does_what_it_says(answer: str, action: Action, final_name: str, how: str) -> None:
+def test_each_answer_does_what_it_says(answer: str, action: ItemAction, final_name: str, how: str) -> None:
     make_filter(action="exclude")
     key = {"by name": "Harbour News", "by place": "#1"}.get(how)
     answers: dict[str, Any] = {"resolutions": {key: answer}} if key else {"bulk": answer}
     step = only(FILTERS, filter_item(), **answers)
-    assert (step.state, step.action, step.final_name) == (State.DIFFERENT, action, final_name)
+    assert (step.state, step.action, step.final_name) == (ItemState.DIFFERENT, action, final_name)
 
 
 def test_an_items_own_answer_beats_the_one_for_all() -> None:
     make_filter(action="exclude")
     step = only(FILTERS, filter_item(), bulk="overwrite", resolutions={"Harbour News": "skip"})
-    assert step.action is Action.SKIP
+    assert step.action is ItemAction.SKIP
 
 
 def test_an_answer_for_all_does_not_touch_new_and_identical_items() -> None:
     make_filter("Same")
     steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="skip").steps
-    assert [step.action for step in steps] == [Action.SKIP, Action.CREATE]
+    assert [step.action for step in steps] == [ItemAction.SKIP, ItemAction.CREATE]
     steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="rename").steps
     assert [step.final_name for step in steps] == ["Same", "New"]
 
 
 def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
-    assert only(FILTERS, filter_item(), resolutions={"Harbour News": "skip"}).action is Action.SKIP
+    assert only(FILTERS, filter_item(), resolutions={"Harbour News": "skip"}).action is ItemAction.SKIP
     step = only(FILTERS, filter_item(), new_names={"Harbour News": "Port News"})
-    assert (step.state, step.action, step.final_name) == (State.NEW, Action.RENAME, "Port News")
+    assert (step.state, step.action, step.final_name) == (ItemState.NEW, ItemAction.RENAME, "Port News")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
     kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
 ) -> None:
     step = only(kind, item)
-    assert (step.state, step.action) == (State.INVALID, Action.BLOCKED)
+    assert (step.state, step.action) == (ItemState.INVALID, ItemAction.BLOCKED)
     (problem,) = step.problems
     assert (problem.field, problem.code, problem.value) == (field, code, value)
     assert allowed in problem.message
@@ -242,7 +242,7 @@ def test_what_tvarr_stores_is_imported_with_a_warning(
     kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
 ) -> None:
     step = only(kind, item)
-    assert (step.state, step.action, step.problems) == (State.NEW, Action.CREATE, ())
+    assert (step.state, step.action, step.problems) == (ItemState.NEW, ItemAction.CREATE, ())
     (found,) = (warning for warning in step.warnings if warning.code == code)
     assert (found.field, found.value) == (field, cut_value(value, MOST_OF_NAME))
     assert allowed in found.message
@@ -262,21 +262,21 @@ def test_skipping_an_invalid_item_lets_the_others_through() -> None:
 
 def test_a_bad_name_can_be_mended_by_a_new_one() -> None:
     step = only(FILTERS, filter_item("N\0"), new_names={"#1": "Port"})
-    assert (step.action, step.final_name) == (Action.RENAME, "Port")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Port")
     step = only(FILTERS, without(filter_item(), "name"), resolutions={"#1": "rename"})
-    assert (step.action, step.final_name) == (Action.RENAME, "Unnamed (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Unnamed (1)")
 
 
 def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute("UPDATE filters SET expression = 'AND' WHERE name = 'Harbour Sports'")
     (step,) = plan_import(read(b"".join(stream_export(FILTERS)))).steps
-    assert (step.state, step.problems) == (State.IDENTICAL, ())
+    assert (step.state, step.problems) == (ItemState.IDENTICAL, ())
 
 
 def test_equal_names_of_profiles_are_problems() -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
-    assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
+    assert [step.state for step in steps] == [ItemState.INVALID, ItemState.NEW, ItemState.INVALID]
     assert (
         steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
     )
@@ -285,9 +285,9 @@ def test_equal_names_of_profiles_are_problems() -> None:
 def test_renaming_equal_names_keeps_the_first_and_numbers_the_others() -> None:
     steps = plan(FILTERS, *[filter_item("A", description=str(n)) for n in range(3)], resolutions={"A": "rename"}).steps
     assert [(step.action, step.final_name) for step in steps] == [
-        (Action.CREATE, "A"),
-        (Action.RENAME, "A (1)"),
-        (Action.RENAME, "A (2)"),
+        (ItemAction.CREATE, "A"),
+        (ItemAction.RENAME, "A (1)"),
+        (ItemAction.RENAME, "A (2)"),
     ]
 
 
@@ -300,15 +300,15 @@ def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
 @pytest.mark.parametrize(
     ("answers", "actions"),
     [
-        ({"#2": "skip"}, [Action.CREATE, Action.SKIP]),
-        ({"#1": "skip"}, [Action.SKIP, Action.CREATE]),
-        ({"#2": "rename"}, [Action.CREATE, Action.RENAME]),
-        ({"#1": "rename"}, [Action.RENAME, Action.CREATE]),
-        ({"A": "overwrite"}, [Action.BLOCKED, Action.BLOCKED]),
-        ({"A": "rename", "#2": "skip"}, [Action.CREATE, Action.SKIP]),
+        ({"#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
+        ({"#1": "skip"}, [ItemAction.SKIP, ItemAction.CREATE]),
+        ({"#2": "rename"}, [ItemAction.CREATE, ItemAction.RENAME]),
+        ({"#1": "rename"}, [ItemAction.RENAME, ItemAction.CREATE]),
+        ({"A": "overwrite"}, [ItemAction.BLOCKED, ItemAction.BLOCKED]),
+        ({"A": "rename", "#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
     ],
 )
-def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[Action]) -> None:
+def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[ItemAction]) -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("A", enabled=False), resolutions=answers).steps
     assert [step.action for step in steps] == actions
 
@@ -330,7 +330,7 @@ def test_the_suggested_name_can_be_given_back_as_the_chosen_one() -> None:
     make_filter("A", action="exclude")
     suggested = only(FILTERS, filter_item("A")).suggested_name
     step = only(FILTERS, filter_item("A"), new_names={"A": suggested})
-    assert (step.action, step.final_name) == (Action.RENAME, "A (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "A (1)")
 
 
 def test_the_name_suggested_for_another_item_is_taken() -> None:
@@ -344,13 +344,13 @@ def test_the_name_suggested_for_another_item_is_taken() -> None:
 def test_a_chosen_name_must_be_free(taken: str) -> None:
     make_filter("Here")
     step = plan(FILTERS, filter_item("A"), filter_item("In File"), new_names={"A": taken}).steps[0]
-    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "name_taken")
+    assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "name_taken")
     assert f"“{taken}” is taken" in step.problems[0].message
 
 
 def test_two_items_cannot_take_the_same_chosen_name() -> None:
     steps = plan(FILTERS, filter_item("A"), filter_item("B"), new_names={"A": "C", "B": "C"}).steps
-    assert [step.action for step in steps] == [Action.RENAME, Action.BLOCKED]
+    assert [step.action for step in steps] == [ItemAction.RENAME, ItemAction.BLOCKED]
 
 
 def test_a_chosen_name_is_checked_as_every_name_is() -> None:
@@ -361,7 +361,7 @@ def test_a_chosen_name_is_checked_as_every_name_is() -> None:
 def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     make_filter("Harbour News")
     step = only(FILTERS, filter_item("harbour news"))
-    assert step.state is State.NEW
+    assert step.state is ItemState.NEW
     assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
 
 
@@ -378,7 +378,7 @@ def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: s
     make_filter(here)
     step = only(FILTERS, filter_item(name))
     (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
-    assert step.state is State.NEW
+    assert step.state is ItemState.NEW
     assert found.message == f"“{here}” is here already; it differs only in {difference}."
 
 
@@ -387,20 +387,20 @@ def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_non
     name = "News\x1b[2K\n\u202e"
     step = only(kind, EXAMPLES[kind.slug](name))
     (found,) = step.warnings
-    assert (step.state, step.action, step.final_name) == (State.NEW, Action.CREATE, name)
+    assert (step.state, step.action, step.final_name) == (ItemState.NEW, ItemAction.CREATE, name)
     assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
     assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
 
 
 def test_a_chosen_name_has_no_hidden_characters() -> None:
     step = only(FILTERS, filter_item("A"), new_names={"A": "B\u200b"})
-    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "hidden_characters")
+    assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "hidden_characters")
 
 
 def test_a_profiles_default_mark_is_no_difference_and_said() -> None:
     EncodingProfile.objects.create(**profile_item())
     step = only(PROFILES, profile_item(is_default=True))
-    assert step.state is State.IDENTICAL
+    assert step.state is ItemState.IDENTICAL
     assert step.warnings[0].code == "not_imported"
 
 
@@ -413,7 +413,7 @@ def test_a_new_profile_never_becomes_the_default() -> None:
 
 def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path) -> None:
     step = only(PROFILES, profile_item("Dead Profile"))
-    assert (step.state, step.action) == (State.NEW, Action.CREATE)
+    assert (step.state, step.action) == (ItemState.NEW, ItemAction.CREATE)
     assert step.warnings[0].message == (
         "A deleted row still holds the name “Dead Profile”; it is renamed to "
         "“Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)”."
@@ -433,7 +433,7 @@ def test_unknown_members_are_warnings_of_their_item() -> None:
 
 def test_what_tvarr_would_misunderstand_is_a_warning_of_the_item() -> None:
     step = only(FILTERS, filter_item(expression='chanel_name contains "x"'))
-    assert step.state is State.NEW
+    assert step.state is ItemState.NEW
     assert (step.warnings[0].field, step.warnings[0].code) == ("expression", "unknown_field")
 
 
@@ -455,7 +455,7 @@ def test_a_profile_that_is_here_is_linked() -> None:
 )
 def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, sentence: str) -> None:
     step = only(kind, item)
-    assert step.action is Action.CREATE
+    assert step.action is ItemAction.CREATE
     assert step.warnings[0].message == f"{sentence}; the item is stored without it until it is here."
     assert kind.reference is not None
     assert getattr(built(step), kind.reference.column) is None
@@ -491,7 +491,7 @@ def test_an_unresolved_reference_keeps_the_present_link() -> None:
     profile = EncodingProfile.objects.create(name="Tablet HEVC")
     ClientDetectionRule.objects.create(**client_item(), encoding_profile=profile)
     step = only(CLIENTS, client_item(encoding_profile_name="Gone"))
-    assert step.state is State.IDENTICAL
+    assert step.state is ItemState.IDENTICAL
     step = only(CLIENTS, client_item(encoding_profile_name="Gone", priority=1), bulk="overwrite")
     assert getattr(built(step), "encoding_profile_id") == profile.id  # noqa: B009
     assert "the link that is there is kept" in step.warnings[0].message
@@ -579,7 +579,7 @@ class TestFingerprint:
         before = plan(FILTERS, filter_item("A"), filter_item("B"))
         make_filter("B", action="exclude")
         after = plan(FILTERS, filter_item("A"), filter_item("B"), bulk="overwrite")
-        changed = [old.mark != new.mark for old, new in zip(before.steps, after.steps, strict=True)]
+        changed = [old.fingerprint != new.fingerprint for old, new in zip(before.steps, after.steps, strict=True)]
         assert changed == [False, True]
 
 

@@ -17,7 +17,7 @@ from tvarr_backup.portable.apply import ImportResult, apply_import
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.models import HeldReference
-from tvarr_backup.portable.steps import Action
+from tvarr_backup.portable.steps import ItemAction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # rows are written as tvarr writes them into SQLite
 
@@ -73,7 +73,7 @@ def go_there_and_back(slug: Slug, values: list[dict[str, Any]]) -> None:
 
     become_fresh(slug)
     result = load(slug, first)
-    assert result.count(Action.CREATE) == len(values)
+    assert result.count(ItemAction.CREATE) == len(values)
     second = exported(slug)
     assert sorted_items(second) == sorted_items(first)
     if slug is Slug.FILTERS:  # the others are sorted by a priority that may be missing, or by the mark of the default

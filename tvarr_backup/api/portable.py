@@ -76,7 +76,7 @@ class TvarrExportView(StrictView):
         """As tvarr's clients ask."""
         selection = self.read(envelopes.TvarrSelectionSerializer, request.data)
         ids = None if selection.get("export_all") else selection.get("ids") or None
-        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids, what_is_there=True))
+        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids, skip_missing=True))
 
 
 def _file_of(kind: Kind, export: Export) -> StreamingHttpResponse:

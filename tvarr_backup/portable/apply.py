@@ -19,7 +19,7 @@ from tvarr_backup.portable.judge import Finding
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.references import Settled, hold, settle
-from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
@@ -38,8 +38,8 @@ class ResultLine:
     original_name: str
     source_type: str
     final_name: str
-    action: Action
-    state: State
+    action: ItemAction
+    state: ItemState
     row_id: str | None
     warnings: tuple[Finding, ...]
 
@@ -56,18 +56,18 @@ class ImportResult:
     notes: tuple[str, ...]
     restart_required: bool = False
 
-    def count(self, action: Action) -> int:
+    def count(self, action: ItemAction) -> int:
         return sum(line.action is action for line in self.lines)
 
     @property
     def unchanged(self) -> int:
         """The number of items that are here with the same values."""
-        return sum(line.state is State.IDENTICAL and line.action is Action.SKIP for line in self.lines)
+        return sum(line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP for line in self.lines)
 
     @property
     def skipped(self) -> int:
         """The number of items that differ and were skipped."""
-        return self.count(Action.SKIP) - self.unchanged
+        return self.count(ItemAction.SKIP) - self.unchanged
 
 
 def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
@@ -105,9 +105,9 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
         "import.applied",
         kind=plan.kind.slug.value,
         items=len(lines),
-        created=result.count(Action.CREATE),
-        renamed=result.count(Action.RENAME),
-        overwritten=result.count(Action.OVERWRITE),
+        created=result.count(ItemAction.CREATE),
+        renamed=result.count(ItemAction.RENAME),
+        overwritten=result.count(ItemAction.OVERWRITE),
         unchanged=result.unchanged,
         skipped=result.skipped,
         seconds=round(time.monotonic() - began, 3),
@@ -121,8 +121,8 @@ def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     for step in plan.steps:
         if step.retires is not None:
             step.retires.save(update_fields=["name"])
-    created = [step for step in plan.steps if step.action in (Action.CREATE, Action.RENAME)]
-    overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
+    created = [step for step in plan.steps if step.action in (ItemAction.CREATE, ItemAction.RENAME)]
+    overwritten = [step for step in plan.steps if step.action is ItemAction.OVERWRITE]
     model.objects.bulk_create(_rows_of(created, rows))
     # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
     whole = [step for step in overwritten if not rows[step.position].unreadable]
@@ -139,7 +139,7 @@ def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     hold(plan.kind, _rows_of(written, rows), unresolved)
 
 
-def _rows_of(steps: Iterable[Step], rows: Mapping[int, PortableRow]) -> list[Any]:
+def _rows_of(steps: Iterable[PlannedItem], rows: Mapping[int, PortableRow]) -> list[Any]:
     return [rows[step.position] for step in steps]
 
 
@@ -150,7 +150,7 @@ def _columns_of(kind: Kind, members: Iterable[str]) -> list[str]:
     return [*names, "updated_at"]
 
 
-def _line(step: Step, row: PortableRow | None) -> ResultLine:
+def _line(step: PlannedItem, row: PortableRow | None) -> ResultLine:
     written = step.existing_id if row is None else row.pk
     return ResultLine(
         position=step.position,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import Envelope, Item
-from tvarr_backup.portable.steps import Plan, State
+from tvarr_backup.portable.steps import ItemState, Plan
 from tvarr_backup.quoting import quoted
 
 SKIP_ITEMS = "-"
@@ -23,12 +23,12 @@ _MARK_LENGTH = 10
 class Choice:
     """The choice for one item: a resolution, or "" for the default. `name` is for a copy; None is the suggested one."""
 
-    word: str = ""
+    answer: str = ""
     name: str | None = None
-    by_hand: bool = False
+    is_manual: bool = False
 
     def means(self, other: Choice) -> bool:
-        return self.word == other.word and (self.word != Resolution.RENAME or self.name == other.name)
+        return self.answer == other.answer and (self.answer != Resolution.RENAME or self.name == other.name)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Change:
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     bulk: str = ""
-    also_by_hand: bool = False
+    include_manual: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Choices:
     changed: frozenset[int] = frozenset()
 
     def as_json(self) -> str:
-        rows = {position: [choice.word, choice.name, choice.by_hand] for position, choice in self.rows.items()}
+        rows = {position: [choice.answer, choice.name, choice.is_manual] for position, choice in self.rows.items()}
         return json.dumps([rows, dict(self.references), sorted(self.changed)], separators=(",", ":"))
 
     def for_item(self, item: Item, member: str | None) -> Choice:
@@ -69,9 +69,9 @@ class Choices:
         resolutions, new_names = {}, {}
         for item in envelope.items:
             choice = self.for_item(item, member)
-            if choice.word:
-                resolutions[f"#{item.position}"] = choice.word
-            if choice.word == Resolution.RENAME and choice.name is not None:
+            if choice.answer:
+                resolutions[f"#{item.position}"] = choice.answer
+            if choice.answer == Resolution.RENAME and choice.name is not None:
                 new_names[f"#{item.position}"] = choice.name
         references = {value: word[1:] for value, word in self.references.items() if word.startswith("=")}
         return read_answers(resolutions, None, new_names, references)
@@ -87,7 +87,7 @@ class Choices:
                 changed.discard(position)
         for position in _in_bulk(change.bulk, plan):
             before = rows.get(position)
-            if change.also_by_hand or before is None or not before.by_hand:
+            if change.include_manual or before is None or not before.is_manual:
                 rows[position] = Choice(Resolution.SKIP if change.bulk == SKIP_INVALID else change.bulk)
                 changed.discard(position)
         _require_offered(change.references, plan)
@@ -114,7 +114,7 @@ def read_choices(text: str) -> Choices:
     """Return choices from `Choices.as_json`."""
     rows, references, changed = json.loads(text)
     return Choices(
-        {int(position): Choice(word, name, by_hand) for position, (word, name, by_hand) in rows.items()},
+        {int(position): Choice(word, name, is_manual) for position, (word, name, is_manual) in rows.items()},
         references,
         frozenset(changed),
     )
@@ -127,8 +127,8 @@ def reference_member(envelope: Envelope) -> str | None:
 
 def _checked(position: int, choice: Choice, plan: Plan) -> Choice:
     """Return the choice, with None for the suggested name."""
-    if choice.word not in ("", *Resolution):
-        word = quoted(choice.word)
+    if choice.answer not in ("", *Resolution):
+        word = quoted(choice.answer)
         raise AnswerInvalid(f"The answer for “#{position}” is {word}. Expected {', '.join(Resolution)}.")
     return replace(choice, name=None) if choice.name == plan.steps[position - 1].suggested_name else choice
 
@@ -140,7 +140,7 @@ def _in_bulk(bulk: str, plan: Plan) -> list[int]:
         return [step.position for step in plan.blocked]
     if bulk not in list(Resolution):
         raise AnswerInvalid(f"The answer for all is {quoted(bulk)}. Expected {', '.join(Resolution)}.")
-    return [step.position for step in plan.steps if step.state is State.DIFFERENT]
+    return [step.position for step in plan.steps if step.state is ItemState.DIFFERENT]
 
 
 def _require_offered(references: Mapping[str, str], plan: Plan) -> None:
@@ -153,12 +153,12 @@ def _require_offered(references: Mapping[str, str], plan: Plan) -> None:
 # --- What was shown ---------------------------------------------------------------------------------------------------
 
 
-def marks_of(plan: Plan) -> str:
+def join_fingerprints(plan: Plan) -> str:
     """Return the short marks of all items, for `changed_items`."""
-    return "".join(step.mark[:_MARK_LENGTH] for step in plan.steps)
+    return "".join(step.fingerprint[:_MARK_LENGTH] for step in plan.steps)
 
 
-def changed_items(plan: Plan, marks: str) -> frozenset[int]:
+def find_changed_items(plan: Plan, marks: str) -> frozenset[int]:
     """Return the positions of items that have other marks now; none without marks."""
     if not marks:
         return frozenset()
@@ -166,5 +166,5 @@ def changed_items(plan: Plan, marks: str) -> frozenset[int]:
     return frozenset(
         step.position
         for step, at in zip(plan.steps, ends, strict=True)
-        if step.mark[:_MARK_LENGTH] != marks[at : at + _MARK_LENGTH]
+        if step.fingerprint[:_MARK_LENGTH] != marks[at : at + _MARK_LENGTH]
     )

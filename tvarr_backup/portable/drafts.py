@@ -18,7 +18,7 @@ from tvarr_backup.portable.judge import Finding, Judgement, expression_warnings,
 from tvarr_backup.portable.kinds import Identity, Kind, Reference
 from tvarr_backup.portable.present import Present
 from tvarr_backup.portable.references import References, Resolved
-from tvarr_backup.portable.steps import Difference, Draft, State, fill
+from tvarr_backup.portable.steps import Difference, Draft, ItemState, fill
 from tvarr_backup.quoting import quoted
 
 _JSON = json.JSONEncoder(sort_keys=True)
@@ -45,14 +45,14 @@ def draft_item(item: Item, answers: Answers, here: Here) -> Draft:
     mapped_to = answers.references.get(value)
     resolved = unmapped if mapped_to is None else here.references.resolve(value, source_type, mapped_to)
     differences = tuple(_differences(item, existing, resolved, here)) if existing else ()
-    state = State.NEW
+    state = ItemState.NEW
     if existing is not None:
-        state = State.SYSTEM if existing.is_system else State.DIFFERENT if differences else State.IDENTICAL
-    if existing is not None and state is State.IDENTICAL:
+        state = ItemState.SYSTEM if existing.is_system else ItemState.DIFFERENT if differences else ItemState.IDENTICAL
+    if existing is not None and state is ItemState.IDENTICAL:
         row = existing
     else:
         row = fill(copy.copy(existing) if existing else kind.model(), item, resolved)
-    judged = judge(row, item.missing) if state in (State.NEW, State.DIFFERENT) else Judgement()
+    judged = judge(row, item.missing) if state in (ItemState.NEW, ItemState.DIFFERENT) else Judgement()
     draft = Draft(item, state, existing, differences, judged.problems, (), resolved, unmapped)
     warnings = (
         *_member_warnings(item),

@@ -105,11 +105,11 @@ def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Enve
 
 
 def read_wrapped_envelope(
-    source: BinaryIO, kind: Kind, own_version: str, *, member: str, beside: Collection[str]
+    source: BinaryIO, kind: Kind, own_version: str, *, member: str, other_members: Collection[str]
 ) -> tuple[Envelope, dict[str, Any]]:
     """Read an object that has an export as `member`, as strictly as `read_envelope` and in one pass.
 
-    Also returns the other members: those in `beside` as texts, numbers or flat objects of them, others only by name. Raises
+    Also returns the other members: those in `other_members` as texts, numbers or flat objects of them, others only by name. Raises
     what `read_envelope` does.
     """
     events = read_events(source, max_members=MAX_ITEMS)
@@ -124,11 +124,11 @@ def read_wrapped_envelope(
         value = next(events)
         if event.value == member:
             parts = _read_parts(value, events)
-        elif event.value in beside and value.name == "start_map":
+        elif event.value in other_members and value.name == "start_map":
             others[event.value] = _read_object(value, events, known=None)
         else:
             is_scalar = not value.name.startswith("start")
-            others[event.value] = value.value if event.value in beside and is_scalar else _skip(value, events)
+            others[event.value] = value.value if event.value in other_members and is_scalar else _skip(value, events)
     deque(events, maxlen=0)  # the parser refuses what follows the object
     if parts is None:
         itself = " This is an export itself: send it as that member." if "metadata" in others else ""

@@ -54,7 +54,7 @@ class Export(Iterator[bytes]):
 
 
 def stream_export(
-    kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False, why_held_are_unknown: str = ""
+    kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False, references_problem: str = ""
 ) -> Export:
     """Export the rows with these ids, or all user-created ones, as UTF-8 blocks.
 
@@ -63,23 +63,23 @@ def stream_export(
     one state of the database.
 
     Raises before the first block: `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or
-    `DatabaseIncomplete`. With `what_is_there`, ids of no live user-created row are ignored, as in tvarr. Unreadable rows are left
-    out with a warning, or refused if their ids are given. `why_held_are_unknown` is the reason why references that wait cannot
+    `DatabaseIncomplete`. With `skip_missing`, ids of no live user-created row are ignored, as in tvarr. Unreadable rows are left
+    out with a warning, or refused if their ids are given. `references_problem` is the reason why references that wait cannot
     be read; they are left out with a warning.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
-        rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
+        rows = rows.filter(pk__in=_bounded(ids) if skip_missing else _exportable_ids(kind, _bounded(ids)))
     unreadable = unreadable_rows(kind, rows)
-    if unreadable and ids is not None and not what_is_there:
+    if unreadable and ids is not None and not skip_missing:
         raise RowUnreadable(sentence_of_unreadable(unreadable[0]))
     rows = readable_rows(kind, rows) if unreadable else rows
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
     warnings = _what_is_left_out(unknown, unreadable)
-    if kind.reference is not None and why_held_are_unknown:
-        warnings += (f"{_HELD_UNKNOWN}: {why_held_are_unknown}",)
-    references = References(kind, with_held=not why_held_are_unknown)
+    if kind.reference is not None and references_problem:
+        warnings += (f"{_HELD_UNKNOWN}: {references_problem}",)
+    references = References(kind, with_held=not references_problem)
     return Export(_stream(kind, rows, references, timezone.now()), warnings)
 
 

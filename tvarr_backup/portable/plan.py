@@ -18,7 +18,7 @@ from tvarr_backup.portable.judge import Finding, judge
 from tvarr_backup.portable.kinds import Identity, Kind
 from tvarr_backup.portable.present import Present, TakenNames, find_namesakes, pair, retired_name
 from tvarr_backup.portable.references import References
-from tvarr_backup.portable.steps import Action, Draft, MissingReference, Plan, State, Step
+from tvarr_backup.portable.steps import Draft, ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import quoted
 
 
@@ -130,11 +130,11 @@ class _Decider:
         )
         self._keeping = self._find_keeping()
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[PlannedItem]:
         for draft in self._drafts:
             keeping = self._keeping.get(draft.item.identity, [])
             if self._own_answer(draft).resolution is Resolution.SKIP:
-                yield _step(draft, Action.SKIP)
+                yield _step(draft, ItemAction.SKIP)
             elif self._answer(draft) is Resolution.RENAME and draft.item.position not in keeping:
                 yield self._copy(draft)
             elif self._kind.unique_names and len(keeping) > 1:
@@ -148,7 +148,7 @@ class _Decider:
     def _answer(self, draft: Draft) -> Resolution | None:
         """Return the item's own answer, or the one for all others unless nothing differs."""
         own = self._own_answer(draft).resolution
-        return own or (None if draft.state is State.IDENTICAL else self._bulk)
+        return own or (None if draft.state is ItemState.IDENTICAL else self._bulk)
 
     def _find_keeping(self) -> dict[Identity, list[int]]:
         """Return by identity the positions, in order, of the items that are stored under their own name.
@@ -170,7 +170,7 @@ class _Decider:
                 keeping[identity] = [draft.item.position]
         return keeping
 
-    def _copy(self, draft: Draft) -> Step:
+    def _copy(self, draft: Draft) -> PlannedItem:
         """Store the item as a new row under another name."""
         chosen, source_type = self._own_answer(draft).new_name, draft.item.identity.source_type
         problems: list[Finding] = []
@@ -181,25 +181,25 @@ class _Decider:
         if name is None:
             name = draft.suggested_name or self._taken.take_free(draft.item.identity)
         self._taken.add(Identity(name, source_type))
-        step = replace(_step(draft, Action.RENAME), final_name=name)
+        step = replace(_step(draft, ItemAction.RENAME), final_name=name)
         strictly = frozenset() if chosen is None else {"name"}
         problems += judge(step.build_row(), draft.item.missing - {"name"}, strictly=strictly).problems
         return _blocked(draft, problems) if problems else self._with_retired_row(step)
 
-    def _keep_name(self, draft: Draft) -> Step:
+    def _keep_name(self, draft: Draft) -> PlannedItem:
         """Store the item under its own name, over an existing row if that is the answer, or skip it."""
         answer = self._answer(draft)
         if draft.problems:
             return _blocked(draft, draft.problems)
-        if draft.state is State.NEW:
-            return self._with_retired_row(_step(draft, Action.CREATE))
-        if draft.state is State.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
+        if draft.state is ItemState.NEW:
+            return self._with_retired_row(_step(draft, ItemAction.CREATE))
+        if draft.state is ItemState.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
             return _blocked(draft, [_system_row(draft, self._kind)])
-        if draft.state is State.DIFFERENT and answer is Resolution.OVERWRITE:
-            return _step(draft, Action.OVERWRITE)
-        return _step(draft, Action.SKIP)
+        if draft.state is ItemState.DIFFERENT and answer is Resolution.OVERWRITE:
+            return _step(draft, ItemAction.OVERWRITE)
+        return _step(draft, ItemAction.SKIP)
 
-    def _with_retired_row(self, step: Step) -> Step:
+    def _with_retired_row(self, step: PlannedItem) -> PlannedItem:
         retired = self._here.present.retired.get(step.final_name)
         if retired is None:
             return step
@@ -210,12 +210,12 @@ class _Decider:
         return replace(step, retires=renamed, warnings=(*step.warnings, freed))
 
 
-def _step(draft: Draft, action: Action) -> Step:
-    return Step(draft, action, draft.item.name, draft.problems, draft.warnings)
+def _step(draft: Draft, action: ItemAction) -> PlannedItem:
+    return PlannedItem(draft, action, draft.item.name, draft.problems, draft.warnings)
 
 
-def _blocked(draft: Draft, problems: Sequence[Finding]) -> Step:
-    return replace(_step(draft, Action.BLOCKED), problems=tuple(problems))
+def _blocked(draft: Draft, problems: Sequence[Finding]) -> PlannedItem:
+    return replace(_step(draft, ItemAction.BLOCKED), problems=tuple(problems))
 
 
 def _system_row(draft: Draft, kind: Kind) -> Finding:

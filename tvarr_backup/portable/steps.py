@@ -14,7 +14,7 @@ from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.references import Resolved
 
 
-class State(StrEnum):
+class ItemState(StrEnum):
     """How an item compares with the current data."""
 
     NEW = "new"
@@ -24,7 +24,7 @@ class State(StrEnum):
     INVALID = "invalid"
 
 
-class Action(StrEnum):
+class ItemAction(StrEnum):
     """What the import would do with an item."""
 
     CREATE = "create"
@@ -52,7 +52,7 @@ class Draft:
     """
 
     item: Item
-    state: State
+    state: ItemState
     existing: PortableRow | None
     """The live row of the same name."""
     differences: tuple[Difference, ...]
@@ -85,11 +85,11 @@ def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlannedItem:
     """The decision about one item; `final_name` is the name that it is stored under."""
 
     draft: Draft
-    action: Action
+    action: ItemAction
     final_name: str
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
@@ -109,8 +109,8 @@ class Step:
         return self.draft.item.identity.source_type
 
     @property
-    def state(self) -> State:
-        return State.INVALID if self.problems and self.draft.state is not State.SYSTEM else self.draft.state
+    def state(self) -> ItemState:
+        return ItemState.INVALID if self.problems and self.draft.state is not ItemState.SYSTEM else self.draft.state
 
     @property
     def suggested_name(self) -> str:
@@ -125,26 +125,26 @@ class Step:
         return self.draft.differences
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Unchanged as long as the item and its row are, whatever the answers."""
         return self.draft.digest.hex()
 
     @property
     def writes(self) -> bool:
-        return self.action in (Action.CREATE, Action.RENAME, Action.OVERWRITE)
+        return self.action in (ItemAction.CREATE, ItemAction.RENAME, ItemAction.OVERWRITE)
 
     @property
     def unresolved(self) -> str:
         """The reference to keep for later; empty where the row keeps a valid one."""
-        keeps_link = self.action is Action.OVERWRITE and self.draft.keeps_link
+        keeps_link = self.action is ItemAction.OVERWRITE and self.draft.keeps_link
         return "" if keeps_link or not self.writes else self.draft.resolved.unresolved
 
     def build_row(self) -> PortableRow:
         """Return the row to store, a new one with each call."""
-        overwritten = self.draft.existing if self.action is Action.OVERWRITE else None
+        overwritten = self.draft.existing if self.action is ItemAction.OVERWRITE else None
         row = copy.copy(overwritten) if overwritten else self.draft.item.kind.model()
         fill(row, self.draft.item, self.draft.resolved)
-        if self.action is Action.RENAME:
+        if self.action is ItemAction.RENAME:
             row.name = self.final_name
         return row
 
@@ -166,16 +166,16 @@ class Plan:
     """
 
     kind: Kind
-    steps: tuple[Step, ...]
+    steps: tuple[PlannedItem, ...]
     warnings: tuple[str, ...]
     fingerprint: str
     missing_references: tuple[MissingReference, ...] = ()
 
     @property
-    def blocked(self) -> list[Step]:
-        return [step for step in self.steps if step.action is Action.BLOCKED]
+    def blocked(self) -> list[PlannedItem]:
+        return [step for step in self.steps if step.action is ItemAction.BLOCKED]
 
-    def count(self, action: Action) -> int:
+    def count(self, action: ItemAction) -> int:
         return sum(step.action is action for step in self.steps)
 
     @property
