@@ -44,6 +44,7 @@ from tvarr_backup.portable.models import HeldReference
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE
+from tvarr_backup.quoting import quoted
 
 pytestmark = pytest.mark.django_db
 
@@ -162,7 +163,7 @@ def test_one_bad_item_among_10000_stores_nothing_and_is_named() -> None:
     items[5_000]["expression"] = None
     with pytest.raises(errors.ImportBlocked) as refused:
         load(FILTERS, *items)
-    assert "#5001 “Filter 5000”, expression: It is missing" in str(refused.value)
+    assert f"#5001 {quoted('Filter 5000')}, expression: Expected text, got nothing." in str(refused.value)
     assert Filter.objects.filter(is_system=False).count() == 0
 
 
@@ -170,7 +171,7 @@ def test_a_refused_import_says_all_problems_up_to_twenty() -> None:
     with pytest.raises(errors.ImportBlocked) as refused:
         load(MAPPING, *[mapping_item(f"M{number}", priority=2**63) for number in range(23)])
     lines = str(refused.value).splitlines()
-    assert lines[0] == "Nothing was imported; these items cannot be stored:"
+    assert lines[0] == "Nothing was imported. Fix or skip these items:"
     assert (len(lines), lines[-1]) == (22, "And 3 more.")
     assert isinstance(refused.value.plan, Plan)
 
@@ -182,7 +183,9 @@ def test_a_failure_of_the_database_half_way_leaves_nothing_behind(attached: Path
         )
     before = everything()
     items = [filter_item(f"F{number}", source_id="01KAEHXEGJ5GMS392SP1ZYMK59") for number in range(1_000)]
-    with pytest.raises(errors.DatabaseUnusable, match="did not take the import, and nothing was stored: no"):
+    with pytest.raises(
+        errors.DatabaseUnusable, match="Nothing was imported, because tvarr's database reported an error: no"
+    ):
         load(FILTERS, *items)
     assert everything() == before
     assert HeldReference.objects.count() == 0
@@ -235,7 +238,8 @@ class TestReferences:
         rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
         assert rule.encoding_profile == EncodingProfile.objects.get(name="Tablet HEVC")
         assert (
-            "“Kitchen Tablet” (client detection rules) now refers to “Tablet HEVC”, as its file said." in result.notes
+            f"{quoted('Kitchen Tablet')} (client detection rules) now refers to {quoted('Tablet HEVC')}, which did not exist when it was imported."
+            in result.notes
         )
         assert HeldReference.objects.count() == 0
 
@@ -312,10 +316,11 @@ def test_in_an_attached_database_client_rules_count_after_tvarr_has_reloaded(att
     assert schema_of(attached) == before
 
 
-def test_a_rule_that_is_linked_later_is_told_of_in_an_attached_database_too(attached: Path) -> None:
+def test_a_rule_that_is_linked_later_needs_a_reload_of_an_attached_database_too(attached: Path) -> None:
     load(CLIENTS, client_item("New Tablet", encoding_profile_name="Small"))
-    notes = load(PROFILES, profile_item("Small")).notes
-    assert [note.split()[0] for note in notes] == ["“New", "tvarr"]
+    completed, reload = load(PROFILES, profile_item("Small")).notes
+    assert "New Tablet" in completed
+    assert reload == RELOAD_ADVICE
 
 
 @pytest.mark.usefixtures("attached")
@@ -336,7 +341,7 @@ def test_a_profile_counts_where_an_enabled_rule_uses_it() -> None:
 def test_a_database_that_may_not_be_written_takes_nothing(attached: Path) -> None:
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("PRAGMA query_only = 1")
-    with pytest.raises(errors.DatabaseUnusable, match="nothing was stored: attempt to write a readonly database"):
+    with pytest.raises(errors.DatabaseUnusable, match=r"Nothing was imported.*: attempt to write a readonly database"):
         load(FILTERS, filter_item())
 
 

@@ -159,17 +159,17 @@ def test_chosen_ids_are_exported_once_each() -> None:
 
 
 def test_an_empty_choice_is_refused() -> None:
-    with pytest.raises(errors.SelectionEmpty, match="No filters were chosen"):
+    with pytest.raises(errors.SelectionEmpty, match="Select at least one of the filters"):
         stream_export(FILTERS, [])
 
 
 def test_more_ids_than_one_query_takes_are_refused() -> None:
-    with pytest.raises(errors.SelectionEmpty, match="10001 ids were given; allowed are at most 10000"):
+    with pytest.raises(errors.SelectionEmpty, match="Expected at most 10000 ids, got 10001"):
         stream_export(FILTERS, [f"01KA{number:022}" for number in range(10_001)])
 
 
 def test_an_unknown_id_is_refused_by_name_before_the_first_byte() -> None:
-    with pytest.raises(errors.ItemNotFound, match=f"none of the filters with the id {SOURCE_ID}"):
+    with pytest.raises(errors.ItemNotFound, match=f"None of the filters has the id {SOURCE_ID}"):
         stream_export(FILTERS, [make_filter().id, SOURCE_ID])
 
 
@@ -187,14 +187,14 @@ def test_a_deleted_row_is_refused() -> None:
 
 def test_a_system_row_is_refused_by_name() -> None:
     row = Filter.objects.get(name="Sports Only")
-    with pytest.raises(errors.SystemRowSelected, match="“Sports Only”"):
+    with pytest.raises(errors.SystemRowSelected, match="Sports Only"):
         stream_export(FILTERS, [row.id])
 
 
 def test_a_row_with_unreadable_codecs_is_left_out_or_refused_before_the_first_byte(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute("UPDATE client_detection_rules SET accepted_video_codecs = '[h264'")
-    named = r"“Kitchen Tablet” .* accepted_video_codecs is stored as “\[h264”. Expected a JSON list"
+    named = r"Kitchen Tablet.* accepted_video_codecs: .*\[h264"
     assert re.match(named, stream_export(CLIENTS).warnings[0])
     assert export(CLIENTS)["items"] == []
     with pytest.raises(errors.RowUnreadable, match=named):

@@ -35,7 +35,7 @@ from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import Planner, plan_import
 from tvarr_backup.portable.report import plan_as_data, plan_as_json
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
-from tvarr_backup.quoting import MOST_OF_NAME, cut_value
+from tvarr_backup.quoting import MOST_OF_NAME, cut_value, quoted
 
 pytestmark = pytest.mark.django_db
 
@@ -85,7 +85,7 @@ def test_an_item_that_differs_lists_field_now_and_in_file() -> None:
     ]
 
 
-def test_the_name_of_a_system_row_is_a_state_of_its_own() -> None:
+def test_the_name_of_a_built_in_row_is_a_separate_state() -> None:
     step = only(FILTERS, filter_item("Sports Only"))
     assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.SKIP)
 
@@ -93,7 +93,7 @@ def test_the_name_of_a_system_row_is_a_state_of_its_own() -> None:
 def test_overwriting_a_system_row_is_refused() -> None:
     step = only(FILTERS, filter_item("Sports Only"), resolutions={"Sports Only": "overwrite"})
     assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.BLOCKED)
-    assert "never overwritten; allowed are skip and rename" in step.problems[0].message
+    assert "cannot be overwritten. Skip or rename it." in step.problems[0].message
 
 
 def test_overwriting_all_leaves_system_rows_alone() -> None:
@@ -145,18 +145,21 @@ def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [
-        ({"resolutions": {"Harbour News": "merge"}}, "“Harbour News” is “merge”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Harbour News": ""}}, "is “”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Harbour News": "SKIP"}}, "is “SKIP”; allowed are skip, rename, overwrite."),
-        ({"bulk": "keep"}, "The answer for all others is “keep”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Habour News": "skip"}}, "There is no item “Habour News” in the file"),
-        ({"resolutions": {"#2": "skip"}}, "There is no item “#2” in the file"),
-        ({"new_names": {"Nobody": "X"}}, "There is no item “Nobody” in the file"),
+        (
+            {"resolutions": {"Harbour News": "merge"}},
+            f'Expected "skip", "rename" or "overwrite" for {quoted("Harbour News")}, got {quoted("merge")}.',
+        ),
+        ({"resolutions": {"Harbour News": ""}}, f"got {quoted('')}."),
+        ({"resolutions": {"Harbour News": "SKIP"}}, f"got {quoted('SKIP')}."),
+        ({"bulk": "keep"}, f'Expected "skip", "rename" or "overwrite" for all other items, got {quoted("keep")}.'),
+        ({"resolutions": {"Habour News": "skip"}}, f"The file has no item {quoted('Habour News')}."),
+        ({"resolutions": {"#2": "skip"}}, f"The file has no item {quoted('#2')}."),
+        ({"new_names": {"Nobody": "X"}}, f"The file has no item {quoted('Nobody')}."),
         (
             {"resolutions": {"Harbour News": "skip"}, "new_names": {"Harbour News": "X"}},
-            "“Harbour News” has a new name, but its answer is skip. Expected rename.",
+            f'Expected "rename" for {quoted("Harbour News")}, which has a new name, got "skip".',
         ),
-        ({"references": {"Nobody": "X"}}, "No item of the file refers to “Nobody”."),
+        ({"references": {"Nobody": "X"}}, f"No item of the file refers to {quoted('Nobody')}."),
     ],
 )
 def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence: str) -> None:
@@ -170,82 +173,103 @@ def without(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "field", "code", "value", "allowed"),
+    ("kind", "item", "field", "code", "value", "expected"),
     [
-        (FILTERS, without(filter_item(), "name"), "name", "required", "", "a text that is not empty"),
+        (FILTERS, without(filter_item(), "name"), "name", "required", "", "Expected text"),
         (FILTERS, filter_item("N\0"), "name", "malformed_text", "N\0", "without NUL"),
-        (FILTERS, without(filter_item(), "source_type"), "source_type", "required", "", "stream, epg"),
-        (FILTERS, filter_item(source_type=None), "source_type", "required", "", "stream, epg"),
-        (FILTERS, without(filter_item(), "expression"), "expression", "required", "", "a text that is not empty"),
+        (FILTERS, without(filter_item(), "source_type"), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, filter_item(source_type=None), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, without(filter_item(), "expression"), "expression", "required", "", "Expected text"),
         (MAPPING, mapping_item(priority=2**63), "priority", "max_value", 2**63, "9223372036854775807"),
         (MAPPING, mapping_item(priority=-(2**63) - 1), "priority", "min_value", -(2**63) - 1, "-9223372036854775808"),
-        (PROFILES, profile_item(""), "name", "required", "", "a text that is not empty"),
+        (PROFILES, profile_item(""), "name", "required", "", "Expected text"),
         (
             PROFILES,
             profile_item(target_video_codec="hevc"),
             "target_video_codec",
             "invalid_choice",
             "hevc",
-            "h264, h265, vp9, av1",
+            '"h264", "h265", "vp9" or "av1"',
         ),
-        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", "auto, none, cuda"),
+        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", '"auto", "none", "cuda", '),
     ],
 )
-def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
-    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+def test_an_item_that_cannot_be_stored_is_invalid_with_field_value_and_expectation(
+    kind: Kind, item: Any, field: str, code: str, value: Any, expected: str
 ) -> None:
     step = only(kind, item)
     assert (step.state, step.action) == (ItemState.INVALID, ItemAction.BLOCKED)
     (problem,) = step.problems
     assert (problem.field, problem.code, problem.value) == (field, code, value)
-    assert allowed in problem.message
+    assert expected in problem.message
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "field", "code", "value", "allowed"),
+    ("kind", "item", "field", "code", "value", "expected"),
     [
-        (FILTERS, filter_item(""), "name", "required", "", "a text that is not empty"),
-        (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without blanks around"),
+        (FILTERS, filter_item(""), "name", "required", "", "Expected text"),
+        (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without spaces around it"),
         (FILTERS, filter_item("N" * 256), "name", "max_length", "N" * 256, "at most 255"),
         (FILTERS, filter_item(description="d" * 1025), "description", "max_length", "d" * 1025, "at most 1024"),
-        (FILTERS, filter_item(source_type=""), "source_type", "required", "", "stream, epg"),
-        (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", "stream, epg"),
-        (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", "include, exclude"),
-        (FILTERS, filter_item(expression=""), "expression", "required", "", "a text that is not empty"),
-        (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "column 3"),
-        (FILTERS, filter_item(expression="  "), "expression", "invalid_expression", "  ", "fails when it runs it"),
+        (FILTERS, filter_item(source_type=""), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", '"stream" or "epg"'),
+        (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", '"include" or "exclude"'),
+        (FILTERS, filter_item(expression=""), "expression", "required", "", "Expected text"),
+        (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "Column 3: "),
+        (
+            FILTERS,
+            filter_item(expression="  "),
+            "expression",
+            "invalid_expression",
+            "  ",
+            "tvarr stores this expression but cannot run it.",
+        ),
         (
             CLIENTS,
             client_item(accepted_video_codecs=["h264", "betamax"]),
             "accepted_video_codecs",
             "unknown_codec",
             ["h264", "betamax"],
-            "h264, h265",
+            '"h264", "h265", ',
         ),
-        (CLIENTS, client_item(preferred_audio_codec="cd"), "preferred_audio_codec", "unknown_codec", "cd", "aac, mp3"),
-        (CLIENTS, client_item(preferred_format="vhs"), "preferred_format", "unknown_format", "vhs", "hls-fmp4, hls-ts"),
+        (
+            CLIENTS,
+            client_item(preferred_audio_codec="cd"),
+            "preferred_audio_codec",
+            "unknown_codec",
+            "cd",
+            '"aac", "mp3", ',
+        ),
+        (
+            CLIENTS,
+            client_item(preferred_format="vhs"),
+            "preferred_format",
+            "unknown_format",
+            "vhs",
+            '"hls-fmp4", "hls-ts", ',
+        ),
         (
             CLIENTS,
             client_item(supports_fmp4=False, supports_mpegts=False),
             "supports_mpegts",
             "no_container",
             False,
-            "at least one of the two",
+            "Expected support for fMP4, MPEG-TS or both",
         ),
-        (CLIENTS, client_item(expression='x =~ "y"'), "expression", "invalid_expression", 'x =~ "y"', "column 3"),
+        (CLIENTS, client_item(expression='x =~ "y"'), "expression", "invalid_expression", 'x =~ "y"', "Column 3: "),
         (PROFILES, profile_item("P" * 101), "name", "max_length", "P" * 101, "at most 100"),
         (PROFILES, profile_item(description="d" * 501), "description", "max_length", "d" * 501, "at most 500"),
         (PROFILES, profile_item(output_flags="f" * 1001), "output_flags", "max_length", "f" * 1001, "at most 1000"),
     ],
 )
 def test_what_tvarr_stores_is_imported_with_a_warning(
-    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+    kind: Kind, item: Any, field: str, code: str, value: Any, expected: str
 ) -> None:
     step = only(kind, item)
     assert (step.state, step.action, step.problems) == (ItemState.NEW, ItemAction.CREATE, ())
     (found,) = (warning for warning in step.warnings if warning.code == code)
     assert (found.field, found.value) == (field, cut_value(value, MOST_OF_NAME))
-    assert allowed in found.message
+    assert expected in found.message
 
 
 def test_all_problems_of_an_item_are_listed() -> None:
@@ -278,7 +302,8 @@ def test_equal_names_of_profiles_are_problems() -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
     assert [step.state for step in steps] == [ItemState.INVALID, ItemState.NEW, ItemState.INVALID]
     assert (
-        steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
+        steps[0].problems[0].message
+        == f"{quoted('A')} appears twice in the file (items 1 and 3). Rename or skip all but one."
     )
 
 
@@ -345,7 +370,7 @@ def test_a_chosen_name_must_be_free(taken: str) -> None:
     make_filter("Here")
     step = plan(FILTERS, filter_item("A"), filter_item("In File"), new_names={"A": taken}).steps[0]
     assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "name_taken")
-    assert f"“{taken}” is taken" in step.problems[0].message
+    assert f"{quoted(taken)} is already used" in step.problems[0].message
 
 
 def test_two_items_cannot_take_the_same_chosen_name() -> None:
@@ -353,7 +378,7 @@ def test_two_items_cannot_take_the_same_chosen_name() -> None:
     assert [step.action for step in steps] == [ItemAction.RENAME, ItemAction.BLOCKED]
 
 
-def test_a_chosen_name_is_checked_as_every_name_is() -> None:
+def test_a_chosen_name_is_validated() -> None:
     step = only(FILTERS, filter_item("A"), new_names={"A": " B"})
     assert step.problems[0].code == "blanks_around"
 
@@ -362,7 +387,7 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     make_filter("Harbour News")
     step = only(FILTERS, filter_item("harbour news"))
     assert step.state is ItemState.NEW
-    assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
+    assert step.warnings[0].message == f"{quoted('Harbour News')} already exists. It differs only in letter case."
 
 
 @pytest.mark.parametrize(
@@ -379,7 +404,7 @@ def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: s
     step = only(FILTERS, filter_item(name))
     (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
     assert step.state is ItemState.NEW
-    assert found.message == f"“{here}” is here already; it differs only in {difference}."
+    assert found.message == f"{quoted(here)} already exists. It differs only in {difference}."
 
 
 @pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
@@ -389,7 +414,7 @@ def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_non
     (found,) = step.warnings
     assert (step.state, step.action, step.final_name) == (ItemState.NEW, ItemAction.CREATE, name)
     assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
-    assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
+    assert found.message.startswith("Expected a name without control characters")
 
 
 def test_a_chosen_name_has_no_hidden_characters() -> None:
@@ -415,8 +440,8 @@ def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path)
     step = only(PROFILES, profile_item("Dead Profile"))
     assert (step.state, step.action) == (ItemState.NEW, ItemAction.CREATE)
     assert step.warnings[0].message == (
-        "A deleted row still holds the name “Dead Profile”; it is renamed to "
-        "“Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)”."
+        f"A deleted row still has the name {quoted('Dead Profile')}. It is renamed to "
+        f"{quoted('Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)')}."
     )
 
 
@@ -446,17 +471,19 @@ def test_a_profile_that_is_here_is_linked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "sentence"),
+    ("kind", "item", "subject"),
     [
-        (CLIENTS, client_item(encoding_profile_name="Gone"), "The encoding profile “Gone” is not here"),
-        (FILTERS, filter_item(source_id=SOURCE_ID), f"The source “{SOURCE_ID}” is not here"),
-        (MAPPING, mapping_item(source_id="rubbish"), "The source “rubbish” is not here"),
+        (CLIENTS, client_item(encoding_profile_name="Gone"), f"The encoding profile {quoted('Gone')}"),
+        (FILTERS, filter_item(source_id=SOURCE_ID), f"The source {quoted(SOURCE_ID)}"),
+        (MAPPING, mapping_item(source_id="rubbish"), f"The source {quoted('rubbish')}"),
     ],
 )
-def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, sentence: str) -> None:
+def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, subject: str) -> None:
     step = only(kind, item)
     assert step.action is ItemAction.CREATE
-    assert step.warnings[0].message == f"{sentence}; the item is stored without it until it is here."
+    assert (
+        step.warnings[0].message == f"{subject} does not exist here. The item is stored without the link until it does."
+    )
     assert kind.reference is not None
     assert getattr(built(step), kind.reference.column) is None
 
@@ -483,7 +510,7 @@ def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> 
 
 
 def test_mapping_to_something_that_is_not_here_is_refused() -> None:
-    with pytest.raises(errors.AnswerInvalid, match="There is no encoding profile “Nobody” here to stand for “Gone”"):
+    with pytest.raises(errors.AnswerInvalid, match=r"There is no encoding profile .Nobody. to use instead of .Gone.\."):
         plan(CLIENTS, client_item(encoding_profile_name="Gone"), references={"Gone": "Nobody"})
 
 
@@ -494,7 +521,7 @@ def test_an_unresolved_reference_keeps_the_present_link() -> None:
     assert step.state is ItemState.IDENTICAL
     step = only(CLIENTS, client_item(encoding_profile_name="Gone", priority=1), bulk="overwrite")
     assert getattr(built(step), "encoding_profile_id") == profile.id  # noqa: B009
-    assert "the link that is there is kept" in step.warnings[0].message
+    assert "The existing link is kept" in step.warnings[0].message
 
 
 def test_a_file_without_the_reference_clears_the_link() -> None:
@@ -509,7 +536,7 @@ def test_a_file_without_the_reference_clears_the_link() -> None:
 
 def test_warnings_about_the_file_are_part_of_the_plan() -> None:
     result = plan_import(read(document(FILTERS, tvarr_version="0.0.25")))
-    assert result.warnings == ("The file was written by version 0.0.25; this is tvarr-backup test.",)
+    assert result.warnings == ("The file was written by version 0.0.25. This is tvarr-backup test.",)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])

@@ -118,8 +118,8 @@ def _details(refusal: Exception, place: str) -> dict[str, Any]:
     if isinstance(refusal, MemberInvalid):
         return {
             "errors": [
-                {"pointer": f"{place}{pointer}", "code": refusal.code, "detail": f"It {words}"}
-                for pointer, words in refusal.found
+                {"pointer": f"{place}{pointer}", "code": refusal.code, "detail": sentence}
+                for pointer, sentence in refusal.found
             ]
         }
     if isinstance(refusal, ImportBlocked) and isinstance(refusal.plan, Plan):

@@ -1,4 +1,4 @@
-"""Plans and results as JSON data: tvarr's members and ours."""
+"""Conversion of plans and results to JSON, with tvarr's members and ours."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tvarr_backup.portable.apply import ImportResult
-from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
@@ -17,7 +17,7 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
 
 
 def plan_as_json(plan: Plan) -> Iterator[str]:
-    """Yield `plan_as_data` as JSON text, one item per line: for 90,000 items it has 30 MB."""
+    """Yield `plan_as_data` as JSON text, one item per line. For 90,000 items it is 30 MB."""
     start = "{"
     for name, value in _members(plan).items():
         yield f"{start}{_as_json(name)}:"
@@ -41,7 +41,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _members(plan: Plan) -> dict[str, Any]:
-    """Return the members of the answer; those with an entry for each item are iterators."""
+    """Return the members. Those with an entry for each item are iterators."""
     taken = (ItemState.IDENTICAL, ItemState.DIFFERENT, ItemState.SYSTEM)
     return {
         "total_items": len(plan.steps),
@@ -85,7 +85,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
                 "original_name": line.original_name,
                 "final_name": line.final_name,
                 "id": line.row_id,
-                "action": _TVARRS_WORDS[line.action],
+                "action": _TVARRS_ACTIONS[line.action],
             }
             for line in result.lines
             if line.action is not ItemAction.SKIP
@@ -110,7 +110,7 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
     }
 
 
-_TVARRS_WORDS = {ItemAction.CREATE: "created", ItemAction.OVERWRITE: "overwritten", ItemAction.RENAME: "renamed"}
+_TVARRS_ACTIONS = {ItemAction.CREATE: "created", ItemAction.OVERWRITE: "overwritten", ItemAction.RENAME: "renamed"}
 
 
 def _step_as_data(step: PlannedItem) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""A plan: what an import would do with each item, and why."""
+"""Plans: what an import would do with each item, and why.
+
+A file may have 100,000 items, so each value is in memory once: an `Item` is a tuple of values, a `Draft` adds the result of
+the comparison, and a `PlannedItem` the decision. Rows are built when they are written.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.envelope import Item
-from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.references import Resolved
 
@@ -32,7 +36,7 @@ class ItemAction(StrEnum):
     RENAME = "rename"
     OVERWRITE = "overwrite"
     BLOCKED = "blocked"
-    """A problem must be fixed, or the item skipped, before anything is imported."""
+    """The item has a problem. Nothing is imported until it is fixed, skipped or renamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An item compared with the current data, before answers count (except for references).
-
-    A file may have 100,000 of them, so rows are not kept but built when needed.
-    """
+    """An item compared with the current data. Of the answers, only those for references count."""
 
     item: Item
     state: ItemState
@@ -61,19 +62,19 @@ class Draft:
     resolved: Resolved
     resolved_unmapped: Resolved
     suggested_name: str = ""
-    """A free name for a copy, where one may be wanted."""
+    """A free name for a copy; empty if the item needs none."""
     digest: bytes = b""
     """Unchanged as long as the item and its row are."""
 
     @property
     def keeps_link(self) -> bool:
-        """Whether the row refers to something, which is kept if the item's reference is not found."""
+        """Whether the row has a link, which is kept if the target of the item's reference does not exist."""
         reference = self.item.kind.reference
         return reference is not None and getattr(self.existing, reference.column, None) is not None
 
 
 def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
-    """Set the values of an item in a row. A reference that is not found keeps the current one."""
+    """Set the values of an item in a row. If the target of its reference does not exist, the row keeps its link."""
     kind = item.kind
     for member, value in zip(kind.members, item.in_order, strict=True):
         if kind.reference is not None and member.name == kind.reference.member:
@@ -86,7 +87,7 @@ def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
 
 @dataclass(frozen=True, slots=True)
 class PlannedItem:
-    """The decision about one item; `final_name` is the name that it is stored under."""
+    """The decision about one item. `final_name` is the name it is stored under."""
 
     draft: Draft
     action: ItemAction
@@ -94,7 +95,7 @@ class PlannedItem:
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     retires: PortableRow | None = None
-    """A row marked as deleted whose name is needed, with its new name."""
+    """A row marked as deleted whose name the item needs, with its new name."""
 
     @property
     def position(self) -> int:
@@ -135,7 +136,7 @@ class PlannedItem:
 
     @property
     def unresolved(self) -> str:
-        """The reference to keep for later; empty where the row keeps a valid one."""
+        """The reference that must wait for its target; empty if the row keeps a link."""
         keeps_link = self.action is ItemAction.OVERWRITE and self.draft.keeps_link
         return "" if keeps_link or not self.writes else self.draft.resolved.unresolved
 
@@ -151,7 +152,7 @@ class PlannedItem:
 
 @dataclass(frozen=True)
 class MissingReference:
-    """A name or id that items refer to and that is not here; `names` are what can be used instead."""
+    """A name or id that items refer to and that does not exist here. `names` can be used instead."""
 
     value: str
     positions: tuple[int, ...]
@@ -160,9 +161,9 @@ class MissingReference:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in the order of the file, and warnings about the file as a whole.
+    """The planned items in the order of the file, and warnings about the file as a whole.
 
-    Two plans have the same fingerprint if the file and all data that matters to it are the same, whatever the answers.
+    The fingerprint covers the file and the rows it is compared with, not the answers.
     """
 
     kind: Kind

@@ -327,4 +327,4 @@ def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:
     for pointer, message in found:
         match = re.fullmatch(r"/items/(\d+)(?:/(.+))?", pointer)
         place = f"Item {int(match[1]) + 1}" + (f", {match[2]}" if match[2] else "") if match else pointer
-        yield f"{place}: it {message}"
+        yield f"{place}: {message}"
