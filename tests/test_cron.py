@@ -75,19 +75,19 @@ def test_it_reads_five_fields_and_tvarrs_six(text: str, cron: str) -> None:
     ],
 )
 def test_everything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no time of a schedule; allowed are five fields") as refusal:
+    with pytest.raises(ValueError, match="Expected five fields") as refusal:
         parse_cron(text)
     assert len(str(refusal.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2 */2", "0 0 */5 2 SUN#5"])
-def test_a_time_that_never_comes_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="that come true some day"):
+def test_a_date_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="that match some date"):
         parse_cron(text)
 
 
 @given(st.text("0123456789*/,-LW#MONTUEJAFEB ?@", max_size=30))
-def test_whatever_is_written_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         cron = parse_cron(text)
     except ValueError:
@@ -101,8 +101,8 @@ def test_whatever_is_written_it_is_read_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Mars/Base", "", "Europe", "../etc/passwd", "/etc/localtime", "+01:00", "a\0b", "\ud800", "x" * 9000]
 )
-def test_what_is_no_time_zone_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no time zone; allowed are names of time zones, such as UTC") as refusal:
+def test_an_unknown_time_zone_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Expected a time zone such as") as refusal:
         parse_zone(name)
     assert len(str(refusal.value)) < 300
 
@@ -173,10 +173,10 @@ def test_every_hour_is_every_hour_that_passes(cron: str, zone: str, day: str) ->
         ("30 4 * * 4,1,0", "Every Monday, Thursday and Sunday at 04:30 (Europe/Berlin)"),
         ("30 4 * * 0-6", "Every day at 04:30 (Europe/Berlin)"),
         ("7 * * * *", "Every day, every hour at minute 7 (Europe/Berlin)"),
-        ("*/7 3 * * 1-5", "At the times of “*/7 3 * * 1-5” (Europe/Berlin)"),
-        ("0 3 1 * *", "At the times of “0 3 1 * *” (Europe/Berlin)"),
-        ("0 3 * 6 *", "At the times of “0 3 * 6 *” (Europe/Berlin)"),
-        ("0 3 * * 5L", "At the times of “0 3 * * 5L” (Europe/Berlin)"),
+        ("*/7 3 * * 1-5", 'At the times of "*/7 3 * * 1-5" (Europe/Berlin)'),
+        ("0 3 1 * *", 'At the times of "0 3 1 * *" (Europe/Berlin)'),
+        ("0 3 * 6 *", 'At the times of "0 3 * 6 *" (Europe/Berlin)'),
+        ("0 3 * * 5L", 'At the times of "0 3 * * 5L" (Europe/Berlin)'),
     ],
 )
 def test_it_is_told_in_words(cron: str, words: str) -> None:

@@ -85,10 +85,10 @@ class TestUlids:
         with pytest.raises(ValidationError) as refused:
             parse_ulid(value)
         assert refused.value.code == "invalid_ulid"
-        assert f"“{escape_hidden(str(value))}” is not an id; allowed are 26 characters" in refused.value.messages[0]
+        assert f'got "{escape_hidden(str(value))}"' in refused.value.messages[0]
 
     def test_a_refusal_shows_only_the_beginning_of_a_long_value(self) -> None:
-        with pytest.raises(ValidationError, match=f"“{'x' * 79}…” is not an id"):
+        with pytest.raises(ValidationError, match=f'got "{"x" * 79}…"'):
             parse_ulid("x" * 5_000)
 
     def test_a_new_key_is_one_that_is_taken_and_holds_the_time(self) -> None:
@@ -144,12 +144,15 @@ class TestUlidField:
         assert store(FilterFactory.create(), "source_id", "rubbish").source_id == "rubbish"
 
     def test_a_text_that_is_no_key_is_not_written(self) -> None:
-        with pytest.raises(ValidationError, match="“rubbish” is not an id"):
+        with pytest.raises(ValidationError, match=r'Expected an id .* got "rubbish"'):
             FilterFactory.create(source_id="rubbish")
 
     def test_a_stored_text_that_is_no_key_is_not_written_again(self) -> None:
         row = store(FilterFactory.create(), "source_id", "rubbish")
-        with pytest.raises(ValidationError, match="“rubbish” is not an id"), transaction.atomic(using="tvarr"):
+        with (
+            pytest.raises(ValidationError, match=r'Expected an id .* got "rubbish"'),
+            transaction.atomic(using="tvarr"),
+        ):
             row.save()
         assert stored(row, "source_id") == "rubbish"
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.quoting import format_choices, quoted
+from tvarr_backup.quoting import format_choices, format_value
 
 
 class Domain(StrEnum):
@@ -42,7 +42,9 @@ SPELLINGS: dict[str, Domain] = {
 class UnknownDomain(TvarrBackupError):
     def __init__(self, value: object) -> None:
         self.value = value
-        super().__init__("Expected {expected}, got {domain}.", expected=format_choices(Domain), domain=quoted(value))
+        super().__init__(
+            "Expected {expected}, got {domain}.", expected=format_choices(Domain), domain=format_value(value)
+        )
 
 
 def read_domain(value: object) -> Domain:

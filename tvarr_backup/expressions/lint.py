@@ -151,7 +151,7 @@ def _warn_about_actions(
 def _warning_in_filter(action: Action) -> ExpressionWarning:
     name, column = action.target.text, action.target.column
     if _looks_like_condition(action):
-        message = f"Without AND or OR before {name}, tvarr reads an assignment instead of a comparison, and ignores it in a filter."
+        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it, and then ignores it."
         return ExpressionWarning(WarningCode.MISSING_AND, column, message)
     return ExpressionWarning(
         WarningCode.IGNORED_ACTION, column, f"tvarr ignores the action on {name}, because this is a filter."
@@ -176,7 +176,7 @@ def _warn_about_target(action: Action, domain: Domain) -> Iterator[ExpressionWar
         message = f"tvarr does not save {name} in {domain}, so the assigned value is lost."
         yield ExpressionWarning(WarningCode.UNSAVED_TARGET, column, message)
     elif _looks_like_condition(action):
-        message = f"Without AND or OR before {name}, tvarr reads an assignment instead of a comparison."
+        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it."
         yield ExpressionWarning(WarningCode.MISSING_AND, column, message)
     else:
         message = f"tvarr cannot change {name}, so the assigned value is lost."
