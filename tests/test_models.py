@@ -1,4 +1,4 @@
-"""The four kinds: which rows are seen, how they are deleted, and what may be stored in them."""
+"""The four kinds: live rows, deletion, and validation."""
 
 import sqlite3
 from contextlib import closing
@@ -43,7 +43,7 @@ KEPT_WHEN_DELETED: list[Factory] = FACTORIES[:3]
 
 
 def raw(row: Any) -> dict[str, Any] | None:
-    """The row as it lies in the file."""
+    """Return the row as it is stored."""
     with connections["tvarr"].cursor() as cursor:
         cursor.execute(f"SELECT * FROM {row._meta.db_table} WHERE id = %s", [row.pk])
         values = cursor.fetchone()
@@ -52,7 +52,7 @@ def raw(row: Any) -> dict[str, Any] | None:
 
 
 def problems(row: Any) -> dict[str, list[tuple[str | None, str]]]:
-    """Codes and sentences of what validation refuses, by field."""
+    """Return codes and messages of validation, by field."""
     with pytest.raises(ValidationError) as refused:
         row.full_clean()
     return {
@@ -100,14 +100,14 @@ def test_deleting_writes_the_time_and_nothing_else(factory: Factory) -> None:
     assert after | {"deleted_at": None} == before
 
 
-def test_a_profile_is_deleted_for_good() -> None:
+def test_a_profile_is_removed() -> None:
     profile = EncodingProfileFactory.create()
     assert profile.delete() == (1, {"tvarr_backup.EncodingProfile": 1})
     assert raw(profile) is None
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_a_row_of_tvarrs_own_is_not_deleted(factory: Factory) -> None:
+def test_a_built_in_row_is_not_deleted(factory: Factory) -> None:
     row = factory.create(name="Harbour Own", is_system=True)
     with pytest.raises(
         SystemRowReadOnly, match=r"Harbour Own.* is one of tvarr's built-in .+s and cannot be deleted\.$"
@@ -397,7 +397,7 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("factory", "values"), ACCEPTED)
-def test_it_is_accepted_and_comes_back(factory: Factory, values: dict[str, Any]) -> None:
+def test_it_is_accepted_and_read_unchanged(factory: Factory, values: dict[str, Any]) -> None:
     row = factory.build(**values)
     row.full_clean()
     row.save()
@@ -442,17 +442,17 @@ def test_a_client_that_can_play_nothing_is_refused() -> None:
     assert problems(row) == {"supports_mpegts": [("no_container", sentence)]}
 
 
-def test_own_output_flags_say_nothing_of_the_hardware() -> None:
+def test_output_flags_do_not_replace_the_hardware_acceleration() -> None:
     row = EncodingProfileFactory.build(output_flags="-c:v copy", target_video_codec="copy", hw_accel="rkmpp")
     assert list(problems(row)) == ["hw_accel"]
 
 
-def test_own_input_flags_say_nothing_of_the_codecs() -> None:
+def test_input_flags_do_not_replace_the_codecs() -> None:
     row = EncodingProfileFactory.build(input_flags="-re", target_video_codec="copy", hw_accel="rkmpp")
     assert list(problems(row)) == ["target_video_codec"]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_returned_together() -> None:
     row = EncodingProfileFactory.build(name=" Attic", target_video_codec="x", quality_preset="y", hw_accel="z")
     assert set(problems(row)) == {"name", "target_video_codec", "quality_preset", "hw_accel"}
 
@@ -467,7 +467,7 @@ def test_all_problems_are_told_at_once() -> None:
         (ClientDetectionRule(), "client_detection"),
     ],
 )
-def test_kind_and_source_type_choose_the_dialect(
+def test_kind_and_source_type_determine_the_domain(
     row: Filter | DataMappingRule | ClientDetectionRule, domain: str
 ) -> None:
     assert row.domain == domain

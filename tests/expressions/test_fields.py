@@ -26,7 +26,7 @@ def test_no_name_is_listed_twice() -> None:
         assert len(names) == len(set(names))
 
 
-def test_the_suggest_name_is_one_of_the_domain() -> None:
+def test_a_suggested_name_is_one_of_the_domain() -> None:
     assert suggest_name("grup_title", Domain.STREAM_FILTER) == " (did you mean group_title?)"
     assert suggest_name("zzz", Domain.STREAM_FILTER) == ""
 

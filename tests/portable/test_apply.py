@@ -1,4 +1,4 @@
-"""Import: all of it or nothing, ids kept, and nobody else's writing lost."""
+"""Import: all of it or nothing, with ids kept and no changes of other writers lost."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def everything() -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_what_was_imported_is_exported_as_it_stood_in_the_file(kind: Kind) -> None:
+def test_imported_items_are_exported_unchanged(kind: Kind) -> None:
     item = EXAMPLES[kind.slug]()
     load(kind, item)
     assert exported(kind) == [item]
@@ -84,7 +84,7 @@ def test_importing_a_second_time_changes_nothing(kind: Kind) -> None:
     assert everything() == before
 
 
-def test_every_optional_member_survives_the_way_in_and_out() -> None:
+def test_every_optional_member_survives_an_import_and_an_export() -> None:
     item = client_item(
         description="In the kitchen",
         accepted_video_codecs=["h264", "hevc"],
@@ -99,14 +99,14 @@ def test_every_optional_member_survives_the_way_in_and_out() -> None:
     assert exported(CLIENTS) == [item]
 
 
-def test_created_rows_are_ordinary_ones() -> None:
+def test_created_rows_are_not_built_in() -> None:
     load(PROFILES, profile_item(is_default=True))
     row = EncodingProfile.objects.get(name="Tablet HEVC")
     assert (row.is_system, row.is_default, row.deleted_at) == (False, False, None)
     assert abs(row.created_at - row.updated_at) < timedelta(seconds=1)
 
 
-def test_overwriting_keeps_id_time_of_creation_and_default_and_takes_the_rest() -> None:
+def test_overwriting_keeps_id_creation_time_and_default_and_replaces_the_rest() -> None:
     row = EncodingProfile.objects.create(**profile_item(is_default=True, description="Old"))
     EncodingProfile.objects.filter(pk=row.pk).update(created_at=datetime(2020, 1, 2, tzinfo=UTC), updated_at=None)
     load(PROFILES, profile_item(quality_preset="high"), bulk="overwrite")
@@ -116,7 +116,7 @@ def test_overwriting_keeps_id_time_of_creation_and_default_and_takes_the_rest() 
     assert after.updated_at is not None
 
 
-def test_overwriting_leaves_tvarrs_own_text_of_the_time_of_creation(attached: Path) -> None:
+def test_overwriting_keeps_tvarrs_text_of_the_creation_time(attached: Path) -> None:
     load(FILTERS, filter_item("Harbour Sports"), bulk="overwrite")
     with closing(sqlite3.connect(attached)) as connection:
         found = connection.execute("SELECT created_at, updated_at, expression FROM filters WHERE id = ?", (FILTER_ID,))
@@ -126,7 +126,7 @@ def test_overwriting_leaves_tvarrs_own_text_of_the_time_of_creation(attached: Pa
     assert expression == 'group_title == "News"'
 
 
-def test_renaming_leaves_the_row_that_was_here() -> None:
+def test_renaming_keeps_the_existing_row() -> None:
     row = Filter.objects.create(**filter_item(action="exclude"))
     result = load(FILTERS, filter_item(), bulk="rename")
     assert Filter.objects.get(pk=row.pk).action == "exclude"
@@ -176,7 +176,7 @@ def test_a_refused_import_says_all_problems_up_to_twenty() -> None:
     assert isinstance(refused.value.plan, Plan)
 
 
-def test_a_failure_of_the_database_half_way_leaves_nothing_behind(attached: Path) -> None:
+def test_a_database_error_halfway_changes_nothing(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON filters WHEN NEW.name = 'F900' BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -202,7 +202,7 @@ def test_a_stale_preview_writes_nothing_and_gives_the_new_plan() -> None:
     assert everything() == before
 
 
-def test_a_fresh_preview_lets_the_import_through_whatever_the_answers() -> None:
+def test_the_fingerprint_does_not_depend_on_the_answers() -> None:
     Filter.objects.create(**filter_item(action="exclude"))
     preview = plan_import(envelope(FILTERS, filter_item()))
     result = load(FILTERS, filter_item(), fingerprint=preview.fingerprint, bulk="overwrite")
@@ -232,7 +232,7 @@ class TestReferences:
         rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
         assert rule.encoding_profile == EncodingProfile.objects.get(name="Tablet HEVC")
 
-    def test_rules_first_are_linked_when_their_profile_comes(self) -> None:
+    def test_rules_first_are_linked_when_their_profile_is_imported(self) -> None:
         load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
         result = load(PROFILES, profile_item())
         rule = ClientDetectionRule.objects.get(name="Kitchen Tablet")
@@ -251,12 +251,12 @@ class TestReferences:
             (MAPPING, mapping_item(source_id="01KAEHXEGJ5GMS392SP1ZYMK59")),
         ],
     )
-    def test_a_reference_that_waits_is_exported_as_the_file_said(self, kind: Kind, item: Any) -> None:
+    def test_a_waiting_reference_is_exported_as_in_its_file(self, kind: Kind, item: Any) -> None:
         load(kind, item)
         assert exported(kind) == [item]
         assert load(kind, item).unchanged == 1
 
-    def test_the_column_itself_stays_empty_while_it_waits(self) -> None:
+    def test_the_column_is_empty_while_the_reference_waits(self) -> None:
         load(FILTERS, filter_item(source_id="01KAEHXEGJ5GMS392SP1ZYMK59"))
         assert Filter.objects.get(name="Harbour News").source_id is None
 
@@ -282,7 +282,7 @@ class TestReferences:
         assert HeldReference.objects.count() == 0
         assert exported(CLIENTS) == [client_item()]
 
-    def test_what_waits_still_waits_when_the_next_writing_is_taken_back(self) -> None:
+    def test_a_waiting_reference_survives_the_rollback_of_an_overwrite(self) -> None:
         waiting = client_item(encoding_profile_name="Tablet HEVC")
         load(CLIENTS, waiting)
         with transaction.atomic(using="tvarr"):
@@ -293,13 +293,13 @@ class TestReferences:
         load(PROFILES, profile_item())
         assert ClientDetectionRule.objects.get(name="Kitchen Tablet").encoding_profile is not None
 
-    def test_an_overwritten_row_waits_for_what_the_newer_file_said(self) -> None:
+    def test_an_overwritten_row_waits_for_the_reference_of_the_newer_file(self) -> None:
         load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
         load(CLIENTS, client_item(encoding_profile_name="Other"), bulk="overwrite")
         assert [held.value for held in HeldReference.objects.all()] == ["Other"]
         assert exported(CLIENTS) == [client_item(encoding_profile_name="Other")]
 
-    def test_an_overwritten_row_keeps_its_link_and_holds_nothing(self) -> None:
+    def test_an_overwritten_row_keeps_its_link_and_does_not_wait(self) -> None:
         load(PROFILES, profile_item())
         load(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
         load(CLIENTS, client_item(encoding_profile_name="Gone", priority=7), bulk="overwrite")
@@ -307,7 +307,7 @@ class TestReferences:
         assert HeldReference.objects.count() == 0
 
 
-def test_in_an_attached_database_client_rules_count_after_tvarr_has_reloaded(attached: Path) -> None:
+def test_client_rules_in_an_attached_database_need_a_reload(attached: Path) -> None:
     before = schema_of(attached)
     result = load(CLIENTS, client_item("New Tablet"))
     assert (result.notes, result.restart_required) == ((RELOAD_ADVICE,), True)
@@ -338,7 +338,7 @@ def test_a_profile_counts_where_an_enabled_rule_uses_it() -> None:
     assert not load(PROFILES, profile_item("Unused", quality_preset="high"), bulk="overwrite").restart_required
 
 
-def test_a_database_that_may_not_be_written_takes_nothing(attached: Path) -> None:
+def test_a_readonly_database_is_refused(attached: Path) -> None:
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("PRAGMA query_only = 1")
     with pytest.raises(errors.DatabaseUnusable, match=r"Nothing was imported.*: attempt to write a readonly database"):
@@ -355,7 +355,7 @@ def test_rows_of_an_attached_database_are_overwritten_in_place(attached: Path) -
 
 
 @pytest.mark.parametrize("model", [Filter, DataMappingRule, ClientDetectionRule, EncodingProfile])
-def test_no_new_row_is_a_system_row(model: type[PortableRow]) -> None:
+def test_no_new_row_is_built_in(model: type[PortableRow]) -> None:
     kind = next(kind for kind in KINDS.values() if kind.model is model)
     load(kind, EXAMPLES[kind.slug]("Imported"))
     assert model.objects.get(name="Imported").is_system is False
@@ -391,7 +391,7 @@ class TestTwoAtOnce:
         writer.close()
 
 
-def test_the_log_is_told_what_an_import_did(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_import_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     apply_import(envelope(FILTERS, filter_item("Harbour News"), filter_item("Harbour Sports")))
     (event,) = told(caplog)
@@ -400,7 +400,7 @@ def test_the_log_is_told_what_an_import_did(caplog: pytest.LogCaptureFixture) ->
     assert event == {"level": "info", "event": "import.applied", "kind": "filters", **counts}
 
 
-def test_nothing_is_told_of_an_import_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_import_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     with pytest.raises(errors.ImportBlocked):
         apply_import(envelope(FILTERS, filter_item(expression=None)))

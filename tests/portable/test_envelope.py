@@ -1,4 +1,4 @@
-"""Reading a file: what is accepted, and every refusal with its place, its value and what is allowed."""
+"""Reading of a file: what is accepted, and errors with place, value and expectation."""
 
 import io
 import json
@@ -27,12 +27,12 @@ def test_it_reads_items_with_every_member() -> None:
     }
 
 
-def test_without_a_kind_the_files_own_is_taken() -> None:
+def test_without_a_kind_that_of_the_file_counts() -> None:
     text = json.dumps(document(CLIENTS, {"name": "Player", "expression": "true"})).encode()
     assert read_envelope(io.BytesIO(text), None, "1").kind is CLIENTS
 
 
-def test_without_a_kind_an_unknown_one_is_refused_with_all_that_are_allowed() -> None:
+def test_without_a_kind_an_unknown_one_is_refused_with_all_kinds() -> None:
     text = json.dumps(document(FILTERS, export_type="proxies")).encode()
     with pytest.raises(
         errors.WrongKind,
@@ -62,7 +62,7 @@ def test_a_schema_member_a_byte_order_mark_and_null_items_are_accepted() -> None
     assert envelope.warnings == ()
 
 
-def test_metadata_may_stand_after_the_items() -> None:
+def test_metadata_may_follow_the_items() -> None:
     value = document(FILTERS, filter_item())
     assert len(read({"items": value["items"], "metadata": value["metadata"]}).items) == 1
 
@@ -100,7 +100,7 @@ def test_a_pair_of_surrogates_is_a_character() -> None:
     assert item.name == "Harbour \U0001f6a2"
 
 
-def test_an_escaped_backslash_before_a_u_is_no_escape() -> None:
+def test_an_escaped_backslash_before_a_u_is_not_an_escape() -> None:
     (item,) = read(document(FILTERS, filter_item("C:\\ud800"))).items
     assert item.name == "C:\\ud800"
 
@@ -298,7 +298,7 @@ def test_it_refuses_objects_with_a_great_many_members() -> None:
         read(json.dumps({str(number): 1 for number in range(1_001)}))
 
 
-def test_nesting_within_the_limit_is_read_past() -> None:
+def test_nesting_within_the_limit_is_accepted() -> None:
     value = json.dumps(document(FILTERS))[:-1] + ', "x": ' + "[" * 31 + "]" * 31 + "}"
     assert read(value).items == ()
 

@@ -58,12 +58,12 @@ def actions(found: Plan) -> list[ItemAction]:
 class TestTwoTypes:
     """One name, two source types: two items."""
 
-    def test_both_are_created_where_neither_is(self) -> None:
+    def test_both_are_created_if_neither_exists(self) -> None:
         assert actions(plan(FILTERS, stream_item(), epg_item())) == [ItemAction.CREATE, ItemAction.CREATE]
         load(stream_item(), epg_item())
         assert exported() == [stream_item(), epg_item()]
 
-    def test_both_are_identical_where_they_come_from(self) -> None:
+    def test_both_are_identical_after_an_export(self) -> None:
         load(stream_item(), epg_item())
         found = plan_import(read(b"".join(stream_export(FILTERS))))
         assert states(found) == [ItemState.IDENTICAL, ItemState.IDENTICAL]
@@ -84,18 +84,18 @@ class TestTwoTypes:
         load(epg_item(action="include"), bulk="overwrite")
         assert exported() == [stream_item(), epg_item(action="include")]
 
-    def test_mapping_rules_are_told_apart_too(self) -> None:
+    def test_mapping_rules_are_distinguished_too(self) -> None:
         stream = mapping_item("Tidy")
         epg = mapping_item("Tidy", source_type="epg", expression='programme_title contains "x" SET category = "y"')
         load(stream, epg, kind=MAPPING)
         assert exported(MAPPING) == [stream, epg]
 
-    def test_a_built_in_row_of_the_other_type_is_not_meant(self) -> None:
+    def test_a_built_in_row_of_the_other_type_does_not_count(self) -> None:
         assert states(plan(FILTERS, epg_item("Sports Only"))) == [ItemState.NEW]
 
 
 class TestAnswers:
-    """A bare name means all items of that name."""
+    """A name alone means all items of that name."""
 
     @pytest.mark.parametrize(
         ("resolutions", "expected"),
@@ -108,7 +108,7 @@ class TestAnswers:
             ({"epg:No adult": "skip", "#2": "rename"}, [ItemAction.CREATE, ItemAction.CREATE]),
         ],
     )
-    def test_the_narrowest_one_counts(self, resolutions: dict[str, str], expected: list[ItemAction]) -> None:
+    def test_the_most_specific_one_counts(self, resolutions: dict[str, str], expected: list[ItemAction]) -> None:
         assert actions(plan(FILTERS, stream_item(), epg_item(), resolutions=resolutions)) == expected
 
     def test_a_type_before_the_name_wins_over_a_name_that_looks_like_it(self) -> None:
@@ -119,7 +119,7 @@ class TestAnswers:
         ]
         assert actions(plan(FILTERS, items[1], resolutions={"stream:News": "skip"})) == [ItemAction.SKIP]
 
-    def test_one_that_fits_no_item_says_what_fits(self) -> None:
+    def test_one_without_an_item_says_what_is_expected(self) -> None:
         with pytest.raises(errors.AnswerInvalid) as refused:
             plan(FILTERS, stream_item(), resolutions={"epg:No adult": "skip"})
         assert "stream:NAME" in str(refused.value)
@@ -131,7 +131,7 @@ class TestAnswers:
         found = plan(FILTERS, stream_item(), epg_item(), new_names={"No adult": "Clean"})
         assert [(step.action, step.final_name) for step in found.steps] == [(ItemAction.RENAME, "Clean")] * 2
 
-    def test_a_narrower_new_name_wins_over_a_wider_answer(self) -> None:
+    def test_a_more_specific_new_name_wins_over_a_general_answer(self) -> None:
         found = plan(FILTERS, stream_item(), epg_item(), resolutions={"No adult": "skip"}, new_names={"#1": "Clean"})
         assert [(step.action, step.final_name) for step in found.steps] == [
             (ItemAction.RENAME, "Clean"),
@@ -140,9 +140,9 @@ class TestAnswers:
 
 
 class TestRename:
-    """The answer keeps a name that is free."""
+    """Renaming keeps a name that is free."""
 
-    def test_of_two_types_only_the_one_that_is_taken_gets_another_name(self) -> None:
+    def test_only_the_type_whose_name_is_taken_gets_another_name(self) -> None:
         load(stream_item(action="include"))
         found = plan(FILTERS, stream_item(), epg_item(), resolutions={"No adult": "rename"})
         assert [(step.action, step.final_name) for step in found.steps] == [
@@ -156,7 +156,7 @@ class TestRename:
         assert step.final_name == "No adult (1)"
 
     @pytest.mark.parametrize("name", [" No adult", "No adult ", "N" * 300])
-    def test_a_questionable_name_is_kept_too(self, name: str) -> None:
+    def test_an_unusual_name_is_kept_too(self, name: str) -> None:
         (step,) = plan(FILTERS, stream_item(name), resolutions={"#1": "rename"}).steps
         assert (step.action, step.final_name) == (ItemAction.CREATE, name)
 
@@ -175,7 +175,7 @@ class TestEqualNames:
         assert [step.warnings[0].code for step in found.steps] == ["equal_names"] * 2
         assert "items 1 and 2" in found.steps[0].warnings[0].message
 
-    def test_each_meets_the_row_that_it_equals(self) -> None:
+    def test_each_is_compared_with_the_row_that_it_equals(self) -> None:
         items = [stream_item(description=text) for text in ("a", "b", "a")]
         load(*items)
         assert exported() == items
@@ -184,7 +184,7 @@ class TestEqualNames:
             assert states(found) == [ItemState.IDENTICAL] * 3
             assert len({step.existing_id for step in found.steps}) == 3
 
-    def test_what_equals_none_meets_the_oldest_that_is_left(self) -> None:
+    def test_one_without_an_equal_row_is_compared_with_the_oldest_remaining_one(self) -> None:
         load(stream_item(description="a"), stream_item(description="b"))
         found = plan(FILTERS, stream_item(description="new"), stream_item(description="a"))
         assert states(found) == [ItemState.DIFFERENT, ItemState.IDENTICAL]
@@ -200,7 +200,7 @@ class TestEqualNames:
         load(stream_item(description="c"), stream_item(description="d"), bulk="overwrite")
         assert [item["description"] for item in exported()] == ["c", "d"]
 
-    def test_an_own_row_is_met_before_a_built_in_one(self) -> None:
+    def test_a_users_row_is_compared_before_a_built_in_one(self) -> None:
         Filter.objects.create(**stream_item("Sports Only"))
         assert states(plan(FILTERS, stream_item("Sports Only"))) == [ItemState.IDENTICAL]
 

@@ -1,4 +1,4 @@
-"""Preview: the state of every item, what would become of it, and what stands in the way."""
+"""Preview: the state of each item, what an import would do with it, and its problems."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def only(kind: Kind, item: Any, **answers: Any) -> PlannedItem:
 
 
 def built(step: PlannedItem) -> PortableRow:
-    """The row as it would be stored."""
+    """Return the row as it would be stored."""
     assert step.writes
     return step.build_row()
 
@@ -68,7 +68,7 @@ def test_an_item_with_a_free_name_is_new_and_would_be_created(kind: Kind) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_what_is_exported_is_identical_to_what_is_here(kind: Kind) -> None:
+def test_an_exported_item_is_identical_to_its_row(kind: Kind) -> None:
     values = EXAMPLES[kind.slug]()
     row = kind.model.objects.create(**values)
     (step,) = plan_import(read(b"".join(stream_export(kind)), kind)).steps
@@ -90,17 +90,17 @@ def test_the_name_of_a_built_in_row_is_a_separate_state() -> None:
     assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.SKIP)
 
 
-def test_overwriting_a_system_row_is_refused() -> None:
+def test_overwriting_a_built_in_row_is_refused() -> None:
     step = only(FILTERS, filter_item("Sports Only"), resolutions={"Sports Only": "overwrite"})
     assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.BLOCKED)
     assert "cannot be overwritten. Skip or rename it." in step.problems[0].message
 
 
-def test_overwriting_all_leaves_system_rows_alone() -> None:
+def test_overwriting_all_skips_built_in_rows() -> None:
     assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is ItemAction.SKIP
 
 
-def test_a_system_rows_name_may_be_renamed() -> None:
+def test_an_item_with_the_name_of_a_built_in_row_can_be_renamed() -> None:
     step = only(FILTERS, filter_item("Sports Only"), bulk="rename")
     assert (step.action, step.final_name) == (ItemAction.RENAME, "Sports Only (1)")
 
@@ -162,7 +162,7 @@ def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
         ({"references": {"Nobody": "X"}}, f"No item of the file refers to {quoted('Nobody')}."),
     ],
 )
-def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence: str) -> None:
+def test_answers_without_an_item_are_refused(answers: dict[str, Any], sentence: str) -> None:
     with pytest.raises(errors.AnswerInvalid) as refused:
         plan(FILTERS, filter_item(), **answers)
     assert sentence in str(refused.value)
@@ -284,14 +284,14 @@ def test_skipping_an_invalid_item_lets_the_others_through() -> None:
     assert plan(FILTERS, *items, resolutions={"Bad": "skip"}).blocked == []
 
 
-def test_a_bad_name_can_be_mended_by_a_new_one() -> None:
+def test_an_invalid_name_can_be_replaced() -> None:
     step = only(FILTERS, filter_item("N\0"), new_names={"#1": "Port"})
     assert (step.action, step.final_name) == (ItemAction.RENAME, "Port")
     step = only(FILTERS, without(filter_item(), "name"), resolutions={"#1": "rename"})
     assert (step.action, step.final_name) == (ItemAction.RENAME, "Unnamed (1)")
 
 
-def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> None:
+def test_an_unchanged_invalid_row_is_not_a_problem(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute("UPDATE filters SET expression = 'AND' WHERE name = 'Harbour Sports'")
     (step,) = plan_import(read(b"".join(stream_export(FILTERS)))).steps
@@ -316,7 +316,7 @@ def test_renaming_equal_names_keeps_the_first_and_numbers_the_others() -> None:
     ]
 
 
-def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
+def test_renaming_equal_names_that_rows_have_too_numbers_all() -> None:
     make_filter("A", action="exclude")
     steps = plan(FILTERS, filter_item("A"), filter_item("A", description="x"), bulk="rename").steps
     assert [step.final_name for step in steps] == ["A (1)", "A (2)"]
@@ -333,7 +333,7 @@ def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
         ({"A": "rename", "#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
     ],
 )
-def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[ItemAction]) -> None:
+def test_equal_names_are_distinguished_by_position(answers: dict[str, str], actions: list[ItemAction]) -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("A", enabled=False), resolutions=answers).steps
     assert [step.action for step in steps] == actions
 
@@ -351,7 +351,7 @@ def test_the_name_of_a_deleted_filter_is_free() -> None:
     assert only(FILTERS, filter_item("A"), bulk="rename").final_name == "A (1)"
 
 
-def test_the_suggested_name_can_be_given_back_as_the_chosen_one() -> None:
+def test_the_suggested_name_can_be_sent_as_the_new_name() -> None:
     make_filter("A", action="exclude")
     suggested = only(FILTERS, filter_item("A")).suggested_name
     step = only(FILTERS, filter_item("A"), new_names={"A": suggested})
@@ -399,7 +399,7 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
         ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
     ],
 )
-def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: str, difference: str) -> None:
+def test_a_name_that_looks_like_an_existing_one_is_a_warning(here: str, name: str, difference: str) -> None:
     make_filter(here)
     step = only(FILTERS, filter_item(name))
     (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
@@ -408,7 +408,7 @@ def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: s
 
 
 @pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
-def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_none(kind: Kind) -> None:
+def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_escapes_them(kind: Kind) -> None:
     name = "News\x1b[2K\n\u202e"
     step = only(kind, EXAMPLES[kind.slug](name))
     (found,) = step.warnings
@@ -422,7 +422,7 @@ def test_a_chosen_name_has_no_hidden_characters() -> None:
     assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "hidden_characters")
 
 
-def test_a_profiles_default_mark_is_no_difference_and_said() -> None:
+def test_whether_a_profile_is_the_default_is_ignored_with_a_warning() -> None:
     EncodingProfile.objects.create(**profile_item())
     step = only(PROFILES, profile_item(is_default=True))
     assert step.state is ItemState.IDENTICAL
@@ -436,7 +436,7 @@ def test_a_new_profile_never_becomes_the_default() -> None:
     assert row.is_default is False
 
 
-def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path) -> None:
+def test_the_name_of_a_deleted_profile_is_freed_with_a_warning(attached: Path) -> None:
     step = only(PROFILES, profile_item("Dead Profile"))
     assert (step.state, step.action) == (ItemState.NEW, ItemAction.CREATE)
     assert step.warnings[0].message == (
@@ -445,7 +445,7 @@ def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path)
     )
 
 
-def test_a_copy_of_a_profile_avoids_names_that_deleted_rows_hold(attached: Path) -> None:
+def test_a_copy_of_a_profile_avoids_names_of_deleted_rows(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         insert(connection, "encoding_profiles", id="01KAHVK8X608E15BJ4BWZNPJ42", name="Tablet HEVC (1)", deleted_at="x")
     assert only(PROFILES, profile_item(quality_preset="high"), bulk="rename").final_name == "Tablet HEVC (2)"
@@ -456,13 +456,13 @@ def test_unknown_members_are_warnings_of_their_item() -> None:
     assert (step.warnings[0].code, step.warnings[0].field) == ("unknown_member", "colour")
 
 
-def test_what_tvarr_would_misunderstand_is_a_warning_of_the_item() -> None:
+def test_a_warning_about_an_expression_is_a_warning_of_the_item() -> None:
     step = only(FILTERS, filter_item(expression='chanel_name contains "x"'))
     assert step.state is ItemState.NEW
     assert (step.warnings[0].field, step.warnings[0].code) == ("expression", "unknown_field")
 
 
-def test_a_profile_that_is_here_is_linked() -> None:
+def test_an_existing_profile_is_linked() -> None:
     profile = EncodingProfile.objects.create(name="Tablet HEVC")
     step = only(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
     row = built(step)
@@ -478,7 +478,7 @@ def test_a_profile_that_is_here_is_linked() -> None:
         (MAPPING, mapping_item(source_id="rubbish"), f"The source {quoted('rubbish')}"),
     ],
 )
-def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, subject: str) -> None:
+def test_a_missing_reference_gives_a_warning_and_is_left_empty(kind: Kind, item: Any, subject: str) -> None:
     step = only(kind, item)
     assert step.action is ItemAction.CREATE
     assert (
@@ -488,7 +488,7 @@ def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, it
     assert getattr(built(step), kind.reference.column) is None
 
 
-def test_a_source_of_the_other_type_is_not_meant() -> None:
+def test_a_source_of_the_other_type_is_not_linked() -> None:
     source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
     assert only(FILTERS, filter_item(source_id=source.id)).warnings == ()
     step = only(FILTERS, filter_item(source_type="epg", expression="true", source_id=source.id))
@@ -496,7 +496,7 @@ def test_a_source_of_the_other_type_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize("kind", ["profile", "source"])
-def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> None:
+def test_a_missing_reference_can_be_mapped_to_an_existing_row(kind: str) -> None:
     profile = EncodingProfile.objects.get(name="H.265/AAC (Modern)")
     source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
     if kind == "profile":
@@ -509,7 +509,7 @@ def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> 
     assert step.warnings == ()
 
 
-def test_mapping_to_something_that_is_not_here_is_refused() -> None:
+def test_mapping_to_a_missing_row_is_refused() -> None:
     with pytest.raises(errors.AnswerInvalid, match=r"There is no encoding profile .Nobody. to use instead of .Gone.\."):
         plan(CLIENTS, client_item(encoding_profile_name="Gone"), references={"Gone": "Nobody"})
 
@@ -540,7 +540,7 @@ def test_warnings_about_the_file_are_part_of_the_plan() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_a_plan_asks_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
+def test_a_plan_has_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
     def queries(count: int) -> int:
         read_file = envelope(kind, *[EXAMPLES[kind.slug](f"Item {number}") for number in range(count)])
         with (
@@ -562,7 +562,7 @@ def test_planning_writes_nothing() -> None:
 
 
 class TestFingerprint:
-    """Two plans have one fingerprint when file and database are the same in what matters."""
+    """Two plans have the same fingerprint if the file and the rows it is compared with are the same."""
 
     def test_answers_do_not_change_it(self) -> None:
         make_filter(action="exclude")
@@ -602,7 +602,7 @@ class TestFingerprint:
         make_filter("Something Else")
         assert plan(FILTERS, filter_item()).fingerprint == before
 
-    def test_each_item_has_a_mark_that_changes_with_what_it_meets(self) -> None:
+    def test_each_item_has_a_fingerprint_that_changes_with_its_row(self) -> None:
         before = plan(FILTERS, filter_item("A"), filter_item("B"))
         make_filter("B", action="exclude")
         after = plan(FILTERS, filter_item("A"), filter_item("B"), bulk="overwrite")
@@ -611,7 +611,7 @@ class TestFingerprint:
 
 
 class TestMissingReferences:
-    """What items refer to in vain, and what could be meant instead."""
+    """Missing targets of references, and what can be used instead."""
 
     def test_they_are_listed_once_with_the_number_of_items(self) -> None:
         items = [client_item(name, encoding_profile_name="Attic") for name in ("A", "B")]
@@ -624,18 +624,18 @@ class TestMissingReferences:
         item = client_item(encoding_profile_name="Attic")
         assert plan(CLIENTS, item, references={"Attic": "Here"}).missing_references[0].value == "Attic"
 
-    def test_for_a_source_those_of_the_same_type_are_offered(self) -> None:
+    def test_sources_of_the_same_type_are_offered(self) -> None:
         StreamSource.objects.create(name="Pelican", type="m3u", url="http://pelican.example.test/")
         stream, guide = filter_item("A", source_id="01A"), filter_item("B", source_id="01B", source_type="epg")
         missing = plan(FILTERS, stream, guide).missing_references
         assert [(each.value, each.names) for each in missing] == [("01A", ("Pelican",)), ("01B", ())]
 
-    def test_what_is_here_is_not_among_them(self) -> None:
+    def test_existing_targets_are_not_listed(self) -> None:
         EncodingProfile.objects.create(name="Attic")
         assert plan(CLIENTS, client_item(encoding_profile_name="Attic")).missing_references == ()
 
 
-def test_further_plans_of_a_file_ask_nothing_and_are_the_same() -> None:
+def test_further_plans_of_a_file_need_no_queries_and_are_equal() -> None:
     EncodingProfile.objects.create(name="Attic")
     file = envelope(CLIENTS, *(client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")))
     planner = Planner(file)
