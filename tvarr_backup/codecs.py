@@ -22,7 +22,7 @@ VIDEO_CODECS: dict[str, tuple[str, ...]] = {
     "dnxhd": ("dnxhr",),
     "theora": ("libtheora",),
 }  # fmt: skip
-"""Video codecs with their aliases, from tvarr's runtime registry. tvarr has shorter lists too, which its code does not use."""
+"""Video codecs with their aliases, from tvarr's runtime registry. Its shorter lists are not used."""
 
 AUDIO_CODECS: dict[str, tuple[str, ...]] = {
     "aac": ("mp4a", "libfdk_aac", "aac_at"),

@@ -27,10 +27,7 @@ _SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # a clock time, in no zone
 
 
 def parse_cron(text: str) -> str:
-    """Return the five fields, separated by single spaces. Raise `ValueError`.
-
-    Six fields, with the second first, are tvarr's form. Names such as `@daily` are refused.
-    """
+    """Return the five fields, separated by single spaces; the second in front is dropped. Raise `ValueError`."""
     fields = text.split()
     if len(fields) == 6 and fields[0] == "0":
         del fields[0]
@@ -41,7 +38,7 @@ def parse_cron(text: str) -> str:
 
 
 def parse_zone(name: str) -> ZoneInfo:
-    """Return the zone. Raise `ValueError` for an unknown name."""
+    """Return the zone. Raise `ValueError`."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError):  # the last two for the name of a folder and for a path
@@ -58,7 +55,7 @@ class Timetable:
     def times_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the times after `moment`, in order, in the zone.
 
-        Times skipped when clocks go forward come once, right afterward. Times repeated when clocks go back come once, the first
+        Times skipped when clocks go forward come once, right afterward; times repeated when clocks go back come once, the first
         time. Only a schedule for every hour runs every hour, 23 or 25 times on these days.
         """
         if CronSim(self.cron, _SOME_DAY).hours == _EVERY_HOUR:

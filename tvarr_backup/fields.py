@@ -31,10 +31,7 @@ _MALFORMED = re.compile("[\0\ud800-\udfff]")
 
 
 class Unreadable(str):
-    """A stored value that does not have its column's type, for display, with U+FFFD for bytes that are not UTF-8.
-
-    The row gets `stands_for` instead, and keeps this value in `TvarrRow.unreadable`.
-    """
+    """A stored value of another type than its column, for display. The row has `stands_for` instead."""
 
     __slots__ = ("stands_for",)
     stands_for: Any
@@ -46,7 +43,7 @@ class Unreadable(str):
 
 
 def read_text(raw: bytes) -> str:
-    """Decode SQLite's text, with U+FFFD for bytes that are not UTF-8, so that one value cannot make a table unreadable."""
+    """Decode SQLite's text, with U+FFFD for bytes that are not UTF-8, so that one value cannot hide a table."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -88,10 +85,7 @@ def new_ulid() -> str:
 
 
 def parse_ulid(value: object) -> str:
-    """Return the key as it is stored, in upper case. Raise `ValidationError` (code `invalid_ulid`).
-
-    This is stricter than tvarr, which decodes invalid characters to another id and stores the zero key as NULL.
-    """
+    """Return the key in upper case. Raise `ValidationError`, also for keys that tvarr would change."""
     text = value.upper() if isinstance(value, str) else ""
     if not _ULID.fullmatch(text) or text == _ZERO_ULID:
         raise ValidationError(
@@ -150,10 +144,9 @@ def validate_well_formed(value: str) -> None:
 
 
 class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A `text` column. NULL and "" mean the same, as in tvarr, and are written as "".
+    """A `text` column in which NULL and "" mean the same, as in tvarr. `max_length` is that of tvarr's forms.
 
-    SQLite has no length limit; `max_length` is that of tvarr's forms and is validated. `words` are choices for forms and
-    filters. They are not in migrations, because they are not in the table; the model validates them.
+    `words` are choices that forms and filters offer and the model validates. Migrations do not contain them.
     """
 
     default_validators = [validate_well_formed]
@@ -165,8 +158,7 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
         if self.max_length is not None:
             self.validators.append(
                 MaxLengthValidator(
-                    self.max_length,
-                    message="Expected at most %(limit_value)s characters, got %(show_value)s.",
+                    self.max_length, message="Expected at most %(limit_value)s characters, got %(show_value)s."
                 )
             )
 
@@ -220,10 +212,7 @@ def invalid_choice(value: object, expected: list[str]) -> ValidationError:
 
 
 class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A Boolean, stored as 0, 1 or NULL in a `numeric` column.
-
-    NULL means the column's default, in queries too: true for tvarr's optional Booleans, false for others.
-    """
+    """A Boolean, stored as 0, 1 or NULL. NULL means the column's default, in queries too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["null"] = True
@@ -281,10 +270,9 @@ class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django
 
 
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A time, stored as text `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM` and written in UTC.
+    """A time, stored as text in UTC and read in every form that tvarr writes (see `timestamps`); other text is None.
 
-    Reads every form that tvarr writes as aware UTC (see `timestamps`). Other text and times out of range, such as Go's zero
-    time, are None. Never compare or sort by the stored text, because offsets differ.
+    Never compare or sort by the stored text, because offsets differ.
     """
 
     def get_internal_type(self) -> str:
@@ -312,8 +300,8 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
 class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
     """Codec names as JSON text (`["h264","h265"]`); "" accepts everything.
 
-    The value is a list of names, or the stored text if that is not a JSON list of strings. tvarr accepts everything for such
-    a row, so an export or an edit must not hide it.
+    The value is a list, or the stored text if it is not a JSON list of strings. tvarr then accepts everything, so an export
+    or an edit must not hide it.
     """
 
     expected = "a JSON list of codec names"

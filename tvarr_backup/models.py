@@ -1,7 +1,7 @@
 """tvarr's tables in the database `tvarr`: the four kinds that can be exported, and the tables they belong with.
 
-Names, nullability and defaults are those of tvarr's schema after its 29th migration, so the models work with tvarr's own
-database. Columns are always addressed by name, because their order differs between tvarr's releases.
+Names, nullability and defaults are those of tvarr's schema after its 29th migration. Columns are always addressed by
+name, because their order differs between tvarr's releases.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TvarrRow(models.Model):
         sentences = {}
         for name, stored in self.unreadable.items():
             expected = getattr(self._meta.get_field(name), "expected", "a value of another type")
-            sentences[name] = escape_hidden(f"{name}: Expected {expected}, got {quoted(stored)}.")
+            sentences[name] = escape_hidden(f"{name} is stored as {quoted(stored)}. Expected {expected}.")
         return sentences
 
     def mark_deleted(self) -> None:
@@ -143,10 +143,7 @@ class PortableRow(TvarrRow):
     def clean_change(
         self, stored: PortableRow, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Validate the changes to the stored row.
-
-        Unchanged values that tvarr has stored without validation, such as a name with a space at its end, are accepted.
-        """
+        """Validate the changes to the stored row. Unchanged invalid values, which tvarr has stored, are accepted."""
         unchanged = {
             field.name
             for field in self._meta.concrete_fields

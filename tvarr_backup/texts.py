@@ -1,9 +1,7 @@
 """Hidden characters in names and notes: finding and escaping them.
 
-A name can contain control sequences for a terminal, line breaks, marks that reorder the text around it, and invisible
-characters. tvarr stores all of them, so they can be imported, and are displayed as escapes. Joiners and variation selectors
-count as hidden only where they do not change the characters next to them; emoji sequences, joiners of Arabic and Indic
-scripts, and variants of ideographs are accepted.
+They can control a terminal, reorder the text around them, or be invisible. tvarr stores them, so they are imported, and
+displayed as escapes. Joiners and variation selectors are hidden only where they do not change their neighbors.
 """
 
 from __future__ import annotations
@@ -66,10 +64,7 @@ def is_malformed(character: str) -> bool:
 
 
 def find_unfit_for_note(text: str) -> list[HiddenCharacter]:
-    """Return what a note must not contain: control characters, line breaks, and marks that reorder text.
-
-    Notes may be in any script, so joiners, all spaces, and direction marks for single characters are accepted.
-    """
+    """Return control characters, line breaks, and marks that reorder text, which a note must not contain."""
     return [HiddenCharacter(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
 
 
@@ -87,10 +82,7 @@ def escape_hidden(text: str, *, keep: str = "") -> str:
 
 
 def escape_for_json(text: str, encoding: str = "utf-8") -> str:
-    r"""Replace hidden characters of JSON text, and those that `encoding` lacks, by `\u` escapes. The value is the same.
-
-    Line breaks and tabs are kept, because they separate the tokens of JSON.
-    """
+    """Escape hidden characters of JSON text, except line breaks and tabs, and those that `encoding` lacks."""
     escaped = _replace_hidden(text, _escape_as_json, "\n\t\r")
     try:
         escaped.encode(encoding)

@@ -1,7 +1,4 @@
-"""Validation of the four kinds, the same for the admin, the API and imports.
-
-The rules are those of tvarr's models, HTTP handlers and codec package. Limits and choices of single columns are in the models.
-"""
+"""Validation of the four kinds, with tvarr's rules, the same for the admin, the API and imports."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -36,10 +33,7 @@ _TOO_LONG = ExpressionWarning(
 
 
 def expression_findings(text: str, domain: Domain) -> CheckedExpression:
-    """Return problems and warnings, without the tree. They are cached, because an import checks each expression twice.
-
-    Within `limited_regexes` some regular expressions may not be checked; then there is a warning `unchecked`.
-    """
+    """Return problems and warnings, cached without the tree, because an import checks each expression twice."""
     if len(text) > CHECKED_CHARACTERS:
         is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # refused without parsing
         return _check(text, domain) if is_too_long else CheckedExpression(warnings=(_TOO_LONG,))
@@ -81,10 +75,7 @@ def find_expression_problems(text: str, domain: Domain) -> list[ValidationError]
 
 
 def validate_name(name: str) -> None:
-    """Refuse spaces around a name, because tvarr compares names exactly, and hidden characters.
-
-    Hidden characters can make two names look the same, or control the terminal that displays the name.
-    """
+    """Refuse spaces around a name, because tvarr compares names exactly, and hidden characters."""
     problems = []
     if name != name.strip():
         problems.append(

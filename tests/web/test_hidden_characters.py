@@ -31,8 +31,8 @@ pytestmark = pytest.mark.django_db
 EVIL = "Evil\x1b[2K\r\n\x9b\u202eNews\u200b"
 SHOWN = r"Evil\x1b[2K\r\n\x9b\u202eNews\u200b"
 SENTENCE = (
-    "Character 5 is U+200B. Expected a name without control characters, line breaks, text direction marks and "
-    "invisible characters."
+    "Expected a name without control characters, line breaks, text direction marks and invisible characters, got U+200B at "
+    "character 5."
 )
 RIGHT_TO_LEFT = "\u05d7\u05d3\u05e9\u05d5\u05ea \U0001f468\u200d\U0001f469"
 

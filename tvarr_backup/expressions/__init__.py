@@ -1,4 +1,4 @@
-"""Parsing and checking of tvarr's expressions: problems, or a tree with warnings where tvarr does something unexpected."""
+"""Parsing and checking of tvarr's expressions, with warnings where tvarr does something unexpected."""
 
 from tvarr_backup.expressions.check import CheckedExpression, check_expression, findings_as_json
 from tvarr_backup.expressions.domains import Domain, UnknownDomain, read_domain

@@ -25,10 +25,7 @@ class CheckedExpression:
 
 
 def check_expression(text: str, domain: Domain) -> CheckedExpression:
-    """Return the first problem of a text, or its tree with all warnings. Never raises.
-
-    Filters and mapping rules are first rewritten as tvarr does, for parsing only. A blank text is a problem in every domain.
-    """
+    """Return the first problem of a text, or its tree with all warnings. A blank text is a problem. Never raises."""
     try:
         parsed = parse(rewrite(text) if domain.is_rewritten else read_as_written(text))
     except InvalidExpression as error:

@@ -85,8 +85,8 @@ CLIENT_FIELDS: tuple[Field, ...] = (
 class Vocabulary:
     """The field names of one domain.
 
-    `saved` are targets whose new value is saved. `empty` are known names that never have a value in a condition. `unlisted`
-    names work in conditions but are not in tvarr's list of fields.
+    `saved` are targets whose value tvarr saves, `empty` are names without a value in conditions, and `unlisted` names work in
+    conditions but are not in tvarr's list.
     """
 
     fields: Mapping[str, Field]

@@ -66,7 +66,7 @@ def _warn_about_condition(condition: Condition, domain: Domain) -> Iterator[Expr
             yield ExpressionWarning(
                 WarningCode.IGNORED_NOT,
                 comparison.ignored_not,
-                f"tvarr ignores NOT before {comparison.operator.value}, so the condition matches as if there were no NOT.",
+                f"tvarr ignores NOT before {comparison.operator.value}, so the condition matches as if it were not there.",
             )
 
 
@@ -99,7 +99,7 @@ def _warn_about_compared_value(comparison: Comparison, domain: Domain) -> Iterat
     if operator in REGEX_OPERATORS:
         refusal = find_refusal(value.text)
         if refusal is Outcome.UNCHECKED:
-            message = "This regular expression was not checked, because the others took too long. Check this expression on its own."
+            message = "This regular expression was not checked, because the others took too long. Check it on its own."
             yield ExpressionWarning(WarningCode.UNCHECKED, value.column, message)
         elif refusal is not None:
             message = f"tvarr cannot use this regular expression ({refusal}), so {_failure(domain)}."
@@ -113,7 +113,7 @@ def _warn_about_compared_value(comparison: Comparison, domain: Domain) -> Iterat
 
 
 def _failure(domain: Domain) -> str:
-    """Return the consequence of an error at run time. tvarr gets there unless an earlier condition decides the result."""
+    """Return the consequence of an error at run time, unless an earlier condition decides the result."""
     if domain.is_filter:
         return "the filter does not match any record for which tvarr evaluates this condition"
     if domain.is_mapping:
@@ -151,7 +151,7 @@ def _warn_about_actions(
 def _warning_in_filter(action: Action) -> ExpressionWarning:
     name, column = action.target.text, action.target.column
     if _looks_like_condition(action):
-        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it, and then ignores it."
+        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it, and ignores that."
         return ExpressionWarning(WarningCode.MISSING_AND, column, message)
     return ExpressionWarning(
         WarningCode.IGNORED_ACTION, column, f"tvarr ignores the action on {name}, because this is a filter."

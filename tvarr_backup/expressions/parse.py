@@ -38,10 +38,7 @@ class ParsedExpression:
 
 
 def parse(reading: Reading) -> ParsedExpression:
-    """Parse an expression. Blank text gives an empty one. Raise `InvalidExpression` with the leftmost problem.
-
-    The parser does not recurse, so nesting cannot exhaust the stack.
-    """
+    """Parse an expression; blank text gives an empty one. Raise `InvalidExpression` with the leftmost problem."""
     tokens = Tokens(reading)
     try:
         expression: object = _parser().parse(tokens)
@@ -53,10 +50,7 @@ def parse(reading: Reading) -> ParsedExpression:
 
 
 def _find_wrong_token(token: Token, consumed: list[Token]) -> tuple[Token, list[Token]]:
-    """Return the token that is wrong, and those before it.
-
-    In `a = "x" And b = "y"`, the word `And` was parsed as a target without its sign, so the word is wrong, not `b`.
-    """
+    """Return the wrong token, and those before it. In `a = "x" And b = "y"` it is `And`, a target without its sign."""
     before = consumed if token.type == "$END" else consumed[:-1]
     if "SETEMPTY" in _accepted_after(before) and before[-2].type not in {"SETTER", "_COMMA"}:
         return before[-1], before[:-1]

@@ -48,7 +48,7 @@ class WarningCode(StrEnum):
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
     UNCHECKED = "unchecked"
-    """The expression is too long to be checked whenever it is stored or listed, or its regular expressions take too long."""
+    """The expression was not checked, or not its regular expressions, because that would take too long."""
 
 
 @dataclass(frozen=True, slots=True)

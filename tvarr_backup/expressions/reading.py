@@ -39,8 +39,8 @@ _UNEVEN_BLANKS = re.compile(r"[\t\n\f\r]|  |\A | \Z")
 class Reading:
     """The text to parse, and the text as written.
 
-    `origins[i]` is the position of `text[i]` in `written`; the last entry is the end of the text. All characters of a word
-    that replaced a symbol have the symbol's position. `moved_not` is the position of a leading `not` that was moved.
+    `origins[i]` is the position of `text[i]` in `written`; the last entry is the end. All characters of a word that replaced a
+    symbol have the symbol's position. `moved_not` is the position of a leading `not` that was moved.
     """
 
     written: str
@@ -68,10 +68,8 @@ def read_as_written(text: str) -> Reading:
 def rewrite(text: str) -> Reading:
     """Rewrite a filter or a mapping rule as tvarr does, in quotes too. Raise `InvalidExpression`.
 
-    1. symbols become words, then `&&`, `||`, ` and ` and ` or ` become capitals (`SUBSTITUTIONS`);
-    2. ` not_equals ` and the like are split into ` not equals `;
-    3. `not ` or `case_sensitive ` at the start moves behind the first other word;
-    4. each run of whitespace becomes one space, and the ends are trimmed.
+    Symbols become words and words are split (`SUBSTITUTIONS`), then a leading `not` or `case_sensitive` moves behind the
+    first other word, then each run of whitespace becomes one space.
     """
     reading = read_as_written(text)
     for old, new in SUBSTITUTIONS:
@@ -85,11 +83,7 @@ def rewrite(text: str) -> Reading:
 
 
 def _substitute(reading: Reading, old: str, new: str) -> Reading:
-    """Replace all occurrences.
-
-    A replacement of equal length keeps every position. Otherwise all characters have the symbol's position, except the last
-    space, which has the position of the symbol's end.
-    """
+    """Replace all occurrences. If the length differs, all characters have the symbol's position, except the last."""
     origins: list[int] = []
     at = 0
     while (start := reading.text.find(old, at)) >= 0:

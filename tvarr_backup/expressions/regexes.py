@@ -1,7 +1,6 @@
 """Checking of regular expressions with RE2. Without the package google-re2, none is checked.
 
-RE2 can take tens of milliseconds for a short pattern, and a file may have thousands of them. Patterns within
-`limited_regexes` share one second of processor time; the remaining ones are not checked.
+RE2 can take tens of milliseconds for a short pattern, so patterns within `limited_regexes` share one second.
 """
 
 import re
@@ -44,7 +43,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("regexes", default=None)
 
 @contextmanager
 def limited_regexes() -> Iterator[None]:
-    """Limit all regular expressions together to one second of processor time. Within another limit, that one counts."""
+    """Limit all regular expressions together to one second of processor time, or to what an outer limit has left."""
     if _budget.get() is not None:
         yield
         return
@@ -70,8 +69,7 @@ def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
 def group_counts(condition: Condition) -> GroupCounts:
     """Return how many groups there can be when the condition matches; -1 for no regular expression.
 
-    tvarr keeps the groups of one regular expression: in an AND those of the last member that has any, in an OR those of the
-    first member that matches. A negated one has none.
+    tvarr keeps those of one: in an AND of the last member that has any, in an OR of the first that matches.
     """
     match condition:
         case Comparison(operator=Operator.MATCHES, value=value):

@@ -63,10 +63,7 @@ _INSTEAD = {
 
 
 class Tokens:
-    """The tokens of one reading. Iteration yields them once, adds them to `consumed`, and raises `InvalidExpression`.
-
-    `start_pos` and `end_pos` are positions in the text that is parsed, `column` in the text as written.
-    """
+    """The tokens of one reading, yielded once and added to `consumed`. Iteration raises `InvalidExpression`."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading

@@ -140,10 +140,7 @@ class Expression:
 
 
 def tree_as_json(expression: Expression) -> dict[str, object]:
-    """Return lists and dicts: `[field, operator, value]`, `{"AND": [...]}`, and `[verb, target, value]` for an action.
-
-    As in tvarr, `true` is an empty field that contains empty text, and `false` one that does not.
-    """
+    """Return `[field, operator, value]`, `{"AND": [...]}`, and for each action `[verb, target, value]`."""
     condition = None if expression.condition is None else _condition_as_json(expression.condition)
     return {"condition": condition, "actions": [_action_as_json(action) for action in expression.actions]}
 

@@ -30,10 +30,10 @@ NO_ANSWER = Answer()
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by position in the file (`#3`), by source type and name (`epg:News`), or by name, for all items of that name.
+    """Answers by position (`#3`), by source type and name (`epg:News`), or by name, for all items of that name.
 
-    The most specific answer for an item counts. A new name without a resolution means rename. `bulk` is the answer for all
-    other items that differ or have the name of a built-in row. `references` maps a missing reference to an existing name.
+    The most specific one counts, and a new name alone means rename. `bulk` is for all other items that differ or have a built-in
+    row's name. `references` maps a missing reference to an existing name.
     """
 
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Answers:
     references: Mapping[str, str] = field(default_factory=dict)
 
     def by_position(self, items: Sequence[Item]) -> Mapping[int, Answer]:
-        """Return the answer of each item. Raise `AnswerInvalid` for an answer without an item, or with a needless name."""
+        """Return the answer of each item. Raise `AnswerInvalid` for one without an item, or with a needless new name."""
         if not self.resolutions and not self.new_names:
             return {}
         typed = {str(item.identity) for item in items if item.identity.source_type}

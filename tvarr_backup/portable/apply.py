@@ -1,7 +1,6 @@
 """Apply an import: all of it or nothing, in one transaction on tvarr's database.
 
-The import is planned again inside the transaction. A second click, or one after a crash, finds changed items and imports
-nothing twice.
+It is planned again inside the transaction, so a second click, or one after a crash, imports nothing twice.
 """
 
 from __future__ import annotations
@@ -50,10 +49,7 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did, with sentences about the import as a whole in `notes`.
-
-    If `restart_required`, a running tvarr must reload, and a note says how.
-    """
+    """What an import did, with sentences about it in `notes`. If `restart_required`, a running tvarr must reload."""
 
     kind: Kind
     lines: tuple[ResultLine, ...]
@@ -77,8 +73,7 @@ class ImportResult:
 def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
     """Plan the import again with the database locked, and write every item.
 
-    Raises `ImportBlocked` if an item cannot be stored, `PlanStale` if the new plan has another fingerprint (both with the new
-    plan), `DatabaseBusy` if the database stays locked for 20 s, `DatabaseUnusable`, or `AnswerInvalid`. Then nothing was written.
+    Raises `ImportBlocked`, `PlanStale`, `DatabaseBusy` (after 20 s), `DatabaseUnusable` or `AnswerInvalid`, and writes nothing.
     """
     began = time.monotonic()
     try:

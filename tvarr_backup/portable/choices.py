@@ -1,7 +1,4 @@
-"""A user's choices in the preview of an import.
-
-Browsers send only what the user changed. It is merged into the stored choices, so two tabs keep each other's changes.
-"""
+"""A user's choices in the preview of an import. A change is merged into them, so two tabs keep each other's changes."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _FINGERPRINT_LENGTH = 10
 
 @dataclass(frozen=True)
 class Choice:
-    """The choice for one item: a resolution, or "" for the default. `name` is that of a copy; None is the suggested one."""
+    """The choice for one item: a resolution, or "" for the default. `name` is for a copy; None is the suggested one."""
 
     answer: str = ""
     name: str | None = None
@@ -36,10 +33,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of choices, with `rows` by position.
+    """One change of choices: `rows` by position, and `bulk` (a resolution or `SKIP_INVALID`) for all items that differ.
 
-    `references` has, for each missing reference, `=Name` of the row to use instead, `SKIP_ITEMS`, or "" for neither. `bulk` is
-    a resolution for all items that differ, or `SKIP_INVALID`.
+    `references` has, for each missing reference, `=Name` of the row to use instead, `SKIP_ITEMS`, or "" for neither.
     """
 
     rows: Mapping[int, Choice] = field(default_factory=dict)

@@ -38,8 +38,7 @@ _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 class Item:
     """One item of a file: its position (from 1) and a value for every member of its kind, in the kind's order.
 
-    A missing member has tvarr's default; `missing` lists those without one. `unknown` are members that the kind lacks. The
-    values are a tuple, because a file may have 100,000 items.
+    `missing` are members without a default that the file lacks, `unknown` those that the kind lacks.
     """
 
     kind: Kind
@@ -95,8 +94,7 @@ class _Parts:
 def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
     """Read an export of `kind`, or of any kind if None, without using the database.
 
-    `own_version` is the `tvarr_version` of our files; another one gives a warning. Raises `FileRefused` with the place, the
-    expected value and the value found.
+    A `tvarr_version` other than `own_version` gives a warning. Raises `FileRefused` with place, expectation and value.
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
@@ -109,8 +107,7 @@ def read_wrapped_envelope(
 ) -> tuple[Envelope, dict[str, Any]]:
     """Read an object that has an export as `member`, in one pass and as strictly as `read_envelope`.
 
-    Also return the other members. The values of those in `other_members` are read if they are scalars or flat objects; all
-    other values are skipped. Raises what `read_envelope` raises.
+    Also return its other members. Only those in `other_members` have values, which are scalars or flat objects.
     """
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
@@ -292,7 +289,7 @@ def _check_version(version: str) -> Iterator[str]:
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
         raise VersionUnsupported(
-            "The file has format {version}, but this version of tvarr-backup reads format {own}. Update tvarr-backup first.",
+            "The file has format {version}, but this tvarr-backup reads format {own}. Update tvarr-backup first.",
             version=version,
             own=FORMAT_VERSION,
         )

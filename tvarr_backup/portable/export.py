@@ -55,16 +55,14 @@ class Export(Iterator[bytes]):
 def stream_export(
     kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False, references_problem: str = ""
 ) -> Export:
-    """Export the rows with these ids, or all user-created ones, as UTF-8 blocks.
+    """Export the rows with these ids, or all user-created ones, as UTF-8 blocks that tvarr can import.
 
-    Members and their order are tvarr's, so that tvarr can import the file. Rows are sorted as in tvarr (priority or name, then
-    creation time, then id), so two exports of the same data differ only in `exported_at`. One query reads all rows, in one
-    state of the database.
-
+    Rows are sorted as in tvarr, so two exports of the same data differ only in `exported_at`. One query reads them all.
     `skip_missing` ignores ids without a live user-created row, as tvarr does. Unreadable rows are left out with a warning, or
-    refused if their ids are given. If `references_problem` says why the waiting references cannot be read, they are left out
-    with a warning. Raises `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or `DatabaseIncomplete`, all
-    before the first block.
+    refused if their ids are given. Waiting references are left out if there is a `references_problem`, which says why.
+
+    Before the first block, raises `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or
+    `DatabaseIncomplete`.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
@@ -110,11 +108,7 @@ class ExportableRow:
 
 @dataclass(frozen=True)
 class Exportable:
-    """The number of user-created rows of a kind, and the names of the built-in ones.
-
-    `needs` has the number of rows for the name of each target that the file does not contain. `warnings` are sentences about
-    what the file leaves out.
-    """
+    """The number of a kind's user-created rows, and `needs`: how many of them have a target that the file lacks, by its name."""
 
     kind: Kind
     number: int

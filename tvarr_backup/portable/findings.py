@@ -25,10 +25,7 @@ _CONSEQUENCES = {"invalid_expression": "tvarr stores this expression but cannot 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem or warning about one member of an item; `code` is stable.
-
-    Messages and values are cut, because a file may have values of megabytes.
-    """
+    """A problem or warning about one member of an item, with a stable code. Long messages and values are cut."""
 
     field: str
     code: str
@@ -54,8 +51,7 @@ def validate_row(
 ) -> RowFindings:
     """Validate a row of a file, with one finding per field and reason.
 
-    What tvarr stores anyway (`stored_by_tvarr`) is a warning, so that all of tvarr's data can be imported. It is a problem for
-    `missing` members, which the file lacks, and for `strict_fields`.
+    What tvarr stores (`stored_by_tvarr`) is only a warning, except for `missing` members and `strict_fields`.
     """
     problems, warnings = [], []
     for finding in _all_findings(row):

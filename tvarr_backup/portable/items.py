@@ -27,10 +27,7 @@ def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any
 
 
 def unreadable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> list[PortableRow]:
-    """Return the rows that cannot be exported, because an exported column has a value of another type.
-
-    tvarr's own export would omit such a codec list, and an import of its file would then accept every codec.
-    """
+    """Return the rows that cannot be exported without a change, because a column has a value of another type."""
     return list(_filter_readable(kind, rows, readable=False))
 
 
@@ -59,7 +56,7 @@ def _filter_readable(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool)
 
 
 def _unreadable_in_sql(kind: Kind) -> str:
-    """Return the condition for unreadable rows. It names columns without their table, so it also works in a subquery."""
+    """Return the condition for unreadable rows. It has no table names, so it also works in a subquery."""
     by_type: dict[JsonType, list[str]] = {each: [] for each in JsonType}
     for member in kind.members:
         if kind.reference is None or member.name != kind.reference.member or member.name == kind.reference.column:

@@ -40,8 +40,7 @@ _END_OF_OBJECT = Event("end_map", None)
 def read_events(source: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
     """Return the events of a JSON file in UTF-8, or in UTF-16 with a byte order mark.
 
-    Raises what `events_of` raises, `FileTooLarge` for more than 32 MiB, `EncodingUnsupported`, `BackupNotExport` (by the first
-    bytes), or `NotJson` for an empty file.
+    Raises what `events_of` raises, `FileTooLarge`, `EncodingUnsupported`, or `BackupNotExport` (by the first bytes).
     """
     text = read_as_utf8(source, MAX_BYTES)
     _refuse_other_formats(text)
@@ -51,8 +50,7 @@ def read_events(source: BinaryIO, max_members: int = MAX_MEMBERS) -> Iterator[Ev
 def events_of(text: bytes, max_members: int = MAX_MEMBERS) -> Iterator[Event]:
     """Return the events of one JSON text.
 
-    Raises `FileTooLarge` (more than 32 levels of nesting, more than `max_members` members in one object), or `NotJson` with
-    line and column (invalid JSON or UTF-8, NaN, an unpaired surrogate, a repeated member).
+    Raises `FileTooLarge` for too much nesting or too many members of one object, and `NotJson` with line and column.
     """
     _refuse_lone_surrogates(text)
     return _checked(_parse(text), max_members)
@@ -120,10 +118,9 @@ def _parse(text: bytes) -> Iterator[Event]:
 
 
 def _blocks(text: bytes, events: list[Any]) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each block. `events` has the events of the last block, and is cleared for the next one.
+    """Yield the start and end of each block. `events` has the events of the last block, and is cleared for the next.
 
-    The parser reads an incomplete value again with each block. Blocks grow until the value ends, so that the time is
-    proportional to the length of the text.
+    The parser reads an incomplete value again with each block, so blocks grow until it ends.
     """
     start, size = 0, _BLOCK
     while start < len(text):
@@ -236,8 +233,7 @@ _LONGEST_MARK = 4
 def read_as_utf8(source: BinaryIO, most_bytes: int) -> bytes:
     """Return a whole file as UTF-8, without its byte order mark, in no more memory than the text needs.
 
-    UTF-8 is not validated. Raises `FileTooLarge` for more than `most_bytes`, read or returned, `EncodingUnsupported` for UTF-32
-    and for UTF-16 without a mark, and `NotJson` for invalid UTF-16.
+    UTF-8 is not validated. Raises `FileTooLarge`, `EncodingUnsupported`, and `NotJson` for invalid UTF-16.
     """
     start = _read_start(source)
     mark, encoding = _mark_of(start)

@@ -1,8 +1,7 @@
-"""The kinds that can be exported and imported.
+"""The kinds that can be exported and imported. Export, plan, apply, command and API work from this table.
 
-Export, plan, apply, the command and the API work from this table. A new kind needs a model with its migration, a row here, a
-`ModelAdmin`, an example in `api/examples.py`, and a migration that adds its permissions to existing groups. Members and their
-order are those of tvarr's export types; their types and defaults are those of the columns.
+A new kind needs a model with its migration, a row here, a `ModelAdmin`, an example in `api/examples.py`, and a migration
+that adds its permissions to existing groups. Members and their order are those of tvarr's export types.
 """
 
 from __future__ import annotations
@@ -39,11 +38,7 @@ class JsonType(StrEnum):
 
 @dataclass(frozen=True)
 class Member:
-    """One member of an item, stored in the column of the same name.
-
-    `default` replaces a missing member, and empty text if tvarr's column has a default. An empty member that may be left out
-    is not exported.
-    """
+    """One member of an item, stored in the column of the same name. `default` also replaces empty text."""
 
     name: str
     type: JsonType = JsonType.TEXT
@@ -132,10 +127,7 @@ _TYPES = {
 
 
 def _members(model: type[PortableRow], *members: str | Member) -> tuple[Member, ...]:
-    """Return members with the types and defaults of the columns of the same names.
-
-    As in tvarr's export types, an empty member may be left out if its column may be NULL and is empty by default.
-    """
+    """Return members with the types and defaults of their columns. As in tvarr, those that are empty by default may be left out."""
     return tuple(each if isinstance(each, Member) else _member(model, each) for each in members)
 
 

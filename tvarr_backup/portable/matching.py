@@ -1,7 +1,4 @@
-"""Matching of a file's items with the current rows, and free names for copies.
-
-Unless a kind's names are unique, tvarr accepts several rows with the same name and source type.
-"""
+"""Matching of a file's items with the current rows, and free names for copies."""
 
 from __future__ import annotations
 
@@ -77,10 +74,10 @@ def find_namesakes(items: Sequence[Item]) -> dict[Identity, list[int]]:
 def match_items(
     items: Sequence[Item], kind: Kind, current: CurrentRows, references: References
 ) -> dict[int, PortableRow]:
-    """Return the row of each item by position; an item without a row is new.
+    """Return the row of each item by position; an item without a row is new. The time is linear.
 
-    If names are unique, all items of a name get its one row. Otherwise each row is for one item: first for an item that equals
-    it, then for one that differs only in the reference, then in order. The time is proportional to the number of items and rows.
+    If names are unique, all items of a name get its row. Otherwise each row is for one item: first for an equal one, then for
+    one that differs only in the reference, then in order.
     """
     groups: dict[Identity, list[Item]] = defaultdict(list)
     for item in items:
@@ -144,10 +141,7 @@ def _hashable(value: Any) -> Hashable:
 
 
 def find_free_name(name: str, taken: Container[str], limit: int, *, after: int = 0) -> str:
-    """Return the first of `Name (1)`, `Name (2)`, ... that is not taken; `Name (4)` continues with `Name (5)`.
-
-    The stem is cut to keep within `limit` characters. Numbers up to `after` are not tried.
-    """
+    """Return the first free one of `Name (1)`, `Name (2)`, ... after the number `after`, cut to `limit` characters."""
     stem, number = _split_number(name)
     number = max(number, after)
     while True:

@@ -8,10 +8,9 @@ from tvarr_backup.fields import TimestampColumn, ULIDField
 class HeldReference(models.Model):
     """A reference of an imported item to a row that does not exist yet, by the name or id in its file.
 
-    tvarr's columns hold only ids of existing rows, so importing rules before their profiles would lose the link. A reference
-    is valid while the row has the import's `updated_at` and no link, so an edit, ours or tvarr's, invalidates it. Exports
-    include it, and the import of the missing row completes it. A new one is written inside the transaction on `tvarr`, and
-    an older one deleted after the commit, so that the valid one exists wherever the process is killed.
+    It is valid while the row has the import's `updated_at` and no link, so every edit, ours or tvarr's, invalidates it. A new
+    one is written inside the transaction on `tvarr`, and an older one deleted after the commit. So the valid one exists
+    wherever the process is killed.
     """
 
     kind = models.CharField(max_length=50)

@@ -1,8 +1,6 @@
 """Planning of an import: what would happen to each item, before anything is written.
 
-The file is compared with the current data once (`drafts`); the answers then decide what to do with each item. A plan asks
-at most four queries for any number of items. A preview of 90,000 filters needs less than 128 MiB, and most of its time is
-spent parsing expressions.
+A plan needs at most four queries. Most of the time for 90,000 filters is spent parsing expressions.
 """
 
 from __future__ import annotations
@@ -28,16 +26,12 @@ from tvarr_backup.quoting import quoted
 
 
 def plan_import(envelope: Envelope, answers: Answers | None = None) -> Plan:
-    """Plan the import of a file, without writing anything.
-
-    Raises `AnswerInvalid` for answers that do not match the file and the database, and `DatabaseIncomplete` or `DatabaseNewer`
-    if the table of the kind cannot be imported into.
-    """
+    """Plan the import of a file. Raise `AnswerInvalid`, `DatabaseIncomplete` or `DatabaseNewer`."""
     return Planner(envelope).plan(answers or Answers())
 
 
 class Planner:
-    """Plans one file for several sets of answers, and compares it with the current data, which takes long, only once."""
+    """Plans one file for several sets of answers. It is compared with the current data only once."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
@@ -72,10 +66,7 @@ class Planner:
         return self._compared[known]
 
     def _compare(self, answers: Answers) -> Iterator[Draft]:
-        """Yield the draft of each item, with a suggested name if it may be stored as a copy.
-
-        Suggested names are free in the database and in the file, and differ from each other.
-        """
+        """Yield the draft of each item, with a suggested name, free and unique, if it may be stored as a copy."""
         context, taken = self._context, _taken(self._envelope, self._context)
         for item in self._envelope.items:
             draft, identity, name = draft_item(item, answers, context), item.identity, ""
@@ -160,10 +151,9 @@ class _Decider:
         return own or (None if draft.state is ItemState.IDENTICAL else self._bulk)
 
     def _find_keeping(self) -> dict[Identity, list[int]]:
-        """Return the positions, in order, of items that keep their own name, by identity.
+        """Return the positions of items that keep their own name, by identity.
 
-        An item that is not renamed is listed only if others have the same name. An item to rename is listed if its name is
-        free: no row has it, and no other item keeps it.
+        Items that are not renamed are listed if others have the same name, items to rename if their name is free.
         """
         keeping: dict[Identity, list[int]] = defaultdict(list)
         renamed: dict[Identity, Draft] = {}

@@ -28,10 +28,7 @@ _NOTHING = Resolved()
 
 
 class References:
-    """Lookup for the references of one kind, read with at most three queries.
-
-    `with_waiting` includes references that wait for their target, which are in `default`.
-    """
+    """Lookup for the references of one kind, with those that wait for their target (in `default`) if `with_waiting`."""
 
     def __init__(self, kind: Kind, *, with_waiting: bool = True) -> None:
         self._reference = kind.reference
@@ -89,10 +86,9 @@ def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
 
 
 def remember_references(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
-    """Store the unresolved references (by row id) of rows that were just written, and delete older ones of these rows.
+    """Store the unresolved references (by row id) of written rows, and delete older ones of these rows on commit.
 
-    Call it inside the transaction on `tvarr` that writes the rows. New references are stored in `default` immediately, and
-    are valid once the rows are committed. Old ones are deleted after the commit.
+    Call it inside the transaction on `tvarr` that writes the rows.
     """
     if kind.reference is None:
         return

@@ -1,7 +1,6 @@
 """Plans: what an import would do with each item, and why.
 
-A file may have 100,000 items, so each value is in memory once: an `Item` is a tuple of values, a `Draft` adds the result of
-the comparison, and a `PlannedItem` the decision. Rows are built when they are written.
+A file may have 100,000 items, so each value is in memory once, and rows are built when they are written.
 """
 
 from __future__ import annotations
@@ -161,10 +160,7 @@ class MissingReference:
 
 @dataclass(frozen=True)
 class Plan:
-    """The planned items in the order of the file, and warnings about the file as a whole.
-
-    The fingerprint covers the file and the rows it is compared with, not the answers.
-    """
+    """The planned items in the order of the file. The fingerprint covers the file and its rows, not the answers."""
 
     kind: Kind
     steps: tuple[PlannedItem, ...]

@@ -20,11 +20,10 @@ EVERYTHING = None
 
 
 def needs_reload(changed: Iterable[PortableRow | None] | None) -> bool:
-    """Return whether a running tvarr must reload after a change.
+    """Return whether a running tvarr must reload after a change. It loads client detection rules when it starts.
 
-    `changed` has each changed row before and after the change (None for no row), or is `EVERYTHING`. tvarr loads client
-    detection rules when it starts and when it changes one. Only live, enabled rules and their profiles matter. Returns False
-    if the database is not tvarr's own or cannot be read.
+    `changed` has each row before and after the change (None for no row). Only live, enabled rules and their profiles matter.
+    Returns False if the database is not tvarr's own or cannot be read.
     """
     if changed is not None and not _is_any_in_memory([row for row in changed if row is not None]):
         return False
