@@ -174,29 +174,19 @@ class PortableRow(TvarrRow):
         """Raise `SystemRowReadOnly` if the row is built-in and tvarr does not let users change these columns."""
         if self.is_system and not self.changeable_if_system.issuperset(columns):
             changeable = " and ".join(sorted(self.changeable_if_system))
-            raise SystemRowReadOnly(
-                "{name} is one of tvarr's built-in {kind}. {limit} can be changed.",
-                name=quoted(self.name),
-                kind=self._meta.verbose_name_plural,
-                limit=f"Only {changeable}" if changeable else "Nothing in it",
-            )
+            limit = f"Only {changeable}" if changeable else "Nothing in it"
+            sentence = "{name} is one of tvarr's built-in {kind}. {limit} can be changed."
+            raise SystemRowReadOnly(sentence, name=quoted(self.name), kind=self._meta.verbose_name_plural, limit=limit)
 
     def refuse_to_delete(self) -> None:
         """Raise `SystemRowReadOnly` for a built-in row, and `ItemInUse` for a row that another one uses."""
         if self.is_system:
-            raise SystemRowReadOnly(
-                "{name} is one of tvarr's built-in {kind} and cannot be deleted.",
-                name=quoted(self.name),
-                kind=self._meta.verbose_name_plural,
-            )
+            sentence = "{name} is one of tvarr's built-in {kind} and cannot be deleted."
+            raise SystemRowReadOnly(sentence, name=quoted(self.name), kind=self._meta.verbose_name_plural)
         for queryset in self.users():
             if user := queryset.first():
-                raise ItemInUse(
-                    "{name} cannot be deleted, because the {kind} {user} uses it.",
-                    name=quoted(self.name),
-                    kind=user._meta.verbose_name,
-                    user=quoted(user),
-                )
+                facts = {"name": quoted(self.name), "kind": user._meta.verbose_name, "user": quoted(user)}
+                raise ItemInUse("{name} cannot be deleted, because the {kind} {user} uses it.", **facts)
 
 
 class Filter(PortableRow):

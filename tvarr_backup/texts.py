@@ -121,7 +121,6 @@ def _hidden_positions(text: str) -> Iterator[int]:
 
 
 def _changes_neighbors(text: str, index: int) -> bool:
-    """Return whether a joiner or selector changes how its neighbors look."""
     character = text[index]
     before = text[index - 1] if index else ""
     after = text[index + 1 : index + 2]

@@ -154,9 +154,7 @@ def test_it_distinguishes_a_backup_from_an_export(raw: bytes, what: str) -> None
 
 
 def test_it_names_the_kind_of_an_export_of_another_kind() -> None:
-    with pytest.raises(
-        errors.WrongKind, match=r"^This is an export of encoding profiles\. Expected an export of filters\.$"
-    ):
+    with pytest.raises(errors.WrongKind, match=r"^Expected an export of filters, got encoding profiles\.$"):
         read(document(PROFILES))
 
 
@@ -168,8 +166,8 @@ def test_an_unknown_kind_is_named_with_the_expected_one() -> None:
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        ("2.0.0", "reads format 1.0.0. Update tvarr-backup first."),
-        ("0.9.0", "the unknown old format 0.9.0. Expected format 1.0.0."),
+        ("2.0.0", "This version reads 1.0.0. Update tvarr-backup first."),
+        ("0.9.0", "Expected format 1.0.0, got 0.9.0."),
         ("1.0", f'Expected "1.0.0", got {quoted("1.0")}.'),
         ("one", f'Expected "1.0.0", got {quoted("one")}.'),
         ("１.0.0", 'Expected "1.0.0", got'),

@@ -252,7 +252,6 @@ def _rewritten_text(token: Token, reading: Reading, domain: Domain) -> Iterator[
 
 
 def _warn_about_moved_not(parsed: ParsedExpression) -> Iterator[ExpressionWarning]:
-    """Warn about a leading `not` that tvarr moves into parentheses with several conditions."""
     moved = parsed.reading.moved_not
     if moved is None or not _opens_with_compound_group(parsed.tokens):
         return

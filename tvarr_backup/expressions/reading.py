@@ -120,7 +120,6 @@ def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
 
 
 def _refuse_unreadable(text: str) -> None:
-    """Refuse more than 1 MiB of UTF-8, surrogates and NUL."""
     try:
         encoded = text[: MAX_BYTES + 1].encode()
     except UnicodeEncodeError as error:

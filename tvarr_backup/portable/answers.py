@@ -52,11 +52,8 @@ class Answers:
                 raise _unknown_item(key, items)
         for key in self.new_names.keys() & self.resolutions.keys():
             if self.resolutions[key] is not Resolution.RENAME:
-                raise AnswerInvalid(
-                    'Expected "rename" for {item}, which has a new name, got "{answer}".',
-                    item=quoted(key),
-                    answer=self.resolutions[key],
-                )
+                sentence = 'Expected "rename" for {item}, which has a new name, got "{answer}".'
+                raise AnswerInvalid(sentence, item=quoted(key), answer=self.resolutions[key])
         return {item.position: self._answer(list(_keys_of(item, typed))) for item in items}
 
     def _answer(self, keys: Sequence[str]) -> Answer:
@@ -69,7 +66,6 @@ class Answers:
 
 
 def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
-    """Yield the keys of an item in answers, the most specific first."""
     yield f"#{item.position}"
     if item.identity.source_type:
         yield str(item.identity)
@@ -78,12 +74,15 @@ def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
 
 
 def _unknown_item(key: str, items: Sequence[Item]) -> AnswerInvalid:
-    expected = "a name, stream:NAME, epg:NAME" if any(item.identity.source_type for item in items) else "a name"
-    return AnswerInvalid(
-        "The file has no item {item}. Expected {expected}, or a position such as #1.",
-        item=quoted(key),
-        expected=expected,
-    )
+    names = "a name, stream:NAME, epg:NAME" if any(item.identity.source_type for item in items) else "a name"
+    sentence = "The file has no item {item}. Expected {names}, or a position such as #1."
+    return AnswerInvalid(sentence, item=quoted(key), names=names)
+
+
+def missing_row(target: str, name: str, missing: str) -> AnswerInvalid:
+    """Return the error for an answer to a missing reference whose row does not exist."""
+    sentence = "There is no {target} {name} to use instead of {missing}."
+    return AnswerInvalid(sentence, target=target, name=quoted(name), missing=quoted(missing))
 
 
 def read_answers(
@@ -106,9 +105,5 @@ def read_resolution(text: str, items: str) -> Resolution:
     try:
         return Resolution(text)
     except ValueError:
-        raise AnswerInvalid(
-            "Expected {expected} for {items}, got {answer}.",
-            expected=format_choices(Resolution),
-            items=items,
-            answer=quoted(text),
-        ) from None
+        facts = {"expected": format_choices(Resolution), "items": items, "answer": quoted(text)}
+        raise AnswerInvalid("Expected {expected} for {items}, got {answer}.", **facts) from None

@@ -116,7 +116,6 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
 
 
 def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
-    """Write the rows, which are given by the position of their items."""
     model = plan.kind.model
     for step in plan.steps:
         if step.retires is not None:
@@ -146,7 +145,6 @@ def _rows_of(steps: Iterable[PlannedItem], rows: Mapping[int, PortableRow]) -> l
 
 
 def _columns_of(kind: Kind, members: Iterable[str]) -> list[str]:
-    """Return the model fields of members, and `updated_at`."""
     reference = kind.reference
     names = [reference.field if reference and name == reference.member else name for name in members]
     return [*names, "updated_at"]
@@ -167,12 +165,8 @@ def _line(step: PlannedItem, row: PortableRow | None) -> ResultLine:
 
 
 def _describe_completed(reference: CompletedReference) -> Sentence:
-    return Sentence(
-        "{name} ({kind}) now refers to {target}, which did not exist when it was imported.",
-        name=quoted(reference.row.name),
-        kind=reference.kind.label,
-        target=quoted(reference.value),
-    )
+    facts = {"name": quoted(reference.row.name), "kind": reference.kind.label, "target": quoted(reference.value)}
+    return Sentence("{name} ({kind}) now refers to {target}, which did not exist when it was imported.", **facts)
 
 
 def _changed_rows(

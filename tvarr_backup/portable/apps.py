@@ -4,7 +4,5 @@ from django.apps import AppConfig
 
 
 class PortableConfig(AppConfig):
-    """Configuration of the app."""
-
     name = "tvarr_backup.portable"
     verbose_name = "Import and export"

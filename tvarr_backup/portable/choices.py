@@ -6,11 +6,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from tvarr_backup.errors import AnswerInvalid
-from tvarr_backup.portable.answers import Answers, Resolution, read_answers, read_resolution
+from tvarr_backup.portable.answers import Answers, Resolution, missing_row, read_answers, read_resolution
 from tvarr_backup.portable.envelope import Envelope, Item
 from tvarr_backup.portable.steps import ItemState, Plan
-from tvarr_backup.quoting import quoted
 
 SKIP_ITEMS = "-"
 """The answer to a missing reference that skips all items with it."""
@@ -99,7 +97,7 @@ class Choices:
         return replace(self, rows=rows, changed=self.changed | frozenset(changed))
 
     def without_lost(self, plan: Plan) -> Choices:
-        """Drop the choices of rows that no longer exist."""
+        """Drop the answers to missing references whose chosen row no longer exists."""
         offered = {missing.value: missing.names for missing in plan.missing_references}
         references = {
             value: answer
@@ -144,11 +142,8 @@ def _require_offered(references: Mapping[str, str], plan: Plan) -> None:
     offered = {missing.value: missing.names for missing in plan.missing_references}
     for value, answer in references.items():
         if answer not in ("", SKIP_ITEMS) and not (answer.startswith("=") and answer[1:] in offered.get(value, ())):
-            raise AnswerInvalid(
-                "There is no {name} to use instead of {missing}.",
-                name=quoted(answer.removeprefix("=")),
-                missing=quoted(value),
-            )
+            target = plan.kind.reference.target if plan.kind.reference else ""
+            raise missing_row(target, answer.removeprefix("="), value)
 
 
 # --- Items that changed since the preview -----------------------------------------------------------------------------

@@ -118,7 +118,6 @@ def _name_warnings(item: Item, current: CurrentRows) -> Iterator[Finding]:
 
 
 def _equal_names_warnings(item: Item, namesakes: Mapping[Identity, Sequence[int]]) -> Iterator[Finding]:
-    """Yield a warning for each of several items that have one name and source type."""
     kind, positions = item.kind, namesakes.get(item.identity)
     if positions and not kind.unique_names:
         and_type = " and source type" if kind.has_source_types else ""

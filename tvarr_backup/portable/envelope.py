@@ -112,11 +112,8 @@ def read_wrapped_envelope(
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
     if first.name != "start_map":
-        raise NotAnExport(
-            'Expected an object with an export as its member "{member}", got {found}.',
-            member=member,
-            found=_describe_event(first),
-        )
+        sentence = 'Expected an object with an export as its member "{member}", got {found}.'
+        raise NotAnExport(sentence, member=member, found=_describe_event(first))
     parts: _Parts | None = None
     others: dict[str, Any] = {}
     for event in events:
@@ -252,11 +249,8 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     metadata = dict(parts.metadata)
     for name in ("version", "export_type"):
         if not isinstance(metadata.get(name), str):
-            raise NotAnExport(
-                "The file is not an export. /metadata/{member}: Expected text, got {found}.",
-                member=name,
-                found=_describe_value(metadata.get(name)),
-            )
+            sentence = "The file is not an export. /metadata/{member}: Expected text, got {found}."
+            raise NotAnExport(sentence, member=name, found=_describe_value(metadata.get(name)))
     for name in ("tvarr_version", "exported_at"):
         if not isinstance(metadata.setdefault(name, None), str | None):
             raise MemberInvalid((f"/metadata/{name}", f"Expected text, got {_describe_value(metadata[name])}."))
@@ -288,15 +282,10 @@ def _check_version(version: str) -> Iterator[str]:
     own = [int(part) for part in FORMAT_VERSION.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
-        raise VersionUnsupported(
-            "The file has format {version}, but this tvarr-backup reads format {own}. Update tvarr-backup first.",
-            version=version,
-            own=FORMAT_VERSION,
-        )
+        sentence = "The file has the newer format {version}. This version reads {own}. Update tvarr-backup first."
+        raise VersionUnsupported(sentence, version=version, own=FORMAT_VERSION)
     if major < own[0]:
-        raise VersionUnsupported(
-            "The file has the unknown old format {version}. Expected format {own}.", version=version, own=FORMAT_VERSION
-        )
+        raise VersionUnsupported("Expected format {own}, got {version}.", own=FORMAT_VERSION, version=version)
     if minor > own[1]:
         yield f"The file has the newer format {version}. Members that this version does not know are ignored."
 
@@ -308,15 +297,11 @@ def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
     try:
         kind = kind_named(export_type)
     except KindUnknown:
-        raise WrongKind(
-            "/metadata/export_type: Expected {expected}, got {kind}.",
-            expected=format_choices([wanted.slug] if wanted else KINDS),
-            kind=quoted(export_type),
-        ) from None
+        expected = format_choices([wanted.slug] if wanted else KINDS)
+        sentence = "/metadata/export_type: Expected {expected}, got {kind}."
+        raise WrongKind(sentence, expected=expected, kind=quoted(export_type)) from None
     if wanted is not None:
-        raise WrongKind(
-            "This is an export of {found}. Expected an export of {expected}.", found=kind.label, expected=wanted.label
-        )
+        raise WrongKind("Expected an export of {expected}, got {found}.", expected=wanted.label, found=kind.label)
     return kind
 
 

@@ -75,24 +75,17 @@ def stream_export(
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
     warnings = _omissions(unknown, unreadable)
     if kind.reference is not None and references_problem:
-        omitted = Sentence(
-            "References to missing sources and encoding profiles are left out, because they cannot be read: {problem}",
-            problem=references_problem,
+        omission = (
+            "References to missing sources and encoding profiles are left out, because they are unreadable: {problem}"
         )
-        warnings += (omitted,)
+        warnings += (Sentence(omission, problem=references_problem),)
     references = References(kind, with_waiting=not references_problem)
     return Export(_stream(kind, rows, references, timezone.now()), warnings)
 
 
 def _omissions(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:
-    columns = [
-        Sentence(
-            "The column {column} is left out, because tvarr-backup {version} does not know it.",
-            column=column,
-            version=__version__,
-        )
-        for column in unknown
-    ]
+    omission = "The column {column} is left out, because tvarr-backup {version} does not know it."
+    columns = [Sentence(omission, column=column, version=__version__) for column in unknown]
     return (*columns, *map(describe_unreadable, unreadable))
 
 
@@ -200,12 +193,8 @@ def _exportable_ids(kind: Kind, texts: Collection[str]) -> set[str]:
         if row_id not in found:
             raise _not_found(kind, row_id)
         if found[row_id].is_system:
-            raise SystemRowSelected(
-                "{name} ({id}) is one of tvarr's built-in {kind}. Only user-created ones can be exported.",
-                name=quoted(found[row_id].name),
-                id=row_id,
-                kind=kind.label,
-            )
+            sentence = "{name} ({id}) is one of tvarr's built-in {kind}. Only user-created ones can be exported."
+            raise SystemRowSelected(sentence, name=quoted(found[row_id].name), id=row_id, kind=kind.label)
     return ids
 
 

@@ -36,12 +36,8 @@ def readable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> QuerySet[PortableR
 
 
 def describe_unreadable(row: PortableRow) -> Sentence:
-    return Sentence(
-        "{name} ({id}) cannot be exported. {found} Edit it, then export it again.",
-        name=quoted(row.name),
-        id=row.pk,
-        found=" ".join(row.unreadable_sentences.values()),
-    )
+    sentence = "{name} ({id}) cannot be exported. {found} Edit it, then export it again."
+    return Sentence(sentence, name=quoted(row.name), id=row.pk, found=" ".join(row.unreadable_sentences.values()))
 
 
 def _filter_readable(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> QuerySet[PortableRow]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.expressions import limited_regexes
-from tvarr_backup.portable.answers import NO_ANSWER, Answer, Answers, Resolution
+from tvarr_backup.portable.answers import NO_ANSWER, Answer, Answers, Resolution, missing_row
 from tvarr_backup.portable.drafts import Context, draft_item, duplicate_name, with_suggestion
 from tvarr_backup.portable.envelope import Envelope
 from tvarr_backup.portable.findings import Finding, validate_row
@@ -83,12 +83,7 @@ def _require_references_fit(envelope: Envelope, answers: Answers, references: Re
         if value not in used:
             raise AnswerInvalid("No item of the file refers to {missing}.", missing=quoted(value))
         if references.resolve(value, used[value].identity.source_type, name).row_id is None:
-            raise AnswerInvalid(
-                "There is no {target} {name} to use instead of {missing}.",
-                target=reference.target if reference else "",
-                name=quoted(name),
-                missing=quoted(value),
-            )
+            raise missing_row(reference.target if reference else "", name, value)
 
 
 def _taken(envelope: Envelope, context: Context) -> TakenNames:
@@ -112,8 +107,6 @@ def _missing_references(drafts: list[Draft], references: References) -> Iterator
 
 
 class _Decider:
-    """Decides what to do with each draft, by the answers."""
-
     def __init__(
         self, kind: Kind, own: Mapping[int, Answer], bulk: Resolution | None, context: Context, drafts: list[Draft]
     ) -> None:
@@ -170,7 +163,6 @@ class _Decider:
         return keeping
 
     def _copy(self, draft: Draft) -> PlannedItem:
-        """Store the item as a new row under another name."""
         chosen, source_type = self._own_answer(draft).new_name, draft.item.identity.source_type
         problems: list[Finding] = []
         if chosen is not None and chosen != draft.suggested_name and Identity(chosen, source_type) in self._taken:
@@ -186,7 +178,6 @@ class _Decider:
         return _blocked(draft, problems) if problems else self._with_retired_row(step)
 
     def _keep_name(self, draft: Draft) -> PlannedItem:
-        """Store the item under its own name, overwrite its row, or skip it."""
         answer = self._answer(draft)
         if draft.problems:
             return _blocked(draft, draft.problems)
