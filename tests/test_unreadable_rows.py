@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.test import Client
+from django.utils.html import escape
 
 from tests.factories import KIND_FACTORIES
 from tests.portable.files import EXAMPLES, envelope
@@ -126,7 +127,7 @@ class TestNamed:
         bad = spoil(model, column, value)
         for address in ("", f"{bad.pk}/change/"):
             page = admin_client.get(f"/admin/tvarr_backup/{model._meta.model_name}/{address}").content.decode()
-            assert f"{column} is stored as {quoted(shown)}" in page
+            assert escape(f"{column} is stored as {quoted(shown)}") in page
 
     def test_by_an_export_of_the_others(self, slug: Slug, column: str, value: str, shown: str) -> None:
         good, bad = spoil(KINDS[slug].model, "", ""), spoil(KINDS[slug].model, column, value)
