@@ -118,8 +118,8 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
 def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
     model = plan.kind.model
     for step in plan.steps:
-        if step.retires is not None:
-            step.retires.save(update_fields=["name"])
+        if step.renamed_row is not None:
+            step.renamed_row.save(update_fields=["name"])
     created = [step for step in plan.steps if step.action in (ItemAction.CREATE, ItemAction.RENAME)]
     overwritten = [step for step in plan.steps if step.action is ItemAction.OVERWRITE]
     model.objects.bulk_create(_rows_of(created, rows))

@@ -28,7 +28,7 @@ class CurrentRows:
         """Identities of all live rows."""
         self.names: set[str] = set()
         """Names of all live rows."""
-        self.retired: dict[str, PortableRow] = {}
+        self.deleted: dict[str, PortableRow] = {}
         """Rows marked as deleted, by name. Only of kinds with unique names, because the index includes them."""
         self._rows: dict[Identity, list[PortableRow]] = defaultdict(list)
         self._by_appearance: dict[str, str] = {}
@@ -36,7 +36,7 @@ class CurrentRows:
         rows = kind.model.all_rows if kind.unique_names else kind.model.objects
         for row in rows.iterator():
             if row.deleted_at is not None:
-                self.retired[row.name] = row
+                self.deleted[row.name] = row
                 continue
             identity = identity_of(row)
             self.taken.add(identity)

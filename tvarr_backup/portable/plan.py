@@ -67,7 +67,7 @@ class Planner:
 
     def _compare(self, answers: Answers) -> Iterator[Draft]:
         """Yield the draft of each item, with a suggested name, free and unique, if it may be stored as a copy."""
-        context, taken = self._context, _taken(self._envelope, self._context)
+        context, taken = self._context, _collect_taken(self._envelope, self._context)
         for item in self._envelope.items:
             draft, identity, name = draft_item(item, answers, context), item.identity, ""
             is_later_one = identity in context.namesakes and context.namesakes[identity][0] != item.position
@@ -86,11 +86,11 @@ def _require_references_fit(envelope: Envelope, answers: Answers, references: Re
             raise missing_row(reference.target if reference else "", name, value)
 
 
-def _taken(envelope: Envelope, context: Context) -> TakenNames:
+def _collect_taken(envelope: Envelope, context: Context) -> TakenNames:
     """Return the names that a copy cannot have: those of rows, items, and deleted rows."""
     taken = TakenNames(envelope.kind.name_limit)
     taken.update(context.current.taken)
-    taken.update(Identity(name) for name in context.current.retired)
+    taken.update(Identity(name) for name in context.current.deleted)
     taken.update(item.identity for item in envelope.items)
     return taken
 
@@ -107,6 +107,8 @@ def _missing_references(drafts: list[Draft], references: References) -> Iterator
 
 
 class _Decider:
+    """Turns drafts and answers into planned items."""
+
     def __init__(
         self, kind: Kind, own: Mapping[int, Answer], bulk: Resolution | None, context: Context, drafts: list[Draft]
     ) -> None:
@@ -127,11 +129,11 @@ class _Decider:
         for draft in self._drafts:
             keeping = self._keeping.get(draft.item.identity, [])
             if self._own_answer(draft).resolution is Resolution.SKIP:
-                yield _step(draft, ItemAction.SKIP)
+                yield _plan_item(draft, ItemAction.SKIP)
             elif self._answer(draft) is Resolution.RENAME and draft.item.position not in keeping:
                 yield self._copy(draft)
             elif self._kind.unique_names and len(keeping) > 1:
-                yield _blocked(draft, [duplicate_name(draft, keeping)])
+                yield _block(draft, [duplicate_name(draft, keeping)])
             else:
                 yield self._keep_name(draft)
 
@@ -172,42 +174,42 @@ class _Decider:
         if name is None:
             name = draft.suggested_name or self._taken.take_free(draft.item.identity)
         self._taken.add(Identity(name, source_type))
-        step = replace(_step(draft, ItemAction.RENAME), final_name=name)
+        step = replace(_plan_item(draft, ItemAction.RENAME), final_name=name)
         strict_fields = frozenset() if chosen is None else {"name"}
         problems += validate_row(step.build_row(), draft.item.missing - {"name"}, strict_fields=strict_fields).problems
-        return _blocked(draft, problems) if problems else self._with_retired_row(step)
+        return _block(draft, problems) if problems else self._free_its_name(step)
 
     def _keep_name(self, draft: Draft) -> PlannedItem:
         answer = self._answer(draft)
         if draft.problems:
-            return _blocked(draft, draft.problems)
+            return _block(draft, draft.problems)
         if draft.state is ItemState.NEW:
-            return self._with_retired_row(_step(draft, ItemAction.CREATE))
+            return self._free_its_name(_plan_item(draft, ItemAction.CREATE))
         if draft.state is ItemState.SYSTEM and self._own_answer(draft).resolution is Resolution.OVERWRITE:
-            return _blocked(draft, [_built_in_row(draft, self._kind)])
+            return _block(draft, [_built_in_row(draft, self._kind)])
         if draft.state is ItemState.DIFFERENT and answer is Resolution.OVERWRITE:
-            return _step(draft, ItemAction.OVERWRITE)
-        return _step(draft, ItemAction.SKIP)
+            return _plan_item(draft, ItemAction.OVERWRITE)
+        return _plan_item(draft, ItemAction.SKIP)
 
-    def _with_retired_row(self, step: PlannedItem) -> PlannedItem:
-        retired = self._context.current.retired.get(step.final_name)
-        if retired is None:
+    def _free_its_name(self, step: PlannedItem) -> PlannedItem:
+        deleted = self._context.current.deleted.get(step.final_name)
+        if deleted is None:
             return step
-        renamed = copy.copy(retired)
-        renamed.name = name_for_deleted(step.final_name, retired.id, self._kind.name_limit)
+        renamed = copy.copy(deleted)
+        renamed.name = name_for_deleted(step.final_name, deleted.id, self._kind.name_limit)
         message = (
             f"A deleted row still has the name {quoted(step.final_name)}. It is renamed to {quoted(renamed.name)}."
         )
         freed = Finding("name", "name_freed", message, step.final_name)
-        return replace(step, retires=renamed, warnings=(*step.warnings, freed))
+        return replace(step, renamed_row=renamed, warnings=(*step.warnings, freed))
 
 
-def _step(draft: Draft, action: ItemAction) -> PlannedItem:
+def _plan_item(draft: Draft, action: ItemAction) -> PlannedItem:
     return PlannedItem(draft, action, draft.item.name, draft.problems, draft.warnings)
 
 
-def _blocked(draft: Draft, problems: Sequence[Finding]) -> PlannedItem:
-    return replace(_step(draft, ItemAction.BLOCKED), problems=tuple(problems))
+def _block(draft: Draft, problems: Sequence[Finding]) -> PlannedItem:
+    return replace(_plan_item(draft, ItemAction.BLOCKED), problems=tuple(problems))
 
 
 def _built_in_row(draft: Draft, kind: Kind) -> Finding:

@@ -93,7 +93,7 @@ class PlannedItem:
     final_name: str
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
-    retires: PortableRow | None = None
+    renamed_row: PortableRow | None = None
     """A row marked as deleted whose name the item needs, with its new name."""
 
     @property
