@@ -21,7 +21,8 @@ from tvarr_backup.portable.envelope import read_envelope
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.steps import Action
+from tvarr_backup.portable.steps import ItemAction
+from tvarr_backup.quoting import quoted
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("attached")]
 
@@ -128,7 +129,7 @@ def test_an_export_says_which_column_it_leaves_out() -> None:
     run("ALTER TABLE filters ADD COLUMN mood text")
     names, (warning,) = exported()
     assert names
-    assert warning.startswith("Exports leave out the column filters.mood, because tvarr-backup ")
+    assert warning.startswith("The column filters.mood is left out, because tvarr-backup ")
 
 
 @pytest.mark.parametrize("address", ["/admin/tvarr_backup/filter/", "/admin/tvarr_backup/filter/add/"])
@@ -180,8 +181,9 @@ def test_the_others_are_exported_and_the_row_is_named() -> None:
     add_undecodable_filter()
     names, (warning,) = exported()
     assert names == before
+    name = quoted("Caf\ufffd")
     assert warning.startswith(
-        f"“Caf\ufffd” ({NOT_UTF8}) cannot be exported. name is stored as “Caf\ufffd”. Expected a text in UTF-8."
+        f"{name} ({NOT_UTF8}) cannot be exported. name is stored as {name}. Expected text in UTF-8."
     )
 
 
@@ -230,7 +232,7 @@ def test_an_import_that_overwrites_keeps_the_bytes_of_what_is_the_same() -> None
     metadata = {"version": "1.0.0", "export_type": "filters", "exported_at": "2026-01-14T10:30:00Z", "item_count": 1}
     file = BytesIO(json.dumps({"metadata": metadata, "items": [item | {"action": "include"}]}).encode())
     result = apply_import(read_envelope(file, FILTERS, "x"), read_answers({}, bulk="overwrite"))
-    assert result.count(Action.OVERWRITE) == 1
+    assert result.count(ItemAction.OVERWRITE) == 1
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("SELECT hex(description), expression FROM filters WHERE id = %s", [NOT_UTF8])
         assert cursor.fetchone() == ("436166E9", 'group_title equals "y"')

@@ -1,4 +1,4 @@
-"""The times of a schedule: which crons are taken, when they come true, also where clocks change, and what is said of them."""
+"""Cron fields: which are accepted, their times, also when clocks change, and their descriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
 
 def times(cron: str, zone: str, after: str, number: int) -> list[str]:
-    """The next times after what clocks in the zone show, as far as the minute, with the offset."""
+    """Return the next times after a clock time in the zone, to the minute, with the offset."""
     place = parse_zone(zone)
     found = Timetable(parse_cron(cron), place).times_after(datetime.fromisoformat(after).replace(tzinfo=place))
     return [time.isoformat(timespec="minutes") for time in islice(found, number)]
@@ -75,19 +75,19 @@ def test_it_reads_five_fields_and_tvarrs_six(text: str, cron: str) -> None:
     ],
 )
 def test_everything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no time of a schedule; allowed are five fields") as refusal:
+    with pytest.raises(ValueError, match="Expected five fields") as refusal:
         parse_cron(text)
     assert len(str(refusal.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2 */2", "0 0 */5 2 SUN#5"])
-def test_a_time_that_never_comes_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="that come true some day"):
+def test_a_date_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="that match some date"):
         parse_cron(text)
 
 
 @given(st.text("0123456789*/,-LW#MONTUEJAFEB ?@", max_size=30))
-def test_whatever_is_written_it_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         cron = parse_cron(text)
     except ValueError:
@@ -101,8 +101,8 @@ def test_whatever_is_written_it_is_read_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Mars/Base", "", "Europe", "../etc/passwd", "/etc/localtime", "+01:00", "a\0b", "\ud800", "x" * 9000]
 )
-def test_what_is_no_time_zone_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no time zone; allowed are names of time zones, such as UTC") as refusal:
+def test_an_unknown_time_zone_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Expected a time zone such as") as refusal:
         parse_zone(name)
     assert len(str(refusal.value)) < 300
 
@@ -143,7 +143,7 @@ def test_a_time_that_comes_twice_counts_once(cron: str, zone: str, after: str, e
     assert times(cron, zone, after, 2) == expected
 
 
-def test_in_the_hour_that_comes_again_nothing_lies_in_the_past() -> None:
+def test_times_in_a_repeated_hour_are_not_in_the_past() -> None:
     table = Timetable("30 2 * * *", parse_zone(BERLIN))
     again = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10 for the second time
     assert next(table.times_after(again.astimezone(table.zone))) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
@@ -152,7 +152,7 @@ def test_in_the_hour_that_comes_again_nothing_lies_in_the_past() -> None:
 
 @pytest.mark.parametrize("cron", ["0 * * * *", "0 0-23 * * *", "0 */1 * * *"])
 @pytest.mark.parametrize(("zone", "day"), [(BERLIN, "2026-03-29"), (BERLIN, "2026-10-25"), (NEW_YORK, "2026-11-01")])
-def test_every_hour_is_every_hour_that_passes(cron: str, zone: str, day: str) -> None:
+def test_every_hour_includes_skipped_and_repeated_hours(cron: str, zone: str, day: str) -> None:
     table = Timetable(cron, parse_zone(zone))
     found = list(islice(table.times_after(datetime.fromisoformat(day).replace(tzinfo=table.zone)), 24))
     gaps = {later.astimezone(UTC) - earlier.astimezone(UTC) for earlier, later in pairwise(found)}
@@ -173,13 +173,13 @@ def test_every_hour_is_every_hour_that_passes(cron: str, zone: str, day: str) ->
         ("30 4 * * 4,1,0", "Every Monday, Thursday and Sunday at 04:30 (Europe/Berlin)"),
         ("30 4 * * 0-6", "Every day at 04:30 (Europe/Berlin)"),
         ("7 * * * *", "Every day, every hour at minute 7 (Europe/Berlin)"),
-        ("*/7 3 * * 1-5", "At the times of “*/7 3 * * 1-5” (Europe/Berlin)"),
-        ("0 3 1 * *", "At the times of “0 3 1 * *” (Europe/Berlin)"),
-        ("0 3 * 6 *", "At the times of “0 3 * 6 *” (Europe/Berlin)"),
-        ("0 3 * * 5L", "At the times of “0 3 * * 5L” (Europe/Berlin)"),
+        ("*/7 3 * * 1-5", 'At the times of "*/7 3 * * 1-5" (Europe/Berlin)'),
+        ("0 3 1 * *", 'At the times of "0 3 1 * *" (Europe/Berlin)'),
+        ("0 3 * 6 *", 'At the times of "0 3 * 6 *" (Europe/Berlin)'),
+        ("0 3 * * 5L", 'At the times of "0 3 * * 5L" (Europe/Berlin)'),
     ],
 )
-def test_it_is_told_in_words(cron: str, words: str) -> None:
+def test_it_is_described_in_english(cron: str, words: str) -> None:
     assert Timetable(cron, parse_zone(BERLIN)).describe() == words
 
 
@@ -211,7 +211,7 @@ def interval(cron: str, zone: str, now: str) -> timedelta:
         ("0 0 29 2 *", "UTC", "2107-06-15T12:00", (8 * 365 + 1) * 24),  # there is none in 2100
     ],
 )
-def test_the_interval_is_the_longer_one_of_the_gap_of_now_and_the_gap_before(
+def test_the_interval_is_the_longer_of_the_current_one_and_the_one_before(
     cron: str, zone: str, now: str, hours: float
 ) -> None:
     assert interval(cron, zone, now) == timedelta(hours=hours)
@@ -227,5 +227,5 @@ def test_the_interval_is_the_longer_one_of_the_gap_of_now_and_the_gap_before(
         (NEW_YORK, "0 4 * * SUN", "2026-03-08T12:00", 7 * 24),
     ],
 )
-def test_it_is_counted_in_hours_that_pass_where_clocks_change(zone: str, cron: str, now: str, hours: float) -> None:
+def test_it_is_measured_in_elapsed_hours_when_clocks_change(zone: str, cron: str, now: str, hours: float) -> None:
     assert interval(cron, zone, now) == timedelta(hours=hours)

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations as text."""
 
 from datetime import timedelta
 
@@ -33,14 +33,14 @@ def test_it_reads_weeks_days_and_hours(text: str, duration: timedelta) -> None:
         "30s", "P30D", "30days", "٣d", "3٣d", "30d,", "1w 2d", "100000d", "None", "none", "9" * 5000 + "h",
     ],
 )  # fmt: skip
-def test_it_refuses_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no duration; allowed are whole weeks, days and hours"):
+def test_it_refuses_other_text(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected a duration such as"):
         parse_duration(text)
 
 
-@pytest.mark.parametrize(("text", "word"), [("0d", "short"), ("0w0d0h", "short"), ("9999w1h", "long")])
-def test_it_refuses_durations_that_cannot_be_meant(text: str, word: str) -> None:
-    with pytest.raises(ValueError, match=f"{text!r} is too {word}; allowed are 1h to 9999w"):
+@pytest.mark.parametrize("text", ["0d", "0w0d0h", "9999w1h"])
+def test_it_refuses_durations_out_of_range(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected a duration from 1h to 9999w, got"):
         parse_duration(text)
 
 

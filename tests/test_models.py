@@ -1,4 +1,4 @@
-"""The four kinds: which rows are seen, how they are deleted, and what may be stored in them."""
+"""The four kinds: live rows, deletion, and validation."""
 
 import sqlite3
 from contextlib import closing
@@ -28,6 +28,7 @@ from tvarr_backup.models import (
     PortableRow,
     StreamProxy,
 )
+from tvarr_backup.quoting import format_choices
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +43,7 @@ KEPT_WHEN_DELETED: list[Factory] = FACTORIES[:3]
 
 
 def raw(row: Any) -> dict[str, Any] | None:
-    """The row as it lies in the file."""
+    """Return the row as it is stored."""
     with connections["tvarr"].cursor() as cursor:
         cursor.execute(f"SELECT * FROM {row._meta.db_table} WHERE id = %s", [row.pk])
         values = cursor.fetchone()
@@ -51,7 +52,7 @@ def raw(row: Any) -> dict[str, Any] | None:
 
 
 def problems(row: Any) -> dict[str, list[tuple[str | None, str]]]:
-    """Codes and sentences of what validation refuses, by field."""
+    """Return codes and messages of validation, by field."""
     with pytest.raises(ValidationError) as refused:
         row.full_clean()
     return {
@@ -99,23 +100,27 @@ def test_deleting_writes_the_time_and_nothing_else(factory: Factory) -> None:
     assert after | {"deleted_at": None} == before
 
 
-def test_a_profile_is_deleted_for_good() -> None:
+def test_a_profile_is_removed() -> None:
     profile = EncodingProfileFactory.create()
     assert profile.delete() == (1, {"tvarr_backup.EncodingProfile": 1})
     assert raw(profile) is None
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
-def test_a_row_of_tvarrs_own_is_not_deleted(factory: Factory) -> None:
+def test_a_built_in_row_is_not_deleted(factory: Factory) -> None:
     row = factory.create(name="Harbour Own", is_system=True)
-    with pytest.raises(SystemRowReadOnly, match=r"^“Harbour Own” is one of tvarr's own .+s and cannot be deleted\.$"):
+    with pytest.raises(
+        SystemRowReadOnly, match=r"Harbour Own.* is one of tvarr's built-in .+s and cannot be deleted\.$"
+    ):
         row.delete()
     assert type(row).objects.filter(pk=row.pk).exists()
 
 
 def test_a_filter_that_a_proxy_uses_is_not_deleted() -> None:
     link = ProxyFilterFactory.create(filter__name="Harbour", proxy__name="Living room")
-    with pytest.raises(ItemInUse, match=r"^“Harbour” cannot be deleted: the stream proxy “Living room” uses it\.$"):
+    with pytest.raises(
+        ItemInUse, match=r"Harbour.* cannot be deleted, because the stream proxy .Living room. uses it\.$"
+    ):
         link.filter.delete()
     assert Filter.objects.filter(pk=link.filter.pk).exists()
 
@@ -131,7 +136,9 @@ def test_a_filter_whose_use_has_been_deleted_is_deleted(gone: str) -> None:
 def test_a_profile_that_a_proxy_uses_is_not_deleted() -> None:
     profile = EncodingProfileFactory.create(name="Attic")
     StreamProxyFactory.create(name="Living room", encoding_profile=profile)
-    with pytest.raises(ItemInUse, match=r"^“Attic” cannot be deleted: the stream proxy “Living room” uses it\.$"):
+    with pytest.raises(
+        ItemInUse, match=r"Attic.* cannot be deleted, because the stream proxy .Living room. uses it\.$"
+    ):
         profile.delete()
 
 
@@ -139,7 +146,9 @@ def test_a_profile_that_a_proxy_uses_is_not_deleted() -> None:
 def test_a_profile_that_a_rule_uses_is_not_deleted_even_if_the_rule_is(deleted_at: Any) -> None:
     profile = EncodingProfileFactory.create(name="Attic")
     ClientDetectionRuleFactory.create(name="Tablet", encoding_profile=profile, deleted_at=deleted_at)
-    with pytest.raises(ItemInUse, match=r"^“Attic” cannot be deleted: the client detection rule “Tablet” uses it\.$"):
+    with pytest.raises(
+        ItemInUse, match=r"Attic.* cannot be deleted, because the client detection rule .Tablet. uses it\.$"
+    ):
         profile.delete()
     assert EncodingProfile.objects.filter(pk=profile.pk).exists()
 
@@ -302,29 +311,34 @@ ACCEPTED: list[tuple[Factory, dict[str, Any]]] = [
     ],
 ]
 
-TOO_LONG = "{} characters are too many; allowed are at most {}."
-NOT_WELL_FORMED = "Character {} is U+{}; allowed is any text without NUL and without lone surrogates."
-NOT_A_CHOICE = "“{}” is not allowed here; allowed are {}."
-UNKNOWN = "“{}” is not known to tvarr; allowed are {} and their aliases."
-VIDEO, AUDIO, FORMATS = (", ".join(registry) for registry in (VIDEO_CODECS, AUDIO_CODECS, PREFERRED_FORMATS))
+TOO_LONG = "Expected at most {1} characters, got {0}."
+NO_HIDDEN = "Expected a name without control characters, line breaks, text direction marks and invisible characters,"
+NOT_WELL_FORMED = "Expected text without NUL and unpaired surrogates, got U+{1} at character {0}."
+UNKNOWN = 'Expected {1}, or an alias of one of these, got "{0}".'
+VIDEO, AUDIO, FORMATS = map(format_choices, (VIDEO_CODECS, AUDIO_CODECS, PREFERRED_FORMATS))
+
+
+def not_a_choice(value: str, *choices: str) -> str:
+    return f'Expected {format_choices(choices)}, got "{value}".'
+
 
 REFUSED: list[tuple[Factory, str, Any, str, str]] = [
     *[(factory, "name", "", "blank", "This field cannot be blank.") for factory in FACTORIES],
     *[(factory, "name", "n" * 256, "max_length", TOO_LONG.format(256, 255)) for factory in KEPT_WHEN_DELETED],
     *[
-        (factory, "name", name, "blanks_around", f"“{name}” begins or ends with a blank; allowed is a name without")
+        (factory, "name", name, "blanks_around", f'Expected a name without spaces around it, got "{name}".')
         for factory in FACTORIES
         for name in (" Harbour", "Harbour\u2003", "\u00a0Harbour", "Harbour\u3000")
     ],
     *[
-        (factory, "name", name, "hidden_characters", sentence)
+        (factory, "name", name, "hidden_characters", f"{NO_HIDDEN} got {found}.")
         for factory in FACTORIES
-        for name, sentence in {
-            "Har\x1b[2Jbour\x07": "Character 4 is U+001B, and 1 more is hidden. Expected a name without control",
-            "Har\nbour": "Character 4 is U+000A. Expected a name without control characters, line breaks,",
-            "H\u202earbour": "Character 2 is U+202E. Expected a name without",
-            "Harbour\u200b": "Character 8 is U+200B. Expected a name without",
-            "\U000e0041Harbour": "Character 1 is U+E0041. Expected a name without",
+        for name, found in {
+            "Har\x1b[2Jbour\x07": "U+001B at character 4 (and 1 more)",
+            "Har\nbour": "U+000A at character 4",
+            "H\u202earbour": "U+202E at character 2",
+            "Harbour\u200b": "U+200B at character 8",
+            "\U000e0041Harbour": "U+E0041 at character 1",
         }.items()
     ],
     *[(factory, "name", "Har\0bour", "malformed_text", NOT_WELL_FORMED.format(4, "0000")) for factory in FACTORIES],
@@ -335,7 +349,7 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
     ],
     *[(factory, "expression", "", "blank", "This field cannot be blank.") for factory in KEPT_WHEN_DELETED],
     *[
-        (factory, "expression", 'channel_name contains "x', "invalid_expression", "column ")
+        (factory, "expression", 'channel_name contains "x', "invalid_expression", "Column ")
         for factory in KEPT_WHEN_DELETED
     ],
     *[
@@ -347,15 +361,15 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
         )
     ],
     *[
-        (factory, "source_type", "radio", "invalid_choice", NOT_A_CHOICE.format("radio", "stream, epg"))
+        (factory, "source_type", "radio", "invalid_choice", not_a_choice("radio", "stream", "epg"))
         for factory in (FilterFactory, DataMappingRuleFactory)
     ],
     *[
-        (factory, "source_id", "harbour", "invalid_ulid", "“harbour” is not an id; allowed are 26 characters")
+        (factory, "source_id", "harbour", "invalid_ulid", "Expected an id of 26 characters")
         for factory in (FilterFactory, DataMappingRuleFactory)
     ],
-    (FilterFactory, "action", "drop", "invalid_choice", NOT_A_CHOICE.format("drop", "include, exclude")),
-    (FilterFactory, "action", "Include", "invalid_choice", NOT_A_CHOICE.format("Include", "include, exclude")),
+    (FilterFactory, "action", "drop", "invalid_choice", not_a_choice("drop", "include", "exclude")),
+    (FilterFactory, "action", "Include", "invalid_choice", not_a_choice("Include", "include", "exclude")),
     (FilterFactory, "action", "", "blank", "This field cannot be blank."),
     (ClientDetectionRuleFactory, "accepted_video_codecs", ["h264", "h.266"], "unknown_codec", UNKNOWN.format("h.266", VIDEO)),
     (ClientDetectionRuleFactory, "accepted_video_codecs", ["aac"], "unknown_codec", UNKNOWN.format("aac", VIDEO)),
@@ -365,7 +379,7 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
         "accepted_video_codecs",
         '["h264"',
         "invalid_codec_list",
-        '“["h264"” is not a JSON list of codec names, and tvarr reads it as “everything accepted”; allowed is a list',
+        "Expected a list of codec names, or an empty list to accept everything, got",
     ),
     (ClientDetectionRuleFactory, "preferred_video_codec", "h266", "unknown_codec", UNKNOWN.format("h266", VIDEO)),
     (ClientDetectionRuleFactory, "preferred_audio_codec", "h264", "unknown_codec", UNKNOWN.format("h264", AUDIO)),
@@ -375,15 +389,15 @@ REFUSED: list[tuple[Factory, str, Any, str, str]] = [
     (EncodingProfileFactory, "global_flags", "g" * 501, "max_length", TOO_LONG.format(501, 500)),
     (EncodingProfileFactory, "input_flags", "i" * 501, "max_length", TOO_LONG.format(501, 500)),
     (EncodingProfileFactory, "output_flags", "o" * 1001, "max_length", TOO_LONG.format(1001, 1000)),
-    (EncodingProfileFactory, "target_video_codec", "hevc", "invalid_choice", NOT_A_CHOICE.format("hevc", "h264, h265, vp9, av1")),
-    (EncodingProfileFactory, "target_audio_codec", "AAC", "invalid_choice", NOT_A_CHOICE.format("AAC", "aac, opus, ac3, eac3, mp3")),
-    (EncodingProfileFactory, "quality_preset", "best", "invalid_choice", NOT_A_CHOICE.format("best", "low, medium, high, ultra")),
-    (EncodingProfileFactory, "hw_accel", "rkmpp", "invalid_choice", NOT_A_CHOICE.format("rkmpp", "auto, none, cuda, qsv, vaapi, videotoolbox")),
+    (EncodingProfileFactory, "target_video_codec", "hevc", "invalid_choice", not_a_choice("hevc", "h264", "h265", "vp9", "av1")),
+    (EncodingProfileFactory, "target_audio_codec", "AAC", "invalid_choice", not_a_choice("AAC", "aac", "opus", "ac3", "eac3", "mp3")),
+    (EncodingProfileFactory, "quality_preset", "best", "invalid_choice", not_a_choice("best", "low", "medium", "high", "ultra")),
+    (EncodingProfileFactory, "hw_accel", "rkmpp", "invalid_choice", not_a_choice("rkmpp", "auto", "none", "cuda", "qsv", "vaapi", "videotoolbox")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("factory", "values"), ACCEPTED)
-def test_it_is_accepted_and_comes_back(factory: Factory, values: dict[str, Any]) -> None:
+def test_it_is_accepted_and_read_unchanged(factory: Factory, values: dict[str, Any]) -> None:
     row = factory.build(**values)
     row.full_clean()
     row.save()
@@ -424,21 +438,21 @@ def test_tvarr_knows_every_known_name(registry: dict[str, tuple[str, ...]], name
 
 def test_a_client_that_can_play_nothing_is_refused() -> None:
     row = ClientDetectionRuleFactory.build(supports_fmp4=False, supports_mpegts=False)
-    sentence = "Neither fMP4 nor MPEG-TS is supported; at least one of the two is needed."
+    sentence = "Expected support for fMP4, MPEG-TS or both, got neither."
     assert problems(row) == {"supports_mpegts": [("no_container", sentence)]}
 
 
-def test_own_output_flags_say_nothing_of_the_hardware() -> None:
+def test_output_flags_do_not_replace_the_hardware_acceleration() -> None:
     row = EncodingProfileFactory.build(output_flags="-c:v copy", target_video_codec="copy", hw_accel="rkmpp")
     assert list(problems(row)) == ["hw_accel"]
 
 
-def test_own_input_flags_say_nothing_of_the_codecs() -> None:
+def test_input_flags_do_not_replace_the_codecs() -> None:
     row = EncodingProfileFactory.build(input_flags="-re", target_video_codec="copy", hw_accel="rkmpp")
     assert list(problems(row)) == ["target_video_codec"]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_returned_together() -> None:
     row = EncodingProfileFactory.build(name=" Attic", target_video_codec="x", quality_preset="y", hw_accel="z")
     assert set(problems(row)) == {"name", "target_video_codec", "quality_preset", "hw_accel"}
 
@@ -453,7 +467,7 @@ def test_all_problems_are_told_at_once() -> None:
         (ClientDetectionRule(), "client_detection"),
     ],
 )
-def test_kind_and_source_type_choose_the_dialect(
+def test_kind_and_source_type_determine_the_domain(
     row: Filter | DataMappingRule | ClientDetectionRule, domain: str
 ) -> None:
     assert row.domain == domain

@@ -16,9 +16,11 @@ ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type
 MADE_HERE = [
     *sorted((PACKAGE / "backups").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
+    *sorted((PACKAGE / "portable").glob("*.py")),
+    *sorted((PACKAGE / "expressions").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
-        for name in ("columns", "conf", "owner", "permissions", "schema", "tvarr_database", "way_out")
+        for name in ("columns", "conf", "models", "owner", "permissions", "schema", "tvarr_database", "way_out")
     ),
 ]
 """Modules whose sentences name files, numbers and other facts."""

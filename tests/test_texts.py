@@ -1,4 +1,4 @@
-"""Characters that nobody sees: which are refused in names, which are honest, and how texts with them are shown."""
+"""Hidden characters: which are refused in names, which are accepted, and how they are escaped."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def points(ranges: str) -> set[int]:
 
 @pytest.fixture(scope="module")
 def found_between_letters() -> set[str]:
-    """What is found of every character that there is, each between two letters."""
+    """Return the characters of Unicode that are hidden between two letters."""
     text = "".join(f"a{character}b" for character in EVERY_CHARACTER)
     return {found.character for found in find_hidden(text)}
 
 
-def test_what_is_no_drawn_character_is_found_between_letters(found_between_letters: set[str]) -> None:
+def test_every_invisible_character_is_found_between_letters(found_between_letters: set[str]) -> None:
     ignorable, drawn = points(DEFAULT_IGNORABLE), points(DRAWN)
     missed = {
         f"U+{ord(character):04X}"
@@ -93,7 +93,7 @@ def test_no_letter_mark_number_sign_or_space_is_found(found_between_letters: set
 
 
 @pytest.mark.parametrize("name", HONEST.values(), ids=HONEST)
-def test_honest_joiners_and_selectors_are_no_findings_and_shown_as_they_are(name: str) -> None:
+def test_joiners_and_selectors_that_change_their_neighbors_are_accepted(name: str) -> None:
     assert find_hidden(name) == []
     assert escape_hidden(name) == name
     assert find_unfit_for_note(name) == []
@@ -125,23 +125,23 @@ def test_the_same_characters_elsewhere_are_found(name: str) -> None:
     assert find_hidden(escape_hidden(name)) == []
 
 
-def test_a_finding_has_its_place_and_its_code_point() -> None:
+def test_a_hidden_character_has_its_position_and_code_point() -> None:
     (escape, tag) = find_hidden("Ne\x1bws\U000e0041")
     assert (escape.position, escape.point) == (3, "U+001B")
     assert (tag.position, tag.point) == (6, "U+E0041")
 
 
-def test_hidden_characters_are_shown_as_escapes() -> None:
+def test_hidden_characters_are_escaped() -> None:
     text = "a\x1b[2K\r\n\x9b\x7f\u202e\u200b\U000e0041\udc80"
     assert escape_hidden(text) == r"a\x1b[2K\r\n\x9b\x7f\u202e\u200b\U000e0041\udc80"
 
 
-def test_a_text_of_several_lines_keeps_its_lines_where_they_are_wanted() -> None:
+def test_line_breaks_can_be_kept() -> None:
     assert escape_hidden("one\n\ttwo\r\x1b", keep="\n\t") == "one\n\ttwo\\r\\x1b"
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
-def test_nothing_hidden_is_left_in_what_is_shown(text: str) -> None:
+def test_an_escaped_text_has_no_hidden_characters(text: str) -> None:
     assert find_hidden(escape_hidden(text)) == []
 
 
@@ -161,11 +161,11 @@ def test_json_for_an_old_terminal_is_the_same_json(value: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\n", "\x1b", "\x85", "\x7f", "\u2028", "\u202e", "\u2066", "\ud800", "\uffff"])
-def test_notes_hold_no_control_characters_line_breaks_or_reordering(character: str) -> None:
+def test_notes_cannot_contain_control_characters_line_breaks_or_reordering(character: str) -> None:
     (found,) = find_unfit_for_note(f"note {character} end")
     assert (found.position, found.character) == (6, character)
 
 
 @pytest.mark.parametrize("character", ["\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u00ad", "\ufe0f", "\u2060"])
-def test_notes_may_hold_what_only_shapes_or_wraps_text(character: str) -> None:
+def test_notes_can_contain_characters_that_only_shape_or_wrap_text(character: str) -> None:
     assert find_unfit_for_note(f"note {character} end") == []

@@ -1,4 +1,4 @@
-"""Times as tvarr stores them: read in every form, written in one."""
+"""Times as tvarr stores them: read in every form, written in one form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class TestReadTimestamp:
-    """Every form that tvarr has ever written is one instant in UTC; the rest is nothing."""
+    """Every form that tvarr writes is read as an instant in UTC; other text is None."""
 
     @pytest.mark.parametrize(
         ("text", "moment"),
@@ -84,7 +84,7 @@ class TestReadTimestamp:
             "9999-12-31 23:59:59-05:00",
         ],
     )
-    def test_null_what_is_no_time_and_what_is_out_of_range_are_none(self, value: object) -> None:
+    def test_null_other_text_and_times_out_of_range_are_none(self, value: object) -> None:
         assert read_timestamp(value) is None
 
 

@@ -224,7 +224,7 @@ def test_an_import_that_others_keep_waiting_ends_in_words_and_changes_nothing(ow
         other.execute("UPDATE filters SET description = 'In the middle.' WHERE id = %s", [FILTER_ID])
         refusal = impatient.refused("portable", "import", "filters", "-", "--bulk", "rename", stdin=exported)
         other.rollback()
-    assert "Another process is writing to the database; nothing was imported. Try again." in refusal
+    assert "Another process is writing to tvarr's database. Nothing was imported. Try again." in refusal
     assert ask(url, "SELECT count(*) FROM filters WHERE name LIKE 'Harbour Sports%'") == [(1,)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.test import Client
+from django.utils.html import escape
 
 from tests.factories import KIND_FACTORIES
 from tests.portable.files import EXAMPLES, envelope
@@ -16,6 +17,7 @@ from tvarr_backup.errors import RowUnreadable
 from tvarr_backup.portable.export import count_exportable, list_exportable, stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind, Slug
 from tvarr_backup.portable.plan import plan_import
+from tvarr_backup.quoting import quoted
 
 pytestmark = [
     pytest.mark.django_db,
@@ -118,20 +120,20 @@ class TestNamed:
                 warning for warning in row["warnings"] if warning["field"] == column and "stored" in warning["message"]
             )
             assert warning["code"] in ("unreadable", "invalid_codec_list")
-            assert f"“{shown}”" in warning["message"]
+            assert quoted(shown) in warning["message"]
 
     def test_by_the_admin(self, slug: Slug, column: str, value: str, shown: str, admin_client: Client) -> None:
         model = KINDS[slug].model
         bad = spoil(model, column, value)
         for address in ("", f"{bad.pk}/change/"):
             page = admin_client.get(f"/admin/tvarr_backup/{model._meta.model_name}/{address}").content.decode()
-            assert f"{column} is stored as “{shown}”" in page
+            assert escape(f"{column} is stored as {quoted(shown)}") in page
 
     def test_by_an_export_of_the_others(self, slug: Slug, column: str, value: str, shown: str) -> None:
         good, bad = spoil(KINDS[slug].model, "", ""), spoil(KINDS[slug].model, column, value)
         names, (warning,) = exported(KINDS[slug])
         assert names == [good.name]
-        assert f"({bad.pk}) cannot be exported. {column} is stored as “{shown}”. Expected " in warning
+        assert f"({bad.pk}) cannot be exported. {column} is stored as {quoted(shown)}. Expected " in warning
         with pytest.raises(RowUnreadable):
             stream_export(KINDS[slug], [bad.pk])
 

@@ -22,7 +22,7 @@ VIDEO_CODECS: dict[str, tuple[str, ...]] = {
     "dnxhd": ("dnxhr",),
     "theora": ("libtheora",),
 }  # fmt: skip
-"""Canonical video codecs with their aliases (tvarr's runtime registry; its shorter lists are used by no code)."""
+"""Video codecs with their aliases, from tvarr's runtime registry. Its shorter lists are not used."""
 
 AUDIO_CODECS: dict[str, tuple[str, ...]] = {
     "aac": ("mp4a", "libfdk_aac", "aac_at"),
@@ -77,6 +77,6 @@ class HardwareAcceleration(TextChoices):
 
 
 def is_known(name: str, registry: dict[str, tuple[str, ...]]) -> bool:
-    """Return whether tvarr's runtime recognizes the name: it trims it and folds it to lower case."""
+    """Return whether tvarr recognizes the name. Spaces around it and letter case do not matter."""
     folded = name.strip().lower()
     return folded in registry or any(folded in aliases for aliases in registry.values())

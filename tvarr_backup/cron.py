@@ -1,4 +1,4 @@
-"""When automatic backups run: five cron fields in a time zone."""
+"""The times of automatic backups: five cron fields in a time zone."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from tvarr_backup.quoting import quoted
+
 ALLOWED_CRONS = (
-    "five fields (minute, hour, day of the month, month, day of the week) that come true some day, such as 0 2 * * *; a "
-    "sixth one in front, the second, must be 0"
+    "five fields (minute, hour, day of the month, month, day of the week) that match some date, such as "
+    '"0 2 * * *", or six with "0" for the second in front'
 )
-ALLOWED_ZONES = "names of time zones, such as UTC or Europe/Berlin"
+ALLOWED_ZONES = 'a time zone such as "UTC" or "Europe/Berlin"'
+"""Both complete "Expected ..."."""
 LONGEST_CRON = 100
 LONGEST_ZONE = 50
 
 _EVERY_HOUR = set(range(24))
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-_SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # what clocks show, in no zone
+_SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # a clock time, in no zone
 
 
 def parse_cron(text: str) -> str:
-    """Return the five fields with one blank between them. Raise `ValueError`.
-
-    Six fields, with the second in front, are tvarr's form. Words such as `@daily` are refused.
-    """
+    """Return the five fields, separated by single spaces; the second in front is dropped. Raise `ValueError`."""
     fields = text.split()
     if len(fields) == 6 and fields[0] == "0":
         del fields[0]
     cron = " ".join(fields)
-    if len(text) > LONGEST_CRON or len(fields) != 5 or not text.isascii() or not _comes_true(cron):
-        raise ValueError(f"{text[:LONGEST_CRON]!r} is no time of a schedule; allowed are {ALLOWED_CRONS}.")
+    if len(text) > LONGEST_CRON or len(fields) != 5 or not text.isascii() or not _has_times(cron):
+        raise ValueError(f"Expected {ALLOWED_CRONS}, got {quoted(text)}.")
     return cron
 
 
 def parse_zone(name: str) -> ZoneInfo:
-    """Raise `ValueError` for an unknown zone."""
+    """Return the zone. Raise `ValueError`."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, OSError, ValueError):  # the last two: a folder's name, a path
-        raise ValueError(f"{name[:LONGEST_ZONE]!r} is no time zone; allowed are {ALLOWED_ZONES}.") from None
+    except (ZoneInfoNotFoundError, OSError, ValueError):  # the last two for the name of a folder and for a path
+        raise ValueError(f"Expected {ALLOWED_ZONES}, got {quoted(name)}.") from None
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """Five fields from `parse_cron` in a time zone."""
+    """Five cron fields from `parse_cron`, in a time zone."""
 
     cron: str
     zone: ZoneInfo
@@ -55,23 +55,23 @@ class Timetable:
     def times_after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the times after `moment`, in order, in the zone.
 
-        Times left out when clocks go forward come once, right after; times that come twice when clocks go back count the first time.
-        Only a schedule for every hour follows the hours as they pass, 23 or 25 a day.
+        Times skipped when clocks go forward come once, right afterward; times repeated when clocks go back come once, the first
+        time. Only a schedule for every hour runs every hour, 23 or 25 times on these days.
         """
         if CronSim(self.cron, _SOME_DAY).hours == _EVERY_HOUR:
-            # With seconds, because cronsim has rules of its own for five fields.
+            # With seconds, because cronsim treats clock changes differently for five fields.
             yield from CronSim(f"0 {self.cron}", moment.astimezone(self.zone))
             return
-        last = moment.astimezone(UTC)  # two times of one zone would be compared by what clocks show
-        for shown in CronSim(self.cron, moment.astimezone(self.zone).replace(tzinfo=None)):
-            found = _first_moment(shown, self.zone)
+        last = moment.astimezone(UTC)  # Python compares two times of one zone by their clock times
+        for clock_time in CronSim(self.cron, moment.astimezone(self.zone).replace(tzinfo=None)):
+            found = _first_moment(clock_time, self.zone)
             if found > last:
                 yield found
                 last = found
 
     def interval_at(self, moment: datetime) -> timedelta:
-        """Return the longer one of the gap between two times in which `moment` is, and the gap before it."""
-        return _interval_at(self, moment.astimezone(UTC).replace(second=0, microsecond=0))  # times are of whole minutes
+        """Return the longer of two intervals: the one that contains `moment`, and the one before it."""
+        return _interval_at(self, moment.astimezone(UTC).replace(second=0, microsecond=0))  # cron has whole minutes
 
     def _times_around(self, start: datetime, moment: datetime) -> Iterator[datetime]:
         """Yield the times after `start` up to the first one after `moment`."""
@@ -81,7 +81,7 @@ class Timetable:
                 return
 
     def describe(self) -> str:
-        """Describe daily, weekly and hourly times in English, and others by their fields."""
+        """Return an English description of daily, weekly and hourly times, and the cron fields of others."""
         minute, _hour, day, month, _weekday = self.cron.split()
         times = CronSim(self.cron, _SOME_DAY)
         weekdays = {weekday % 7 for weekday in times.weekdays if isinstance(weekday, int)}
@@ -90,12 +90,13 @@ class Timetable:
             or (day, month) != ("*", "*")
             or not all(isinstance(each, int) for each in times.weekdays)
         ):
-            return f"At the times of “{self.cron}” ({self.zone.key})"
+            return f'At the times of "{self.cron}" ({self.zone.key})'
         from_monday = [_DAYS[weekday % 7] for weekday in range(1, 8) if weekday % 7 in weekdays]
-        days = "day" if len(from_monday) == 7 else _listed(from_monday)
+        days = "day" if len(from_monday) == 7 else _join_words(from_monday)
         if times.hours == _EVERY_HOUR:
             return f"Every {days}, every hour at minute {int(minute)} ({self.zone.key})"
-        return f"Every {days} at {_listed([f'{hour:02}:{int(minute):02}' for hour in sorted(times.hours)])} ({self.zone.key})"
+        at = _join_words([f"{hour:02}:{int(minute):02}" for hour in sorted(times.hours)])
+        return f"Every {days} at {at} ({self.zone.key})"
 
 
 @lru_cache(maxsize=100)
@@ -109,20 +110,20 @@ def _interval_at(timetable: Timetable, moment: datetime) -> timedelta:
         back *= 2
 
 
-def _comes_true(cron: str) -> bool:
+def _has_times(cron: str) -> bool:
     try:
         return next(CronSim(cron, _SOME_DAY), None) is not None
     except CronSimError:
         return False
 
 
-def _first_moment(shown: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first moment at which clocks in the zone show a time, or the next one that they show."""
-    while (found := shown.replace(tzinfo=zone)) != found.astimezone(UTC).astimezone(zone):
-        shown += timedelta(minutes=1)
+def _first_moment(clock_time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first moment at which clocks in the zone show this time, or the next existing time."""
+    while (found := clock_time.replace(tzinfo=zone)) != found.astimezone(UTC).astimezone(zone):
+        clock_time += timedelta(minutes=1)
     return found
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last

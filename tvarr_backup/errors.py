@@ -155,12 +155,12 @@ class VersionUnsupported(FileRefused):
 
 
 class MemberInvalid(FileRefused):
-    """Members of the wrong type: `found` has, of each, its JSON pointer and the rest of its sentence."""
+    """Members of the wrong type. `found` has the JSON pointer of each and a sentence."""
 
     def __init__(self, *found: tuple[str, str], more: int = 0) -> None:
-        self.found = [(escape_hidden(pointer), escape_hidden(words)) for pointer, words in found]
+        self.found = [(escape_hidden(pointer), escape_hidden(sentence)) for pointer, sentence in found]
         self.more = more
-        lines = [f"{pointer} {words}" for pointer, words in found]
+        lines = [f"{pointer}: {sentence}" for pointer, sentence in found]
         super().__init__(*lines, *([f"And {more} more."] if more else []))
 
 

@@ -1,4 +1,4 @@
-"""Columns in the form in which tvarr stores them, read with the meaning that tvarr gives them."""
+"""Model fields for tvarr's columns, with tvarr's storage formats and its meaning of NULL."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from django.forms import Textarea
 from django.utils.text import capfirst
 from ulid import ULIDGenerator
 
-from tvarr_backup.quoting import cut
+from tvarr_backup.quoting import cut, format_choices
 from tvarr_backup.ranges import known_moment
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp, write_timestamp
@@ -31,10 +31,7 @@ _MALFORMED = re.compile("[\0\ud800-\udfff]")
 
 
 class Unreadable(str):
-    """A stored value that is not of its column's type, as it can be shown: U+FFFD replaces bytes that are not UTF-8.
-
-    `stands_for` is what the row has instead (`TvarrRow.unreadable` has this one).
-    """
+    """A stored value of another type than its column, for display. The row has `stands_for` instead."""
 
     __slots__ = ("stands_for",)
     stands_for: Any
@@ -46,7 +43,7 @@ class Unreadable(str):
 
 
 def read_text(raw: bytes) -> str:
-    """Decode SQLite's text; bytes that are not UTF-8 become U+FFFD, so that one value cannot hide a table."""
+    """Decode SQLite's text, with U+FFFD for bytes that are not UTF-8, so that one value cannot hide a table."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -83,21 +80,17 @@ def is_ulid(value: object) -> bool:
 
 
 def new_ulid() -> str:
-    """Return a new key: 26 characters that sort after every key this process made before."""
+    """Return a new key of 26 characters. It sorts after all earlier keys of this process."""
     return _ulids.next()
 
 
 def parse_ulid(value: object) -> str:
-    """Return the key in its one stored form (upper case).
-
-    Stricter than tvarr, which decodes characters outside the alphabet to another id, and turns the zero key into NULL. Raises
-    `ValidationError` (code `invalid_ulid`) naming the value.
-    """
+    """Return the key in upper case. Raise `ValidationError`, also for keys that tvarr would change."""
     text = value.upper() if isinstance(value, str) else ""
     if not _ULID.fullmatch(text) or text == _ZERO_ULID:
         raise ValidationError(
-            "“%(value)s” is not an id; allowed are 26 characters of 0-9 and A-Z without I, L, O and U, the first at "
-            "most 7, not all zero.",
+            "Expected an id of 26 characters (0-9 and A-Z without I, L, O and U, the first from 0 to 7, not all zeros), got "
+            '"%(value)s".',
             code="invalid_ulid",
             params={"value": escape_hidden(cut(str(value)))},
         )
@@ -105,7 +98,7 @@ def parse_ulid(value: object) -> str:
 
 
 class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """tvarr's key (`varchar(26)`). Input is validated; stored keys are read as they are."""
+    """tvarr's key (`varchar(26)`). Input is validated; stored keys are not."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["max_length"] = 26
@@ -120,8 +113,8 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
     expected = "an id in UTF-8"
 
     def get_prep_value(self, value: Any) -> Any:
-        """Accept an invalid key in a search: a row may have one."""
-        value = models.Field.get_prep_value(self, value)  # not CharField's, which calls to_python unconditionally
+        """Accept an invalid key in queries, because a row may have one."""
+        value = models.Field.get_prep_value(self, value)  # CharField's would call to_python, which validates
         if value in self.empty_values:
             return None
         try:
@@ -130,35 +123,34 @@ class ULIDField(models.CharField):  # type: ignore[type-arg]  # Django has no su
             return str(value)
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        """Raise `ValidationError` for an invalid key."""
+        """Refuse to store an invalid key. Raise `ValidationError`."""
         if value not in self.empty_values and not hasattr(value, "as_sql"):
             parse_ulid(value)
         return super().get_db_prep_save(value, connection)
 
     def from_db_value(self, value: Any, *_: object) -> str | None:
-        return (read_text(value) if isinstance(value, bytes) else value) or None  # tvarr reads '' as no key
+        return (read_text(value) if isinstance(value, bytes) else value) or None  # tvarr reads '' as NULL
 
 
 def validate_well_formed(value: str) -> None:
-    """Refuse what no UTF-8 file and no SQLite text can contain: NUL and lone surrogates."""
+    """Refuse NUL and unpaired surrogates, which UTF-8 files and SQLite cannot contain."""
     malformed = _MALFORMED.search(value)
     if malformed is not None:
         raise ValidationError(
-            "Character %(position)s is U+%(point)s; allowed is any text without NUL and without lone surrogates.",
+            "Expected text without NUL and unpaired surrogates, got U+%(point)s at character %(position)s.",
             code="malformed_text",
             params={"position": malformed.start() + 1, "point": f"{ord(malformed[0]):04X}"},
         )
 
 
 class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A `text` column in which NULL and "" mean the same, as they do to tvarr; written as "".
+    """A `text` column in which NULL and "" mean the same, as in tvarr. `max_length` is that of tvarr's forms.
 
-    SQLite has no length limit; `max_length` is that of tvarr's forms, and validation refuses more. `words` are offered in forms
-    and filters, and the model validates them. Migrations do not contain them, because the table does not.
+    `words` are choices that forms and filters offer and the model validates. Migrations do not contain them.
     """
 
     default_validators = [validate_well_formed]
-    expected = "a text in UTF-8"
+    expected = "text in UTF-8"
 
     def __init__(self, *args: Any, words: type[models.TextChoices] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -166,8 +158,7 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
         if self.max_length is not None:
             self.validators.append(
                 MaxLengthValidator(
-                    self.max_length,
-                    message="%(show_value)s characters are too many; allowed are at most %(limit_value)s.",
+                    self.max_length, message="Expected at most %(limit_value)s characters, got %(show_value)s."
                 )
             )
 
@@ -185,10 +176,7 @@ class TextColumn(models.TextField):  # type: ignore[type-arg]  # Django has no s
 
 
 class TextFormField(CharFormField):
-    """A text that is unchanged when a browser sends it back with other line breaks, or none.
-
-    Blanks around a new text are removed.
-    """
+    """A text field that ignores how browsers change line breaks. Spaces around a changed text are removed."""
 
     def to_python(self, value: Any) -> Any:
         return super().to_python(value.replace("\r\n", "\n") if isinstance(value, str) else value)
@@ -202,32 +190,29 @@ class TextFormField(CharFormField):
 
 
 class TextChoiceColumn(TextColumn):
-    """A `text` column with fixed words."""
+    """A `text` column with a fixed set of values."""
 
     @cached_property
-    def _words(self) -> list[str]:
-        return [str(word) for word, _label in self.flatchoices]
+    def _values(self) -> list[str]:
+        return [str(value) for value, _label in self.flatchoices]
 
     def validate(self, value: Any, model_instance: models.Model | None) -> None:
-        if value in self.empty_values or value in self._words:
+        if value in self.empty_values or value in self._values:
             models.TextField.validate(self, value, model_instance)
             return
-        raise not_one_of(value, self._words)
+        raise invalid_choice(value, self._values)
 
 
-def not_one_of(value: object, allowed: list[str]) -> ValidationError:
+def invalid_choice(value: object, expected: list[str]) -> ValidationError:
     return ValidationError(
-        "“%(value)s” is not allowed here; allowed are %(allowed)s.",
+        'Expected %(expected)s, got "%(value)s".',
         code="invalid_choice",
-        params={"value": escape_hidden(cut(str(value))), "allowed": ", ".join(filter(None, allowed))},
+        params={"value": escape_hidden(cut(str(value))), "expected": format_choices(filter(None, expected))},
     )
 
 
 class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A Boolean that tvarr stores as 0, 1 or NULL in a `numeric` column.
-
-    NULL means the column's default, also for `=` in queries: true for tvarr's optional Booleans, false elsewhere.
-    """
+    """A Boolean, stored as 0, 1 or NULL. NULL means the column's default, in queries too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["null"] = True
@@ -248,7 +233,7 @@ class FlagColumn(models.BooleanField):  # type: ignore[type-arg]  # Django has n
         return bool(self.default) if value is None else super().get_prep_value(value)
 
     def formfield(self, *args: Any, **kwargs: Any) -> FormField | None:
-        self.null = False  # a check box, not the three-state list that Django offers for NULL
+        self.null = False  # for a check box instead of Django's list with "Unknown"
         try:
             return super().formfield(*args, **kwargs)
         finally:
@@ -266,14 +251,14 @@ class _FlagExact(Exact):  # type: ignore[type-arg]  # the stub is generic, the c
 
 @FlagColumn.register_lookup
 class _FlagIsNull(IsNull):
-    """No flag is without a value: NULL is its default. Django asks this when it excludes rows."""
+    """No flag is NULL, because NULL means the default. Django uses this lookup in `exclude`."""
 
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
         return ("1 = 0" if self.rhs else "1 = 1"), []
 
 
 class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A 64-bit integer, which is `integer` in SQLite and tvarr, and `bigint` in PostgreSQL."""
+    """A 64-bit integer: `integer` in SQLite, `bigint` in PostgreSQL."""
 
     expected = "a whole number"
 
@@ -285,15 +270,13 @@ class IntegerColumn(models.BigIntegerField):  # type: ignore[type-arg]  # Django
 
 
 class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django has no subscript at run time
-    """A time stored as text: `YYYY-MM-DD HH:MM:SS[.fraction]+HH:MM`.
+    """A time, stored as text in UTC and read in every form that tvarr writes (see `timestamps`); other text is None.
 
-    Reads every form that tvarr writes (an offset or none, which is UTC; up to nine fraction digits, cut to six; `T`; `Z`; minutes
-    or a date only; Go's long form; other ISO 8601) as aware UTC. Anything else, or out of range such as Go's zero time, is None.
-    Writes UTC. Never compare or sort by the stored text: two offsets sort wrongly.
+    Never compare or sort by the stored text, because offsets differ.
     """
 
     def get_internal_type(self) -> str:
-        return "TimestampColumn"  # keeps the backend's own converters away from tvarr's text
+        return "TimestampColumn"  # with Django's type, the backend would apply its own converters
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return "timestamp with time zone" if connection.vendor == "postgresql" else "datetime"
@@ -301,7 +284,7 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
     def from_db_value(self, value: Any, *_: object) -> datetime | None:
         return known_moment(value) if isinstance(value, datetime) else read_timestamp(value)
 
-    def get_db_prep_value(  # Django passes `prepared` by place
+    def get_db_prep_value(  # Django passes `prepared` by position
         self,
         value: Any,
         connection: BaseDatabaseWrapper,
@@ -317,8 +300,8 @@ class TimestampColumn(models.DateTimeField):  # type: ignore[type-arg]  # Django
 class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has no subscript at run time
     """Codec names as JSON text (`["h264","h265"]`); "" accepts everything.
 
-    The value is a list of names, or the stored text where that is not a JSON list of texts. tvarr accepts everything for such a
-    row, so exporting or editing it must say so first.
+    The value is a list, or the stored text if it is not a JSON list of strings. tvarr then accepts everything, so an export
+    or an edit must not hide it.
     """
 
     expected = "a JSON list of codec names"
@@ -344,7 +327,7 @@ class CodecListColumn(models.TextField):  # type: ignore[type-arg]  # Django has
 
 
 class _CodecListFormField(CharFormField):
-    """Codec names separated by commas; a stored text that is not a list is shown as it is."""
+    """Codec names separated by commas. A stored text that is not a list is displayed unchanged."""
 
     def prepare_value(self, value: Any) -> Any:
         return ", ".join(value) if isinstance(value, list) else value
@@ -357,7 +340,7 @@ class _CodecListFormField(CharFormField):
 
 
 def read_codec_list(text: object) -> list[str] | str:
-    """Return the names in a stored list, or the text itself if it is not a JSON list of texts."""
+    """Return the names of a stored list, or the text itself if it is not a JSON list of strings."""
     if text is None or text == "":
         return []
     try:

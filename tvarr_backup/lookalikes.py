@@ -1,4 +1,4 @@
-"""Names that look the same but differ: tvarr compares names exactly, and people by their looks."""
+"""Comparison of names that look the same. tvarr compares names exactly."""
 
 from __future__ import annotations
 
@@ -9,58 +9,60 @@ from enum import StrEnum
 
 from tvarr_backup.texts import HIDDEN
 
-_SPACES = re.compile(r"([\s\u2800]+)")  # and a pattern of Braille without dots
+_SPACES = re.compile(r"([\s\u2800]+)")  # U+2800 is an empty Braille pattern
 
 
-class Difference(StrEnum):
+class NameDifference(StrEnum):
+    """In what two names can differ and still look the same."""
+
     CASE = "letter case"
     SPACES = "spaces"
     HIDDEN = "invisible characters"
     FORM = "Unicode form"
 
 
-def appearance_of(name: str) -> str:
-    """Return a text that is equal for names that look the same; not for display."""
-    if name.isascii() and name.isprintable():  # most are
+def normalize_appearance(name: str) -> str:
+    """Return a key that is equal for names that look the same. It is not for display."""
+    if name.isascii() and name.isprintable():  # the fast way for most names
         return " ".join(name.split()).casefold()
-    return _apply(name, Difference)
+    return _normalize(name, NameDifference)
 
 
-def differences_between(one: str, other: str) -> list[Difference]:
-    """Return the fewest differences that explain why two similar names differ."""
-    found = list(Difference)
-    for each in Difference:
+def find_differences(one: str, other: str) -> list[NameDifference]:
+    """Return the fewest differences that explain why two similar names are not equal."""
+    found = list(NameDifference)
+    for each in NameDifference:
         others = [difference for difference in found if difference is not each]
-        if _apply(one, others) == _apply(other, others):
+        if _normalize(one, others) == _normalize(other, others):
             found = others
     return found
 
 
-def _without_differences_of_space(name: str) -> str:
+def _normalize_spaces(name: str) -> str:
     return _SPACES.sub(" ", name).strip()
 
 
-def _without_hidden(name: str) -> str:
+def _remove_hidden(name: str) -> str:
     return HIDDEN.sub(lambda found: found[0] if found[0].isspace() else "", name)
 
 
-def _in_one_form(name: str) -> str:
-    """Apply NFKC, but not to spaces, which it would make equal too."""
+def _normalize_form(name: str) -> str:
+    """Apply NFKC, but not to spaces, which are another difference."""
     return "".join(
         part if _SPACES.fullmatch(part) else unicodedata.normalize("NFKC", part) for part in _SPACES.split(name)
     )
 
 
-_STEPS: dict[Difference, Callable[[str], str]] = {
-    Difference.HIDDEN: _without_hidden,
-    Difference.FORM: _in_one_form,
-    Difference.CASE: str.casefold,
-    Difference.SPACES: _without_differences_of_space,
+_NORMALIZERS: dict[NameDifference, Callable[[str], str]] = {
+    NameDifference.HIDDEN: _remove_hidden,
+    NameDifference.FORM: _normalize_form,
+    NameDifference.CASE: str.casefold,
+    NameDifference.SPACES: _normalize_spaces,
 }
 
 
-def _apply(name: str, differences: Collection[Difference]) -> str:
-    for difference, step in _STEPS.items():
+def _normalize(name: str, differences: Collection[NameDifference]) -> str:
+    for difference, normalize in _NORMALIZERS.items():
         if difference in differences:
-            name = step(name)
+            name = normalize(name)
     return name

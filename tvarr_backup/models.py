@@ -1,7 +1,7 @@
-"""tvarr's own tables in the database `tvarr`: the four kinds that can be exported, and the catalogue around them.
+"""tvarr's tables in the database `tvarr`: the four kinds that can be exported, and the tables they belong with.
 
-Names, nullability and defaults are those of tvarr's schema after its 29th migration, so the same models work on a database
-that tvarr made. Columns are always addressed by name, because their order differs between tvarr's releases.
+Names, nullability and defaults are those of tvarr's schema after its 29th migration. Columns are always addressed by
+name, because their order differs between tvarr's releases.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tvarr_backup.fields import (
     TimestampColumn,
     ULIDField,
     Unreadable,
+    invalid_choice,
     new_ulid,
-    not_one_of,
 )
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_hidden
@@ -39,10 +39,7 @@ class LiveRows(models.Manager[Any]):
 
 
 class TvarrRow(models.Model):
-    """Base of every table of tvarr with a ULID key.
-
-    `objects` has live rows, `all_rows` also those that tvarr has marked as deleted.
-    """
+    """Base class of tvarr's tables. `objects` has live rows, `all_rows` also those marked as deleted."""
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     created_at = TimestampColumn(null=True, auto_now_add=True)
@@ -53,7 +50,7 @@ class TvarrRow(models.Model):
     all_rows: ClassVar[models.Manager[Self]] = models.Manager()
 
     unreadable: Mapping[str, str] = MappingProxyType({})
-    """Stored values, by attribute name, that are not of their column's type, as they can be shown."""
+    """Stored values that do not have their column's type, for display, by attribute name."""
 
     class Meta:
         abstract = True
@@ -64,7 +61,7 @@ class TvarrRow(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
-        """Replace each value that is not of its column's type by one that is."""
+        """Replace each value that does not have its column's type, and keep it in `unreadable`."""
         found = {name: value for name, value in zip(field_names, values, strict=True) if type(value) is Unreadable}
         if not found:
             return super().from_db(db, field_names, values)
@@ -81,7 +78,7 @@ class TvarrRow(models.Model):
         return sentences
 
     def mark_deleted(self) -> None:
-        """Delete as tvarr does where it keeps the row: write only `deleted_at`."""
+        """Mark the row as deleted, as tvarr does. Only `deleted_at` is written."""
         self.deleted_at = timezone.now()
         self.save(update_fields=["deleted_at"])
 
@@ -92,23 +89,23 @@ class SourceType(models.TextChoices):
 
 
 class PortableRow(TvarrRow):
-    """A row of a kind that can be exported: it has a name, and may be built-in."""
+    """Base class of the kinds that can be exported. Their rows have a name and may be built-in."""
 
     name = TextColumn(max_length=255, validators=[validation.validate_name])
     description = TextColumn(max_length=1024, blank=True, null=True, default="")
     is_system = FlagColumn(editable=False)
 
     changeable_if_system: ClassVar[frozenset[str]] = frozenset()
-    """Columns that tvarr allows users to change in a built-in row."""
+    """Columns of a built-in row that users can change in tvarr."""
     stored_by_tvarr: ClassVar[frozenset[str]] = frozenset(
         {
             *("required", "blanks_around", "hidden_characters", "max_length", "invalid_choice", "invalid_expression"),
             *("unknown_codec", "unknown_format", "no_container"),
         }
     )
-    """Codes of what validation refuses and tvarr stores.
+    """Codes of problems that tvarr stores anyway.
 
-    tvarr's forms have limits that its import lacks, and its import validates no rules (its import service and model hooks).
+    tvarr's import lacks the limits of its forms and does not validate rules (see its import service and model hooks).
     """
 
     class Meta(TvarrRow.Meta):
@@ -116,7 +113,7 @@ class PortableRow(TvarrRow):
 
     @property
     def domain(self) -> Domain | None:
-        """The dialect of the expression; None for a kind without expressions."""
+        """The domain of the expression; None for a kind without expressions."""
         return None
 
     def expression_warnings(self) -> Sequence[ExpressionWarning]:
@@ -124,19 +121,19 @@ class PortableRow(TvarrRow):
         return validation.expression_findings(row.expression, row.domain).warnings if row.domain else ()
 
     def clean(self) -> None:
-        """Raise `ValidationError` with every problem that `find_problems` finds."""
+        """Raise `ValidationError` with everything that `find_problems` finds."""
         if found := {field: problems for field, problems in self.find_problems().items() if problems}:
             raise ValidationError(found)
 
     def find_problems(self) -> dict[str, list[ValidationError]]:
-        """Return the problems that validation of single columns cannot find, by column."""
+        """Return the problems that the validation of single columns cannot find, by column."""
         row: Any = self
-        if not self.domain or not row.expression:  # an empty expression is missing, and its column says so
+        if not self.domain or not row.expression:  # the column's validation refuses an empty expression
             return {}
         return {"expression": validation.find_expression_problems(row.expression, self.domain)}
 
     def full_clean(self, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any) -> None:
-        """Validate the row; of a stored row, only what differs from what is stored."""
+        """Validate a new row, or the changes to a stored one."""
         stored = None if self._state.adding else type(self).all_rows.filter(pk=self.pk).first()
         if stored is None:
             super().full_clean(exclude, *args, **kwargs)
@@ -146,10 +143,7 @@ class PortableRow(TvarrRow):
     def clean_change(
         self, stored: PortableRow, exclude: Iterable[str] | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Validate the changes to the stored row.
-
-        What tvarr has stored without validation, such as a blank at the end of a name, does not stop a change of something else.
-        """
+        """Validate the changes to the stored row. Unchanged invalid values, which tvarr has stored, are accepted."""
         unchanged = {
             field.name
             for field in self._meta.concrete_fields
@@ -167,37 +161,36 @@ class PortableRow(TvarrRow):
                 raise ValidationError({field: problems for field, problems in new.items() if problems}) from None
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
-        """Return the rows that keep this one from being deleted."""
+        """Return the rows that use this one and prevent its deletion."""
         return ()
 
     def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete as tvarr does: mark as deleted. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""
+        """Mark the row as deleted, as tvarr does. Raise `SystemRowReadOnly` or `ItemInUse`."""
         self.refuse_to_delete()
         self.mark_deleted()
         return 1, {self._meta.label: 1}
 
     def refuse_to_change(self, columns: Collection[str]) -> None:
-        """Raise `SystemRowReadOnly` if the row is built-in and tvarr does not allow a change of these columns."""
+        """Raise `SystemRowReadOnly` if the row is built-in and tvarr does not let users change these columns."""
         if self.is_system and not self.changeable_if_system.issuperset(columns):
-            allowed = " and ".join(sorted(self.changeable_if_system))
-            raise SystemRowReadOnly(
-                f"“{self.name}” is one of tvarr's own {self._meta.verbose_name_plural}, of which "
-                f"{f'only {allowed}' if allowed else 'nothing'} can be changed."
-            )
+            changeable = " and ".join(sorted(self.changeable_if_system))
+            limit = f"Only {changeable}" if changeable else "Nothing in it"
+            sentence = "{name} is one of tvarr's built-in {kind}. {limit} can be changed."
+            raise SystemRowReadOnly(sentence, name=quoted(self.name), kind=self._meta.verbose_name_plural, limit=limit)
 
     def refuse_to_delete(self) -> None:
-        """Raise `SystemRowReadOnly` for a built-in row, `ItemInUse` for one that is used."""
+        """Raise `SystemRowReadOnly` for a built-in row, and `ItemInUse` for a row that another one uses."""
         if self.is_system:
-            raise SystemRowReadOnly(
-                f"“{self.name}” is one of tvarr's own {self._meta.verbose_name_plural} and cannot be deleted."
-            )
+            sentence = "{name} is one of tvarr's built-in {kind} and cannot be deleted."
+            raise SystemRowReadOnly(sentence, name=quoted(self.name), kind=self._meta.verbose_name_plural)
         for queryset in self.users():
             if user := queryset.first():
-                raise ItemInUse(f"“{self.name}” cannot be deleted: the {user._meta.verbose_name} “{user}” uses it.")
+                facts = {"name": quoted(self.name), "kind": user._meta.verbose_name, "user": quoted(user)}
+                raise ItemInUse("{name} cannot be deleted, because the {kind} {user} uses it.", **facts)
 
 
 class Filter(PortableRow):
-    """Keeps or drops channels or programmes of a proxy."""
+    """Includes or excludes channels or programs of a proxy."""
 
     class Action(models.TextChoices):
         INCLUDE = "include", "Include"
@@ -223,7 +216,7 @@ class Filter(PortableRow):
 
 
 class DataMappingRule(PortableRow):
-    """Rewrites fields of channels or programmes."""
+    """Changes fields of channels or programs."""
 
     source_type = TextChoiceColumn(choices=SourceType.choices, default=SourceType.STREAM, db_index=True)
     expression = TextColumn()
@@ -245,7 +238,7 @@ class DataMappingRule(PortableRow):
 
 
 class EncodingProfile(PortableRow):
-    """How a proxy or a client rule has streams encoded."""
+    """Settings with which tvarr encodes streams for a proxy or a client."""
 
     name = TextColumn(max_length=100, unique=True, validators=[validation.validate_name])
     description = TextColumn(max_length=500, blank=True, null=True, default="")
@@ -271,15 +264,15 @@ class EncodingProfile(PortableRow):
 
     changeable_if_system = frozenset({"enabled"})
     stored_by_tvarr = frozenset({"blanks_around", "hidden_characters", "max_length"})
-    """A hook of tvarr checks the rest."""
+    """tvarr validates the rest in a model hook."""
 
     class Meta(PortableRow.Meta):
         db_table = "encoding_profiles"
 
     def find_problems(self) -> dict[str, list[ValidationError]]:
-        """Return the words that tvarr would not pass to ffmpeg.
+        """Return the values that tvarr would not pass to ffmpeg.
 
-        As in tvarr, own output flags replace codecs and preset, and own input flags the hardware acceleration.
+        As in tvarr, output flags replace the codecs and the preset, and input flags the hardware acceleration.
         """
         known: dict[str, type[models.TextChoices]] = {}
         if not self.output_flags:
@@ -290,25 +283,25 @@ class EncodingProfile(PortableRow):
             known["hw_accel"] = codecs.HardwareAcceleration
         values = {field: getattr(self, field) or "" for field in known}
         return {
-            field: [] if values[field] in choices.values else [not_one_of(values[field], choices.values)]
+            field: [] if values[field] in choices.values else [invalid_choice(values[field], choices.values)]
             for field, choices in known.items()
         }
 
     def validate_unique(self, exclude: Collection[str] | None = None) -> None:
-        """Refuse a taken name, even of a row marked as deleted: the index contains those too."""
+        """Refuse a name that another row has, even one marked as deleted, because the index includes those."""
         super().validate_unique(exclude)
         deleted = EncodingProfile.all_rows.filter(deleted_at__isnull=False, name=self.name).exclude(pk=self.pk)
         if "name" not in (exclude or ()) and deleted.exists():
-            message = "A deleted profile in tvarr's database still holds the name “%(value)s”; allowed is another one."
+            message = 'A deleted profile in tvarr\'s database still has the name "%(value)s". Choose another name.'
             raise ValidationError({"name": ValidationError(message, code="unique", params={"value": self.name})})
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete for good, as tvarr does. Raises `SystemRowReadOnly`, or `ItemInUse` naming a user."""
+        """Remove the row, as tvarr does. Raise `SystemRowReadOnly` or `ItemInUse`."""
         self.refuse_to_delete()
         return models.Model.delete(self, *args, **kwargs)
 
     def users(self) -> Iterable[models.QuerySet[Any]]:
-        """Include rules that are marked as deleted: tvarr's foreign key still refers from them."""
+        """Include rules that are marked as deleted, because tvarr's foreign key includes them."""
         return (
             StreamProxy.all_rows.filter(encoding_profile=self).only("id", "name"),
             ClientDetectionRule.all_rows.filter(encoding_profile=self).only("id", "name"),
@@ -316,7 +309,7 @@ class EncodingProfile(PortableRow):
 
 
 class ClientDetectionRule(PortableRow):
-    """Recognises a player and says what it can play."""
+    """Recognizes a client and says what it can play."""
 
     expression = TextColumn()
     priority = IntegerColumn(null=True, default=0, validators=validation.INT64)
@@ -346,19 +339,19 @@ class ClientDetectionRule(PortableRow):
     def find_problems(self) -> dict[str, list[ValidationError]]:
         found = super().find_problems()
         if not self.supports_fmp4 and not self.supports_mpegts:
-            message = "Neither fMP4 nor MPEG-TS is supported; at least one of the two is needed."
+            message = "Expected support for fMP4, MPEG-TS or both, got neither."
             found["supports_mpegts"] = [ValidationError(message, code="no_container")]
         return found
 
     @property
     def encoding_profile_name(self) -> str | None:
-        """Null where it has none, or a deleted one."""
+        """The name of the profile; None if there is none or it is marked as deleted."""
         profile = self.encoding_profile
         return None if profile is None or profile.deleted_at is not None else profile.name
 
 
 class Source(TvarrRow):
-    """Base of stream and guide sources."""
+    """Base class of stream and EPG sources."""
 
     name = TextColumn(max_length=255, unique=True)
     url = TextColumn()
@@ -377,7 +370,7 @@ class Source(TvarrRow):
 
 
 class StreamSource(Source):
-    """Where channels come from (table `stream_sources`)."""
+    """A source of channels (table `stream_sources`)."""
 
     type = TextColumn()
     max_concurrent_streams = IntegerColumn(null=True, default=1)
@@ -388,7 +381,7 @@ class StreamSource(Source):
 
 
 class EpgSource(Source):
-    """Where programmes come from (table `epg_sources`)."""
+    """A source of programs (table `epg_sources`)."""
 
     type = TextColumn()
     api_method = TextColumn(blank=True, null=True, default="stream_id")
@@ -427,7 +420,7 @@ class Channel(TvarrRow):
 
 
 class EpgProgram(TvarrRow):
-    """A programme of a guide source (table `epg_programs`); `channel_id` is the guide's name for the channel."""
+    """A program of an EPG source (table `epg_programs`). `channel_id` is the source's own id of the channel."""
 
     source = models.ForeignKey(EpgSource, on_delete=models.DO_NOTHING, db_index=False)
     channel_id = TextColumn()
@@ -460,7 +453,7 @@ class EpgProgram(TvarrRow):
 
 
 class StreamProxy(TvarrRow):
-    """What tvarr serves: sources combined, filtered, mapped and numbered (table `stream_proxies`)."""
+    """A channel list that tvarr serves: sources combined, filtered, mapped and numbered (table `stream_proxies`)."""
 
     name = TextColumn(max_length=255, unique=True)
     description = TextColumn(blank=True, null=True, default="")

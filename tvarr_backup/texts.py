@@ -1,9 +1,7 @@
-"""Hidden characters: which ones a name must not have, and how text with them is shown.
+"""Hidden characters in names and notes: finding and escaping them.
 
-A name can contain escape sequences for a terminal, line breaks, marks that reorder the text around it, and characters that
-are not drawn. tvarr stores all of them, so they must be imported, and shown escaped. Joiners and selectors that change how
-the characters next to them are drawn are fine: emoji sequences, joiners of Arabic and Indic scripts, variants of ideographs.
-They count as hidden only where they change nothing.
+They can control a terminal, reorder the text around them, or be invisible. tvarr stores them, so they are imported, and
+displayed as escapes. Joiners and variation selectors are hidden only where they do not change their neighbors.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import NamedTuple
 
 _CONTROLS = (
     "\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef"
-    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))  # no characters at all
+    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))  # noncharacters
 )
 _REORDERING = "\u202a-\u202e\u2066-\u2069"
 _IGNORABLE = (  # Unicode's Default_Ignorable_Code_Point, and the marks of annotations
@@ -23,7 +21,7 @@ _IGNORABLE = (  # Unicode's Default_Ignorable_Code_Point, and the marks of annot
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 HIDDEN = re.compile(f"[{_CONTROLS}{_REORDERING}{_IGNORABLE}]")
-"""Every character that is not drawn by itself, including the fine ones."""
+"""Every character that is invisible on its own, including accepted joiners and selectors."""
 _UNFIT_FOR_NOTE = re.compile(f"[{_CONTROLS}{_REORDERING}]")
 
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
@@ -31,19 +29,19 @@ _EMOJI_STYLES = "\ufe0e\ufe0f"
 _KEYCAP = "\u20e3"
 _VIRAMA = 9
 """The combining class of marks that join two consonants."""
-_FLAG_OF_A_REGION = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+_REGION_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 _SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
-_PICTURES_AMONG_OTHERS = "\u203c\u2049\u2139\u3030"
+_EMOJI_OUTSIDE_BLOCKS = "\u203c\u2049\u2139\u3030"
 _JOINED_SCRIPTS = frozenset({
     "ADLAM", "ARABIC", "BALINESE", "BENGALI", "CHAKMA", "DEVANAGARI", "GUJARATI", "GURMUKHI", "JAVANESE", "KANNADA",
     "KHMER", "MALAYALAM", "MANDAIC", "MONGOLIAN", "MYANMAR", "NKO", "ORIYA", "PHAGS-PA", "SINHALA", "SYRIAC", "TAMIL",
     "TELUGU", "TIBETAN",
 })  # fmt: skip
-"""First words of the names of letters that look different next to a joiner."""
+"""Scripts, by the first word of Unicode's names, whose letters look different next to a joiner."""
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
-class Hidden(NamedTuple):
+class HiddenCharacter(NamedTuple):
     """A hidden character; `position` counts from 1."""
 
     position: int
@@ -55,22 +53,19 @@ class Hidden(NamedTuple):
         return f"U+{ord(self.character):04X}"
 
 
-def find_hidden(text: str) -> list[Hidden]:
-    """Return the control characters, line breaks, direction marks and undrawn characters of a text, in order."""
-    return [Hidden(index + 1, text[index]) for index in _hidden_places(text)]
+def find_hidden(text: str) -> list[HiddenCharacter]:
+    """Return the control characters, line breaks, direction marks and invisible characters of a text, in order."""
+    return [HiddenCharacter(index + 1, text[index]) for index in _hidden_positions(text)]
 
 
 def is_malformed(character: str) -> bool:
-    """Return whether no stored text can contain the character: NUL and halves of surrogate pairs."""
+    """Return whether the character cannot be stored: NUL or a surrogate."""
     return character == "\0" or "\ud800" <= character <= "\udfff"
 
 
-def find_unfit_for_note(text: str) -> list[Hidden]:
-    """Return what a note must not contain: control characters, line breaks, and marks that reorder text.
-
-    Notes are prose in any script, so joiners, spaces and direction marks for single characters are welcome.
-    """
-    return [Hidden(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
+def find_unfit_for_note(text: str) -> list[HiddenCharacter]:
+    """Return control characters, line breaks, and marks that reorder text, which a note must not contain."""
+    return [HiddenCharacter(match.start() + 1, match[0]) for match in _UNFIT_FOR_NOTE.finditer(text)]
 
 
 def without_unfit_for_note(text: str) -> str:
@@ -82,26 +77,23 @@ def escape_unfit_for_note(text: str) -> str:
 
 
 def escape_hidden(text: str, *, keep: str = "") -> str:
-    r"""Return the text with an escape such as `\x1b` or `\u202e` for each hidden character that is not in `keep`."""
+    r"""Replace hidden characters, except those in `keep`, by escapes such as `\x1b` or `\u202e`."""
     return _replace_hidden(text, escape_character, keep)
 
 
 def escape_for_json(text: str, encoding: str = "utf-8") -> str:
-    r"""Return JSON text with `\u` escapes for hidden characters and for those that `encoding` lacks: the same value.
-
-    Line breaks and tabs, which separate the tokens of JSON, stay.
-    """
-    shown = _replace_hidden(text, _as_json_escape, "\n\t\r")
+    """Escape hidden characters of JSON text, except line breaks and tabs, and those that `encoding` lacks."""
+    escaped = _replace_hidden(text, _escape_as_json, "\n\t\r")
     try:
-        shown.encode(encoding)
+        escaped.encode(encoding)
     except UnicodeEncodeError:
-        return "".join(character if character.isascii() else _as_json_escape(character) for character in shown)
-    return shown
+        return "".join(character if character.isascii() else _escape_as_json(character) for character in escaped)
+    return escaped
 
 
 def _replace_hidden(text: str, escape: Callable[[str], str], keep: str) -> str:
     pieces, end = [], 0
-    for index in _hidden_places(text):
+    for index in _hidden_positions(text):
         if text[index] not in keep:
             pieces += [text[end:index], escape(text[index])]
             end = index + 1
@@ -112,24 +104,23 @@ def escape_character(character: str) -> str:
     return _SHORT.get(character) or character.encode("unicode_escape").decode()
 
 
-def _as_json_escape(character: str) -> str:
+def _escape_as_json(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
-# --- What is honest --------------------------------------------------------------------------------------------------
+# --- Accepted joiners and selectors -----------------------------------------------------------------------------------
 
 
-def _hidden_places(text: str) -> Iterator[int]:
-    flags = {place for flag in _FLAG_OF_A_REGION.finditer(text) for place in range(*flag.span())}
+def _hidden_positions(text: str) -> Iterator[int]:
+    flags = {position for flag in _REGION_FLAG.finditer(text) for position in range(*flag.span())}
     for match in HIDDEN.finditer(text):
         index = match.start()
-        if index not in flags and not _changes_its_neighbours(text, index):
+        if index not in flags and not _changes_neighbors(text, index):
             yield index
 
 
-def _changes_its_neighbours(text: str, index: int) -> bool:
-    """Return whether a joiner or selector changes how its neighbors are drawn."""
+def _changes_neighbors(text: str, index: int) -> bool:
     character = text[index]
     before = text[index - 1] if index else ""
     after = text[index + 1 : index + 2]
@@ -137,10 +128,10 @@ def _changes_its_neighbours(text: str, index: int) -> bool:
         return False
     if character in (_NON_JOINER, _JOINER):
         return _joins_letters(character, before, after) or (
-            character == _JOINER and _is_picture(after) and _ends_picture(text, index - 1)
+            character == _JOINER and _is_emoji(after) and _ends_emoji(text, index - 1)
         )
     if character in _EMOJI_STYLES:
-        return _is_picture(before) or (before in "0123456789#*" and after == _KEYCAP)
+        return _is_emoji(before) or (before in "0123456789#*" and after == _KEYCAP)
     if "\ufe00" <= character <= "\ufe0d":
         return unicodedata.category(before) in {"Lo", "Sm", "So"}
     if "\U000e0100" <= character <= "\U000e01ef":
@@ -154,31 +145,31 @@ def _joins_letters(character: str, before: str, after: str) -> bool:
     if character == _JOINER:
         is_alone = _JOINER not in (before, after) and _NON_JOINER not in (before, after)
         return is_alone and (_is_joined(before) or _is_joined(after))
-    return _is_of_word(before) and _is_of_word(after) and (_is_joined(before) or _is_joined(after))
+    return _is_word_character(before) and _is_word_character(after) and (_is_joined(before) or _is_joined(after))
 
 
-def _is_of_word(character: str) -> bool:
+def _is_word_character(character: str) -> bool:
     return bool(character) and unicodedata.category(character)[0] in "LMN"
 
 
 def _is_joined(character: str) -> bool:
-    return _is_of_word(character) and _script(character) in _JOINED_SCRIPTS
+    return _is_word_character(character) and _script(character) in _JOINED_SCRIPTS
 
 
 def _script(character: str) -> str:
     return unicodedata.name(character, "").partition(" ")[0]
 
 
-def _is_picture(character: str) -> bool:
-    """Return whether it may be an emoji; those newer than Python's tables are in one block."""
+def _is_emoji(character: str) -> bool:
+    """Return whether the character may be an emoji. Those newer than Python's tables are in one block."""
     return bool(character) and (
         unicodedata.category(character) in {"So", "Sm"}
         or "\U0001f000" <= character <= "\U0001faff"
-        or character in _PICTURES_AMONG_OTHERS
+        or character in _EMOJI_OUTSIDE_BLOCKS
     )
 
 
-def _ends_picture(text: str, index: int) -> bool:
+def _ends_emoji(text: str, index: int) -> bool:
     if text[index] in _EMOJI_STYLES or text[index] in _SKIN_TONES:
         index -= 1
-    return index >= 0 and _is_picture(text[index])
+    return index >= 0 and _is_emoji(text[index])

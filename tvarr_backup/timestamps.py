@@ -1,4 +1,4 @@
-"""tvarr's times: text with an offset."""
+"""Reading and writing of tvarr's times, which are text with an offset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _GO_LONG_FORM = re.compile(r"(.+ [+-]\d{4}) [A-Z+-][A-Za-z0-9+-]*( m=[+-][\d.]+)
 
 
 def read_timestamp(text: object) -> datetime | None:
-    """Return a time in one of tvarr's forms as aware UTC; None for NULL, other text, and times out of range."""
+    """Return a time as aware UTC, cut to microseconds; None for other text and times out of range.
+
+    tvarr writes an offset or none (UTC), up to nine digits, `T` or a space, `Z`, minutes or a date only, and Go's long form.
+    """
     if not isinstance(text, str):
         return None
     long_form = _GO_LONG_FORM.fullmatch(text)
@@ -23,7 +26,7 @@ def read_timestamp(text: object) -> datetime | None:
 
 
 def write_timestamp(moment: datetime) -> str:
-    """Return a time in tvarr's form in UTC: no trailing zeros in the fraction, and no fraction of zero."""
+    """Return a time as tvarr writes it, in UTC, without trailing zeros in the fraction."""
     utc = moment.astimezone(UTC).replace(tzinfo=None)
-    text = utc.isoformat(" ")  # not strftime, which writes the year 1 of Go's zero time as “1”
+    text = utc.isoformat(" ")  # strftime would write the year of Go's zero time as "1" instead of "0001"
     return f"{text.rstrip('0') if utc.microsecond else text}+00:00"

@@ -1,8 +1,4 @@
-"""What may be stored in the four kinds: one set of rules for the admin, the API and imports.
-
-Columns have their own limits and words. The rest is here, from tvarr's validation rules, HTTP limits and codec registry (its
-models, handlers and codec package).
-"""
+"""Validation of the four kinds, with tvarr's rules, the same for the admin, the API and imports."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -19,30 +15,27 @@ from tvarr_backup.expressions import (
     WarningCode,
     check_expression,
 )
-from tvarr_backup.quoting import cut
+from tvarr_backup.quoting import cut, format_choices
 from tvarr_backup.texts import escape_hidden, find_hidden, is_malformed
 
 INT64 = [MinValueValidator(-(2**63)), MaxValueValidator(2**63 - 1)]
 
 
 CHECKED_CHARACTERS = 64 * 1024
-"""Longer expressions are stored unchecked: a check takes about two seconds a megabyte, and lists check each row."""
+"""Longer expressions are stored unchecked. A check takes about two seconds per megabyte, and lists check each row."""
 _SHORT = 1024
 _TOO_LONG = ExpressionWarning(
     WarningCode.UNCHECKED,
     1,
     f"The expression is longer than {CHECKED_CHARACTERS // 1024} KiB and was not checked. "
-    "The command “expression check” checks it.",
+    "Check it with `tvarr-backup expression check`.",
 )
 
 
 def expression_findings(text: str, domain: Domain) -> CheckedExpression:
-    """Return problems and warnings, without the tree. They are cached, because an import checks each expression twice.
-
-    Within `limited_regexes` some regular expressions may be unchecked, which a warning (`unchecked`) says.
-    """
+    """Return problems and warnings, cached without the tree, because an import checks each expression twice."""
     if len(text) > CHECKED_CHARACTERS:
-        is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # which the check refuses at once
+        is_too_long = len(text.encode(errors="surrogatepass")) > MAX_BYTES  # refused without parsing
         return _check(text, domain) if is_too_long else CheckedExpression(warnings=(_TOO_LONG,))
     try:
         return check_short(text, domain) if len(text) <= _SHORT else check_long(text, domain)
@@ -51,7 +44,7 @@ def expression_findings(text: str, domain: Domain) -> CheckedExpression:
 
 
 class _Incomplete(Exception):
-    """Returns findings that must not be cached."""
+    """Findings that must not be cached. `lru_cache` does not cache exceptions."""
 
     def __init__(self, findings: CheckedExpression) -> None:
         super().__init__()
@@ -70,10 +63,10 @@ check_long = lru_cache(maxsize=256)(_check)
 
 
 def find_expression_problems(text: str, domain: Domain) -> list[ValidationError]:
-    """Return why tvarr could not run an expression (code `invalid_expression`)."""
+    """Return the problems of an expression that tvarr cannot run (code `invalid_expression`)."""
     return [
         ValidationError(
-            "column %(column)s: %(message)s",
+            "Column %(column)s: %(message)s",
             code="invalid_expression",
             params={"column": problem.column, "message": problem.message},
         )
@@ -82,15 +75,12 @@ def find_expression_problems(text: str, domain: Domain) -> list[ValidationError]
 
 
 def validate_name(name: str) -> None:
-    """Refuse blanks around a name, because tvarr compares names exactly, and hidden characters.
-
-    Hidden characters make two names look the same, or act on the terminal or page that shows the name.
-    """
+    """Refuse spaces around a name, because tvarr compares names exactly, and hidden characters."""
     problems = []
     if name != name.strip():
         problems.append(
             ValidationError(
-                "“%(value)s” begins or ends with a blank; allowed is a name without blanks around it.",
+                'Expected a name without spaces around it, got "%(value)s".',
                 code="blanks_around",
                 params={"value": escape_hidden(cut(name))},
             )
@@ -100,13 +90,13 @@ def validate_name(name: str) -> None:
         first, more = hidden[0], len(hidden) - 1
         problems.append(
             ValidationError(
-                "Character %(position)s is %(point)s%(more)s. Expected a name without control characters, line breaks, "
-                "text direction marks and invisible characters.",
+                "Expected a name without control characters, line breaks, text direction marks and invisible characters, got "
+                "%(point)s at character %(position)s%(more)s.",
                 code="hidden_characters",
                 params={
                     "position": first.position,
                     "point": first.point,
-                    "more": f", and {more} more {'is' if more == 1 else 'are'} hidden" if more else "",
+                    "more": f" (and {more} more)" if more else "",
                 },
             )
         )
@@ -123,33 +113,33 @@ def validate_audio_codecs(names: object) -> None:
 
 
 def validate_video_codec(name: str) -> None:
-    _validate_word(name, VIDEO_CODECS)
+    _validate_value(name, VIDEO_CODECS)
 
 
 def validate_audio_codec(name: str) -> None:
-    _validate_word(name, AUDIO_CODECS)
+    _validate_value(name, AUDIO_CODECS)
 
 
 def validate_preferred_format(name: str) -> None:
-    _validate_word(name, PREFERRED_FORMATS)
+    _validate_value(name, PREFERRED_FORMATS)
 
 
 def _validate_codec_list(names: object, registry: dict[str, tuple[str, ...]]) -> None:
     if not isinstance(names, list):
         raise ValidationError(
-            "“%(value)s” is not a JSON list of codec names, and tvarr reads it as “everything accepted”; allowed is a "
-            "list of names, or an empty list to accept everything.",
+            'Expected a list of codec names, or an empty list to accept everything, got "%(value)s". tvarr accepts everything '
+            "if it finds such a value.",
             code="invalid_codec_list",
             params={"value": escape_hidden(cut(str(names)))},
         )
     for name in names:
-        _validate_word(name, registry)
+        _validate_value(name, registry)
 
 
-def _validate_word(name: str, registry: dict[str, tuple[str, ...]]) -> None:
+def _validate_value(name: str, registry: dict[str, tuple[str, ...]]) -> None:
     if not is_known(name, registry):
         raise ValidationError(
-            "“%(value)s” is not known to tvarr; allowed are %(allowed)s and their aliases.",
+            'Expected %(expected)s, or an alias of one of these, got "%(value)s".',
             code="unknown_codec" if registry is not PREFERRED_FORMATS else "unknown_format",
-            params={"value": escape_hidden(cut(name)), "allowed": ", ".join(registry)},
+            params={"value": escape_hidden(cut(name)), "expected": format_choices(registry)},
         )

@@ -192,7 +192,7 @@ def test_a_problem_of_an_expression_stands_beside_it(admin_client: Client) -> No
     response = admin_client.post(add_url(Filter), FILTER | {"expression": 'channel_name contains "x'})
 
     assert list(problems_of(response)) == ["expression"]
-    assert problems_of(response)["expression"][0].startswith("column 23:")
+    assert problems_of(response)["expression"][0].startswith("Column 23:")
     assert not Filter.objects.filter(name="Harbour").exists()
 
 
@@ -210,7 +210,7 @@ def test_every_unknown_codec_is_refused_in_words(admin_client: Client) -> None:
 
     problems = problems_of(admin_client.post(change_url(row), data))
 
-    assert "“betamax” is not known to tvarr" in problems["accepted_video_codecs"][0]
+    assert 'got "betamax".' in problems["accepted_video_codecs"][0]
 
 
 def test_a_warning_is_shown_and_the_row_is_saved(admin_client: Client) -> None:

@@ -27,6 +27,7 @@ from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import errors
 from tvarr_backup.api import errors as api_errors
+from tvarr_backup.quoting import quoted
 
 ECHO = "/api/v1/odd/echo"
 MEMBERS = {"type", "title", "status", "detail", "code", "errors"}
@@ -217,25 +218,25 @@ def test_a_body_arrives_as_it_was_sent(api: Any) -> None:
 
 TOO_DEEP = "The JSON is nested deeper than 32 levels, which is the most that is read."
 BAD_JSON = {
-    b"{": "Line 1, column 2: the text ends before the JSON does.",
-    b'{"a": 1,\n "b" 2}': "Line 2, column 7: this is no JSON.",
-    b"{} {}": "Line 1, column 4: there is something after the end of the JSON.",
-    b" ": "Line 1, column 2: the text ends before the JSON does.",
-    b"\xef\xbb\xbf": "Line 1, column 1: the text ends before the JSON does.",
-    b'{"a": NaN}': "Line 1, column 7: this is no JSON.",
-    b"[Infinity]": "Line 1, column 2: this is no JSON.",
-    b"[-Infinity]": "Line 1, column 3: this is no JSON.",
+    b"{": "Line 1, column 2: the JSON is incomplete.",
+    b'{"a": 1,\n "b" 2}': "Line 2, column 7: this is not valid JSON.",
+    b"{} {}": "Line 1, column 4: there is more text after the JSON.",
+    b" ": "Line 1, column 2: the JSON is incomplete.",
+    b"\xef\xbb\xbf": "Line 1, column 1: the JSON is incomplete.",
+    b'{"a": NaN}': "Line 1, column 7: this is not valid JSON.",
+    b"[Infinity]": "Line 1, column 2: this is not valid JSON.",
+    b"[-Infinity]": "Line 1, column 3: this is not valid JSON.",
     b"[" + b"9" * 5000 + b"]": "Line 1, column 2: this number has too many digits.",
-    b'{"a": 1, "a": 2}': "The member “a” stands twice in one object; allowed is once.",
-    b'[{"b": {"a": 1, "\\u0061": 1}}]': "The member “a” stands twice in one object; allowed is once.",
-    b'{"a": "\\ud800"}': "Line 1, column 8: half of a surrogate pair stands alone.",
-    b'{"\\udc00": 1}': "Line 1, column 3: half of a surrogate pair stands alone.",
+    b'{"a": 1, "a": 2}': f"The member {quoted('a')} appears twice in one object.",
+    b'[{"b": {"a": 1, "\\u0061": 1}}]': f"The member {quoted('a')} appears twice in one object.",
+    b'{"a": "\\ud800"}': "Line 1, column 8: unpaired surrogate.",
+    b'{"\\udc00": 1}': "Line 1, column 3: unpaired surrogate.",
     b'["\\u0000"]': "A text holds the character NUL, which no text here may.",
     b'{"a\\\\\\u0000": 1}': "A text holds the character NUL, which no text here may.",
-    b'["\x00"]': "Line 1, column 3: this is no JSON.",
-    b'{"a": "\xff\xfe"}': "Line 1, column 8: this is no UTF-8 text.",
-    b"\xff\xfe{\x00}\x00": "Line 1, column 1: this is no JSON.",
-    b"'a'": "Line 1, column 1: this is no JSON.",
+    b'["\x00"]': "Line 1, column 3: this is not valid JSON.",
+    b'{"a": "\xff\xfe"}': "Line 1, column 8: this is not valid UTF-8.",
+    b"\xff\xfe{\x00}\x00": "Line 1, column 1: this is not valid JSON.",
+    b"'a'": "Line 1, column 1: this is not valid JSON.",
     b"[" * 33 + b"]" * 33: TOO_DEEP,
     b"[" * 100_000 + b"]" * 100_000: TOO_DEEP,
     b'{"a":' * 100_000 + b"1" + b"}" * 100_000: TOO_DEEP,

@@ -471,7 +471,7 @@ def test_what_tvarr_lets_people_change_of_a_system_row_can_be_changed(
 
 def test_a_refusal_for_a_system_row_says_what_can_be_changed(operator: APIClient) -> None:
     response = operator.patch(f"{ROOT}/data-mapping-rules/{system_row('data-mapping-rules').pk}", {"name": "Mine"})
-    assert response.json()["detail"].endswith("of which only is_enabled and priority can be changed.")
+    assert response.json()["detail"].endswith("Only is_enabled and priority can be changed.")
 
 
 # --- Deleting --------------------------------------------------------------------------------------------------------

@@ -430,7 +430,7 @@ def importing(studio: Studio) -> None:
         choose(person.page, "Radio", "rename")
         person.page.get_by_label("New name for Radio", exact=True).fill("No shopping")
         person.page.get_by_label("New name for Radio", exact=True).press("Tab")
-        person.page.get_by_text("is taken").wait_for()
+        person.page.get_by_text("is already used").wait_for()
 
     studio.take("import-name-taken", renamed)
     studio.take(

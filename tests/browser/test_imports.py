@@ -134,7 +134,7 @@ def test_a_typed_name_that_is_taken_is_told_beside_it_and_mended(person: Person,
     field = page.get_by_label("New name for Differs", exact=True)
     field.fill("Same")
     field.press("Tab")
-    expect(page.locator("#found-3")).to_contain_text("“Same” is taken")
+    expect(page.locator("#found-3")).to_contain_text("is already used")
     person.look()
     field.fill("Free")
     field.press("Tab")
@@ -399,7 +399,7 @@ def test_what_the_database_does_not_take_is_told_and_tried_again_with_all_choice
     change(site, "CREATE TRIGGER closed BEFORE INSERT ON filters BEGIN SELECT RAISE(ABORT, 'it is closed'); END")
     person.press("Import 2 items")
     change(site, "DROP TRIGGER closed")
-    expect(page.get_by_role("alert")).to_contain_text("nothing was stored: it is closed.")
+    expect(page.get_by_role("alert")).to_contain_text("reported an error: it is closed.")
     expect(page.get_by_role("alert")).to_contain_text("Your choices are all still here.")
     assert names_here(site) == before
     person.press("Import 2 items")

@@ -185,7 +185,7 @@ def test_a_film_is_refused_without_scripts_too(plain_person: Person, tmp_path: P
 @pytest.mark.parametrize(
     ("path", "button", "sentence"),
     [
-        ("/import/", "Read the file", "The file is empty; an export is wanted."),
+        ("/import/", "Read the file", "The file is empty. Expected an export."),
         ("/backups/upload/", "Upload", "It is no backup, but an empty file."),
     ],
 )

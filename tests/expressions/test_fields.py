@@ -3,7 +3,7 @@
 import pytest
 
 from tvarr_backup.expressions.domains import Domain
-from tvarr_backup.expressions.fields import CATALOGUE_FIELDS, CLIENT_FIELDS, VOCABULARIES, nearest_name
+from tvarr_backup.expressions.fields import CATALOGUE_FIELDS, CLIENT_FIELDS, VOCABULARIES, suggest_name
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,9 @@ def test_no_name_is_listed_twice() -> None:
         assert len(names) == len(set(names))
 
 
-def test_the_nearest_name_is_one_of_the_domain() -> None:
-    assert nearest_name("grup_title", Domain.STREAM_FILTER) == " (did you mean group_title?)"
-    assert nearest_name("zzz", Domain.STREAM_FILTER) == ""
+def test_a_suggested_name_is_one_of_the_domain() -> None:
+    assert suggest_name("grup_title", Domain.STREAM_FILTER) == " (did you mean group_title?)"
+    assert suggest_name("zzz", Domain.STREAM_FILTER) == ""
 
 
 def test_names_that_work_without_being_listed_are_known() -> None:

@@ -1,4 +1,4 @@
-"""The package as a whole: what it imports, how often it makes its parser, what its page says."""
+"""The package as a whole: its imports and its documentation."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Syntax: trees, words, texts, caps."""
+"""Parsing: trees, words, quoted text, limits."""
 
 import pytest
 
@@ -80,7 +80,7 @@ def test_it_reads_a_value(text: str, value: str) -> None:
         ("DELETE a", None),
     ],
 )
-def test_it_tells_the_values_of_actions_apart(text: str, value: object) -> None:
+def test_it_distinguishes_the_values_of_actions(text: str, value: object) -> None:
     assert action_values(text) == [value]
 
 
@@ -98,7 +98,7 @@ def test_it_tells_the_values_of_actions_apart(text: str, value: object) -> None:
         ("delete a", Verb.DELETE),
     ],
 )
-def test_a_sign_is_stronger_than_its_keyword(text: str, verb: Verb) -> None:
+def test_a_sign_takes_precedence_over_its_keyword(text: str, verb: Verb) -> None:
     assert [action.verb for action in tree(f"true {text}").actions] == [verb]
 
 
@@ -120,12 +120,12 @@ def test_it_gives_a_condition_as_plain_data(text: str, condition: object) -> Non
     assert tree_as_json(tree(text)) == {"condition": condition, "actions": []}
 
 
-def test_false_is_a_condition_of_its_own() -> None:
+def test_false_is_a_condition() -> None:
     assert tree("false").condition == Always(matches=False)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 64])
-def test_it_takes_64_levels_of_parentheses(levels: int) -> None:
+def test_it_accepts_64_levels_of_parentheses(levels: int) -> None:
     assert tree("(" * levels + "a=1" + ")" * levels) == tree("a=1")
 
 
@@ -140,7 +140,7 @@ def test_a_chain_of_a_thousand_groups_does_not_exhaust_the_stack() -> None:
 
 
 def test_an_error_says_its_column() -> None:
-    with pytest.raises(InvalidExpression, match=r"\(column 3\)") as raised:
+    with pytest.raises(InvalidExpression, match=r"^Column 3: ") as raised:
         tree("a ~ b")
 
     assert raised.value.code == "invalid_expression"

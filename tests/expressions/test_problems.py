@@ -1,4 +1,4 @@
-"""What is said of an invalid expression, and where."""
+"""Problems of invalid expressions, with their place."""
 
 import pytest
 
@@ -42,11 +42,11 @@ def test_a_blank_expression_is_refused_everywhere(text: str, domain: Domain) -> 
         ("a = " + '"' + "x" * 60 + '" ' + '"' + "y" * 60 + '"', 68, '"' + "y" * 39 + "…"),
     ],
 )
-def test_it_names_the_place_as_written_and_what_stands_there(text: str, column: int, found: str) -> None:
+def test_it_names_the_place_as_written_and_what_was_found(text: str, column: int, found: str) -> None:
     assert (problem(text).column, problem(text).found) == (column, found)
 
 
-def test_the_end_is_where_the_text_ends_not_its_blanks() -> None:
+def test_the_end_is_before_trailing_spaces() -> None:
     assert problem("host =  \n ", Domain.CLIENT_DETECTION).column == 7
 
 
@@ -54,7 +54,7 @@ def test_the_end_is_where_the_text_ends_not_its_blanks() -> None:
     ("text", "expected"),
     [
         ("a", "an operator such as contains, matches or ="),
-        ("a =", "a value (a quoted text, a number, a word, true or false)"),
+        ("a =", "a value (quoted text, a number, a word, true or false)"),
         ("a = b AND", 'a condition such as channel_name contains "x"'),
         ("true SET", "a field"),
         ("true SET a", "one of = ?= += -="),
@@ -73,13 +73,13 @@ def test_it_says_what_was_expected(text: str, expected: str) -> None:
     ("text", "advice"),
     [
         ("a CONTAINS b", "Did you mean contains?"),
-        ('SET a = "x"', "the condition true matches everything"),
+        ('SET a = "x"', "The condition true matches everything"),
         ('a = "x" Or b = "y"', "Write OR or or"),
-        ("a = \u201cx\u201d", 'write " instead'),
-        ("a\u00a0= b", "write a space instead"),
-        ("a = b & c = d", "write && instead"),
-        ("NOT (a = b OR c = d)", "write NOT before each"),
-        ('a = "x', "never closed"),
+        ("a = \u201cx\u201d", 'Write " instead'),
+        ("a\u00a0= b", "Write a space instead"),
+        ("a = b & c = d", "Write && instead"),
+        ("NOT (a = b OR c = d)", "Write NOT before each"),
+        ('a = "x', 'has no closing "'),
     ],
 )
 def test_it_gives_advice(text: str, advice: str) -> None:
@@ -137,7 +137,7 @@ def test_it_refuses_the_65th_level_without_a_traceback(start: str, domain: Domai
 
 
 @pytest.mark.parametrize("character", ["x", "\u03bc", "\U0001f600"])
-def test_it_takes_1_mib_of_utf8_and_not_one_byte_more(character: str) -> None:
+def test_it_accepts_1_mib_of_utf8_and_no_more(character: str) -> None:
     spare = 2**20 - len('a = ""')
     size = len(character.encode())
     text = character * (spare // size) + "x" * (spare % size)
@@ -148,5 +148,5 @@ def test_it_takes_1_mib_of_utf8_and_not_one_byte_more(character: str) -> None:
     assert refused.column == len(text) + 7
 
 
-def test_a_huge_text_is_refused_at_once() -> None:
+def test_a_huge_text_is_refused_without_parsing() -> None:
     assert problem("a" * 50_000_000).code is ProblemCode.TOO_LONG

@@ -1,4 +1,4 @@
-"""What holds for every text."""
+"""Properties of all texts."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_findings_and_trees_are_plain_data(text: str, domain: Domain) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
-def test_a_rewriting_keeps_the_text_as_written_and_knows_every_place(text: str) -> None:
+def test_rewriting_keeps_the_text_as_written_and_every_position(text: str) -> None:
     try:
         reading = rewrite(text)
     except InvalidExpression:

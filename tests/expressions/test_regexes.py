@@ -1,4 +1,4 @@
-"""A file with many expensive regular expressions costs a second, and says which were not tried."""
+"""Regular expressions of a file share one second of processor time; the remaining ones are not checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("re2")
 FILTER = Domain.STREAM_FILTER
 
 
-def dear(number: int) -> str:
+def slow_pattern(number: int) -> str:
     """An expression that takes RE2 about 20 ms."""
     return f'channel_name matches "\\\\pL{{20}}{number}"'
 
@@ -23,32 +23,31 @@ def codes(text: str) -> set[WarningCode]:
     return {warning.code for warning in check_expression(text, FILTER).warnings}
 
 
-def test_all_that_are_tried_together_share_a_second() -> None:
+def test_all_patterns_within_a_limit_share_a_second() -> None:
     began = time.thread_time()
     with limited_regexes():
-        found = [codes(dear(number)) for number in range(1_000)]
+        found = [codes(slow_pattern(number)) for number in range(1_000)]
 
     assert time.thread_time() - began < 4
     assert WarningCode.UNCHECKED not in found[0]
     assert found[-1] == {WarningCode.UNCHECKED}
 
 
-def test_one_expression_has_a_second_as_well_and_names_the_first_that_was_not_tried() -> None:
-    text = " OR ".join(dear(number) for number in range(400))
+def test_one_expression_has_a_second_too_and_one_warning_about_the_rest() -> None:
+    text = " OR ".join(slow_pattern(number) for number in range(400))
     began = time.thread_time()
 
     found = check_expression(text, FILTER).warnings
 
     assert time.thread_time() - began < 4
     assert [warning.code for warning in found] == [WarningCode.UNCHECKED]
-    assert "saved alone" in found[0].message
 
 
-def test_what_was_not_tried_in_a_file_is_tried_when_the_item_is_used() -> None:
+def test_a_pattern_that_was_not_checked_in_a_file_is_checked_on_its_own() -> None:
     bad = 'channel_name matches "(((" '
     with limited_regexes():
         for number in range(1_000):
-            expression_findings(dear(number + 5_000), FILTER)
+            expression_findings(slow_pattern(number + 5_000), FILTER)
         (unchecked,) = expression_findings(bad, FILTER).warnings
     (refused,) = expression_findings(bad, FILTER).warnings
 

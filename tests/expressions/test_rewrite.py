@@ -1,4 +1,4 @@
-"""The rewriting of filters and mapping rules, and the way back to the text as written."""
+"""The rewriting of filters and mapping rules, with positions in the text as written."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_it_knows_where_each_word_was_written(written: str, word: str, column: i
 @pytest.mark.parametrize(
     ("written", "word"), [("a >= 5", "greater_than_or_equal"), ("a != b", "not"), ("a<5", "less_than")]
 )
-def test_it_gives_back_the_whole_symbol_of_a_word(written: str, word: str) -> None:
+def test_it_returns_the_whole_symbol_of_a_word(written: str, word: str) -> None:
     reading = rewrite(written)
     start = reading.text.index(word)
 

@@ -1,4 +1,4 @@
-"""What tvarr accepts and misunderstands."""
+"""Warnings about valid expressions."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_the_example_of_a_code_gives_this_one_warning(trap: Trap) -> None:
         ('true SET tvg_name = "costs 5$"', Domain.STREAM_MAPPING),
     ],
 )
-def test_what_works_gives_no_warning(text: str, domain: Domain) -> None:
+def test_an_expression_that_works_gives_no_warning(text: str, domain: Domain) -> None:
     assert codes(text, domain) == []
 
 
@@ -112,7 +112,7 @@ def test_what_works_gives_no_warning(text: str, domain: Domain) -> None:
         ('tvg_id not matches "(a)" SET tvg_name = $1', Domain.STREAM_MAPPING, ["missing_group"]),
     ],
 )
-def test_a_trap_is_named_in_all_its_forms(text: str, domain: Domain, expected: list[str]) -> None:
+def test_each_form_of_a_trap_gives_its_warning(text: str, domain: Domain, expected: list[str]) -> None:
     assert codes(text, domain) == expected
 
 
@@ -134,7 +134,7 @@ def test_warnings_come_in_the_order_of_the_text(domain: Domain) -> None:
         ('  name   contains  "a  b"', 23),
     ],
 )
-def test_a_rewritten_text_is_marked_where_it_changes(text: str, column: int) -> None:
+def test_a_rewritten_text_is_reported_where_it_changes(text: str, column: int) -> None:
     warnings = check_expression(text, Domain.STREAM_MAPPING).warnings
 
     assert [warning.column for warning in warnings if warning.code is WarningCode.REWRITTEN_TEXT] == [column]
@@ -151,18 +151,18 @@ def test_a_rewritten_text_is_quoted_as_tvarr_reads_it() -> None:
     assert "x not y" in message("not tvg_id='x y'")
 
 
-def test_it_says_that_letter_case_does_not_matter_in_a_filter() -> None:
+def test_a_change_of_case_makes_no_difference_in_a_filter() -> None:
     text = 'name contains "Rock and Roll"'
 
     assert "ignores case" in message(text, Domain.STREAM_FILTER)
     assert "ignores case" not in message(text)
 
 
-def test_a_missing_blank_before_the_remove_sign_is_guessed() -> None:
-    assert "write a blank before -= if you mean tvg_name" in message('true tvg_name-="x"')
+def test_a_missing_space_before_the_remove_sign_is_suggested() -> None:
+    assert "write a space before -= if you mean tvg_name" in message('true tvg_name-="x"')
 
 
-def test_a_regular_expression_that_is_too_large_to_try_is_not_called_bad() -> None:
+def test_a_regular_expression_that_is_too_large_to_check_is_accepted() -> None:
     assert codes(r'name matches "(\\pL{1000})" SET tvg_name = "$1 $2"', Domain.STREAM_MAPPING) == []
 
 

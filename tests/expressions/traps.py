@@ -1,4 +1,4 @@
-"""An example of each warning, and what tvarr does in all such cases: the rows of `docs/reference/expressions.md`."""
+"""An example of each warning and what tvarr does in such cases, as in `docs/reference/expressions.md`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tvarr_backup.expressions import Domain, WarningCode
 
 @dataclass(frozen=True, slots=True)
 class Trap:
-    """An expression that gives `code` at `column` in `domain`, and what tvarr does in all such cases."""
+    """An expression that gives the warning `code` at `column` in `domain`, and what tvarr does in such cases."""
 
     code: WarningCode
     domain: Domain
@@ -29,21 +29,21 @@ TRAPS: tuple[Trap, ...] = (
         Domain.CLIENT_DETECTION,
         'user_agent contains "VLC"',
         1,
-        "Knows the name, but has no value for it in this domain: always empty text.",
+        "Knows the name, but has no value for it in this domain, so it is always empty text.",
     ),
     Trap(
         WarningCode.UNKNOWN_TARGET,
         Domain.STREAM_MAPPING,
         'true SET quality = "HD"',
         10,
-        "Computes the value and saves it nowhere.",
+        "Computes the value, but does not save it.",
     ),
     Trap(
         WarningCode.READ_ONLY_TARGET,
         Domain.STREAM_MAPPING,
         'true SET stream_url = "http://example.test"',
         10,
-        "Accepts the assignment and leaves the field as it is.",
+        "Accepts the assignment, but does not change the field.",
     ),
     Trap(
         WarningCode.UNSAVED_TARGET,
@@ -78,7 +78,7 @@ TRAPS: tuple[Trap, ...] = (
         Domain.STREAM_FILTER,
         'not (channel_name contains "a" OR group_title contains "b")',
         1,
-        "Moves the word into the parentheses, where it covers the first condition only.",
+        "Moves the word into the parentheses, where it applies only to the first condition.",
     ),
     Trap(
         WarningCode.IGNORED_ACTION,
@@ -92,7 +92,7 @@ TRAPS: tuple[Trap, ...] = (
         Domain.STREAM_FILTER,
         'channel_name contains "BBC" group_title = "UK"',
         29,
-        "Takes the comparison for an assignment, because no AND or OR stands before it.",
+        "Reads the comparison as an assignment, because there is no AND or OR before it.",
     ),
     Trap(
         WarningCode.DROPPED_BACKSLASH,
@@ -106,21 +106,21 @@ TRAPS: tuple[Trap, ...] = (
         Domain.STREAM_FILTER,
         'channel_name contains "Rock and Roll"',
         29,
-        "Replaces symbols, `and`, `or` and runs of blanks inside quotes as well.",
+        "Replaces symbols, `and`, `or` and runs of spaces in quotes too.",
     ),
     Trap(
         WarningCode.UNQUOTED_HELPER,
         Domain.STREAM_MAPPING,
         "true SET tvg_name = @time:now",
         21,
-        "Fails at run time: helpers work inside quotes only.",
+        "Fails at run time: helpers work only in quotes.",
     ),
     Trap(
         WarningCode.REFERENCE_AS_TEXT,
         Domain.STREAM_FILTER,
         "channel_name equals $tvg_name",
         21,
-        "Compares with these very characters; a condition cannot compare two fields.",
+        "Compares with this text itself; a condition cannot compare two fields.",
     ),
     Trap(
         WarningCode.DYNAMIC_IN_MAPPING,

@@ -108,7 +108,7 @@ def test_it_fails_for_an_invalid_expression_in_json_too() -> None:
 def test_it_refuses_an_unknown_domain() -> None:
     _, sentence = refused("a = b", "--domain", "request")
 
-    assert "'request'" in sentence
+    assert "request" in sentence
     assert all(domain in sentence for domain in Domain)
 
 
@@ -153,8 +153,8 @@ def test_an_empty_file_gives_no_lines(tmp_path: Path) -> None:
         ({"domain": "epg"}, '"expression"'),
         ({"expression": 5, "domain": "epg"}, '"expression" is 5'),
         ({"expression": "a = b"}, '"domain"'),
-        ({"expression": "a = b", "domain": "request"}, "'request'"),
-        ({"expression": "a = b", "domain": ["epg"]}, "['epg']"),
+        ({"expression": "a = b", "domain": "request"}, "request"),
+        ({"expression": "a = b", "domain": ["epg"]}, "got a list"),
         ('{"expression": "' + "a" * 2_000_000 + '"}', "1,048,576 bytes"),
     ],
 )

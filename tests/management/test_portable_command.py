@@ -91,14 +91,14 @@ def test_kinds_may_be_written_with_hyphens_too(prepared: Installation, slug: str
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("export", "proxies", "--all"), "“proxies” is not a kind; allowed are filters, data_mapping_rules"),
-        (("export", "filters", "--ids", ","), "No filters were chosen"),
+        (("export", "proxies", "--all"), 'Expected "filters", "data_mapping_rules"'),
+        (("export", "filters", "--ids", ","), "Select at least one of the filters"),
         (("plan", "filters", "/nowhere/at/all.json"), "/nowhere/at/all.json cannot be read: No such file"),
         (("plan", "filters", "/"), "/ cannot be read: Is a directory"),
-        (("plan", "filters", "-", "--bulk", "merge"), "“merge”; allowed are skip, rename, overwrite"),
+        (("plan", "filters", "-", "--bulk", "merge"), 'Expected "skip", "rename" or "overwrite" for all other items'),
         (("plan", "filters", "-", "--resolve", "News"), "--resolve is “News”; allowed is NAME=VALUE"),
         (("plan", "filters", "-", "--new-name", "=News"), "--new-name is “=News”; allowed is NAME=VALUE"),
-        (("import", "filters", "-"), "The file is empty; an export is wanted."),
+        (("import", "filters", "-"), "The file is empty. Expected an export."),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(
@@ -124,7 +124,7 @@ def test_an_export_needs_only_tvarrs_database(prepared: Installation, tmp_path: 
     before = app.read_bytes() if app.exists() else None
     done = prepared.run("portable", "export", "filters", "--all")
     assert json.loads(done.stdout)["items"] == [filter_item()]
-    assert done.stderr.count("warning: References to sources and encoding profiles that are not here are left out") == 1
+    assert done.stderr.count("warning: References to missing sources and encoding profiles are left out") == 1
     assert (app.read_bytes() if app.exists() else None) == before
     prepared.refused("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("New")))
 
@@ -142,10 +142,7 @@ def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp
     shown = prepared.ok("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
     assert '#1 different: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
     assert "#2 new: New -> add\n" in shown
-    assert (
-        "#3 invalid: Bad -> PROBLEM\n    problem: expression: It is missing or empty; allowed is a text that is not empty."
-        in shown
-    )
+    assert "#3 invalid: Bad -> PROBLEM\n    problem: expression: Expected text, got nothing." in shown
     assert "3 items: add 1, overwrite 1, PROBLEM 1\n" in shown
 
 
@@ -191,7 +188,7 @@ def test_import_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_
 def test_an_import_with_a_problem_stores_nothing_and_names_it(prepared: Installation, tmp_path: Path) -> None:
     file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression=None))
     words = prepared.refused("portable", "import", "filters", file)
-    assert "#2 “Bad”, expression: It is missing" in words
+    assert "expression: Expected text, got nothing." in words
     assert prepared.json("portable", "export", "filters", "--all")["items"] == []
     prepared.ok("portable", "import", "filters", file, "--resolve", "#2=skip")
     assert len(prepared.json("portable", "export", "filters", "--all")["items"]) == 1
@@ -203,7 +200,7 @@ def test_a_stale_fingerprint_is_refused_with_the_new_plan(prepared: Installation
     prepared.ok("portable", "import", "filters", file, "--fingerprint", mark)
     done = prepared.run("portable", "import", "filters", file, "--fingerprint", mark, "--json")
     assert done.returncode == 1
-    assert "has changed since; nothing was imported" in done.stderr
+    assert "has changed since the preview. Nothing was imported." in done.stderr
     assert json.loads(done.stdout)["items"][0]["state"] == "identical"
 
 

@@ -87,8 +87,8 @@ REFUSED = [
     (("create", "", "--user", "admin"), "The name is ''; allowed is one line of 1 to 100 characters that can be seen."),
     (("create", "two\nlines", "--user", "admin"), "Character 4 of the name is U+000A; allowed is one line of"),
     (("create", "x" * 101, "--user", "admin"), "The name has 101 characters; allowed is one line of"),
-    (("create", "Attic", "--user", "admin", "--expires", "soon"), "'soon' is no duration; allowed are"),
-    (("create", "Attic", "--user", "admin", "--expires", "0d"), "'0d' is too short"),
+    (("create", "Attic", "--user", "admin", "--expires", "soon"), 'Expected a duration such as "30d"'),
+    (("create", "Attic", "--user", "admin", "--expires", "0d"), "Expected a duration from 1h to 9999w"),
 ]
 
 

@@ -171,7 +171,7 @@ def test_the_list_of_items_is_kept_for_a_month_and_the_totals_stay() -> None:
 
 def test_a_promise_that_is_not_kept_imports_nothing() -> None:
     user = UserFactory.create()
-    opened = change_choices(open_import(pending(user)), Change(rows={1: Choice("skip", by_hand=True)}))
+    opened = change_choices(open_import(pending(user)), Change(rows={1: Choice("skip", is_manual=True)}))
     with pytest.raises(PlanStale, match="your last choices changed"):
         apply_pending(opened, "1,0,0", user=user)
     assert kept().state == ImportState.PENDING
@@ -180,7 +180,7 @@ def test_a_promise_that_is_not_kept_imports_nothing() -> None:
 def test_what_changes_between_preview_and_import_imports_nothing_and_is_marked() -> None:
     user = UserFactory.create()
     opened = open_import(pending(user, filter_item("A"), filter_item("B")))
-    opened = change_choices(opened, Change(rows={2: Choice("skip", by_hand=True)}))
+    opened = change_choices(opened, Change(rows={2: Choice("skip", is_manual=True)}))
     FilterFactory.create(name="A")
     with pytest.raises(PlanStale):
         apply_pending(opened, promise_of(opened.plan), user=user)
@@ -202,7 +202,7 @@ def test_copies_under_names_of_the_users_own_are_not_made_twice() -> None:
     user = UserFactory.create()
     FilterFactory.create(**filter_item("A", description="before"))
     opened = open_import(pending(user, filter_item("A")))
-    opened = change_choices(opened, Change(rows={1: Choice("rename", "By hand", by_hand=True)}))
+    opened = change_choices(opened, Change(rows={1: Choice("rename", "By hand", is_manual=True)}))
     apply_pending(opened, "0,0,1", user=user)
     with pytest.raises(ImportRefused):
         apply_pending(opened, "0,0,1", user=user)

@@ -1,4 +1,4 @@
-"""Items of each kind with whatever tvarr stores, for journeys out of one installation and into another."""
+"""Items of each kind with everything that tvarr stores, for imports into another installation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EMOJI = (
     "\u00a0",
     "\ufeff",
 )
-"""Joiners, combining marks, a letter that grows when it is folded, and characters that JSON may escape."""
+"""Joiners, combining marks, a letter that gets longer with case folding, and characters that JSON may escape."""
 
 _ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _PIECE = st.text(_ANY, max_size=12) | st.sampled_from(
@@ -93,11 +93,11 @@ COLUMNS: dict[Slug, dict[str, st.SearchStrategy[Any]]] = {
         "enabled": FLAG,
     },
 }
-"""What tvarr stores in each column, by name; it stores what its import is given."""
+"""Values that tvarr stores in each column; its import does not validate them."""
 
 
 def make_rows(slug: Slug, number: int) -> list[dict[str, Any]]:
-    """Return so many rows of a kind, some of them equal; names of profiles differ, as tvarr's index demands."""
+    """Return rows of a kind, some of them equal. Names of profiles differ, because of tvarr's index."""
     made: list[dict[str, Any]] = []
 
     @settings(

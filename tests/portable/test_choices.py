@@ -1,4 +1,4 @@
-"""Choices in a preview: what a press changes, what it leaves, and what no longer fits."""
+"""Choices in a preview: how a change is merged, and which choices are dropped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tvarr_backup.portable.choices import (
     Change,
     Choice,
     Choices,
-    changed_items,
-    marks_of,
+    find_changed_items,
+    join_fingerprints,
     read_choices,
 )
 from tvarr_backup.portable.envelope import Envelope
@@ -24,11 +24,11 @@ from tvarr_backup.portable.steps import Plan
 
 pytestmark = pytest.mark.django_db
 
-BY_HAND = Choice("rename", "By hand", by_hand=True)
+MANUAL = Choice("rename", "By hand", is_manual=True)
 
 
 def differing() -> tuple[Envelope, Plan]:
-    """Two items that differ from what is here, and a new one."""
+    """Return two items that differ from their rows, and a new one."""
     for name in "AB":
         FilterFactory.create(**filter_item(name, description="before"))
     found = envelope(FILTERS, filter_item("A"), filter_item("B"), filter_item("New"))
@@ -37,52 +37,52 @@ def differing() -> tuple[Envelope, Plan]:
 
 @pytest.mark.parametrize(
     "choices",
-    [Choices(), Choices({3: BY_HAND}, {"a\x00b": "=Other\ud7ff"}, frozenset({2}))],
+    [Choices(), Choices({3: MANUAL}, {"a\x00b": "=Other\ud7ff"}, frozenset({2}))],
 )
 def test_they_are_stored_and_read(choices: Choices) -> None:
     assert read_choices(choices.as_json()) == choices
     assert "\x00" not in choices.as_json()
 
 
-def test_what_is_chosen_again_as_it_was_is_not_set_by_hand() -> None:
+def test_the_same_choice_again_is_not_a_manual_choice() -> None:
     choices = Choices({1: Choice("rename")}).with_change(
-        Change(rows={1: Choice("rename", "A (1)", by_hand=True), 3: Choice("", None, by_hand=True)}), *differing()
+        Change(rows={1: Choice("rename", "A (1)", is_manual=True), 3: Choice("", None, is_manual=True)}), *differing()
     )
     assert choices.rows == {1: Choice("rename")}
 
 
-def test_a_choice_for_all_leaves_rows_set_by_hand_unless_asked() -> None:
-    shown, chosen = differing(), Choices({1: BY_HAND})
-    assert chosen.with_change(Change(bulk="overwrite"), *shown).rows == {1: BY_HAND, 2: Choice("overwrite")}
-    everything = chosen.with_change(Change(bulk="overwrite", also_by_hand=True), *shown)
+def test_a_bulk_choice_keeps_manual_choices_unless_requested() -> None:
+    shown, chosen = differing(), Choices({1: MANUAL})
+    assert chosen.with_change(Change(bulk="overwrite"), *shown).rows == {1: MANUAL, 2: Choice("overwrite")}
+    everything = chosen.with_change(Change(bulk="overwrite", include_manual=True), *shown)
     assert everything.rows == {1: Choice("overwrite"), 2: Choice("overwrite")}
 
 
 @pytest.mark.parametrize(
     "change", [Change(rows={1: Choice("perhaps")}), Change(bulk="perhaps"), Change(references={"x": "=Nobody"})]
 )
-def test_a_word_that_is_none_is_refused(change: Change) -> None:
+def test_an_unknown_answer_is_refused(change: Change) -> None:
     with pytest.raises(AnswerInvalid):
         Choices().with_change(change, *differing())
 
 
 def test_items_that_changed_lose_their_choices_and_are_remembered_until_there_is_a_new_one() -> None:
     shown = differing()
-    choices = Choices({1: BY_HAND, 2: BY_HAND}).without_changed({2})
-    assert choices == Choices({1: BY_HAND}, {}, frozenset({2}))
-    assert choices.with_change(Change(rows={2: BY_HAND}), *shown).changed == frozenset()
+    choices = Choices({1: MANUAL, 2: MANUAL}).without_changed({2})
+    assert choices == Choices({1: MANUAL}, {}, frozenset({2}))
+    assert choices.with_change(Change(rows={2: MANUAL}), *shown).changed == frozenset()
 
 
-def test_what_changes_here_changes_the_mark_of_just_its_item() -> None:
+def test_a_changed_row_changes_the_fingerprint_of_its_item_only() -> None:
     found, plan = differing()
-    marks = marks_of(plan)
-    assert changed_items(plan_import(found), marks) == frozenset()
-    assert changed_items(plan, "") == frozenset()
+    marks = join_fingerprints(plan)
+    assert find_changed_items(plan_import(found), marks) == frozenset()
+    assert find_changed_items(plan, "") == frozenset()
     FilterFactory.create(name="New")
-    assert changed_items(plan_import(found), marks) == {3}
+    assert find_changed_items(plan_import(found), marks) == {3}
 
 
-def test_an_answer_for_what_is_missing_is_dropped_when_its_name_is_gone() -> None:
+def test_an_answer_for_a_missing_reference_is_dropped_when_its_row_is_deleted() -> None:
     profile = EncodingProfileFactory.create(name="Attic")
     found = envelope(CLIENTS, client_item("A", encoding_profile_name="HEVC high"))
     choices = Choices().with_change(Change(references={"HEVC high": "=Attic"}), found, plan_import(found))

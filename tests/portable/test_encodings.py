@@ -1,4 +1,4 @@
-"""Files in other encodings than plain UTF-8: what Windows writes is read, and what cannot be read is named."""
+"""Files in other encodings than UTF-8: those of Windows are read, others are refused with a reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_byte_order_mark_says_how_to_read_the_file(encoding: str) -> None:
         (TEXT.encode("utf-32-be"), "UTF-32"),
     ],
 )
-def test_what_is_not_read_is_named_with_what_helps(raw: bytes, found: str) -> None:
+def test_an_unsupported_encoding_is_refused_with_advice(raw: bytes, found: str) -> None:
     with pytest.raises(errors.EncodingUnsupported) as refused:
         read(raw)
     assert str(refused.value) == (
@@ -67,14 +67,14 @@ def test_broken_utf16_is_refused_at_its_place(tail: bytes, reason: str) -> None:
     assert str(refused.value) == reason
 
 
-def test_a_mistake_in_utf16_has_the_line_and_column_of_the_text() -> None:
+def test_an_error_in_utf16_has_the_line_and_column_of_the_text() -> None:
     with pytest.raises(errors.NotJson) as refused:
         read(codecs.BOM_UTF16_LE + '{\n "é": nope}'.encode("utf-16-le"))
-    assert str(refused.value) == "Line 2, column 8: this is no JSON."
+    assert str(refused.value) == "Line 2, column 8: this is not valid JSON."
 
 
 @pytest.mark.parametrize("cut", range(1, 8))
-def test_a_character_may_lie_across_two_reads(cut: int) -> None:
+def test_a_character_may_be_split_across_two_reads(cut: int) -> None:
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size or 0, cut) if size != -1 else cut)
@@ -88,17 +88,17 @@ def test_one_byte_more_than_the_limit_is_refused(encoding: str) -> None:
     raw = b"" if encoding == "utf-8" else codecs.BOM_UTF16_LE
     whole = raw + ("x" * 500).encode(encoding)
     assert read_as_utf8(io.BytesIO(whole), len(whole)) == b"x" * 500
-    with pytest.raises(errors.FileTooLarge, match="is larger than"):
+    with pytest.raises(errors.FileTooLarge, match="larger than the limit"):
         read_as_utf8(io.BytesIO(whole), len(whole) - 1)
 
 
 def test_utf16_that_grows_over_the_limit_as_utf8_is_refused() -> None:
     raw = codecs.BOM_UTF16_LE + ("ニ" * 500).encode("utf-16-le")
-    with pytest.raises(errors.FileTooLarge, match="is larger than"):
+    with pytest.raises(errors.FileTooLarge, match="larger than the limit"):
         read_as_utf8(io.BytesIO(raw), 1_200)
 
 
-def test_reading_takes_no_more_memory_than_the_text() -> None:
+def test_reading_needs_no_more_memory_than_the_text() -> None:
     raw = codecs.BOM_UTF16_LE + ("ab" * 2**22).encode("utf-16-le")
     source = io.BytesIO(raw)
     tracemalloc.start()

@@ -100,7 +100,7 @@ def test_a_profile_has_all_its_members() -> None:
     assert item["is_default"] is True
 
 
-def test_the_metadata_are_those_that_tvarr_asks_for() -> None:
+def test_the_metadata_is_what_tvarr_expects() -> None:
     make_filter()
     metadata = export(FILTERS)["metadata"]
     assert list(metadata) == ["version", "tvarr_version", "export_type", "exported_at", "item_count"]
@@ -116,12 +116,12 @@ def test_the_file_is_indented_utf8_with_a_final_newline() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_a_new_database_exports_nothing_because_system_rows_stay(kind: Kind) -> None:
+def test_built_in_rows_are_not_exported(kind: Kind) -> None:
     assert export(kind)["items"] == []
     assert export(kind)["metadata"]["item_count"] == 0
 
 
-def test_rows_marked_as_deleted_stay_too() -> None:
+def test_rows_marked_as_deleted_are_not_exported() -> None:
     make_filter().delete()
     assert export(FILTERS)["items"] == []
 
@@ -158,22 +158,22 @@ def test_chosen_ids_are_exported_once_each() -> None:
     assert [item["name"] for item in export(FILTERS, [rows[2].id, rows[0].id, rows[0].id])["items"]] == ["A", "C"]
 
 
-def test_an_empty_choice_is_refused() -> None:
-    with pytest.raises(errors.SelectionEmpty, match="No filters were chosen"):
+def test_an_empty_selection_is_refused() -> None:
+    with pytest.raises(errors.SelectionEmpty, match="Select at least one of the filters"):
         stream_export(FILTERS, [])
 
 
 def test_more_ids_than_one_query_takes_are_refused() -> None:
-    with pytest.raises(errors.SelectionEmpty, match="10001 ids were given; allowed are at most 10000"):
+    with pytest.raises(errors.SelectionEmpty, match="Expected at most 10000 ids, got 10001"):
         stream_export(FILTERS, [f"01KA{number:022}" for number in range(10_001)])
 
 
 def test_an_unknown_id_is_refused_by_name_before_the_first_byte() -> None:
-    with pytest.raises(errors.ItemNotFound, match=f"none of the filters with the id {SOURCE_ID}"):
+    with pytest.raises(errors.ItemNotFound, match=f"None of the filters has the id {SOURCE_ID}"):
         stream_export(FILTERS, [make_filter().id, SOURCE_ID])
 
 
-def test_something_that_is_no_id_is_refused() -> None:
+def test_an_invalid_id_is_refused() -> None:
     with pytest.raises(errors.ItemNotFound, match="the id rubbish"):
         stream_export(FILTERS, ["rubbish"])
 
@@ -185,17 +185,17 @@ def test_a_deleted_row_is_refused() -> None:
         stream_export(FILTERS, [row.id])
 
 
-def test_a_system_row_is_refused_by_name() -> None:
+def test_a_built_in_row_is_refused_by_name() -> None:
     row = Filter.objects.get(name="Sports Only")
-    with pytest.raises(errors.SystemRowSelected, match="“Sports Only”"):
+    with pytest.raises(errors.SystemRowSelected, match="Sports Only"):
         stream_export(FILTERS, [row.id])
 
 
 def test_a_row_with_unreadable_codecs_is_left_out_or_refused_before_the_first_byte(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute("UPDATE client_detection_rules SET accepted_video_codecs = '[h264'")
-    named = r"“Kitchen Tablet” .* accepted_video_codecs is stored as “\[h264”. Expected a JSON list"
-    assert re.match(named, stream_export(CLIENTS).warnings[0])
+    named = r"Kitchen Tablet.* accepted_video_codecs is stored as .\[h264.\. Expected a JSON list"
+    assert re.search(named, stream_export(CLIENTS).warnings[0])
     assert export(CLIENTS)["items"] == []
     with pytest.raises(errors.RowUnreadable, match=named):
         stream_export(CLIENTS, [RULE_ID])
@@ -257,7 +257,7 @@ def test_the_one_live_filter_of_the_sample_can_be_chosen_by_id(attached: Path) -
 
 
 @pytest.mark.parametrize("number", [0, 3])
-def test_the_log_is_told_what_was_exported_once_all_of_it_is(number: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_complete_export_is_logged(number: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     for name in range(number):
         make_filter(f"Harbour News {name}")
@@ -275,9 +275,9 @@ def test_the_log_is_told_what_was_exported_once_all_of_it_is(number: int, caplog
 
 
 class TestListing:
-    """What can be chosen for an export."""
+    """Rows that can be selected for an export."""
 
-    def test_own_rows_stand_in_the_order_of_the_file_and_built_in_ones_apart(self) -> None:
+    def test_rows_are_in_the_order_of_the_file_and_built_in_ones_are_separate(self) -> None:
         DataMappingRule.objects.create(name="Later", expression="true", priority=9)
         DataMappingRule.objects.create(name="Sooner", expression="true", priority=2, description="First of all.")
         listed, counted = list_exportable(MAPPING), count_exportable(MAPPING)
@@ -285,14 +285,14 @@ class TestListing:
         assert counted.number == 2
         assert counted.built_in == sorted(DataMappingRule.objects.filter(is_system=True).values_list("name", flat=True))
 
-    def test_a_rule_names_the_own_profile_that_no_file_of_rules_carries(self) -> None:
+    def test_a_rule_names_its_profile_which_the_file_does_not_contain(self) -> None:
         profile = EncodingProfile.objects.create(name="HEVC high")
         ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
         ClientDetectionRule.objects.create(name="B", expression="true")
         assert [row.needs for row in list_exportable(CLIENTS)] == ["HEVC high", ""]
         assert (count_exportable(CLIENTS).number, count_exportable(CLIENTS).needs) == (2, {"HEVC high": 1})
 
-    def test_a_profile_that_every_tvarr_has_is_not_named(self) -> None:
+    def test_a_built_in_profile_is_not_named(self) -> None:
         profile = EncodingProfile.objects.filter(is_system=True).first()
         ClientDetectionRule.objects.create(name="A", expression="true", encoding_profile=profile)
         assert [row.needs for row in list_exportable(CLIENTS)] == [""]
@@ -305,7 +305,7 @@ class TestListing:
         assert [row.needs for row in list_exportable(FILTERS)] == ["Pelican", ""]
         assert (count_exportable(FILTERS).number, count_exportable(FILTERS).needs) == (2, {"Pelican": 1})
 
-    def test_many_rows_cost_no_more_queries_than_few(
+    def test_many_rows_need_no_more_queries_than_few(
         self, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
         for number in range(50):

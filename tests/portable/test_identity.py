@@ -17,7 +17,7 @@ from tvarr_backup.portable.apply import ImportResult, apply_import
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 
 pytestmark = pytest.mark.django_db
 
@@ -47,76 +47,79 @@ def exported(kind: Kind = FILTERS) -> list[dict[str, Any]]:
     return items
 
 
-def states(found: Plan) -> list[State]:
+def states(found: Plan) -> list[ItemState]:
     return [step.state for step in found.steps]
 
 
-def actions(found: Plan) -> list[Action]:
+def actions(found: Plan) -> list[ItemAction]:
     return [step.action for step in found.steps]
 
 
 class TestTwoTypes:
     """One name, two source types: two items."""
 
-    def test_both_are_created_where_neither_is(self) -> None:
-        assert actions(plan(FILTERS, stream_item(), epg_item())) == [Action.CREATE, Action.CREATE]
+    def test_both_are_created_if_neither_exists(self) -> None:
+        assert actions(plan(FILTERS, stream_item(), epg_item())) == [ItemAction.CREATE, ItemAction.CREATE]
         load(stream_item(), epg_item())
         assert exported() == [stream_item(), epg_item()]
 
-    def test_both_are_identical_where_they_come_from(self) -> None:
+    def test_both_are_identical_after_an_export(self) -> None:
         load(stream_item(), epg_item())
         found = plan_import(read(b"".join(stream_export(FILTERS))))
-        assert states(found) == [State.IDENTICAL, State.IDENTICAL]
+        assert states(found) == [ItemState.IDENTICAL, ItemState.IDENTICAL]
         assert len({step.existing_id for step in found.steps}) == 2
         assert [step.warnings for step in found.steps] == [(), ()]
 
     def test_the_order_in_the_file_does_not_matter(self) -> None:
         load(stream_item(), epg_item())
-        assert states(plan(FILTERS, epg_item(), stream_item())) == [State.IDENTICAL, State.IDENTICAL]
+        assert states(plan(FILTERS, epg_item(), stream_item())) == [ItemState.IDENTICAL, ItemState.IDENTICAL]
 
     def test_the_name_with_the_other_type_is_free(self) -> None:
         load(stream_item())
         (step,) = plan(FILTERS, epg_item()).steps
-        assert (step.state, step.action, step.existing_id) == (State.NEW, Action.CREATE, None)
+        assert (step.state, step.action, step.existing_id) == (ItemState.NEW, ItemAction.CREATE, None)
 
     def test_overwriting_never_turns_one_into_the_other(self) -> None:
         load(stream_item(), epg_item())
         load(epg_item(action="include"), bulk="overwrite")
         assert exported() == [stream_item(), epg_item(action="include")]
 
-    def test_mapping_rules_are_told_apart_too(self) -> None:
+    def test_mapping_rules_are_distinguished_too(self) -> None:
         stream = mapping_item("Tidy")
         epg = mapping_item("Tidy", source_type="epg", expression='programme_title contains "x" SET category = "y"')
         load(stream, epg, kind=MAPPING)
         assert exported(MAPPING) == [stream, epg]
 
-    def test_a_built_in_row_of_the_other_type_is_not_meant(self) -> None:
-        assert states(plan(FILTERS, epg_item("Sports Only"))) == [State.NEW]
+    def test_a_built_in_row_of_the_other_type_does_not_count(self) -> None:
+        assert states(plan(FILTERS, epg_item("Sports Only"))) == [ItemState.NEW]
 
 
 class TestAnswers:
-    """A bare name means all items of that name."""
+    """A name alone means all items of that name."""
 
     @pytest.mark.parametrize(
         ("resolutions", "expected"),
         [
-            ({"No adult": "skip"}, [Action.SKIP, Action.SKIP]),
-            ({"stream:No adult": "skip"}, [Action.SKIP, Action.CREATE]),
-            ({"epg:No adult": "skip"}, [Action.CREATE, Action.SKIP]),
-            ({"#2": "skip"}, [Action.CREATE, Action.SKIP]),
-            ({"No adult": "skip", "epg:No adult": "rename"}, [Action.SKIP, Action.CREATE]),
-            ({"epg:No adult": "skip", "#2": "rename"}, [Action.CREATE, Action.CREATE]),
+            ({"No adult": "skip"}, [ItemAction.SKIP, ItemAction.SKIP]),
+            ({"stream:No adult": "skip"}, [ItemAction.SKIP, ItemAction.CREATE]),
+            ({"epg:No adult": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
+            ({"#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
+            ({"No adult": "skip", "epg:No adult": "rename"}, [ItemAction.SKIP, ItemAction.CREATE]),
+            ({"epg:No adult": "skip", "#2": "rename"}, [ItemAction.CREATE, ItemAction.CREATE]),
         ],
     )
-    def test_the_narrowest_one_counts(self, resolutions: dict[str, str], expected: list[Action]) -> None:
+    def test_the_most_specific_one_counts(self, resolutions: dict[str, str], expected: list[ItemAction]) -> None:
         assert actions(plan(FILTERS, stream_item(), epg_item(), resolutions=resolutions)) == expected
 
     def test_a_type_before_the_name_wins_over_a_name_that_looks_like_it(self) -> None:
         items = (stream_item("News"), stream_item("stream:News"))
-        assert actions(plan(FILTERS, *items, resolutions={"stream:News": "skip"})) == [Action.SKIP, Action.CREATE]
-        assert actions(plan(FILTERS, items[1], resolutions={"stream:News": "skip"})) == [Action.SKIP]
+        assert actions(plan(FILTERS, *items, resolutions={"stream:News": "skip"})) == [
+            ItemAction.SKIP,
+            ItemAction.CREATE,
+        ]
+        assert actions(plan(FILTERS, items[1], resolutions={"stream:News": "skip"})) == [ItemAction.SKIP]
 
-    def test_one_that_fits_no_item_says_what_fits(self) -> None:
+    def test_one_without_an_item_says_what_is_expected(self) -> None:
         with pytest.raises(errors.AnswerInvalid) as refused:
             plan(FILTERS, stream_item(), resolutions={"epg:No adult": "skip"})
         assert "stream:NAME" in str(refused.value)
@@ -126,25 +129,25 @@ class TestAnswers:
 
     def test_a_new_name_for_all_items_of_a_name_is_given_to_each(self) -> None:
         found = plan(FILTERS, stream_item(), epg_item(), new_names={"No adult": "Clean"})
-        assert [(step.action, step.final_name) for step in found.steps] == [(Action.RENAME, "Clean")] * 2
+        assert [(step.action, step.final_name) for step in found.steps] == [(ItemAction.RENAME, "Clean")] * 2
 
-    def test_a_narrower_new_name_wins_over_a_wider_answer(self) -> None:
+    def test_a_more_specific_new_name_wins_over_a_general_answer(self) -> None:
         found = plan(FILTERS, stream_item(), epg_item(), resolutions={"No adult": "skip"}, new_names={"#1": "Clean"})
         assert [(step.action, step.final_name) for step in found.steps] == [
-            (Action.RENAME, "Clean"),
-            (Action.SKIP, "No adult"),
+            (ItemAction.RENAME, "Clean"),
+            (ItemAction.SKIP, "No adult"),
         ]
 
 
 class TestRename:
-    """The answer keeps a name that is free."""
+    """Renaming keeps a name that is free."""
 
-    def test_of_two_types_only_the_one_that_is_taken_gets_another_name(self) -> None:
+    def test_only_the_type_whose_name_is_taken_gets_another_name(self) -> None:
         load(stream_item(action="include"))
         found = plan(FILTERS, stream_item(), epg_item(), resolutions={"No adult": "rename"})
         assert [(step.action, step.final_name) for step in found.steps] == [
-            (Action.RENAME, "No adult (1)"),
-            (Action.CREATE, "No adult"),
+            (ItemAction.RENAME, "No adult (1)"),
+            (ItemAction.CREATE, "No adult"),
         ]
 
     def test_a_number_that_only_the_other_type_has_is_free(self) -> None:
@@ -153,14 +156,14 @@ class TestRename:
         assert step.final_name == "No adult (1)"
 
     @pytest.mark.parametrize("name", [" No adult", "No adult ", "N" * 300])
-    def test_a_questionable_name_is_kept_too(self, name: str) -> None:
+    def test_an_unusual_name_is_kept_too(self, name: str) -> None:
         (step,) = plan(FILTERS, stream_item(name), resolutions={"#1": "rename"}).steps
-        assert (step.action, step.final_name) == (Action.CREATE, name)
+        assert (step.action, step.final_name) == (ItemAction.CREATE, name)
 
     def test_a_chosen_name_that_only_the_other_type_has_is_free(self) -> None:
         load(epg_item("Clean"))
         (step,) = plan(FILTERS, stream_item(), new_names={"No adult": "Clean"}).steps
-        assert step.action is Action.RENAME
+        assert step.action is ItemAction.RENAME
 
 
 class TestEqualNames:
@@ -168,42 +171,42 @@ class TestEqualNames:
 
     def test_all_are_created_with_a_warning(self) -> None:
         found = plan(FILTERS, stream_item(), stream_item(action="include"))
-        assert actions(found) == [Action.CREATE, Action.CREATE]
+        assert actions(found) == [ItemAction.CREATE, ItemAction.CREATE]
         assert [step.warnings[0].code for step in found.steps] == ["equal_names"] * 2
         assert "items 1 and 2" in found.steps[0].warnings[0].message
 
-    def test_each_meets_the_row_that_it_equals(self) -> None:
+    def test_each_is_compared_with_the_row_that_it_equals(self) -> None:
         items = [stream_item(description=text) for text in ("a", "b", "a")]
         load(*items)
         assert exported() == items
         for order in (items, items[::-1]):
             found = plan(FILTERS, *order)
-            assert states(found) == [State.IDENTICAL] * 3
+            assert states(found) == [ItemState.IDENTICAL] * 3
             assert len({step.existing_id for step in found.steps}) == 3
 
-    def test_what_equals_none_meets_the_oldest_that_is_left(self) -> None:
+    def test_one_without_an_equal_row_is_compared_with_the_oldest_remaining_one(self) -> None:
         load(stream_item(description="a"), stream_item(description="b"))
         found = plan(FILTERS, stream_item(description="new"), stream_item(description="a"))
-        assert states(found) == [State.DIFFERENT, State.IDENTICAL]
+        assert states(found) == [ItemState.DIFFERENT, ItemState.IDENTICAL]
         assert found.steps[0].differences[0].now == "b"
 
     def test_one_more_than_there_are_rows_is_new(self) -> None:
         load(stream_item(description="a"))
         found = plan(FILTERS, stream_item(description="a"), stream_item(description="b"))
-        assert states(found) == [State.IDENTICAL, State.NEW]
+        assert states(found) == [ItemState.IDENTICAL, ItemState.NEW]
 
     def test_overwriting_gives_each_its_own_row(self) -> None:
         load(stream_item(description="a"), stream_item(description="b"))
         load(stream_item(description="c"), stream_item(description="d"), bulk="overwrite")
         assert [item["description"] for item in exported()] == ["c", "d"]
 
-    def test_an_own_row_is_met_before_a_built_in_one(self) -> None:
+    def test_a_users_row_is_compared_before_a_built_in_one(self) -> None:
         Filter.objects.create(**stream_item("Sports Only"))
-        assert states(plan(FILTERS, stream_item("Sports Only"))) == [State.IDENTICAL]
+        assert states(plan(FILTERS, stream_item("Sports Only"))) == [ItemState.IDENTICAL]
 
     def test_profiles_need_different_names(self) -> None:
         found = plan(PROFILES, profile_item("A"), profile_item("A"))
-        assert actions(found) == [Action.BLOCKED, Action.BLOCKED]
+        assert actions(found) == [ItemAction.BLOCKED, ItemAction.BLOCKED]
         assert found.steps[0].problems[0].code == "duplicate_name"
 
     @pytest.mark.long

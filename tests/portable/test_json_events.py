@@ -1,4 +1,4 @@
-"""Where a mistake in a JSON text is, however long the text and whichever way it is cut into blocks."""
+"""Places of errors in a JSON text of any length, however it is cut into blocks."""
 
 import random
 
@@ -19,7 +19,7 @@ def refused(text: bytes) -> str:
 
 
 def first_refused_byte(text: bytes) -> int | None:
-    """As the parser itself says when it gets one byte after the other."""
+    """Return the position at which the parser fails when it gets one byte at a time."""
     parser = ijson.basic_parse_coro(ijson.sendable_list())
     for position in range(len(text)):
         try:
@@ -55,5 +55,5 @@ def test_a_number_with_too_many_digits_is_named(before: bytes, number: bytes) ->
     assert refused(before + number + b"}") == sentence
 
 
-def test_a_long_fraction_is_no_mistake() -> None:
+def test_a_long_fraction_is_accepted() -> None:
     assert str(value_of(b"[0." + b"1" * 5_000 + b"]")[0]) == "0." + "1" * 5_000

@@ -1,4 +1,4 @@
-"""A value of megabytes is refused with a short answer."""
+"""Values of megabytes are cut in answers."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def envelope(*items: dict[str, Any]) -> Envelope:
     ],
     ids=lambda item: next(iter(item))[:20],
 )
-def test_a_large_value_makes_no_large_answer(item: dict[str, Any]) -> None:
+def test_a_large_value_does_not_make_a_large_answer(item: dict[str, Any]) -> None:
     data = plan_as_data(plan_import(envelope(item, item)))
     assert len(json.dumps(data)) < 20_000
 
 
-def test_a_large_value_that_differs_is_shown_with_its_beginning() -> None:
+def test_a_large_value_that_differs_is_cut() -> None:
     FilterFactory.create(name="Good", description="short")
     (step,) = plan_as_data(plan_import(envelope({"description": "d" * LARGE})))["items"]
     (shown,) = [difference for difference in step["diff"] if difference["field"] == "description"]
@@ -55,7 +55,7 @@ def test_a_large_value_that_differs_is_shown_with_its_beginning() -> None:
     assert len(shown["in_file"]) == 20_000
 
 
-def test_a_refused_import_is_told_in_a_few_lines() -> None:
+def test_a_refused_import_has_a_short_message() -> None:
     with pytest.raises(ImportBlocked) as refused:
         apply_import(envelope({"name": "n" * LARGE, "expression": None}, {"name": "m" * LARGE, "expression": None}))
     assert len(str(refused.value)) < 3_000

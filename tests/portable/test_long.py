@@ -29,7 +29,7 @@ JSON = st.recursive(
 )
 
 
-def test_a_file_of_100_000_items_goes_in_and_comes_out_the_same(prepared: Installation, tmp_path: Path) -> None:
+def test_a_file_of_100_000_items_is_imported_and_exported_unchanged(prepared: Installation, tmp_path: Path) -> None:
     items = [filter_item(f"Filter {number}", expression=f'tvg_id == "x{number}"') for number in range(MAX_ITEMS)]
     file = tmp_path / "filters.json"
     file.write_text(json.dumps(document(FILTERS, *items)))
@@ -39,7 +39,7 @@ def test_a_file_of_100_000_items_goes_in_and_comes_out_the_same(prepared: Instal
     assert prepared.json("portable", "export", "filters", "--all")["items"] == items
 
 
-def test_many_importers_at_once_for_many_rounds_make_no_duplicates(prepared: Installation, tmp_path: Path) -> None:
+def test_many_simultaneous_imports_make_no_duplicates(prepared: Installation, tmp_path: Path) -> None:
     for round_number in range(10):
         file = tmp_path / f"{round_number}.json"
         file.write_text(json.dumps(document(FILTERS, *[filter_item(f"R{round_number} {n}") for n in range(100)])))
@@ -56,7 +56,7 @@ def test_many_importers_at_once_for_many_rounds_make_no_duplicates(prepared: Ins
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 @settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_a_spoiled_file_is_refused_in_words_or_read(kind: Any, data: st.DataObject) -> None:
+def test_a_damaged_file_is_refused_with_a_message_or_read(kind: Any, data: st.DataObject) -> None:
     value = document(kind, EXAMPLES[kind.slug](), EXAMPLES[kind.slug]("Other"))
     place: Any = data.draw(st.sampled_from([value, value["metadata"], value["items"][0]]))
     place[data.draw(st.sampled_from([*place, "new"]))] = data.draw(JSON)

@@ -1,4 +1,4 @@
-"""Preview: the state of every item, what would become of it, and what stands in the way."""
+"""Preview: the state of each item, what an import would do with it, and its problems."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import Planner, plan_import
 from tvarr_backup.portable.report import plan_as_data, plan_as_json
-from tvarr_backup.portable.steps import Action, Plan, State, Step
-from tvarr_backup.quoting import MOST_OF_NAME, cut_value
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
+from tvarr_backup.quoting import MOST_OF_NAME, cut_value, quoted
 
 pytestmark = pytest.mark.django_db
 
@@ -44,13 +44,13 @@ def plan(kind: Kind, *items: Any, bulk: str | None = None, **answers: Any) -> Pl
     return plan_import(envelope(kind, *items), read_answers(answers.pop("resolutions", {}), bulk, **answers))
 
 
-def only(kind: Kind, item: Any, **answers: Any) -> Step:
+def only(kind: Kind, item: Any, **answers: Any) -> PlannedItem:
     (step,) = plan(kind, item, **answers).steps
     return step
 
 
-def built(step: Step) -> PortableRow:
-    """The row as it would be stored."""
+def built(step: PlannedItem) -> PortableRow:
+    """Return the row as it would be stored."""
     assert step.writes
     return step.build_row()
 
@@ -63,103 +63,106 @@ def make_filter(name: str = "Harbour News", **values: Any) -> Filter:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
 def test_an_item_with_a_free_name_is_new_and_would_be_created(kind: Kind) -> None:
     step = only(kind, EXAMPLES[kind.slug]())
-    assert (step.state, step.action, step.existing_id) == (State.NEW, Action.CREATE, None)
+    assert (step.state, step.action, step.existing_id) == (ItemState.NEW, ItemAction.CREATE, None)
     assert step.problems == ()
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_what_is_exported_is_identical_to_what_is_here(kind: Kind) -> None:
+def test_an_exported_item_is_identical_to_its_row(kind: Kind) -> None:
     values = EXAMPLES[kind.slug]()
     row = kind.model.objects.create(**values)
     (step,) = plan_import(read(b"".join(stream_export(kind)), kind)).steps
-    assert (step.state, step.action, step.existing_id) == (State.IDENTICAL, Action.SKIP, row.id)
+    assert (step.state, step.action, step.existing_id) == (ItemState.IDENTICAL, ItemAction.SKIP, row.id)
 
 
 def test_an_item_that_differs_lists_field_now_and_in_file() -> None:
     row = make_filter(action="exclude")
     step = only(FILTERS, filter_item(expression='group_title == "Harbour"'))
-    assert (step.state, step.action, step.existing_id) == (State.DIFFERENT, Action.SKIP, row.id)
+    assert (step.state, step.action, step.existing_id) == (ItemState.DIFFERENT, ItemAction.SKIP, row.id)
     assert [(diff.field, diff.now, diff.in_file) for diff in step.differences] == [
         ("expression", 'group_title == "News"', 'group_title == "Harbour"'),
         ("action", "exclude", "include"),
     ]
 
 
-def test_the_name_of_a_system_row_is_a_state_of_its_own() -> None:
+def test_the_name_of_a_built_in_row_is_a_separate_state() -> None:
     step = only(FILTERS, filter_item("Sports Only"))
-    assert (step.state, step.action) == (State.SYSTEM, Action.SKIP)
+    assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.SKIP)
 
 
-def test_overwriting_a_system_row_is_refused() -> None:
+def test_overwriting_a_built_in_row_is_refused() -> None:
     step = only(FILTERS, filter_item("Sports Only"), resolutions={"Sports Only": "overwrite"})
-    assert (step.state, step.action) == (State.SYSTEM, Action.BLOCKED)
-    assert "never overwritten; allowed are skip and rename" in step.problems[0].message
+    assert (step.state, step.action) == (ItemState.SYSTEM, ItemAction.BLOCKED)
+    assert "cannot be overwritten. Skip or rename it." in step.problems[0].message
 
 
-def test_overwriting_all_leaves_system_rows_alone() -> None:
-    assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is Action.SKIP
+def test_overwriting_all_skips_built_in_rows() -> None:
+    assert only(FILTERS, filter_item("Sports Only"), bulk="overwrite").action is ItemAction.SKIP
 
 
-def test_a_system_rows_name_may_be_renamed() -> None:
+def test_an_item_with_the_name_of_a_built_in_row_can_be_renamed() -> None:
     step = only(FILTERS, filter_item("Sports Only"), bulk="rename")
-    assert (step.action, step.final_name) == (Action.RENAME, "Sports Only (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Sports Only (1)")
 
 
 @pytest.mark.parametrize(
     ("answer", "action", "final_name"),
     [
-        ("skip", Action.SKIP, "Harbour News"),
-        ("rename", Action.RENAME, "Harbour News (1)"),
-        ("overwrite", Action.OVERWRITE, "Harbour News"),
+        ("skip", ItemAction.SKIP, "Harbour News"),
+        ("rename", ItemAction.RENAME, "Harbour News (1)"),
+        ("overwrite", ItemAction.OVERWRITE, "Harbour News"),
     ],
 )
 @pytest.mark.parametrize("how", ["by name", "by place", "in bulk"])
-def test_each_answer_does_what_it_says(answer: str, action: Action, final_name: str, how: str) -> None:
+def test_each_answer_does_what_it_says(answer: str, action: ItemAction, final_name: str, how: str) -> None:
     make_filter(action="exclude")
     key = {"by name": "Harbour News", "by place": "#1"}.get(how)
     answers: dict[str, Any] = {"resolutions": {key: answer}} if key else {"bulk": answer}
     step = only(FILTERS, filter_item(), **answers)
-    assert (step.state, step.action, step.final_name) == (State.DIFFERENT, action, final_name)
+    assert (step.state, step.action, step.final_name) == (ItemState.DIFFERENT, action, final_name)
 
 
 def test_an_items_own_answer_beats_the_one_for_all() -> None:
     make_filter(action="exclude")
     step = only(FILTERS, filter_item(), bulk="overwrite", resolutions={"Harbour News": "skip"})
-    assert step.action is Action.SKIP
+    assert step.action is ItemAction.SKIP
 
 
 def test_an_answer_for_all_does_not_touch_new_and_identical_items() -> None:
     make_filter("Same")
     steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="skip").steps
-    assert [step.action for step in steps] == [Action.SKIP, Action.CREATE]
+    assert [step.action for step in steps] == [ItemAction.SKIP, ItemAction.CREATE]
     steps = plan(FILTERS, filter_item("Same"), filter_item("New"), bulk="rename").steps
     assert [step.final_name for step in steps] == ["Same", "New"]
 
 
 def test_a_new_item_can_be_skipped_or_renamed_by_its_own_answer() -> None:
-    assert only(FILTERS, filter_item(), resolutions={"Harbour News": "skip"}).action is Action.SKIP
+    assert only(FILTERS, filter_item(), resolutions={"Harbour News": "skip"}).action is ItemAction.SKIP
     step = only(FILTERS, filter_item(), new_names={"Harbour News": "Port News"})
-    assert (step.state, step.action, step.final_name) == (State.NEW, Action.RENAME, "Port News")
+    assert (step.state, step.action, step.final_name) == (ItemState.NEW, ItemAction.RENAME, "Port News")
 
 
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [
-        ({"resolutions": {"Harbour News": "merge"}}, "“Harbour News” is “merge”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Harbour News": ""}}, "is “”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Harbour News": "SKIP"}}, "is “SKIP”; allowed are skip, rename, overwrite."),
-        ({"bulk": "keep"}, "The answer for all others is “keep”; allowed are skip, rename, overwrite."),
-        ({"resolutions": {"Habour News": "skip"}}, "There is no item “Habour News” in the file"),
-        ({"resolutions": {"#2": "skip"}}, "There is no item “#2” in the file"),
-        ({"new_names": {"Nobody": "X"}}, "There is no item “Nobody” in the file"),
+        (
+            {"resolutions": {"Harbour News": "merge"}},
+            f'Expected "skip", "rename" or "overwrite" for {quoted("Harbour News")}, got {quoted("merge")}.',
+        ),
+        ({"resolutions": {"Harbour News": ""}}, f"got {quoted('')}."),
+        ({"resolutions": {"Harbour News": "SKIP"}}, f"got {quoted('SKIP')}."),
+        ({"bulk": "keep"}, f'Expected "skip", "rename" or "overwrite" for all other items, got {quoted("keep")}.'),
+        ({"resolutions": {"Habour News": "skip"}}, f"The file has no item {quoted('Habour News')}."),
+        ({"resolutions": {"#2": "skip"}}, f"The file has no item {quoted('#2')}."),
+        ({"new_names": {"Nobody": "X"}}, f"The file has no item {quoted('Nobody')}."),
         (
             {"resolutions": {"Harbour News": "skip"}, "new_names": {"Harbour News": "X"}},
-            "“Harbour News” has a new name, but its answer is skip. Expected rename.",
+            f'Expected "rename" for {quoted("Harbour News")}, which has a new name, got "skip".',
         ),
-        ({"references": {"Nobody": "X"}}, "No item of the file refers to “Nobody”."),
+        ({"references": {"Nobody": "X"}}, f"No item of the file refers to {quoted('Nobody')}."),
     ],
 )
-def test_answers_that_fit_nothing_are_refused(answers: dict[str, Any], sentence: str) -> None:
+def test_answers_without_an_item_are_refused(answers: dict[str, Any], sentence: str) -> None:
     with pytest.raises(errors.AnswerInvalid) as refused:
         plan(FILTERS, filter_item(), **answers)
     assert sentence in str(refused.value)
@@ -170,82 +173,103 @@ def without(item: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "field", "code", "value", "allowed"),
+    ("kind", "item", "field", "code", "value", "expected"),
     [
-        (FILTERS, without(filter_item(), "name"), "name", "required", "", "a text that is not empty"),
+        (FILTERS, without(filter_item(), "name"), "name", "required", "", "Expected text"),
         (FILTERS, filter_item("N\0"), "name", "malformed_text", "N\0", "without NUL"),
-        (FILTERS, without(filter_item(), "source_type"), "source_type", "required", "", "stream, epg"),
-        (FILTERS, filter_item(source_type=None), "source_type", "required", "", "stream, epg"),
-        (FILTERS, without(filter_item(), "expression"), "expression", "required", "", "a text that is not empty"),
+        (FILTERS, without(filter_item(), "source_type"), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, filter_item(source_type=None), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, without(filter_item(), "expression"), "expression", "required", "", "Expected text"),
         (MAPPING, mapping_item(priority=2**63), "priority", "max_value", 2**63, "9223372036854775807"),
         (MAPPING, mapping_item(priority=-(2**63) - 1), "priority", "min_value", -(2**63) - 1, "-9223372036854775808"),
-        (PROFILES, profile_item(""), "name", "required", "", "a text that is not empty"),
+        (PROFILES, profile_item(""), "name", "required", "", "Expected text"),
         (
             PROFILES,
             profile_item(target_video_codec="hevc"),
             "target_video_codec",
             "invalid_choice",
             "hevc",
-            "h264, h265, vp9, av1",
+            '"h264", "h265", "vp9" or "av1"',
         ),
-        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", "auto, none, cuda"),
+        (PROFILES, profile_item(hw_accel="steam"), "hw_accel", "invalid_choice", "steam", '"auto", "none", "cuda", '),
     ],
 )
-def test_what_cannot_be_stored_is_invalid_with_field_value_and_what_is_allowed(
-    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+def test_an_item_that_cannot_be_stored_is_invalid_with_field_value_and_expectation(
+    kind: Kind, item: Any, field: str, code: str, value: Any, expected: str
 ) -> None:
     step = only(kind, item)
-    assert (step.state, step.action) == (State.INVALID, Action.BLOCKED)
+    assert (step.state, step.action) == (ItemState.INVALID, ItemAction.BLOCKED)
     (problem,) = step.problems
     assert (problem.field, problem.code, problem.value) == (field, code, value)
-    assert allowed in problem.message
+    assert expected in problem.message
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "field", "code", "value", "allowed"),
+    ("kind", "item", "field", "code", "value", "expected"),
     [
-        (FILTERS, filter_item(""), "name", "required", "", "a text that is not empty"),
-        (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without blanks around"),
+        (FILTERS, filter_item(""), "name", "required", "", "Expected text"),
+        (FILTERS, filter_item(" News"), "name", "blanks_around", " News", "without spaces around it"),
         (FILTERS, filter_item("N" * 256), "name", "max_length", "N" * 256, "at most 255"),
         (FILTERS, filter_item(description="d" * 1025), "description", "max_length", "d" * 1025, "at most 1024"),
-        (FILTERS, filter_item(source_type=""), "source_type", "required", "", "stream, epg"),
-        (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", "stream, epg"),
-        (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", "include, exclude"),
-        (FILTERS, filter_item(expression=""), "expression", "required", "", "a text that is not empty"),
-        (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "column 3"),
-        (FILTERS, filter_item(expression="  "), "expression", "invalid_expression", "  ", "fails when it runs it"),
+        (FILTERS, filter_item(source_type=""), "source_type", "required", "", '"stream" or "epg"'),
+        (FILTERS, filter_item(source_type="bogus"), "source_type", "invalid_choice", "bogus", '"stream" or "epg"'),
+        (FILTERS, filter_item(action="nuke"), "action", "invalid_choice", "nuke", '"include" or "exclude"'),
+        (FILTERS, filter_item(expression=""), "expression", "required", "", "Expected text"),
+        (FILTERS, filter_item(expression="a b c"), "expression", "invalid_expression", "a b c", "Column 3: "),
+        (
+            FILTERS,
+            filter_item(expression="  "),
+            "expression",
+            "invalid_expression",
+            "  ",
+            "tvarr stores this expression but cannot run it.",
+        ),
         (
             CLIENTS,
             client_item(accepted_video_codecs=["h264", "betamax"]),
             "accepted_video_codecs",
             "unknown_codec",
             ["h264", "betamax"],
-            "h264, h265",
+            '"h264", "h265", ',
         ),
-        (CLIENTS, client_item(preferred_audio_codec="cd"), "preferred_audio_codec", "unknown_codec", "cd", "aac, mp3"),
-        (CLIENTS, client_item(preferred_format="vhs"), "preferred_format", "unknown_format", "vhs", "hls-fmp4, hls-ts"),
+        (
+            CLIENTS,
+            client_item(preferred_audio_codec="cd"),
+            "preferred_audio_codec",
+            "unknown_codec",
+            "cd",
+            '"aac", "mp3", ',
+        ),
+        (
+            CLIENTS,
+            client_item(preferred_format="vhs"),
+            "preferred_format",
+            "unknown_format",
+            "vhs",
+            '"hls-fmp4", "hls-ts", ',
+        ),
         (
             CLIENTS,
             client_item(supports_fmp4=False, supports_mpegts=False),
             "supports_mpegts",
             "no_container",
             False,
-            "at least one of the two",
+            "Expected support for fMP4, MPEG-TS or both",
         ),
-        (CLIENTS, client_item(expression='x =~ "y"'), "expression", "invalid_expression", 'x =~ "y"', "column 3"),
+        (CLIENTS, client_item(expression='x =~ "y"'), "expression", "invalid_expression", 'x =~ "y"', "Column 3: "),
         (PROFILES, profile_item("P" * 101), "name", "max_length", "P" * 101, "at most 100"),
         (PROFILES, profile_item(description="d" * 501), "description", "max_length", "d" * 501, "at most 500"),
         (PROFILES, profile_item(output_flags="f" * 1001), "output_flags", "max_length", "f" * 1001, "at most 1000"),
     ],
 )
 def test_what_tvarr_stores_is_imported_with_a_warning(
-    kind: Kind, item: Any, field: str, code: str, value: Any, allowed: str
+    kind: Kind, item: Any, field: str, code: str, value: Any, expected: str
 ) -> None:
     step = only(kind, item)
-    assert (step.state, step.action, step.problems) == (State.NEW, Action.CREATE, ())
+    assert (step.state, step.action, step.problems) == (ItemState.NEW, ItemAction.CREATE, ())
     (found,) = (warning for warning in step.warnings if warning.code == code)
     assert (found.field, found.value) == (field, cut_value(value, MOST_OF_NAME))
-    assert allowed in found.message
+    assert expected in found.message
 
 
 def test_all_problems_of_an_item_are_listed() -> None:
@@ -260,38 +284,39 @@ def test_skipping_an_invalid_item_lets_the_others_through() -> None:
     assert plan(FILTERS, *items, resolutions={"Bad": "skip"}).blocked == []
 
 
-def test_a_bad_name_can_be_mended_by_a_new_one() -> None:
+def test_an_invalid_name_can_be_replaced() -> None:
     step = only(FILTERS, filter_item("N\0"), new_names={"#1": "Port"})
-    assert (step.action, step.final_name) == (Action.RENAME, "Port")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Port")
     step = only(FILTERS, without(filter_item(), "name"), resolutions={"#1": "rename"})
-    assert (step.action, step.final_name) == (Action.RENAME, "Unnamed (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "Unnamed (1)")
 
 
-def test_an_invalid_row_that_is_here_unchanged_is_no_problem(attached: Path) -> None:
+def test_an_unchanged_invalid_row_is_not_a_problem(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         connection.execute("UPDATE filters SET expression = 'AND' WHERE name = 'Harbour Sports'")
     (step,) = plan_import(read(b"".join(stream_export(FILTERS)))).steps
-    assert (step.state, step.problems) == (State.IDENTICAL, ())
+    assert (step.state, step.problems) == (ItemState.IDENTICAL, ())
 
 
 def test_equal_names_of_profiles_are_problems() -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("B"), profile_item("A", enabled=False)).steps
-    assert [step.state for step in steps] == [State.INVALID, State.NEW, State.INVALID]
+    assert [step.state for step in steps] == [ItemState.INVALID, ItemState.NEW, ItemState.INVALID]
     assert (
-        steps[0].problems[0].message == "“A” appears 2 times in the file (items 1 and 3). Rename or skip all but one."
+        steps[0].problems[0].message
+        == f"{quoted('A')} appears twice in the file (items 1 and 3). Rename or skip all but one."
     )
 
 
 def test_renaming_equal_names_keeps_the_first_and_numbers_the_others() -> None:
     steps = plan(FILTERS, *[filter_item("A", description=str(n)) for n in range(3)], resolutions={"A": "rename"}).steps
     assert [(step.action, step.final_name) for step in steps] == [
-        (Action.CREATE, "A"),
-        (Action.RENAME, "A (1)"),
-        (Action.RENAME, "A (2)"),
+        (ItemAction.CREATE, "A"),
+        (ItemAction.RENAME, "A (1)"),
+        (ItemAction.RENAME, "A (2)"),
     ]
 
 
-def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
+def test_renaming_equal_names_that_rows_have_too_numbers_all() -> None:
     make_filter("A", action="exclude")
     steps = plan(FILTERS, filter_item("A"), filter_item("A", description="x"), bulk="rename").steps
     assert [step.final_name for step in steps] == ["A (1)", "A (2)"]
@@ -300,15 +325,15 @@ def test_renaming_equal_names_that_are_here_too_numbers_all() -> None:
 @pytest.mark.parametrize(
     ("answers", "actions"),
     [
-        ({"#2": "skip"}, [Action.CREATE, Action.SKIP]),
-        ({"#1": "skip"}, [Action.SKIP, Action.CREATE]),
-        ({"#2": "rename"}, [Action.CREATE, Action.RENAME]),
-        ({"#1": "rename"}, [Action.RENAME, Action.CREATE]),
-        ({"A": "overwrite"}, [Action.BLOCKED, Action.BLOCKED]),
-        ({"A": "rename", "#2": "skip"}, [Action.CREATE, Action.SKIP]),
+        ({"#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
+        ({"#1": "skip"}, [ItemAction.SKIP, ItemAction.CREATE]),
+        ({"#2": "rename"}, [ItemAction.CREATE, ItemAction.RENAME]),
+        ({"#1": "rename"}, [ItemAction.RENAME, ItemAction.CREATE]),
+        ({"A": "overwrite"}, [ItemAction.BLOCKED, ItemAction.BLOCKED]),
+        ({"A": "rename", "#2": "skip"}, [ItemAction.CREATE, ItemAction.SKIP]),
     ],
 )
-def test_equal_names_are_told_apart_by_their_place(answers: dict[str, str], actions: list[Action]) -> None:
+def test_equal_names_are_distinguished_by_position(answers: dict[str, str], actions: list[ItemAction]) -> None:
     steps = plan(PROFILES, profile_item("A"), profile_item("A", enabled=False), resolutions=answers).steps
     assert [step.action for step in steps] == actions
 
@@ -326,11 +351,11 @@ def test_the_name_of_a_deleted_filter_is_free() -> None:
     assert only(FILTERS, filter_item("A"), bulk="rename").final_name == "A (1)"
 
 
-def test_the_suggested_name_can_be_given_back_as_the_chosen_one() -> None:
+def test_the_suggested_name_can_be_sent_as_the_new_name() -> None:
     make_filter("A", action="exclude")
     suggested = only(FILTERS, filter_item("A")).suggested_name
     step = only(FILTERS, filter_item("A"), new_names={"A": suggested})
-    assert (step.action, step.final_name) == (Action.RENAME, "A (1)")
+    assert (step.action, step.final_name) == (ItemAction.RENAME, "A (1)")
 
 
 def test_the_name_suggested_for_another_item_is_taken() -> None:
@@ -344,16 +369,16 @@ def test_the_name_suggested_for_another_item_is_taken() -> None:
 def test_a_chosen_name_must_be_free(taken: str) -> None:
     make_filter("Here")
     step = plan(FILTERS, filter_item("A"), filter_item("In File"), new_names={"A": taken}).steps[0]
-    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "name_taken")
-    assert f"“{taken}” is taken" in step.problems[0].message
+    assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "name_taken")
+    assert f"{quoted(taken)} is already used" in step.problems[0].message
 
 
 def test_two_items_cannot_take_the_same_chosen_name() -> None:
     steps = plan(FILTERS, filter_item("A"), filter_item("B"), new_names={"A": "C", "B": "C"}).steps
-    assert [step.action for step in steps] == [Action.RENAME, Action.BLOCKED]
+    assert [step.action for step in steps] == [ItemAction.RENAME, ItemAction.BLOCKED]
 
 
-def test_a_chosen_name_is_checked_as_every_name_is() -> None:
+def test_a_chosen_name_is_validated() -> None:
     step = only(FILTERS, filter_item("A"), new_names={"A": " B"})
     assert step.problems[0].code == "blanks_around"
 
@@ -361,8 +386,8 @@ def test_a_chosen_name_is_checked_as_every_name_is() -> None:
 def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
     make_filter("Harbour News")
     step = only(FILTERS, filter_item("harbour news"))
-    assert step.state is State.NEW
-    assert step.warnings[0].message == "“Harbour News” is here already; it differs only in letter case."
+    assert step.state is ItemState.NEW
+    assert step.warnings[0].message == f"{quoted('Harbour News')} already exists. It differs only in letter case."
 
 
 @pytest.mark.parametrize(
@@ -374,33 +399,33 @@ def test_a_name_that_differs_only_in_case_is_a_warning() -> None:
         ("Harbour News", "HARBOUR\u3000NEWS", "letter case and spaces"),
     ],
 )
-def test_a_name_that_looks_like_one_that_is_here_is_a_warning(here: str, name: str, difference: str) -> None:
+def test_a_name_that_looks_like_an_existing_one_is_a_warning(here: str, name: str, difference: str) -> None:
     make_filter(here)
     step = only(FILTERS, filter_item(name))
     (found,) = [warning for warning in step.warnings if warning.code == "name_looks_the_same"]
-    assert step.state is State.NEW
-    assert found.message == f"“{here}” is here already; it differs only in {difference}."
+    assert step.state is ItemState.NEW
+    assert found.message == f"{quoted(here)} already exists. It differs only in {difference}."
 
 
 @pytest.mark.parametrize("kind", [FILTERS, PROFILES], ids=["filters", "profiles"])
-def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_shows_none(kind: Kind) -> None:
+def test_a_name_with_hidden_characters_is_imported_with_a_warning_that_escapes_them(kind: Kind) -> None:
     name = "News\x1b[2K\n\u202e"
     step = only(kind, EXAMPLES[kind.slug](name))
     (found,) = step.warnings
-    assert (step.state, step.action, step.final_name) == (State.NEW, Action.CREATE, name)
+    assert (step.state, step.action, step.final_name) == (ItemState.NEW, ItemAction.CREATE, name)
     assert (found.field, found.code, found.value) == ("name", "hidden_characters", name)
-    assert found.message.startswith("Character 5 is U+001B, and 2 more are hidden.")
+    assert found.message.startswith("Expected a name without control characters")
 
 
 def test_a_chosen_name_has_no_hidden_characters() -> None:
     step = only(FILTERS, filter_item("A"), new_names={"A": "B\u200b"})
-    assert (step.action, step.problems[0].code) == (Action.BLOCKED, "hidden_characters")
+    assert (step.action, step.problems[0].code) == (ItemAction.BLOCKED, "hidden_characters")
 
 
-def test_a_profiles_default_mark_is_no_difference_and_said() -> None:
+def test_whether_a_profile_is_the_default_is_ignored_with_a_warning() -> None:
     EncodingProfile.objects.create(**profile_item())
     step = only(PROFILES, profile_item(is_default=True))
-    assert step.state is State.IDENTICAL
+    assert step.state is ItemState.IDENTICAL
     assert step.warnings[0].code == "not_imported"
 
 
@@ -411,16 +436,16 @@ def test_a_new_profile_never_becomes_the_default() -> None:
     assert row.is_default is False
 
 
-def test_a_profiles_name_held_by_a_deleted_row_is_freed_and_said(attached: Path) -> None:
+def test_the_name_of_a_deleted_profile_is_freed_with_a_warning(attached: Path) -> None:
     step = only(PROFILES, profile_item("Dead Profile"))
-    assert (step.state, step.action) == (State.NEW, Action.CREATE)
+    assert (step.state, step.action) == (ItemState.NEW, ItemAction.CREATE)
     assert step.warnings[0].message == (
-        "A deleted row still holds the name “Dead Profile”; it is renamed to "
-        "“Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)”."
+        f"A deleted row still has the name {quoted('Dead Profile')}. It is renamed to "
+        f"{quoted('Dead Profile (deleted 01KAHVK8X608E15BJ4BWZNPJ41)')}."
     )
 
 
-def test_a_copy_of_a_profile_avoids_names_that_deleted_rows_hold(attached: Path) -> None:
+def test_a_copy_of_a_profile_avoids_names_of_deleted_rows(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection, connection:
         insert(connection, "encoding_profiles", id="01KAHVK8X608E15BJ4BWZNPJ42", name="Tablet HEVC (1)", deleted_at="x")
     assert only(PROFILES, profile_item(quality_preset="high"), bulk="rename").final_name == "Tablet HEVC (2)"
@@ -431,13 +456,13 @@ def test_unknown_members_are_warnings_of_their_item() -> None:
     assert (step.warnings[0].code, step.warnings[0].field) == ("unknown_member", "colour")
 
 
-def test_what_tvarr_would_misunderstand_is_a_warning_of_the_item() -> None:
+def test_a_warning_about_an_expression_is_a_warning_of_the_item() -> None:
     step = only(FILTERS, filter_item(expression='chanel_name contains "x"'))
-    assert step.state is State.NEW
+    assert step.state is ItemState.NEW
     assert (step.warnings[0].field, step.warnings[0].code) == ("expression", "unknown_field")
 
 
-def test_a_profile_that_is_here_is_linked() -> None:
+def test_an_existing_profile_is_linked() -> None:
     profile = EncodingProfile.objects.create(name="Tablet HEVC")
     step = only(CLIENTS, client_item(encoding_profile_name="Tablet HEVC"))
     row = built(step)
@@ -446,22 +471,24 @@ def test_a_profile_that_is_here_is_linked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "item", "sentence"),
+    ("kind", "item", "subject"),
     [
-        (CLIENTS, client_item(encoding_profile_name="Gone"), "The encoding profile “Gone” is not here"),
-        (FILTERS, filter_item(source_id=SOURCE_ID), f"The source “{SOURCE_ID}” is not here"),
-        (MAPPING, mapping_item(source_id="rubbish"), "The source “rubbish” is not here"),
+        (CLIENTS, client_item(encoding_profile_name="Gone"), f"The encoding profile {quoted('Gone')}"),
+        (FILTERS, filter_item(source_id=SOURCE_ID), f"The source {quoted(SOURCE_ID)}"),
+        (MAPPING, mapping_item(source_id="rubbish"), f"The source {quoted('rubbish')}"),
     ],
 )
-def test_a_reference_that_is_not_here_is_a_warning_and_left_empty(kind: Kind, item: Any, sentence: str) -> None:
+def test_a_missing_reference_gives_a_warning_and_is_left_empty(kind: Kind, item: Any, subject: str) -> None:
     step = only(kind, item)
-    assert step.action is Action.CREATE
-    assert step.warnings[0].message == f"{sentence}; the item is stored without it until it is here."
+    assert step.action is ItemAction.CREATE
+    assert (
+        step.warnings[0].message == f"{subject} does not exist here. The item is stored without the link until it does."
+    )
     assert kind.reference is not None
     assert getattr(built(step), kind.reference.column) is None
 
 
-def test_a_source_of_the_other_type_is_not_meant() -> None:
+def test_a_source_of_the_other_type_is_not_linked() -> None:
     source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
     assert only(FILTERS, filter_item(source_id=source.id)).warnings == ()
     step = only(FILTERS, filter_item(source_type="epg", expression="true", source_id=source.id))
@@ -469,7 +496,7 @@ def test_a_source_of_the_other_type_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize("kind", ["profile", "source"])
-def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> None:
+def test_a_missing_reference_can_be_mapped_to_an_existing_row(kind: str) -> None:
     profile = EncodingProfile.objects.get(name="H.265/AAC (Modern)")
     source = StreamSource.objects.create(name="Provider", type="m3u", url="http://p.example/a.m3u")
     if kind == "profile":
@@ -482,8 +509,8 @@ def test_the_caller_may_map_a_reference_to_something_that_is_here(kind: str) -> 
     assert step.warnings == ()
 
 
-def test_mapping_to_something_that_is_not_here_is_refused() -> None:
-    with pytest.raises(errors.AnswerInvalid, match="There is no encoding profile “Nobody” here to stand for “Gone”"):
+def test_mapping_to_a_missing_row_is_refused() -> None:
+    with pytest.raises(errors.AnswerInvalid, match=r"There is no encoding profile .Nobody. to use instead of .Gone.\."):
         plan(CLIENTS, client_item(encoding_profile_name="Gone"), references={"Gone": "Nobody"})
 
 
@@ -491,10 +518,10 @@ def test_an_unresolved_reference_keeps_the_present_link() -> None:
     profile = EncodingProfile.objects.create(name="Tablet HEVC")
     ClientDetectionRule.objects.create(**client_item(), encoding_profile=profile)
     step = only(CLIENTS, client_item(encoding_profile_name="Gone"))
-    assert step.state is State.IDENTICAL
+    assert step.state is ItemState.IDENTICAL
     step = only(CLIENTS, client_item(encoding_profile_name="Gone", priority=1), bulk="overwrite")
     assert getattr(built(step), "encoding_profile_id") == profile.id  # noqa: B009
-    assert "the link that is there is kept" in step.warnings[0].message
+    assert "The existing link is kept" in step.warnings[0].message
 
 
 def test_a_file_without_the_reference_clears_the_link() -> None:
@@ -509,11 +536,11 @@ def test_a_file_without_the_reference_clears_the_link() -> None:
 
 def test_warnings_about_the_file_are_part_of_the_plan() -> None:
     result = plan_import(read(document(FILTERS, tvarr_version="0.0.25")))
-    assert result.warnings == ("The file was written by version 0.0.25; this is tvarr-backup test.",)
+    assert result.warnings == ("The file was written by version 0.0.25. This is tvarr-backup test.",)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[*KINDS])
-def test_a_plan_asks_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
+def test_a_plan_has_the_same_number_of_queries_for_10_and_for_1000_items(kind: Kind) -> None:
     def queries(count: int) -> int:
         read_file = envelope(kind, *[EXAMPLES[kind.slug](f"Item {number}") for number in range(count)])
         with (
@@ -535,7 +562,7 @@ def test_planning_writes_nothing() -> None:
 
 
 class TestFingerprint:
-    """Two plans have one fingerprint when file and database are the same in what matters."""
+    """Two plans have the same fingerprint if the file and the rows it is compared with are the same."""
 
     def test_answers_do_not_change_it(self) -> None:
         make_filter(action="exclude")
@@ -575,16 +602,16 @@ class TestFingerprint:
         make_filter("Something Else")
         assert plan(FILTERS, filter_item()).fingerprint == before
 
-    def test_each_item_has_a_mark_that_changes_with_what_it_meets(self) -> None:
+    def test_each_item_has_a_fingerprint_that_changes_with_its_row(self) -> None:
         before = plan(FILTERS, filter_item("A"), filter_item("B"))
         make_filter("B", action="exclude")
         after = plan(FILTERS, filter_item("A"), filter_item("B"), bulk="overwrite")
-        changed = [old.mark != new.mark for old, new in zip(before.steps, after.steps, strict=True)]
+        changed = [old.fingerprint != new.fingerprint for old, new in zip(before.steps, after.steps, strict=True)]
         assert changed == [False, True]
 
 
 class TestMissingReferences:
-    """What items refer to in vain, and what could be meant instead."""
+    """Missing targets of references, and what can be used instead."""
 
     def test_they_are_listed_once_with_the_number_of_items(self) -> None:
         items = [client_item(name, encoding_profile_name="Attic") for name in ("A", "B")]
@@ -597,18 +624,18 @@ class TestMissingReferences:
         item = client_item(encoding_profile_name="Attic")
         assert plan(CLIENTS, item, references={"Attic": "Here"}).missing_references[0].value == "Attic"
 
-    def test_for_a_source_those_of_the_same_type_are_offered(self) -> None:
+    def test_sources_of_the_same_type_are_offered(self) -> None:
         StreamSource.objects.create(name="Pelican", type="m3u", url="http://pelican.example.test/")
         stream, guide = filter_item("A", source_id="01A"), filter_item("B", source_id="01B", source_type="epg")
         missing = plan(FILTERS, stream, guide).missing_references
         assert [(each.value, each.names) for each in missing] == [("01A", ("Pelican",)), ("01B", ())]
 
-    def test_what_is_here_is_not_among_them(self) -> None:
+    def test_existing_targets_are_not_listed(self) -> None:
         EncodingProfile.objects.create(name="Attic")
         assert plan(CLIENTS, client_item(encoding_profile_name="Attic")).missing_references == ()
 
 
-def test_further_plans_of_a_file_ask_nothing_and_are_the_same() -> None:
+def test_further_plans_of_a_file_need_no_queries_and_are_equal() -> None:
     EncodingProfile.objects.create(name="Attic")
     file = envelope(CLIENTS, *(client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")))
     planner = Planner(file)

@@ -1,4 +1,4 @@
-"""Whatever tvarr stores travels: out of one installation, into a fresh one, and out again, the same."""
+"""Everything that tvarr stores is exported, imported elsewhere and exported again unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.portable.apply import ImportResult, apply_import
 from tvarr_backup.portable.export import stream_export
 from tvarr_backup.portable.kinds import KINDS, Slug
 from tvarr_backup.portable.models import HeldReference
-from tvarr_backup.portable.steps import Action
+from tvarr_backup.portable.steps import ItemAction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # rows are written as tvarr writes them into SQLite
 
@@ -25,7 +25,7 @@ SOURCE_ID = "01KAEHXEGJ5GMS392SP1ZYMK59"
 
 
 def store(slug: Slug, values: list[dict[str, Any]]) -> None:
-    """Write rows as tvarr does, past every check and every field of ours."""
+    """Write rows as tvarr does, without our fields and validation."""
     profile = EncodingProfile.objects.filter(is_system=True).first()
     assert profile is not None
     with connections["tvarr"].cursor() as cursor:
@@ -57,7 +57,7 @@ def load(slug: Slug, file: bytes) -> ImportResult:
 
 
 def become_fresh(slug: Slug) -> None:
-    """Leave what every installation has."""
+    """Delete all rows but the built-in ones."""
     KINDS[slug].model.all_rows.filter(is_system=False)._raw_delete("tvarr")
     for model in (HeldReference, StreamSource, EpgSource):
         model._default_manager.all().delete()
@@ -73,7 +73,7 @@ def go_there_and_back(slug: Slug, values: list[dict[str, Any]]) -> None:
 
     become_fresh(slug)
     result = load(slug, first)
-    assert result.count(Action.CREATE) == len(values)
+    assert result.count(ItemAction.CREATE) == len(values)
     second = exported(slug)
     assert sorted_items(second) == sorted_items(first)
     if slug is Slug.FILTERS:  # the others are sorted by a priority that may be missing, or by the mark of the default
@@ -83,21 +83,21 @@ def go_there_and_back(slug: Slug, values: list[dict[str, Any]]) -> None:
 
 
 def sorted_items(file: bytes) -> list[str]:
-    """Items as texts; those of equal priority may change places, because an import is one moment."""
+    """Return items as texts, sorted, because items of equal priority have the same time after an import."""
     return sorted(json.dumps(_imported(item), sort_keys=True) for item in items_of(file))
 
 
 def _imported(item: dict[str, Any]) -> dict[str, Any]:
-    """What an import takes over: not which profile is the default."""
+    """Return an item without what an import ignores: whether a profile is the default."""
     return {name: value for name, value in item.items() if name != "is_default"}
 
 
 @pytest.mark.parametrize("slug", Slug)
-def test_items_with_whatever_tvarr_stores_travel(slug: Slug) -> None:
+def test_items_with_everything_that_tvarr_stores(slug: Slug) -> None:
     go_there_and_back(slug, make_rows(slug, 60))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("slug", Slug)
-def test_500_items_with_whatever_tvarr_stores_travel(slug: Slug) -> None:
+def test_500_items_with_everything_that_tvarr_stores(slug: Slug) -> None:
     go_there_and_back(slug, make_rows(slug, 500))

@@ -1,4 +1,4 @@
-"""When a running tvarr must be made to reload."""
+"""Changes after which a running tvarr must reload."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
 pytestmark = pytest.mark.django_db
 
 
-def test_a_rule_counts_while_it_is_live_and_enabled(attached: Path) -> None:
+def test_a_live_enabled_rule_needs_a_reload(attached: Path) -> None:
     rule = ClientDetectionRuleFactory.create()
     off = ClientDetectionRuleFactory.create(is_enabled=False)
     gone = ClientDetectionRuleFactory.create()
@@ -41,7 +41,7 @@ def test_a_flag_that_is_not_set_counts_as_enabled(attached: Path) -> None:
     assert needs_reload([profile])
 
 
-def test_a_profile_counts_where_a_live_enabled_rule_uses_it(attached: Path) -> None:
+def test_a_profile_of_a_live_enabled_rule_needs_a_reload(attached: Path) -> None:
     used, by_off, by_gone, unused = (EncodingProfileFactory.create() for _ in range(4))
     ClientDetectionRuleFactory.create(encoding_profile=used)
     ClientDetectionRuleFactory.create(encoding_profile=by_off, is_enabled=False)
@@ -49,21 +49,21 @@ def test_a_profile_counts_where_a_live_enabled_rule_uses_it(attached: Path) -> N
     assert [needs_reload([profile]) for profile in (used, by_off, by_gone, unused)] == [True, False, False, False]
 
 
-def test_other_kinds_are_read_whenever_tvarr_needs_them(attached: Path) -> None:
+def test_other_kinds_need_no_reload(attached: Path) -> None:
     assert not needs_reload([FilterFactory.create(), DataMappingRuleFactory.create()])
     assert not needs_reload([])
 
 
-def test_after_a_restore_everything_counts(attached: Path) -> None:
+def test_a_restore_needs_a_reload(attached: Path) -> None:
     assert needs_reload(EVERYTHING)
 
 
-def test_no_tvarr_has_our_own_database_in_memory() -> None:
+def test_a_database_of_ours_needs_no_reload() -> None:
     assert not needs_reload([ClientDetectionRuleFactory.create()])
     assert not needs_reload(EVERYTHING)
 
 
-def test_of_a_database_that_cannot_be_read_nothing_is_claimed(attached: Path) -> None:
+def test_a_database_that_cannot_be_read_needs_no_reload(attached: Path) -> None:
     connections["tvarr"].close()
     attached.write_bytes(b"not a database" * 1000)
     assert not needs_reload(EVERYTHING)

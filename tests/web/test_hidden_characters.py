@@ -31,8 +31,8 @@ pytestmark = pytest.mark.django_db
 EVIL = "Evil\x1b[2K\r\n\x9b\u202eNews\u200b"
 SHOWN = r"Evil\x1b[2K\r\n\x9b\u202eNews\u200b"
 SENTENCE = (
-    "Character 5 is U+200B. Expected a name without control characters, line breaks, text direction marks and "
-    "invisible characters."
+    "Expected a name without control characters, line breaks, text direction marks and invisible characters, got U+200B at "
+    "character 5."
 )
 RIGHT_TO_LEFT = "\u05d7\u05d3\u05e9\u05d5\u05ea \U0001f468\u200d\U0001f469"
 
@@ -127,7 +127,7 @@ def test_a_review_and_its_result_show_them_and_names_from_right_to_left_stay_apa
     shown = page.content.decode()
     assert f"<bdi>{html.escape(SHOWN)}</bdi>" in shown
     assert f"<bdi>{RIGHT_TO_LEFT}</bdi>" in shown
-    assert "Character 5 is U+001B" in shown
+    assert "got U+001B at character 5" in shown
     done = client.post(f"{page.request['PATH_INFO']}apply/", fields_of(page, "import-form"), follow=True)
     assert hidden_on(done) == []
     assert models.Filter.objects.filter(name=EVIL).exists()
@@ -155,7 +155,7 @@ def test_a_call_refuses_them_and_a_patch_of_something_else_is_stored() -> None:
     answer = client.patch(address, {"name": "News\u202e"}, format="json")
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/name")
     assert answer.json()["errors"][0]["code"] == "hidden_characters"
-    assert "Character 5 is U+202E." in answer.json()["detail"]
+    assert "got U+202E at character 5." in answer.json()["detail"]
 
 
 def test_answers_of_the_api_are_json_that_a_terminal_can_show(rows: list[Model]) -> None:

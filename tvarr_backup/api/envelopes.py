@@ -22,11 +22,11 @@ from tvarr_backup.portable.envelope import FORMAT_VERSION, MAX_ITEMS, Envelope, 
 from tvarr_backup.portable.export import MAX_IDS, WRITTEN_BY
 from tvarr_backup.portable.json_events import value_of
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
-from tvarr_backup.portable.steps import Action, State
+from tvarr_backup.portable.steps import ItemAction, ItemState
 
 # The settings name these, so that the schema has one name for each.
-ACTIONS = [action.value for action in Action]
-STATES = [state.value for state in State]
+ACTIONS = [action.value for action in ItemAction]
+STATES = [state.value for state in ItemState]
 RESOLUTIONS = [resolution.value for resolution in Resolution]
 
 # --- Files -----------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def read_import(request: Request, kind: Kind) -> ImportRequest:
     if is_form(request):
         return _read_form(request, kind)
     envelope, others = read_wrapped_envelope(
-        io.BytesIO(_body(request)), kind, WRITTEN_BY, member="export", beside=_ANSWERS
+        io.BytesIO(_body(request)), kind, WRITTEN_BY, member="export", other_members=_ANSWERS
     )
     return _import_request(envelope, others)
 
@@ -307,7 +307,7 @@ class PlannedItemSerializer(serializers.Serializer[Any]):
     warnings = FindingSerializer(many=True)
 
 
-_counts = {action.value: serializers.IntegerField() for action in Action}
+_counts = {action.value: serializers.IntegerField() for action in ItemAction}
 _counts_doc = "How many items each action is planned for."
 CountsSerializer = type("CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": _counts_doc})
 

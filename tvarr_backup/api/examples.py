@@ -15,7 +15,7 @@ from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import Kind, Slug
 from tvarr_backup.portable.references import Resolved
 from tvarr_backup.portable.report import plan_as_data, result_as_data
-from tvarr_backup.portable.steps import Action, Difference, Draft, Plan, State, Step
+from tvarr_backup.portable.steps import Difference, Draft, ItemAction, ItemState, Plan, PlannedItem
 
 EXAMPLE_ID = "01JN9Q4T7V8W2X5Y6Z0A1B2C3D"
 _RECORD = {
@@ -120,7 +120,7 @@ def plan_example(kind: Kind) -> dict[str, Any]:
     (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind, WRITTEN_BY).items
     draft = Draft(
         read,
-        State.DIFFERENT,
+        ItemState.DIFFERENT,
         existing=kind.model(id=EXAMPLE_ID),
         differences=(Difference("description", "An older one.", item.get("description", "")),),
         problems=(),
@@ -129,12 +129,12 @@ def plan_example(kind: Kind) -> dict[str, Any]:
         resolved_unmapped=Resolved(),
         suggested_name=f"{name} (1)",
     )
-    return plan_as_data(Plan(kind, (Step(draft, Action.SKIP, name, (), ()),), (), _FINGERPRINT))
+    return plan_as_data(Plan(kind, (PlannedItem(draft, ItemAction.SKIP, name, (), ()),), (), _FINGERPRINT))
 
 
 def result_example(kind: Kind) -> dict[str, Any]:
     """The import of the file under another name."""
     item = item_example(kind)
     name, source_type = item["name"], item.get("source_type", "")
-    line = ResultLine(1, name, source_type, f"{name} (1)", Action.RENAME, State.DIFFERENT, EXAMPLE_ID, ())
+    line = ResultLine(1, name, source_type, f"{name} (1)", ItemAction.RENAME, ItemState.DIFFERENT, EXAMPLE_ID, ())
     return result_as_data(ImportResult(kind, (line,), ()))

@@ -76,7 +76,7 @@ class TvarrExportView(StrictView):
         """As tvarr's clients ask."""
         selection = self.read(envelopes.TvarrSelectionSerializer, request.data)
         ids = None if selection.get("export_all") else selection.get("ids") or None
-        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids, what_is_there=True))
+        return _file_of(self.kind, actions.export_items(self.actor, self.kind, ids, skip_missing=True))
 
 
 def _file_of(kind: Kind, export: Export) -> StreamingHttpResponse:
@@ -118,8 +118,8 @@ def _details(refusal: Exception, place: str) -> dict[str, Any]:
     if isinstance(refusal, MemberInvalid):
         return {
             "errors": [
-                {"pointer": f"{place}{pointer}", "code": refusal.code, "detail": f"It {words}"}
-                for pointer, words in refusal.found
+                {"pointer": f"{place}{pointer}", "code": refusal.code, "detail": sentence}
+                for pointer, sentence in refusal.found
             ]
         }
     if isinstance(refusal, ImportBlocked) and isinstance(refusal.plan, Plan):

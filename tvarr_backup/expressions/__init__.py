@@ -1,4 +1,4 @@
-"""tvarr's expressions: from text to a tree or a problem, with warnings for what tvarr would misunderstand."""
+"""Parsing and checking of tvarr's expressions, with warnings where tvarr does something unexpected."""
 
 from tvarr_backup.expressions.check import CheckedExpression, check_expression, findings_as_json
 from tvarr_backup.expressions.domains import Domain, UnknownDomain, read_domain

@@ -1,4 +1,4 @@
-"""The tree of an expression, built from the reductions of the parser."""
+"""Building of an expression's tree during parsing."""
 
 import re
 from dataclasses import replace
@@ -43,7 +43,7 @@ _DYNAMIC = re.compile(r"@dynamic\(([^)]*)\):(.+)", re.DOTALL)
 
 
 class TreeBuilder(Transformer[Token, Expression]):
-    """Lark calls the method with the name of a rule; tokens in `_CAPITALS` are left out."""
+    """Lark calls the method with the name of each rule. Tokens whose names begin with `_` are left out."""
 
     def expression(self, parts: list[Condition | tuple[Action, ...]]) -> Expression:
         if not parts:
@@ -72,7 +72,7 @@ class TreeBuilder(Transformer[Token, Expression]):
         return Always(parts[0].type == "TRUE")
 
     def setting(self, parts: list[Token | Action]) -> tuple[Action, ...]:
-        """Its own sign, such as `?=`, is stronger than the keyword; `=` says nothing about the verb."""
+        """A sign such as `?=` takes precedence over the keyword; `=` does not."""
         keyword, *actions = parts
         verb = Verb(str(keyword).upper())
         return tuple(
@@ -93,7 +93,7 @@ class TreeBuilder(Transformer[Token, Expression]):
 
 
 def _group(connective: Connective, members: list[Condition]) -> Group:
-    """Merge a leading group of the same kind into this one, as tvarr does: `(a OR b) OR c`. All others stay nested."""
+    """Merge a leading group with the same connective, as tvarr does: `(a OR b) OR c`. Other groups stay nested."""
     first, *rest = members
     if isinstance(first, Group) and first.connective is connective:
         return Group(connective, (*first.members, *rest))
@@ -108,8 +108,8 @@ def _negate(not_token: Token, condition: Condition) -> Condition:
             return Always(not matches)
         case Group(connective=connective):
             message = (
-                f"NOT can stand only before a single condition, and the parentheses behind it join several with "
-                f"{connective.value}; write NOT before each of them."
+                f"NOT must be before a single condition, but these parentheses join several with {connective.value}. "
+                "Write NOT before each of them."
             )
             code, expected = ProblemCode.NOT_BEFORE_GROUP, ("a single condition",)
             raise InvalidExpression(Problem(code, not_token.column or 1, message, str(not_token), expected))
@@ -150,7 +150,9 @@ def _action_value(token: Token) -> ActionValue:
 def _dynamic_value(token: Token, column: int) -> DynamicValue:
     parts = _DYNAMIC.fullmatch(token)
     if parts is None:
-        message = "As a value, @dynamic(path):key takes a path without parentheses and a key that is not empty."
         found, expected = printable(token), ("@dynamic(path):key",)
+        message = (
+            f"Expected @dynamic(path):key with a path without parentheses and a key that is not empty, got {found}."
+        )
         raise InvalidExpression(Problem(ProblemCode.BAD_REFERENCE, column, message, found, expected))
     return DynamicValue(parts[1], parts[2], column)

@@ -1,4 +1,4 @@
-"""Whether tvarr could run an expression, and where it would surprise a reader."""
+"""Checking of an expression: whether tvarr can run it, and where it does something unexpected."""
 
 from dataclasses import asdict, dataclass
 
@@ -13,7 +13,7 @@ from tvarr_backup.expressions.tree import Expression
 
 @dataclass(frozen=True, slots=True)
 class CheckedExpression:
-    """Either `problems`, or a `tree` and its warnings in the order of their columns."""
+    """Either problems, or a tree and its warnings in the order of their columns."""
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[ExpressionWarning, ...] = ()
@@ -25,11 +25,7 @@ class CheckedExpression:
 
 
 def check_expression(text: str, domain: Domain) -> CheckedExpression:
-    """Return the first problem of a text, or its tree with all warnings. Never raises.
-
-    Filters and mapping rules are rewritten first, as tvarr does; client detection rules are not. A blank text is a
-    problem in every domain. Store the text as it was given.
-    """
+    """Return the first problem of a text, or its tree with all warnings. A blank text is a problem. Never raises."""
     try:
         parsed = parse(rewrite(text) if domain.is_rewritten else read_as_written(text))
     except InvalidExpression as error:
@@ -41,7 +37,7 @@ def check_expression(text: str, domain: Domain) -> CheckedExpression:
 
 
 def findings_as_json(check: CheckedExpression) -> dict[str, object]:
-    """Return `valid`, `problems` and `warnings` as JSON data; for the tree there is `tree_as_json`."""
+    """Return `valid`, `problems` and `warnings` as JSON data, without the tree (see `tree_as_json`)."""
     return {
         "valid": check.valid,
         "problems": [asdict(problem) | {"expected": list(problem.expected)} for problem in check.problems],

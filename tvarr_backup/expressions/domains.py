@@ -1,9 +1,9 @@
-"""The five domains of expressions, and every spelling of them that tvarr accepts."""
+"""The five domains of expressions, and all names for them that tvarr accepts."""
 
 from enum import StrEnum
 
 from tvarr_backup.errors import TvarrBackupError
-from tvarr_backup.expressions.problems import printable
+from tvarr_backup.quoting import format_choices, format_value
 
 
 class Domain(StrEnum):
@@ -23,7 +23,7 @@ class Domain(StrEnum):
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether tvarr rewrites the text before parsing."""
+        """Whether tvarr rewrites the text before it parses it."""
         return self is not Domain.CLIENT_DETECTION
 
 
@@ -42,11 +42,13 @@ SPELLINGS: dict[str, Domain] = {
 class UnknownDomain(TvarrBackupError):
     def __init__(self, value: object) -> None:
         self.value = value
-        super().__init__(f"Unknown domain {printable(repr(value))}; use one of {', '.join(Domain)}.")
+        super().__init__(
+            "Expected {expected}, got {domain}.", expected=format_choices(Domain), domain=format_value(value)
+        )
 
 
 def read_domain(value: object) -> Domain:
-    """Return the domain of a spelling, compared exactly. Raise `UnknownDomain`."""
+    """Return the domain with this name. Raise `UnknownDomain`."""
     if isinstance(value, str) and value in SPELLINGS:
         return SPELLINGS[value]
     raise UnknownDomain(value)

@@ -1,4 +1,4 @@
-"""The names that tvarr knows, and in which domain it fills or saves them."""
+"""The fields of expressions, and the domains in which tvarr reads and saves them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Field:
         return (self.name, *self.aliases)
 
 
-# tvarr checks filters and mapping rules of both kinds of source against this one list.
+# tvarr has one list for filters and mapping rules, of streams and of EPG.
 CATALOGUE_FIELDS: tuple[Field, ...] = (
     Field("channel_name", ("name",)),
     Field("tvg_id", ("epg_id",)),
@@ -83,10 +83,10 @@ CLIENT_FIELDS: tuple[Field, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What the names of one domain do.
+    """The field names of one domain.
 
-    `empty` names are known and never have a value in a condition. `saved` are targets whose new value is kept. `unlisted` names
-    work in conditions, although tvarr's own list of fields lacks them.
+    `saved` are targets whose value tvarr saves, `empty` are names without a value in conditions, and `unlisted` names work in
+    conditions but are not in tvarr's list.
     """
 
     fields: Mapping[str, Field]
@@ -98,7 +98,7 @@ class Vocabulary:
     def reads(self, name: str) -> bool:
         return name in self.fields or (name.lower() if self.unlisted_ignore_case else name) in self.unlisted
 
-    def takes(self, target: str) -> bool:
+    def accepts(self, target: str) -> bool:
         return target in self.fields or target in self.saved
 
 
@@ -119,12 +119,12 @@ _REQUEST_NAMES = frozenset(
     }
 )
 
-# In mapping no field is surely empty: a rule that ran earlier may have assigned it.
+# Mapping has no `empty` fields, because an earlier rule may have assigned them.
 VOCABULARIES: Mapping[Domain, Vocabulary] = {
     Domain.STREAM_FILTER: Vocabulary(
         _CATALOGUE,
         saved=frozenset(),
-        # The alias url is empty: it means the URL of a request here too.
+        # The name `url` is empty, because tvarr reads it as the URL of a request.
         empty=frozenset(
             _CATALOGUE.keys()
             - _names_of("channel_name", "tvg_id", "tvg_name", "tvg_logo", "group_title")
@@ -164,7 +164,7 @@ VOCABULARIES: Mapping[Domain, Vocabulary] = {
 }
 
 
-def nearest_name(name: str, domain: Domain) -> str:
-    """Return ` (did you mean group_title?)`, or "" where no name is close."""
+def suggest_name(name: str, domain: Domain) -> str:
+    """Return ` (did you mean group_title?)`, or "" if no name is similar."""
     nearest = get_close_matches(name.lower(), VOCABULARIES[domain].fields, n=1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""

@@ -1,4 +1,4 @@
-"""Warnings about expressions that tvarr accepts, and reads differently from what the text seems to say."""
+"""Warnings about valid expressions that do not do in tvarr what they seem to do."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from itertools import islice, zip_longest
 from lark import Token
 
 from tvarr_backup.expressions.domains import Domain
-from tvarr_backup.expressions.fields import VOCABULARIES, nearest_name
-from tvarr_backup.expressions.parse import Parsed
+from tvarr_backup.expressions.fields import VOCABULARIES, suggest_name
+from tvarr_backup.expressions.parse import ParsedExpression
 from tvarr_backup.expressions.problems import ExpressionWarning, WarningCode, printable
 from tvarr_backup.expressions.reading import Reading
-from tvarr_backup.expressions.regexes import GroupCounts, Outcome, group_counts, unreachable_groups, why_refused
+from tvarr_backup.expressions.regexes import GroupCounts, Outcome, find_refusal, group_counts, unreachable_groups
 from tvarr_backup.expressions.tokens import DYNAMIC
 from tvarr_backup.expressions.tree import (
     NUMBER_OPERATORS,
@@ -31,25 +31,22 @@ from tvarr_backup.expressions.tree import (
 )
 
 MOST_WARNINGS = 100
-"""Suggesting a field takes a third of a millisecond, and nobody reads more."""
+"""Suggesting a field name takes a third of a millisecond, and users do not read more warnings."""
 
-_ONLY_LAST = "it keeps the groups of the last regular expression that matched, and this is not among them"
+_NO_SUCH_GROUP = "it keeps only the groups of the last regular expression that matched, which has no such group"
 _HEX_FLOAT = re.compile(r"[+-]?0x[0-9a-f_.]+p[+-]?[0-9_]+", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _KNOWN_ESCAPES = "ntr\\\"'"
 
 
-def find_warnings(parsed: Parsed, domain: Domain) -> tuple[ExpressionWarning, ...]:
-    """Return at most `MOST_WARNINGS` warnings in the order of their columns.
-
-    Of untried regular expressions, only the first is named.
-    """
+def find_warnings(parsed: ParsedExpression, domain: Domain) -> tuple[ExpressionWarning, ...]:
+    """Return at most `MOST_WARNINGS` warnings in the order of their columns, only one of them `unchecked`."""
     found = sorted(islice(_warn(parsed, domain), MOST_WARNINGS), key=lambda warning: warning.column)
     unchecked = [warning for warning in found if warning.code is WarningCode.UNCHECKED]
     return tuple(warning for warning in found if warning not in unchecked[1:]) if len(unchecked) > 1 else tuple(found)
 
 
-def _warn(parsed: Parsed, domain: Domain) -> Iterator[ExpressionWarning]:
+def _warn(parsed: ParsedExpression, domain: Domain) -> Iterator[ExpressionWarning]:
     expression = parsed.expression
     if expression.condition is not None:
         yield from _warn_about_condition(expression.condition, domain)
@@ -69,7 +66,7 @@ def _warn_about_condition(condition: Condition, domain: Domain) -> Iterator[Expr
             yield ExpressionWarning(
                 WarningCode.IGNORED_NOT,
                 comparison.ignored_not,
-                f"tvarr ignores NOT before {comparison.operator.value}, so this matches as if NOT were not there.",
+                f"tvarr ignores NOT before {comparison.operator.value}, so the condition matches as if it were not there.",
             )
 
 
@@ -89,43 +86,43 @@ def _warn_about_field(field: Word, domain: Domain) -> Iterator[ExpressionWarning
     if name.startswith(DYNAMIC):
         return
     if not vocabulary.reads(name):
-        hint = nearest_name(name, domain)
-        message = f"tvarr knows no field {name} in {domain}{hint}, and reads it as empty text."
+        hint = suggest_name(name, domain)
+        message = f"tvarr does not know the field {name} in {domain}{hint} and reads it as empty text."
         yield ExpressionWarning(WarningCode.UNKNOWN_FIELD, field.column, message)
     elif name in vocabulary.empty:
-        message = f"tvarr never has a value for {name} in {domain}, and always reads it as empty text."
+        message = f"tvarr has no value for {name} in {domain} and always reads it as empty text."
         yield ExpressionWarning(WarningCode.EMPTY_FIELD, field.column, message)
 
 
 def _warn_about_compared_value(comparison: Comparison, domain: Domain) -> Iterator[ExpressionWarning]:
     operator, value = comparison.operator, comparison.value
     if operator in REGEX_OPERATORS:
-        refusal = why_refused(value.text)
+        refusal = find_refusal(value.text)
         if refusal is Outcome.UNCHECKED:
-            message = "This regular expression was not tried, because the others took too long. It is tried when the item is saved alone."
+            message = "This regular expression was not checked, because the others took too long. Check it on its own."
             yield ExpressionWarning(WarningCode.UNCHECKED, value.column, message)
         elif refusal is not None:
-            message = f"tvarr's RE2 refuses this regular expression ({refusal}), so {_failure(domain)}."
+            message = f"tvarr cannot use this regular expression ({refusal}), so {_failure(domain)}."
             yield ExpressionWarning(WarningCode.BAD_REGEX, value.column, message)
     if operator in NUMBER_OPERATORS and not _is_number(value.text):
-        message = f"tvarr needs a number after {operator.value}, so {_failure(domain)}."
+        message = f"tvarr expects a number after {operator.value}, so {_failure(domain)}."
         yield ExpressionWarning(WarningCode.NOT_A_NUMBER, value.column, message)
     if not value.is_quoted and value.text.startswith(("$", "@")):
-        message = "tvarr compares with these very characters, because a condition cannot look up a second value."
+        message = "tvarr compares with this text itself, because a condition cannot compare two fields."
         yield ExpressionWarning(WarningCode.REFERENCE_AS_TEXT, value.column, message)
 
 
 def _failure(domain: Domain) -> str:
-    """Return what an error at run time does, unless an earlier condition has decided the result."""
+    """Return the consequence of an error at run time, unless an earlier condition decides the result."""
     if domain.is_filter:
-        return "the filter does not match a record for which tvarr gets this far"
+        return "the filter does not match any record for which tvarr evaluates this condition"
     if domain.is_mapping:
-        return "a record for which tvarr gets this far skips this rule and all that follow"
-    return "the rule fails for a request for which tvarr gets this far"
+        return "tvarr skips this rule and all later ones for each record for which it evaluates this condition"
+    return "the rule fails for each request for which tvarr evaluates this condition"
 
 
 def _is_number(text: str) -> bool:
-    """Return whether Go's ParseFloat might accept the text. A little more is accepted, so that no warning is false."""
+    """Return whether Go's ParseFloat may accept the text. Accepts a little more, so that no warning is wrong."""
     try:
         float(text)
     except ValueError:
@@ -154,7 +151,7 @@ def _warn_about_actions(
 def _warning_in_filter(action: Action) -> ExpressionWarning:
     name, column = action.target.text, action.target.column
     if _looks_like_condition(action):
-        message = f"tvarr assigns to {name} instead of comparing, because no AND or OR precedes it, and ignores that."
+        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it, and ignores that."
         return ExpressionWarning(WarningCode.MISSING_AND, column, message)
     return ExpressionWarning(
         WarningCode.IGNORED_ACTION, column, f"tvarr ignores the action on {name}, because this is a filter."
@@ -167,22 +164,22 @@ def _looks_like_condition(action: Action) -> bool:
 
 def _warn_about_target(action: Action, domain: Domain) -> Iterator[ExpressionWarning]:
     name, column, vocabulary = action.target.text, action.target.column, VOCABULARIES[domain]
-    if not vocabulary.takes(name):
-        hint = nearest_name(name, domain)
-        if name.endswith("-") and vocabulary.takes(name[:-1]):
-            hint = f" (write a blank before -= if you mean {name[:-1]})"
-        message = f"tvarr knows no field {name} in {domain}{hint}, and does not save what is assigned to it."
+    if not vocabulary.accepts(name):
+        hint = suggest_name(name, domain)
+        if name.endswith("-") and vocabulary.accepts(name[:-1]):
+            hint = f" (write a space before -= if you mean {name[:-1]})"
+        message = f"tvarr does not know the field {name} in {domain}{hint}, so the assigned value is lost."
         yield ExpressionWarning(WarningCode.UNKNOWN_TARGET, column, message)
     elif name in vocabulary.saved:
         return
     elif not vocabulary.fields[name].is_read_only:
-        message = f"tvarr does not save {name} in {domain}, so what is assigned to it is lost."
+        message = f"tvarr does not save {name} in {domain}, so the assigned value is lost."
         yield ExpressionWarning(WarningCode.UNSAVED_TARGET, column, message)
     elif _looks_like_condition(action):
-        message = f"tvarr assigns to {name} instead of comparing, because no AND or OR precedes it."
+        message = f"tvarr assigns to {name} instead of comparing it, because there is no AND or OR before it."
         yield ExpressionWarning(WarningCode.MISSING_AND, column, message)
     else:
-        message = f"tvarr cannot change {name}, so what is assigned to it is lost."
+        message = f"tvarr cannot change {name}, so the assigned value is lost."
         yield ExpressionWarning(WarningCode.READ_ONLY_TARGET, column, message)
 
 
@@ -193,24 +190,23 @@ def _warn_about_action_value(
         case Word(text=text, column=column):
             missing = unreachable_groups(text, counts)
             if missing:
-                message = f"tvarr writes {missing[0]} as it stands, because {_ONLY_LAST}."
+                message = f"tvarr does not replace {missing[0]}, because {_NO_SUCH_GROUP}."
                 yield ExpressionWarning(WarningCode.MISSING_GROUP, column, message)
         case Capture(index=index, column=column):
             if unreachable_groups(f"${index}", counts):
-                message = f"tvarr takes ${index} as empty text, because {_ONLY_LAST}."
+                message = f"tvarr reads ${index} as empty text, because {_NO_SUCH_GROUP}."
                 yield ExpressionWarning(WarningCode.MISSING_GROUP, column, message)
         case FieldValue(name=name, column=column):
             if not VOCABULARIES[domain].reads(name) and _canonical(name, domain) not in assigned:
-                message = f"tvarr knows no field {name} in {domain}{nearest_name(name, domain)}, and uses empty text."
+                hint = suggest_name(name, domain)
+                message = f"tvarr does not know the field {name} in {domain}{hint} and reads it as empty text."
                 yield ExpressionWarning(WarningCode.UNKNOWN_FIELD, column, message)
         case DynamicValue(column=column):
             if domain.is_mapping:
-                message = "tvarr fails here at run time, because there is no request to look into while it maps."
+                message = "tvarr fails when it runs the rule, because there is no request during mapping."
                 yield ExpressionWarning(WarningCode.DYNAMIC_IN_MAPPING, column, message)
         case LegacyValue(prefix=prefix, param=param, column=column):
-            message = (
-                f'tvarr fails here at run time, because it knows helpers in quotes only, as in "@{prefix}:{param}".'
-            )
+            message = f'tvarr fails when it runs the rule, because helpers need quotes, as in "@{prefix}:{param}".'
             yield ExpressionWarning(WarningCode.UNQUOTED_HELPER, column, message)
 
 
@@ -219,11 +215,11 @@ def _canonical(name: str, domain: Domain) -> str:
     return field.name if field else name
 
 
-# --- Texts: what happens to the characters before their meaning is read -----------------------------------------------
+# --- Quoted text ------------------------------------------------------------------------------------------------------
 
 
-def _warn_about_texts(parsed: Parsed, domain: Domain) -> Iterator[ExpressionWarning]:
-    """Yield one warning of each kind per quoted text, at its first place."""
+def _warn_about_texts(parsed: ParsedExpression, domain: Domain) -> Iterator[ExpressionWarning]:
+    """Yield at most one warning of each kind for each quoted text, for the first occurrence."""
     for token in parsed.tokens:
         if token.type == "STRING":
             yield from _dropped_backslash(token, parsed.reading)
@@ -233,8 +229,8 @@ def _warn_about_texts(parsed: Parsed, domain: Domain) -> Iterator[ExpressionWarn
 def _dropped_backslash(token: Token, reading: Reading) -> Iterator[ExpressionWarning]:
     for escape in _ESCAPE.finditer(token):
         if escape[1] not in _KNOWN_ESCAPES:
-            shown = printable(escape[1])
-            message = f"tvarr drops the backslash and reads {shown}; write \\\\{shown} to keep it."
+            character = printable(escape[1])
+            message = f"tvarr drops the backslash and reads {character}. Write \\\\{character} to keep it."
             column = reading.column((token.start_pos or 0) + escape.start())
             yield ExpressionWarning(WarningCode.DROPPED_BACKSLASH, column, message)
             return
@@ -250,17 +246,16 @@ def _rewritten_text(token: Token, reading: Reading, domain: Domain) -> Iterator[
     same = next(index for index, (read, meant) in pairs if read != meant)
     consequence = ""
     if domain.is_filter and token.lower() == written.lower():
-        consequence = ", which changes nothing as long as the filter ignores case"
-    message = f"tvarr rewrites this text before it looks at quotes, and reads {printable(token)}{consequence}."
+        consequence = " This makes no difference as long as the filter ignores case."
+    message = f"tvarr rewrites quoted text too, and reads {printable(token)}.{consequence}"
     yield ExpressionWarning(WarningCode.REWRITTEN_TEXT, first + same + 1, message)
 
 
-def _warn_about_moved_not(parsed: Parsed) -> Iterator[ExpressionWarning]:
-    """Warn about a leading `not` that moved into parentheses with more than one condition."""
+def _warn_about_moved_not(parsed: ParsedExpression) -> Iterator[ExpressionWarning]:
     moved = parsed.reading.moved_not
     if moved is None or not _opens_with_compound_group(parsed.tokens):
         return
-    message = "tvarr moves this not into the parentheses, where it covers the first condition only."
+    message = "tvarr moves this not into the parentheses, where it applies only to the first condition."
     yield ExpressionWarning(WarningCode.MOVED_NOT, moved + 1, message)
 
 

@@ -1,4 +1,4 @@
-"""What is found in an expression: problems, which make it invalid, and warnings."""
+"""Problems, which make an expression invalid, and warnings."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ class ProblemCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`column` counts the characters of the text as written from 1, line breaks included."""
+    """Why an expression is invalid. `column` counts from 1 in the text as written, with line breaks as characters."""
 
     code: ProblemCode
     column: int
@@ -48,12 +48,12 @@ class WarningCode(StrEnum):
     DYNAMIC_IN_MAPPING = "dynamic_in_mapping"
     MISSING_GROUP = "missing_group"
     UNCHECKED = "unchecked"
-    """The expression is too long to check when it is stored or listed, or has too many regular expressions."""
+    """The expression was not checked, or not its regular expressions, because that would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionWarning:
-    """`column` counts from 1 in the text as written; `message` is one sentence about what tvarr will do."""
+    """Something unexpected that tvarr does. `column` is that of a `Problem`."""
 
     code: WarningCode
     column: int
@@ -61,11 +61,11 @@ class ExpressionWarning:
 
 
 class InvalidExpression(TvarrBackupError):
-    """Raised by the parser; `check_expression` returns its problem."""
+    """An expression that tvarr cannot run. `check_expression` returns its problem instead."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        super().__init__(f"{problem.message} (column {problem.column})")
+        super().__init__("Column {column}: {message}", column=problem.column, message=problem.message)
 
 
 def is_printable(character: str) -> bool:
@@ -74,6 +74,6 @@ def is_printable(character: str) -> bool:
 
 
 def printable(text: str, limit: int = 40) -> str:
-    """Return text for a message: without control characters and lone surrogates, cut at `limit` characters."""
-    shown = "".join(character if is_printable(character) else f"U+{ord(character):04X}" for character in text[:limit])
-    return shown if len(text) <= limit else f"{shown}…"
+    """Return text for a message, with code points for invisible characters, cut to `limit` characters."""
+    escaped = "".join(character if is_printable(character) else f"U+{ord(character):04X}" for character in text[:limit])
+    return escaped if len(text) <= limit else f"{escaped}…"

@@ -1,4 +1,4 @@
-"""The text that the parser reads, next to the text as written."""
+"""Rewriting of expressions as tvarr does it, with the position of each character in the text as written."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tvarr_backup.expressions.problems import InvalidExpression, Problem, ProblemCode, printable
 
 MAX_BYTES = 2**20
-"""tvarr's own limit: it takes requests of at most 1 MiB."""
+"""tvarr's limit for requests."""
 MAX_DEPTH = 64
 
 SUBSTITUTIONS: tuple[tuple[str, str], ...] = (
@@ -37,10 +37,10 @@ _UNEVEN_BLANKS = re.compile(r"[\t\n\f\r]|  |\A | \Z")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`origins[i]` is the position in `written` of the character `text[i]`; the last entry is the end of the text.
+    """The text to parse, and the text as written.
 
-    All characters of a word that replaced a symbol have the position of the symbol. `moved_not` is the position of a leading
-    `not` that was moved behind the first word.
+    `origins[i]` is the position of `text[i]` in `written`; the last entry is the end. All characters of a word that replaced a
+    symbol have the symbol's position. `moved_not` is the position of a leading `not` that was moved.
     """
 
     written: str
@@ -52,7 +52,7 @@ class Reading:
         return self.origins[position] + 1
 
     def as_written(self, start: int, end: int) -> str:
-        """Return what the user wrote for `text[start:end]`: its characters, or the symbol that it replaced."""
+        """Return what the user wrote for `text[start:end]`."""
         first, last = self.origins[start], self.origins[end - 1]
         if first == last and end - start > 1:
             return self.written[first : next(origin for origin in self.origins[end:] if origin != first)]
@@ -60,20 +60,16 @@ class Reading:
 
 
 def read_as_written(text: str) -> Reading:
-    """Read a client detection rule as tvarr does. Raises `InvalidExpression` for a text beyond the limits."""
+    """Read a client detection rule, which tvarr does not rewrite. Raise `InvalidExpression`."""
     _refuse_unreadable(text)
     return Reading(text, text, range(len(text) + 1))
 
 
 def rewrite(text: str) -> Reading:
-    """Read a filter or a mapping rule as tvarr does. Raises `InvalidExpression` for a text beyond the limits.
+    """Rewrite a filter or a mapping rule as tvarr does, in quotes too. Raise `InvalidExpression`.
 
-    The rewriting knows nothing of quotes: it changes texts inside them too. In this order:
-
-    1. symbols become words, then `&&`, `||`, ` and ` and ` or ` become capitals (`SUBSTITUTIONS`);
-    2. ` not_equals ` and the like are split into ` not equals `;
-    3. `not ` or `case_sensitive ` at the very start moves behind the first other word;
-    4. each run of blanks becomes one space, and the ends are trimmed.
+    Symbols become words and words are split (`SUBSTITUTIONS`), then a leading `not` or `case_sensitive` moves behind the
+    first other word, then each run of whitespace becomes one space.
     """
     reading = read_as_written(text)
     for old, new in SUBSTITUTIONS:
@@ -87,10 +83,7 @@ def rewrite(text: str) -> Reading:
 
 
 def _substitute(reading: Reading, old: str, new: str) -> Reading:
-    """Replace all occurrences. A replacement of equal length keeps every position.
-
-    Others have the position of the symbol, except for the last blank, which has that of its end.
-    """
+    """Replace all occurrences. If the length differs, all characters have the symbol's position, except the last."""
     origins: list[int] = []
     at = 0
     while (start := reading.text.find(old, at)) >= 0:
@@ -115,7 +108,7 @@ def _move_modifiers(reading: Reading) -> Reading:
 
 
 def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
-    """Join words by one space, which has the position of the end of the word before it."""
+    """Join words with single spaces, which have the position of the end of the word before."""
     words: list[str] = []
     origins: list[int] = []
     last_end = 0
@@ -127,7 +120,6 @@ def _join(reading: Reading, spans: Iterable[tuple[int, int]]) -> Reading:
 
 
 def _refuse_unreadable(text: str) -> None:
-    """Refuse more than 1 MiB of UTF-8, half a surrogate pair, and NUL."""
     try:
         encoded = text[: MAX_BYTES + 1].encode()
     except UnicodeEncodeError as error:

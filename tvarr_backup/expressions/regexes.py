@@ -1,7 +1,6 @@
-"""Regular expressions in RE2. Without google-re2 nothing is known about any.
+"""Checking of regular expressions with RE2. Without the package google-re2, none is checked.
 
-A short pattern can take RE2 tens of milliseconds, and a file may have thousands. All patterns within `limited_regexes` share
-one second of processor time; further ones are not checked.
+RE2 can take tens of milliseconds for a short pattern, so patterns within `limited_regexes` share one second.
 """
 
 import re
@@ -18,7 +17,7 @@ from tvarr_backup.expressions.tree import Always, Comparison, Condition, Connect
 
 try:
     import re2
-except ModuleNotFoundError:  # an optional package: everything but the warnings about regular expressions works without
+except ModuleNotFoundError:  # optional; without it there are no warnings about regular expressions
     re2 = None
 
 _MAX_MEMORY_BYTES = 1024 * 1024
@@ -44,7 +43,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("regexes", default=None)
 
 @contextmanager
 def limited_regexes() -> Iterator[None]:
-    """Limit regular expressions to one second of processor time in all; an outer limit counts."""
+    """Limit all regular expressions together to one second of processor time, or to what an outer limit has left."""
     if _budget.get() is not None:
         yield
         return
@@ -55,23 +54,22 @@ def limited_regexes() -> Iterator[None]:
         _budget.reset(token)
 
 
-def why_refused(pattern: str) -> str | Literal[Outcome.UNCHECKED] | None:
-    """Return why RE2 refuses a pattern, in its words; None where it accepts it, or it is too large to try."""
+def find_refusal(pattern: str) -> str | Literal[Outcome.UNCHECKED] | None:
+    """Return RE2's message if it rejects a pattern; None if it accepts it, or the pattern is too large to check."""
     reason = _compile(pattern)
     return None if isinstance(reason, int) else reason
 
 
 def unreachable_groups(text: str, counts: GroupCounts) -> list[str]:
-    """Return the `$1` and so on in a text that no match can fill; `counts` are those of the condition."""
+    """Return the references to groups (`$1`) in a text that no match can fill, by the condition's `group_counts`."""
     most = max(counts, default=_NO_MATCH)
     return [found[0] for found in _GROUP.finditer(text) if int(found[1]) > most]
 
 
 def group_counts(condition: Condition) -> GroupCounts:
-    """Return how many groups can be available when the condition matches; -1 for no regular expression.
+    """Return how many groups there can be when the condition matches; -1 for no regular expression.
 
-    tvarr keeps the groups of one regular expression: in an AND those of the last member that has any, in an OR those of the
-    first member that matches. A negative one has none.
+    tvarr keeps those of one: in an AND of the last member that has any, in an OR of the first that matches.
     """
     match condition:
         case Comparison(operator=Operator.MATCHES, value=value):
@@ -94,7 +92,7 @@ def _last_counts(members: tuple[Condition, ...]) -> GroupCounts:
 
 
 def _compile(pattern: str) -> int | str | Literal[Outcome.UNCHECKED] | None:
-    """Return the number of groups, why RE2 refuses, or None where that is unknown."""
+    """Return the number of groups, RE2's message if it rejects the pattern, or None if that is unknown."""
     if re2 is None:
         return None
     budget = _budget.get() or _Budget()
@@ -102,12 +100,12 @@ def _compile(pattern: str) -> int | str | Literal[Outcome.UNCHECKED] | None:
         return Outcome.UNCHECKED
     began = time.thread_time()
     try:
-        return _tried(pattern)
+        return _compile_with_re2(pattern)
     finally:
         budget.seconds -= time.thread_time() - began
 
 
-def _tried(pattern: str) -> int | str | None:
+def _compile_with_re2(pattern: str) -> int | str | None:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY_BYTES
@@ -116,5 +114,5 @@ def _tried(pattern: str) -> int | str | None:
     except re2.error as error:
         reason = error.args[0]
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        # RE2 has no codes for Python, so this is the one place that reads its sentences.
+        # RE2 gives Python no error codes, so its message is read, and only here.
         return None if "too large" in reason else printable(reason)

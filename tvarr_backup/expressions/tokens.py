@@ -1,4 +1,4 @@
-"""The tokens of an expression: words, texts, numbers and signs, as tvarr separates them."""
+"""Splitting of an expression into tokens, as tvarr does it."""
 
 import re
 import unicodedata
@@ -63,14 +63,11 @@ _INSTEAD = {
 
 
 class Tokens:
-    """The tokens of one reading, yielded once and kept in `seen`. Raises `InvalidExpression`.
-
-    `start_pos` and `end_pos` count in the text that is read, `column` in the text as written.
-    """
+    """The tokens of one reading, yielded once and added to `consumed`. Iteration raises `InvalidExpression`."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
-        self.seen: list[Token] = []
+        self.consumed: list[Token] = []
 
     def __iter__(self) -> Iterator[Token]:
         text, origins = self.reading.text, self.reading.origins
@@ -78,7 +75,7 @@ class Tokens:
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise self._no_token(position)
+                raise self._bad_character(position)
             kind, start, position = match.lastgroup or "", position, match.end()
             if kind == "BLANKS":
                 continue
@@ -92,7 +89,7 @@ class Tokens:
                 depth -= 1
             value = text[start:position]
             token = Token(kind, value, start_pos=start, column=origins[start] + 1, end_pos=position)
-            self.seen.append(token)
+            self.consumed.append(token)
             yield token
 
     def _word(self, start: int, end: int) -> tuple[str, int]:
@@ -106,7 +103,7 @@ class Tokens:
         return KEYWORDS.get(word, "WORD"), end
 
     def _end_of_dynamic(self, start: int) -> int:
-        """Return the end of `@dynamic(path):key`, whose path may contain anything, such as pairs of parentheses."""
+        """Return the end of `@dynamic(path):key`. The path may contain anything, including pairs of parentheses."""
         text = self.reading.text
         depth = 0
         for match in _PARENTHESIS.finditer(text, start):
@@ -122,42 +119,42 @@ class Tokens:
         return key_end
 
     def _refuse_odd_letters(self, start: int, end: int) -> None:
-        r"""Refuse ², Ⅷ and other numbers in Python's `\w` that are neither letters nor decimal digits."""
+        r"""Refuse numbers such as ² and Ⅷ, which match Python's `\w` but are neither letters nor decimal digits."""
         for position in range(start, end):
             character = self.reading.text[position]
             if not character.isascii() and unicodedata.category(character) not in {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}:
-                raise self._no_token(position)
+                raise self._bad_character(position)
 
     def _problem(
         self, code: ProblemCode, position: int, message: str, found: str, expected: tuple[str, ...]
     ) -> InvalidExpression:
         return InvalidExpression(Problem(code, self.reading.column(position), message, found, expected))
 
-    def _no_token(self, position: int) -> InvalidExpression:
+    def _bad_character(self, position: int) -> InvalidExpression:
         character = self.reading.text[position]
         if character in "\"'":
-            message = f"The text that opens here with {character} is never closed."
+            message = f"The text that starts here with {character} has no closing {character}."
             return self._problem(ProblemCode.UNCLOSED_TEXT, position, message, character, (f"a closing {character}",))
         if self.reading.text.startswith(("=~", "!~"), max(position - 1, 0)):
             position -= 1
         symbol = next((symbol for symbol in _INSTEAD if self.reading.text.startswith(symbol, position)), None)
         found = symbol or printable(character)
         instead = "a space" if character.isspace() else _INSTEAD.get(symbol or "")
-        advice = f"write {instead} instead" if instead else "put it in quotes if it is part of a text"
-        message = f"`{found}` has no meaning here; {advice}."
+        advice = f"Write {instead} instead" if instead else "Put it in quotes if it is part of a text"
+        message = f"`{found}` has no meaning here. {advice}."
         return self._problem(ProblemCode.BAD_CHARACTER, position, message, found, (instead,) if instead else ())
 
     def _bad_dynamic(self, start: int) -> InvalidExpression:
-        message = "A reference is written @dynamic(path):key; its closing parenthesis and the colon are missing here."
+        message = "Expected @dynamic(path):key, got a reference without a closing parenthesis and a colon."
         return self._problem(ProblemCode.BAD_REFERENCE, start, message, DYNAMIC, ("@dynamic(path):key",))
 
     def _too_deep(self, start: int) -> InvalidExpression:
-        message = f"Parentheses are nested deeper than {MAX_DEPTH} levels."
+        message = f"Parentheses have more than {MAX_DEPTH} levels of nesting."
         return self._problem(ProblemCode.TOO_DEEP, start, message, "(", (f"at most {MAX_DEPTH} levels",))
 
 
-class ReadyLexer(Lexer):
-    """Passes the tokens to Lark unchanged."""
+class PassThroughLexer(Lexer):
+    """A lexer for Lark that yields the given tokens."""
 
     def __init__(self, _lexer_conf: Any) -> None:
         super().__init__()

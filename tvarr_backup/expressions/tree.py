@@ -1,4 +1,4 @@
-"""The tree of an expression. Columns are 1-based, in the text as written, and take no part in comparisons."""
+"""The tree of an expression. Columns count from 1 in the text as written, and do not affect equality."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A field, a target or a text, with escapes resolved."""
+    """A field, a target or a value, with escapes resolved."""
 
     text: str
     column: int = dataclasses.field(compare=False)
@@ -62,7 +62,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """NOT is folded into the operator. `ignored_not` is the column of a NOT that a number operator swallowed."""
+    """A comparison; NOT is part of the operator. `ignored_not` is the column of a NOT that tvarr ignores."""
 
     field: Word
     operator: Operator
@@ -85,7 +85,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """`$1`: a group of the rule's regular expression; 0 is the whole match."""
+    """`$1`: a group of the rule's regular expression, or 0 for the whole match."""
 
     index: int
     column: int = dataclasses.field(compare=False)
@@ -110,7 +110,7 @@ class DynamicValue:
 
 @dataclass(frozen=True, slots=True)
 class LegacyValue:
-    """`@prefix:param` without quotes, which tvarr no longer resolves."""
+    """`@prefix:param` without quotes, which tvarr no longer supports."""
 
     prefix: str
     param: str
@@ -123,7 +123,7 @@ ActionValue = Word | Capture | FieldValue | DynamicValue | LegacyValue
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`value` is None for DELETE only. `is_shorthand` tells `field = value` from `SET field = value`."""
+    """An action. Only DELETE has no value. `is_shorthand` means `field = value` without SET."""
 
     verb: Verb
     target: Word
@@ -133,17 +133,14 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """`condition` is None only for a blank text."""
+    """A condition with actions. Only blank text has no condition."""
 
     condition: Condition | None
     actions: tuple[Action, ...] = ()
 
 
 def tree_as_json(expression: Expression) -> dict[str, object]:
-    """Return lists and dicts: `[field, operator, value]`, `{"AND": [...]}`, and `[verb, target, value]` for an action.
-
-    Literals are as tvarr keeps `true`: an empty field that contains empty text, or does not.
-    """
+    """Return `[field, operator, value]`, `{"AND": [...]}`, and for each action `[verb, target, value]`."""
     condition = None if expression.condition is None else _condition_as_json(expression.condition)
     return {"condition": condition, "actions": [_action_as_json(action) for action in expression.actions]}
 

@@ -268,9 +268,7 @@ def cancel_operation(actor: Actor, operation_id: str) -> Operation:
 # --- Configuration ---------------------------------------------------------------------------------------------------
 
 
-def export_items(
-    actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False
-) -> Export:
+def export_items(actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False) -> Export:
     """Start an export as `stream_export` does, also while this program's own database cannot be used.
 
     References that wait for what is not here are kept in that database. Without it they are left out with a warning.
@@ -281,7 +279,7 @@ def export_items(
         require_app_database()
     except DatabaseUnusable as unusable:
         problem = str(unusable)
-    return stream_export(kind, ids, what_is_there=what_is_there, why_held_are_unknown=problem)
+    return stream_export(kind, ids, skip_missing=skip_missing, references_problem=problem)
 
 
 def prepare_import(actor: Actor) -> None:

@@ -20,11 +20,11 @@ from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, forget_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
-from tvarr_backup.portable.choices import Change, Choices, changed_items, marks_of, read_choices
+from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
 from tvarr_backup.portable.envelope import Envelope, read_envelope
 from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.plan import Planner
-from tvarr_backup.portable.steps import Action, Plan
+from tvarr_backup.portable.steps import ItemAction, Plan
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -81,9 +81,9 @@ def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, orig
     record.state = ImportState.APPLIED
     record.kind, record.requested_by, record.origin = done.kind.slug, requested_by, origin
     record.file, record.choices, record.fingerprint, record.marks = b"", "", "", ""
-    record.added = done.count(Action.CREATE)
-    record.overwritten = done.count(Action.OVERWRITE)
-    record.copied = done.count(Action.RENAME)
+    record.added = done.count(ItemAction.CREATE)
+    record.overwritten = done.count(ItemAction.OVERWRITE)
+    record.copied = done.count(ItemAction.RENAME)
     record.skipped, record.unchanged = done.skipped, done.unchanged
     record.result = _result_as_json(done) if origin == Origin.WEB else ""
     record.finished_at = datetime.now(UTC)
@@ -178,14 +178,14 @@ def open_import(record: ImportRecord) -> OpenImport:
         plan = planner.plan(choices.answers(envelope))
     except AnswerInvalid as refusal:
         plan, problem = planner.plan(Answers()), str(refusal)
-    changed = changed_items(plan, record.marks)
+    changed = find_changed_items(plan, record.marks)
     if changed or problem or not record.marks:
         first_plan = plan
         choices = _store(
             record,
             lambda stored: (stored.without_lost(first_plan) if problem else stored).without_changed(changed),
             fingerprint=plan.fingerprint,
-            marks=marks_of(plan),
+            marks=join_fingerprints(plan),
         )
         plan = planner.plan(choices.answers(envelope))
     return OpenImport(record, envelope, planner, choices, plan, changed, problem)
@@ -212,7 +212,7 @@ def _store(record: ImportRecord, change: Callable[[Choices], Choices], **shown: 
 
 def promise_of(plan: Plan) -> str:
     """Return what the button to import stands for: how many items it would add, overwrite and copy."""
-    return ",".join(str(plan.count(action)) for action in (Action.CREATE, Action.OVERWRITE, Action.RENAME))
+    return ",".join(str(plan.count(action)) for action in (ItemAction.CREATE, ItemAction.OVERWRITE, ItemAction.RENAME))
 
 
 def apply_pending(opened: OpenImport, promised: str, *, user: Any) -> ImportResult:

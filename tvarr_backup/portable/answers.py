@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from tvarr_backup.errors import AnswerInvalid
 from tvarr_backup.portable.envelope import Item
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, quoted
 
 
 class Resolution(StrEnum):
@@ -19,7 +19,7 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one item; `new_name` is for a rename only."""
+    """The answer for one item. Only a rename has a `new_name`."""
 
     resolution: Resolution | None = None
     new_name: str | None = None
@@ -30,11 +30,10 @@ NO_ANSWER = Answer()
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by item: by its position in the file (`#3`), its source type and name (`epg:News`), or its name alone.
+    """Answers by position (`#3`), by source type and name (`epg:News`), or by name, for all items of that name.
 
-    A name alone means all items of that name. The narrowest of several answers for an item counts, and a new name alone asks
-    for a rename. `bulk` is for all other items that differ or have the name of a built-in row. `references` maps what the file
-    refers to onto the name of something that is here.
+    The most specific one counts, and a new name alone means rename. `bulk` is for all other items that differ or have a built-in
+    row's name. `references` maps a missing reference to an existing name.
     """
 
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
@@ -43,23 +42,22 @@ class Answers:
     references: Mapping[str, str] = field(default_factory=dict)
 
     def by_position(self, items: Sequence[Item]) -> Mapping[int, Answer]:
-        """Return the answer of each item. Raise `AnswerInvalid` for one that fits no item or contradicts another."""
+        """Return the answer of each item. Raise `AnswerInvalid` for one without an item, or with a needless new name."""
         if not self.resolutions and not self.new_names:
             return {}
         typed = {str(item.identity) for item in items if item.identity.source_type}
         known = typed | {item.name for item in items} | {f"#{item.position}" for item in items}
         for key in (*self.resolutions, *self.new_names):
             if key not in known:
-                raise AnswerInvalid(_fits_nothing(key, items))
+                raise _unknown_item(key, items)
         for key in self.new_names.keys() & self.resolutions.keys():
             if self.resolutions[key] is not Resolution.RENAME:
-                raise AnswerInvalid(
-                    f"{quoted(key)} has a new name, but its answer is {self.resolutions[key]}. Expected rename."
-                )
+                sentence = 'Expected "rename" for {item}, which has a new name, got "{answer}".'
+                raise AnswerInvalid(sentence, item=quoted(key), answer=self.resolutions[key])
         return {item.position: self._answer(list(_keys_of(item, typed))) for item in items}
 
     def _answer(self, keys: Sequence[str]) -> Answer:
-        """Return the answer of the first key that has one; the new name may be given by a wider key."""
+        """Return the answer of the first key that has one. The new name may come from a later key."""
         for key in keys:
             if key in self.resolutions or key in self.new_names:
                 name = next((self.new_names[each] for each in keys if each in self.new_names), None)
@@ -68,20 +66,23 @@ class Answers:
 
 
 def _keys_of(item: Item, typed: Collection[str]) -> Iterator[str]:
-    """Yield the keys of an item in answers, the narrowest first."""
     yield f"#{item.position}"
     if item.identity.source_type:
         yield str(item.identity)
-    if item.name not in typed:  # a name such as “epg:News” means the item News first
+    if item.name not in typed:  # "epg:News" is the type and name of another item
         yield item.name
 
 
-def _fits_nothing(key: str, items: Sequence[Item]) -> str:
-    with_type = any(item.identity.source_type for item in items)
-    typed = ", stream:NAME or epg:NAME for one source type" if with_type else ""
-    return (
-        f"There is no item {quoted(key)} in the file. Expected the name of an item{typed}, or its place as #1, #2, ..."
-    )
+def _unknown_item(key: str, items: Sequence[Item]) -> AnswerInvalid:
+    names = "a name, stream:NAME, epg:NAME" if any(item.identity.source_type for item in items) else "a name"
+    sentence = "The file has no item {item}. Expected {names}, or a position such as #1."
+    return AnswerInvalid(sentence, item=quoted(key), names=names)
+
+
+def missing_row(target: str, name: str, missing: str) -> AnswerInvalid:
+    """Return the error for an answer to a missing reference whose row does not exist."""
+    sentence = "There is no {target} {name} to use instead of {missing}."
+    return AnswerInvalid(sentence, target=target, name=quoted(name), missing=quoted(missing))
 
 
 def read_answers(
@@ -92,15 +93,17 @@ def read_answers(
 ) -> Answers:
     """Return answers given as text. Raise `AnswerInvalid` for an unknown resolution."""
     return Answers(
-        resolutions={key: _resolution(word, f"The answer for {quoted(key)}") for key, word in resolutions.items()},
-        bulk=None if bulk is None else _resolution(bulk, "The answer for all others"),
+        resolutions={key: read_resolution(text, quoted(key)) for key, text in resolutions.items()},
+        bulk=None if bulk is None else read_resolution(bulk, "all other items"),
         new_names=dict(new_names or {}),
         references=dict(references or {}),
     )
 
 
-def _resolution(word: str, what: str) -> Resolution:
+def read_resolution(text: str, items: str) -> Resolution:
+    """Return the resolution for `items`, which the error names. Raise `AnswerInvalid`."""
     try:
-        return Resolution(word)
+        return Resolution(text)
     except ValueError:
-        raise AnswerInvalid(f"{what} is {quoted(word)}; allowed are {', '.join(Resolution)}.") from None
+        facts = {"expected": format_choices(Resolution), "items": items, "answer": quoted(text)}
+        raise AnswerInvalid("Expected {expected} for {items}, got {answer}.", **facts) from None

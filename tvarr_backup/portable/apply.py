@@ -1,4 +1,7 @@
-"""Apply an import: all of it or nothing, in one transaction on tvarr's database."""
+"""Apply an import: all of it or nothing, in one transaction on tvarr's database.
+
+It is planned again inside the transaction, so a second click, or one after a crash, imports nothing twice.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from tvarr_backup.errors import DatabaseBusy, DatabaseUnusable, ImportBlocked, P
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.envelope import Envelope
-from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.plan import plan_import
-from tvarr_backup.portable.references import Settled, hold, settle
-from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.portable.references import CompletedReference, complete_references, remember_references
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import quoted
-from tvarr_backup.texts import escape_hidden
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import is_busy, writing
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -32,50 +35,45 @@ _MAX_LINES = 20
 
 @dataclass(frozen=True)
 class ResultLine:
-    """What happened to one item; `row_id` is the row that was written, or the one that has the name of the item."""
+    """What happened to one item. `row_id` is the row that was written, or the existing row of that name."""
 
     position: int
     original_name: str
     source_type: str
     final_name: str
-    action: Action
-    state: State
+    action: ItemAction
+    state: ItemState
     row_id: str | None
     warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did. `notes` are sentences about the import as a whole.
-
-    With `restart_required` a running tvarr must reload, and a note says how.
-    """
+    """What an import did, with sentences about it in `notes`. If `restart_required`, a running tvarr must reload."""
 
     kind: Kind
     lines: tuple[ResultLine, ...]
     notes: tuple[str, ...]
     restart_required: bool = False
 
-    def count(self, action: Action) -> int:
+    def count(self, action: ItemAction) -> int:
         return sum(line.action is action for line in self.lines)
 
     @property
     def unchanged(self) -> int:
-        """The number of items that are here with the same values."""
-        return sum(line.state is State.IDENTICAL and line.action is Action.SKIP for line in self.lines)
+        """The number of items that already exist with the same values."""
+        return sum(line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP for line in self.lines)
 
     @property
     def skipped(self) -> int:
         """The number of items that differ and were skipped."""
-        return self.count(Action.SKIP) - self.unchanged
+        return self.count(ItemAction.SKIP) - self.unchanged
 
 
 def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint: str | None = None) -> ImportResult:
-    """Plan the import again with the database locked, then write every step.
+    """Plan the import again with the database locked, and write every item.
 
-    Raises `ImportBlocked` when an item cannot be stored, `PlanStale` when the new plan has another fingerprint than the given
-    one (both with the new plan), `DatabaseBusy` when the database stays locked for 20 s, `DatabaseUnusable` when it cannot be
-    written, or `AnswerInvalid`. In each case nothing was written.
+    Raises `ImportBlocked`, `PlanStale`, `DatabaseBusy` (after 20 s), `DatabaseUnusable` or `AnswerInvalid`, and writes nothing.
     """
     began = time.monotonic()
     try:
@@ -83,31 +81,33 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
             plan = plan_import(envelope, answers)
             if fingerprint is not None and fingerprint != plan.fingerprint:
                 raise PlanStale(
-                    "What the preview showed has changed since; nothing was imported. Look again.", plan=plan
+                    "The data has changed since the preview. Nothing was imported. Check the new preview.", plan=plan
                 )
             if plan.blocked:
-                raise ImportBlocked(*_why_blocked(plan), plan=plan)
+                raise ImportBlocked(*_describe_blocked(plan), plan=plan)
             rows = {step.position: step.build_row() for step in plan.steps if step.writes}
             _write(plan, rows)
-            settled = settle()
+            completed = complete_references()
     except DatabaseError as problem:
         if is_busy(problem):
             raise DatabaseBusy(
-                "Another process is writing to the database; nothing was imported. Try again."
+                "Another process is writing to tvarr's database. Nothing was imported. Try again."
             ) from problem
-        raise DatabaseUnusable(f"The database did not take the import, and nothing was stored: {problem}.") from problem
+        raise DatabaseUnusable(
+            "Nothing was imported, because tvarr's database reported an error: {problem}.", problem=problem
+        ) from problem
     lines = tuple(_line(step, rows.get(step.position)) for step in plan.steps)
-    restart_required = needs_reload(_changed_rows(plan, rows, settled))
+    restart_required = needs_reload(_changed_rows(plan, rows, completed))
     advice = [RELOAD_ADVICE] if restart_required else []
-    notes = (*plan.warnings, *map(escape_hidden, map(_completed, settled)), *advice)
+    notes = (*plan.warnings, *map(_describe_completed, completed), *advice)
     result = ImportResult(plan.kind, lines, notes, restart_required)
     logger.info(
         "import.applied",
         kind=plan.kind.slug.value,
         items=len(lines),
-        created=result.count(Action.CREATE),
-        renamed=result.count(Action.RENAME),
-        overwritten=result.count(Action.OVERWRITE),
+        created=result.count(ItemAction.CREATE),
+        renamed=result.count(ItemAction.RENAME),
+        overwritten=result.count(ItemAction.OVERWRITE),
         unchanged=result.unchanged,
         skipped=result.skipped,
         seconds=round(time.monotonic() - began, 3),
@@ -116,41 +116,41 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
 
 
 def _write(plan: Plan, rows: Mapping[int, PortableRow]) -> None:
-    """Write the rows, which are given by the position of their items."""
     model = plan.kind.model
     for step in plan.steps:
-        if step.retires is not None:
-            step.retires.save(update_fields=["name"])
-    created = [step for step in plan.steps if step.action in (Action.CREATE, Action.RENAME)]
-    overwritten = [step for step in plan.steps if step.action is Action.OVERWRITE]
+        if step.renamed_row is not None:
+            step.renamed_row.save(update_fields=["name"])
+    created = [step for step in plan.steps if step.action in (ItemAction.CREATE, ItemAction.RENAME)]
+    overwritten = [step for step in plan.steps if step.action is ItemAction.OVERWRITE]
     model.objects.bulk_create(_rows_of(created, rows))
-    # One statement per batch for rows that are all there: an update by way of the key. What is not listed is kept.
-    whole = [step for step in overwritten if not rows[step.position].unreadable]
+    # An upsert updates many rows with one statement, but only the listed columns. All of these rows exist.
+    readable = [step for step in overwritten if not rows[step.position].unreadable]
     columns = _columns_of(
         plan.kind, (name for name in plan.kind.by_name if name not in {"name", *plan.kind.not_imported})
     )
-    model.objects.bulk_create(_rows_of(whole, rows), update_conflicts=True, unique_fields=["id"], update_fields=columns)
+    model.objects.bulk_create(
+        _rows_of(readable, rows), update_conflicts=True, unique_fields=["id"], update_fields=columns
+    )
     for step in overwritten:
         row = rows[step.position]
-        if row.unreadable:  # what is stored in its other columns must stay as it is
+        if row.unreadable:  # its unreadable values must not be replaced by what stands for them
             row.save(update_fields=_columns_of(plan.kind, (difference.field for difference in step.differences)))
     written = [*created, *overwritten]
     unresolved = {str(rows[step.position].pk): step.unresolved for step in written if step.unresolved}
-    hold(plan.kind, _rows_of(written, rows), unresolved)
+    remember_references(plan.kind, _rows_of(written, rows), unresolved)
 
 
-def _rows_of(steps: Iterable[Step], rows: Mapping[int, PortableRow]) -> list[Any]:
+def _rows_of(steps: Iterable[PlannedItem], rows: Mapping[int, PortableRow]) -> list[Any]:
     return [rows[step.position] for step in steps]
 
 
 def _columns_of(kind: Kind, members: Iterable[str]) -> list[str]:
-    """Return the model fields of members, and the time of the change."""
     reference = kind.reference
     names = [reference.field if reference and name == reference.member else name for name in members]
     return [*names, "updated_at"]
 
 
-def _line(step: Step, row: PortableRow | None) -> ResultLine:
+def _line(step: PlannedItem, row: PortableRow | None) -> ResultLine:
     written = step.existing_id if row is None else row.pk
     return ResultLine(
         position=step.position,
@@ -164,12 +164,15 @@ def _line(step: Step, row: PortableRow | None) -> ResultLine:
     )
 
 
-def _completed(done: Settled) -> str:
-    return f"“{done.row.name}” ({done.kind.label}) now refers to “{done.value}”, as its file said."
+def _describe_completed(reference: CompletedReference) -> Sentence:
+    facts = {"name": quoted(reference.row.name), "kind": reference.kind.label, "target": quoted(reference.value)}
+    return Sentence("{name} ({kind}) now refers to {target}, which did not exist when it was imported.", **facts)
 
 
-def _changed_rows(plan: Plan, rows: Mapping[int, PortableRow], settled: list[Settled]) -> Iterator[PortableRow]:
-    """Yield every written row, and also its previous state where the import disabled it."""
+def _changed_rows(
+    plan: Plan, rows: Mapping[int, PortableRow], completed: list[CompletedReference]
+) -> Iterator[PortableRow]:
+    """Yield every written row, and its previous state if the import enabled or disabled it."""
     for step in plan.steps:
         row = rows.get(step.position)
         if row is None:
@@ -180,14 +183,14 @@ def _changed_rows(plan: Plan, rows: Mapping[int, PortableRow], settled: list[Set
                 before: Any = copy(row)
                 before.is_enabled = difference.now
                 yield before
-    yield from (done.row for done in settled)
+    yield from (reference.row for reference in completed)
 
 
-def _why_blocked(plan: Plan) -> list[str]:
+def _describe_blocked(plan: Plan) -> list[str]:
     lines = [
         f"#{step.position} {quoted(step.name)}, {problem.field}: {problem.message}"
         for step in plan.blocked
         for problem in step.problems
     ]
     more = [f"And {len(lines) - _MAX_LINES} more."] if len(lines) > _MAX_LINES else []
-    return ["Nothing was imported; these items cannot be stored:", *lines[:_MAX_LINES], *more]
+    return ["Nothing was imported. Fix or skip these items:", *lines[:_MAX_LINES], *more]

@@ -1,10 +1,8 @@
-"""The application that keeps what imports must remember, in the database `default`."""
+"""The Django app of imports. Its table in the database `default` has the references that wait for their target."""
 
 from django.apps import AppConfig
 
 
 class PortableConfig(AppConfig):
-    """References that wait for what they name."""
-
     name = "tvarr_backup.portable"
     verbose_name = "Import and export"

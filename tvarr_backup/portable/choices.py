@@ -1,4 +1,4 @@
-"""The choices of a user in the preview of an import."""
+"""A user's choices in the preview of an import. A change is merged into them, so two tabs keep each other's changes."""
 
 from __future__ import annotations
 
@@ -6,59 +6,56 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from tvarr_backup.errors import AnswerInvalid
-from tvarr_backup.portable.answers import Answers, Resolution, read_answers
+from tvarr_backup.portable.answers import Answers, Resolution, missing_row, read_answers, read_resolution
 from tvarr_backup.portable.envelope import Envelope, Item
-from tvarr_backup.portable.steps import Plan, State
-from tvarr_backup.quoting import quoted
+from tvarr_backup.portable.steps import ItemState, Plan
 
 SKIP_ITEMS = "-"
-"""The answer to a missing reference that skips the items with it."""
+"""The answer to a missing reference that skips all items with it."""
 SKIP_INVALID = "skip-problems"
-"""The choice for all invalid items at once."""
-_MARK_LENGTH = 10
+"""The bulk answer that skips all invalid items."""
+_FINGERPRINT_LENGTH = 10
 
 
 @dataclass(frozen=True)
 class Choice:
     """The choice for one item: a resolution, or "" for the default. `name` is for a copy; None is the suggested one."""
 
-    word: str = ""
+    answer: str = ""
     name: str | None = None
-    by_hand: bool = False
+    is_manual: bool = False
 
-    def means(self, other: Choice) -> bool:
-        return self.word == other.word and (self.word != Resolution.RENAME or self.name == other.name)
+    def is_equivalent(self, other: Choice) -> bool:
+        return self.answer == other.answer and (self.answer != Resolution.RENAME or self.name == other.name)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change of choices. `rows` are by position.
+    """One change of choices: `rows` by position, and `bulk` (a resolution or `SKIP_INVALID`) for all items that differ.
 
-    `references` are by what is missing: `=Name` for what to use instead, `SKIP_ITEMS`, or "" for neither. `bulk` is a resolution
-    for all items that differ, or `SKIP_INVALID`.
+    `references` has, for each missing reference, `=Name` of the row to use instead, `SKIP_ITEMS`, or "" for neither.
     """
 
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     bulk: str = ""
-    also_by_hand: bool = False
+    include_manual: bool = False
 
 
 @dataclass(frozen=True)
 class Choices:
-    """All choices for one file. `changed` are items that changed since the preview and have no new choice."""
+    """All choices for one file. `changed` are the items that changed since the preview and have no new choice."""
 
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[int] = frozenset()
 
     def as_json(self) -> str:
-        rows = {position: [choice.word, choice.name, choice.by_hand] for position, choice in self.rows.items()}
+        rows = {position: [choice.answer, choice.name, choice.is_manual] for position, choice in self.rows.items()}
         return json.dumps([rows, dict(self.references), sorted(self.changed)], separators=(",", ":"))
 
     def for_item(self, item: Item, member: str | None) -> Choice:
-        """Return the item's own choice, else the one for what it refers to."""
+        """Return the item's own choice, or the one for its missing reference."""
         own = self.rows.get(item.position)
         if own is None and member and self.references.get(item.values[member]) == SKIP_ITEMS:
             return Choice(Resolution.SKIP)
@@ -69,43 +66,43 @@ class Choices:
         resolutions, new_names = {}, {}
         for item in envelope.items:
             choice = self.for_item(item, member)
-            if choice.word:
-                resolutions[f"#{item.position}"] = choice.word
-            if choice.word == Resolution.RENAME and choice.name is not None:
+            if choice.answer:
+                resolutions[f"#{item.position}"] = choice.answer
+            if choice.answer == Resolution.RENAME and choice.name is not None:
                 new_names[f"#{item.position}"] = choice.name
-        references = {value: word[1:] for value, word in self.references.items() if word.startswith("=")}
+        references = {value: answer[1:] for value, answer in self.references.items() if answer.startswith("=")}
         return read_answers(resolutions, None, new_names, references)
 
     def with_change(self, change: Change, envelope: Envelope, plan: Plan) -> Choices:
-        """Apply a change that was made while this plan was shown. Raise `AnswerInvalid`."""
+        """Apply a change that a user made in the preview of this plan. Raise `AnswerInvalid`."""
         member = reference_member(envelope)
         rows, changed = dict(self.rows), set(self.changed)
         for position, choice in change.rows.items():
             chosen = _checked(position, choice, plan)
-            if not chosen.means(self.for_item(envelope.items[position - 1], member)):
+            if not chosen.is_equivalent(self.for_item(envelope.items[position - 1], member)):
                 rows[position] = chosen
                 changed.discard(position)
-        for position in _in_bulk(change.bulk, plan):
+        for position in _positions_in_bulk(change.bulk, plan):
             before = rows.get(position)
-            if change.also_by_hand or before is None or not before.by_hand:
+            if change.include_manual or before is None or not before.is_manual:
                 rows[position] = Choice(Resolution.SKIP if change.bulk == SKIP_INVALID else change.bulk)
                 changed.discard(position)
         _require_offered(change.references, plan)
         references = {**self.references, **change.references}
-        return Choices(rows, {value: word for value, word in references.items() if word}, frozenset(changed))
+        return Choices(rows, {value: answer for value, answer in references.items() if answer}, frozenset(changed))
 
     def without_changed(self, changed: Collection[int]) -> Choices:
-        """Drop the choices for items that changed since the preview, and remember these items."""
+        """Drop the choices for items that changed since the preview, and add the items to `changed`."""
         rows = {position: choice for position, choice in self.rows.items() if position not in changed}
         return replace(self, rows=rows, changed=self.changed | frozenset(changed))
 
     def without_lost(self, plan: Plan) -> Choices:
-        """Drop the names for references that are no longer here."""
+        """Drop the answers to missing references whose chosen row no longer exists."""
         offered = {missing.value: missing.names for missing in plan.missing_references}
         references = {
-            value: word
-            for value, word in self.references.items()
-            if word == SKIP_ITEMS or word[1:] in offered.get(value, ())
+            value: answer
+            for value, answer in self.references.items()
+            if answer == SKIP_ITEMS or answer[1:] in offered.get(value, ())
         }
         return replace(self, references=references)
 
@@ -114,7 +111,7 @@ def read_choices(text: str) -> Choices:
     """Return choices from `Choices.as_json`."""
     rows, references, changed = json.loads(text)
     return Choices(
-        {int(position): Choice(word, name, by_hand) for position, (word, name, by_hand) in rows.items()},
+        {int(position): Choice(answer, name, is_manual) for position, (answer, name, is_manual) in rows.items()},
         references,
         frozenset(changed),
     )
@@ -127,44 +124,43 @@ def reference_member(envelope: Envelope) -> str | None:
 
 def _checked(position: int, choice: Choice, plan: Plan) -> Choice:
     """Return the choice, with None for the suggested name."""
-    if choice.word not in ("", *Resolution):
-        word = quoted(choice.word)
-        raise AnswerInvalid(f"The answer for “#{position}” is {word}. Expected {', '.join(Resolution)}.")
+    if choice.answer:
+        read_resolution(choice.answer, f"#{position}")
     return replace(choice, name=None) if choice.name == plan.steps[position - 1].suggested_name else choice
 
 
-def _in_bulk(bulk: str, plan: Plan) -> list[int]:
+def _positions_in_bulk(bulk: str, plan: Plan) -> list[int]:
     if not bulk:
         return []
     if bulk == SKIP_INVALID:
         return [step.position for step in plan.blocked]
-    if bulk not in list(Resolution):
-        raise AnswerInvalid(f"The answer for all is {quoted(bulk)}. Expected {', '.join(Resolution)}.")
-    return [step.position for step in plan.steps if step.state is State.DIFFERENT]
+    read_resolution(bulk, "all items")
+    return [step.position for step in plan.steps if step.state is ItemState.DIFFERENT]
 
 
 def _require_offered(references: Mapping[str, str], plan: Plan) -> None:
     offered = {missing.value: missing.names for missing in plan.missing_references}
-    for value, word in references.items():
-        if word not in ("", SKIP_ITEMS) and not (word.startswith("=") and word[1:] in offered.get(value, ())):
-            raise AnswerInvalid(f"{quoted(word.removeprefix('='))} is not here to stand for {quoted(value)}.")
+    for value, answer in references.items():
+        if answer not in ("", SKIP_ITEMS) and not (answer.startswith("=") and answer[1:] in offered.get(value, ())):
+            target = plan.kind.reference.target if plan.kind.reference else ""
+            raise missing_row(target, answer.removeprefix("="), value)
 
 
-# --- What was shown ---------------------------------------------------------------------------------------------------
+# --- Items that changed since the preview -----------------------------------------------------------------------------
 
 
-def marks_of(plan: Plan) -> str:
-    """Return the short marks of all items, for `changed_items`."""
-    return "".join(step.mark[:_MARK_LENGTH] for step in plan.steps)
+def join_fingerprints(plan: Plan) -> str:
+    """Return the shortened fingerprints of all items, for `find_changed_items`."""
+    return "".join(step.fingerprint[:_FINGERPRINT_LENGTH] for step in plan.steps)
 
 
-def changed_items(plan: Plan, marks: str) -> frozenset[int]:
-    """Return the positions of items that have other marks now; none without marks."""
-    if not marks:
+def find_changed_items(plan: Plan, fingerprints: str) -> frozenset[int]:
+    """Return the positions of the items whose fingerprint has changed; none if `fingerprints` is empty."""
+    if not fingerprints:
         return frozenset()
-    ends = [(step.position - 1) * _MARK_LENGTH for step in plan.steps]
+    starts = [(step.position - 1) * _FINGERPRINT_LENGTH for step in plan.steps]
     return frozenset(
         step.position
-        for step, at in zip(plan.steps, ends, strict=True)
-        if step.mark[:_MARK_LENGTH] != marks[at : at + _MARK_LENGTH]
+        for step, start in zip(plan.steps, starts, strict=True)
+        if step.fingerprint[:_FINGERPRINT_LENGTH] != fingerprints[start : start + _FINGERPRINT_LENGTH]
     )

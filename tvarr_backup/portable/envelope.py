@@ -1,4 +1,4 @@
-"""Reading of export files, with every refusal at its place."""
+"""Reading of export files. Errors name the place by line and column, or by JSON pointer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.models import Filter, SourceType
 from tvarr_backup.portable.json_events import Event, read_events
 from tvarr_backup.portable.kinds import KINDS, Identity, JsonType, Kind, Member, kind_named
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
 
@@ -30,7 +30,7 @@ _MAX_NAMES_PER_LIST = 1_000
 _MAX_TYPE_PROBLEMS = 20
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", re.ASCII)
 _ALL_MEMBERS = {name: name for kind in KINDS.values() for name in kind.by_name}
-"""Names of members, each stored once: a file repeats them in every item."""
+"""Names of members, stored once, because a file repeats them in every item."""
 _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 
 
@@ -38,8 +38,7 @@ _BACKUP_MEMBERS = frozenset({"checksum", "database_size", "table_counts"})
 class Item:
     """One item of a file: its position (from 1) and a value for every member of its kind, in the kind's order.
 
-    A member that the file lacks has tvarr's default. `unknown` are members of the file that the kind lacks, `missing` those
-    without a default that the file lacks. A file may have 100,000 items, so an item contains no dict.
+    `missing` are members without a default that the file lacks, `unknown` those that the kind lacks.
     """
 
     kind: Kind
@@ -61,7 +60,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Envelope:
-    """A file that was read; `warnings` are sentences."""
+    """The content of an export file, with sentences about the file as a whole in `warnings`."""
 
     kind: Kind
     version: str
@@ -73,13 +72,13 @@ class Envelope:
 
 @dataclass
 class _Skipped:
-    """A value that was skipped because it has no use here."""
+    """A value that was not read, because it cannot be used."""
 
-    what: str
+    description: str
 
 
 class _Read(NamedTuple):
-    """An object as it was read; items with the same members share the tuple of names."""
+    """An object of the file. Items with the same members share the tuple of names."""
 
     members: tuple[str, ...]
     values: tuple[Any, ...]
@@ -93,29 +92,28 @@ class _Parts:
 
 
 def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
-    """Read an export of `kind`, or of any kind with `None`; uses no database.
+    """Read an export of `kind`, or of any kind if None, without using the database.
 
-    `own_version` is the `tvarr_version` of our files; another one is a warning. Raises a `FileRefused` whose sentence has the
-    place (line and column, or a JSON pointer), the value and what is expected.
+    A `tvarr_version` other than `own_version` gives a warning. Raises `FileRefused` with place, expectation and value.
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
-    deque(events, maxlen=0)  # the parser refuses what follows the object
-    return _understood(parts, kind, own_version)
+    deque(events, maxlen=0)  # reading to the end finds errors after the object
+    return _build_envelope(parts, kind, own_version)
 
 
 def read_wrapped_envelope(
-    source: BinaryIO, kind: Kind, own_version: str, *, member: str, beside: Collection[str]
+    source: BinaryIO, kind: Kind, own_version: str, *, member: str, other_members: Collection[str]
 ) -> tuple[Envelope, dict[str, Any]]:
-    """Read an object that has an export as `member`, as strictly as `read_envelope` and in one pass.
+    """Read an object that has an export as `member`, in one pass and as strictly as `read_envelope`.
 
-    Also returns the other members: those in `beside` as texts, numbers or flat objects of them, others only by name. Raises
-    what `read_envelope` does.
+    Also return its other members. Only those in `other_members` have values, which are scalars or flat objects.
     """
     events = read_events(source, max_members=MAX_ITEMS)
     first = next(events)
     if first.name != "start_map":
-        raise NotAnExport(f"This is {_described(first)}; an object with an export as its member “{member}” is wanted.")
+        sentence = 'Expected an object with an export as its member "{member}", got {found}.'
+        raise NotAnExport(sentence, member=member, found=_describe_event(first))
     parts: _Parts | None = None
     others: dict[str, Any] = {}
     for event in events:
@@ -124,29 +122,29 @@ def read_wrapped_envelope(
         value = next(events)
         if event.value == member:
             parts = _read_parts(value, events)
-        elif event.value in beside and value.name == "start_map":
+        elif event.value in other_members and value.name == "start_map":
             others[event.value] = _read_object(value, events, known=None)
         else:
             is_scalar = not value.name.startswith("start")
-            others[event.value] = value.value if event.value in beside and is_scalar else _skip(value, events)
-    deque(events, maxlen=0)  # the parser refuses what follows the object
+            others[event.value] = value.value if event.value in other_members and is_scalar else _skip(value, events)
+    deque(events, maxlen=0)  # reading to the end finds errors after the object
     if parts is None:
-        itself = " This is an export itself: send it as that member." if "metadata" in others else ""
-        raise NotAnExport(f"There is no export: the member “{member}” is missing.{itself}")
-    return _understood(parts, kind, own_version), others
+        hint = " This looks like the export itself. Send it as that member." if "metadata" in others else ""
+        raise NotAnExport('The member "{member}" with the export is missing.{hint}', member=member, hint=hint)
+    return _build_envelope(parts, kind, own_version), others
 
 
-def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
+def _build_envelope(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
     metadata = _require_metadata(parts)
-    warnings = [f"The member {quoted(name)} of the file is not known and is ignored." for name in parts.others]
+    warnings = [f"The unknown member {quoted(name)} of the file is ignored." for name in parts.others]
     warnings += _check_version(metadata["version"])
     kind = _kind_of(metadata["export_type"], wanted)
     warnings += _check_metadata(metadata, own_version)
     if parts.items is None:
-        raise NotAnExport("The file has no items: the member “items”, a list, is missing. Perhaps it is not complete.")
+        raise NotAnExport('The file has no list "items". It may be incomplete.')
     items = tuple(_read_items(parts.items, kind))
     if metadata["item_count"] not in (None, len(items)):
-        warnings.append(f"item_count says {metadata['item_count']}, but the file has {len(items)} items.")
+        warnings.append(f"/metadata/item_count: Expected {len(items)}, got {metadata['item_count']}.")
     return Envelope(
         kind=kind,
         version=metadata["version"],
@@ -160,7 +158,7 @@ def _understood(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelop
 def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
     if first.name != "start_map":
         raise NotAnExport(
-            f"The file is {_described(first)}, not an export; an object with metadata and items is wanted."
+            'Expected an export (an object with "metadata" and "items"), got {found}.', found=_describe_event(first)
         )
     parts = _Parts()
     for event in events:
@@ -172,12 +170,12 @@ def _read_parts(first: Event, events: Iterator[Event]) -> _Parts:
         elif event.value == "items" and value.name == "start_array":
             parts.items = _read_list_of_items(events)
         elif event.value == "items" and value.name == "null":
-            parts.items = deque()  # tvarr's clients may write null for none
+            parts.items = deque()  # clients written in Go, such as tvarr's, write null for an empty list
         elif event.value == "items":
-            raise MemberInvalid(("/items", f"is {_described(value)}; allowed is a list."))
+            raise MemberInvalid(("/items", f"Expected a list, got {_describe_event(value)}."))
         else:
             _skip(value, events)
-            if event.value != "$schema":  # tvarr's web framework adds it
+            if event.value != "$schema":  # added by tvarr's web framework
                 parts.others.append(event.value)
     return parts
 
@@ -189,7 +187,7 @@ def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
         if event.name == "end_array":
             break
         if len(items) == MAX_ITEMS:
-            raise FileTooLarge(f"The file has more than {MAX_ITEMS} items, which is the most that is read.")
+            raise FileTooLarge("The file has more than {limit} items. Split it into smaller files.", limit=MAX_ITEMS)
         item = _read_object(event, events, known=_ALL_MEMBERS)
         if isinstance(item, dict):
             members = tuple(item)
@@ -199,7 +197,7 @@ def _read_list_of_items(events: Iterator[Event]) -> deque[_Read | _Skipped]:
 
 
 def _read_object(start: Event, events: Iterator[Event], known: Mapping[str, str] | None) -> Any:
-    """Return a flat object as a dict; members outside `known` keep only their names. Anything else is skipped."""
+    """Return a flat object as a dict. The values of members outside `known` are skipped, as is anything else."""
     if start.name != "start_map":
         return _skip(start, events)
     values: dict[str, Any] = {}
@@ -225,7 +223,7 @@ def _read_scalars(events: Iterator[Event]) -> Any:
         value = _skip(event, events) if event.name.startswith("start") else event.value
         if len(values) <= _MAX_NAMES_PER_LIST:
             values.append(value)
-    return values if len(values) <= _MAX_NAMES_PER_LIST else _Skipped(f"a list of more than {_MAX_NAMES_PER_LIST}")
+    return values if len(values) <= _MAX_NAMES_PER_LIST else _Skipped(f"more than {_MAX_NAMES_PER_LIST} values")
 
 
 def _skip(start: Event, events: Iterator[Event]) -> _Skipped:
@@ -233,98 +231,101 @@ def _skip(start: Event, events: Iterator[Event]) -> _Skipped:
     while depth:
         name = next(events).name
         depth += name.startswith("start") - name.startswith("end")
-    return _Skipped(_described(start))
+    return _Skipped(_describe_event(start))
 
 
-def _described(event: Event) -> str:
-    words = {"start_map": "an object", "start_array": "a list", "null": "null", "boolean": "true or false"}
-    return words.get(event.name) or ("a number" if event.name == "number" else "a text")
+def _describe_event(event: Event) -> str:
+    types = {"start_map": "an object", "start_array": "a list", "null": "null", "boolean": "true or false"}
+    return types.get(event.name) or ("a number" if event.name == "number" else "text")
 
 
 def _require_metadata(parts: _Parts) -> dict[str, Any]:
     if parts.metadata is None or isinstance(parts.metadata, _Skipped):
         if _BACKUP_MEMBERS.intersection(parts.others):
-            raise BackupNotExport("This is the description of a backup; an export is wanted.")
-        raise NotAnExport("The file is JSON, but not an export: it has no object “metadata”.")
+            raise BackupNotExport(
+                "This is the metadata file of a backup. Expected an export. Backups are restored, not imported."
+            )
+        raise NotAnExport('The file is JSON but not an export: it has no object "metadata".')
     metadata = dict(parts.metadata)
     for name in ("version", "export_type"):
         if not isinstance(metadata.get(name), str):
-            raise NotAnExport(
-                f"The file is not an export: /metadata/{name} is {_shown(metadata.get(name))}; allowed is a text."
-            )
+            sentence = "The file is not an export. /metadata/{member}: Expected text, got {found}."
+            raise NotAnExport(sentence, member=name, found=_describe_value(metadata.get(name)))
     for name in ("tvarr_version", "exported_at"):
         if not isinstance(metadata.setdefault(name, None), str | None):
-            raise MemberInvalid((f"/metadata/{name}", f"is {_shown(metadata[name])}; allowed is a text."))
+            raise MemberInvalid((f"/metadata/{name}", f"Expected text, got {_describe_value(metadata[name])}."))
     count = metadata.setdefault("item_count", None)
     if count is not None and not _is_integer(count):
-        raise MemberInvalid(("/metadata/item_count", f"is {_shown(count)}; allowed is a whole number."))
+        raise MemberInvalid(("/metadata/item_count", f"Expected a whole number, got {_describe_value(count)}."))
     return metadata
 
 
 def _check_metadata(metadata: dict[str, Any], own_version: str) -> Iterator[str]:
-    if parts_missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
-        yield f"The metadata lack {' and '.join(parts_missing)}."
+    if missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
+        yield f"The metadata has no {' and no '.join(missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
-        yield f"/metadata/exported_at is {quoted(metadata['exported_at'])}, which is no date and time."
+        yield f"/metadata/exported_at: Expected a date and time, got {quoted(metadata['exported_at'])}."
     made_by = metadata["tvarr_version"]
     if made_by and made_by != own_version:
-        yield f"The file was written by version {made_by[:80]}; this is {own_version}."
+        yield f"The file was written by version {made_by[:80]}. This is {own_version}."
     known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
     for name in metadata.keys() - known:
-        yield f"The member {quoted(name)} of the metadata is not known and is ignored."
+        yield f"The unknown member {quoted(name)} of the metadata is ignored."
 
 
 def _check_version(version: str) -> Iterator[str]:
     match = _VERSION.fullmatch(version)
     if not match:
-        raise VersionUnsupported(f"/metadata/version is {quoted(version)}; allowed is {FORMAT_VERSION}.")
+        raise VersionUnsupported(
+            '/metadata/version: Expected "{own}", got {version}.', own=FORMAT_VERSION, version=quoted(version)
+        )
     own = [int(part) for part in FORMAT_VERSION.split(".")]
     major, minor, _patch = (int(part) for part in match.groups())
     if major > own[0]:
-        raise VersionUnsupported(f"The file has format {version}, this program reads {FORMAT_VERSION}: update first.")
+        sentence = "The file has the newer format {version}. This version reads {own}. Update tvarr-backup first."
+        raise VersionUnsupported(sentence, version=version, own=FORMAT_VERSION)
     if major < own[0]:
-        raise VersionUnsupported(
-            f"The file has format {version}, older than every one known; allowed is {FORMAT_VERSION}."
-        )
+        raise VersionUnsupported("Expected format {own}, got {version}.", own=FORMAT_VERSION, version=version)
     if minor > own[1]:
-        yield f"The file has the newer format {version}; what this program does not know of it is ignored."
+        yield f"The file has the newer format {version}. Members that this version does not know are ignored."
 
 
 def _kind_of(export_type: str, wanted: Kind | None) -> Kind:
-    """Return the kind of the file, which must be the wanted one, if any."""
+    """Return the kind of the file. Raise `WrongKind` if another one is wanted."""
     if wanted is not None and export_type == wanted.slug:
         return wanted
     try:
-        said = kind_named(export_type)
+        kind = kind_named(export_type)
     except KindUnknown:
-        allowed = f"is {wanted.slug}" if wanted else f"are {', '.join(KINDS)}"
-        raise WrongKind(f"/metadata/export_type is {quoted(export_type)}; allowed {allowed}.") from None
+        expected = format_choices([wanted.slug] if wanted else KINDS)
+        sentence = "/metadata/export_type: Expected {expected}, got {kind}."
+        raise WrongKind(sentence, expected=expected, kind=quoted(export_type)) from None
     if wanted is not None:
-        raise WrongKind(f"This is an export of {said.label}, not of {wanted.label}.")
-    return said
+        raise WrongKind("Expected an export of {expected}, got {found}.", expected=wanted.label, found=kind.label)
+    return kind
 
 
 def _read_items(read: deque[_Read | _Skipped], kind: Kind) -> Iterator[Item]:
     problems: list[tuple[str, str]] = []
     for index in range(len(read)):
-        one = read.popleft()  # the item replaces it, so that never all are there twice
+        one = read.popleft()  # frees the memory of what becomes an item
         if isinstance(one, _Skipped):
-            problems.append((f"/items/{index}", f"is {_shown(one)}; allowed is an object."))
+            problems.append((f"/items/{index}", f"Expected an object, got {_describe_value(one)}."))
             continue
         raw = dict(zip(one.members, one.values, strict=True))
         problems += _type_problems(index, raw, kind)
         if not problems:
             yield _item(index + 1, raw, kind)
     if problems:
-        shown = problems[:_MAX_TYPE_PROBLEMS]
-        raise MemberInvalid(*shown, more=len(problems) - len(shown))
+        named = problems[:_MAX_TYPE_PROBLEMS]
+        raise MemberInvalid(*named, more=len(problems) - len(named))
 
 
 def _type_problems(index: int, raw: dict[str, Any], kind: Kind) -> Iterator[tuple[str, str]]:
     for name, value in raw.items():
         member = kind.by_name.get(name)
         if member is not None and value is not None and not _fits(member, value):
-            yield f"/items/{index}/{name}", f"is {_shown(value)}; allowed is {member.type}."
+            yield f"/items/{index}/{name}", f"Expected {member.type}, got {_describe_value(value)}."
 
 
 def _fits(member: Member, value: Any) -> bool:
@@ -359,7 +360,7 @@ def _item(position: int, raw: dict[str, Any], kind: Kind) -> Item:
 
 _NOTHING: frozenset[str] = frozenset()
 _SHARED = {word: word for word in (*SourceType.values, *Filter.Action.values)}
-"""Words that most items repeat."""
+"""Values that most items repeat, stored once."""
 
 
 def _value(member: Member, given: Any) -> Any:
@@ -368,11 +369,11 @@ def _value(member: Member, given: Any) -> Any:
     return _SHARED.get(given, given) if isinstance(given, str) else given
 
 
-def _shown(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if isinstance(value, _Skipped):
-        return value.what
+        return value.description
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return "a list"
-    return quoted(value) if isinstance(value, str) else "missing" if value is None else str(value)[:80]
+    return quoted(value) if isinstance(value, str) else "nothing" if value is None else str(value)[:80]

@@ -1,4 +1,4 @@
-"""Export of the rows of a kind as a stream of bytes that needs the same memory for any number of rows."""
+"""Export of rows as a stream of bytes, with constant memory for any number of rows."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ from tvarr_backup.errors import ItemNotFound, RowUnreadable, SelectionEmpty, Sys
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, StreamSource
 from tvarr_backup.portable.envelope import FORMAT_VERSION
-from tvarr_backup.portable.items import exported_item, readable_rows, sentence_of_unreadable, unreadable_rows
+from tvarr_backup.portable.items import describe_unreadable, exported_item, readable_rows, unreadable_rows
 from tvarr_backup.portable.kinds import Kind, ReferenceTarget
 from tvarr_backup.portable.references import References
-from tvarr_backup.texts import escape_for_json, escape_hidden
+from tvarr_backup.quoting import cut, quoted
+from tvarr_backup.sentences import Sentence
+from tvarr_backup.texts import escape_for_json
 
 logger = structlog.stdlib.get_logger(__name__)
 
 WRITTEN_BY = f"tvarr-backup {__version__}"
 """The `tvarr_version` of our files."""
 
-_HELD_UNKNOWN = (
-    "References to sources and encoding profiles that are not here are left out, because they cannot be read"
-)
 MAX_IDS = 10_000
 _BLOCK_ITEMS = 500
 
 
 class Export(Iterator[bytes]):
-    """The blocks of a file, and `warnings`: sentences about what it leaves out."""
+    """The blocks of a file, and sentences about what it leaves out in `warnings`."""
 
     def __init__(self, blocks: Generator[bytes], warnings: tuple[str, ...]) -> None:
-        self.warnings = tuple(map(escape_hidden, warnings))
+        self.warnings = warnings
         self._blocks = blocks
 
     def __next__(self) -> bytes:
@@ -54,46 +53,45 @@ class Export(Iterator[bytes]):
 
 
 def stream_export(
-    kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False, why_held_are_unknown: str = ""
+    kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False, references_problem: str = ""
 ) -> Export:
-    """Export the rows with these ids, or all user-created ones, as UTF-8 blocks.
+    """Export the rows with these ids, or all user-created ones, as UTF-8 blocks that tvarr can import.
 
-    Members and their order are tvarr's, so that tvarr can import the file. Rows are sorted as tvarr does (priority or name, then
-    creation time, then id): two exports of the same data differ only in `exported_at`. All rows come from one query, so from
-    one state of the database.
+    Rows are sorted as in tvarr, so two exports of the same data differ only in `exported_at`. One query reads them all.
+    `skip_missing` ignores ids without a live user-created row, as tvarr does. Unreadable rows are left out with a warning, or
+    refused if their ids are given. Waiting references are left out if there is a `references_problem`, which says why.
 
-    Raises before the first block: `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or
-    `DatabaseIncomplete`. With `what_is_there`, ids of no live user-created row are ignored, as in tvarr. Unreadable rows are left
-    out with a warning, or refused if their ids are given. `why_held_are_unknown` is the reason why references that wait cannot
-    be read; they are left out with a warning.
+    Before the first block, raises `SelectionEmpty`, `ItemNotFound`, `SystemRowSelected`, `RowUnreadable` or
+    `DatabaseIncomplete`.
     """
     unknown = require_columns(kind.model)
     rows = kind.model.objects.filter(is_system=False)
     if ids is not None:
-        rows = rows.filter(pk__in=_bounded(ids) if what_is_there else _exportable_ids(kind, _bounded(ids)))
+        rows = rows.filter(pk__in=_bounded(ids) if skip_missing else _exportable_ids(kind, _bounded(ids)))
     unreadable = unreadable_rows(kind, rows)
-    if unreadable and ids is not None and not what_is_there:
-        raise RowUnreadable(sentence_of_unreadable(unreadable[0]))
+    if unreadable and ids is not None and not skip_missing:
+        raise RowUnreadable(describe_unreadable(unreadable[0]))
     rows = readable_rows(kind, rows) if unreadable else rows
     rows = rows.annotate(exported_rows=_count_of(rows)).order_by(*_order(kind))
-    warnings = _what_is_left_out(unknown, unreadable)
-    if kind.reference is not None and why_held_are_unknown:
-        warnings += (f"{_HELD_UNKNOWN}: {why_held_are_unknown}",)
-    references = References(kind, with_held=not why_held_are_unknown)
+    warnings = _omissions(unknown, unreadable)
+    if kind.reference is not None and references_problem:
+        omission = (
+            "References to missing sources and encoding profiles are left out, because they are unreadable: {problem}"
+        )
+        warnings += (Sentence(omission, problem=references_problem),)
+    references = References(kind, with_waiting=not references_problem)
     return Export(_stream(kind, rows, references, timezone.now()), warnings)
 
 
-def _what_is_left_out(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:
-    columns = [
-        f"Exports leave out the column {column}, because tvarr-backup {__version__} does not know it."
-        for column in unknown
-    ]
-    return (*columns, *map(sentence_of_unreadable, unreadable))
+def _omissions(unknown: Collection[str], unreadable: Collection[PortableRow]) -> tuple[str, ...]:
+    omission = "The column {column} is left out, because tvarr-backup {version} does not know it."
+    columns = [Sentence(omission, column=column, version=__version__) for column in unknown]
+    return (*columns, *map(describe_unreadable, unreadable))
 
 
 @dataclass(frozen=True)
 class ExportableRow:
-    """A row that can be selected; `needs` names what it refers to and the file cannot contain."""
+    """A row that can be selected. `needs` is the name of its target, which the file does not contain."""
 
     row_id: str
     name: str
@@ -103,11 +101,7 @@ class ExportableRow:
 
 @dataclass(frozen=True)
 class Exportable:
-    """The number of user-created rows of a kind, and the names of the built-in ones.
-
-    `needs` counts the rows that refer to what the file cannot contain, by its name. `warnings` are sentences about what the
-    file leaves out.
-    """
+    """The number of a kind's user-created rows, and `needs`: how many of them have a target that the file lacks, by its name."""
 
     kind: Kind
     number: int
@@ -117,17 +111,17 @@ class Exportable:
 
 
 def count_exportable(kind: Kind) -> Exportable:
-    """Return what can be exported, with queries and results whose size does not depend on the number of rows."""
+    """Count what can be exported, with queries and results of the same size for any number of rows."""
     unknown = require_columns(kind.model)
     rows, reference = kind.model.objects.filter(is_system=False), kind.reference
     built_in = list(kind.model.objects.filter(is_system=True).order_by("name").values_list("name", flat=True))
     unreadable = unreadable_rows(kind, rows)
-    warnings = _what_is_left_out(unknown, unreadable)
+    warnings = _omissions(unknown, unreadable)
     if reference is None:
         return Exportable(kind, rows.count() - len(unreadable), {}, built_in, warnings)
     rows = readable_rows(kind, rows) if unreadable else rows
     counts = dict(rows.values_list(reference.column).annotate(Count("pk")))
-    names = _not_carried(reference.target) if any(counts) else {}
+    names = _target_names(reference.target) if any(counts) else {}
     needs = Counter[str]()
     for row_id, number in counts.items():
         if row_id in names:
@@ -142,15 +136,15 @@ def list_exportable(kind: Kind) -> list[ExportableRow]:
     rows = kind.model.objects.filter(is_system=False)
     if unreadable_rows(kind, rows):
         rows = readable_rows(kind, rows)
-    needed = _not_carried(reference.target) if reference else {}
+    needed = _target_names(reference.target) if reference else {}
     return [
         ExportableRow(row_id, name, description or "", needed.get(target[0] or "", "") if target else "")
         for row_id, name, description, *target in rows.order_by(*_order(kind)).values_list(*columns)
     ]
 
 
-def _not_carried(target: ReferenceTarget) -> dict[str, str]:
-    """Return names by id of what another tvarr may not have: sources and user-created profiles."""
+def _target_names(target: ReferenceTarget) -> dict[str, str]:
+    """Return the names by id of targets that another tvarr may lack: sources and user-created profiles."""
     if target is ReferenceTarget.PROFILE_NAME:
         return dict(EncodingProfile.objects.filter(is_system=False).values_list("pk", "name"))
     return {**dict(StreamSource.objects.values_list("pk", "name")), **dict(EpgSource.objects.values_list("pk", "name"))}
@@ -166,12 +160,12 @@ def export_file_name(kind: Kind, moment: datetime) -> str:
 
 
 def _count_of(rows: QuerySet[PortableRow]) -> Subquery:
-    """Return the number of rows as a column of each: one query gives both, and a window function would keep all rows."""
+    """Return the number of rows, as a column of each row. A window function would keep all rows in memory."""
     return Subquery(rows.order_by().annotate(all=Value(1)).values("all").annotate(count=Count("pk")).values("count"))
 
 
 class Instant(Func):
-    """A time that sorts by time: stored texts do not where offsets or fractions differ in length."""
+    """A stored time that sorts correctly. As text, times with other offsets or fractions would not."""
 
     output_field = DateTimeField()
 
@@ -184,31 +178,35 @@ class Instant(Func):
 
 def _bounded(ids: Collection[str]) -> Collection[str]:
     if len(ids) > MAX_IDS:
-        raise SelectionEmpty(f"{len(ids)} ids were given; allowed are at most {MAX_IDS}, or all.")
+        raise SelectionEmpty(
+            "Expected at most {limit} ids, got {count}. Export everything instead.", limit=MAX_IDS, count=len(ids)
+        )
     return ids
 
 
 def _exportable_ids(kind: Kind, texts: Collection[str]) -> set[str]:
     if not texts:
-        raise SelectionEmpty(f"No {kind.label} were chosen; name at least one, or all.")
+        raise SelectionEmpty("Select at least one of the {kind}, or export all.", kind=kind.label)
     ids = {_read_id(kind, text) for text in texts}
     found = {row.pk: row for row in kind.model.objects.filter(pk__in=ids).only("pk", "name", "is_system")}
     for row_id in sorted(ids):
         if row_id not in found:
-            raise ItemNotFound(f"There is none of the {kind.label} with the id {row_id}.")
+            raise _not_found(kind, row_id)
         if found[row_id].is_system:
-            raise SystemRowSelected(
-                f"“{found[row_id].name}” ({row_id}) is one of tvarr's own {kind.label}, which every tvarr has; "
-                "only user-created ones are exported."
-            )
+            sentence = "{name} ({id}) is one of tvarr's built-in {kind}. Only user-created ones can be exported."
+            raise SystemRowSelected(sentence, name=quoted(found[row_id].name), id=row_id, kind=kind.label)
     return ids
+
+
+def _not_found(kind: Kind, row_id: str) -> ItemNotFound:
+    return ItemNotFound("None of the {kind} has the id {id}.", kind=kind.label, id=cut(row_id))
 
 
 def _read_id(kind: Kind, text: str) -> str:
     try:
         return parse_ulid(text)
     except ValidationError as problem:
-        raise ItemNotFound(f"There is none of the {kind.label} with the id {text[:80]}.") from problem
+        raise _not_found(kind, text) from problem
 
 
 def _stream(kind: Kind, rows: QuerySet[PortableRow], references: References, moment: datetime) -> Generator[bytes]:
@@ -245,5 +243,5 @@ def _head(kind: Kind, count: int, moment: datetime) -> bytes:
 
 def _indented(item: dict[str, Any]) -> bytes:
     text = b"    " + orjson.dumps(item, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
-    has_only_seen = text.isascii() and b"\x7f" not in text  # others are escaped already
-    return text if has_only_seen else escape_for_json(text.decode()).encode()  # a file may be shown on a terminal
+    is_plain = text.isascii() and b"\x7f" not in text  # orjson has escaped other control characters
+    return text if is_plain else escape_for_json(text.decode()).encode()  # users may display the file on a terminal

@@ -1,4 +1,4 @@
-"""Rows as the items of an export."""
+"""Conversion of rows to the items of an export."""
 
 from typing import Any
 
@@ -8,16 +8,17 @@ from django.db.models import QuerySet
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
 from tvarr_backup.quoting import quoted
+from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import IS_CODEC_LIST, IS_UTF8
 
 
 def item_values(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
-    """Return every member of the kind in order; `reference` is the name or id of what the row refers to."""
+    """Return the value of each member of the kind, in order. `reference` is the name or id of the row's target."""
     return {member.name: _value(kind, member, row, reference) for member in kind.members}
 
 
 def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any]:
-    """Return the item of a file: `item_values` without empty members that may be left out."""
+    """Return an item as it is exported: `item_values` without empty members that may be left out."""
     values = item_values(kind, row, reference)
     for member in kind.members:
         if member.may_be_left_out and not values[member.name]:
@@ -26,23 +27,20 @@ def exported_item(kind: Kind, row: PortableRow, reference: str) -> dict[str, Any
 
 
 def unreadable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> list[PortableRow]:
-    """Return the rows that no file can contain: an exported column holds a value of another type.
-
-    tvarr omits a list of codecs that is stored as something else, and an import of its file then accepts every codec.
-    """
-    return list(_divided(kind, rows, readable=False))
+    """Return the rows that cannot be exported without a change, because a column has a value of another type."""
+    return list(_filter_readable(kind, rows, readable=False))
 
 
 def readable_rows(kind: Kind, rows: QuerySet[PortableRow]) -> QuerySet[PortableRow]:
-    return _divided(kind, rows, readable=True)
+    return _filter_readable(kind, rows, readable=True)
 
 
-def sentence_of_unreadable(row: PortableRow) -> str:
-    found = " ".join(row.unreadable_sentences.values())
-    return f"{quoted(row.name)} ({row.pk}) cannot be exported. {found} It is unchanged. Edit it, and export it again."
+def describe_unreadable(row: PortableRow) -> Sentence:
+    sentence = "{name} ({id}) cannot be exported. {found} Edit it, then export it again."
+    return Sentence(sentence, name=quoted(row.name), id=row.pk, found=" ".join(row.unreadable_sentences.values()))
 
 
-def _divided(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> QuerySet[PortableRow]:
+def _filter_readable(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> QuerySet[PortableRow]:
     if connections[rows.db].vendor == "sqlite":
         condition = _unreadable_in_sql(kind)
         return rows.extra(where=[f"NOT ({condition})" if readable else condition])  # noqa: S610  # our models' names
@@ -54,7 +52,7 @@ def _divided(kind: Kind, rows: QuerySet[PortableRow], *, readable: bool) -> Quer
 
 
 def _unreadable_in_sql(kind: Kind) -> str:
-    """Return the condition for unreadable rows; its columns have no table name, so that it works in a subquery."""
+    """Return the condition for unreadable rows. It has no table names, so it also works in a subquery."""
     by_type: dict[JsonType, list[str]] = {each: [] for each in JsonType}
     for member in kind.members:
         if kind.reference is None or member.name != kind.reference.member or member.name == kind.reference.column:
@@ -73,4 +71,4 @@ def _value(kind: Kind, member: Member, row: PortableRow, reference: str) -> Any:
     if kind.reference is not None and member.name == kind.reference.member:
         return reference
     value = getattr(row, member.name)
-    return member.default if value is None or value == "" else value  # as whoever reads the file takes it
+    return member.default if value is None or value == "" else value  # an import reads a missing value as the default

@@ -1,6 +1,7 @@
-"""The kinds that travel: one row each, from which export, plan and apply are driven.
+"""The kinds that can be exported and imported. Export, plan, apply, command and API work from this table.
 
-Members and their order are tvarr's own (its export types). Their types and defaults are those of the columns.
+A new kind needs a model with its migration, a row here, a `ModelAdmin`, an example in `api/examples.py`, and a migration
+that adds its permissions to existing groups. Members and their order are those of tvarr's export types.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from tvarr_backup import fields, models
 from tvarr_backup.errors import KindUnknown
 from tvarr_backup.models import PortableRow
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, quoted
 
 
 class Slug(StrEnum):
@@ -27,19 +28,17 @@ class Slug(StrEnum):
 
 
 class JsonType(StrEnum):
-    TEXT = "a text"
+    """The types of members, as messages name them."""
+
+    TEXT = "text"
     FLAG = "true or false"
     INTEGER = "a whole number"
-    TEXTS = "a list of texts"
+    TEXTS = "a list of text values"
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member of an item, and the column of the same name.
-
-    `default` is for a missing member, and for an empty text where tvarr's column has a default. An empty member that may be
-    left out is not exported.
-    """
+    """One member of an item, stored in the column of the same name. `default` also replaces empty text."""
 
     name: str
     type: JsonType = JsonType.TEXT
@@ -48,7 +47,7 @@ class Member:
 
 
 class Identity(NamedTuple):
-    """What makes an item and a row the same: the name and, for filters and mapping rules, the source type."""
+    """What identifies items and rows: the name and, for filters and mapping rules, the source type."""
 
     name: str
     source_type: str = ""
@@ -68,7 +67,7 @@ class ReferenceTarget(StrEnum):
 
 @dataclass(frozen=True)
 class Reference:
-    """A member that names another row: its model field, its column, and what it refers to."""
+    """A member that refers to another row: its model field, its column, and the type of its target."""
 
     member: str
     field: str
@@ -85,9 +84,9 @@ class Kind:
     """Columns that sort an export before the creation time and the id."""
     reference: Reference | None = None
     ignored_members: frozenset[str] = frozenset()
-    """Members of other versions of tvarr that mean nothing here."""
+    """Members of other versions of tvarr that have no meaning here."""
     not_imported: frozenset[str] = frozenset()
-    """Members that are exported but never imported: an import does not change which profile is the default."""
+    """Members that are exported but not imported: an import does not change which profile is the default."""
 
     @cached_property
     def by_name(self) -> dict[str, Member]:
@@ -95,7 +94,7 @@ class Kind:
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """Members without a default, which every file of tvarr has, even as an empty text."""
+        """Members without a default. Every file of tvarr has them, even if they are empty."""
         return frozenset(each.name for each in self.members if each.default == "" and not each.may_be_left_out)
 
     @cached_property
@@ -128,10 +127,7 @@ _TYPES = {
 
 
 def _members(model: type[PortableRow], *members: str | Member) -> tuple[Member, ...]:
-    """Return members whose types and defaults are those of the columns of the same names.
-
-    As in tvarr's export types, an empty member may be left out if its column may be NULL and is empty by default.
-    """
+    """Return members with the types and defaults of their columns. As in tvarr, those that are empty by default may be left out."""
     return tuple(each if isinstance(each, Member) else _member(model, each) for each in members)
 
 
@@ -146,7 +142,7 @@ def _member(model: type[PortableRow], name: str) -> Member:
 
 
 _SOURCE_TYPE = Member("source_type")
-"""Every file of tvarr's has it, so the default of its column does not count."""
+"""Not made from its column, because every file of tvarr has it and its default does not count."""
 _SOURCE = Reference("source_id", "source_id", "source_id", ReferenceTarget.SOURCE_ID)
 
 KINDS: dict[Slug, Kind] = {
@@ -205,7 +201,9 @@ def kind_named(text: str) -> Kind:
     try:
         return KINDS[Slug(text.replace("-", "_"))]
     except ValueError:
-        raise KindUnknown(f"{quoted(text)} is not a kind; allowed are {', '.join(KINDS)}.") from None
+        raise KindUnknown(
+            "Expected {expected}, got {kind}.", expected=format_choices(KINDS), kind=quoted(text)
+        ) from None
 
 
 def kind_of_model(model: type[PortableRow]) -> Kind:

@@ -1,4 +1,4 @@
-"""What imports must remember beside tvarr's own tables, in the database `default`."""
+"""References of imported items to rows that do not exist yet, in the database `default`."""
 
 from django.db import models
 
@@ -6,11 +6,11 @@ from tvarr_backup.fields import TimestampColumn, ULIDField
 
 
 class HeldReference(models.Model):
-    """A reference of an imported item to something that is not here yet, by the name or id in its file.
+    """A reference of an imported item to a row that does not exist yet, by the name or id in its file.
 
-    tvarr's columns hold only ids of existing rows, so importing rules before their profiles would lose the link. It counts as
-    long as the row is as the import left it (`row_updated_at`) and has no reference. Exports include it, and the import that
-    brings the missing row completes it. When a row is written again, the older reference is deleted only after the commit.
+    It is valid while the row has the import's `updated_at` and no link, so every edit, ours or tvarr's, invalidates it. A new
+    one is written inside the transaction on `tvarr`, and an older one deleted after the commit. So the valid one exists
+    wherever the process is killed.
     """
 
     kind = models.CharField(max_length=50)

@@ -1,4 +1,4 @@
-"""References between rows: from the name or id in a file to a row, and back."""
+"""References between rows: lookup of the name or id in a file, and of references that wait for their target."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from tvarr_backup.models import EncodingProfile, EpgSource, PortableRow, SourceType, StreamSource
-from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget
+from tvarr_backup.portable.kinds import KINDS, Kind, ReferenceTarget, Slug
 from tvarr_backup.portable.models import HeldReference
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A resolved reference: the id for the column, or the value to keep for later."""
+    """The id for the column, or the value of the file if no row has it."""
 
     row_id: str | None = None
     unresolved: str = ""
@@ -28,16 +28,13 @@ _NOTHING = Resolved()
 
 
 class References:
-    """Lookup for the references of one kind, read with at most three queries.
+    """Lookup for the references of one kind, with those that wait for their target (in `default`) if `with_waiting`."""
 
-    Without `with_held`, `default` is not asked for references that wait.
-    """
-
-    def __init__(self, kind: Kind, *, with_held: bool = True) -> None:
+    def __init__(self, kind: Kind, *, with_waiting: bool = True) -> None:
         self._reference = kind.reference
         self._names_by_id: dict[str, dict[str, str]] = {}
         self._ids_by_name: dict[str, dict[str, str]] = {}
-        self._held: dict[tuple[str, datetime | None], str] = {}
+        self._waiting: dict[tuple[str, datetime | None], str] = {}
         if kind.reference is None:
             return
         self._names_by_id = _names_by_id(kind.reference.target)
@@ -45,30 +42,30 @@ class References:
             group: {name: row_id for row_id, name in reversed(names.items())}
             for group, names in self._names_by_id.items()
         }
-        if not with_held:
+        if not with_waiting:
             return
-        held = HeldReference.objects.filter(kind=kind.slug).values_list("row_id", "row_updated_at", "value")
-        self._held = {(row_id, updated_at): value for row_id, updated_at, value in held}
+        waiting = HeldReference.objects.filter(kind=kind.slug).values_list("row_id", "row_updated_at", "value")
+        self._waiting = {(row_id, updated_at): value for row_id, updated_at, value in waiting}
 
     def exported(self, row: PortableRow) -> str:
-        """Return the name or id of what the row refers to, else what its file said; "" for none."""
+        """Return the name or id of the row's target, or the value of its file if it waits; "" for none."""
         if self._reference is None:
             return ""
         row_id = getattr(row, self._reference.column)
         if row_id is None:
-            return self._held.get((row.id, row.updated_at), "")
+            return self._waiting.get((row.id, row.updated_at), "")
         if self._reference.target is ReferenceTarget.SOURCE_ID:
-            return str(row_id)  # as tvarr does, also where no such source is left
+            return str(row_id)  # like tvarr, even if the source no longer exists
         return self._names_by_id[""].get(row_id, "")
 
     def resolve(self, value: str, source_type: str, mapped_to: str | None = None) -> Resolved:
-        """Look up the value of a file, or the name that the user wants instead."""
+        """Look up the value of a file, or the name that the user has chosen instead."""
         if not value or self._reference is None:
             return _NOTHING
         group = source_type if self._reference.target is ReferenceTarget.SOURCE_ID else ""
         if mapped_to is None and self._reference.target is ReferenceTarget.SOURCE_ID:
-            is_here = value in self._names_by_id.get(group, {})
-            return Resolved(row_id=value) if is_here else Resolved(unresolved=value)
+            exists = value in self._names_by_id.get(group, {})
+            return Resolved(row_id=value) if exists else Resolved(unresolved=value)
         found = self._ids_by_name.get(group, {}).get(value if mapped_to is None else mapped_to)
         return Resolved(row_id=found) if found else Resolved(unresolved=value)
 
@@ -88,11 +85,10 @@ def _names_by_id(target: ReferenceTarget) -> dict[str, dict[str, str]]:
     }
 
 
-def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
-    """Remember what rows that were just written refer to in vain (`unresolved`, by row id), and forget older references.
+def remember_references(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str]) -> None:
+    """Store the unresolved references (by row id) of written rows, and delete older ones of these rows on commit.
 
-    Call it inside the transaction on `tvarr` that writes them. New references are stored in `default` immediately, and count
-    once the rows are committed; old ones are deleted after the commit.
+    Call it inside the transaction on `tvarr` that writes the rows.
     """
     if kind.reference is None:
         return
@@ -107,53 +103,53 @@ def hold(kind: Kind, rows: Iterable[PortableRow], unresolved: Mapping[str, str])
         )
         for row_id, value in unresolved.items()
     )
-    _forget_when_committed(kind, list(written), keep={held.pk for held in new})
+    _delete_on_commit(kind, list(written), keep={reference.pk for reference in new})
 
 
-def _forget_when_committed(kind: Kind, row_ids: list[str], keep: Collection[int] = ()) -> None:
-    def forget() -> None:
+def _delete_on_commit(kind: Kind, row_ids: list[str], keep: Collection[int] = ()) -> None:
+    def delete() -> None:
         for ids in _batches(row_ids):
             old = HeldReference.objects.filter(kind=kind.slug, row_id__in=ids).values_list("pk", flat=True)
             HeldReference.objects.filter(pk__in=set(old).difference(keep)).delete()
 
-    transaction.on_commit(forget, using=router.db_for_write(kind.model))
+    transaction.on_commit(delete, using=router.db_for_write(kind.model))
 
 
 @dataclass(frozen=True)
-class Settled:
-    """A row whose waiting reference was completed."""
+class CompletedReference:
+    """A row that was linked to the target it waited for."""
 
     kind: Kind
     row: Any
     value: str
 
 
-def settle() -> list[Settled]:
-    """Complete every waiting reference that can be resolved now; call it inside a transaction on `tvarr`."""
+def complete_references() -> list[CompletedReference]:
+    """Complete every waiting reference whose target exists now. Call it inside a transaction on `tvarr`."""
     by_kind: dict[str, list[HeldReference]] = defaultdict(list)
-    for held in HeldReference.objects.all():
-        by_kind[held.kind].append(held)
-    return [settled for slug, waiting in by_kind.items() for settled in _settle_kind(KINDS[slug], waiting)]  # type: ignore[index]  # a slug is its text
+    for reference in HeldReference.objects.all():
+        by_kind[reference.kind].append(reference)
+    return [completed for slug, waiting in by_kind.items() for completed in _complete_kind(KINDS[Slug(slug)], waiting)]
 
 
-def _settle_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[Settled]:
+def _complete_kind(kind: Kind, waiting: list[HeldReference]) -> Iterable[CompletedReference]:
     references = References(kind)
     reference = kind.reference
     if reference is None:
         return
     for batch in _batches(waiting):
-        rows = kind.model.objects.in_bulk([held.row_id for held in batch])
-        for held in batch:
-            row = rows.get(held.row_id)
-            if row is None or references.exported(row) != held.value:
+        rows = kind.model.objects.in_bulk([waiter.row_id for waiter in batch])
+        for waiter in batch:
+            row = rows.get(waiter.row_id)
+            if row is None or references.exported(row) != waiter.value:
                 continue
-            resolved = references.resolve(held.value, getattr(row, "source_type", ""))
+            resolved = references.resolve(waiter.value, getattr(row, "source_type", ""))
             if resolved.row_id is not None:
                 setattr(row, reference.column, resolved.row_id)
                 row.updated_at = timezone.now()
                 row.save(update_fields=[reference.field, "updated_at"])
-                _forget_when_committed(kind, [row.id])
-                yield Settled(kind, row, held.value)
+                _delete_on_commit(kind, [row.id])
+                yield CompletedReference(kind, row, waiter.value)
 
 
 def _batches(values: list[Any], size: int = 500) -> Iterable[list[Any]]:

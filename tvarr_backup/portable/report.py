@@ -1,4 +1,4 @@
-"""Plans and results as JSON data: tvarr's members and ours."""
+"""Conversion of plans and results to JSON, with tvarr's members and ours."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from tvarr_backup.portable.apply import ImportResult
-from tvarr_backup.portable.judge import Finding
-from tvarr_backup.portable.steps import Action, Plan, State, Step
+from tvarr_backup.portable.findings import Finding
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut, cut_value
 
 
@@ -17,7 +17,7 @@ def plan_as_data(plan: Plan) -> dict[str, Any]:
 
 
 def plan_as_json(plan: Plan) -> Iterator[str]:
-    """Yield `plan_as_data` as JSON text, one item per line: for 90,000 items it has 30 MB."""
+    """Yield `plan_as_data` as JSON text, one item per line. For 90,000 items it is 30 MB."""
     start = "{"
     for name, value in _members(plan).items():
         yield f"{start}{_as_json(name)}:"
@@ -41,17 +41,17 @@ _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _members(plan: Plan) -> dict[str, Any]:
-    """Return the members of the answer; those with an entry for each item are iterators."""
-    taken = (State.IDENTICAL, State.DIFFERENT, State.SYSTEM)
+    """Return the members. Those with an entry for each item are iterators."""
+    taken = (ItemState.IDENTICAL, ItemState.DIFFERENT, ItemState.SYSTEM)
     return {
         "total_items": len(plan.steps),
-        "new_items": ({"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is State.NEW),
+        "new_items": ({"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is ItemState.NEW),
         "conflicts": (
             {
                 "import_name": cut(step.name, MOST_OF_NAME),
                 "existing_id": step.existing_id,
                 "existing_name": cut(step.name, MOST_OF_NAME),
-                "resolution": step.action.value if step.action is not Action.BLOCKED else Action.SKIP.value,
+                "resolution": step.action.value if step.action is not ItemAction.BLOCKED else ItemAction.SKIP.value,
             }
             for step in plan.steps
             if step.state in taken
@@ -65,7 +65,7 @@ def _members(plan: Plan) -> dict[str, Any]:
         "kind": plan.kind.slug.value,
         "items": (_step_as_data(step) for step in plan.steps),
         "warnings": list(plan.warnings),
-        "counts": {action.value: plan.count(action) for action in Action},
+        "counts": {action.value: plan.count(action) for action in ItemAction},
         "can_import": not plan.blocked,
         "fingerprint": plan.fingerprint,
     }
@@ -75,20 +75,20 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
     """Return tvarr's answer to an import (up to `imported_items`) and our members."""
     return {
         "total_items": len(result.lines),
-        "imported": result.count(Action.CREATE),
+        "imported": result.count(ItemAction.CREATE),
         "skipped": result.skipped,
-        "overwritten": result.count(Action.OVERWRITE),
-        "renamed": result.count(Action.RENAME),
+        "overwritten": result.count(ItemAction.OVERWRITE),
+        "renamed": result.count(ItemAction.RENAME),
         "errors": 0,
         "imported_items": [
             {
                 "original_name": line.original_name,
                 "final_name": line.final_name,
                 "id": line.row_id,
-                "action": _TVARRS_WORDS[line.action],
+                "action": _TVARRS_ACTIONS[line.action],
             }
             for line in result.lines
-            if line.action is not Action.SKIP
+            if line.action is not ItemAction.SKIP
         ],
         "kind": result.kind.slug.value,
         "unchanged": result.unchanged,
@@ -110,10 +110,10 @@ def result_as_data(result: ImportResult) -> dict[str, Any]:
     }
 
 
-_TVARRS_WORDS = {Action.CREATE: "created", Action.OVERWRITE: "overwritten", Action.RENAME: "renamed"}
+_TVARRS_ACTIONS = {ItemAction.CREATE: "created", ItemAction.OVERWRITE: "overwritten", ItemAction.RENAME: "renamed"}
 
 
-def _step_as_data(step: Step) -> dict[str, Any]:
+def _step_as_data(step: PlannedItem) -> dict[str, Any]:
     return {
         "position": step.position,
         "name": cut(step.name, MOST_OF_NAME),

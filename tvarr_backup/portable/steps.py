@@ -1,4 +1,7 @@
-"""A plan: what an import would do with each item, and why."""
+"""Plans: what an import would do with each item, and why.
+
+A file may have 100,000 items, so each value is in memory once, and rows are built when they are written.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import Any
 
 from tvarr_backup.models import PortableRow
 from tvarr_backup.portable.envelope import Item
-from tvarr_backup.portable.judge import Finding
+from tvarr_backup.portable.findings import Finding
 from tvarr_backup.portable.kinds import Kind
 from tvarr_backup.portable.references import Resolved
 
 
-class State(StrEnum):
+class ItemState(StrEnum):
     """How an item compares with the current data."""
 
     NEW = "new"
@@ -24,7 +27,7 @@ class State(StrEnum):
     INVALID = "invalid"
 
 
-class Action(StrEnum):
+class ItemAction(StrEnum):
     """What the import would do with an item."""
 
     CREATE = "create"
@@ -32,7 +35,7 @@ class Action(StrEnum):
     RENAME = "rename"
     OVERWRITE = "overwrite"
     BLOCKED = "blocked"
-    """A problem must be fixed, or the item skipped, before anything is imported."""
+    """The item has a problem. Nothing is imported until it is fixed, skipped or renamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An item compared with the current data, before answers count (except for references).
-
-    A file may have 100,000 of them, so rows are not kept but built when needed.
-    """
+    """An item compared with the current data. Of the answers, only those for references count."""
 
     item: Item
-    state: State
+    state: ItemState
     existing: PortableRow | None
     """The live row of the same name."""
     differences: tuple[Difference, ...]
@@ -61,19 +61,19 @@ class Draft:
     resolved: Resolved
     resolved_unmapped: Resolved
     suggested_name: str = ""
-    """A free name for a copy, where one may be wanted."""
+    """A free name for a copy; empty if the item needs none."""
     digest: bytes = b""
     """Unchanged as long as the item and its row are."""
 
     @property
     def keeps_link(self) -> bool:
-        """Whether the row refers to something, which is kept if the item's reference is not found."""
+        """Whether the row has a link, which is kept if the target of the item's reference does not exist."""
         reference = self.item.kind.reference
         return reference is not None and getattr(self.existing, reference.column, None) is not None
 
 
 def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
-    """Set the values of an item in a row. A reference that is not found keeps the current one."""
+    """Set the values of an item in a row. If the target of its reference does not exist, the row keeps its link."""
     kind = item.kind
     for member, value in zip(kind.members, item.in_order, strict=True):
         if kind.reference is not None and member.name == kind.reference.member:
@@ -85,16 +85,16 @@ def fill(row: PortableRow, item: Item, resolved: Resolved) -> PortableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The decision about one item; `final_name` is the name that it is stored under."""
+class PlannedItem:
+    """The decision about one item. `final_name` is the name it is stored under."""
 
     draft: Draft
-    action: Action
+    action: ItemAction
     final_name: str
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
-    retires: PortableRow | None = None
-    """A row marked as deleted whose name is needed, with its new name."""
+    renamed_row: PortableRow | None = None
+    """A row marked as deleted whose name the item needs, with its new name."""
 
     @property
     def position(self) -> int:
@@ -109,8 +109,8 @@ class Step:
         return self.draft.item.identity.source_type
 
     @property
-    def state(self) -> State:
-        return State.INVALID if self.problems and self.draft.state is not State.SYSTEM else self.draft.state
+    def state(self) -> ItemState:
+        return ItemState.INVALID if self.problems and self.draft.state is not ItemState.SYSTEM else self.draft.state
 
     @property
     def suggested_name(self) -> str:
@@ -125,33 +125,33 @@ class Step:
         return self.draft.differences
 
     @property
-    def mark(self) -> str:
+    def fingerprint(self) -> str:
         """Unchanged as long as the item and its row are, whatever the answers."""
         return self.draft.digest.hex()
 
     @property
     def writes(self) -> bool:
-        return self.action in (Action.CREATE, Action.RENAME, Action.OVERWRITE)
+        return self.action in (ItemAction.CREATE, ItemAction.RENAME, ItemAction.OVERWRITE)
 
     @property
     def unresolved(self) -> str:
-        """The reference to keep for later; empty where the row keeps a valid one."""
-        keeps_link = self.action is Action.OVERWRITE and self.draft.keeps_link
+        """The reference that must wait for its target; empty if the row keeps a link."""
+        keeps_link = self.action is ItemAction.OVERWRITE and self.draft.keeps_link
         return "" if keeps_link or not self.writes else self.draft.resolved.unresolved
 
     def build_row(self) -> PortableRow:
         """Return the row to store, a new one with each call."""
-        overwritten = self.draft.existing if self.action is Action.OVERWRITE else None
+        overwritten = self.draft.existing if self.action is ItemAction.OVERWRITE else None
         row = copy.copy(overwritten) if overwritten else self.draft.item.kind.model()
         fill(row, self.draft.item, self.draft.resolved)
-        if self.action is Action.RENAME:
+        if self.action is ItemAction.RENAME:
             row.name = self.final_name
         return row
 
 
 @dataclass(frozen=True)
 class MissingReference:
-    """A name or id that items refer to and that is not here; `names` are what can be used instead."""
+    """A name or id that items refer to and that does not exist here. `names` can be used instead."""
 
     value: str
     positions: tuple[int, ...]
@@ -160,22 +160,19 @@ class MissingReference:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in the order of the file, and warnings about the file as a whole.
-
-    Two plans have the same fingerprint if the file and all data that matters to it are the same, whatever the answers.
-    """
+    """The planned items in the order of the file. The fingerprint covers the file and its rows, not the answers."""
 
     kind: Kind
-    steps: tuple[Step, ...]
+    steps: tuple[PlannedItem, ...]
     warnings: tuple[str, ...]
     fingerprint: str
     missing_references: tuple[MissingReference, ...] = ()
 
     @property
-    def blocked(self) -> list[Step]:
-        return [step for step in self.steps if step.action is Action.BLOCKED]
+    def blocked(self) -> list[PlannedItem]:
+        return [step for step in self.steps if step.action is ItemAction.BLOCKED]
 
-    def count(self, action: Action) -> int:
+    def count(self, action: ItemAction) -> int:
         return sum(step.action is action for step in self.steps)
 
     @property

@@ -1,4 +1,4 @@
-"""What a running tvarr keeps in memory, and so does not reload by itself after a change."""
+"""Rows that a running tvarr keeps in memory and does not reload after a change."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from tvarr_backup.sentences import Sentence
 from tvarr_backup.tvarr_database import is_attached
 
 RELOAD_ADVICE = Sentence(
-    "tvarr keeps client detection rules and their encoding profiles in memory. After this change, turn any client "
-    "detection rule off and on in tvarr, or restart tvarr, to make it read them again."
+    "tvarr keeps client detection rules and their encoding profiles in memory. To apply this change, turn any client "
+    "detection rule off and on in tvarr, or restart tvarr."
 )
 
 EVERYTHING = None
-"""What a restore changes."""
+"""The rows that a restore changes."""
 
 
 def needs_reload(changed: Iterable[PortableRow | None] | None) -> bool:
-    """Return whether a running tvarr must reload after a change.
+    """Return whether a running tvarr must reload after a change. It loads client detection rules when it starts.
 
-    `changed` has the rows that differ, before and after (None where there is no row), or is `EVERYTHING`. tvarr loads client
-    detection rules at its start and when it changes one. Only live, enabled rules count, and profiles that they use. Always
-    False where the database is not tvarr's own, or cannot be read.
+    `changed` has each row before and after the change (None for no row). Only live, enabled rules and their profiles matter.
+    Returns False if the database is not tvarr's own or cannot be read.
     """
     if changed is not None and not _is_any_in_memory([row for row in changed if row is not None]):
         return False

@@ -19,7 +19,7 @@ from tvarr_backup.operations.imports import OpenImport, promise_of
 from tvarr_backup.portable.answers import Resolution
 from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_member
 from tvarr_backup.portable.envelope import Envelope, Item
-from tvarr_backup.portable.steps import Action, Difference, MissingReference, Plan, State, Step
+from tvarr_backup.portable.steps import Difference, ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.timestamps import read_timestamp
@@ -49,10 +49,10 @@ def read_change(form: QueryDict, envelope: Envelope) -> Change:
         if not 1 <= position <= len(envelope.items):
             continue
         if what == "action":
-            rows[position] = Choice(str(value), form.get(f"name-{position}"), by_hand=True)
+            rows[position] = Choice(str(value), form.get(f"name-{position}"), is_manual=True)
         elif what == "reference" and member:
             references[str(envelope.items[position - 1].values[member])] = str(value)
-    return Change(rows, references, form.get("bulk", ""), also_by_hand="also-by-hand" in form)
+    return Change(rows, references, form.get("bulk", ""), include_manual="also-by-hand" in form)
 
 
 def read_number(text: str | None, default: int) -> int:
@@ -63,11 +63,11 @@ def read_number(text: str | None, default: int) -> int:
 # --- What is shown ---------------------------------------------------------------------------------------------------
 
 _STATE_LABELS = {
-    State.NEW: "New",
-    State.DIFFERENT: "Different",
-    State.IDENTICAL: "Same",
-    State.SYSTEM: "Built in",
-    State.INVALID: "Problem",
+    ItemState.NEW: "New",
+    ItemState.DIFFERENT: "Different",
+    ItemState.IDENTICAL: "Same",
+    ItemState.SYSTEM: "Built in",
+    ItemState.INVALID: "Problem",
 }
 _CHOICE_LABELS = {
     Resolution.SKIP: "Skip",
@@ -89,7 +89,7 @@ class MemberLine:
 class ItemRow:
     """An item as it is shown. `called` is its name, with the source type if other items have the same name."""
 
-    step: Step
+    step: PlannedItem
     item: Item
     choice: Choice
     has_changed: bool
@@ -113,15 +113,15 @@ class ItemRow:
     def options(self) -> list[tuple[str, str]]:
         """What can be chosen, with labels; the first is what is planned anyway."""
         step = self.step
-        planned = {State.NEW: "Import", State.INVALID: "Not decided"}.get(step.state)
+        planned = {ItemState.NEW: "Import", ItemState.INVALID: "Not decided"}.get(step.state)
         options = [("", planned)] if planned else []
-        skips = planned or self.choice.word == Resolution.SKIP
+        skips = planned or self.choice.answer == Resolution.SKIP
         options.append((Resolution.SKIP if skips else "", _CHOICE_LABELS[Resolution.SKIP]))
         if step.suggested_name:
             options.append((Resolution.RENAME, _CHOICE_LABELS[Resolution.RENAME]))
-        if step.existing_id and step.differences and step.state is not State.SYSTEM:
+        if step.existing_id and step.differences and step.state is not ItemState.SYSTEM:
             options.append((Resolution.OVERWRITE, _CHOICE_LABELS[Resolution.OVERWRITE]))
-        chosen = self.choice.word
+        chosen = self.choice.answer
         if chosen in _CHOICE_LABELS and chosen not in dict(options):
             options.append((chosen, _CHOICE_LABELS[Resolution(chosen)]))
         return options
@@ -205,7 +205,7 @@ class ImportPreview:
         return str(self.plan.kind.model._meta.verbose_name)
 
     @cached_property
-    def page(self) -> Page[Step]:
+    def page(self) -> Page[PlannedItem]:
         if self.show == "changed":
             steps = [step for step in self.plan.steps if step.position in self.changed]
         else:
@@ -218,7 +218,7 @@ class ImportPreview:
         types_by_name = Counter(identity.name for identity in identities)
         return [self._row(step, types_by_name) for step in self.page]
 
-    def _row(self, step: Step, types_by_name: Mapping[str, int]) -> ItemRow:
+    def _row(self, step: PlannedItem, types_by_name: Mapping[str, int]) -> ItemRow:
         envelope, choices = self.opened.envelope, self.opened.choices
         item = envelope.items[step.position - 1]
         name = cut(item.name, MOST_OF_NAME)
@@ -246,7 +246,7 @@ class ImportPreview:
 
     @cached_property
     def different(self) -> int:
-        return sum(step.state is State.DIFFERENT for step in self.plan.steps)
+        return sum(step.state is ItemState.DIFFERENT for step in self.plan.steps)
 
     @cached_property
     def missing(self) -> list[Missing]:
@@ -264,11 +264,16 @@ class ImportPreview:
     @property
     def totals(self) -> str:
         """What would happen, in a sentence."""
-        labels = {"add": Action.CREATE, "overwrite": Action.OVERWRITE, "copy": Action.RENAME, "skip": Action.SKIP}
+        labels = {
+            "add": ItemAction.CREATE,
+            "overwrite": ItemAction.OVERWRITE,
+            "copy": ItemAction.RENAME,
+            "skip": ItemAction.SKIP,
+        }
         counts = {label: self.plan.count(action) for label, action in labels.items()}
         parts = [f"{label} {number}" for label, number in counts.items() if number]
         planned = f"Will {', '.join(parts)}." if parts else ""
-        blocked = self.plan.count(Action.BLOCKED)
+        blocked = self.plan.count(ItemAction.BLOCKED)
         if blocked:
             return f"{planned} {_number_of(blocked, 'problem')} first: mend the file, or skip or rename.".strip()
         if not self.plan.steps:
@@ -277,8 +282,8 @@ class ImportPreview:
 
     @property
     def button(self) -> str:
-        written = len(self.plan.steps) - self.plan.count(Action.SKIP) - self.plan.count(Action.BLOCKED)
-        overwritten = self.plan.count(Action.OVERWRITE)
+        written = len(self.plan.steps) - self.plan.count(ItemAction.SKIP) - self.plan.count(ItemAction.BLOCKED)
+        overwritten = self.plan.count(ItemAction.OVERWRITE)
         return f"Import {_number_of(written, 'item')}" + (f", overwrite {overwritten}" if overwritten else "")
 
     @property
@@ -291,7 +296,7 @@ class ImportPreview:
         return self.plan.writes and not self.plan.blocked
 
 
-def _findings(step: Step) -> tuple[object, object]:
+def _findings(step: PlannedItem) -> tuple[object, object]:
     return step.problems, step.warnings
 
 
@@ -322,4 +327,4 @@ def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:
     for pointer, message in found:
         match = re.fullmatch(r"/items/(\d+)(?:/(.+))?", pointer)
         place = f"Item {int(match[1]) + 1}" + (f", {match[2]}" if match[2] else "") if match else pointer
-        yield f"{place}: it {message}"
+        yield f"{place}: {message}"

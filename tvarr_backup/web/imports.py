@@ -32,7 +32,7 @@ from tvarr_backup.operations.imports import (
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
 from tvarr_backup.portable.json_events import MAX_BYTES
 from tvarr_backup.portable.kinds import kind_named
-from tvarr_backup.portable.steps import Action, State
+from tvarr_backup.portable.steps import ItemAction, ItemState
 from tvarr_backup.transfer.in_memory import KeepInMemory
 from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
@@ -41,10 +41,10 @@ _MOST_BYTES = MAX_BYTES + 2**16
 """Of a form with a file."""
 _BLOCK = 2**20
 _DONE = {
-    Action.CREATE: "Added",
-    Action.OVERWRITE: "Overwritten",
-    Action.RENAME: "Copied",
-    Action.SKIP: "Skipped",
+    ItemAction.CREATE: "Added",
+    ItemAction.OVERWRITE: "Overwritten",
+    ItemAction.RENAME: "Copied",
+    ItemAction.SKIP: "Skipped",
 }
 
 
@@ -268,5 +268,5 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 
 def _done(line: dict[str, Any]) -> str:
-    is_same = line["action"] == Action.SKIP and line["state"] == State.IDENTICAL
-    return "Same, nothing to do" if is_same else _DONE[Action(line["action"])]
+    is_same = line["action"] == ItemAction.SKIP and line["state"] == ItemState.IDENTICAL
+    return "Same, nothing to do" if is_same else _DONE[ItemAction(line["action"])]

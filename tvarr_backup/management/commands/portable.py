@@ -30,15 +30,15 @@ from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_json, result_as_data
-from tvarr_backup.portable.steps import Action, Plan, State
+from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.quoting import quoted
 
 _PLANNED = {
-    Action.CREATE: "add",
-    Action.SKIP: "skip",
-    Action.RENAME: "add as",
-    Action.OVERWRITE: "overwrite",
-    Action.BLOCKED: "PROBLEM",
+    ItemAction.CREATE: "add",
+    ItemAction.SKIP: "skip",
+    ItemAction.RENAME: "add as",
+    ItemAction.OVERWRITE: "overwrite",
+    ItemAction.BLOCKED: "PROBLEM",
 }
 
 
@@ -112,7 +112,7 @@ class Command(TerminalCommand):
         for warning in plan.warnings:
             self.message(f"warning: {warning}")
         for step in plan.steps:
-            target = f" “{step.final_name}”" if step.action is Action.RENAME else ""
+            target = f" “{step.final_name}”" if step.action is ItemAction.RENAME else ""
             self.line(f"#{step.position} {step.state}: {step.name} -> {_PLANNED[step.action]}{target}")
             for difference in step.differences:
                 self.line(f"    {difference.field}: now {_short(difference.now)}, in file {_short(difference.in_file)}")
@@ -120,7 +120,7 @@ class Command(TerminalCommand):
                 self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:
                 self.line(f"    warning: {finding.field}: {finding.message}")
-        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in Action if plan.count(action))
+        counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
         self.line(f"{len(plan.steps)} items: {counts or 'nothing to do'}")
         self.line(f"fingerprint {plan.fingerprint}")
 
@@ -128,7 +128,7 @@ class Command(TerminalCommand):
         for note in result.notes:
             self.message(note)
         for line in result.lines:
-            same = line.state is State.IDENTICAL and line.action is Action.SKIP
+            same = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
             what = "unchanged" if same else line.action.value
             self.line(
                 f"{what}: {line.original_name}"
@@ -137,8 +137,8 @@ class Command(TerminalCommand):
             for finding in line.warnings:
                 self.message(f"warning: {line.original_name}: {finding.field}: {finding.message}")
         self.line(
-            f"{len(result.lines)} items: {result.count(Action.CREATE)} created, {result.count(Action.RENAME)} renamed, "
-            f"{result.count(Action.OVERWRITE)} overwritten, {result.unchanged} unchanged, {result.skipped} skipped"
+            f"{len(result.lines)} items: {result.count(ItemAction.CREATE)} created, {result.count(ItemAction.RENAME)} renamed, "
+            f"{result.count(ItemAction.OVERWRITE)} overwritten, {result.unchanged} unchanged, {result.skipped} skipped"
         )
 
 
