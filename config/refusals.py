@@ -95,8 +95,8 @@ class OtherMethods:
 
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
     """429 on the sign-in page: too many wrong passwords."""
-    seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
-    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.sentence(seconds))
+    seconds = lockout.remaining_seconds((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
+    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.describe_lockout(seconds))
     response["Retry-After"] = str(seconds)
     return response
 

@@ -256,7 +256,7 @@ def test_the_fifth_wrong_password_closes_the_name_for_a_quarter_of_an_hour(user:
     assert refusal(response) == (
         429,
         "locked_out",
-        "Too many wrong passwords for this name from this address; try again in 15 minutes.",
+        "Too many wrong passwords for this name from this address. Try again in 15 minutes.",
     )
     assert 895 <= int(response["Retry-After"]) <= 900
 
@@ -328,7 +328,7 @@ def test_the_sign_in_page_counts_together_with_the_api(user: User) -> None:
     page = sign_in("wrong")
 
     assert page.status_code == 429
-    assert "Too many wrong passwords for this name from this address; try again in 15 minutes." in text_of(page)
+    assert "Too many wrong passwords for this name from this address. Try again in 15 minutes." in text_of(page)
     assert 895 <= int(page["Retry-After"]) <= 900
     assert "Access-Control-Allow-Origin" not in page
 
