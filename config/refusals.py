@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from config.logs import HEALTH_PATHS
 from tvarr_backup import program
 from tvarr_backup.access import lockout
-from tvarr_backup.api.errors import answer, is_api
+from tvarr_backup.api.errors import is_api, problem_response
 from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.web.middleware import page_before
@@ -64,7 +64,7 @@ class Emergency:
         connections[DEFAULT_DB_ALIAS].close()
         sentence = problem.sentence.without_paths()
         if is_api(request):
-            response: HttpResponse = answer(503, problem.code, sentence)
+            response: HttpResponse = problem_response(503, problem.code, sentence)
         else:
             response = HttpResponse(_emergency_page(sentence), status=503)
         response["Retry-After"] = "30"
@@ -106,6 +106,6 @@ def _refuse(
 ) -> HttpResponseBase:
     """Answer without database and session, which may have failed."""
     if is_api(request):
-        return answer(status, code, sentence)
+        return problem_response(status, code, sentence)
     shown = {"title": title, "sentence": sentence, "back": back}
     return HttpResponse(render_to_string("refusal.html", shown), status=status)

@@ -25,8 +25,8 @@ from tests.factories import (
 )
 from tests.tvarr_own import MAPPING_ID
 from tvarr_backup.api.examples import row_examples
-from tvarr_backup.api.items import serializer_of
-from tvarr_backup.api.queries import filters_of
+from tvarr_backup.api.items import build_serializer
+from tvarr_backup.api.queries import build_filters
 from tvarr_backup.fields import FlagColumn, IntegerColumn, TextChoiceColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, SourceType
 from tvarr_backup.portable.kinds import KINDS, Kind, Member, Slug
@@ -87,7 +87,7 @@ def fifth() -> Iterator[Kind]:
 
 
 def test_the_members_of_a_kind_are_the_columns_of_its_model(fifth: Kind) -> None:
-    fields = serializer_of(fifth)().fields
+    fields = build_serializer(fifth)().fields
 
     assert list(fields) == ["id", "name", "description", "station", "loudness", "is_short", *RECORD]
     assert [name for name, field in fields.items() if field.required] == ["name"]
@@ -95,7 +95,7 @@ def test_the_members_of_a_kind_are_the_columns_of_its_model(fifth: Kind) -> None
 
 
 def test_a_kind_is_filtered_by_its_name_its_fixed_words_and_its_flags(fifth: Kind) -> None:
-    assert set(filters_of(fifth).base_filters) == {"name", "station", "is_short", "is_system"}
+    assert set(build_filters(fifth).base_filters) == {"name", "station", "is_short", "is_system"}
 
 
 # --- One row ---------------------------------------------------------------------------------------------------------

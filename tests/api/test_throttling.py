@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
-from tvarr_backup.api.throttling import Writes
+from tvarr_backup.api.throttling import WriteThrottle
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ ADDRESS = "/api/v1/expressions/validate"
 
 @pytest.fixture(autouse=True)
 def _two_in_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Writes, "THROTTLE_RATES", {"writes": "2/min"})
+    monkeypatch.setattr(WriteThrottle, "THROTTLE_RATES", {"writes": "2/min"})
 
 
 def client() -> APIClient:

@@ -23,9 +23,5 @@ OPERATOR = VIEWER | {
     "operations.verify_backup",
     "operations.protect_backup",
 }
-ADMINISTRATOR = OPERATOR | {
-    "operations.restore_backup",
-    "operations.delete_backup",
-    "operations.change_backupsettings",
-}
+ADMINISTRATOR = OPERATOR | {"operations.restore_backup", "operations.delete_backup", "operations.change_backupsettings"}
 GROUPS = {"Viewer": VIEWER, "Operator": OPERATOR, "Administrator": ADMINISTRATOR}

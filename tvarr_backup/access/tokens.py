@@ -13,7 +13,6 @@ from tvarr_backup.access.models import LONGEST_NAME, ApiToken
 from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
 from tvarr_backup.quoting import quoted
-from tvarr_backup.sentences import Sentence
 from tvarr_backup.texts import find_hidden
 
 
@@ -25,7 +24,9 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
     user = find_user(username)
     if not user.is_active:
         raise UserNotFound("{user} is not active and cannot use a token. Activate the user first.", user=username)
-    _require_valid_name(name)
+    if not name.strip() or len(name) > LONGEST_NAME or find_hidden(name):
+        sentence = "Expected a name of 1 to {most} visible characters on one line, got {name}."
+        raise TokenInvalid(sentence, most=LONGEST_NAME, name=quoted(name))
     try:
         expiry = None if lifetime is None else parse_duration(lifetime)
     except ValueError as problem:
@@ -37,19 +38,6 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
         sentence = "{user} already has a token {name}. Choose another name, or revoke that token first."
         raise TokenInvalid(sentence, user=username, name=quoted(name)) from problem
     return created
-
-
-def _require_valid_name(name: str) -> None:
-    if len(name) > LONGEST_NAME:
-        found: object = Sentence("{count} characters", count=len(name))
-    elif not name.strip():
-        found = quoted(name)
-    elif hidden := find_hidden(name):
-        found = Sentence("{point} at position {position}", point=hidden[0].point, position=hidden[0].position)
-    else:
-        return
-    sentence = "Expected a name of 1 to {most} visible characters on one line, got {found}."
-    raise TokenInvalid(sentence, most=LONGEST_NAME, found=found)
 
 
 def list_tokens(username: str | None) -> QuerySet[ApiToken]:
