@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +33,12 @@ def cut_value(value: Any, most: int) -> Any:
 def quoted(value: object) -> str:
     """Return a text in quotation marks, on one line and cut."""
     return f"“{escape_hidden(cut(str(value)))}”"
+
+
+def format_choices(values: Iterable[object]) -> str:
+    """Return `"a", "b" or "c"`."""
+    *most, last = [f'"{value}"' for value in values]
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def name_some(names: Sequence[object], most: int) -> str:

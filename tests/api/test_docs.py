@@ -107,7 +107,7 @@ def test_the_admin_links_to_the_page(admin_client: Client) -> None:
     assert 'href="/api/v1/docs"' in admin_client.get("/admin/").content.decode()
 
 
-# --- docs/guides/api.md -----------------------------------------------------------------------------------------------------
+# --- docs/guides/api.md ----------------------------------------------------------------------------------------------
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END_OF_BLOCK = "--- the end of block"

@@ -392,7 +392,7 @@ def test_the_documented_statuses_are_those_that_are_answered() -> None:
     assert wrong == set()
 
 
-# --- Bodies of another length than announced, against the real server -------------------------------------------------
+# --- Bodies of another length than announced, against the real server ------------------------------------------------
 
 
 @pytest.fixture(scope="module")

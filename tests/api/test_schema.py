@@ -56,7 +56,7 @@ def test_each_json_body_has_an_example(schema: Any) -> None:
     assert not without, without
 
 
-# --- Generated requests, valid and invalid ----------------------------------------------------------------------------
+# --- Generated requests, valid and invalid ---------------------------------------------------------------------------
 
 
 @contextmanager

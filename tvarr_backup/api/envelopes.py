@@ -83,7 +83,7 @@ def _field(member: Member, **options: Any) -> Any:
             return serializers.ListField(child=Text(allow_blank=options["allow_null"]), **options)
 
 
-# --- The selection of an export ---------------------------------------------------------------------------------------
+# --- The selection of an export --------------------------------------------------------------------------------------
 
 
 class SelectionSerializer(StrictSerializer):

@@ -199,7 +199,7 @@ def _list_errors(details: Any, pointer: str) -> Iterator[dict[str, str]]:
         yield {"pointer": pointer, "code": str(details.code), "detail": str(details)}
 
 
-# --- Requests that reach no view of the API ---------------------------------------------------------------------------
+# --- Requests that reach no view of the API --------------------------------------------------------------------------
 
 _MONITORING_PATHS = ("/healthz", "/readyz", "/metrics")
 

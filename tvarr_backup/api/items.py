@@ -229,15 +229,11 @@ def build_serializer(kind: Kind) -> type[ItemSerializer]:
     members = [*editable, *read_only, *others]
     values = {column.name: ", ".join(dict(getattr(column, "words", ()))) for column in columns}
     helps = {
-        name: _HELP[name].format(kind=kind.model._meta.verbose_name, values=values[name])
+        name: {"help_text": _HELP[name].format(kind=kind.model._meta.verbose_name, values=values[name])}
         for name in members
         if name in _HELP
     }
-    meta = {
-        "model": kind.model,
-        "fields": ["id", *members, *_RECORD],
-        "extra_kwargs": {name: {"help_text": text} for name, text in helps.items()},
-    }
+    meta = {"model": kind.model, "fields": ["id", *members, *_RECORD], "extra_kwargs": helps}
     sent, answer = row_examples(kind)
     title = EXAMPLES[kind.slug].title
     examples = [
@@ -252,11 +248,8 @@ def build_serializer(kind: Kind) -> type[ItemSerializer]:
 def build_change_serializer(serializer: type[ItemSerializer]) -> type[ItemSerializer]:
     """Return the serializer of the answer to a change: the row and `restart_required`."""
     meta = type("Meta", (serializer.Meta,), {"fields": (*serializer.Meta.fields, "restart_required")})
-    members = {
-        "__doc__": serializer.__doc__,
-        "Meta": meta,
-        "restart_required": Flag(read_only=True, help_text=RESTART_REQUIRED),
-    }
+    flag = Flag(read_only=True, help_text=RESTART_REQUIRED)
+    members = {"__doc__": serializer.__doc__, "Meta": meta, "restart_required": flag}
     answers = [
         OpenApiExample(example.name, value={**example.value, "restart_required": False}, response_only=True)
         for example in get_override(serializer, "examples", [])

@@ -106,11 +106,11 @@ class ImportBodyView(StrictView):
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)
         place = "/file" if envelopes.is_form(self.request) else self.place
-        response.data |= _details(exc, place)
+        response.data |= _build_details(exc, place)
         return response
 
 
-def _details(error: Exception, place: str) -> dict[str, Any]:
+def _build_details(error: Exception, place: str) -> dict[str, Any]:
     """Return additional members: errors in the file, or the new plan."""
     if isinstance(error, MemberInvalid):
         return {
@@ -135,12 +135,12 @@ def _details(error: Exception, place: str) -> dict[str, Any]:
     return {}
 
 
-def _plan_answer(plan: Plan) -> StreamingHttpResponse:
+def _stream_plan(plan: Plan) -> StreamingHttpResponse:
     """Send a plan in blocks, so that the whole answer is never in memory."""
-    return StreamingHttpResponse(_blocks(plan), content_type="application/json")
+    return StreamingHttpResponse(_iterate_blocks(plan), content_type="application/json")
 
 
-def _blocks(plan: Plan) -> Iterator[bytes]:
+def _iterate_blocks(plan: Plan) -> Iterator[bytes]:
     block = io.StringIO()
     for piece in plan_as_json(plan):
         block.write(piece)
@@ -160,7 +160,7 @@ class ImportView(ImportBodyView):
         """Either all items are imported or none."""
         parsed = envelopes.read_import(request, self.kind)
         if flag_parameter(request, "preview"):
-            return _plan_answer(plan_import(parsed.envelope, parsed.answers))
+            return _stream_plan(plan_import(parsed.envelope, parsed.answers))
         result = actions.import_items(
             self.actor, parsed.envelope, parsed.answers, parsed.fingerprint, file_name=parsed.file_name
         )
@@ -180,7 +180,7 @@ class TvarrPreviewView(ImportBodyView):
     place = ""
 
     def post(self, request: Request) -> HttpResponseBase:
-        return _plan_answer(plan_import(envelopes.read_file(request, self.kind)))
+        return _stream_plan(plan_import(envelopes.read_file(request, self.kind)))
 
 
 # --- Addresses and their descriptions --------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend, SearchFilter
 from rest_framework.request import Request
 
-from tvarr_backup.api.strict import field_error, list_choices
+from tvarr_backup.api.strict import field_error
 from tvarr_backup.fields import FlagColumn, TextColumn, ULIDField, parse_ulid
 from tvarr_backup.portable.export import Instant
 from tvarr_backup.portable.kinds import Kind
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, quoted
 
 MAX_SEARCH_CHARACTERS = 200
 """SQLite refuses the query of a search with thousands of words (depth 1000)."""
@@ -47,7 +47,7 @@ def flag_parameter(request: Request, name: str) -> bool:
     """Whether a parameter is `true`. The default is `false`."""
     value = request.query_params.get(name, "false")
     if value not in _FLAGS:
-        raise field_error(name, f"Expected {list_choices(_FLAGS)}, got {quoted(value)}.", "invalid_choice")
+        raise field_error(name, f"Expected {format_choices(_FLAGS)}, got {quoted(value)}.", "invalid_choice")
     return _FLAGS[value]
 
 
@@ -102,7 +102,7 @@ class Ordering(BaseFilterBackend):
         accepted = _with_minus(view.ordering_fields)
         for name in wanted:
             if name not in accepted:
-                sentence = f"Expected {list_choices(accepted)}, got {quoted(name)}."
+                sentence = f"Expected {format_choices(accepted)}, got {quoted(name)}."
                 raise field_error("ordering", sentence, "invalid_choice")
         return queryset.order_by(*map(_build_ordering, dict.fromkeys(wanted)), "id")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from tvarr_backup.quoting import format_value, quoted
+from tvarr_backup.quoting import format_choices, format_value, quoted
 
 _MAX_NAME_CHARACTERS = 80
 _MAX_NAMES = 20
@@ -29,12 +29,6 @@ def make_messages(expected: str, wrong_type: str = "invalid", **others: str) -> 
 def field_error(name: str, sentence: str, code: str) -> serializers.ValidationError:
     """Return the error of one member, parameter or form field."""
     return serializers.ValidationError({name: [serializers.ErrorDetail(sentence, code)]})
-
-
-def list_choices(choices: Iterable[object]) -> str:
-    """Return choices for a message, such as `"stream" or "epg"`."""
-    *others, last = map(quoted, choices)
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -123,7 +117,7 @@ class Choice(serializers.ChoiceField):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
-            sentence = f"Expected {list_choices(self.choices)}, got {format_value(data)}."
+            sentence = f"Expected {format_choices(self.choices)}, got {format_value(data)}."
             raise serializers.ValidationError(sentence, code="invalid_choice")
         return data
 

@@ -59,7 +59,7 @@ from tvarr_backup.quoting import quoted
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, add_upload, receive
 
-# --- Parts of the OpenAPI document ------------------------------------------------------------------------------------
+# --- Parts of the OpenAPI document -----------------------------------------------------------------------------------
 
 _FILENAME = OpenApiParameter("filename", str, OpenApiParameter.PATH, description="The file name of the archive.")
 _LOCATION = header("Location", "The address of the new backup or operation.", 201, 202)
@@ -106,7 +106,7 @@ def _list_problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     return problems(*statuses, 409, conflict=BusySerializer)
 
 
-# --- Calls ------------------------------------------------------------------------------------------------------------
+# --- Calls -----------------------------------------------------------------------------------------------------------
 
 
 class ArchiveRenderer(VisibleJSONRenderer):
