@@ -23,7 +23,6 @@ def remaining_seconds(username: str, address: str) -> int:
 
 
 def describe_lockout(seconds: int) -> str:
-    """Return the message about a lockout that lasts for this many seconds."""
     minutes = math.ceil(seconds / 60)
     unit = "minute" if minutes == 1 else "minutes"
     return f"Too many wrong passwords for this name from this address. Try again in {minutes} {unit}."

@@ -149,7 +149,6 @@ _JSON_FIELDS = ("resolutions", "conflicts", "new_names", "references")
 
 
 def build_import_serializer(kind: Kind, file: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """Return the serializer of the JSON body of an import."""
     members = {"export": file(help_text="The file."), "__doc__": f"A file of {kind.label}, and answers to its preview."}
     return type(f"Import{kind.model.__name__}Serializer", (AnswersSerializer,), members)
 
@@ -168,8 +167,6 @@ class ImportFormSerializer(serializers.Serializer[Any]):
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """A parsed import request."""
-
     envelope: Envelope
     answers: Answers
     fingerprint: str | None
@@ -182,7 +179,6 @@ def read_file(request: Request, kind: Kind) -> Envelope:
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a form with a file."""
     return str(request.content_type).startswith("multipart/form-data")
 
 
@@ -302,8 +298,9 @@ class PlannedItemSerializer(serializers.Serializer[Any]):
 
 
 _counts = {action.value: serializers.IntegerField() for action in Action}
-_counts_doc = "The number of items for each action."
-CountsSerializer = type("CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": _counts_doc})
+CountsSerializer = type(
+    "CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": "The number of items for each action."}
+)
 
 
 class PlanSerializer(serializers.Serializer[Any]):

@@ -25,6 +25,7 @@ from tvarr_backup.repeats import Repeats
 from tvarr_backup.texts import escape_hidden
 
 logger = structlog.stdlib.get_logger(__name__)
+_repeats = Repeats()
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -144,9 +145,6 @@ def _describe_database_error(exception: Exception) -> dict[str, Any] | None:
     if _repeats.is_due(reason):
         logger.error("request.failed", reason=reason, exc_info=exception)
     return _describe_own_error(explained)
-
-
-_repeats = Repeats()
 
 
 def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:

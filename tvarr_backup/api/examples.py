@@ -82,13 +82,11 @@ def row_examples(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def item_example(kind: Kind) -> dict[str, Any]:
-    """Return the example as an item of a file."""
     _, row = row_examples(kind)
     return {member.name: row[member.name] for member in kind.members if row[member.name] or not member.may_be_left_out}
 
 
 def file_example(kind: Kind) -> dict[str, Any]:
-    """Return a file with one item."""
     metadata = {
         "version": FORMAT_VERSION,
         "tvarr_version": WRITTEN_BY,
@@ -100,7 +98,6 @@ def file_example(kind: Kind) -> dict[str, Any]:
 
 
 def import_example(kind: Kind) -> dict[str, Any]:
-    """Return the file with answers."""
     return {
         "export": file_example(kind),
         "resolutions": {item_example(kind)["name"]: "rename"},
@@ -110,7 +107,6 @@ def import_example(kind: Kind) -> dict[str, Any]:
 
 
 def plan_example(kind: Kind) -> dict[str, Any]:
-    """Return the preview of a changed item."""
     item = item_example(kind)
     name = item["name"]
     (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind, WRITTEN_BY).items
@@ -129,7 +125,6 @@ def plan_example(kind: Kind) -> dict[str, Any]:
 
 
 def result_example(kind: Kind) -> dict[str, Any]:
-    """Return the result of importing the item under another name."""
     item = item_example(kind)
     name, source_type = item["name"], item.get("source_type", "")
     line = ResultLine(1, name, source_type, f"{name} (1)", Action.RENAME, State.DIFFERENT, EXAMPLE_ID, ())

@@ -25,7 +25,6 @@ _DONE = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def metrics() -> bytes:
-    """Return all metrics in Prometheus's text format."""
     return generate_latest(_registry)
 
 

@@ -287,7 +287,6 @@ def _patterns(kind: Kind) -> list[URLPattern]:
 
 
 def _view(base: type[StrictView], kind: Kind, **described: Any) -> Any:
-    """Return the view of a kind with its description."""
     view: Any = type(f"{kind.model.__name__}{base.__name__}", (base,), {"kind": kind, "__doc__": base.__doc__})
     return extend_schema_view(**described)(view).as_view()
 

@@ -52,7 +52,7 @@ def flag_parameter(request: Request, name: str) -> bool:
 
 
 class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
-    """Apply the view's `filterset_class`. A filter without a value is refused."""
+    """Filters of the view's `filterset_class`. One without a value is refused."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         empty = [name for name in view.filterset_class.base_filters if request.query_params.get(name) == ""]

@@ -170,7 +170,6 @@ class ScheduleView(StrictView):
 
 
 def _map_columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the columns of `BackupSettings` and their values."""
     for name, value in values.items():
         if name == "enabled":
             yield name, value

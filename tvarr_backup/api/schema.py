@@ -92,13 +92,11 @@ def _example(status: int) -> OpenApiExample:
 
 
 def header(name: str, description: str, *statuses: int) -> OpenApiParameter:
-    """Describe a header of requests, or of answers with these statuses."""
     response = list(statuses) or False
     return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=response, description=description)
 
 
 def request_example(title: str, value: Any, media_type: str = "application/json") -> OpenApiExample:
-    """Return an example of a request body."""
     return OpenApiExample(title, value, request_only=True, media_type=media_type)
 
 

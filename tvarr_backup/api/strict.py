@@ -27,7 +27,6 @@ def make_messages(expected: str, wrong_type: str = "invalid", **others: str) -> 
 
 
 def field_error(name: str, sentence: str, code: str) -> serializers.ValidationError:
-    """Return the error of one member, parameter or form field."""
     return serializers.ValidationError({name: [serializers.ErrorDetail(sentence, code)]})
 
 
