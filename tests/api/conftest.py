@@ -33,7 +33,7 @@ def signed_in(names: Collection[str] = ()) -> APIClient:
 
 
 @pytest.fixture
-def nobody(db: None) -> APIClient:
+def unprivileged(db: None) -> APIClient:
     """A user without any permission."""
     return signed_in()
 

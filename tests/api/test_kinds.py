@@ -772,10 +772,10 @@ def test_a_viewer_cannot_change_anything(viewer: APIClient, tag: str) -> None:
 
 
 @every_kind
-def test_without_permission_nothing_is_shown(nobody: APIClient, tag: str) -> None:
+def test_without_permission_nothing_is_shown(unprivileged: APIClient, tag: str) -> None:
     row = FACTORIES[tag].create()
-    assert problem(nobody.get(f"{ROOT}/{tag}"), 403, "permission_denied") == []
-    assert problem(nobody.get(f"{ROOT}/{tag}/{row.pk}"), 403, "permission_denied") == []
+    assert problem(unprivileged.get(f"{ROOT}/{tag}"), 403, "permission_denied") == []
+    assert problem(unprivileged.get(f"{ROOT}/{tag}/{row.pk}"), 403, "permission_denied") == []
 
 
 @every_kind

@@ -782,11 +782,11 @@ def test_a_viewer_exports_and_imports_nothing(viewer: APIClient, kind: Kind) -> 
 
 
 @every_kind
-def test_without_permission_nothing_is_exported(nobody: APIClient, kind: Kind) -> None:
+def test_without_permission_nothing_is_exported(unprivileged: APIClient, kind: Kind) -> None:
     for response in (
-        nobody.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
-        nobody.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
-        nobody.post(f"{ROOT}/export/{kind.url_slug}", {}),
+        unprivileged.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
+        unprivileged.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
+        unprivileged.post(f"{ROOT}/export/{kind.url_slug}", {}),
     ):
         assert problem(response, 403, "permission_denied") == []
 
