@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from config.logs import HEALTH_PATHS
 from tvarr_backup import program
 from tvarr_backup.access import lockout
-from tvarr_backup.api.errors import answer, is_api
+from tvarr_backup.api.errors import is_api, problem_response
 from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
 from tvarr_backup.web.middleware import page_before
@@ -64,7 +64,7 @@ class Emergency:
         connections[DEFAULT_DB_ALIAS].close()
         sentence = problem.sentence.without_paths()
         if is_api(request):
-            response: HttpResponse = answer(503, problem.code, sentence)
+            response: HttpResponse = problem_response(503, problem.code, sentence)
         else:
             response = HttpResponse(_emergency_page(sentence), status=503)
         response["Retry-After"] = "30"
@@ -95,8 +95,8 @@ class OtherMethods:
 
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
     """429 on the sign-in page: too many wrong passwords."""
-    seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
-    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.sentence(seconds))
+    seconds = lockout.remaining_seconds((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
+    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.describe_lockout(seconds))
     response["Retry-After"] = str(seconds)
     return response
 
@@ -106,6 +106,6 @@ def _refuse(
 ) -> HttpResponseBase:
     """Answer without database and session, which may have failed."""
     if is_api(request):
-        return answer(status, code, sentence)
+        return problem_response(status, code, sentence)
     shown = {"title": title, "sentence": sentence, "back": back}
     return HttpResponse(render_to_string("refusal.html", shown), status=status)

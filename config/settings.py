@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "config.private.Private",
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
-    "tvarr_backup.api.middleware.Entrance",
+    "tvarr_backup.api.middleware.RequestChecks",
     "config.refusals.Emergency",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -282,16 +282,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["tvarr_backup.api.parsers.StrictJSON"],
     "DEFAULT_RENDERER_CLASSES": ["tvarr_backup.api.renderers.VisibleJSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["tvarr_backup.api.throttling.Writes"],
+    "DEFAULT_THROTTLE_CLASSES": ["tvarr_backup.api.throttling.WriteThrottle"],
     "DEFAULT_THROTTLE_RATES": {"writes": "600/min"},
     "EXCEPTION_HANDLER": "tvarr_backup.api.errors.handle",
-    "DEFAULT_METADATA_CLASS": "tvarr_backup.api.metadata.Methods",
+    "DEFAULT_METADATA_CLASS": "tvarr_backup.api.metadata.AllowedMethods",
     "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "tvarr-backup",
-    "DESCRIPTION": "Backups that can be trusted and configuration that travels, for tvarr.",
+    "DESCRIPTION": "Reliable backups and portable configuration for tvarr.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",  # tags and ids of operations come from what follows

@@ -184,7 +184,7 @@ def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Mach
         assert machine.call("GET", "/healthz")[0] == 200
         status, answer = machine.call("GET", "/readyz")
         assert (status, answer["code"]) == (503, "database_unusable")
-        assert "Not ready: this program's own database does not answer" in answer["detail"]
+        assert "Not ready: this program's own database cannot be used" in answer["detail"]
     said = machines.each[0].installation.run("status").stdout
     assert "This program's own database does not answer; the log says why." in said
     time.sleep(11)

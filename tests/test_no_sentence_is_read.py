@@ -14,13 +14,15 @@ from tvarr_backup.program import ROOT
 PACKAGE = ROOT / "tvarr_backup"
 ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
 MADE_HERE = [
+    *sorted((PACKAGE / "access").glob("*.py")),
+    *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "backups").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
     *sorted((PACKAGE / "portable").glob("*.py")),
     *sorted((PACKAGE / "expressions").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
-        for name in ("columns", "conf", "models", "owner", "permissions", "schema", "tvarr_database", "way_out")
+        for name in ("columns", "conf", "etags", "models", "owner", "permissions", "schema", "tvarr_database", "way_out")
     ),
 ]
 """Modules whose sentences name files, numbers and other facts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from tvarr_backup.texts import escape_hidden
@@ -51,12 +52,12 @@ def format_value(value: object) -> str:
         return quoted(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Decimal)):
         return _format_number(value)
     return "an object" if isinstance(value, dict) else "a list"
 
 
-def _format_number(number: float) -> str:
+def _format_number(number: float | Decimal) -> str:
     try:
         return cut(str(number))
     except ValueError:  # more digits than Python writes

@@ -1,4 +1,4 @@
-"""The audit log: sign-ins and tokens, who and from where, and never what was typed by mistake."""
+"""The audit log of sign-ins and tokens, which never contains secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sign_in(name: str, password: str, *, address: str = "192.0.2.7") -> None:
     Client().post(reverse("sign-in"), form, REMOTE_ADDR=address)
 
 
-def test_who_signs_in_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sign_in_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     sign_in("marit", "correct horse")
     (event,) = told(caplog)
     assert (event["level"], event["event"]) == ("info", "login.succeeded")
@@ -38,7 +38,7 @@ def test_who_signs_in_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(("name", "user"), [("marit", "marit"), ("hunter2", None), ("", None), ("a\nforged", None)])
-def test_who_is_wrong_is_told_by_name_only_if_there_is_one(
+def test_a_failed_sign_in_is_logged_with_a_name_only_if_a_user_has_it(
     name: str, user: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     sign_in(name or " ", "wrong")
@@ -47,7 +47,7 @@ def test_who_is_wrong_is_told_by_name_only_if_there_is_one(
     assert "hunter2" not in caplog.text
 
 
-def test_a_name_that_is_closed_is_told_by_the_attempt_that_closes_it_and_by_later_ones(
+def test_a_lockout_is_logged_from_the_attempt_that_causes_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for _ in range(6):
@@ -56,7 +56,7 @@ def test_a_name_that_is_closed_is_told_by_the_attempt_that_closes_it_and_by_late
     assert told(caplog)[-1] == told(caplog)[-2] | {"level": "warning", "user": "marit", "address": "192.0.2.7"}
 
 
-def test_a_token_is_told_without_its_secret(
+def test_a_new_token_is_logged_without_its_secret(
     caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -70,7 +70,7 @@ def test_a_token_is_told_without_its_secret(
 
 
 @pytest.mark.parametrize("way", ["command", "page", "user"])
-def test_its_end_is_told_whoever_ends_it(
+def test_a_revoked_token_is_logged_however_it_is_revoked(
     way: str,
     marit: User,
     admin_client: Client,

@@ -1,4 +1,4 @@
-"""The three groups, as `prepare` makes them, and as an administrator may have changed them."""
+"""The three groups, as `prepare` creates them and as administrators change them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def stored(installation: Installation) -> dict[str, set[str]]:
     return found
 
 
-def test_each_may_what_the_one_before_it_may_and_more() -> None:
+def test_each_group_includes_the_one_before() -> None:
     assert VIEWER < OPERATOR < ADMINISTRATOR
 
 
-def test_a_fresh_installation_has_them(prepared: Installation) -> None:
+def test_a_new_installation_has_the_groups(prepared: Installation) -> None:
     assert stored(prepared) == GROUPS
 
 
-def test_prepare_leaves_them_as_an_administrator_made_them(prepared: Installation) -> None:
+def test_prepare_keeps_changes_by_administrators(prepared: Installation) -> None:
     with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
         connection.execute(
             "DELETE FROM auth_group_permissions WHERE group_id = (SELECT id FROM auth_group WHERE name = 'Viewer')"

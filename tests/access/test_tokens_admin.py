@@ -1,4 +1,4 @@
-"""Tokens in the admin: one's own to look at and to revoke, never made there, never shown."""
+"""Tokens in the admin: users see and revoke their own. Tokens are not created or shown there."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def marit(client: Client) -> User:
-    """Somebody with the right to see the admin and no other one, signed in."""
+    """A signed-in user who may only see the admin."""
     user = UserFactory.create(username="marit", is_superuser=False)
     client.force_login(user)
     return user
 
 
-def test_an_administrator_sees_everybodys_tokens(admin_client: Client) -> None:
+def test_an_administrator_sees_all_tokens(admin_client: Client) -> None:
     UserFactory.create(username="marit")
     create_token("marit", "Harbour script", None)
 
@@ -41,7 +41,7 @@ def test_a_page_shows_neither_secret_nor_hash(admin_client: Client, admin_user: 
         assert made.digest not in page
 
 
-def test_nobody_makes_or_changes_a_token_here(admin_client: Client, admin_user: User) -> None:
+def test_tokens_are_not_created_or_changed_in_the_admin(admin_client: Client, admin_user: User) -> None:
     made, _ = create_token("admin", "Harbour script", None)
 
     assert admin_client.get(reverse("admin:access_apitoken_add")).status_code == 403
@@ -49,7 +49,7 @@ def test_nobody_makes_or_changes_a_token_here(admin_client: Client, admin_user: 
     assert "manage.py token create" in text_of(admin_client.get(list_url(ApiToken)))
 
 
-def test_others_see_their_own_only(client: Client, marit: User) -> None:
+def test_a_user_sees_only_their_own_tokens(client: Client, marit: User) -> None:
     UserFactory.create(username="admin")
     create_token("admin", "Attic", None)
     create_token("marit", "Harbour script", None)
@@ -59,7 +59,7 @@ def test_others_see_their_own_only(client: Client, marit: User) -> None:
     assert "Attic" not in page
 
 
-def test_others_revoke_their_own_only(client: Client, marit: User) -> None:
+def test_a_user_revokes_only_their_own_tokens(client: Client, marit: User) -> None:
     UserFactory.create(username="admin")
     foreign, _ = create_token("admin", "Attic", None)
     own, _ = create_token("marit", "Harbour script", None)
@@ -69,7 +69,7 @@ def test_others_revoke_their_own_only(client: Client, marit: User) -> None:
     assert [token.name for token in ApiToken.objects.all()] == ["Attic"]
 
 
-def test_a_choice_of_tokens_can_be_revoked(client: Client, marit: User) -> None:
+def test_selected_tokens_can_be_revoked(client: Client, marit: User) -> None:
     UserFactory.create(username="admin")
     foreign, _ = create_token("admin", "Attic", None)
     own, _ = create_token("marit", "Harbour script", None)
@@ -78,7 +78,7 @@ def test_a_choice_of_tokens_can_be_revoked(client: Client, marit: User) -> None:
     assert [token.name for token in ApiToken.objects.all()] == ["Attic"]
 
 
-def test_the_permission_to_see_shows_them_all(client: Client, marit: User) -> None:
+def test_the_permission_to_view_shows_all_tokens(client: Client, marit: User) -> None:
     UserFactory.create(username="admin")
     create_token("admin", "Attic", None)
     marit.user_permissions.add(Permission.objects.get(codename="view_apitoken"))

@@ -1,4 +1,4 @@
-"""What the tests of backups over the API have in common: who asks, and what lies in the folder."""
+"""Clients and backups for the tests of backups over the API."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NO_BACKUP = "tvarr-backup-2026-01-01T00-00-00.db.gz"
 
 
 def client_of(*permissions: str, **user: Any) -> APIClient:
-    """Signed in as somebody who may do what is named of operations and backups, and no more."""
-    person = UserFactory.create(is_superuser=False, is_staff=False, **user)
+    """Return a client of a user with only these permissions on backups and operations."""
+    account = UserFactory.create(is_superuser=False, is_staff=False, **user)
     wanted = Permission.objects.filter(content_type__app_label="operations", codename__in=permissions)
     assert len(wanted) == len(permissions)
-    person.user_permissions.set(wanted)
+    account.user_permissions.set(wanted)
     client = APIClient()
-    client.force_login(person)
+    client.force_login(account)
     return client
 
 
@@ -43,13 +43,13 @@ def administrator() -> APIClient:
 def raw(
     client: APIClient, method: str, address: str, body: bytes = b"", content_type: str = "application/json", **more: Any
 ) -> Any:
-    """A request with this body, byte for byte; `more` goes into its environment, but for `headers`."""
+    """Send a request with exactly this body. `more` is added to its environment, except `headers`."""
     generic: Any = client.generic  # its stub takes texts for bodies only
     return generic(method, address, body, content_type, **more)
 
 
 def make(folder: Path, **changes: Any) -> Backup:
-    """A backup of the test database."""
+    """Back up the test database."""
     return create_backup(conf.live_database(), folder, conf.required_schema(), **{"kind": BackupKind.MANUAL} | changes)
 
 
@@ -58,7 +58,7 @@ def present(folder: Path) -> list[str]:
 
 
 def problem(response: Any, status: int, code: str) -> str:
-    """The sentence of a refusal of this status and code, which shows nothing of the machine."""
+    """Return the detail of an error answer with this status and code, which must not contain paths."""
     body = response.json()
     assert (response.status_code, body.get("code")) == (status, code), body
     assert response["Content-Type"] == "application/problem+json"
@@ -68,7 +68,7 @@ def problem(response: Any, status: int, code: str) -> str:
 
 
 def archives_open(up: Up) -> list[str]:
-    """What the web server's processes have open in the backup folder, deleted or not."""
+    """Return files in the backup folder that the web server has open, including deleted ones."""
     found = []
     for process in [up.program("gunicorn"), *up.program("gunicorn").children()]:
         for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():

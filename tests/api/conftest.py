@@ -1,4 +1,4 @@
-"""Who asks: people with the permissions of the three groups, and one without any."""
+"""Clients of users with the permissions of the three groups, and of a user without any."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tvarr_backup.access.groups import ADMINISTRATOR, OPERATOR, VIEWER
 
 
 @pytest.fixture(autouse=True)
-def _nothing_written_yet() -> None:
-    """Writes are counted by user, and each test begins with the same ids."""
+def _reset_throttle() -> None:
+    """Writes are counted by user id, and each test starts with the same ids."""
     cache.clear()
 
 
 def signed_in(names: Collection[str] = ()) -> APIClient:
-    """Signed in as somebody who may do what is named (`app.codename`), and no more."""
-    person = UserFactory.create(is_superuser=False, is_staff=False)
-    person.user_permissions.set(
+    """Return a client of a user with only these permissions (`app.codename`)."""
+    user = UserFactory.create(is_superuser=False, is_staff=False)
+    user.user_permissions.set(
         permission
         for permission in Permission.objects.select_related("content_type")
         if f"{permission.content_type.app_label}.{permission.codename}" in names
     )
     client = APIClient()
-    client.force_login(person)
+    client.force_login(user)
     return client
 
 
 @pytest.fixture
-def nobody(db: None) -> APIClient:
-    """Somebody without any permission."""
+def unprivileged(db: None) -> APIClient:
+    """A user without any permission."""
     return signed_in()
 
 

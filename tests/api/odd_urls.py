@@ -1,4 +1,4 @@
-"""The addresses of the service, and some calls that fail in ways in which none of ours should."""
+"""The service's addresses, and views that fail in ways in which ours should not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ handler400, handler403, handler404, handler500 = urls.handler400, urls.handler40
 
 
 def _locked() -> OperationalError:
-    """Return what Django raises where SQLite meets a lock."""
+    """Return what Django raises for a locked SQLite database."""
     cause, problem = sqlite3.OperationalError("database is locked"), OperationalError("database is locked")
     cause.sqlite_errorcode, problem.__cause__ = sqlite3.SQLITE_BUSY, cause
     return problem
@@ -41,12 +41,12 @@ RAISED: dict[str, Exception] = {
     "wrong-query": ProgrammingError("near secret: syntax error /var/lib/harbour"),
     "invalid": ValidationError({"name": ["It is taken."], "a/b~c": ["It is odd."]}),
     "invalid-as-a-whole": ValidationError("They do not fit together.", code="do_not_fit"),
-    "ours": errors.ItemInUse("“Harbour” is used."),
+    "ours": errors.ItemInUse("Another item uses it."),
 }
 
 
 class Raises(APIView):
-    """Raises what its address says."""
+    """Raises the exception that its address names."""
 
     permission_classes = (IsAuthenticated,)
 
@@ -67,7 +67,7 @@ class Steps(serializers.Serializer[Any]):
 
 
 class Echo(APIView):
-    """Says what was understood of a body."""
+    """Returns the parsed body."""
 
     permission_classes = (IsAuthenticated,)
 
@@ -84,7 +84,7 @@ class Echo(APIView):
 
 
 def outside(_request: Any) -> HttpResponse:
-    """A view that is not the framework's."""
+    """Fail outside of REST framework."""
     raise RuntimeError("the secret of /var/lib/harbour")
 
 

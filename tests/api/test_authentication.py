@@ -1,4 +1,4 @@
-"""Who is asking: tokens, name and password, the browser's session; and how often one may be wrong."""
+"""Authentication by token, by name and password, and by session, and the lockout after wrong passwords."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def ask(address: str = ADDRESS, **headers: str) -> Any:
 
 
 def refusal(response: Any) -> tuple[int, str, str]:
-    """Status, code and sentence of a problem, which must be one."""
+    """Return status, code and detail of an error answer."""
     assert response["Content-Type"] == "application/problem+json"
     body = response.json()
     assert body["status"] == response.status_code
     return response.status_code, body["code"], body["detail"]
 
 
-def test_without_any_of_them_nothing_is_answered() -> None:
+def test_a_request_without_credentials_is_refused() -> None:
     response = ask()
 
     assert refusal(response)[:2] == (401, "not_authenticated")
@@ -58,7 +58,7 @@ def test_without_any_of_them_nothing_is_answered() -> None:
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Api-Key"])
-def test_a_token_lets_its_user_in(header: str, token: str) -> None:
+def test_a_token_authenticates_its_user(header: str, token: str) -> None:
     assert ask(**{header: f"Bearer {token}" if header == "Authorization" else token}).status_code == 200
 
 
@@ -84,20 +84,20 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("header", ["Authorization", "X-Api-Key"])
-def test_what_is_no_token_is_refused(header: str, wrong: str, token: str) -> None:
+def test_an_invalid_token_is_refused(header: str, wrong: str, token: str) -> None:
     response = ask(**{header: f"Bearer {wrong}" if header == "Authorization" else wrong})
 
     assert refusal(response)[:2] == (401, "authentication_failed")
     assert response["WWW-Authenticate"] == 'Bearer realm="tvarr-backup"'
 
 
-def test_a_token_is_recognized_as_a_whole(token: str) -> None:
+def test_a_token_is_compared_as_a_whole(token: str) -> None:
     changed = token[:-1] + ("0" if token[-1] != "0" else "1")
 
     assert ask(Authorization=f"Bearer {changed}").status_code == 401
 
 
-def test_what_is_stored_of_a_token_is_no_token(token: str) -> None:
+def test_what_is_stored_of_a_token_cannot_be_used_as_one(token: str) -> None:
     stored = ApiToken.objects.get()
 
     for wrong in (stored.digest, stored.digest[:64], stored.token_key):
@@ -110,7 +110,7 @@ def test_a_revoked_token_is_refused(token: str) -> None:
     assert refusal(ask(Authorization=f"Bearer {token}")) == (
         401,
         "authentication_failed",
-        "This token is not known: it is misspelt, or was revoked.",
+        "This token does not exist. It may be mistyped or revoked.",
     )
 
 
@@ -121,13 +121,13 @@ def test_an_expired_token_is_refused_and_stays_listed(token: str) -> None:
     assert ApiToken.objects.count() == 1
 
 
-def test_a_token_that_will_expire_is_still_good(token: str) -> None:
+def test_a_token_is_valid_until_it_expires(token: str) -> None:
     ApiToken.objects.update(expiry=datetime.now(UTC) + timedelta(minutes=1))
 
     assert ask(Authorization=f"Bearer {token}").status_code == 200
 
 
-def test_a_token_of_somebody_who_may_not_sign_in_is_refused(user: User, token: str) -> None:
+def test_a_token_of_an_inactive_user_is_refused(user: User, token: str) -> None:
     User.objects.update(is_active=False)
 
     assert refusal(ask(Authorization=f"Bearer {token}")) == (
@@ -137,7 +137,7 @@ def test_a_token_of_somebody_who_may_not_sign_in_is_refused(user: User, token: s
     )
 
 
-def test_a_token_goes_with_its_user(user: User, token: str) -> None:
+def test_a_token_is_deleted_with_its_user(user: User, token: str) -> None:
     user.delete()
 
     assert ask(Authorization=f"Bearer {token}").status_code == 401
@@ -158,7 +158,7 @@ def test_a_token_costs_one_query(token: str, django_assert_num_queries: Any) -> 
         ask(Authorization=f"Bearer {token}")
 
 
-def test_name_and_password_let_a_user_in(user: User) -> None:
+def test_name_and_password_authenticate_a_user(user: User) -> None:
     assert ask(Authorization=basic("marit", "correct horse")).status_code == 200
 
 
@@ -183,64 +183,64 @@ def test_a_wrong_name_or_password_is_refused(header: str, user: User) -> None:
     assert "WWW-Authenticate" in response
 
 
-def test_another_scheme_counts_as_nothing_said(user: User) -> None:
+def test_an_unknown_scheme_is_ignored(user: User) -> None:
     assert refusal(ask(Authorization="Digest username=marit"))[:2] == (401, "not_authenticated")
 
 
-def test_somebody_who_may_not_sign_in_is_refused_with_the_right_password(user: User) -> None:
+def test_an_inactive_user_is_refused_with_the_right_password(user: User) -> None:
     User.objects.update(is_active=False)
 
     assert refusal(ask(Authorization=basic("marit", "correct horse")))[:2] == (401, "authentication_failed")
 
 
-def test_the_session_lets_a_user_look(user: User) -> None:
+def test_a_session_is_enough_for_reads(user: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(user)
 
     assert client.get(ADDRESS).status_code == 200
 
 
-def test_writing_with_the_session_needs_the_mark_of_our_pages(user: User) -> None:
+def test_a_write_with_a_session_needs_the_csrf_token(user: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(user)
 
     assert refusal(client.post(ADDRESS, {}, format="json"))[:2] == (403, "csrf_failed")
 
 
-def test_with_the_mark_it_gets_as_far_as_the_view(user: User) -> None:
+def test_a_write_with_the_csrf_token_reaches_the_view(user: User) -> None:
     client = APIClient(enforce_csrf_checks=True)
     client.get("/admin/login/")
     client.force_login(user)
-    mark = client.get("/admin/").cookies["tvarr_backup_csrf"].value
+    token = client.get("/admin/").cookies["tvarr_backup_csrf"].value
 
-    assert refusal(client.post(ADDRESS, {}, headers={"X-CSRFToken": mark}, format="json"))[0] == 405
+    assert refusal(client.post(ADDRESS, {}, headers={"X-CSRFToken": token}, format="json"))[0] == 405
 
 
-def test_the_mark_in_a_form_is_not_enough(user: User) -> None:
-    """Looking for it there would read the whole upload."""
+def test_the_csrf_token_in_a_form_is_not_enough(user: User) -> None:
+    """Reading the form would read the whole upload."""
     client = APIClient(enforce_csrf_checks=True)
     client.get("/admin/login/")
     client.force_login(user)
-    mark = client.get("/admin/").cookies["tvarr_backup_csrf"].value
-    data = {"csrfmiddlewaretoken": mark, "file": io.BytesIO(b"x")}
+    token = client.get("/admin/").cookies["tvarr_backup_csrf"].value
+    data = {"csrfmiddlewaretoken": token, "file": io.BytesIO(b"x")}
 
     assert refusal(client.post(ADDRESS, data, format="multipart"))[:2] == (403, "csrf_failed")
 
 
-def test_a_token_needs_no_mark(token: str) -> None:
+def test_a_token_needs_no_csrf_token(token: str) -> None:
     client = APIClient(enforce_csrf_checks=True)
 
     assert client.post(ADDRESS, {}, headers={"Authorization": f"Bearer {token}"}, format="json").status_code == 405
 
 
-def test_a_wrong_token_is_not_mended_by_a_session(user: User) -> None:
+def test_a_wrong_token_is_refused_despite_a_session(user: User) -> None:
     client = APIClient()
     client.force_login(user)
 
     assert client.get(ADDRESS, headers={"Authorization": "Bearer " + "0" * 64}).status_code == 401
 
 
-# --- Wrong too often -------------------------------------------------------------------------------------------------
+# --- Lockout ---------------------------------------------------------------------------------------------------------
 
 
 def fail(times: int, name: str = "marit", **request: Any) -> Any:
@@ -249,39 +249,39 @@ def fail(times: int, name: str = "marit", **request: Any) -> Any:
     return response
 
 
-def test_the_fifth_wrong_password_closes_the_name_for_a_quarter_of_an_hour(user: User) -> None:
+def test_the_fifth_wrong_password_locks_the_name_for_15_minutes(user: User) -> None:
     assert fail(4).status_code == 401
     response = fail(1)
 
     assert refusal(response) == (
         429,
         "locked_out",
-        "Too many wrong passwords for this name from this address; try again in 15 minutes.",
+        "Too many wrong passwords for this name from this address. Try again in 15 minutes.",
     )
     assert 895 <= int(response["Retry-After"]) <= 900
 
 
-def test_then_the_right_password_does_not_help_either(user: User) -> None:
+def test_a_locked_name_is_refused_with_the_right_password(user: User) -> None:
     fail(5)
 
     assert ask(Authorization=basic("marit", "correct horse")).status_code == 429
 
 
-def test_trying_on_does_not_make_it_longer(user: User) -> None:
+def test_further_attempts_do_not_extend_the_lockout(user: User) -> None:
     fail(5)
     AccessAttempt.objects.update(attempt_time=datetime.now(UTC) - timedelta(minutes=14))
 
     assert int(fail(3)["Retry-After"]) <= 60
 
 
-def test_after_a_quarter_of_an_hour_it_is_over(user: User) -> None:
+def test_the_lockout_ends_after_15_minutes(user: User) -> None:
     fail(5)
     AccessAttempt.objects.update(attempt_time=datetime.now(UTC) - timedelta(minutes=15, seconds=1))
 
     assert ask(Authorization=basic("marit", "correct horse")).status_code == 200
 
 
-def test_another_name_and_another_address_are_not_closed(user: User) -> None:
+def test_other_names_and_addresses_are_not_locked(user: User) -> None:
     UserFactory.create(username="olav")
     fail(5)
 
@@ -292,26 +292,26 @@ def test_another_name_and_another_address_are_not_closed(user: User) -> None:
     assert response.status_code == 200
 
 
-def test_a_forwarded_address_is_not_believed(user: User) -> None:
+def test_a_forwarded_address_is_ignored(user: User) -> None:
     fail(4)
 
     assert fail(1, HTTP_X_FORWARDED_FOR="192.0.2.7").status_code == 429
 
 
-def test_the_right_password_makes_the_wrong_ones_forgotten(user: User) -> None:
+def test_the_right_password_resets_the_count(user: User) -> None:
     fail(4)
     ask(Authorization=basic("marit", "correct horse"))
 
     assert fail(4).status_code == 401
 
 
-def test_a_token_is_good_while_the_name_is_closed(token: str) -> None:
+def test_a_token_is_valid_while_its_user_is_locked_out(token: str) -> None:
     fail(5)
 
     assert ask(Authorization=f"Bearer {token}").status_code == 200
 
 
-def test_a_wrong_password_does_not_read_what_is_sent_with_it(user: User) -> None:
+def test_a_wrong_password_does_not_read_the_body(user: User) -> None:
     upload = {"file": io.BytesIO(b"x" * 100_000), "note": "between us"}
     APIClient().post(ADDRESS, upload, format="multipart", headers={"Authorization": basic("marit", "wrong")})
 
@@ -328,12 +328,12 @@ def test_the_sign_in_page_counts_together_with_the_api(user: User) -> None:
     page = sign_in("wrong")
 
     assert page.status_code == 429
-    assert "Too many wrong passwords for this name from this address; try again in 15 minutes." in text_of(page)
+    assert "Too many wrong passwords for this name from this address. Try again in 15 minutes." in text_of(page)
     assert 895 <= int(page["Retry-After"]) <= 900
     assert "Access-Control-Allow-Origin" not in page
 
 
-def test_the_page_says_so_to_scripts_too(user: User) -> None:
+def test_the_sign_in_page_answers_scripts_alike(user: User) -> None:
     fail(5)
     page = Client().post(
         reverse("sign-in"),
@@ -345,15 +345,17 @@ def test_the_page_says_so_to_scripts_too(user: User) -> None:
     assert "Access-Control-Allow-Origin" not in page
 
 
-def test_signing_in_makes_the_wrong_passwords_forgotten(user: User) -> None:
+def test_a_sign_in_resets_the_count(user: User) -> None:
     fail(4)
     assert sign_in("correct horse").status_code == 302
 
     assert fail(4).status_code == 401
 
 
-def test_the_log_has_the_address_of_who_was_wrong_and_no_name(user: User, caplog: pytest.LogCaptureFixture) -> None:
-    """People type passwords where the name belongs."""
+def test_a_failed_sign_in_is_logged_with_its_address_and_without_an_unknown_name(
+    user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Users type passwords into the wrong field."""
     fail(1, name="hunter2", REMOTE_ADDR="192.0.2.7")
 
     assert "192.0.2.7" in caplog.text

@@ -1,4 +1,4 @@
-"""The schema, the page that shows it, and `docs/guides/api.md`, whose commands all work."""
+"""The OpenAPI document, its page, and the commands of `docs/guides/api.md`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def user() -> User:
-    """Somebody without any permission."""
+    """A user without any permission."""
     return UserFactory.create(username="marit", is_superuser=False, is_staff=False)
 
 
@@ -47,14 +47,14 @@ def schema_as(user: User, accept: str) -> Any:
     return client.get("/api/v1/schema", headers={"Accept": accept})
 
 
-def test_the_schema_is_yaml_for_whoever_does_not_say(user: User) -> None:
+def test_the_document_is_yaml_by_default(user: User) -> None:
     schema = yaml.safe_load(schema_as(user, "*/*").content)
 
     assert schema["openapi"].startswith("3.1.")
     assert schema["info"]["title"] == "tvarr-backup"
 
 
-def test_it_is_json_for_whoever_asks_for_that(user: User) -> None:
+def test_the_document_is_json_if_accept_says_so(user: User) -> None:
     response = schema_as(user, "application/json")
 
     assert response["Content-Type"] == "application/json"
@@ -62,13 +62,13 @@ def test_it_is_json_for_whoever_asks_for_that(user: User) -> None:
 
 
 @pytest.mark.parametrize("address", ["/api/v1/schema", "/api/v1/docs", "/api/v1/docs?script="])
-def test_both_are_for_users_only(address: str) -> None:
+def test_document_and_page_require_a_user(address: str) -> None:
     response = Client().get(address)
 
     assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
 
 
-def test_the_page_has_no_code_and_no_style_of_its_own(browser: Client) -> None:
+def test_the_page_has_no_inline_script_and_style(browser: Client) -> None:
     page = browser.get("/api/v1/docs").content.decode()
 
     assert 'id="swagger-ui"' in page
@@ -76,7 +76,7 @@ def test_the_page_has_no_code_and_no_style_of_its_own(browser: Client) -> None:
     assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page))
 
 
-def test_all_that_the_page_loads_comes_from_here(browser: Client) -> None:
+def test_the_page_loads_nothing_from_elsewhere(browser: Client) -> None:
     page = browser.get("/api/v1/docs").content.decode()
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
 
@@ -87,7 +87,7 @@ def test_all_that_the_page_loads_comes_from_here(browser: Client) -> None:
             assert Path(str(found)).is_file()
 
 
-def test_its_script_reads_our_schema_and_asks_nobody_else(browser: Client) -> None:
+def test_the_script_loads_only_our_document(browser: Client) -> None:
     script = browser.get("/api/v1/docs?script=")
 
     assert script["Content-Type"].startswith("application/javascript")
@@ -97,27 +97,27 @@ def test_its_script_reads_our_schema_and_asks_nobody_else(browser: Client) -> No
 
 @pytest.mark.parametrize("parameters", ["version=a%0d%0aSet-Cookie:b", "lang=%00", "format=json", "url=//evil.example"])
 @pytest.mark.parametrize("address", ["/api/v1/schema?", "/api/v1/docs?", "/api/v1/docs?script=&"])
-def test_neither_takes_parameters(address: str, parameters: str, browser: Client) -> None:
+def test_parameters_are_refused(address: str, parameters: str, browser: Client) -> None:
     response = browser.get(address + parameters)
 
     assert (response.status_code, response.json()["code"]) == (400, "invalid")
 
 
-def test_the_admin_leads_to_the_page(admin_client: Client) -> None:
+def test_the_admin_links_to_the_page(admin_client: Client) -> None:
     assert 'href="/api/v1/docs"' in admin_client.get("/admin/").content.decode()
 
 
-# --- docs/guides/api.md -----------------------------------------------------------------------------------------------------
+# --- docs/guides/api.md ----------------------------------------------------------------------------------------------
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_MARK = "--- the end of block"
+_END_OF_BLOCK = "--- the end of block"
 
 
 def blocks() -> list[tuple[str, str]]:
-    """The commands of the section “Tasks” in their order, each with what it is said to print (or nothing)."""
-    jobs = (ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8").partition("\n## Tasks\n")[2]
+    """Return the commands of the section "Tasks", each with its documented output (or nothing)."""
+    tasks = (ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8").partition("\n## Tasks\n")[2]
     found: list[tuple[str, str]] = []
-    for language, text in _BLOCK.findall(jobs):
+    for language, text in _BLOCK.findall(tasks):
         if language == "sh":
             found.append((text, ""))
         elif language == "text":
@@ -140,7 +140,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         running.process.wait(timeout=30)
 
 
-def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
+def test_every_task_of_the_guide_works(up: Up, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.fail(
             "The commands of docs/guides/api.md need curl; install it (Debian: apt-get install curl).", pytrace=False
@@ -150,7 +150,7 @@ def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
         "token"
     ]
     commands = blocks()
-    script = "\n".join(f"{text}\necho\necho '{_MARK} {number}'" for number, (text, _) in enumerate(commands))
+    script = "\n".join(f"{text}\necho\necho '{_END_OF_BLOCK} {number}'" for number, (text, _) in enumerate(commands))
 
     done = subprocess.run(
         ["bash", "-e", "-c", script],
@@ -164,13 +164,13 @@ def test_every_job_of_the_documentation_works(up: Up, tmp_path: Path) -> None:
 
     assert done.returncode == 0, f"After:\n{done.stdout[-2000:]}\n{done.stderr}\n{up.log[-3000:]}"
     assert done.stderr == ""
-    printed = re.split(rf"\n{_MARK} \d+\n", done.stdout)
+    printed = re.split(rf"\n{_END_OF_BLOCK} \d+\n", done.stdout)
     assert len(printed) == len(commands) + 1
     for (text, stated), output in zip(commands, printed, strict=False):
         assert re.fullmatch(pattern_of(stated), output.strip(), re.DOTALL), f"{text}\nprinted\n{output}"
 
 
-def test_the_commands_for_tokens_are_those_that_there_are(prepared: Installation) -> None:
+def test_the_commands_for_tokens_work(prepared: Installation) -> None:
     text = (ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\$ tvarr-backup (token .*)$", text, re.MULTILINE)
 

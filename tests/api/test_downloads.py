@@ -1,4 +1,4 @@
-"""The archive of a backup over HTTP: whole, in ranges, resumed, and to clients that go away."""
+"""Downloads of archives: whole, in ranges, resumed, and to clients that disconnect."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def received(response: Any) -> bytes:
 # --- Whole -----------------------------------------------------------------------------------------------------------
 
 
-def test_it_comes_as_it_lies_on_the_disk(client: APIClient, address: str, backup: Backup, content: bytes) -> None:
+def test_a_download_is_the_archive(client: APIClient, address: str, backup: Backup, content: bytes) -> None:
     response = client.get(address)
     assert response.status_code == 200
     assert received(response) == content
@@ -71,13 +71,13 @@ def test_it_comes_as_it_lies_on_the_disk(client: APIClient, address: str, backup
     assert response["Accept-Ranges"] == "bytes"
 
 
-def test_its_head_comes_without_it(client: APIClient, address: str, content: bytes) -> None:
+def test_head_has_the_headers_of_the_archive(client: APIClient, address: str, content: bytes) -> None:
     response = client.head(address, headers={"Range": "bytes=0-1"})
     assert (response.status_code, response["Content-Length"], response.content) == (200, str(len(content)), b"")
     assert response["Accept-Ranges"] == "bytes"
 
 
-def test_the_backup_itself_can_be_asked_for_as_an_archive(address: str, content: bytes, backup: Backup) -> None:
+def test_accept_selects_the_archive_or_its_metadata(address: str, content: bytes, backup: Backup) -> None:
     own = address.removesuffix("/download")
     client = client_of("view_backup", "download_backup")
     assert received(client.get(own, headers={"Accept": "application/gzip"})) == content
@@ -85,22 +85,22 @@ def test_the_backup_itself_can_be_asked_for_as_an_archive(address: str, content:
     assert client.get(own).json()["filename"] == backup.filename
 
 
-def test_who_may_only_look_does_not_get_it_so(address: str) -> None:
+def test_an_archive_by_accept_requires_the_permission_to_download(address: str) -> None:
     response = client_of("view_backup").get(address.removesuffix("/download"), headers={"Accept": "application/gzip"})
     problem(response, 403, "permission_denied")
 
 
 @pytest.mark.parametrize("accept", ["text/html,*/*;q=0.8", "application/octet-stream", "application/gzip", "x"])
-def test_whatever_is_accepted_it_comes(client: APIClient, address: str, content: bytes, accept: str) -> None:
+def test_a_download_ignores_accept(client: APIClient, address: str, content: bytes, accept: str) -> None:
     assert received(client.get(address, headers={"Accept": accept})) == content
 
 
-def test_what_is_not_accepted_is_refused_in_json(address: str) -> None:
+def test_an_unsupported_accept_is_refused_in_json(address: str) -> None:
     response = client_of("view_backup").get(address.removesuffix("/download"), headers={"Accept": "image/png"})
     problem(response, 406, "not_acceptable")
 
 
-def test_a_deletion_meanwhile_does_not_disturb_it(
+def test_a_deletion_does_not_end_a_running_download(
     client: APIClient, address: str, content: bytes, folder: Path, backup: Backup
 ) -> None:
     response = client.get(address)
@@ -108,7 +108,7 @@ def test_a_deletion_meanwhile_does_not_disturb_it(
     assert received(response) == content
 
 
-def test_one_that_goes_between_the_look_and_the_opening_is_not_found(
+def test_an_archive_that_is_deleted_before_it_is_opened_is_not_found(
     client: APIClient, address: str, folder: Path, backup: Backup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(_folder: Path, _filename: str) -> Backup:
@@ -119,7 +119,7 @@ def test_one_that_goes_between_the_look_and_the_opening_is_not_found(
     problem(client.get(address), 404, "backup_not_found")
 
 
-def test_a_link_in_its_place_is_not_followed(
+def test_a_symbolic_link_is_not_followed(
     client: APIClient, address: str, folder: Path, backup: Backup, content: bytes
 ) -> None:
     (folder / "elsewhere").write_bytes(content)
@@ -128,9 +128,7 @@ def test_a_link_in_its_place_is_not_followed(
     problem(client.get(address), 409, "backup_broken")
 
 
-def test_an_archive_that_becomes_shorter_breaks_the_connection(
-    client: APIClient, address: str, folder: Path, backup: Backup
-) -> None:
+def test_a_truncated_archive_ends_the_connection(client: APIClient, address: str, folder: Path, backup: Backup) -> None:
     response = client.get(address)
     with (folder / backup.filename).open("r+b") as file:
         file.truncate(100)
@@ -138,12 +136,12 @@ def test_an_archive_that_becomes_shorter_breaks_the_connection(
         received(response)
 
 
-# --- Known already ---------------------------------------------------------------------------------------------------
+# --- Entity tags -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tags", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_what_is_known_is_not_sent_again(
+def test_an_unchanged_archive_is_not_sent_again(
     client: APIClient, address: str, backup: Backup, tags: str, method: str
 ) -> None:
     etag = backup.sidecar.checksum
@@ -152,12 +150,12 @@ def test_what_is_known_is_not_sent_again(
 
 
 @pytest.mark.parametrize("tags", ['"other"', "nonsense", ""])
-def test_what_is_not_known_is_sent(client: APIClient, address: str, content: bytes, tags: str) -> None:
+def test_an_archive_with_another_tag_is_sent(client: APIClient, address: str, content: bytes, tags: str) -> None:
     assert received(client.get(address, headers={"If-None-Match": tags})) == content
 
 
 @pytest.mark.parametrize(("tags", "status"), [('"{}"', 200), ("*", 200), ('W/"{}"', 412), ('"other"', 412)])
-def test_it_can_be_asked_for_only_if_it_is_the_one(
+def test_if_match_must_name_the_archive(
     client: APIClient, address: str, backup: Backup, tags: str, status: int
 ) -> None:
     response = client.get(address, headers={"If-Match": tags.format(backup.sidecar.checksum)})
@@ -187,7 +185,7 @@ def test_it_can_be_asked_for_only_if_it_is_the_one(
         ("bytes=0001-0002", 1, 2),
     ],
 )
-def test_one_range_is_sent(client: APIClient, address: str, content: bytes, asked: str, first: int, last: int) -> None:
+def test_a_range_is_sent(client: APIClient, address: str, content: bytes, asked: str, first: int, last: int) -> None:
     size = len(content)
     first, last = first % size, last % size
     response = client.get(address, headers={"Range": asked})
@@ -199,7 +197,7 @@ def test_one_range_is_sent(client: APIClient, address: str, content: bytes, aske
 
 
 @pytest.mark.parametrize("asked", ["bytes={size}-", "bytes={size}-{size}", "bytes=99999999999-", "bytes=-0"])
-def test_a_range_behind_the_end_is_refused(client: APIClient, address: str, content: bytes, asked: str) -> None:
+def test_a_range_beyond_the_end_is_refused(client: APIClient, address: str, content: bytes, asked: str) -> None:
     response = client.get(address, headers={"Range": asked.format(size=len(content))})
     assert str(len(content)) in problem(response, 416, "range_not_satisfiable")
     assert response["Content-Range"] == f"bytes */{len(content)}"
@@ -225,16 +223,14 @@ def test_a_range_behind_the_end_is_refused(client: APIClient, address: str, cont
         "bytes 1-2",
     ],
 )
-def test_several_ranges_and_what_is_none_are_passed_over(
-    client: APIClient, address: str, content: bytes, asked: str
-) -> None:
+def test_several_or_invalid_ranges_are_ignored(client: APIClient, address: str, content: bytes, asked: str) -> None:
     response = client.get(address, headers={"Range": asked})
     assert (response.status_code, received(response)) == (200, content)
     assert "Content-Range" not in response
 
 
 @pytest.mark.parametrize(("condition", "status"), [('"{}"', 206), ('"other"', 200), ('W/"{}"', 200), ("x", 200)])
-def test_a_range_of_another_archive_is_the_whole_of_this_one(
+def test_if_range_of_another_archive_returns_the_whole_archive(
     client: APIClient, address: str, backup: Backup, condition: str, status: int
 ) -> None:
     headers = {"Range": "bytes=5-9", "If-Range": condition.format(backup.sidecar.checksum)}
@@ -243,7 +239,7 @@ def test_a_range_of_another_archive_is_the_whole_of_this_one(
     received(response)
 
 
-def test_in_pieces_of_any_size_it_is_the_same(client: APIClient, address: str, content: bytes) -> None:
+def test_ranges_add_up_to_the_archive(client: APIClient, address: str, content: bytes) -> None:
     random, got = Random(1), b""
     while len(got) < len(content):
         step = random.randrange(1, len(content))
@@ -266,7 +262,7 @@ def up(prepared: Installation) -> Iterator[Up]:
     running.process.wait(timeout=30)
 
 
-def test_a_client_that_goes_away_leaves_nothing_open(prepared: Installation, up: Up) -> None:
+def test_a_client_that_disconnects_leaves_no_open_file(prepared: Installation, up: Up) -> None:
     token = prepared.json("token", "create", "test", "--user", "admin", "--json")["token"]
     (archive,) = (prepared.data / "backups").glob("*.db.gz")
     content = archive.read_bytes()
@@ -296,7 +292,7 @@ def test_a_client_that_goes_away_leaves_nothing_open(prepared: Installation, up:
     assert "Traceback" not in up.log
 
 
-def test_a_broken_download_is_resumed(prepared: Installation, up: Up) -> None:
+def test_an_interrupted_download_is_resumed(prepared: Installation, up: Up) -> None:
     token = prepared.json("token", "create", "test", "--user", "admin", "--json")["token"]
     (archive,) = (prepared.data / "backups").glob("*.db.gz")
     content, port = archive.read_bytes(), urlsplit(up.address).port

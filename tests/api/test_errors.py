@@ -1,4 +1,4 @@
-"""Refusals: one form, a stable code, and nothing of what is behind the scenes or of what was sent."""
+"""Error answers: one form, stable codes, and nothing of the program's internals or of the request."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def user(db: None) -> User:
 
 @pytest.fixture
 def api(user: User, settings: Any) -> Any:
-    """Somebody who is signed in, and the odd calls beside ours."""
+    """Return a client of a user, with the views of `odd_urls` added."""
     settings.ROOT_URLCONF = "tests.api.odd_urls"
     client = APIClient(raise_request_exception=False)
     client.force_login(user)
@@ -48,14 +48,14 @@ def api(user: User, settings: Any) -> Any:
 
 
 def refusal(response: Any) -> tuple[int, str]:
-    """Status and code of a problem, which must be one, and must not tell too much."""
+    """Return status and code of an error answer, which must not reveal internals."""
     assert response["Content-Type"] == "application/problem+json"
     body = json.loads(response.content)
     assert set(body) >= MEMBERS
     assert (body["type"], body["status"]) == ("about:blank", response.status_code)
     assert body["title"] == http.HTTPStatus(response.status_code).phrase
-    for telling in ("secret", "/var/lib", "Traceback", "site-packages", ".py"):
-        assert telling not in response.content.decode()
+    for internal in ("secret", "/var/lib", "Traceback", "site-packages", ".py"):
+        assert internal not in response.content.decode()
     return response.status_code, body["code"]
 
 
@@ -78,13 +78,13 @@ EXPECTED = {
 
 @pytest.mark.django_db  # both databases are asked what is wrong
 @pytest.mark.parametrize("what", RAISED)
-def test_whatever_is_raised_is_answered_as_a_problem(what: str, api: Any) -> None:
+def test_every_exception_is_answered_as_a_problem(what: str, api: Any) -> None:
     assert refusal(api.get(f"/api/v1/odd/{what}")) == EXPECTED[what]
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("what", RAISED)
-def test_of_a_refusal_head_has_the_status(what: str, api: Any) -> None:
+def test_head_has_the_status_of_an_error(what: str, api: Any) -> None:
     response = api.head(f"/api/v1/odd/{what}")
 
     assert response.status_code == EXPECTED[what][0]
@@ -92,7 +92,7 @@ def test_of_a_refusal_head_has_the_status(what: str, api: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["fault", "wrong-query", "outside"])
-def test_a_fault_is_logged_with_its_traceback(what: str, api: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_logged_with_its_traceback(what: str, api: Any, caplog: pytest.LogCaptureFixture) -> None:
     refusal(api.get(f"/api/v1/odd/{what}"))
 
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
@@ -106,11 +106,11 @@ def test_a_failing_database_is_logged(what: str, api: Any, caplog: pytest.LogCap
     assert str(RAISED[what]) in caplog.text
 
 
-def test_a_fault_outside_of_the_framework_is_answered_alike(api: Any) -> None:
+def test_a_bug_outside_of_the_framework_is_answered_alike(api: Any) -> None:
     assert refusal(api.get("/api/v1/odd/outside")) == (500, "internal_error")
 
 
-def test_an_unknown_address_is_a_problem_for_everybody(api: Any) -> None:
+def test_an_unknown_address_is_a_problem_for_every_user(api: Any) -> None:
     for client in (api, APIClient()):
         for address in ("/api", "/api/", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/nothing/", "/api/v2/x"):
             assert refusal(client.get(address)) == (404, "not_found")
@@ -120,35 +120,35 @@ def test_an_unknown_address_is_a_problem_for_everybody(api: Any) -> None:
 @pytest.mark.parametrize(
     "tail", ["%00", "%ff%fe", "..%2f..%2fetc%2fpasswd", "%2e%2e/", "a" * 4000, "%E2%80%AE", "//", "?a=%ff&b=%00"]
 )
-def test_no_address_is_too_odd(tail: str, api: Any) -> None:
+def test_odd_addresses_are_not_found(tail: str, api: Any) -> None:
     assert refusal(api.get(f"/api/v1/nothing/{tail}")) == (404, "not_found")
 
 
-def test_a_slash_at_the_end_means_nothing(api: Any) -> None:
+def test_a_slash_at_the_end_is_ignored(api: Any) -> None:
     assert api.get(ECHO + "/").status_code == 200
 
 
-def test_a_host_that_is_not_ours_is_refused(api: Any) -> None:
+def test_an_unknown_host_is_refused(api: Any) -> None:
     assert refusal(api.get(ECHO, headers={"Host": "evil.example"})) == (400, "bad_request")
 
 
-def test_an_unknown_method_is_refused_with_those_that_there_are(api: Any) -> None:
+def test_an_unknown_method_is_refused_with_the_expected_ones(api: Any) -> None:
     response = api.generic("DELETE", ECHO)
 
     assert refusal(response) == (405, "method_not_allowed")
-    assert response.json()["detail"] == "This method is not known here; allowed are GET, POST, PUT, HEAD, OPTIONS."
+    assert response.json()["detail"] == "Expected one of the methods GET, POST, PUT, HEAD, OPTIONS."
     assert response["Allow"] == "GET, POST, PUT, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 2000, "get"])
-def test_no_method_is_too_odd(method: str, api: Any) -> None:
+def test_odd_methods_are_refused(method: str, api: Any) -> None:
     response = api.generic(method, ECHO)
 
     assert response.status_code in {200, 405}
     assert method not in response.content.decode() or response.status_code == 200
 
 
-def test_options_lists_the_methods_and_tells_nothing_else(api: Any) -> None:
+def test_options_lists_only_the_methods(api: Any) -> None:
     response = api.options(ECHO)
 
     assert response.json() == {"methods": ["GET", "POST", "PUT", "HEAD", "OPTIONS"]}
@@ -162,7 +162,7 @@ def test_head_is_get_without_the_body(api: Any) -> None:
     assert (response.status_code, response.content) == (200, b"")
 
 
-def test_who_takes_no_json_is_told_what_there_is(api: Any) -> None:
+def test_an_accept_header_without_json_is_refused(api: Any) -> None:
     response = api.get(ECHO, headers={"Accept": "text/html"})
 
     assert refusal(response) == (406, "not_acceptable")
@@ -170,20 +170,20 @@ def test_who_takes_no_json_is_told_what_there_is(api: Any) -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "application/*", "text/html, */*;q=0.1", ";;;", "application/json; q=1"])
-def test_whoever_takes_anything_is_answered(accept: str, api: Any) -> None:
+def test_an_accept_header_with_json_is_answered(accept: str, api: Any) -> None:
     assert api.get(ECHO, headers={"Accept": accept}).status_code in {200, 406}
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "", "application/x-www-form-urlencoded", "x" * 3000, "a/b;c", "json"])
-def test_another_content_type_is_refused_with_those_that_there_are(kind: str, api: Any) -> None:
+def test_another_content_type_is_refused_with_the_expected_one(kind: str, api: Any) -> None:
     response = api.generic("POST", ECHO, b"{}", content_type=kind)
 
     assert refusal(response) == (415, "unsupported_media_type")
-    assert response.json()["detail"] == "The body is of a type that is not taken here; allowed is application/json."
+    assert response.json()["detail"] == "Expected a body of type application/json."
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", "cp037", "nonsense", "x" * 3000])
-def test_json_is_utf_8(charset: str, api: Any) -> None:
+def test_another_charset_is_refused(charset: str, api: Any) -> None:
     response = api.generic("POST", ECHO + "?a=%ff", b"{}", content_type=f"application/json; charset={charset}")
 
     assert refusal(response) == (415, "unsupported_media_type")
@@ -191,13 +191,13 @@ def test_json_is_utf_8(charset: str, api: Any) -> None:
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8"])
-def test_utf_8_may_be_said(charset: str, api: Any) -> None:
+def test_the_charset_utf_8_is_accepted(charset: str, api: Any) -> None:
     response = api.generic("POST", ECHO, b"{}", content_type=f"application/json; charset={charset}")
 
     assert response.status_code == 200
 
 
-# --- What JSON is taken ----------------------------------------------------------------------------------------------
+# --- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def send(api: Any, body: bytes) -> Any:
@@ -231,8 +231,8 @@ BAD_JSON = {
     b'[{"b": {"a": 1, "\\u0061": 1}}]': f"The member {quoted('a')} appears twice in one object.",
     b'{"a": "\\ud800"}': "Line 1, column 8: unpaired surrogate.",
     b'{"\\udc00": 1}': "Line 1, column 3: unpaired surrogate.",
-    b'["\\u0000"]': "A text holds the character NUL, which no text here may.",
-    b'{"a\\\\\\u0000": 1}': "A text holds the character NUL, which no text here may.",
+    b'["\\u0000"]': "The body contains the character NUL, which is not supported.",
+    b'{"a\\\\\\u0000": 1}': "The body contains the character NUL, which is not supported.",
     b'["\x00"]': "Line 1, column 3: this is not valid JSON.",
     b'{"a": "\xff\xfe"}': "Line 1, column 8: this is not valid UTF-8.",
     b"\xff\xfe{\x00}\x00": "Line 1, column 1: this is not valid JSON.",
@@ -245,7 +245,7 @@ BAD_JSON = {
 
 
 @pytest.mark.parametrize(("body", "sentence"), BAD_JSON.items(), ids=[body[:20].decode("latin-1") for body in BAD_JSON])
-def test_what_is_no_good_json_is_refused_in_a_sentence(body: bytes, sentence: str, api: Any) -> None:
+def test_invalid_json_is_refused(body: bytes, sentence: str, api: Any) -> None:
     response = send(api, body)
 
     assert refusal(response) == (400, "not_json")
@@ -253,11 +253,11 @@ def test_what_is_no_good_json_is_refused_in_a_sentence(body: bytes, sentence: st
 
 
 @pytest.mark.parametrize("body", [b"[" * 32 + b"]" * 32, b'["\\ud83d\\ude00"]', b'["\\\\ud800"]', b"[1e308]", b'"[["'])
-def test_what_is_just_good_is_taken(body: bytes, api: Any) -> None:
+def test_json_at_the_limits_is_accepted(body: bytes, api: Any) -> None:
     assert send(api, body).json() == {"data": json.loads(body)}
 
 
-def test_a_refusal_does_not_repeat_what_was_sent(api: Any) -> None:
+def test_an_error_does_not_repeat_a_long_name(api: Any) -> None:
     name = "x" * 10_000
     response = send(api, f'{{"{name}": 1, "{name}": 2}}'.encode())
 
@@ -270,11 +270,11 @@ def test_a_body_over_the_limit_is_refused(api: Any) -> None:
     assert refusal(send(api, b"[" + b" " * (2**20 - 1) + b"]")) == (413, "request_too_large")
 
 
-def test_without_a_body_there_are_no_members(api: Any) -> None:
+def test_a_missing_body_is_an_empty_object(api: Any) -> None:
     assert api.generic("POST", ECHO).json() == {"data": {}}
 
 
-# --- What is wrong, and where ----------------------------------------------------------------------------------------
+# --- Errors by JSON pointer ------------------------------------------------------------------------------------------
 
 
 def pointers(response: Any) -> dict[str, str]:
@@ -282,7 +282,7 @@ def pointers(response: Any) -> dict[str, str]:
     return {found["pointer"]: found["code"] for found in response.json()["errors"]}
 
 
-def test_each_finding_has_its_place(api: Any) -> None:
+def test_each_error_has_its_pointer(api: Any) -> None:
     sent = {"steps": [{"name": "good"}, {}, {"name": "x" * 11}], "tags": {"a/b": "x", "c~d": 1, "": "y"}}
     response = api.put(ECHO, sent, format="json")
 
@@ -293,31 +293,31 @@ def test_each_finding_has_its_place(api: Any) -> None:
         "/tags/a~1b": "invalid",
         "/tags/": "invalid",
     }
-    assert response.json()["detail"] == "5 things are wrong with the request."
+    assert response.json()["detail"] == "The request has 5 errors."
 
 
-def test_a_single_finding_is_the_sentence(api: Any) -> None:
+def test_a_single_error_is_the_detail(api: Any) -> None:
     response = api.put(ECHO, {"steps": []}, format="json")
 
     assert response.json()["detail"] == "This field is required."
 
 
-def test_what_is_no_object_is_wrong_as_a_whole(api: Any) -> None:
+def test_a_value_that_is_not_an_object_is_refused_as_a_whole(api: Any) -> None:
     assert pointers(api.put(ECHO, [], format="json")) == {"": "invalid"}
     assert pointers(api.put(ECHO, {"title": "a", "steps": [1]}, format="json")) == {"/steps/0": "invalid"}
     assert pointers(api.put(ECHO, {"title": "a", "steps": {}}, format="json")) == {"/steps": "not_a_list"}
 
 
-def test_what_django_finds_has_its_place_too(api: Any) -> None:
+def test_errors_of_django_have_their_pointers(api: Any) -> None:
     assert pointers(api.get("/api/v1/odd/invalid")) == {"/name": "invalid", "/a~1b~0c": "invalid"}
     assert pointers(api.get("/api/v1/odd/invalid-as-a-whole")) == {"": "do_not_fit"}
 
 
-# --- Beyond the API --------------------------------------------------------------------------------------------------
+# --- Pages -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_people_get_a_page(settings: Any) -> None:
+def test_errors_of_pages_are_pages(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.api.odd_urls"
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     pages = {
@@ -339,7 +339,7 @@ def test_people_get_a_page(settings: Any) -> None:
 
 
 def documented() -> dict[str, str]:
-    """Codes and statuses of the table in `docs/reference/errors.md`."""
+    """Return codes and statuses from `docs/reference/errors.md`."""
     table = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     return {
         code: status
@@ -355,21 +355,21 @@ def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
 
 
 def failures() -> Iterator[type[errors.TvarrBackupError]]:
-    """Those of ours that have a code of their own."""
+    """Yield the error classes with a code."""
     known = (kind for kind in subclasses(errors.TvarrBackupError) if kind.__module__ == errors.__name__)
     return (kind for kind in known if kind.code != errors.TvarrBackupError.code)
 
 
-_PLACE_OF_CODE = {"problem": 1, "answer": 1, "_refuse": 2}
+_POSITION_OF_CODE = {"problem": 1, "problem_response": 1, "_refuse": 2}
 
 
 def literal_codes() -> set[str]:
-    """The codes that stand in calls which make refusals."""
+    """Return the codes in calls that build error answers."""
     found = set()
     for path in (*(ROOT / "tvarr_backup" / "api").rglob("*.py"), ROOT / "config" / "refusals.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _PLACE_OF_CODE:
-                code = node.args[_PLACE_OF_CODE[getattr(node.func, "id", "")]]
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in _POSITION_OF_CODE:
+                code = node.args[_POSITION_OF_CODE[getattr(node.func, "id", "")]]
                 found |= {str(code.value)} if isinstance(code, ast.Constant) else set()
     return found
 
@@ -393,7 +393,7 @@ def test_the_documented_statuses_are_those_that_are_answered() -> None:
     assert wrong == set()
 
 
-# --- Bodies whose length is not what was said, against the real server -----------------------------------------------
+# --- Bodies of another length than announced, against the real server ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +415,7 @@ def token(up: Up) -> str:
 
 
 def converse(up: Up, token: str, head: str, body: bytes = b"") -> tuple[int, str]:
-    """Send a request by hand and read the answer: status and code."""
+    """Send a request over a socket and return status and code of the answer."""
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
         request = f"POST /api/v1/expressions/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
         request += f"Content-Type: application/json\r\nConnection: close\r\n{head}\r\n"
@@ -426,11 +426,11 @@ def converse(up: Up, token: str, head: str, body: bytes = b"") -> tuple[int, str
         return response.status, json.loads(response.read())["code"]
 
 
-def test_a_body_that_is_announced_as_too_large_is_not_waited_for(up: Up, token: str) -> None:
+def test_a_body_that_is_announced_as_too_large_is_refused_immediately(up: Up, token: str) -> None:
     assert converse(up, token, "Content-Length: 99999999999\r\n") == (413, "request_too_large")
 
 
-def test_a_body_in_chunks_is_refused_rather_than_taken_for_none(up: Up, token: str) -> None:
+def test_a_chunked_body_is_refused(up: Up, token: str) -> None:
     assert converse(up, token, "Transfer-Encoding: chunked\r\n", b"2\r\n{}\r\n0\r\n\r\n") == (411, "length_required")
 
 
@@ -438,7 +438,7 @@ def test_a_body_that_is_longer_than_announced_is_cut(up: Up, token: str) -> None
     assert converse(up, token, "Content-Length: 1\r\n", b'{"expression": "a"}') == (400, "not_json")
 
 
-def test_a_body_that_breaks_off_is_refused(up: Up, token: str) -> None:
+def test_a_body_that_ends_early_is_refused(up: Up, token: str) -> None:
     logged = len(up.log)
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
         request = f"POST /api/v1/expressions/validate HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
@@ -452,8 +452,8 @@ def test_a_body_that_breaks_off_is_refused(up: Up, token: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["base64", "rot13", "punycode", "undefined"])
-def test_no_charset_is_too_odd(charset: str, up: Up, token: str) -> None:
-    """Python knows codecs that are none of text; asked for one of them, Django alone breaks off without an answer."""
+def test_charsets_that_are_not_of_text_are_refused(charset: str, up: Up, token: str) -> None:
+    """Python has codecs that are not of text. With one of them, Django alone ends the connection without an answer."""
     with closing(http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)) as connection:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": f"application/json; charset={charset}"}
         for address, status in (("/api/v1/schema?a=%ff", 415), ("/nothing?a=%ff", 404)):
@@ -463,7 +463,7 @@ def test_no_charset_is_too_odd(charset: str, up: Up, token: str) -> None:
             assert response.status == status
 
 
-def test_a_body_without_length_is_none(up: Up, token: str) -> None:
+def test_a_body_without_length_is_ignored(up: Up, token: str) -> None:
     assert converse(up, token, "") == (400, "invalid")
 
 
@@ -487,7 +487,7 @@ def test_a_body_without_length_is_none(up: Up, token: str) -> None:
     ],
     ids=lambda value: value[:60] if isinstance(value, bytes) else value,
 )
-def test_what_no_view_has_seen_is_answered_in_json(request_: bytes, status: int, up: Up) -> None:
+def test_errors_before_a_view_are_answered_in_json(request_: bytes, status: int, up: Up) -> None:
     with closing(socket.create_connection(("127.0.0.1", up.port), timeout=30)) as connection:
         connection.sendall(request_)
         response = http.client.HTTPResponse(connection)
@@ -500,5 +500,5 @@ def test_what_no_view_has_seen_is_answered_in_json(request_: bytes, status: int,
     assert "attacker" not in found["detail"]
 
 
-def test_the_log_stays_without_secrets(up: Up, token: str) -> None:
+def test_the_log_contains_no_tokens(up: Up, token: str) -> None:
     assert token not in Path(up.log_path).read_text()

@@ -1,4 +1,4 @@
-"""Every answer carries the headers that keep browsers from harm, whoever gave it: a view, a refusal, a file."""
+"""Every answer has the security headers for browsers: pages, API answers, errors and files."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ API_ANSWERS: dict[str, tuple[str, str, int]] = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", API_ANSWERS)
-def test_the_api_answers_with_strict_headers_and_nothing_is_kept(kind: str, api: Any) -> None:
+def test_api_answers_have_strict_headers_and_are_not_cached(kind: str, api: Any) -> None:
     FilterFactory.create()
     method, address, status = API_ANSWERS[kind]
     client: Any = APIClient() if kind == "no user" else api
@@ -88,14 +88,14 @@ PAGES: dict[str, tuple[str, str, int]] = {
     "a redirection": ("GET", "/history", 301),
     "no such address": ("GET", "/nothing", 404),
     "a fault": ("GET", "/outside", 500),
-    "no mark of our pages": ("POST", "/sign-in/", 403),
+    "no CSRF token": ("POST", "/sign-in/", 403),
     "another host": ("GET", "/admin/", 400),
 }
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", PAGES)
-def test_pages_have_strict_headers_and_are_not_stored(kind: str, settings: Any) -> None:
+def test_pages_have_strict_headers_and_are_not_cached(kind: str, settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.api.odd_urls"
     client = Client(raise_request_exception=False, enforce_csrf_checks=True)
     if kind != "the sign-in page":
@@ -127,9 +127,9 @@ def headers_of(up: Up, address: str) -> HTTPMessage:
 
 
 @pytest.mark.parametrize("address", [static("css/admin.css"), static("img/favicon.svg"), "/api/v1/filters", "/admin/"])
-def test_the_real_server_sends_them_too(address: str, up: Up) -> None:
+def test_the_real_server_sends_strict_headers(address: str, up: Up) -> None:
     require_strict(headers_of(up, address))
 
 
-def test_the_real_server_names_no_version(up: Up) -> None:
+def test_the_real_server_does_not_show_its_version(up: Up) -> None:
     assert headers_of(up, "/sign-in/")["Server"] == "gunicorn"

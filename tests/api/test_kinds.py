@@ -1,4 +1,4 @@
-"""The kinds over the API: lists, single rows, two writers, and what is refused."""
+"""The kinds over the API: lists, single items, concurrent changes, and errors."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.factories import (
 )
 from tests.tvarr_own import MAPPING_ID
 from tvarr_backup.api.examples import row_examples
-from tvarr_backup.api.items import serializer_of
-from tvarr_backup.api.queries import filters_of
+from tvarr_backup.api.items import build_serializer
+from tvarr_backup.api.queries import build_filters
 from tvarr_backup.fields import FlagColumn, IntegerColumn, TextChoiceColumn
 from tvarr_backup.models import ClientDetectionRule, DataMappingRule, EncodingProfile, Filter, PortableRow, SourceType
 from tvarr_backup.portable.kinds import KINDS, Kind, Member, Slug
@@ -45,13 +45,13 @@ NEW: Mapping[str, dict[str, Any]] = {
     kind.url_slug: {name: value for name, value in row_examples(kind)[0].items() if name in kind.required}
     for kind in KINDS.values()
 }
-"""Rows with no more than they need."""
+"""Bodies with only the required members."""
 
 every_kind = pytest.mark.parametrize("tag", FACTORIES)
 
 
 def problem(response: Any, status: int, code: str) -> list[tuple[str, str]]:
-    """Pointers and codes of what is wrong, in a refusal of this status and code."""
+    """Return pointers and codes of an error answer with this status and code."""
     body = response.json()
     assert (response.status_code, body.get("code")) == (status, code), body
     assert response["Content-Type"] == "application/problem+json"
@@ -72,7 +72,7 @@ def system_row(tag: str) -> Any:
 
 @pytest.fixture
 def fifth() -> Iterator[Kind]:
-    """A kind that is nothing but a model and its row in the table of kinds."""
+    """A kind that has only a model and an entry in the table of kinds."""
     with isolate_apps("tvarr_backup"):
 
         class Jingle(PortableRow):
@@ -87,15 +87,15 @@ def fifth() -> Iterator[Kind]:
 
 
 def test_the_members_of_a_kind_are_the_columns_of_its_model(fifth: Kind) -> None:
-    fields = serializer_of(fifth)().fields
+    fields = build_serializer(fifth)().fields
 
     assert list(fields) == ["id", "name", "description", "station", "loudness", "is_short", *RECORD]
     assert [name for name, field in fields.items() if field.required] == ["name"]
     assert (fields["station"].default, fields["loudness"].default, fields["is_short"].default) == ("epg", 7, True)
 
 
-def test_a_kind_is_filtered_by_its_name_its_fixed_words_and_its_flags(fifth: Kind) -> None:
-    assert set(filters_of(fifth).base_filters) == {"name", "station", "is_short", "is_system"}
+def test_a_kind_is_filtered_by_its_name_its_choices_and_its_flags(fifth: Kind) -> None:
+    assert set(build_filters(fifth).base_filters) == {"name", "station", "is_short", "is_system"}
 
 
 # --- One row ---------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_a_row_is_added_with_tvarrs_defaults(operator: APIClient, tag: str) -> N
 
 
 @every_kind
-def test_what_was_added_is_read_as_it_was_answered(operator: APIClient, tag: str) -> None:
+def test_an_added_row_is_read_as_it_was_answered(operator: APIClient, tag: str) -> None:
     added = operator.post(f"{ROOT}/{tag}", NEW[tag])
     read = operator.get(added["Location"])
     assert read.json() | {"restart_required": False} == added.json()
@@ -210,12 +210,12 @@ def test_every_member_of_a_profile_is_stored(operator: APIClient) -> None:
     assert {name: getattr(row, name) for name in sent} == sent == {name: body[name] for name in sent}
 
 
-def test_a_whole_number_may_be_written_with_a_fraction_of_nothing(operator: APIClient) -> None:
+def test_a_whole_number_may_have_a_fraction_of_zero(operator: APIClient) -> None:
     body = operator.post(f"{ROOT}/data-mapping-rules", NEW["data-mapping-rules"] | {"priority": 5.0}).json()
     assert (body["priority"], type(body["priority"])) == (5, int)
 
 
-def test_what_tvarr_will_misunderstand_is_said_with_the_answer(operator: APIClient) -> None:
+def test_warnings_are_in_the_answer(operator: APIClient) -> None:
     sent = NEW["filters"] | {"expression": 'chanel_name contains "BBC"'}
     body = operator.post(f"{ROOT}/filters", sent).json()
     (warning,) = body["warnings"]
@@ -245,13 +245,13 @@ def test_an_id_in_small_letters_is_the_same_id(viewer: APIClient) -> None:
 # --- Changing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_change_leaves_what_it_does_not_name(operator: APIClient) -> None:
+def test_a_change_keeps_other_members(operator: APIClient) -> None:
     row = FilterFactory.create(name="Harbour", description="Old.")
     body = operator.patch(f"{ROOT}/filters/{row.pk}", {"description": "New."}).json()
     assert (body["name"], body["description"]) == ("Harbour", "New.")
 
 
-def test_replacing_gives_what_is_left_out_its_default(operator: APIClient) -> None:
+def test_a_replacement_resets_missing_members(operator: APIClient) -> None:
     row = DataMappingRuleFactory.create(description="Old.", priority=7, is_enabled=False)
     body = operator.put(f"{ROOT}/data-mapping-rules/{row.pk}", NEW["data-mapping-rules"]).json()
     assert (body["description"], body["priority"], body["is_enabled"]) == ("", 0, True)
@@ -291,7 +291,7 @@ def test_flags_that_tvarr_has_stored_as_null_are_true_and_stay_null_when_sent_ba
         assert cursor.fetchone() == (None, 0)
 
 
-def test_a_stored_text_that_is_no_list_of_codecs_is_shown_as_tvarr_reads_it_and_can_be_mended(
+def test_an_unreadable_list_of_codecs_is_shown_as_tvarr_reads_it_and_can_be_fixed(
     operator: APIClient,
 ) -> None:
     row = ClientDetectionRuleFactory.create()
@@ -307,11 +307,11 @@ def test_a_stored_text_that_is_no_list_of_codecs_is_shown_as_tvarr_reads_it_and_
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("SELECT accepted_video_codecs FROM client_detection_rules WHERE id=%s", [row.pk])
         assert cursor.fetchone() == ("h264,vp9",)
-    mended = operator.patch(address, {"accepted_video_codecs": []})
-    assert (mended.status_code, mended.json()["warnings"]) == (200, [])
+    fixed = operator.patch(address, {"accepted_video_codecs": []})
+    assert (fixed.status_code, fixed.json()["warnings"]) == (200, [])
 
 
-def test_a_rule_may_keep_a_deleted_profile_but_not_take_one(operator: APIClient) -> None:
+def test_a_rule_may_keep_a_deleted_profile_but_not_get_one(operator: APIClient) -> None:
     profile = EncodingProfileFactory.create()
     rule = ClientDetectionRuleFactory.create(encoding_profile=profile)
     profile.mark_deleted()
@@ -324,13 +324,13 @@ def test_a_rule_may_keep_a_deleted_profile_but_not_take_one(operator: APIClient)
     assert problem(refused, 400, "invalid") == [("/encoding_profile", "does_not_exist")]
 
 
-def test_a_profile_is_taken_off_a_rule_with_null(operator: APIClient) -> None:
+def test_null_removes_a_profile_from_a_rule(operator: APIClient) -> None:
     rule = ClientDetectionRuleFactory.create(encoding_profile=EncodingProfileFactory.create())
     body = operator.patch(f"{ROOT}/client-detection-rules/{rule.pk}", {"encoding_profile": None}).json()
     assert (body["encoding_profile"], body["encoding_profile_name"]) == (None, None)
 
 
-# --- What is refused -------------------------------------------------------------------------------------------------
+# --- Errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_a_profile_is_taken_off_a_rule_with_null(operator: APIClient) -> None:
         ("encoding-profiles", {"output_flags": "x" * 1001}, [("/output_flags", "max_length")]),
     ],
 )  # fmt: skip
-def test_what_cannot_be_stored_is_refused_in_its_place(
+def test_an_invalid_member_is_named(
     operator: APIClient, tag: str, changes: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
     model = FACTORIES[tag]._meta.model
@@ -398,7 +398,7 @@ def test_what_cannot_be_stored_is_refused_in_its_place(
         ("encoding-profiles", ["name"]),
     ],
 )
-def test_what_is_needed_is_named(operator: APIClient, tag: str, missing: list[str]) -> None:
+def test_missing_members_are_named(operator: APIClient, tag: str, missing: list[str]) -> None:
     wanted = [(f"/{name}", "required") for name in missing]
     assert problem(operator.post(f"{ROOT}/{tag}", {}), 400, "invalid") == wanted
     row = FACTORIES[tag].create()
@@ -406,12 +406,12 @@ def test_what_is_needed_is_named(operator: APIClient, tag: str, missing: list[st
 
 
 @pytest.mark.parametrize("body", ["[]", '"a"', "5", "null"])
-def test_a_body_that_is_no_object_is_refused(operator: APIClient, body: str) -> None:
+def test_a_body_must_be_an_object(operator: APIClient, body: str) -> None:
     response = operator.post(f"{ROOT}/filters", body, content_type="application/json")
     assert [pointer for pointer, _code in problem(response, 400, "invalid")] == [""]
 
 
-def test_a_refusal_does_not_repeat_what_was_sent(operator: APIClient) -> None:
+def test_an_error_does_not_repeat_long_values(operator: APIClient) -> None:
     long = "x" * 10_000
     sent = {"name": long, "source_type": long, "expression": long, "source_id": long, long: long}
     response = operator.post(f"{ROOT}/filters", sent)
@@ -428,13 +428,13 @@ def test_a_profiles_name_is_unique_also_among_deleted_ones(operator: APIClient) 
     assert "unique" in [code for _pointer, code in problem(response, 400, "invalid")]
 
 
-def test_a_changed_source_type_is_judged_with_the_expression_that_is_there(operator: APIClient) -> None:
+def test_a_changed_source_type_is_checked_with_the_stored_expression(operator: APIClient) -> None:
     row = FilterFactory.create(expression='channel_name contains "Harbour"')
     body = operator.patch(f"{ROOT}/filters/{row.pk}", {"source_type": "epg"}).json()
     assert body["warnings"] != []
 
 
-# --- Rows that tvarr brings along ------------------------------------------------------------------------------------
+# --- Built-in items --------------------------------------------------------------------------------------------------
 
 
 @every_kind
@@ -458,7 +458,7 @@ def test_a_system_row_is_neither_changed_nor_deleted(operator: APIClient, tag: s
     ],
 )
 @pytest.mark.parametrize("method", ["put", "patch"])
-def test_what_tvarr_lets_people_change_of_a_system_row_can_be_changed(
+def test_some_members_of_a_system_row_can_be_changed(
     operator: APIClient, tag: str, changes: dict[str, Any], method: str
 ) -> None:
     address = f"{ROOT}/{tag}/{system_row(tag).pk}"
@@ -469,7 +469,7 @@ def test_what_tvarr_lets_people_change_of_a_system_row_can_be_changed(
     assert response.json()["is_system"] is True
 
 
-def test_a_refusal_for_a_system_row_says_what_can_be_changed(operator: APIClient) -> None:
+def test_the_error_of_a_system_row_says_what_can_be_changed(operator: APIClient) -> None:
     response = operator.patch(f"{ROOT}/data-mapping-rules/{system_row('data-mapping-rules').pk}", {"name": "Mine"})
     assert response.json()["detail"].endswith("Only is_enabled and priority can be changed.")
 
@@ -486,25 +486,25 @@ def test_a_rule_is_only_marked_as_deleted(operator: APIClient, tag: str) -> None
     assert problem(operator.delete(f"{ROOT}/{tag}/{row.pk}"), 404, "not_found") == []
 
 
-def test_a_profile_is_deleted_for_good(operator: APIClient) -> None:
+def test_a_profile_is_deleted_permanently(operator: APIClient) -> None:
     row = EncodingProfileFactory.create()
     assert operator.delete(f"{ROOT}/encoding-profiles/{row.pk}").status_code == 204
     assert not EncodingProfile.all_rows.filter(pk=row.pk).exists()
 
 
-def test_what_is_used_is_not_deleted_and_the_user_is_named(operator: APIClient) -> None:
+def test_an_item_in_use_is_not_deleted(operator: APIClient) -> None:
     used = ProxyFilterFactory.create(proxy=StreamProxyFactory.create(name="Living room")).filter
     response = operator.delete(f"{ROOT}/filters/{used.pk}")
     assert problem(response, 409, "in_use") == []
-    assert "“Living room”" in response.json()["detail"]
+    assert "Living room" in response.json()["detail"]
     assert Filter.objects.filter(pk=used.pk).exists()
 
 
-# --- Two writers -----------------------------------------------------------------------------------------------------
+# --- Concurrent changes ----------------------------------------------------------------------------------------------
 
 
 @every_kind
-def test_a_change_of_what_has_changed_since_is_refused(operator: APIClient, tag: str) -> None:
+def test_a_change_of_an_old_version_is_refused(operator: APIClient, tag: str) -> None:
     row = FACTORIES[tag].create()
     address = f"{ROOT}/{tag}/{row.pk}"
     read = operator.get(address)
@@ -519,20 +519,20 @@ def test_a_change_of_what_has_changed_since_is_refused(operator: APIClient, tag:
 
 
 @pytest.mark.parametrize("header", ["", "nonsense", '"other"', 'W/"{etag}"', "{etag}", 'é"'])
-def test_an_if_match_that_names_nothing_here_is_refused(operator: APIClient, header: str) -> None:
+def test_another_if_match_is_refused(operator: APIClient, header: str) -> None:
     address = f"{ROOT}/filters/{FilterFactory.create().pk}"
     sent = header.replace("{etag}", operator.get(address)["ETag"].strip('"'))
     assert problem(operator.patch(address, {}, headers={"If-Match": sent}), 412, "precondition_failed") == []
 
 
 @pytest.mark.parametrize("header", ["*", '"other", {etag}'])
-def test_an_if_match_that_names_what_is_here_is_taken(operator: APIClient, header: str) -> None:
+def test_a_matching_if_match_is_accepted(operator: APIClient, header: str) -> None:
     address = f"{ROOT}/filters/{FilterFactory.create().pk}"
     sent = header.replace("{etag}", operator.get(address)["ETag"])
     assert operator.patch(address, {"description": "New."}, headers={"If-Match": sent}).status_code == 200
 
 
-def test_what_tvarr_writes_changes_the_etag_too(operator: APIClient) -> None:
+def test_a_change_by_tvarr_changes_the_etag(operator: APIClient) -> None:
     row = DataMappingRuleFactory.create()
     address = f"{ROOT}/data-mapping-rules/{row.pk}"
     etag = operator.get(address)["ETag"]
@@ -542,19 +542,19 @@ def test_what_tvarr_writes_changes_the_etag_too(operator: APIClient) -> None:
     assert problem(refused, 412, "precondition_failed") == []
 
 
-def test_from_looking_to_writing_nobody_else_writes(
+def test_the_database_is_locked_from_the_check_to_the_change(
     operator: APIClient, attached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[str] = []
 
-    def write_meanwhile(*_args: Any) -> None:
+    def write_concurrently(*_args: Any) -> None:
         with closing(sqlite3.connect(attached, timeout=0)) as other:
             try:
-                other.execute("UPDATE data_mapping_rules SET description = 'Meanwhile.'")
+                other.execute("UPDATE data_mapping_rules SET description = 'Concurrent.'")
             except sqlite3.OperationalError as problem:
                 refused.append(str(problem))
 
-    monkeypatch.setattr("tvarr_backup.api.kinds.require_match", write_meanwhile)
+    monkeypatch.setattr("tvarr_backup.api.kinds.require_match", write_concurrently)
     address = f"{ROOT}/data-mapping-rules/{MAPPING_ID}"
     assert operator.patch(address, {"description": "New."}).status_code == 200
     assert operator.delete(address).status_code == 204
@@ -575,7 +575,7 @@ def test_a_list_comes_in_pages_of_fifty(viewer: APIClient, tag: str) -> None:
 
 
 @every_kind
-def test_a_row_in_a_list_is_as_it_is_by_itself(viewer: APIClient, tag: str) -> None:
+def test_a_row_in_a_list_is_the_same_as_alone(viewer: APIClient, tag: str) -> None:
     row = FACTORIES[tag].create()
     (listed,) = viewer.get(f"{ROOT}/{tag}", {"name": row.name}).json()["results"]
     assert listed == viewer.get(f"{ROOT}/{tag}/{row.pk}").json()
@@ -589,7 +589,7 @@ def test_the_number_of_queries_of_a_list_does_not_grow_with_it(viewer: APIClient
         return len(queries)
 
     def add() -> None:
-        members: dict[str, Any] = {"name": f"!{len(added)}"}  # before all that is there, or by its priority
+        members: dict[str, Any] = {"name": f"!{len(added)}"}  # sorts first, or by its priority
         members |= {"priority": -1} if tag.endswith("rules") else {}
         members |= {"encoding_profile": EncodingProfileFactory.create()} if tag.startswith("client") else {}
         added.append(FACTORIES[tag].create(**members))
@@ -609,7 +609,7 @@ def test_the_queries_for_one_row_are_counted(operator: APIClient, method: str, n
         getattr(operator, method)(
             f"{ROOT}/client-detection-rules/{row.pk}", {"priority": 5} if method == "patch" else None
         )
-    asked = [query["sql"] for query in queries if not query["sql"].startswith("LOCK TABLE")]  # PostgreSQL's IMMEDIATE
+    asked = [query["sql"] for query in queries if not query["sql"].startswith("LOCK TABLE")]  # like IMMEDIATE on SQLite
     assert len(asked) == number, asked
 
 
@@ -625,7 +625,7 @@ def test_the_queries_for_one_row_are_counted(operator: APIClient, method: str, n
         ("q,z," * 50, []),
     ],
 )
-def test_a_search_looks_into_name_description_and_expression(viewer: APIClient, search: str, found: list[str]) -> None:
+def test_a_search_covers_name_description_and_expression(viewer: APIClient, search: str, found: list[str]) -> None:
     FilterFactory.create(name="Harbour News", description="", expression='group_title = "x"')
     FilterFactory.create(name="Old Harbour", description="From pelican-1.", expression='group_title = "x"')
     FilterFactory.create(name="Coast", description="", expression='channel_name contains "Lighthouse"')
@@ -675,7 +675,7 @@ def test_rules_can_be_found_by_their_profile(viewer: APIClient) -> None:
     assert names(viewer.get(address)) == [rule.name]
 
 
-def test_tvarrs_own_rows_can_be_had_alone(viewer: APIClient) -> None:
+def test_built_in_rows_can_be_listed_alone(viewer: APIClient) -> None:
     FilterFactory.create()
     assert viewer.get(f"{ROOT}/filters?is_system=true").json()["count"] == 8
 
@@ -734,29 +734,29 @@ def test_equal_rows_keep_their_order_over_pages(viewer: APIClient) -> None:
         ("page_size=0", [("/page_size", "invalid")]),
     ],
 )  # fmt: skip
-def test_a_query_that_is_not_understood_is_refused(viewer: APIClient, query: str, found: list[tuple[str, str]]) -> None:
+def test_an_invalid_parameter_is_refused(viewer: APIClient, query: str, found: list[tuple[str, str]]) -> None:
     assert problem(viewer.get(f"{ROOT}/filters?{query}"), 400, "invalid") == found
 
 
-def test_a_search_of_as_many_words_as_fit_is_answered(viewer: APIClient) -> None:
+def test_the_longest_search_is_answered(viewer: APIClient) -> None:
     assert names(viewer.get(f"{ROOT}/client-detection-rules", {"search": "a " * 100})) != []
 
 
-def test_a_page_that_is_not_there_is_not_found(viewer: APIClient) -> None:
+def test_a_missing_page_is_not_found(viewer: APIClient) -> None:
     assert problem(viewer.get(f"{ROOT}/filters?page=99"), 404, "not_found") == []
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
-def test_a_single_row_takes_no_parameters(operator: APIClient, method: str) -> None:
+def test_a_single_row_has_no_parameters(operator: APIClient, method: str) -> None:
     address = f"{ROOT}/filters/{FilterFactory.create().pk}?confirm=true"
     assert problem(getattr(operator, method)(address), 400, "invalid") == [("/confirm", "unknown_parameter")]
 
 
-# --- Who may ---------------------------------------------------------------------------------------------------------
+# --- Permissions -----------------------------------------------------------------------------------------------------
 
 
 @every_kind
-def test_a_viewer_looks_and_changes_nothing(viewer: APIClient, tag: str) -> None:
+def test_a_viewer_cannot_change_anything(viewer: APIClient, tag: str) -> None:
     row = FACTORIES[tag].create()
     address = f"{ROOT}/{tag}/{row.pk}"
     assert viewer.get(f"{ROOT}/{tag}").status_code == viewer.get(address).status_code == 200
@@ -772,19 +772,19 @@ def test_a_viewer_looks_and_changes_nothing(viewer: APIClient, tag: str) -> None
 
 
 @every_kind
-def test_without_permission_nothing_is_shown(nobody: APIClient, tag: str) -> None:
+def test_without_permission_nothing_is_shown(unprivileged: APIClient, tag: str) -> None:
     row = FACTORIES[tag].create()
-    assert problem(nobody.get(f"{ROOT}/{tag}"), 403, "permission_denied") == []
-    assert problem(nobody.get(f"{ROOT}/{tag}/{row.pk}"), 403, "permission_denied") == []
+    assert problem(unprivileged.get(f"{ROOT}/{tag}"), 403, "permission_denied") == []
+    assert problem(unprivileged.get(f"{ROOT}/{tag}/{row.pk}"), 403, "permission_denied") == []
 
 
 @every_kind
-def test_without_signing_in_nothing_is_shown(db: None, tag: str) -> None:
+def test_it_requires_a_user(db: None, tag: str) -> None:
     response = APIClient().get(f"{ROOT}/{tag}")
     assert problem(response, 401, "not_authenticated") == []
 
 
-def test_what_an_address_does_not_offer_is_refused(operator: APIClient) -> None:
+def test_unsupported_methods_are_refused(operator: APIClient) -> None:
     assert problem(operator.delete(f"{ROOT}/filters"), 405, "method_not_allowed") == []
     assert problem(operator.post(f"{ROOT}/filters/{NO_ROW}"), 405, "method_not_allowed") == []
 
@@ -798,7 +798,7 @@ def body_of(response: Any) -> Any:
 
 
 @pytest.mark.usefixtures("attached")
-def test_a_change_of_an_enabled_client_rule_says_that_tvarr_must_reload(operator: APIClient) -> None:
+def test_a_change_of_an_enabled_client_rule_requires_a_restart(operator: APIClient) -> None:
     rules = f"{ROOT}/client-detection-rules"
     added = body_of(operator.post(rules, NEW["client-detection-rules"]))
     address = f"{rules}/{added['id']}"
@@ -811,14 +811,14 @@ def test_a_change_of_an_enabled_client_rule_says_that_tvarr_must_reload(operator
 
 
 @pytest.mark.usefixtures("attached")
-def test_the_deletion_of_an_enabled_client_rule_says_so_in_a_header(operator: APIClient) -> None:
+def test_the_deletion_of_an_enabled_client_rule_sets_a_header(operator: APIClient) -> None:
     rule = ClientDetectionRuleFactory.create()
     response = operator.delete(f"{ROOT}/client-detection-rules/{rule.pk}")
     assert (response.status_code, response["Tvarr-Restart-Required"]) == (204, "true")
 
 
 @pytest.mark.usefixtures("attached")
-def test_a_change_of_a_profile_says_so_where_a_client_rule_uses_it(operator: APIClient) -> None:
+def test_a_change_of_a_profile_requires_a_restart_if_a_client_rule_uses_it(operator: APIClient) -> None:
     used, unused = EncodingProfileFactory.create(), EncodingProfileFactory.create()
     ClientDetectionRuleFactory.create(encoding_profile=used)
     for profile, expected in ((used, True), (unused, False)):
@@ -827,7 +827,7 @@ def test_a_change_of_a_profile_says_so_where_a_client_rule_uses_it(operator: API
 
 
 @pytest.mark.usefixtures("attached")
-def test_a_change_of_a_filter_is_seen_by_tvarr(operator: APIClient) -> None:
+def test_a_change_of_a_filter_requires_no_restart(operator: APIClient) -> None:
     assert not body_of(operator.post(f"{ROOT}/filters", NEW["filters"]))["restart_required"]
 
 
@@ -836,7 +836,7 @@ def test_a_change_of_a_filter_is_seen_by_tvarr(operator: APIClient) -> None:
 
 @pytest.mark.usefixtures("attached")
 @every_kind
-def test_tvarrs_own_rows_are_listed_with_everything_that_the_schema_promises(viewer: APIClient, tag: str) -> None:
+def test_built_in_rows_are_listed_with_all_documented_members(viewer: APIClient, tag: str) -> None:
     rows = viewer.get(f"{ROOT}/{tag}?page_size=500").json()["results"]
     assert rows != []
     for row in rows:

@@ -1,4 +1,4 @@
-"""NUL characters, which SQLite stores and PostgreSQL refuses, are nobody's name and no fault of ours."""
+"""NUL characters in addresses, which SQLite stores and PostgreSQL refuses, never cause a server error."""
 
 import pytest
 from rest_framework.test import APIClient
@@ -13,12 +13,12 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_in_an_address_it_is_answered(administrator: APIClient, place: str) -> None:
+def test_nul_in_an_address_is_answered(administrator: APIClient, place: str) -> None:
     assert administrator.get(place).status_code < 500
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_in_an_address_with_a_wrong_password_it_is_refused(api: APIClient, place: str) -> None:
+def test_nul_in_an_address_with_a_wrong_password_is_refused(api: APIClient, place: str) -> None:
     answer = api.get(place, headers={"Authorization": "Basic bWFyaXQ6d3Jvbmc="})
     assert answer.status_code == (404 if "export" in place else 401)  # there is no such kind
 
@@ -30,5 +30,5 @@ def api(db: None) -> APIClient:
 
 @pytest.mark.parametrize("place", ["tvarr_backup/filter", "tvarr_backup/encodingprofile", "operations/operation"])
 @pytest.mark.parametrize("search", ["q=%00", "source_type__exact=%00", "is_system__exact=%00", "o=%00", "kind=%00"])
-def test_in_the_address_of_a_page_it_is_refused(admin_client: APIClient, place: str, search: str) -> None:
+def test_nul_in_the_address_of_a_page_is_refused(admin_client: APIClient, place: str, search: str) -> None:
     assert admin_client.get(f"/admin/{place}/?{search}").status_code == 400

@@ -1,4 +1,4 @@
-"""What a view asks of its caller: what it names, all of it, and where it names nothing, nobody may."""
+"""Permissions that a view names: all are required, and without any only superusers have access."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOTH = ("operations.view_backup", "operations.view_operation")
 
 
 def ask(required: Mapping[str, str | Sequence[str]], *permissions: str, **user: Any) -> int:
-    """The status of a GET to a view that requires this."""
+    """Return the status of a GET of a view that requires these permissions."""
 
     class View(APIView):
         required_permissions = required
@@ -28,24 +28,24 @@ def ask(required: Mapping[str, str | Sequence[str]], *permissions: str, **user: 
         def get(self, _request: Request) -> Response:
             return Response()
 
-    person = UserFactory.create(**{"is_superuser": False, "is_staff": False} | user)
-    person.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    account = UserFactory.create(**{"is_superuser": False, "is_staff": False} | user)
+    account.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     request = APIRequestFactory().get("/")
-    force_authenticate(request, person)
+    force_authenticate(request, account)
     return int(View.as_view()(request).status_code)
 
 
 @pytest.mark.parametrize("required", [{}, {"put": "operations.view_backup"}, {"get": ()}])
-def test_a_view_that_names_nothing_is_for_superusers_only(required: dict[str, Any]) -> None:
+def test_a_view_without_permissions_is_for_superusers_only(required: dict[str, Any]) -> None:
     assert ask(required, "view_backup", "view_operation") == 403
     assert ask(required, is_superuser=True) == 200
 
 
-def test_one_that_it_names_is_enough() -> None:
+def test_the_named_permission_is_enough() -> None:
     assert ask({"get": "operations.view_backup"}, "view_backup") == 200
     assert ask({"get": "operations.view_backup"}, "view_operation") == 403
 
 
-def test_of_several_all_are_needed() -> None:
+def test_all_named_permissions_are_required() -> None:
     assert ask({"get": BOTH}, "view_backup", "view_operation") == 200
     assert ask({"get": BOTH}, "view_backup") == 403

@@ -1,4 +1,4 @@
-"""Export and import over the API, under our paths and under tvarr's."""
+"""Export and import over the API, with our paths and with tvarr's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ JSON = "application/json"
 
 
 def problem(response: Any, status: int, code: str) -> list[tuple[str, str]]:
-    """Pointers and codes of what is wrong, in a refusal of this status and code."""
+    """Return pointers and codes of an error answer with this status and code."""
     body = response.json()
     assert (response.status_code, body.get("code")) == (status, code), body
     assert response["Content-Type"] == "application/problem+json"
@@ -103,14 +103,14 @@ def test_an_export_is_a_download_with_a_name(viewer: APIClient, kind: Kind) -> N
     assert content(response).startswith(b'{\n  "metadata": {\n    "version": "1.0.0",\n')
 
 
-def test_an_export_comes_in_blocks_and_not_at_once(viewer: APIClient) -> None:
+def test_an_export_is_streamed_in_blocks(viewer: APIClient) -> None:
     FilterFactory.create_batch(1200)
     response = viewer.post(f"{ROOT}/filters/export", {"all": True})
     assert response.streaming
     assert len(list(response)) == 3
 
 
-def test_ids_choose_what_is_exported(viewer: APIClient) -> None:
+def test_ids_select_the_exported_items(viewer: APIClient) -> None:
     one, two, _three = FilterFactory.create_batch(3)
     wanted = [one.name, two.name]
     assert names(viewer.post(f"{ROOT}/filters/export", {"ids": [two.pk, one.pk.lower(), one.pk]})) == wanted
@@ -137,7 +137,7 @@ def test_ids_choose_what_is_exported(viewer: APIClient) -> None:
         ([], 400, "invalid", [("", "invalid")]),
     ],
 )
-def test_a_selection_that_is_none_is_refused(
+def test_an_invalid_selection_is_refused(
     viewer: APIClient, body: Any, status: int, code: str, found: list[tuple[str, str]]
 ) -> None:
     assert problem(viewer.post(f"{ROOT}/filters/export", body), status, code) == found
@@ -162,7 +162,7 @@ def test_a_link_without_a_selection_is_refused(
     assert problem(viewer.get(f"{ROOT}/filters/export{query}"), status, code) == found
 
 
-def test_tvarrs_own_rows_are_not_exported_and_the_refusal_names_them(viewer: APIClient) -> None:
+def test_a_built_in_row_is_not_exported(viewer: APIClient) -> None:
     row = Filter.objects.filter(is_system=True).first()
     assert row is not None
     response = viewer.post(f"{ROOT}/filters/export", {"ids": [row.pk]})
@@ -170,7 +170,7 @@ def test_tvarrs_own_rows_are_not_exported_and_the_refusal_names_them(viewer: API
     assert row.name in response.json()["detail"]
 
 
-def test_a_row_that_cannot_be_exported_without_changing_its_meaning_is_named(viewer: APIClient) -> None:
+def test_an_unreadable_row_is_named(viewer: APIClient) -> None:
     row = ClientDetectionRuleFactory.create()
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("UPDATE client_detection_rules SET accepted_video_codecs='h264' WHERE id=%s", [row.pk])
@@ -187,12 +187,12 @@ def test_a_row_that_cannot_be_exported_without_changing_its_meaning_is_named(vie
     "body",
     [{}, {"ids": None}, {"ids": []}, {"export_all": True}, {"export_all": True, "ids": [NO_ROW]}, {"$schema": "x"}],
 )
-def test_on_tvarrs_path_no_ids_is_everything(viewer: APIClient, body: dict[str, Any]) -> None:
+def test_on_tvarrs_path_no_ids_means_all_items(viewer: APIClient, body: dict[str, Any]) -> None:
     rows = FilterFactory.create_batch(2)
     assert names(viewer.post(f"{ROOT}/export/filters", body)) == [row.name for row in rows]
 
 
-def test_on_tvarrs_path_what_is_not_there_or_tvarrs_own_is_left_out_in_silence(viewer: APIClient) -> None:
+def test_on_tvarrs_path_missing_and_built_in_rows_are_ignored(viewer: APIClient) -> None:
     row = FilterFactory.create()
     system = Filter.objects.filter(is_system=True).first()
     assert system is not None
@@ -211,12 +211,14 @@ def test_on_tvarrs_path_what_is_not_there_or_tvarrs_own_is_left_out_in_silence(v
         ({"all": True}, [("/all", "unknown_member")]),
     ],
 )
-def test_on_tvarrs_path_nonsense_is_refused(viewer: APIClient, body: Any, found: list[tuple[str, str]]) -> None:
+def test_on_tvarrs_path_an_invalid_selection_is_refused(
+    viewer: APIClient, body: Any, found: list[tuple[str, str]]
+) -> None:
     assert problem(viewer.post(f"{ROOT}/export/filters", body), 400, "invalid") == found
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_file_with_a_byte_order_mark_is_read_at_every_call(operator: APIClient, encoding: str) -> None:
+def test_every_call_accepts_a_byte_order_mark(operator: APIClient, encoding: str) -> None:
     file = document(FILTERS, filter_item("Новости"))
     form_file = SimpleUploadedFile("export.json", encoded(file, encoding), JSON)
     for response in (
@@ -229,14 +231,14 @@ def test_a_file_with_a_byte_order_mark_is_read_at_every_call(operator: APIClient
         assert [item.get("name", item.get("original_name")) for item in whole(response)["items"]] == ["Новости"]
 
 
-def test_an_encoding_that_is_not_read_is_named(operator: APIClient) -> None:
+def test_an_unsupported_encoding_is_refused(operator: APIClient) -> None:
     body = json.dumps(document(FILTERS, filter_item())).encode("utf-32")
     response = operator.post(f"{ROOT}/import/filters/preview", body, content_type=JSON)
     problem(response, 400, "encoding_unsupported")
 
 
 @pytest.mark.parametrize("path", ["export/channels", "export/data_mapping_rules", "import/proxies", "import/x/preview"])
-def test_a_kind_that_is_none_is_not_found(operator: APIClient, path: str) -> None:
+def test_an_unknown_kind_is_not_found(operator: APIClient, path: str) -> None:
     assert problem(operator.post(f"{ROOT}/{path}", {}), 404, "not_found") == []
 
 
@@ -257,7 +259,7 @@ def test_the_number_of_queries_of_an_export_does_not_grow(viewer: APIClient, kin
 
 
 def whole(response: Any) -> Any:
-    """Return the JSON of an answer, also of one that is sent in blocks."""
+    """Return the JSON of an answer, also of a streamed one."""
     return json.loads(content(response))
 
 
@@ -308,7 +310,7 @@ def test_a_preview_has_tvarrs_members_first_and_stores_nothing(
     assert kind.model.all_rows.count() == before
 
 
-def test_all_ways_to_a_preview_show_the_same(operator: APIClient) -> None:
+def test_all_previews_are_the_same(operator: APIClient) -> None:
     FilterFactory.create(name="Harbour News")
     file = [filter_item(), filter_item("Other", source_id=NO_ROW, sorce="x")]
     by_json, by_form, by_tvarr = (
@@ -317,14 +319,14 @@ def test_all_ways_to_a_preview_show_the_same(operator: APIClient) -> None:
     assert by_json == by_form == by_tvarr
 
 
-def test_a_preview_with_answers_shows_what_they_come_to(operator: APIClient) -> None:
+def test_a_preview_applies_answers(operator: APIClient) -> None:
     FilterFactory.create(name="Harbour News")
     body = wrapped(FILTERS, filter_item(), resolutions={"#1": "rename"}, new_names={"#1": "Port News"})
     plan = whole(operator.post(f"{ROOT}/filters/import?preview=true", body))
     assert [(item["action"], item["final_name"]) for item in plan["items"]] == [("rename", "Port News")]
 
 
-def test_a_preview_names_what_cannot_be_stored_and_is_no_refusal(operator: APIClient) -> None:
+def test_a_preview_of_an_invalid_item_succeeds(operator: APIClient) -> None:
     plan = whole(preview_by_tvarr(operator, FILTERS, filter_item(expression=None)))
     assert plan["can_import"] is False
     assert plan["errors"][0]["item_name"] == "Harbour News"
@@ -386,7 +388,7 @@ def test_an_import_has_tvarrs_members_first(operator: APIClient, import_: Callab
 
 
 @every_import
-def test_answers_are_followed(operator: APIClient, import_: Callable[..., Any]) -> None:
+def test_answers_are_applied(operator: APIClient, import_: Callable[..., Any]) -> None:
     for name in ("Kept", "Copied", "Overwritten", "Renamed"):
         FilterFactory.create(name=name, description="Here.")
     file = [filter_item(name, description="From the file.") for name in ("Kept", "Copied", "Overwritten", "Renamed")]
@@ -416,7 +418,7 @@ def test_answers_are_followed(operator: APIClient, import_: Callable[..., Any]) 
 
 
 @every_import
-def test_references_can_be_mapped_onto_what_is_here(operator: APIClient, import_: Callable[..., Any]) -> None:
+def test_references_can_be_mapped_to_local_items(operator: APIClient, import_: Callable[..., Any]) -> None:
     profile = EncodingProfileFactory.create(name="Attic projector")
     item = client_item(encoding_profile_name="Cellar projector")
     response = import_(operator, CLIENTS, item, references={"Cellar projector": "Attic projector"})
@@ -425,11 +427,11 @@ def test_references_can_be_mapped_onto_what_is_here(operator: APIClient, import_
 
 
 @every_import
-def test_a_mark_of_the_preview_is_honoured(operator: APIClient, import_: Callable[..., Any]) -> None:
+def test_an_import_with_an_old_fingerprint_is_refused(operator: APIClient, import_: Callable[..., Any]) -> None:
     file = [filter_item(), filter_item("Other")]
-    mark = whole(preview_by_json(operator, FILTERS, *file))["fingerprint"]
+    fingerprint = whole(preview_by_json(operator, FILTERS, *file))["fingerprint"]
     FilterFactory.create(name="Other")
-    stale = import_(operator, FILTERS, *file, fingerprint=mark)
+    stale = import_(operator, FILTERS, *file, fingerprint=fingerprint)
     assert problem(stale, 409, "plan_stale") == []
     plan = stale.json()["plan"]
     assert list(plan)[:5] == TVARRS_PREVIEW
@@ -438,7 +440,7 @@ def test_a_mark_of_the_preview_is_honoured(operator: APIClient, import_: Callabl
     assert import_(operator, FILTERS, *file, fingerprint=plan["fingerprint"]).status_code == 200
 
 
-def test_empty_answers_are_none_as_tvarrs_clients_send_them(operator: APIClient) -> None:
+def test_empty_answers_of_tvarrs_clients_are_accepted(operator: APIClient) -> None:
     body = wrapped(FILTERS, filter_item(), resolutions={}, bulk_resolution="")
     body["export"]["$schema"] = "http://tvarr.example.test/schemas/ConfigExport.json"
     body["$schema"] = "http://tvarr.example.test/schemas/ImportRequest.json"
@@ -454,7 +456,7 @@ def test_a_form_may_call_its_answers_conflicts(operator: APIClient) -> None:
 
 
 @every_kind
-def test_an_export_goes_back_in_and_changes_nothing(operator: APIClient, kind: Kind) -> None:
+def test_importing_an_export_changes_nothing(operator: APIClient, kind: Kind) -> None:
     KIND_FACTORIES[kind.slug].create_batch(3)
     file = content(operator.post(f"{ROOT}/export/{kind.url_slug}", {}))
     plan = whole(operator.post(f"{ROOT}/import/{kind.url_slug}/preview", file, content_type=JSON))
@@ -463,7 +465,7 @@ def test_an_export_goes_back_in_and_changes_nothing(operator: APIClient, kind: K
     assert (result["unchanged"], result["skipped"], result["imported"]) == (3, 0, 0)
 
 
-@pytest.mark.sqlite  # by the size of its batches
+@pytest.mark.sqlite  # batches of another database have another size
 def test_a_thousand_items_are_imported_with_a_fixed_number_of_queries(operator: APIClient) -> None:
     def asked(*file: Any, **answers: Any) -> int:
         with CaptureQueriesContext(connections["tvarr"]) as queries:
@@ -476,11 +478,11 @@ def test_a_thousand_items_are_imported_with_a_fixed_number_of_queries(operator: 
     over = asked(*changed, bulk_resolution="overwrite")
     same = asked(*changed)
     assert Filter.objects.filter(description="New.").count() == 1000
-    # Four that look, two around the transaction, and one for each batch of rows that SQLite takes at once.
+    # Four that read, two around the transaction, and one for each batch of rows.
     assert (new, over, same) == (6 + 12, 6 + 12, 6)
 
 
-# --- What is refused -------------------------------------------------------------------------------------------------
+# --- Errors ----------------------------------------------------------------------------------------------------------
 
 
 @every_import
@@ -497,7 +499,7 @@ def test_a_thousand_items_are_imported_with_a_fixed_number_of_queries(operator: 
         ({"references": {"Cellar": "Attic"}}, "No item of the file refers to"),
     ],
 )
-def test_an_answer_that_fits_nothing_is_refused(
+def test_an_answer_that_matches_nothing_is_refused(
     operator: APIClient, import_: Callable[..., Any], answers: dict[str, Any], words: str
 ) -> None:
     response = import_(operator, FILTERS, filter_item(), **answers)
@@ -521,7 +523,7 @@ def test_an_answer_that_fits_nothing_is_refused(
         ({"x": [[[]]]}, [("/x", "unknown_member")]),
     ],
 )
-def test_an_answer_of_another_type_is_refused_in_its_place(
+def test_an_answer_of_another_type_is_refused(
     operator: APIClient, answers: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
     for path in ("filters/import", "import/filters"):
@@ -530,9 +532,7 @@ def test_an_answer_of_another_type_is_refused_in_its_place(
 
 
 @pytest.mark.parametrize(("import_", "place"), [(import_by_json, "/export"), (import_by_form, "/file"), (import_by_tvarr, "/export")])  # fmt: skip
-def test_items_that_cannot_be_stored_are_named_in_their_places(
-    operator: APIClient, import_: Callable[..., Any], place: str
-) -> None:
+def test_invalid_items_have_their_pointers(operator: APIClient, import_: Callable[..., Any], place: str) -> None:
     file = [filter_item(), filter_item("Two", expression=None), filter_item("Three", source_type=None, action="")]
     response = import_(operator, FILTERS, *file)
     assert problem(response, 422, "import_blocked") == [
@@ -548,9 +548,7 @@ def test_items_that_cannot_be_stored_are_named_in_their_places(
     ("call", "place"),
     [(import_by_json, "/export"), (import_by_form, "/file"), (import_by_tvarr, "/export"), (preview_by_json, "/export"), (preview_by_form, "/file"), (preview_by_tvarr, "")],
 )  # fmt: skip
-def test_members_of_another_type_are_named_in_their_places(
-    operator: APIClient, call: Callable[..., Any], place: str
-) -> None:
+def test_members_of_another_type_have_their_pointers(operator: APIClient, call: Callable[..., Any], place: str) -> None:
     response = call(operator, FILTERS, filter_item() | {"name": 5}, "x", filter_item(expression=[]))
     assert problem(response, 422, "member_invalid") == [
         (f"{place}/items/0/name", "member_invalid"),
@@ -560,7 +558,7 @@ def test_members_of_another_type_are_named_in_their_places(
     assert response.json()["errors"][0]["detail"] == "Expected text, got 5."
 
 
-def test_a_refusal_does_not_repeat_the_file(operator: APIClient) -> None:
+def test_an_error_does_not_repeat_the_file(operator: APIClient) -> None:
     long = "x" * 10_000
     for item in (filter_item(long, expression=None), filter_item(source_type=[long]), filter_item() | {"name": [long]}):
         response = import_by_json(operator, FILTERS, item)
@@ -621,7 +619,7 @@ DOCUMENT = json.dumps(document(FILTERS, filter_item())).encode()
         (b"SQLite format 3\0", 400, "backup_not_export", "an SQLite database"),
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_request_is_refused_with_its_place(
+def test_an_invalid_body_is_refused(
     operator: APIClient, path: str, body: bytes, status: int, code: str, words: str
 ) -> None:
     response = operator.post(path, body, content_type=JSON)
@@ -673,7 +671,7 @@ def test_a_form_over_the_limit_is_refused(operator: APIClient, settings: Any) ->
     assert problem(response, 413, "request_too_large") == []
 
 
-def test_a_file_of_some_mebibytes_is_taken_in_both_ways(operator: APIClient) -> None:
+def test_a_file_of_several_mebibytes_is_accepted(operator: APIClient) -> None:
     file = [filter_item(f"F{number}", description="x" * 1000) for number in range(3000)]
     assert whole(preview_by_json(operator, FILTERS, *file))["total_items"] == 3000
     assert whole(preview_by_form(operator, FILTERS, *file))["total_items"] == 3000
@@ -689,7 +687,7 @@ def test_another_type_of_content_is_refused(operator: APIClient, path: str, cont
 
 
 @pytest.mark.parametrize("path", BODIES[1:])
-def test_tvarrs_paths_take_no_forms(operator: APIClient, path: str) -> None:
+def test_tvarrs_paths_accept_no_forms(operator: APIClient, path: str) -> None:
     response = operator.post(path, form(FILTERS, filter_item()), format="multipart")
     assert problem(response, 415, "unsupported_media_type") == []
 
@@ -716,9 +714,7 @@ def test_tvarrs_paths_take_no_forms(operator: APIClient, path: str) -> None:
         ({"resolutions": SimpleUploadedFile("x", b"{}")}, [("/resolutions", "unknown_member")]),
     ],
 )
-def test_a_form_that_is_not_understood_is_refused(
-    operator: APIClient, changes: dict[str, Any], found: list[tuple[str, str]]
-) -> None:
+def test_an_invalid_form_is_refused(operator: APIClient, changes: dict[str, Any], found: list[tuple[str, str]]) -> None:
     body = {name: value for name, value in (form(FILTERS, filter_item()) | changes).items() if value is not None}
     response = operator.post(f"{ROOT}/filters/import", body, format="multipart")
     assert problem(response, 400, "invalid") == found
@@ -772,9 +768,7 @@ def test_the_file_of_a_form_is_read_as_strictly_as_any(operator: APIClient) -> N
         ("export/filters?all=true", [("/all", "unknown_parameter")]),
     ],
 )
-def test_parameters_that_a_call_does_not_have_are_refused(
-    operator: APIClient, path: str, found: list[tuple[str, str]]
-) -> None:
+def test_unknown_parameters_are_refused(operator: APIClient, path: str, found: list[tuple[str, str]]) -> None:
     assert problem(operator.post(f"{ROOT}/{path}", wrapped(FILTERS, filter_item())), 400, "invalid") == found
     assert not Filter.objects.filter(is_system=False).exists()
 
@@ -788,16 +782,16 @@ def test_a_viewer_exports_and_imports_nothing(viewer: APIClient, kind: Kind) -> 
 
 
 @every_kind
-def test_without_permission_nothing_is_exported(nobody: APIClient, kind: Kind) -> None:
+def test_without_permission_nothing_is_exported(unprivileged: APIClient, kind: Kind) -> None:
     for response in (
-        nobody.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
-        nobody.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
-        nobody.post(f"{ROOT}/export/{kind.url_slug}", {}),
+        unprivileged.get(f"{ROOT}/{kind.url_slug}/export?all=true"),
+        unprivileged.post(f"{ROOT}/{kind.url_slug}/export", {"all": True}),
+        unprivileged.post(f"{ROOT}/export/{kind.url_slug}", {}),
     ):
         assert problem(response, 403, "permission_denied") == []
 
 
-def test_without_signing_in_nothing_is_read_or_written(db: None) -> None:
+def test_it_requires_a_user(db: None) -> None:
     client = APIClient()
     for path in ("filters/export", "filters/import", "export/filters", "import/filters", "import/filters/preview"):
         assert problem(client.post(f"{ROOT}/{path}", {}), 401, "not_authenticated") == []
@@ -814,7 +808,7 @@ def test_other_methods_are_refused(operator: APIClient) -> None:
     assert problem(operator.delete(f"{ROOT}/filters/export"), 405, "method_not_allowed") == []
 
 
-def test_head_asks_for_the_headers_of_an_export(viewer: APIClient) -> None:
+def test_head_returns_the_headers_of_an_export(viewer: APIClient) -> None:
     response = viewer.head(f"{ROOT}/filters/export?all=true")
     assert response.status_code == 200
     assert "attachment" in response["Content-Disposition"]

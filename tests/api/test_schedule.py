@@ -1,4 +1,4 @@
-"""`/backups/schedule`: shown to who may look, changed member by member by who may change it."""
+"""`/backups/schedule`: who may see it, who may change it, and what a change does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ADDRESS = "/api/v1/backups/schedule"
 
 
 def client_of(*permissions: str) -> APIClient:
-    """Signed in as somebody who may do what is named, and no more."""
+    """Return a client of a user with only these permissions."""
     user = UserFactory.create(is_superuser=False, is_staff=False)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="operations", codename__in=permissions))
     client = APIClient()
@@ -62,7 +62,7 @@ def test_it_is_shown_with_tvarrs_members_first(viewer: APIClient) -> None:
     assert [time[11:] for time in body["next_runs"]] == ["02:00:00+00:00"] * 3
 
 
-def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) -> None:
+def test_the_last_run_is_shown_without_paths(viewer: APIClient, settings: Any) -> None:
     assert viewer.get(ADDRESS).json()["last_run"] is None
     operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
     sentence = Sentence("{folder} cannot be used.", folder=Path(settings.BACKUP_DIRECTORY))
@@ -72,25 +72,25 @@ def test_the_last_run_is_told_without_paths(viewer: APIClient, settings: Any) ->
     assert last["message"] == "backups cannot be used."
 
 
-def test_that_it_is_overdue_is_told(viewer: APIClient) -> None:
+def test_an_overdue_backup_is_shown(viewer: APIClient) -> None:
     assert viewer.get(ADDRESS).json()["overdue_since"] is None
     plan_next_run()
     Schedule.objects.update(next_run="2026-01-01T02:00:00Z")
     assert viewer.get(ADDRESS).json()["overdue_since"] == "2026-01-01T02:00:00+00:00"
 
 
-def test_what_is_answered_is_what_the_schema_says(viewer: APIClient) -> None:
+def test_the_answer_has_the_documented_members(viewer: APIClient) -> None:
     create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.RUNNING)
     body = viewer.get(ADDRESS).json()
     assert list(body) == list(ScheduleSerializer().fields)
     assert list(body["last_run"]) == list(ScheduledRunSerializer().fields)
 
 
-def test_a_slash_at_the_end_means_nothing(viewer: APIClient) -> None:
+def test_a_slash_at_the_end_is_ignored(viewer: APIClient) -> None:
     assert viewer.get(f"{ADDRESS}/").json() == viewer.get(ADDRESS).json()
 
 
-def test_all_is_changed_at_once_and_the_next_times_follow(keeper: APIClient) -> None:
+def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
     response = change(
         keeper,
         {"enabled": True, "cron": "30 4 * * SUN", "timezone": "Asia/Tokyo", "retention": 3, "max_age": "30d"},
@@ -112,7 +112,7 @@ def test_all_is_changed_at_once_and_the_next_times_follow(keeper: APIClient) -> 
     ("member", "value"),
     [("enabled", False), ("cron", "0 3 * * *"), ("timezone", "Asia/Tokyo"), ("retention", 1), ("max_age", "12h")],
 )
-def test_each_member_stands_for_itself_and_null_goes_back(keeper: APIClient, member: str, value: Any) -> None:
+def test_a_member_can_be_changed_alone_and_null_resets_it(keeper: APIClient, member: str, value: Any) -> None:
     before = keeper.get(ADDRESS).json()
     changed = change(keeper, {member: value}).json()
     assert {name for name in before["defaults"] if changed[name] != before[name]} == {member}
@@ -129,7 +129,7 @@ def test_retention_zero_keeps_all(keeper: APIClient) -> None:
     assert BackupSettings.load().policy().keep == 5
 
 
-def test_no_limit_of_age_is_a_word(keeper: APIClient, settings: Any) -> None:
+def test_none_is_no_maximum_age(keeper: APIClient, settings: Any) -> None:
     change(keeper, {"max_age": "none"})
     assert BackupSettings.load().policy().max_age is None
 
@@ -139,13 +139,13 @@ def test_tvarrs_client_sends_six_fields_and_its_own_member(keeper: APIClient) ->
     assert change(keeper, body).json()["cron"] == "0 3 * * *"
 
 
-def test_what_is_answered_can_be_sent_back(keeper: APIClient) -> None:
+def test_an_answer_can_be_sent_back(keeper: APIClient) -> None:
     body = change(keeper, {"cron": "*/7 3 * * 1-5", "retention": 0, "max_age": "1w2d"}).json()
     values = {name: body[name] for name in body["defaults"]}
     assert change(keeper, values).json() == body
 
 
-def test_of_two_who_change_different_members_both_succeed(keeper: APIClient) -> None:
+def test_two_users_can_change_different_members(keeper: APIClient) -> None:
     other = client_of("change_backupsettings")
     keeper.get(ADDRESS)
     change(other, {"cron": "0 5 * * *"})
@@ -154,39 +154,34 @@ def test_of_two_who_change_different_members_both_succeed(keeper: APIClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "code", "words"),
+    ("member", "value", "code"),
     [
-        ("enabled", "yes", "invalid", "Allowed is true or false."),
-        ("enabled", 1, "invalid", "Allowed is true or false."),
-        ("cron", "x y z a b c", "invalid_cron", "cron “x y z a b c” is not allowed; allowed are five fields"),
-        ("cron", "30 0 2 * * *", "invalid_cron", "a sixth one in front, the second, must be 0"),
-        ("cron", "@daily", "invalid_cron", "cron “@daily” is not allowed"),
-        ("cron", "0 0 31 2 *", "invalid_cron", "that come true some day"),
-        ("cron", "", "blank", "It is empty"),
-        ("cron", 5, "invalid", "Allowed is a text."),
-        ("timezone", "Mars/Base", "invalid_time_zone", "time zone “Mars/Base” is not allowed; allowed are names"),
-        ("timezone", "../../etc/passwd", "invalid_time_zone", "is not allowed"),
-        ("timezone", "", "blank", "It is empty"),
-        (
-            "retention",
-            -1,
-            "min_value",
-            "retention -1 is not allowed; allowed are whole numbers from 1 to 100000, 0 to keep all",
-        ),
-        ("retention", 100_001, "max_value", "retention 100001 is not allowed"),
-        ("retention", 10**400, "max_value", f"retention 1{'0' * 19} is not allowed"),
-        ("retention", True, "invalid", "Allowed is a whole number."),
-        ("retention", "7", "invalid", "Allowed is a whole number."),
-        ("retention", 7.5, "invalid", "Allowed is a whole number."),
-        ("max_age", "soon", "invalid_duration", "max_age “soon” is not allowed; allowed are whole weeks"),
-        ("max_age", "0d", "invalid_duration", "max_age “0d” is not allowed"),
-        ("max_age", "", "blank", "It is empty"),
-        ("seconds", 5, "unknown_member", "“seconds” is not known here."),
-        ("next_runs", [], "unknown_member", "“next_runs” is not known here."),
+        ("enabled", "yes", "invalid"),
+        ("enabled", 1, "invalid"),
+        ("cron", "x y z a b c", "invalid_cron"),
+        ("cron", "30 0 2 * * *", "invalid_cron"),
+        ("cron", "@daily", "invalid_cron"),
+        ("cron", "0 0 31 2 *", "invalid_cron"),
+        ("cron", "", "blank"),
+        ("cron", 5, "invalid"),
+        ("timezone", "Mars/Base", "invalid_time_zone"),
+        ("timezone", "../../etc/passwd", "invalid_time_zone"),
+        ("timezone", "", "blank"),
+        ("retention", -1, "min_value"),
+        ("retention", 100_001, "max_value"),
+        ("retention", 10**400, "max_value"),
+        ("retention", True, "invalid"),
+        ("retention", "7", "invalid"),
+        ("retention", 7.5, "invalid"),
+        ("max_age", "soon", "invalid_duration"),
+        ("max_age", "0d", "invalid_duration"),
+        ("max_age", "", "blank"),
+        ("seconds", 5, "unknown_member"),
+        ("next_runs", [], "unknown_member"),
     ],
 )
-def test_nonsense_is_refused_beside_its_member_and_the_schedule_stays(
-    keeper: APIClient, member: str, value: Any, code: str, words: str
+def test_an_invalid_member_is_named_and_the_schedule_stays(
+    keeper: APIClient, member: str, value: Any, code: str
 ) -> None:
     change(keeper, {"cron": "0 3 * * *", "timezone": "Asia/Tokyo", "retention": 3})
     before = (schedule_as_data(), Schedule.objects.values().get())
@@ -195,12 +190,26 @@ def test_nonsense_is_refused_beside_its_member_and_the_schedule_stays(
     assert response["Content-Type"] == "application/problem+json"
     (found,) = response.json()["errors"]
     assert (found["pointer"], found["code"]) == (f"/{member}", code)
-    assert words in found["detail"]
     assert len(found["detail"]) < 400
     assert (schedule_as_data(), Schedule.objects.values().get()) == before
 
 
-def test_everything_that_is_wrong_is_said_at_once(keeper: APIClient) -> None:
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (-1, "Expected a number from 1 to 100000, 0 to keep all, or null, got -1."),
+        (10**400, f"Expected a number from 1 to 100000, 0 to keep all, or null, got 1{'0' * 19}."),
+        (True, "Expected a whole number, got true."),
+        (7.5, "Expected a whole number, got 7.5."),
+        ([7], "Expected a whole number, got a list."),
+    ],
+)
+def test_an_invalid_retention_is_refused_with_what_is_expected(keeper: APIClient, value: Any, sentence: str) -> None:
+    (found,) = change(keeper, {"retention": value}).json()["errors"]
+    assert found["detail"] == sentence
+
+
+def test_all_errors_are_listed(keeper: APIClient) -> None:
     response = change(keeper, {"cron": "x", "retention": -1, "seconds": 1})
     assert {found["pointer"] for found in response.json()["errors"]} == {"/cron", "/retention", "/seconds"}
 
@@ -214,7 +223,7 @@ def test_a_text_with_nul_is_refused(keeper: APIClient, member: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"0 2 * * *"', b"5", b"null"])
-def test_a_body_that_is_no_object_is_refused(keeper: APIClient, body: bytes) -> None:
+def test_a_body_must_be_an_object(keeper: APIClient, body: bytes) -> None:
     response = keeper.put(ADDRESS, body, content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (400, "invalid")
 
@@ -228,17 +237,17 @@ def test_a_body_that_is_no_object_is_refused(keeper: APIClient, body: bytes) -> 
         ("application/x-www-form-urlencoded", b"cron=1", 415),
     ],
 )
-def test_what_is_no_json_is_refused(keeper: APIClient, content_type: str, body: bytes, status: int) -> None:
+def test_a_body_must_be_json(keeper: APIClient, content_type: str, body: bytes, status: int) -> None:
     assert keeper.put(ADDRESS, body, content_type=content_type).status_code == status
     assert not BackupSettings.objects.exists()
 
 
-def test_who_may_only_look_changes_nothing(viewer: APIClient) -> None:
+def test_a_viewer_cannot_change_it(viewer: APIClient) -> None:
     assert change(viewer, {"enabled": False}).status_code == 403
     assert not BackupSettings.objects.exists()
 
 
-def test_nothing_is_shown_to_who_may_not_look() -> None:
+def test_it_requires_its_own_permission() -> None:
     assert client_of("change_backupsettings", "view_backup").get(ADDRESS).status_code == 403
     assert APIClient().get(ADDRESS).status_code == 401
     assert change(APIClient(), {"enabled": False}).status_code == 401
@@ -252,7 +261,7 @@ def test_other_methods_are_refused(keeper: APIClient, method: str) -> None:
 @pytest.mark.parametrize(
     "body", [rb'{"cron": "\ud800"}', rb'{"timezone": "\ud800"}', rb'{"max_age": "\ud800"}', rb'{"\ud800": 1}']
 )
-def test_half_a_character_is_refused(keeper: APIClient, body: bytes) -> None:
+def test_half_a_surrogate_pair_is_refused(keeper: APIClient, body: bytes) -> None:
     response = keeper.put(ADDRESS, body, content_type="application/json")
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""The schema that is committed, and generated requests by the thousand against it and a real server."""
+"""The committed OpenAPI document, and thousands of requests generated from it against a real server."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def schema() -> Any:
     return yaml.safe_load(COMMITTED.read_text())
 
 
-def test_the_committed_schema_is_that_of_the_program() -> None:
-    """`make openapi` writes it anew."""
+def test_the_committed_document_is_up_to_date() -> None:
+    """`make openapi` updates it."""
     written = StringIO()
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=written)
     assert written.getvalue().rstrip("\n") == COMMITTED.read_text().rstrip("\n")
@@ -56,12 +56,12 @@ def test_each_json_body_has_an_example(schema: Any) -> None:
     assert not without, without
 
 
-# --- Requests as the schema allows and forbids them -------------------------------------------------------------------
+# --- Generated requests, valid and invalid ---------------------------------------------------------------------------
 
 
 @contextmanager
 def serving(installation: Installation, folder: Path) -> Iterator[str]:
-    """A web server with the service's program; its address. It must not have failed anywhere."""
+    """Run a web server, yield its address, and require that it logged no traceback."""
     port, log = free_port(), folder / "server.log"
     command = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread",
                "--workers", "1", "--threads", "4", "--no-control-socket"]  # fmt: skip
@@ -79,7 +79,7 @@ def serving(installation: Installation, folder: Path) -> Iterator[str]:
 
 
 def generated(address: str, *options: str, seconds: float) -> dict[str, Any]:
-    """What a run of generated requests has come to; it must have found nothing."""
+    """Run generated requests, require that none fails, and return their number and the summary."""
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIGURATION), "run", str(COMMITTED)]
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "SCHEMATHESIS_REPORT": "false"}
     done = subprocess.run(
@@ -98,33 +98,33 @@ def generated(address: str, *options: str, seconds: float) -> dict[str, Any]:
 
 
 def token(installation: Installation) -> str:
-    """A key that may do everything."""
+    """Create an administrator's token."""
     return str(installation.json("token", "create", "generated", "--user", "admin", "--json")["token"])
 
 
 def stocked(installation: Installation) -> Installation:
-    """With rows to be found, and a backup."""
+    """Add items and a backup."""
     installation.ok("demo_data", "--items=5", "--channels=1", "--programmes=1")
     installation.ok("backup", "create", "--note", "for requests")
     return installation
 
 
-def test_generated_requests_find_no_failure_and_no_answer_that_the_schema_does_not_know(
-    prepared: Installation, tmp_path: Path
-) -> None:
+def test_generated_requests_have_documented_answers(prepared: Installation, tmp_path: Path) -> None:
     key = token(stocked(prepared))
-    phases = ("--phases", "examples,coverage")  # the long tests have the others
+    phases = ("--phases", "examples,coverage")  # the long tests have the other phases
     options = ("--header", f"Authorization:Bearer {key}", "--generation-deterministic", "--max-examples", "1", *phases)
     with serving(prepared, tmp_path) as address:
-        # First: no worker does what the others ask for, and an upload waits for what is asked for before it.
+        # Uploads come first: they wait for queued operations, and there is no worker.
         assert generated(address, *options, "--include-path", UPLOAD, seconds=100)["cases"] > 10
         assert generated(address, *options, "--exclude-path", UPLOAD, seconds=280)["cases"] > 500
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", ["1", "2", "3", "4", "5", "6", "7"])
-def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tmp_path: Path, seed: str) -> None:
-    """In seven parts, each with a server of its own."""
+def test_ten_thousand_generated_requests_have_documented_answers(
+    prepared: Installation, tmp_path: Path, seed: str
+) -> None:
+    """Run seven parts, each with its own server."""
     key = token(stocked(prepared))
     with serving(prepared, tmp_path) as address:
         done = generated(address, "--header", f"Authorization:Bearer {key}", "--seed", seed, *FLOOD, seconds=280)
@@ -133,7 +133,7 @@ def test_ten_thousand_generated_requests_find_nothing(prepared: Installation, tm
 
 
 @pytest.mark.long
-def test_requests_of_somebody_unknown_find_nothing_either(prepared: Installation, tmp_path: Path) -> None:
+def test_generated_requests_without_a_user_have_documented_answers(prepared: Installation, tmp_path: Path) -> None:
     options = ("--generation-deterministic", "--max-examples", "1", "--phases", "coverage")
     with serving(stocked(prepared), tmp_path) as address:
         assert generated(address, *options, seconds=280)["cases"] > 100

@@ -1,4 +1,4 @@
-"""How often one user may write; looking is free."""
+"""The limit on writes per user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.factories import UserFactory
-from tvarr_backup.api.throttling import Writes
+from tvarr_backup.api.throttling import WriteThrottle
 
 pytestmark = pytest.mark.django_db
 
@@ -16,8 +16,8 @@ ADDRESS = "/api/v1/expressions/validate"
 
 
 @pytest.fixture(autouse=True)
-def _two_in_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Writes, "THROTTLE_RATES", {"writes": "2/min"})
+def _limit_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WriteThrottle, "THROTTLE_RATES", {"writes": "2/min"})
 
 
 def client() -> APIClient:
@@ -30,7 +30,7 @@ def write(by: APIClient) -> Any:
     return by.post(ADDRESS, {"expression": "", "domain": "stream_filter"})
 
 
-def test_what_is_too_much_is_refused_with_the_time_to_wait() -> None:
+def test_writes_beyond_the_limit_are_refused_with_the_time_to_wait() -> None:
     keeper = client()
     assert [write(keeper).status_code for _ in range(2)] == [200, 200]
     refused = write(keeper)
@@ -40,19 +40,19 @@ def test_what_is_too_much_is_refused_with_the_time_to_wait() -> None:
     assert 1 <= int(refused["Retry-After"]) <= 60
 
 
-def test_each_user_counts_alone() -> None:
+def test_each_user_has_a_limit() -> None:
     one, other = client(), client()
     assert [write(one).status_code for _ in range(3)] == [200, 200, 429]
 
     assert write(other).status_code == 200
 
 
-def test_looking_is_not_counted() -> None:
+def test_reads_are_not_counted() -> None:
     keeper = client()
     assert [write(keeper).status_code for _ in range(3)] == [200, 200, 429]
 
     assert {keeper.get("/api/v1/filters").status_code for _ in range(5)} == {200}
 
 
-def test_who_is_not_allowed_is_told_that_first() -> None:
+def test_credentials_are_checked_first() -> None:
     assert {APIClient().post(ADDRESS, {}).status_code for _ in range(5)} == {401}

@@ -1,4 +1,4 @@
-"""What all views of the API share."""
+"""Query parameters of all views."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.roles.enumerated import routes
 from tvarr_backup.api.views import StrictView
 
 
-def test_every_call_refuses_parameters_that_it_does_not_have() -> None:
+def test_every_view_refuses_unknown_parameters() -> None:
     views = {view.cls for view in routes().values() if hasattr(view, "cls")}
     assert [view for view in views if not issubclass(view, StrictView)] == []
 

@@ -1,4 +1,4 @@
-"""The settings of the service without a limit of changes per minute, which a flood of generated requests would only meet."""
+"""The settings without the limit on writes, which thousands of generated requests would exceed."""
 
 from config.settings import *  # noqa: F403  # a settings module is its names
 from config.settings import REST_FRAMEWORK as _OURS

@@ -18,7 +18,7 @@ from tests.roles.enumerated import methods_of, routes
 from tests.roles.table import MODELS, TABLE
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.api.permissions import BY_THE_ACTION
+from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.operations import actions, imports
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.web import account
@@ -125,7 +125,7 @@ def _of_calls() -> Iterator[Gate]:
         yield Gate(f"{route}, classes", lambda cls=cls: _replaced(cls, "permission_classes", ()), _at(route))  # type: ignore[misc]
         for method in methods_of(callback):
             name = _name_in_permissions(callback, method)
-            if getattr(cls, "required_permissions", {}).get(name, BY_THE_ACTION) == BY_THE_ACTION:
+            if getattr(cls, "required_permissions", {}).get(name, CHECKED_BY_ACTION) == CHECKED_BY_ACTION:
                 continue
             keys = _rows(lambda asked, address, route=route, method=method: (asked, address) == (method, route))  # type: ignore[misc]
             required = {**cls.required_permissions, name: _OTHER}
@@ -204,7 +204,7 @@ def asked_by_the_action() -> Iterator[str]:
         cls = getattr(views.get(route), "cls", None)
         required = getattr(cls, "required_permissions", {})
         name = _name_in_permissions(views.get(route), method)
-        if required.get(name) == BY_THE_ACTION and row.on != "safety":
+        if required.get(name) == CHECKED_BY_ACTION and row.on != "safety":
             yield key
     yield from (key for key in TABLE if key.startswith("POST ") and key.split(" ")[1] in _PAGES_THAT_ASK_NOTHING)
     yield from (key for key in TABLE if key.endswith((" archive", "/download/")))

@@ -34,7 +34,7 @@ GATES = {
 """Functions that ask for a permission and refuse; all of them are among `all_gates`."""
 
 SHOWN_OR_NOT = {
-    "api/backups/views.py:_data_of",
+    "api/backups/views.py:_add_path",
     "api/backups/views.py:list",
     "operations/actors.py:is_administrator",
     "operations/actors.py:may",

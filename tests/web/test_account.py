@@ -62,7 +62,7 @@ def test_too_many_wrong_passwords_say_for_how_long(client: Client, user: User) -
     for _ in range(5):
         page = sign_in(client, "wrong")
     assert page.status_code == 429
-    assert "Too many wrong passwords for this name from this address; try again in 15 minutes." in text_of(page)
+    assert "Too many wrong passwords for this name from this address. Try again in 15 minutes." in text_of(page)
     assert sign_in(client).status_code == 429
 
 

@@ -1,1 +1,1 @@
-"""API tokens, permissions beyond those of the tables, groups, lockout and audit log."""
+"""API tokens, groups, lockout after wrong passwords, and the audit log."""

@@ -1,4 +1,4 @@
-"""The app of tokens and groups, in the database `default`."""
+"""The Django app of tokens and groups, whose tables are in `default`."""
 
 from django.apps import AppConfig
 
@@ -13,4 +13,4 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the audit log to its signals."""
-        from tvarr_backup.access import audit_log  # noqa: F401, PLC0415  # listens once it is imported; needs the models
+        from tvarr_backup.access import audit_log  # noqa: F401, PLC0415  # connects on import, and needs the models

@@ -1,4 +1,4 @@
-"""Permissions of the three groups. A migration creates them once; then they belong to the administrator."""
+"""Permissions of the three groups. A migration creates the groups once; administrators may then change them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,12 @@ VIEWER = frozenset(
     }
 )
 OPERATOR = VIEWER | {
-    *(f"tvarr_backup.{what}_{model}" for what in ("add", "change", "delete") for model in _KINDS),
+    *(f"tvarr_backup.{action}_{model}" for action in ("add", "change", "delete") for model in _KINDS),
     "access.import_configuration",
     "operations.create_backup",
     "operations.download_backup",
     "operations.verify_backup",
     "operations.protect_backup",
 }
-ADMINISTRATOR = OPERATOR | {
-    "operations.restore_backup",
-    "operations.delete_backup",
-    "operations.change_backupsettings",
-}
+ADMINISTRATOR = OPERATOR | {"operations.restore_backup", "operations.delete_backup", "operations.change_backupsettings"}
 GROUPS = {"Viewer": VIEWER, "Operator": OPERATOR, "Administrator": ADMINISTRATOR}

@@ -1,6 +1,6 @@
-"""The lockout after too many wrong passwords, which django-axes counts.
+"""Lockout of a name and address after too many wrong passwords, which django-axes counts.
 
-The address is that of the connection. Behind a proxy it is the proxy's, so there is one count for each name.
+The address is that of the connection, so all users behind a proxy share the proxy's address.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from django.db.models import Max
 from django.utils import timezone
 
 
-def seconds_closed(username: str, address: str) -> int:
-    """Return how long a name stays locked for an address, from its last wrong password on; at least one second."""
+def remaining_seconds(username: str, address: str) -> int:
+    """Return the remaining seconds of a lockout, counted from the last wrong password; at least 1."""
     last = AccessAttempt.objects.filter(username=username, ip_address=address).aggregate(Max("attempt_time"))
     end: datetime = (last["attempt_time__max"] or timezone.now()) + get_cool_off()
     return max(1, math.ceil((end - timezone.now()).total_seconds()))
 
 
-def sentence(seconds: int) -> str:
-    """Return the sentence about a lockout of so many seconds."""
+def describe_lockout(seconds: int) -> str:
     minutes = math.ceil(seconds / 60)
     unit = "minute" if minutes == 1 else "minutes"
-    return f"Too many wrong passwords for this name from this address; try again in {minutes} {unit}."
+    return f"Too many wrong passwords for this name from this address. Try again in {minutes} {unit}."
 
 
-def forget_failures(username: str, address: str) -> None:
-    """Forget wrong passwords after the right one. It writes only where there were any."""
+def reset_failures(username: str, address: str) -> None:
+    """Forget wrong passwords after a correct one. Write only if there were any."""
     if AccessAttempt.objects.filter(username=username, ip_address=address).exists():
         AxesProxyHandler.reset_attempts(username=username, ip_address=address)

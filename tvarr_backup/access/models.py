@@ -1,4 +1,4 @@
-"""API tokens, and permissions that belong to no table."""
+"""API tokens, and the permissions to export and import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_NAME = 100
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
-    """A program's key to the API. It is stored as a hash, and deleting its row revokes it."""
+    """A key that lets a script use the API as its user. Only its hash is stored; deleting the row revokes it."""
 
     name: models.CharField[str, str] = models.CharField(
         max_length=LONGEST_NAME, help_text="What uses it, so that it can be revoked by name."
@@ -28,12 +28,12 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]  # knox has no types
 
     @property
     def is_expired(self) -> bool:
-        """Whether it has expired. It is listed until a user revokes it."""
+        """Whether it has expired. Expired tokens stay listed until they are revoked."""
         return self.expiry is not None and self.expiry <= timezone.now()
 
 
 class Configuration(models.Model):  # noqa: DJ008  # there are no rows
-    """No table: holds the permissions to export and import."""
+    """No table, only the permissions to export and import."""
 
     class Meta:
         managed = False

@@ -26,6 +26,7 @@ from tvarr_backup.access.models import ApiToken
 
 _REALM = "tvarr-backup"
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_WRONG_LOGIN = "The name or password is wrong."
 
 
 class LockedOut(Throttled):
@@ -34,45 +35,44 @@ class LockedOut(Throttled):
     default_code = "locked_out"
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(detail=lockout.sentence(seconds))
+        super().__init__(detail=lockout.describe_lockout(seconds))
         self.wait = seconds
 
 
 class CsrfFailed(PermissionDenied):
-    """A write with the browser's session that does not prove that one of our pages sent it."""
+    """A write with a browser session and without a CSRF token."""
 
     default_code = "csrf_failed"
-    default_detail = "With a session, a write needs the header X-CSRFToken of this site's own pages."
+    default_detail = "Writes with a browser session need the header X-CSRFToken."
 
 
 class BearerToken(BaseAuthentication):
     """`Authorization: Bearer TOKEN`."""
 
     def authenticate(self, request: Request) -> Any:
-        """Return the token's user and the token."""
+        """Return the token's user and the token, or None for another scheme."""
         scheme, *secret = get_authorization_header(request).split(None, 1) or [b""]
-        return _user_of(b"".join(secret).decode("latin-1")) if scheme.lower() == b"bearer" else None
+        return _authenticate_token(b"".join(secret).decode("latin-1")) if scheme.lower() == b"bearer" else None
 
     def authenticate_header(self, _request: Request) -> str:
         return f'Bearer realm="{_REALM}"'
 
 
 class ApiKey(BearerToken):
-    """`X-Api-Key: TOKEN`, as programs of this field send it."""
+    """`X-Api-Key: TOKEN`."""
 
     def authenticate(self, request: Request) -> Any:
-        """The token's user, and the token."""
         key = request.META.get("HTTP_X_API_KEY")
-        return None if key is None else _user_of(key)
+        return None if key is None else _authenticate_token(key)
 
 
-def _user_of(secret: str) -> tuple[Any, ApiToken]:
-    """Return the user of a token and the token. An index finds its hash; the secret itself is compared with nothing."""
+def _authenticate_token(secret: str) -> tuple[Any, ApiToken]:
+    """Return a token's user and the token. The lookup is by hash, so secrets are never compared."""
     if not _TOKEN.fullmatch(secret):
-        raise AuthenticationFailed("This is no token.")
+        raise AuthenticationFailed("Expected a token of 64 hexadecimal digits.")
     token = ApiToken.objects.select_related("user").filter(digest=hash_token(secret)).first()
     if token is None:
-        raise AuthenticationFailed("This token is not known: it is misspelt, or was revoked.")
+        raise AuthenticationFailed("This token does not exist. It may be mistyped or revoked.")
     if token.is_expired:
         raise AuthenticationFailed("This token has expired.")
     if not token.user.is_active:
@@ -81,32 +81,32 @@ def _user_of(secret: str) -> tuple[Any, ApiToken]:
 
 
 class Basic(BasicAuthentication):
-    """Name and password, for `curl -u`. Wrong ones count as those of the sign-in page do."""
+    """Name and password. Wrong ones are counted together with those of the sign-in page."""
 
     www_authenticate_realm = _REALM
 
     def authenticate_credentials(self, userid: str, password: str, request: Any = None) -> Any:
-        """Whoever counts failures looks into the form that was sent; here that would read a whole upload."""
-        if "\0" in userid + password:  # which nobody has, and PostgreSQL takes for a fault in the question
-            raise AuthenticationFailed("Name or password is wrong.")
+        """Pass a request without a body on, because django-axes reads forms and would read a whole upload."""
+        if "\0" in userid + password:  # PostgreSQL raises an error for NUL
+            raise AuthenticationFailed(_WRONG_LOGIN)
         without_body = HttpRequest()
-        without_body.path = without_body.path_info = request.path_info.replace("\0", "")  # it is written down
+        without_body.path = without_body.path_info = request.path_info.replace("\0", "")  # django-axes stores it
         without_body.META = request.META | {"PATH_INFO": without_body.path_info}
         user = authenticate(without_body, username=userid, password=password)
         address = request.META.get("REMOTE_ADDR", "")
         if getattr(without_body, "axes_locked_out", False):
-            raise LockedOut(lockout.seconds_closed(userid, address))
+            raise LockedOut(lockout.remaining_seconds(userid, address))
         if user is None:
-            raise AuthenticationFailed("Name or password is wrong.")
-        lockout.forget_failures(userid, address)
+            raise AuthenticationFailed(_WRONG_LOGIN)
+        lockout.reset_failures(userid, address)
         return user, None
 
 
 class Session(SessionAuthentication):
-    """The browser's session. A write must bring the mark of our own pages in a header."""
+    """The browser's session. A write needs the CSRF token in a header."""
 
     def enforce_csrf(self, request: Request) -> None:
-        """Looking for the mark in a form, as Django also does, would read a whole upload."""
+        """Check only the header. Django also looks for the token in the form, and would read a whole upload."""
         without_body: Any = copy(request._request)  # noqa: SLF001  # the framework has no other way to it
         without_body.POST = QueryDict()
         check = CSRFCheck(_unused)
@@ -120,7 +120,7 @@ def _unused(_request: HttpRequest) -> NoReturn:
 
 
 def _describe(authentication: type[BaseAuthentication], name: str, definition: Mapping[str, str]) -> None:
-    """Have the schema describe a class by this name: drf-spectacular registers each subclass of its extension."""
+    """Describe a class in the OpenAPI document: drf-spectacular registers each subclass of its extension."""
     members = {"target_class": authentication, "name": name, "get_security_definition": lambda *_: definition}
     type(f"{authentication.__name__}Scheme", (OpenApiAuthenticationExtension,), members)
 

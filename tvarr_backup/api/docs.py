@@ -1,4 +1,4 @@
-"""The schema of the API, and the page that shows it and lets people try it."""
+"""The OpenAPI document, and a page to read and try it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tvarr_backup.api.views import StrictView
 
 
 class Schema(StrictView, SpectacularAPIView):
-    """OpenAPI 3.1, as YAML, or as JSON where that is asked for; for everybody who is signed in."""
+    """OpenAPI 3.1 for every user, as YAML, or as JSON with `Accept: application/json`."""
 
     renderer_classes = [OpenApiYamlRenderer, OpenApiYamlRenderer2, OpenApiJsonRenderer2]
 
 
 class Docs(StrictView, SpectacularSwaggerSplitView):
-    """The schema as a page, with assets of our own server; with `?script` it is the page's script."""
+    """The page of the OpenAPI document, or with `?script` its script. All assets come from this server."""
 
     parameters = {"get": {"script"}}
     url_name = "schema"

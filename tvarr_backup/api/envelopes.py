@@ -1,4 +1,4 @@
-"""Exports, plans and results as the schema describes them, and how a request is read that carries an export."""
+"""Serializers of exports, plans and results, and the parsing of requests that contain an export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer
-from tvarr_backup.api.strict import OPTIONAL, Flag, StrictSerializer, Text, Texts, TextsByName, Whole, refusal
+from tvarr_backup.api.strict import OPTIONAL, Flag, Integer, StrictSerializer, Text, TextList, TextMap, field_error
 from tvarr_backup.errors import FileTooLarge, NotJson
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
@@ -24,7 +24,7 @@ from tvarr_backup.portable.json_events import value_of
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
 from tvarr_backup.portable.steps import ItemAction, ItemState
 
-# The settings name these, so that the schema has one name for each.
+# `config.settings` refers to these, so that each enum has one name in the OpenAPI document.
 ACTIONS = [action.value for action in ItemAction]
 STATES = [state.value for state in ItemState]
 RESOLUTIONS = [resolution.value for resolution in Resolution]
@@ -33,39 +33,39 @@ RESOLUTIONS = [resolution.value for resolution in Resolution]
 
 
 class GivenMetadataSerializer(serializers.Serializer[Any]):
-    """What a file that is read must say about itself, and what it may say."""
+    """The metadata of a file to import."""
 
-    version = serializers.CharField(help_text="Of the format.")
-    tvarr_version = serializers.CharField(**OPTIONAL, allow_blank=True, help_text="Which program wrote it.")
+    version = serializers.CharField(help_text="Version of the format.")
+    tvarr_version = serializers.CharField(**OPTIONAL, allow_blank=True, help_text="The program that wrote the file.")
     export_type = serializers.CharField()
     exported_at = serializers.CharField(**OPTIONAL, allow_blank=True)
     item_count = serializers.IntegerField(**OPTIONAL)
 
 
 class MetadataSerializer(serializers.Serializer[Any]):
-    """What a file says about itself."""
+    """The metadata of an export."""
 
-    version = serializers.CharField(help_text=f"Of the format; this program writes {FORMAT_VERSION}.")
-    tvarr_version = serializers.CharField(help_text="Which program wrote it.")
+    version = serializers.CharField(help_text=f"Version of the format, now {FORMAT_VERSION}.")
+    tvarr_version = serializers.CharField(help_text="The program that wrote the file.")
     export_type = serializers.CharField()
     exported_at = serializers.DateTimeField()
     item_count = serializers.IntegerField()
 
 
-def file_serializer(kind: Kind, *, is_read: bool) -> type[serializers.Serializer[Any]]:
-    """Return a file of the kind as the schema describes it: one that is written, or one that is read.
+def build_file_serializer(kind: Kind, *, for_import: bool) -> type[serializers.Serializer[Any]]:
+    """Return the serializer of an export or of a file to import.
 
-    What is missing in an item of a file that is read gets tvarr's default, or the preview says so.
+    In a file to import, members may be missing: they get tvarr's defaults, or the preview reports them.
     """
-    name = f"{kind.model.__name__}{'Given' if is_read else 'Export'}"
+    name = f"{kind.model.__name__}{'Given' if for_import else 'Export'}"
     members = {
-        member.name: _field(member, required=not is_read and not member.may_be_left_out, allow_null=is_read)
+        member.name: _field(member, required=not for_import and not member.may_be_left_out, allow_null=for_import)
         for member in kind.members
     }
     item: Any = type(f"{name}ItemSerializer", (serializers.Serializer,), {**members, "__doc__": "An item of a file."})
     parts = {
-        "metadata": GivenMetadataSerializer() if is_read else MetadataSerializer(),
-        "items": item(many=True, allow_null=is_read),
+        "metadata": GivenMetadataSerializer() if for_import else MetadataSerializer(),
+        "items": item(many=True, allow_null=for_import),
         "__doc__": f"A file of {kind.label}.",
     }
     return type(f"{name}Serializer", (serializers.Serializer,), parts)
@@ -78,24 +78,23 @@ def _field(member: Member, **options: Any) -> Any:
         case JsonType.FLAG:
             return Flag(**options)
         case JsonType.INTEGER:
-            return Whole(**options)
+            return Integer(**options)
         case JsonType.TEXTS:
             return serializers.ListField(child=Text(allow_blank=options["allow_null"]), **options)
 
 
-# --- What is chosen for an export ------------------------------------------------------------------------------------
+# --- The selection of an export --------------------------------------------------------------------------------------
 
 
 class SelectionSerializer(StrictSerializer):
-    """Either ids or all."""
+    """The items to export: either `ids` or `all`."""
 
-    ids = Texts(required=False, max_length=MAX_IDS, help_text="Of user-created rows.")
-    all = Flag(required=False, help_text="All user-created rows.")
+    ids = TextList(required=False, max_length=MAX_IDS, help_text="Ids of items. Built-in items are refused.")
+    all = Flag(required=False, help_text="`true` for all items except built-in ones.")
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Exactly one of the two."""
         if ("ids" in values) == values.get("all", False):
-            raise ValidationError("Allowed is either “ids” or “all”: true.", code="selection")
+            raise ValidationError('Expected either "ids" or "all": true.', code="selection")
         return values
 
 
@@ -108,10 +107,10 @@ class _IdText(Text):
 
 
 class TvarrSelectionSerializer(StrictSerializer):
-    """As tvarr's clients send it: no ids is everything."""
+    """The items to export, as tvarr's clients send them: all items if there are no ids."""
 
-    ids = Texts(**OPTIONAL, child=_IdText(), max_length=MAX_IDS, help_text="None or an empty list: everything.")
-    export_all = Flag(required=False, help_text="Everything, whatever the ids.")
+    ids = TextList(**OPTIONAL, child=_IdText(), max_length=MAX_IDS, help_text="Ids of items. Null or empty for all.")
+    export_all = Flag(required=False, help_text="`true` for all items; `ids` is ignored.")
 
 
 # --- Requests with an export -----------------------------------------------------------------------------------------
@@ -119,63 +118,55 @@ class TvarrSelectionSerializer(StrictSerializer):
 
 @extend_schema_field({"type": ["string", "null"], "enum": ["", None, *RESOLUTIONS]})
 class _BulkResolution(Text):
-    """A word that is checked where answers are read, so that the refusal is the same everywhere."""
+    """Checked by `read_answers`, as in commands."""
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string", "enum": RESOLUTIONS}})
-class _Resolutions(TextsByName):
-    """Words that are checked where answers are read, so that the refusal is the same everywhere."""
+class _Resolutions(TextMap):
+    """Checked by `read_answers`, as in commands."""
 
     child = Text(allow_blank=True)
 
 
 class AnswersSerializer(StrictSerializer):
-    """What becomes of each item whose name is taken.
+    """Answers to conflicts, by key.
 
-    Keys are names of items, `stream:NAME` or `epg:NAME` for those of one source type, or `#3` for the third item. A bare
-    name means all items of that name; the narrowest key counts.
+    A name means all items of that name, `stream:NAME` or `epg:NAME` those of one source type, `#3` the third item. The most
+    specific key counts.
     """
 
     resolutions = _Resolutions(**OPTIONAL)
-    bulk_resolution = _BulkResolution(
-        **OPTIONAL, allow_blank=True, help_text="For items that differ and have no answer of their own."
+    bulk_resolution = _BulkResolution(**OPTIONAL, allow_blank=True, help_text="The answer for all other changed items.")
+    new_names = TextMap(**OPTIONAL, help_text="New names of items.")
+    references = TextMap(**OPTIONAL, help_text="The local name for each name or id that items refer to.")
+    fingerprint = Text(
+        **OPTIONAL, help_text="The preview's fingerprint. If anything has changed since, nothing is imported."
     )
-    new_names = TextsByName(**OPTIONAL, help_text="Names under which items are stored instead.")
-    references = TextsByName(
-        **OPTIONAL, help_text="For names or ids that items refer to: the name of what is meant here."
-    )
-    fingerprint = Text(**OPTIONAL, help_text="Of the preview; if what it rests on has changed, nothing is imported.")
 
 
 _ANSWERS = frozenset(AnswersSerializer().fields)
 _JSON_FIELDS = ("resolutions", "conflicts", "new_names", "references")
 
 
-def import_serializer(kind: Kind, file: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """The JSON body of an import, as the schema describes it."""
-    members = {
-        "export": file(help_text="The file itself."),
-        "__doc__": f"A file of {kind.label}, and answers to its preview.",
-    }
+def build_import_serializer(kind: Kind, file: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    members = {"export": file(help_text="The file."), "__doc__": f"A file of {kind.label}, and answers to its preview."}
     return type(f"Import{kind.model.__name__}Serializer", (AnswersSerializer,), members)
 
 
 class ImportFormSerializer(serializers.Serializer[Any]):
     """A file in a form, and answers to its preview."""
 
-    file = serializers.FileField(help_text="The file itself.")
-    resolutions = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
+    file = serializers.FileField(help_text="The file.")
+    resolutions = serializers.CharField(required=False, help_text="A JSON object.")
     conflicts = serializers.CharField(required=False, help_text="Another name for `resolutions`.")
     bulk_resolution = _BulkResolution(required=False)
-    new_names = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
-    references = serializers.CharField(required=False, help_text="A JSON object, as in the JSON body.")
+    new_names = serializers.CharField(required=False, help_text="A JSON object.")
+    references = serializers.CharField(required=False, help_text="A JSON object.")
     fingerprint = serializers.CharField(required=False)
 
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What an import was asked for."""
-
     envelope: Envelope
     answers: Answers
     fingerprint: str | None
@@ -183,29 +174,28 @@ class ImportRequest:
 
 
 def read_file(request: Request, kind: Kind) -> Envelope:
-    """The export that is the whole body."""
+    """Read the body as an export."""
     return read_envelope(io.BytesIO(_body(request)), kind, WRITTEN_BY)
 
 
 def is_form(request: Request) -> bool:
-    """Whether the body is a form, with the export as its file."""
     return str(request.content_type).startswith("multipart/form-data")
 
 
 def read_import(request: Request, kind: Kind) -> ImportRequest:
-    """What a JSON body or a form asks for. Raises `FileRefused`, `AnswerInvalid` or `ValidationError`."""
+    """Read a JSON body or a form. Raises `FileRefused`, `AnswerInvalid` or `ValidationError`."""
     if is_form(request):
         return _read_form(request, kind)
     envelope, others = read_wrapped_envelope(
         io.BytesIO(_body(request)), kind, WRITTEN_BY, member="export", other_members=_ANSWERS
     )
-    return _import_request(envelope, others)
+    return _build_request(envelope, others)
 
 
 def _body(request: Request) -> bytes:
     body: Any = request.data
     if not isinstance(body, bytes):
-        raise NotJson("The request has no body; an export is wanted.")
+        raise NotJson("Expected an export, but the request has no body.")
     return body
 
 
@@ -213,18 +203,18 @@ def _read_form(request: Request, kind: Kind) -> ImportRequest:
     files = request.FILES
     for name, sent in [*request.POST.lists(), *files.lists()]:
         if len(sent) > 1:
-            raise refusal(name[:80], "It stands twice in the form; allowed is once.", "twice")
+            raise field_error(name[:80], f"Expected one value, got {len(sent)}.", "twice")
     values = {name: _form_value(name, str(text)) for name, text in request.POST.items()}
     if "conflicts" in values:
         if "resolutions" in values:
-            raise refusal("conflicts", "It is the same as “resolutions”; allowed is one.", "twice")
+            raise field_error("conflicts", 'Expected "resolutions" or "conflicts", got both.', "twice")
         values["resolutions"] = values.pop("conflicts")
     if "file" not in files:
-        raise refusal("file", "It is missing; the export is wanted, as a file.", "required")
+        raise field_error("file", "Expected the export as a file.", "required")
     for name in set(files) - {"file"}:
-        raise refusal(name[:80], "Allowed is one file, named “file”.", "unknown_member")
-    asked = _import_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
-    return replace(asked, file_name=str(files["file"].name))
+        raise field_error(name[:80], 'Expected one file, in the field "file".', "unknown_member")
+    parsed = _build_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
+    return replace(parsed, file_name=str(files["file"].name))
 
 
 def _form_value(name: str, text: str) -> Any:
@@ -233,25 +223,25 @@ def _form_value(name: str, text: str) -> Any:
     try:
         return value_of(text.encode(), max_members=MAX_ITEMS)
     except (NotJson, FileTooLarge) as problem:
-        raise refusal(name, str(problem), "not_json") from problem
+        raise field_error(name, str(problem), "not_json") from problem
 
 
-def _import_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportRequest:
+def _build_request(envelope: Envelope, given: Mapping[str, Any]) -> ImportRequest:
     serializer = AnswersSerializer(data=given)
     serializer.is_valid(raise_exception=True)
     values = serializer.validated_data
     answers = read_answers(
         values.get("resolutions") or {},
-        values.get("bulk_resolution") or None,  # tvarr's clients may send an empty one for none
+        values.get("bulk_resolution") or None,  # tvarr's clients may send an empty text
         values.get("new_names"),
         values.get("references"),
     )
     return ImportRequest(envelope, answers, values.get("fingerprint"))
 
 
-_SOURCE_TYPE = "What it looks at; null where its kind makes no difference."
+_SOURCE_TYPE = "`stream` or `epg`; null for kinds without a source type."
 
-# --- Answers ---------------------------------------------------------------------------------------------------------
+# --- Responses -------------------------------------------------------------------------------------------------------
 
 
 class _NameSerializer(serializers.Serializer[Any]):
@@ -259,7 +249,7 @@ class _NameSerializer(serializers.Serializer[Any]):
 
 
 class ConflictSerializer(serializers.Serializer[Any]):
-    """An item whose name is taken."""
+    """A changed item, whose name exists with other content."""
 
     import_name = serializers.CharField()
     existing_id = serializers.CharField()
@@ -268,7 +258,7 @@ class ConflictSerializer(serializers.Serializer[Any]):
 
 
 class ItemErrorSerializer(serializers.Serializer[Any]):
-    """Why an item cannot be stored, as tvarr words it."""
+    """Why an item is invalid, in tvarr's form."""
 
     item_name = serializers.CharField(allow_blank=True)
     error = serializers.CharField()
@@ -280,27 +270,27 @@ class FindingSerializer(serializers.Serializer[Any]):
     field = serializers.CharField()
     code = serializers.CharField()
     message = serializers.CharField()
-    value = serializers.JSONField(help_text="Any JSON value, null included.")
+    value = serializers.JSONField(help_text="Any JSON value.")
 
 
 class DifferenceSerializer(serializers.Serializer[Any]):
-    """A member in which the row that is here and the item differ."""
+    """A member in which the existing item and the one in the file differ."""
 
     field = serializers.CharField()
-    now = serializers.JSONField(help_text="Any JSON value, null included.")
-    in_file = serializers.JSONField(help_text="Any JSON value, null included.")
+    now = serializers.JSONField(help_text="Any JSON value.")
+    in_file = serializers.JSONField(help_text="Any JSON value.")
 
 
 class PlannedItemSerializer(serializers.Serializer[Any]):
-    """What would become of an item."""
+    """What an import would do with an item."""
 
-    position = serializers.IntegerField(help_text="In the file, 1 for the first.")
+    position = serializers.IntegerField(help_text="Position in the file, from 1.")
     name = serializers.CharField(allow_blank=True)
     source_type = serializers.CharField(allow_null=True, help_text=_SOURCE_TYPE)
     state = serializers.ChoiceField(choices=STATES)
     action = serializers.ChoiceField(choices=ACTIONS)
     final_name = serializers.CharField(allow_blank=True)
-    suggested_name = serializers.CharField(allow_null=True, help_text="Free, for a copy.")
+    suggested_name = serializers.CharField(allow_null=True, help_text="A free name for `rename`.")
     existing_id = serializers.CharField(allow_null=True)
     diff = DifferenceSerializer(many=True)
     problems = FindingSerializer(many=True)
@@ -308,12 +298,13 @@ class PlannedItemSerializer(serializers.Serializer[Any]):
 
 
 _counts = {action.value: serializers.IntegerField() for action in ItemAction}
-_counts_doc = "How many items each action is planned for."
-CountsSerializer = type("CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": _counts_doc})
+CountsSerializer = type(
+    "CountsSerializer", (serializers.Serializer,), {**_counts, "__doc__": "The number of items for each action."}
+)
 
 
 class PlanSerializer(serializers.Serializer[Any]):
-    """What an import would do: tvarr's members up to `version_warning`, then ours."""
+    """The preview of an import: tvarr's members up to `version_warning`, then ours."""
 
     total_items = serializers.IntegerField()
     new_items = _NameSerializer(many=True)
@@ -322,14 +313,16 @@ class PlanSerializer(serializers.Serializer[Any]):
     version_warning = serializers.CharField(allow_null=True)
     kind = serializers.CharField()
     items = PlannedItemSerializer(many=True)
-    warnings = serializers.ListField(child=serializers.CharField(), help_text="About the file as a whole.")
+    warnings = serializers.ListField(child=serializers.CharField(), help_text="Warnings about the whole file.")
     counts = CountsSerializer()
     can_import = serializers.BooleanField()
-    fingerprint = serializers.CharField(help_text="Send it with the import, to import only what was shown.")
+    fingerprint = serializers.CharField(
+        help_text="Send it with the import, so that nothing is imported if anything has changed."
+    )
 
 
 class ImportedSerializer(serializers.Serializer[Any]):
-    """An item that was written."""
+    """A stored item."""
 
     original_name = serializers.CharField()
     final_name = serializers.CharField()
@@ -338,7 +331,7 @@ class ImportedSerializer(serializers.Serializer[Any]):
 
 
 class ImportedItemSerializer(serializers.Serializer[Any]):
-    """What became of an item."""
+    """What the import did with an item."""
 
     position = serializers.IntegerField()
     original_name = serializers.CharField(allow_blank=True)
@@ -351,23 +344,23 @@ class ImportedItemSerializer(serializers.Serializer[Any]):
 
 
 class ResultSerializer(serializers.Serializer[Any]):
-    """What an import did: tvarr's members up to `imported_items`, then ours."""
+    """The result of an import: tvarr's members up to `imported_items`, then ours."""
 
     total_items = serializers.IntegerField()
-    imported = serializers.IntegerField(help_text="Created under their own names.")
+    imported = serializers.IntegerField(help_text="Items created under their own names.")
     skipped = serializers.IntegerField()
     overwritten = serializers.IntegerField()
     renamed = serializers.IntegerField()
     errors = serializers.IntegerField()  # type: ignore[assignment]  # a field of that name; the property is of the base
     imported_items = ImportedSerializer(many=True)
     kind = serializers.CharField()
-    unchanged = serializers.IntegerField(help_text="Here already, the same in every member.")
+    unchanged = serializers.IntegerField(help_text="Items that already exist with the same content.")
     items = ImportedItemSerializer(many=True)
     notes = serializers.ListField(child=serializers.CharField())
     restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
 
 
 class StalePlanSerializer(ProblemSerializer):
-    """A refusal with the plan as it is now."""
+    """An error with the new plan."""
 
     plan = PlanSerializer()

@@ -1,4 +1,4 @@
-"""Every refusal under `/api/` as `application/problem+json` (RFC 9457), with a stable code and no look behind the scenes."""
+"""Error answers of the API as `application/problem+json` (RFC 9457), with stable codes and without internals."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tvarr_backup.repeats import Repeats
 from tvarr_backup.texts import escape_hidden
 
 logger = structlog.stdlib.get_logger(__name__)
+_repeats = Repeats()
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -73,48 +74,48 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
     ),
     HTTPStatus.INSUFFICIENT_STORAGE: (errors.NoRoom,),
 }
-"""What a class and its subclasses are answered with; what is in none of them is the request's fault (400)."""
+"""The status of each class and its subclasses. All others are 400."""
 _STATUS = {kind: status for status, kinds in _CLASSES.items() for kind in kinds}
 
 
 def problem(
-    status: int, code: str, detail: str, found: Sequence[Mapping[str, str]] = (), **members: Any
+    status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = (), **members: Any
 ) -> dict[str, Any]:
-    """The body of a refusal: `errors` name what is wrong by JSON pointer; `members` are further ones of this refusal."""
+    """Return the body of an error answer. `errors` has a JSON pointer each; `members` are additional."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": escape_hidden(detail, keep="\n"),
         "code": code,
-        "errors": [{**each, "detail": escape_hidden(each["detail"])} for each in found],
+        "errors": [{**each, "detail": escape_hidden(each["detail"])} for each in errors],
         **members,
     }
 
 
 def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
-    """REST framework's exception handler; `None` leaves what is nobody's fault but ours to Django, which logs it."""
-    body = _body_of(exception, context["view"])
+    """Return the answer to an exception, or None for a bug, which Django logs and answers."""
+    body = _build_body(exception, context["view"])
     if body is None:
         return None
     set_rollback()
-    # Whatever the call answers with otherwise, and whatever its caller takes: a problem is JSON.
+    # A problem is JSON, whatever the call otherwise answers and whatever its caller accepts.
     context["request"].accepted_renderer = VisibleJSONRenderer()
     context["request"].accepted_media_type = VisibleJSONRenderer.media_type
-    return Response(body, status=body["status"], headers=_headers_of(exception), content_type=CONTENT_TYPE)
+    return Response(body, status=body["status"], headers=_build_headers(exception), content_type=CONTENT_TYPE)
 
 
-def _headers_of(exception: Exception) -> dict[str, str]:
-    """Return what REST framework's exceptions ask for: how to sign in, or when to try again."""
+def _build_headers(exception: Exception) -> dict[str, str]:
+    """Return how to sign in, and when to try again."""
     headers = {"WWW-Authenticate": getattr(exception, "auth_header", None)}
     if getattr(exception, "wait", None):
         headers["Retry-After"] = f"{exception.wait:.0f}"  # type: ignore[attr-defined]
     return {name: value for name, value in headers.items() if value}
 
 
-def _body_of(exception: Exception, view: APIView) -> dict[str, Any] | None:
+def _build_body(exception: Exception, view: APIView) -> dict[str, Any] | None:
     if isinstance(exception, errors.TvarrBackupError):
-        return _of_ours(exception)
+        return _describe_own_error(exception)
     if isinstance(exception, ValidationError):
         exception = exceptions.ValidationError(get_error_detail(exception))
     if isinstance(exception, Http404):
@@ -122,37 +123,36 @@ def _body_of(exception: Exception, view: APIView) -> dict[str, Any] | None:
     if isinstance(exception, PermissionDenied):
         exception = exceptions.PermissionDenied()
     if isinstance(exception, RequestDataTooBig):
-        return problem(413, "request_too_large", "The request is larger than is allowed.")
+        return problem(413, "request_too_large", "The body is too large.")
     if isinstance(exception, UnreadablePostError):
-        return problem(400, "body_incomplete", "The request broke off.")
+        return problem(400, "body_incomplete", "The request ended early.")
     if isinstance(exception, (Error, sqlite3.Error)):
-        return _of_database(exception)
-    return _of_framework(exception, view) if isinstance(exception, exceptions.APIException) else None
+        return _describe_database_error(exception)
+    return _describe_framework_error(exception, view) if isinstance(exception, exceptions.APIException) else None
 
 
-def _of_database(exception: Exception) -> dict[str, Any] | None:
-    """What others did to the database or the disk is told apart from statements of ours that are wrong."""
+def _describe_database_error(exception: Exception) -> dict[str, Any] | None:
+    """Return the body for a conflict or an unusable database, or None for a wrong statement of ours."""
     if isinstance(exception, IntegrityError):
-        logger.error("request.failed", reason="The database refused it.", exc_info=exception)
-        return problem(409, "conflict", "Somebody else has changed the same things just now; look at them again.")
+        logger.error("request.failed", reason="The database reported a conflict.", exc_info=exception)
+        return problem(
+            409, "conflict", "Another user changed the same data. Nothing was changed. Read it again, and retry."
+        )
     explained = explain_failure(exception)
     if explained is None:
         return None
     reason = conf.in_a_line(exception)
     if _repeats.is_due(reason):
         logger.error("request.failed", reason=reason, exc_info=exception)
-    return _of_ours(explained)
-
-
-_repeats = Repeats()
+    return _describe_own_error(explained)
 
 
 def status_of(kind: type[errors.TvarrBackupError]) -> HTTPStatus:
-    """Return the status that a failure of ours is answered with: that of the class, or of its nearest base."""
+    """Return the status of an error class, or of its nearest base class."""
     return next((_STATUS[base] for base in kind.__mro__ if base in _STATUS), HTTPStatus.BAD_REQUEST)
 
 
-def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
+def _describe_own_error(exception: errors.TvarrBackupError) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if isinstance(exception, errors.OperationRunning):
         members = {"operation": exception.operation or None}
@@ -161,54 +161,53 @@ def _of_ours(exception: errors.TvarrBackupError) -> dict[str, Any]:
     return problem(status_of(type(exception)), exception.code, exception.sentence.without_paths(), **members)
 
 
-def _of_framework(exception: exceptions.APIException, view: APIView) -> dict[str, Any]:
+def _describe_framework_error(exception: exceptions.APIException, view: APIView) -> dict[str, Any]:
     if isinstance(exception, exceptions.ValidationError):
-        found = list(_pointed(exception.detail, ""))
-        detail = found[0]["detail"] if len(found) == 1 else f"{len(found)} things are wrong with the request."
+        found = list(_list_errors(exception.detail, ""))
+        detail = found[0]["detail"] if len(found) == 1 else f"The request has {len(found)} errors."
         return problem(400, "invalid", detail, found)
-    return problem(exception.status_code, str(exception.get_codes()), _in_our_words(exception, view))
+    return problem(exception.status_code, str(exception.get_codes()), _describe(exception, view))
 
 
-def _in_our_words(exception: exceptions.APIException, view: APIView) -> str:
-    """The framework's own sentences repeat what was sent, and do not say what is allowed."""
+def _describe(exception: exceptions.APIException, view: APIView) -> str:
+    """Return a sentence that says what is expected and, unlike the framework's, does not repeat the request."""
     if isinstance(exception, exceptions.MethodNotAllowed):
-        return f"This method is not known here; allowed are {', '.join(view.allowed_methods)}."
+        return f"Expected one of the methods {', '.join(view.allowed_methods)}."
     if isinstance(exception, exceptions.UnsupportedMediaType):
-        allowed = dict.fromkeys(str(parser.media_type) for parser in view.get_parsers())
-        return f"The body is of a type that is not taken here; allowed is {' or '.join(allowed)}."
+        expected = dict.fromkeys(str(parser.media_type) for parser in view.get_parsers())
+        return f"Expected a body of type {' or '.join(expected)}."
     if isinstance(exception, exceptions.NotAcceptable):
         answers = dict.fromkeys(str(renderer.media_type) for renderer in view.get_renderers())
         return f"This call answers with {' or '.join(answers)}, which the Accept header excludes."
     return str(exception.detail)
 
 
-def _pointed(details: Any, pointer: str) -> Iterator[dict[str, str]]:
-    """Findings of serializers, as deep as they are, each with its JSON pointer (RFC 6901)."""
+def _list_errors(details: Any, pointer: str) -> Iterator[dict[str, str]]:
+    """Yield the errors of nested serializers, each with its JSON pointer (RFC 6901)."""
     if isinstance(details, Mapping):
         for name, value in details.items():
             whole = name in {api_settings.NON_FIELD_ERRORS_KEY, NON_FIELD_ERRORS}
             step = "" if whole else "/" + str(name).replace("~", "~0").replace("/", "~1")
-            yield from _pointed(value, pointer + step)
+            yield from _list_errors(value, pointer + step)
     elif isinstance(details, list):
         leaves = all(isinstance(value, exceptions.ErrorDetail) for value in details)
         for number, value in enumerate(details):
-            yield from _pointed(value, pointer if leaves else f"{pointer}/{number}")
+            yield from _list_errors(value, pointer if leaves else f"{pointer}/{number}")
     else:
         yield {"pointer": pointer, "code": str(details.code), "detail": str(details)}
 
 
-# --- What no view of the API has answered ----------------------------------------------------------------------------
+# --- Requests that reach no view of the API --------------------------------------------------------------------------
 
-
-_OTHERS_FOR_PROGRAMS = ("/healthz", "/readyz", "/metrics")
+_MONITORING_PATHS = ("/healthz", "/readyz", "/metrics")
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether the caller is a program that wants problems as JSON."""
+    """Whether errors at this address are answered as JSON."""
     path = request.path_info.removesuffix("/")
-    return path == "/api" or path.startswith("/api/") or path in _OTHERS_FOR_PROGRAMS
+    return path == "/api" or path.startswith("/api/") or path in _MONITORING_PATHS
 
 
-def answer(status: int, code: str, detail: str) -> JsonResponse:
-    """A refusal outside of the framework."""
+def problem_response(status: int, code: str, detail: str) -> JsonResponse:
+    """Return an error answer for a request that reached no view."""
     return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)

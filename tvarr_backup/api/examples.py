@@ -1,4 +1,4 @@
-"""Examples for the schema: a file of each kind, and what comes of importing it."""
+"""Examples of items, files, previews and results for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FINGERPRINT = "sha256:2f0c7d5c3f6b9f1f4a77f0f6a8c1e5b7b2f0c7d5c3f6b9f1f4a77f0f6
 
 @dataclass(frozen=True)
 class Example:
-    """A row of a kind, by its columns; what is left out has the column's default."""
+    """An item of a kind. Other columns have their defaults."""
 
     title: str
     members: Mapping[str, Any]
@@ -47,11 +47,7 @@ EXAMPLES: Mapping[Slug, Example] = {
     ),
     Slug.DATA_MAPPING_RULES: Example(
         "One group for the coast",
-        {
-            "name": "Coast",
-            "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"',
-            "priority": 10,
-        },
+        {"name": "Coast", "expression": 'channel_name contains "Lighthouse" SET group_title = "Coast"', "priority": 10},
     ),
     Slug.CLIENT_DETECTION_RULES: Example(
         "A tablet",
@@ -76,7 +72,7 @@ EXAMPLES: Mapping[Slug, Example] = {
 
 
 def row_examples(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what may be sent to store the row, and the answer to it."""
+    """Return the body that adds the example, and the answer."""
     example = EXAMPLES[kind.slug]
     columns = kind.model._meta.concrete_fields
     defaults = {column.name: column.get_default() for column in columns if column.editable}
@@ -86,13 +82,11 @@ def row_examples(kind: Kind) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def item_example(kind: Kind) -> dict[str, Any]:
-    """Return the row as an item of a file."""
     _, row = row_examples(kind)
     return {member.name: row[member.name] for member in kind.members if row[member.name] or not member.may_be_left_out}
 
 
 def file_example(kind: Kind) -> dict[str, Any]:
-    """A file with one item."""
     metadata = {
         "version": FORMAT_VERSION,
         "tvarr_version": WRITTEN_BY,
@@ -104,7 +98,6 @@ def file_example(kind: Kind) -> dict[str, Any]:
 
 
 def import_example(kind: Kind) -> dict[str, Any]:
-    """The file with an answer to its preview."""
     return {
         "export": file_example(kind),
         "resolutions": {item_example(kind)["name"]: "rename"},
@@ -114,7 +107,6 @@ def import_example(kind: Kind) -> dict[str, Any]:
 
 
 def plan_example(kind: Kind) -> dict[str, Any]:
-    """The preview of the file where its name is taken."""
     item = item_example(kind)
     name = item["name"]
     (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind, WRITTEN_BY).items
@@ -133,7 +125,6 @@ def plan_example(kind: Kind) -> dict[str, Any]:
 
 
 def result_example(kind: Kind) -> dict[str, Any]:
-    """The import of the file under another name."""
     item = item_example(kind)
     name, source_type = item["name"], item.get("source_type", "")
     line = ResultLine(1, name, source_type, f"{name} (1)", ItemAction.RENAME, ItemState.DIFFERENT, EXAMPLE_ID, ())

@@ -1,4 +1,4 @@
-"""Expressions: what is wrong with one, what tvarr misunderstands in it, and its tree."""
+"""Check expressions: problems, warnings, and the parsed tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tvarr_backup.api.schema import answer_example, problems, sent_example
+from tvarr_backup.api.schema import problems, request_example, response_example
 from tvarr_backup.api.strict import StrictSerializer, Text
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.expressions import Domain, check_expression, findings_as_json, read_domain, tree_as_json
@@ -18,26 +18,26 @@ from tvarr_backup.expressions import Domain, check_expression, findings_as_json,
 
 @extend_schema_field({"type": "string", "enum": list(Domain)})
 class _DomainText(Text):
-    """tvarr's other spellings are taken too."""
+    """Checked by `read_domain`, which also accepts tvarr's other spellings."""
 
 
 class ExpressionSerializer(StrictSerializer):
-    """An expression, and where it is to be used."""
+    """An expression and its domain."""
 
     expression = Text(allow_blank=True, help_text="At most 1 MiB.")
     domain = _DomainText(allow_blank=True)
 
 
 class ExpressionWarningSerializer(serializers.Serializer[Any]):
-    """What tvarr does differently from what the text seems to say."""
+    """A part of the expression that tvarr understands differently."""
 
     code = serializers.CharField()
-    column = serializers.IntegerField(help_text="1 for the first character.")
+    column = serializers.IntegerField(help_text="Position of the character, from 1.")
     message = serializers.CharField()
 
 
 class ExpressionProblemSerializer(ExpressionWarningSerializer):
-    """Why tvarr could not run it."""
+    """An error that keeps tvarr from using the expression."""
 
     found = serializers.CharField(allow_blank=True)
     expected = serializers.ListField(child=serializers.CharField())
@@ -51,7 +51,7 @@ class TreeSerializer(serializers.Serializer[Any]):
 
 
 class CheckSerializer(serializers.Serializer[Any]):
-    """Either problems, or a tree and its warnings."""
+    """Problems, or the tree and warnings."""
 
     valid = serializers.BooleanField()
     problems = ExpressionProblemSerializer(many=True)
@@ -59,7 +59,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     tree = TreeSerializer(allow_null=True)
 
 
-def _answer(expression: str, domain: str) -> dict[str, Any]:
+def _check(expression: str, domain: str) -> dict[str, Any]:
     check = check_expression(expression, read_domain(domain))
     return {**findings_as_json(check), "tree": None if check.tree is None else tree_as_json(check.tree)}
 
@@ -68,7 +68,7 @@ _EXAMPLE = {"expression": 'group_title equals "News"', "domain": "stream_filter"
 
 
 class ValidateView(StrictView):
-    """For everybody who is signed in: it looks at nothing but the request."""
+    """Check an expression without using a database. Every user may do this."""
 
     permission_classes = (IsAuthenticated,)
 
@@ -78,11 +78,11 @@ class ValidateView(StrictView):
         request=ExpressionSerializer,
         responses={200: CheckSerializer, **problems(400, 413, 415)},
         examples=[
-            sent_example("A filter", _EXAMPLE),
-            answer_example("Valid", _answer(**_EXAMPLE)),
-            answer_example("Invalid", _answer(**_EXAMPLE | {"expression": 'group_title equal "News"'})),
+            request_example("A filter", _EXAMPLE),
+            response_example("Valid", _check(**_EXAMPLE)),
+            response_example("Invalid", _check(**_EXAMPLE | {"expression": 'group_title equal "News"'})),
         ],
     )
     def post(self, _request: Request) -> Response:
-        """An invalid expression is an answer, not a refusal."""
-        return Response(_answer(**self.read_body(ExpressionSerializer)))
+        """The answer is 200 for an invalid expression too."""
+        return Response(_check(**self.read_body(ExpressionSerializer)))

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether all is well: `/healthz`, `/readyz` and `/metrics`, outside of `/api/v1`."""
+"""Health checks and metrics: `/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tvarr_backup.operations.health import HealthState, check_health, health_as_
 
 
 class Alive(StrictView):
-    """Whether this process answers: for everybody, and without a look at any database."""
+    """Answer while the web server runs. It needs no user and reads no database."""
 
     schema = None
     authentication_classes = ()
@@ -31,8 +31,8 @@ class Alive(StrictView):
         return Response({"status": "alive"})
 
 
-class _LooksAtAll(StrictView):
-    """For whoever may look at backups and operations. Who that is cannot be told without our own database."""
+class _HealthView(StrictView):
+    """A view that requires permissions, and therefore our own database."""
 
     schema = None
     required_permissions: Mapping[str, Sequence[str]] = {"get": ("operations.view_backup", "operations.view_operation")}
@@ -42,14 +42,15 @@ class _LooksAtAll(StrictView):
             require_app_database()
         except DatabaseUnusable as problem:
             raise type(problem)(
-                "Not ready: this program's own database does not answer, and without it nobody can be told more here. "
-                f"`{program.NAME} status` on the machine says more."
+                "Not ready: this program's own database cannot be used, so permissions cannot be checked. Run `{program} status` "
+                "on the server for details.",
+                program=program.NAME,
             ) from problem
         super().initial(request, *args, **kwargs)
 
 
-class Ready(_LooksAtAll):
-    """Every check with its outcome: 200, or 503 where one of them is sick."""
+class Ready(_HealthView):
+    """All checks: 200, or 503 if one is failing."""
 
     def get(self, _request: Request) -> Response:
         health = check_health()
@@ -67,8 +68,8 @@ class _Plain(BaseRenderer):
         return data
 
 
-class Metrics(_LooksAtAll):
-    """The same in numbers, for Prometheus."""
+class Metrics(_HealthView):
+    """The checks as numbers, for Prometheus."""
 
     renderer_classes = [_Plain]
 

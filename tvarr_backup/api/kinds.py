@@ -1,4 +1,4 @@
-"""The kinds, one by one and in lists: rules as in the models, deletion as in tvarr."""
+"""List, add, show, change and delete items of the four kinds."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from tvarr_backup.portable.tvarr_memory import needs_reload
 from tvarr_backup.tvarr_database import writing
 
 RELOAD_HEADER = "Tvarr-Restart-Required"
-"""Stands for the member `restart_required` in answers without a body."""
+"""The member `restart_required` of answers without a body."""
 
 
 class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, viewsets.GenericViewSet[Any]):
-    """What the kinds have in common; `_viewset_of` makes the class of one."""
+    """Base of the viewsets of the kinds, which `_build_viewset` creates."""
 
     kind: ClassVar[Kind]
     permission_classes = (TablePermissions,)
     filter_backends = (queries.Filters, queries.Search, queries.Ordering)
     lookup_url_kwarg = "id"
     ordering: ClassVar[Sequence[str]]
-    ordering_words: ClassVar[Sequence[str]]
+    ordering_fields: ClassVar[Sequence[str]]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check rights first, then that the table has the columns of its rows."""
+        """Check permissions first, then that the table has all columns."""
         super().initial(request, *args, **kwargs)
         require_columns(self.kind.model, adds_rows=self.action == "create", with_related=True)
 
@@ -52,7 +52,6 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
             raise Http404 from problem
 
     def create(self, request: Request) -> Response:
-        """Validate and store a new row."""
         serializer = self.get_serializer(data=request.data)
         with writing():
             serializer.is_valid(raise_exception=True)
@@ -62,13 +61,12 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
         return answer
 
     def retrieve(self, _request: Request, **_: Any) -> Response:
-        """One row, with the ETag by which a change can refer to it."""
         return self._answer(self.get_object())
 
     def update(self, request: Request, *, partial: bool = False, **_: Any) -> Response:
-        body = request.data  # read before the database is locked
+        body = request.data  # receives the body before the database is locked
         with writing():
-            row = self._expected_row()
+            row = self._require_expected_row()
             before = copy(row)
             serializer = self.get_serializer(row, data=body, partial=partial)
             serializer.is_valid(raise_exception=True)
@@ -77,17 +75,17 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
 
     def destroy(self, _request: Request, **_: Any) -> Response:
         with writing():
-            row = self._expected_row()
+            row = self._require_expected_row()
             before = copy(row)
             row.delete()
         headers = {RELOAD_HEADER: "true"} if needs_reload([before]) else None
         return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
 
-    def _expected_row(self) -> Any:
-        """Return the row of the address. Raises `Http404`, and `PreconditionFailed` where `If-Match` expects another state."""
+    def _require_expected_row(self) -> Any:
+        """Return the row. Raises `Http404`, or `PreconditionFailed` if `If-Match` expects another version."""
         row = self.get_object()
         etag = etag_of(self.get_serializer(row).data)
-        require_match(self.request, etag, "It has changed since it was read, and was left as it is; read it again.")
+        require_match(self.request, etag, "It has changed since you read it. Nothing was changed. Read it again.")
         return row
 
     def _answer(self, row: Any, code: int = status.HTTP_200_OK) -> Response:
@@ -95,58 +93,61 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
         return Response(data, code, headers={"ETag": etag_of(data)})
 
     def _answer_to_change(self, before: Any, row: Any, code: int = status.HTTP_200_OK) -> Response:
-        """Answer with the row as it is now, and whether tvarr must reload. The ETag is that of the row alone."""
+        """Answer with the row and whether tvarr must reload it. The ETag is that of the row alone."""
         answer = self._answer(row, code)
         is_changed = before is None or before.updated_at != row.updated_at
         answer.data["restart_required"] = is_changed and needs_reload([before, row])
         return answer
 
 
-_IF_MATCH = header("If-Match", "The ETag of what is to be changed; another one: 412.")
-_ETAG = header("ETag", "Names this state of the row.", 200, 201)
-_RELOAD = header(RELOAD_HEADER, "`true` as `restart_required` elsewhere.", 204)
-_LOCATION = header("Location", "Of the new row.", 201)
-_ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` of a row.")
+_IF_MATCH = header("If-Match", "The ETag of the item. If it has changed since, the answer is 412.")
+_ETAG = header("ETag", "The version of the item.", 200, 201)
+_RELOAD = header(RELOAD_HEADER, "`true` if tvarr must reload, like `restart_required`.", 204)
+_LOCATION = header("Location", "The address of the new item.", 201)
+_ID = OpenApiParameter("id", str, OpenApiParameter.PATH, description="The `id` of an item.")
 
 
-def _described(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
-    """Return a decorator that describes the calls of a kind for the schema."""
-    answer, name = items.changed(serializer), str(kind.model._meta.verbose_name)
+def _describe_calls(kind: Kind, serializer: type[items.ItemSerializer]) -> Callable[[type[Any]], type[Any]]:
+    """Return a decorator that describes the calls of a kind in the OpenAPI document."""
+    answer, name = items.build_change_serializer(serializer), str(kind.model._meta.verbose_name)
     one = f"{'an' if name.startswith(tuple('aeiou')) else 'a'} {name}"
     return extend_schema_view(
         list=extend_schema(summary=f"List {kind.label}", responses={200: serializer(many=True), **problems(400, 404)}),
         create=extend_schema(
-            summary=f"Add {one}", parameters=[_ETAG, _LOCATION], responses={201: answer, **problems(400, 413, 415)}
+            summary=f"Add {one}",
+            description="Members that are left out get their defaults.",
+            parameters=[_ETAG, _LOCATION],
+            responses={201: answer, **problems(400, 413, 415)},
         ),
         retrieve=extend_schema(
             summary=f"Show {one}", parameters=[_ID, _ETAG], responses={200: serializer, **problems(400, 404)}
         ),
         update=extend_schema(
             summary=f"Replace {one}",
-            description="What is left out gets its default. Columns that do not differ are not written.",
+            description="Members that are left out get their defaults. Only columns that differ are written.",
             parameters=[_ID, _IF_MATCH, _ETAG],
             responses={200: answer, **problems(400, 404, 412, 413, 415)},
         ),
         partial_update=extend_schema(
             summary=f"Change {one}",
-            description="What is left out stays as it is. Columns that do not differ are not written.",
+            description="Members that are left out stay as they are. Only columns that differ are written.",
             parameters=[_ID, _IF_MATCH, _ETAG],
             responses={200: answer, **problems(400, 404, 412, 413, 415)},
         ),
         destroy=extend_schema(
             summary=f"Delete {one}",
-            description="As tvarr does it; refused while it is used, and for tvarr's own.",
+            description="A built-in item, or one that something else needs, is refused.",
             parameters=[_ID, _IF_MATCH, _RELOAD],
-            responses={204: OpenApiResponse(description="It is gone."), **problems(400, 404, 409, 412)},
+            responses={204: OpenApiResponse(description="The item is deleted."), **problems(400, 404, 409, 412)},
         ),
     )
 
 
-def _viewset_of(kind: Kind) -> type[KindViewSet]:
+def _build_viewset(kind: Kind) -> type[KindViewSet]:
     columns = [column.name for column in kind.model._meta.concrete_fields]
     relations = [column.name for column in kind.model._meta.concrete_fields if column.is_relation]
     priority = ["priority"] if "priority" in columns else []
-    serializer, filterset = items.serializer_of(kind), queries.filters_of(kind)
+    serializer, filterset = items.build_serializer(kind), queries.build_filters(kind)
     members = {
         "__doc__": f"{capfirst(kind.label)}.",
         "kind": kind,
@@ -156,9 +157,9 @@ def _viewset_of(kind: Kind) -> type[KindViewSet]:
         "parameters": {"list": {*filterset.base_filters, *queries.PAGE_PARAMETERS, "search", "ordering"}},
         "search_fields": [name for name in ("name", "description", "expression") if name in columns],
         "ordering": [*priority, "name"],
-        "ordering_words": ["name", *priority, "created_at", "updated_at"],
+        "ordering_fields": ["name", *priority, "created_at", "updated_at"],
     }
-    return _described(kind, serializer)(type(f"{kind.model.__name__}ViewSet", (KindViewSet,), members))
+    return _describe_calls(kind, serializer)(type(f"{kind.model.__name__}ViewSet", (KindViewSet,), members))
 
 
-VIEWSETS = [_viewset_of(kind) for kind in KINDS.values()]
+VIEWSETS = [_build_viewset(kind) for kind in KINDS.values()]

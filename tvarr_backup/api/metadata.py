@@ -1,4 +1,4 @@
-"""What OPTIONS answers."""
+"""Answers to OPTIONS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
 
-class Methods(BaseMetadata):
-    """The methods of an address, as the header Allow has them too; the schema has all else."""
+class AllowedMethods(BaseMetadata):
+    """The methods of an address, which the header `Allow` lists too."""
 
     def determine_metadata(self, _request: Request, view: Any) -> dict[str, Any]:
         return {"methods": view.allowed_methods}

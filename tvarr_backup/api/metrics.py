@@ -1,7 +1,4 @@
-"""Metrics for Prometheus.
-
-Each scrape computes them from the current state, so it does not matter which web process answers.
-"""
+"""Metrics for Prometheus, computed at each scrape, so that all web processes agree."""
 
 from __future__ import annotations
 
@@ -28,72 +25,71 @@ _DONE = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 def metrics() -> bytes:
-    """Return all metrics in Prometheus's text format."""
     return generate_latest(_registry)
 
 
 class _HealthCollector(Collector):
-    """Compute all metrics at the scrape. What is unknown has no sample."""
+    """Compute all metrics. An unknown value has no sample."""
 
     def collect(self) -> Iterator[Metric]:
         health = check_health()
         yield InfoMetricFamily(
             "tvarr_backup_build",
-            "This program and what it runs on.",
+            "Versions of this program, Python and SQLite.",
             {"version": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version},
         )
-        yield from _of_health(health)
-        yield from _of_backups(health.observation.folder.listing)
+        yield from _collect_health(health)
+        yield from _collect_backups(health.observation.folder.listing)
         if health.checks[Subject.DEFAULT].state is HealthState.OK:
-            yield from _of_operations()
+            yield from _collect_operations()
 
 
 _registry = CollectorRegistry(auto_describe=False)
 _registry.register(_HealthCollector())
 
 
-def _of_health(health: Health) -> Iterator[Metric]:
+def _collect_health(health: Health) -> Iterator[Metric]:
     states = {subject: check.state for subject, check in health.checks.items()}
-    seen, expected = health.observation, health.expected
+    observation, expected = health.observation, health.expected
     yield _table(
         "check_state",
-        "1 for the state in which a check of /readyz is, 0 for the others.",
+        "1 for the present state of a check, 0 for the others.",
         ("check", "state"),
         {(subject, state): float(states[subject] is state) for subject in Subject for state in HealthState},
     )
-    yield _gauge("worker_alive", "Whether a worker has given a sign of life.", states[Subject.WORKER] is HealthState.OK)
+    yield _gauge("worker_alive", "Whether a worker is running.", states[Subject.WORKER] is HealthState.OK)
     yield _gauge(
         "last_good_backup_timestamp_seconds",
-        "When the newest backup of the live database was made that passed its last check.",
+        "When the last good backup was made.",
         _timestamp(health.last_good.sidecar.created_at if health.last_good else None),
     )
     yield _gauge(
         "last_good_backup_max_age_seconds",
-        "How old that backup may be by the schedule; missing while scheduled backups are off.",
+        "How old the last good backup may be; absent while no backup is expected.",
         expected.may_be_old.total_seconds() if expected.may_be_old else None,
     )
     yield _gauge(
         "next_run_timestamp_seconds",
-        "When the next scheduled backup is due, or was due and has not begun.",
+        "When the next automatic backup is due, or was due if it has not started.",
         _timestamp(expected.next_run),
     )
-    yield _gauge("overdue", "Whether a scheduled backup was due and has not begun.", expected.is_overdue)
-    yield _gauge("queued_operations", "Operations that wait for the worker.", len(seen.queued))
-    oldest = min((operation.created_at for operation in seen.queued), default=seen.at)
+    yield _gauge("overdue", "Whether an automatic backup was due more than five minutes ago.", expected.is_overdue)
+    yield _gauge("queued_operations", "Operations that are queued.", len(observation.queued))
+    oldest = min((operation.created_at for operation in observation.queued), default=observation.at)
     yield _gauge(
         "queued_operations_oldest_age_seconds",
-        "For how long the oldest of them has waited; 0 where none does.",
-        max(0.0, (seen.at - oldest).total_seconds()),
+        "Age of the oldest queued operation, or 0.",
+        max(0.0, (observation.at - oldest).total_seconds()),
     )
     yield _table(
         "free_bytes",
-        "Room that this program's user has left, beside the backups and beside tvarr's database.",
+        "Free space next to the backups and next to tvarr's database.",
         ("place",),
-        {("backup_folder",): seen.folder.free, ("tvarr_database",): seen.free_beside_live},
+        {("backup_folder",): observation.folder.free, ("tvarr_database",): observation.free_beside_live},
     )
 
 
-def _of_backups(listing: Listing | None) -> Iterator[Metric]:
+def _collect_backups(listing: Listing | None) -> Iterator[Metric]:
     if listing is None:
         return
     numbers: Counter[str] = Counter()
@@ -101,21 +97,21 @@ def _of_backups(listing: Listing | None) -> Iterator[Metric]:
     for backup in listing.backups:
         numbers[backup.sidecar.kind] += 1
         sizes[backup.sidecar.kind] += backup.sidecar.compressed_size
-    yield _table("backups", "Backups in the folder.", ("kind",), {(kind,): numbers[kind] for kind in BackupKind})
-    yield _table("backups_bytes", "What they take there.", ("kind",), {(kind,): sizes[kind] for kind in BackupKind})
+    yield _table("backups", "Number of backups.", ("kind",), {(kind,): numbers[kind] for kind in BackupKind})
+    yield _table("backups_bytes", "Size of the backups.", ("kind",), {(kind,): sizes[kind] for kind in BackupKind})
     damaged = sum(bool(backup.sidecar.problems) for backup in listing.backups)
-    yield _gauge("damaged_backups", "Backups that did not pass their last check.", damaged)
-    yield _gauge("broken_backups", "Files with a backup's name that are none.", len(listing.broken))
+    yield _gauge("damaged_backups", "Backups with problems in their last verification.", damaged)
+    yield _gauge("broken_backups", "Backups without a readable archive or metadata file.", len(listing.broken))
 
 
-def _of_operations() -> Iterator[Metric]:
+def _collect_operations() -> Iterator[Metric]:
     counted = {
         (row["kind"], row["state"]): row["number"]
         for row in Operation.objects.order_by().values("kind", "state").annotate(number=Count("pk"))
     }
     yield _table(
         "operations",
-        "Operations on record.",
+        "Recorded operations.",
         ("kind", "state"),
         {(kind, state): counted.get((kind, state), 0) for kind in OperationKind for state in OperationState},
     )
@@ -125,9 +121,9 @@ def _of_operations() -> Iterator[Metric]:
         for one in Operation.objects.filter(pk__in=done.values("kind").annotate(last=Max("pk")).values("last"))
     }
     measures: Sequence[tuple[str, str, Callable[[Operation], float | None]]] = (
-        ("timestamp_seconds", "When the last operation of the kind was done.", _finished),
-        ("duration_seconds", "How long it took.", _duration),
-        ("bytes", "The size of the archives that it made, took in or checked.", _size),
+        ("timestamp_seconds", "When the last operation of the kind finished.", _finished),
+        ("duration_seconds", "Duration of the last operation of the kind.", _duration),
+        ("bytes", "Size of the archives that the last operation of the kind made, added or verified.", _size),
     )
     for name, description, measure in measures:
         yield _table(
@@ -142,11 +138,11 @@ def _finished(operation: Operation) -> float | None:
 def _duration(operation: Operation) -> float | None:
     if operation.started_at is None or operation.finished_at is None:
         return None
-    return max(0.0, (operation.finished_at - operation.started_at).total_seconds())  # the clock may have been set
+    return max(0.0, (operation.finished_at - operation.started_at).total_seconds())  # the clock may have been changed
 
 
 def _size(operation: Operation) -> float | None:
-    """What `operations.run` says of archives in the result of an operation; nothing where it is about none."""
+    """Return the size of the archives in an operation's result, or None if it has none."""
     result = operation.result or {}
     if "backup" in result:
         return float(result["backup"]["file_size"])

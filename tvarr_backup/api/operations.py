@@ -1,4 +1,4 @@
-"""Operations: how what was asked for is going, how it ended, and asking for its end."""
+"""List, show and cancel operations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tvarr_backup.api.permissions import BY_THE_ACTION
+from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.api.queries import PAGE_PARAMETERS
-from tvarr_backup.api.schema import answer_example, problems
+from tvarr_backup.api.schema import problems, response_example
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
@@ -49,19 +49,24 @@ class _Result(serializers.JSONField):
     pass
 
 
+class _SentenceField(serializers.CharField):
+    def get_attribute(self, operation: Operation) -> str:
+        return operation.sentence(self.field_name).without_paths()  # type: ignore[arg-type]  # one of its two names
+
+
 class OperationSerializer(serializers.ModelSerializer[Operation]):
-    """Something that takes time. `succeeded`, `attention`, `failed`, `cancelled` and `interrupted` are final."""
+    """An operation. `succeeded`, `attention`, `failed`, `cancelled` and `interrupted` are final states."""
 
     id = serializers.CharField(read_only=True)
     percent = serializers.IntegerField(
         read_only=True,
         allow_null=True,
-        help_text="Share of the whole operation that is done, 0 to 100. It never goes back, and is 100 only when the "
-        "operation has succeeded; null until it starts. (`done_bytes` and `total_bytes` are those of the present phase.)",
+        help_text="Finished part of the whole operation; null until it starts, 100 when it has succeeded. (`done_bytes` and "
+        "`total_bytes` describe the present phase.)",
     )
-    message = serializers.SerializerMethodField(help_text="For people; a sentence a line.")
-    result = _Result(read_only=True, help_text="What came of it; its members depend on the kind.")
-    error = serializers.SerializerMethodField(help_text="Why it failed, in a sentence.")
+    message = _SentenceField(read_only=True, help_text="Human-readable, one sentence per line.")
+    result = _Result(read_only=True, help_text="Its members depend on `kind`.")
+    error = _SentenceField(read_only=True, help_text="Human-readable reason of a failure.")
     requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     created_at = serializers.DateTimeField(read_only=True, default_timezone=UTC)
     started_at = serializers.DateTimeField(read_only=True, allow_null=True, default_timezone=UTC)
@@ -72,17 +77,9 @@ class OperationSerializer(serializers.ModelSerializer[Operation]):
         fields = tuple(OPERATION_EXAMPLE)
         read_only_fields = fields
 
-    @extend_schema_field(str)
-    def get_message(self, operation: Operation) -> str:
-        return operation.sentence("message").without_paths()
-
-    @extend_schema_field(str)
-    def get_error(self, operation: Operation) -> str:
-        return operation.sentence("error").without_paths()
-
 
 class StartedSerializer(serializers.Serializer[Any]):
-    """What was asked for is under way."""
+    """The operation that was queued."""
 
     message = serializers.CharField()
     status = serializers.ChoiceField(choices=["started"])
@@ -90,33 +87,32 @@ class StartedSerializer(serializers.Serializer[Any]):
 
 
 STARTED_EXAMPLE = {
-    "message": "The backup will be made; look at the operation for how it goes.",
+    "message": "The backup is queued. Its operation shows the progress.",
     "status": "started",
     "operation": OPERATION_EXAMPLE
     | {"state": "queued", "phase": "", "done_bytes": 0, "total_bytes": None, "percent": None, "started_at": None},
 }
 
 
-def started(operation: Operation, message: str) -> Response:
-    """202, with the address at which to look how it goes."""
+def build_started(operation: Operation, message: str) -> Response:
     data = {"message": message, "status": "started", "operation": OperationSerializer(operation).data}
     address = reverse("api-operation-detail", args=[operation.pk])
     return Response(data, status.HTTP_202_ACCEPTED, headers={"Location": address})
 
 
 class OperationFilter(FilterSet):  # type: ignore[misc]  # it has no types
-    """Each may be given several times."""
+    """Filters by kind and state, which may be repeated."""
 
     kind = MultipleChoiceFilter(choices=OperationKind.choices)
     state = MultipleChoiceFilter(choices=OperationState.choices)
 
 
 _ID = OpenApiParameter("operation_id", str, OpenApiParameter.PATH, description="The `id` of an operation.")
-_EXAMPLE = answer_example("A backup that is being packed", OPERATION_EXAMPLE)
+_EXAMPLE = response_example("A running backup", OPERATION_EXAMPLE)
 
 
 class OperationViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSet[Operation]):
-    """Operations, and asking for their end."""
+    """Operations."""
 
     queryset = Operation.objects.select_related("requested_by")
     serializer_class = OperationSerializer
@@ -126,36 +122,34 @@ class OperationViewSet(StrictView, mixins.ListModelMixin, viewsets.GenericViewSe
     required_permissions = {
         "list": "operations.view_operation",
         "retrieve": "operations.view_operation",
-        "cancel": BY_THE_ACTION,
+        "cancel": CHECKED_BY_ACTION,
     }
     parameters = {"list": {*OperationFilter.base_filters, *PAGE_PARAMETERS}}
 
     @extend_schema(
-        summary="List the operations, the latest first",
+        summary="List operations, newest first",
         responses={200: OperationSerializer(many=True), **problems(400, 404)},
         examples=[_EXAMPLE],
     )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """All operations, the latest first."""
         reconcile()
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        summary="Look how an operation is going",
+        summary="Show an operation",
         parameters=[_ID],
         responses={200: OperationSerializer, **problems(400, 404)},
         examples=[_EXAMPLE],
     )
     def retrieve(self, _request: Request, operation_id: str) -> Response:
-        """One operation."""
         reconcile()
         return Response(OperationSerializer(find_operation(operation_id)).data)
 
     @extend_schema(
         operation_id="operations_cancel",
         summary="Cancel an operation",
-        description="One that waits is cancelled at once. One that runs is asked to end: it does so within seconds, or "
-        "succeeds, if that is nearer; look at it again. Whoever may ask for an operation may cancel it.",
+        description="A queued operation is canceled immediately. A running one ends within seconds, or succeeds if it is almost "
+        "done. A user who may start an operation of a kind may cancel any operation of that kind.",
         parameters=[_ID],
         request=None,
         responses={200: OperationSerializer, **problems(400, 404, 409)},

@@ -1,4 +1,4 @@
-"""How bodies of requests are read: JSON as strictly as export files, and never more than is allowed."""
+"""Parsers of request bodies. JSON is read as strictly as export files, and bodies have a limit."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class StrictJSON(BaseParser):
-    """A JSON body of an ordinary call, at most 1 MiB.
+    """A JSON body of at most 1 MiB, in UTF-8.
 
-    Refused beyond what no JSON parser takes: repeated members, NaN, lone surrogates, NUL, more than 32 levels, other
-    encodings than UTF-8. Refusals name line and column where they are known.
+    Repeated members, NaN, lone surrogates, NUL and more than 32 levels are refused, if possible with line and column.
     """
 
     media_type = "application/json"
@@ -32,15 +31,15 @@ class StrictJSON(BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:  # noqa: ARG002  # as in the framework
         body = _read(stream, SMALL_BODY_BYTES, parser_context).removeprefix(_BOM)
         if _NUL.search(body):
-            raise NotJson("A text holds the character NUL, which no text here may.")
+            raise NotJson("The body contains the character NUL, which is not supported.")
         try:
             return value_of(body)
-        except FileTooLarge as problem:  # the body is not, but what is in it
+        except FileTooLarge as problem:  # not the body is too large, but something in it
             raise NotJson(str(problem)) from problem
 
 
 class RawJSON(BaseParser):
-    """A JSON body that may hold an export: its bytes, for the reader of exports."""
+    """The bytes of a JSON body that may contain an export, for `portable.envelope`."""
 
     media_type = "application/json"
 
@@ -49,23 +48,23 @@ class RawJSON(BaseParser):
 
 
 def require_body_within_limit(request: Request) -> None:
-    """Raise `RequestDataTooBig` for a body that says it is larger than is allowed, before any of it is read."""
-    if _said_length(request.META) > settings.API_BODY_BYTES:
+    """Raise `RequestDataTooBig` if `Content-Length` exceeds the limit, before the body is read."""
+    if _content_length(request.META) > settings.API_BODY_BYTES:
         raise RequestDataTooBig
 
 
 def _read(stream: Any, most: int, parser_context: Any) -> bytes:
-    """All of a body. Raises `RequestDataTooBig` before reading one that says so, `UnreadablePostError` for half of one."""
-    said = _said_length(parser_context["request"].META)
-    if said > most:
+    """Return the whole body. Raises `RequestDataTooBig`, or `UnreadablePostError` if the body ends early."""
+    length = _content_length(parser_context["request"].META)
+    if length > most:
         raise RequestDataTooBig
     body: bytes = stream.read(most + 1)
-    if len(body) < said:
+    if len(body) < length:
         raise UnreadablePostError
     return body
 
 
-def _said_length(headers: Mapping[str, Any]) -> int:
+def _content_length(headers: Mapping[str, Any]) -> int:
     try:
         return int(headers.get("CONTENT_LENGTH") or 0)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What may follow the `?` of a list: search, filters and order; what is not known is refused and never passed over."""
+"""Query parameters: filters, search and ordering of lists. Unknown parameters are refused."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.filters import BaseFilterBackend, SearchFilter
 from rest_framework.request import Request
 
-from tvarr_backup.api.strict import refusal
+from tvarr_backup.api.strict import field_error
 from tvarr_backup.fields import FlagColumn, TextColumn, ULIDField, parse_ulid
 from tvarr_backup.portable.export import Instant
 from tvarr_backup.portable.kinds import Kind
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, quoted
 
-SEARCHED_CHARACTERS = 200
-"""A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
+MAX_SEARCH_CHARACTERS = 200
+"""SQLite refuses the query of a search with thousands of words (depth 1000)."""
 
-_SHOWN_CHARACTERS = 80
+_MAX_NAME_CHARACTERS = 80
 PAGE_PARAMETERS = frozenset({"page", "page_size"})
-_FLAG_WORDS = {"true": True, "false": False}
+_FLAGS = {"true": True, "false": False}
 
 
 def require_known_parameters(request: Request, known: Collection[str]) -> None:
-    """Refuse parameters that a call does not have, by name."""
-    allowed = ", ".join(sorted(known)) or "none"
+    """Raise `ValidationError` for parameters that a call does not have."""
+    accepted = ", ".join(sorted(known)) or "no parameters"
     refused = {
-        name[:_SHOWN_CHARACTERS]: [
-            ErrorDetail(f"{quoted(name)} is no parameter of this call; allowed: {allowed}.", "unknown_parameter")
+        name[:_MAX_NAME_CHARACTERS]: [
+            ErrorDetail(f"Unknown parameter {quoted(name)}. This call accepts {accepted}.", "unknown_parameter")
         ]
         for name in request.query_params
         if name not in known
@@ -44,30 +44,30 @@ def require_known_parameters(request: Request, known: Collection[str]) -> None:
 
 
 def flag_parameter(request: Request, name: str) -> bool:
-    """Whether a parameter says `true`; missing is `false`, and another word is refused."""
-    word = request.query_params.get(name, "false")
-    if word not in _FLAG_WORDS:
-        raise refusal(name, "Allowed is true or false.", "invalid_choice")
-    return _FLAG_WORDS[word]
+    """Whether a parameter is `true`. The default is `false`."""
+    value = request.query_params.get(name, "false")
+    if value not in _FLAGS:
+        raise field_error(name, f"Expected {format_choices(_FLAGS)}, got {quoted(value)}.", "invalid_choice")
+    return _FLAGS[value]
 
 
 class Filters(filters.DjangoFilterBackend):  # type: ignore[misc]  # django-filter has no types
-    """The view's `filterset_class`; a filter without a value is refused."""
+    """Filters of the view's `filterset_class`. One without a value is refused."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         empty = [name for name in view.filterset_class.base_filters if request.query_params.get(name) == ""]
         if empty:
-            raise ValidationError({name: [ErrorDetail("It is empty.", "blank")] for name in sorted(empty)})
+            raise ValidationError({name: [ErrorDetail("Expected a value.", "blank")] for name in sorted(empty)})
         return super().filter_queryset(request, queryset, view)  # type: ignore[no-any-return]  # no types
 
 
 class Search(SearchFilter):
-    """`?search=`: all words have to be found, each in any of the view's `search_fields`."""
+    """`?search=`: find rows that contain all words, each in any of the view's `search_fields`."""
 
     def get_search_terms(self, request: Request) -> Any:
-        if len(request.query_params.get(self.search_param, "")) > SEARCHED_CHARACTERS:
-            sentence = f"It is longer than {SEARCHED_CHARACTERS} characters, which is the most that is searched for."
-            raise refusal(self.search_param, sentence, "max_length")
+        if (length := len(request.query_params.get(self.search_param, ""))) > MAX_SEARCH_CHARACTERS:
+            sentence = f"Expected at most {MAX_SEARCH_CHARACTERS} characters, got {length}."
+            raise field_error(self.search_param, sentence, "max_length")
         try:
             return super().get_search_terms(request)
         except ValidationError as problem:
@@ -79,32 +79,32 @@ class Search(SearchFilter):
                 "name": self.search_param,
                 "required": False,
                 "in": "query",
-                "description": f"Words that all have to be found, each in any of: {', '.join(view.search_fields)}.",
-                "schema": {"type": "string", "maxLength": SEARCHED_CHARACTERS},
+                "description": f"Find rows that contain all words, each in any of {', '.join(view.search_fields)}.",
+                "schema": {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS},
             }
         ]
 
 
-_ORDERS: Mapping[str, Combinable] = {
+_ORDERINGS: Mapping[str, Combinable] = {
     "name": F("name"),
     "priority": F("priority"),
-    "created_at": Instant(F("created_at")),  # the stored texts do not sort by time
+    "created_at": Instant(F("created_at")),  # tvarr stores times as text in several formats
     "updated_at": Instant(F("updated_at")),
 }
 
 
 class Ordering(BaseFilterBackend):
-    """`?ordering=`: the view's `ordering_words`, separated by commas, `-` for descending; then the id."""
+    """`?ordering=`: the view's `ordering_fields`, separated by commas, `-` for descending; then the id."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         given = request.query_params.get("ordering", "").split(",")
         wanted = [name for name in given if name] or list(view.ordering)
-        allowed = _with_minus(view.ordering_words)
+        accepted = _with_minus(view.ordering_fields)
         for name in wanted:
-            if name not in allowed:
-                sentence = f"{quoted(name)} is no order of this list; allowed: {', '.join(allowed)}."
-                raise refusal("ordering", sentence, "invalid_choice")
-        return queryset.order_by(*map(_order, dict.fromkeys(wanted)), "id")
+            if name not in accepted:
+                sentence = f"Expected {format_choices(accepted)}, got {quoted(name)}."
+                raise field_error("ordering", sentence, "invalid_choice")
+        return queryset.order_by(*map(_build_ordering, dict.fromkeys(wanted)), "id")
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         return [
@@ -112,10 +112,10 @@ class Ordering(BaseFilterBackend):
                 "name": "ordering",
                 "required": False,
                 "in": "query",
-                "description": f"By what to sort, the first counts most; {','.join(view.ordering)} if it is left out.",
+                "description": f"Fields to sort by. The default is {','.join(view.ordering)}.",
                 "schema": {
                     "type": "array",
-                    "items": {"type": "string", "enum": ["", *_with_minus(view.ordering_words)]},  # "" changes nothing
+                    "items": {"type": "string", "enum": ["", *_with_minus(view.ordering_fields)]},  # "" changes nothing
                 },
                 "style": "form",
                 "explode": False,
@@ -127,15 +127,15 @@ def _with_minus(names: Sequence[str]) -> list[str]:
     return [*names, *(f"-{name}" for name in names)]
 
 
-def _order(word: str) -> Any:
-    expression = _ORDERS[word.removeprefix("-")]
-    return expression.desc() if word.startswith("-") else expression.asc()  # type: ignore[attr-defined]  # both have them
+def _build_ordering(field: str) -> Any:
+    expression = _ORDERINGS[field.removeprefix("-")]
+    return expression.desc() if field.startswith("-") else expression.asc()  # type: ignore[attr-defined]  # both have them
 
 
 @extend_schema_field(bool)
 class _FlagFilter(filters.TypedChoiceFilter):  # type: ignore[misc]  # django-filter has no types
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=[(word, word) for word in _FLAG_WORDS], coerce=_FLAG_WORDS.__getitem__, **kwargs)
+        super().__init__(choices=[(flag, flag) for flag in _FLAGS], coerce=_FLAGS.__getitem__, **kwargs)
 
 
 class _IdField(forms.CharField):
@@ -148,7 +148,7 @@ class _IdFilter(filters.CharFilter):  # type: ignore[misc]  # django-filter has 
 
 
 class KindFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """Filters by columns of a kind; `filters_of` makes the class of one."""
+    """Base of the filters of a kind, which `build_filters` creates."""
 
     class Meta:
         filter_overrides = {
@@ -160,13 +160,13 @@ class KindFilters(filters.FilterSet):  # type: ignore[misc]  # django-filter has
 
     @classmethod
     def filter_for_lookup(cls, field: Any, lookup_type: str) -> Any:
-        """Return a choice for a column with fixed words, also where tvarr stores others."""
+        """Return a choice filter for a column with fixed values, although tvarr may have stored others."""
         words = getattr(field, "words", None)
         return (filters.ChoiceFilter, {"choices": words}) if words else super().filter_for_lookup(field, lookup_type)
 
 
-def filters_of(kind: Kind) -> type[KindFilters]:
-    """Return the filters of a kind: the name, and each column with fixed words, each flag and each id."""
+def build_filters(kind: Kind) -> type[KindFilters]:
+    """Return the filters of a kind: the name, and all columns that are flags, ids or have fixed values."""
     names = [
         column.name
         for column in kind.model._meta.concrete_fields

@@ -1,4 +1,4 @@
-"""Answers as JSON that can be shown on a terminal."""
+"""JSON that is safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tvarr_backup.texts import escape_for_json
 
 
 class VisibleJSONRenderer(JSONRenderer):
-    r"""JSON with `\u` escapes for characters that are not seen or that act on a terminal: the same values."""
+    r"""JSON with `\u` escapes for invisible characters and for those that control a terminal. Values stay the same."""
 
     def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
         body = bytes(super().render(data, accepted_media_type, renderer_context))
-        has_only_seen = body.isascii() and b"\x7f" not in body  # others are escaped already
-        return body if has_only_seen else escape_for_json(body.decode()).encode()
+        is_visible = body.isascii() and b"\x7f" not in body  # other control characters are escaped already
+        return body if is_visible else escape_for_json(body.decode()).encode()

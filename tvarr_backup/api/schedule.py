@@ -1,4 +1,4 @@
-"""The schedule of backups and what is kept of them: `/backups/schedule`."""
+"""Show and change the schedule and retention: `/backups/schedule`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tvarr_backup import conf
-from tvarr_backup.api.permissions import BY_THE_ACTION
-from tvarr_backup.api.schema import answer_example, problems, sent_example
-from tvarr_backup.api.strict import OPTIONAL, Flag, StrictSerializer, Text, Whole
+from tvarr_backup.api.permissions import CHECKED_BY_ACTION
+from tvarr_backup.api.schema import problems, request_example, response_example
+from tvarr_backup.api.strict import OPTIONAL, Flag, Integer, StrictSerializer, Text
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.models import (
@@ -25,80 +25,78 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.schedule import schedule_as_data
 
-_RETENTION_REFUSED = (
-    f"retention %(show_value).20s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, 0 to keep all, or "
-    "nothing for the environment's default."
-)
+_INVALID_RETENTION = f"Expected a number from 1 to {MOST_KEPT}, 0 to keep all, or null, got %(show_value).20s."
 
 
 class _ValuesSerializer(serializers.Serializer[Any]):
-    enabled = serializers.BooleanField(help_text="Whether backups are made by themselves.")
+    enabled = serializers.BooleanField(help_text="Whether automatic backups are made.")
     cron = serializers.CharField(help_text="Minute, hour, day of the month, month, day of the week.")
-    retention = serializers.IntegerField(help_text="How many automatic backups are kept; 0: all.")
-    timezone = serializers.CharField(help_text="In which `cron` is read.")
-    max_age = serializers.CharField(help_text="Automatic backups older than this are removed; `none`: no limit.")
+    retention = serializers.IntegerField(help_text="Number of automatic backups to keep; 0 keeps all.")
+    timezone = serializers.CharField(help_text="Time zone of `cron`.")
+    max_age = serializers.CharField(
+        help_text="Delete automatic backups that are older, such as `30d`; `none` for no limit."
+    )
 
 
 class ScheduleDefaultsSerializer(_ValuesSerializer):
-    """What the environment says."""
+    """Values set in the environment."""
 
 
 class ScheduledRunSerializer(serializers.Serializer[Any]):
-    """Something that was done by itself."""
+    """An automatic backup or verification."""
 
     operation = serializers.CharField(help_text="Its `id`.")
     state = serializers.ChoiceField(choices=OperationState.values)
-    due_at = serializers.DateTimeField(allow_null=True, help_text="The time that it is for.")
+    due_at = serializers.DateTimeField(allow_null=True, help_text="The scheduled time.")
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
-    message = serializers.CharField(allow_blank=True, help_text="Why it failed, or what needs attention.")
-    filename = serializers.CharField(allow_null=True, help_text="The backup that was made or checked.")
+    message = serializers.CharField(allow_blank=True, help_text="Human-readable reason of a failure or warning.")
+    filename = serializers.CharField(allow_null=True, help_text="The backup that was made or verified.")
 
 
 class ScheduleSerializer(_ValuesSerializer):
-    """What is in force, and how it goes."""
+    """The present schedule and retention, and the last runs."""
 
-    description = serializers.CharField(help_text="When backups are made, in a sentence.")
+    description = serializers.CharField(help_text="Human-readable schedule.")
     next_runs = serializers.ListField(
-        child=serializers.DateTimeField(), help_text="The next three times, in the time zone; none while it is off."
+        child=serializers.DateTimeField(), help_text="The next three times; empty while the schedule is off."
     )
     overdue_since = serializers.DateTimeField(
-        allow_null=True, help_text="A time more than five minutes ago whose backup has not been begun."
+        allow_null=True,
+        help_text="When a backup was due, if that is more than five minutes ago and it has not started.",
     )
-    last_run = ScheduledRunSerializer(allow_null=True, help_text="The last scheduled backup.")
-    last_check = ScheduledRunSerializer(allow_null=True, help_text="The last nightly check of a backup.")
-    problems = serializers.ListField(
-        child=serializers.CharField(), help_text="What is stored and cannot be read; it counts as not set."
-    )
+    last_run = ScheduledRunSerializer(allow_null=True, help_text="The last automatic backup.")
+    last_check = ScheduledRunSerializer(allow_null=True, help_text="The last nightly verification.")
+    problems = serializers.ListField(child=serializers.CharField(), help_text="Stored settings that are ignored.")
     defaults = ScheduleDefaultsSerializer()
 
 
 class ScheduleChangeSerializer(StrictSerializer):
-    """What is left out stays as it is; `null` goes back to the environment's default."""
+    """Changes. Members that are left out stay as they are; `null` resets a member to its default."""
 
     enabled = Flag(**OPTIONAL)
     cron = Text(
         **OPTIONAL,
         validators=[validate_cron],
-        help_text="Five fields, or six as tvarr writes them, of which the first, the second, must be 0.",
+        help_text="Five fields, or tvarr's six with `0` as the first, the seconds.",
     )
-    retention = Whole(
+    retention = Integer(
         **OPTIONAL,
         min_value=0,
         max_value=MOST_KEPT,
-        error_messages={"min_value": _RETENTION_REFUSED, "max_value": _RETENTION_REFUSED},
+        error_messages={"min_value": _INVALID_RETENTION, "max_value": _INVALID_RETENTION},
         help_text="0 keeps all.",
     )
     timezone = Text(**OPTIONAL, validators=[validate_time_zone], help_text="Such as `Europe/Berlin`.")
     max_age = Text(
         **OPTIONAL,
         validators=[validate_max_age],
-        help_text="Weeks, days and hours such as `30d`, `12h` or `1w2d`; `none` for no limit.",
+        help_text="A duration such as `30d`, `12h` or `1w2d`; `none` for no limit.",
     )
 
 
 _DEFAULTS = {"enabled": True, "cron": "0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
-_ANSWER = answer_example(
+_ANSWER = response_example(
     "Every Sunday",
     {
         **_DEFAULTS,
@@ -123,14 +121,14 @@ _ANSWER = answer_example(
     200,
 )
 _CHANGES = [
-    sent_example("Every Sunday", {"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}),
-    sent_example("Off", {"enabled": False}),
-    sent_example("As the environment says", dict.fromkeys(_DEFAULTS)),
+    request_example("Every Sunday", {"cron": "30 4 * * SUN", "timezone": "Europe/Berlin"}),
+    request_example("Off", {"enabled": False}),
+    request_example("Reset to defaults", dict.fromkeys(_DEFAULTS)),
 ]
 
 
 def schedule_for_api() -> dict[str, Any]:
-    """Return what is in force and how it goes, without folders of the machine."""
+    """Return the schedule for an answer, without paths in messages."""
     data = schedule_as_data()
     for run in (data["last_run"], data["last_check"]):
         if run is not None:
@@ -139,45 +137,39 @@ def schedule_for_api() -> dict[str, Any]:
 
 
 class ScheduleView(StrictView):
-    """The schedule in force."""
+    """The schedule."""
 
-    required_permissions = {"get": "operations.view_backupsettings", "put": BY_THE_ACTION}
+    required_permissions = {"get": "operations.view_backupsettings", "put": CHECKED_BY_ACTION}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Closed where tvarr's database is none that is backed up here."""
+        """Raise `BackupUnsupported` if tvarr's database is not SQLite."""
         super().initial(request, *args, **kwargs)
         conf.live_database()
 
     @extend_schema(
-        summary="Show when backups are made by themselves",
-        responses={200: ScheduleSerializer, **problems(400, 409)},
-        examples=[_ANSWER],
+        summary="Show the schedule", responses={200: ScheduleSerializer, **problems(400, 409)}, examples=[_ANSWER]
     )
     def get(self, _request: Request) -> Response:
-        """What is in force, whether it was set here or by the environment, with the next three times."""
+        """The present values, whether they were saved here or set in the environment."""
         return Response(schedule_for_api())
 
     @extend_schema(
-        summary="Change when backups are made by themselves",
+        summary="Change the schedule",
         request=ScheduleChangeSerializer,
         responses={200: ScheduleSerializer, **problems(400, 409, 413, 415)},
         examples=[_ANSWER, *_CHANGES],
     )
     def put(self, _request: Request) -> Response:
-        """Each member for itself: what is left out stays, `null` goes back to the environment's default.
+        """Members that are left out stay as they are. `null` resets a member to its default.
 
-        A smaller retention counts as agreement to the deletions that follow from it at the next clean-up.
-
-        All that is sent is stored, or nothing is. Of two who change different members both succeed; of the same one, the
-        later.
+        Either all changes are stored or none. With a smaller retention, the next cleanup deletes backups without asking again.
         """
-        columns = dict(_columns(self.read_body(ScheduleChangeSerializer)))
+        columns = dict(_map_columns(self.read_body(ScheduleChangeSerializer)))
         actions.change_settings(self.actor, columns, agreed=actions.AGREED_TO_ALL)
         return Response(schedule_for_api())
 
 
-def _columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The columns of the settings that members stand for."""
+def _map_columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if name == "enabled":
             yield name, value

@@ -1,4 +1,4 @@
-"""Serializers that take JSON at its word: no value is turned into another type, no member is passed over in silence."""
+"""Serializers that convert no value to another type and ignore no member."""
 
 from __future__ import annotations
 
@@ -8,45 +8,40 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from tvarr_backup.quoting import quoted
+from tvarr_backup.quoting import format_choices, format_value, quoted
 
-_SHOWN_CHARACTERS = 80
-_SHOWN_MEMBERS = 20
-_MOST_EXACT = 2**53
-"""Beyond it, programs that keep numbers as fractions do not agree on which whole number is meant."""
-_SCHEMA_MEMBER = "$schema"  # tvarr's web framework writes it into its answers, and its clients may send it back
-
+_MAX_NAME_CHARACTERS = 80
+_MAX_NAMES = 20
+_MAX_EXACT = 2**53
+"""Beyond this, programs that store numbers as floats do not agree on a whole number."""
+_SCHEMA_MEMBER = "$schema"  # tvarr's web framework adds it to answers, and clients may send it back
 
 OPTIONAL: Mapping[str, Any] = {"required": False, "allow_null": True}
-"""Options of a member that may be left out, or be null."""
+"""Options of a member that may be missing or null."""
 
 
-def messages(expected: str, wrong_type: str = "invalid", **others: str) -> dict[str, Any]:
-    """Return the messages of a field that expects this; `wrong_type` is REST framework's key for another type."""
-    return {wrong_type: f"Allowed is {expected}.", "null": f"It is null; allowed is {expected}.", **others}
+def make_messages(expected: str, wrong_type: str = "invalid", **others: str) -> dict[str, Any]:
+    """Return the error messages of a field; `wrong_type` is REST framework's key for a value of another type."""
+    got = ", got {got}" if wrong_type == "invalid" else ""
+    return {wrong_type: f"Expected {expected}{got}.", "null": f"Expected {expected}, got null.", **others}
 
 
-def refusal(name: str, sentence: str, code: str) -> serializers.ValidationError:
-    """Return the refusal of one member, parameter or field of a form."""
+def field_error(name: str, sentence: str, code: str) -> serializers.ValidationError:
     return serializers.ValidationError({name: [serializers.ErrorDetail(sentence, code)]})
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses members that it does not know, by name.
+    """A serializer that refuses unknown members.
 
-    A read-only member may be sent as it was read, so that an answer can be sent back; another value is refused. Members in
-    `ignored` say nothing of the object itself and may be sent with any value.
+    A read-only member may be sent back with the value that was read. Members in `ignored` may have any value.
     """
 
     ignored: ClassVar[frozenset[str]] = frozenset({_SCHEMA_MEMBER})
 
-    default_error_messages = {"invalid": "Allowed is an object."}
-
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            sentence = str(self.error_messages["invalid"])
-            raise serializers.ValidationError({"non_field_errors": [serializers.ErrorDetail(sentence, code="invalid")]})
-        refused = dict(self._refused(data))
+            raise field_error("non_field_errors", f"Expected an object, got {format_value(data)}.", "invalid")
+        refused = dict(self._find_refused(data))
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as problem:
@@ -55,26 +50,26 @@ class StrictSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(refused)
         return values
 
-    def _refused(self, data: Mapping[str, Any]) -> Iterator[tuple[str, list[serializers.ErrorDetail]]]:
+    def _find_refused(self, data: Mapping[str, Any]) -> Iterator[tuple[str, list[serializers.ErrorDetail]]]:
         unknown = [name for name in data if name not in self.fields and name not in self.ignored]
-        for name in unknown[:_SHOWN_MEMBERS]:
-            shown = name[:_SHOWN_CHARACTERS]
-            yield shown, [serializers.ErrorDetail(f"{quoted(name)} is not known here.", code="unknown_member")]
+        for name in unknown[:_MAX_NAMES]:
+            error = serializers.ErrorDetail(f"There is no member {quoted(name)}.", code="unknown_member")
+            yield name[:_MAX_NAME_CHARACTERS], [error]
         sent = [name for name, field in self.fields.items() if field.read_only and name in data]
-        as_read = {} if self.instance is None or not sent else self.to_representation(self.instance)
+        current = {} if self.instance is None or not sent else self.to_representation(self.instance)
         for name in sent:
-            if name not in as_read or as_read[name] != data[name]:
-                sentence = f"“{name}” cannot be set; allowed is to leave it out, or to send it as it was read."
+            if name not in current or current[name] != data[name]:
+                sentence = f'"{name}" is read-only. Leave it out, or send the value that was read.'
                 yield name, [serializers.ErrorDetail(sentence, code="read_only")]
 
 
 class Text(serializers.CharField):
-    """A JSON text, as it was sent."""
+    """A JSON string, unchanged."""
 
-    default_error_messages = messages(
+    default_error_messages = make_messages(
         "a text",
-        blank="It is empty; allowed is a text that is not.",
-        max_length="It is longer than {max_length} characters, which is the most that is allowed.",
+        blank="Expected a text, got an empty one.",
+        max_length="Expected at most {max_length} characters, got %(show_value)s.",
     )
 
     def __init__(self, **kwargs: Any) -> None:
@@ -82,63 +77,61 @@ class Text(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
-            self.fail("invalid")
+            self.fail("invalid", got=format_value(data))
         return data
 
 
 class Flag(serializers.BooleanField):
     """JSON's `true` or `false`."""
 
-    default_error_messages = messages("true or false")
+    default_error_messages = make_messages("true or false")
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
-            self.fail("invalid")
+            self.fail("invalid", got=format_value(data))
         return data
 
 
-class Whole(serializers.IntegerField):
-    """A whole number of JSON, which makes no difference between `5` and `5.0`."""
+class Integer(serializers.IntegerField):
+    """A whole JSON number; `5` and `5.0` are equal."""
 
-    default_error_messages = messages(
+    default_error_messages = make_messages(
         "a whole number",
-        min_value="It is less than {min_value}, which is the least that is allowed.",
-        max_value="It is more than {max_value}, which is the most that is allowed.",
+        min_value="Expected at least {min_value}, got %(show_value).20s.",
+        max_value="Expected at most {max_value}, got %(show_value).20s.",
     )
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, (int, float, Decimal)):
-            self.fail("invalid")
-        if not isinstance(data, int) and (abs(data) > _MOST_EXACT or data != int(data)):
-            self.fail("invalid")
+            self.fail("invalid", got=format_value(data))
+        if not isinstance(data, int) and (abs(data) > _MAX_EXACT or data != int(data)):
+            self.fail("invalid", got=format_value(data))
         return int(data)
 
 
-class Word(serializers.ChoiceField):
-    """One of a few words."""
+class Choice(serializers.ChoiceField):
+    """One of a few fixed texts."""
 
-    default_error_messages = messages("a text")
+    default_error_messages = make_messages("a text")
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
-            allowed = ", ".join(str(word) for word in self.choices)
-            raise serializers.ValidationError(f"Allowed is one of: {allowed}.", code="invalid_choice")
+            sentence = f"Expected {format_choices(self.choices)}, got {format_value(data)}."
+            raise serializers.ValidationError(sentence, code="invalid_choice")
         return data
 
 
-class Texts(serializers.ListField):
-    """A list of JSON texts."""
+class TextList(serializers.ListField):
+    """A list of JSON strings."""
 
-    default_error_messages = messages(
-        "a list of texts",
-        "not_a_list",
-        max_length="It has more than {max_length} entries, which is the most that is allowed.",
+    default_error_messages = make_messages(
+        "a list of texts", "not_a_list", max_length="Expected at most {max_length} entries, got %(show_value)s."
     )
     child = Text()
 
 
-class TextsByName(serializers.DictField):
-    """An object whose members are all JSON texts."""
+class TextMap(serializers.DictField):
+    """An object whose values are JSON strings."""
 
-    default_error_messages = messages("an object with texts", "not_a_dict")
+    default_error_messages = make_messages("an object with texts", "not_a_dict")
     child = Text()

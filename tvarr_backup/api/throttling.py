@@ -1,4 +1,4 @@
-"""How often one user may change something."""
+"""A limit on writes per user."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.throttling import UserRateThrottle
 
 
-class Writes(UserRateThrottle):
-    """What only looks is not counted. Each web process counts by itself."""
+class WriteThrottle(UserRateThrottle):
+    """Limit writes, counted in each web process separately. Reads are not counted."""
 
     scope = "writes"
 

@@ -1,4 +1,4 @@
-"""Addresses below `/api/v1`. A slash at the end is optional everywhere (`middleware.Entrance`)."""
+"""Addresses below `/api/v1`. A slash at the end is optional (`middleware.RequestChecks`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ urlpatterns = [
     path("schema", Schema.as_view(), name="schema"),
     path("docs", Docs.as_view(), name="docs"),
     path("expressions/validate", ValidateView.as_view()),
-    path("backups/schedule", ScheduleView.as_view()),  # before the backups: it looks like the address of one
-    *portable.urlpatterns,  # before the kinds: `export` and `import` look like ids
+    path("backups/schedule", ScheduleView.as_view()),  # before the backups, because `schedule` would match as a name
+    *portable.urlpatterns,  # before the kinds, because `export` and `import` would match as ids
     *router.urls,
 ]

@@ -1,4 +1,4 @@
-"""What all views of the API share."""
+"""The base class of the API's views."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tvarr_backup.operations.models import Origin
 
 
 class StrictView(APIView):
-    """A view that refuses query parameters it does not have."""
+    """A view that refuses unknown query parameters."""
 
     parameters: Mapping[str, Collection[str]] = {}
-    """The query parameters of each action, or of each method where a view has no actions."""
+    """The query parameters of each action, or of each method if the view has no actions."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check the user first, then the parameters. A method that the view does not have is refused as such."""
+        """Check the user, then the parameters. A method that the view does not have is refused as such."""
         super().initial(request, *args, **kwargs)
         if hasattr(self, str(request.method).lower()):
             require_known_parameters(request, self.parameters.get(action_of(self, request), ()))
 
     @property
     def actor(self) -> Actor:
-        """The user of the request, as actions take it."""
+        """The request's user, for `operations.actions`."""
         return Actor(self.request.user, Origin.API)
 
     def read_body(self, serializer: type[StrictSerializer]) -> dict[str, Any]:
-        """Return the body of the request as the serializer reads it. Raises `ValidationError`."""
+        """Return the validated body. Raises `ValidationError`."""
         return self.read(serializer, self.request.data)
 
     def read(self, serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
-        """Return data as the serializer reads it. Raises `ValidationError`."""
+        """Return validated data. Raises `ValidationError`."""
         sent = serializer(data=data)
         sent.is_valid(raise_exception=True)
         return dict(sent.validated_data)

@@ -15,7 +15,7 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from tvarr_backup.access.tokens import create_token, revoke_token, tokens_of
+from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token
 from tvarr_backup.errors import TokenInvalid, TokenNotFound
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import PasswordForm, SignInForm, TokenForm
@@ -70,7 +70,7 @@ def account(request: HttpRequest) -> HttpResponse:
             form = TokenForm()
         except TokenInvalid as problem:
             form.add_error(None, str(problem))
-    context = {"form": form, "secret": secret, "tokens": tokens_of(None).filter(user=request.user.pk)}
+    context = {"form": form, "secret": secret, "tokens": list_tokens(None).filter(user=request.user.pk)}
     return render(request, "web/account.html", context)
 
 

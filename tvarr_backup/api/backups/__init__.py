@@ -1,1 +1,1 @@
-"""Backups: the folder as it is now, and what can be done with it."""
+"""The API's calls about backups."""

@@ -1,4 +1,4 @@
-"""Shapes of backups in requests and answers: tvarr's members, and ours."""
+"""Serializers of backups, with tvarr's members and ours."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tvarr_backup.api.operations import StartedSerializer
 from tvarr_backup.api.pagination import Pages
 from tvarr_backup.api.schedule import ScheduleSerializer
 from tvarr_backup.api.schema import RESTART_REQUIRED, ProblemSerializer
-from tvarr_backup.api.strict import Flag, StrictSerializer, Text, Word
+from tvarr_backup.api.strict import Choice, Flag, StrictSerializer, Text
 from tvarr_backup.backups.backup_warnings import BackupWarningCode
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.operations.models import BackupState
 
 
 class BackupPages(Pages):
-    """All backups in one page, as tvarr's clients expect it, unless there are hundreds."""
+    """Up to 500 backups in one page, because tvarr's clients expect all of them."""
 
     page_size = Pages.max_page_size
 
@@ -54,82 +54,89 @@ BACKUP_EXAMPLE: dict[str, Any] = {
 
 
 class WarningSerializer(serializers.Serializer[Any]):
-    """A warning as data; members that its code does not need are empty, and `count` is 0."""
+    """A warning as data. Members that do not belong to its `code` are empty or 0."""
 
     code = serializers.ChoiceField(choices=[code.value for code in BackupWarningCode])
-    table = serializers.CharField(allow_blank=True, help_text="`broken_references`: rows of this table.")
-    referenced_table = serializers.CharField(allow_blank=True, help_text="`broken_references`: lack their row here.")
-    count = serializers.IntegerField(help_text="`broken_references`: so many rows.")
-    schema = serializers.CharField(allow_blank=True, help_text="`newer_schema`, `missing_columns`: of this schema.")
-    newest_known = serializers.CharField(allow_blank=True, help_text="`newer_schema`: the newest that was known then.")
-    names = serializers.ListField(
-        child=serializers.CharField(), help_text="`missing_columns`: columns and tables; `code`: what it contains."
+    table = serializers.CharField(allow_blank=True, help_text="`broken_references`: the table with the rows.")
+    referenced_table = serializers.CharField(
+        allow_blank=True, help_text="`broken_references`: the table in which rows are missing."
     )
-    text = serializers.CharField(allow_blank=True, help_text="`irregular_schema`, `other`: the sentence itself.")
+    count = serializers.IntegerField(help_text="`broken_references`: the number of rows.")
+    schema = serializers.CharField(
+        allow_blank=True, help_text="`newer_schema`, `missing_columns`: the backup's schema."
+    )
+    newest_known = serializers.CharField(allow_blank=True, help_text="`newer_schema`: the newest known schema.")
+    names = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="`missing_columns`: columns and tables. `code`: views, triggers and virtual tables.",
+    )
+    text = serializers.CharField(allow_blank=True, help_text="`irregular_schema`, `other`: the message.")
 
 
 class CheckedSerializer(serializers.Serializer[Any]):
-    """The last check of a backup, in sentences."""
+    """The last verification of a backup."""
 
     level = serializers.ChoiceField(choices=[level.value for level in CheckLevel])
-    at = serializers.DateTimeField(allow_null=True, help_text="Null where the metadata name no possible time.")
-    problems = serializers.ListField(child=serializers.CharField(), help_text="With any, it cannot be relied on.")
+    at = serializers.DateTimeField(allow_null=True, help_text="Null if the metadata file has no valid time.")
+    problems = serializers.ListField(
+        child=serializers.CharField(), help_text="Messages. If there are any, do not rely on the backup."
+    )
     warnings = serializers.ListField(
         child=serializers.CharField(),
-        help_text="The backup is usable. What was so in the live database, or what may be missing in a file from elsewhere.",
+        help_text="Messages about a usable backup, such as that newest changes may be missing.",
     )
     warning_details = serializers.ListField(
-        child=WarningSerializer(), help_text="What `warnings` say, as data, in the same order."
+        child=WarningSerializer(), help_text="The `warnings` as data, in the same order."
     )
 
 
 class BackupSerializer(serializers.Serializer[Any]):
-    """A complete backup. Sizes are bytes, times UTC, checksums `sha256:` and 64 hexadecimal digits."""
+    """A backup. Sizes are bytes, times UTC, checksums `sha256:` and 64 hexadecimal digits."""
 
     filename = serializers.CharField()
-    file_path = serializers.CharField(allow_null=True, help_text="Told to administrators only.")
-    file_size = serializers.IntegerField(help_text="Of the archive.")
+    file_path = serializers.CharField(allow_null=True, help_text="Null unless you may restore backups.")
+    file_size = serializers.IntegerField(help_text="Size of the archive.")
     state = serializers.ChoiceField(choices=[state.value for state in BackupState if state != BackupState.BROKEN])
-    tvarr_version = serializers.CharField(allow_blank=True, help_text="What made it.")
+    tvarr_version = serializers.CharField(allow_blank=True, help_text="The program that made it.")
     database_size = serializers.IntegerField()
-    compressed_size = serializers.IntegerField(help_text="As `file_size`.")
-    checksum = serializers.CharField(help_text="Of the archive; its ETag.")
-    created_at = serializers.DateTimeField(help_text="As `created_at_source` says, perhaps not when it was made.")
-    table_counts = serializers.DictField(child=serializers.IntegerField(), help_text="Live rows by table.")
-    protected = serializers.BooleanField(help_text="Neither clean-ups nor a deletion touch it.")
-    imported = serializers.BooleanField(help_text="Taken in from elsewhere.")
-    seq = serializers.IntegerField(help_text="Higher is newer, whatever the clock says.")
+    compressed_size = serializers.IntegerField(help_text="Same as `file_size`.")
+    checksum = serializers.CharField(help_text="Checksum of the archive, and its ETag.")
+    created_at = serializers.DateTimeField(help_text="See `created_at_source`.")
+    table_counts = serializers.DictField(child=serializers.IntegerField(), help_text="Number of rows, by table.")
+    protected = serializers.BooleanField(help_text="A protected backup cannot be deleted.")
+    imported = serializers.BooleanField(help_text="Whether it came from elsewhere.")
+    seq = serializers.IntegerField(help_text="A higher number is newer, whatever the clock says.")
     kind = serializers.ChoiceField(choices=[kind.value for kind in BackupKind])
     note = serializers.CharField(allow_blank=True)
     protected_until = serializers.DateTimeField(
-        allow_null=True, help_text="Of a copy made before a restore: then it counts as an automatic backup."
+        allow_null=True, help_text="End of a safety backup's protection. It then counts as an automatic backup."
     )
     database_checksum = serializers.CharField(allow_blank=True)
-    schema = serializers.CharField(allow_blank=True, help_text="The state of the tables.")
+    schema = serializers.CharField(allow_blank=True, help_text="Version of the tables.")
     sqlite_version = serializers.CharField(allow_blank=True)
     app_version = serializers.CharField(allow_blank=True)
     checked = CheckedSerializer(allow_null=True)
-    restored_from = serializers.CharField(allow_blank=True, help_text="Of a copy made before a restore: that backup.")
+    restored_from = serializers.CharField(
+        allow_blank=True, help_text="For a safety backup, the backup that was restored."
+    )
     created_at_source = serializers.ChoiceField(
         choices=[source.value for source in DateSource],
-        help_text="Where `created_at` comes from: the backup's `metadata` or, where these name no possible time, the `name` of "
-        "the file say when it was made. With "
-        "`newest_row` and `arrival` that is unknown, and it is the time of the newest row, or of the upload.",
+        help_text="Source of `created_at`: the `metadata`, the `name` of the file, or, if it is unknown when the backup was made, "
+        "its `newest_row` or its `arrival` here.",
     )
     newest_row_at = serializers.DateTimeField(
-        allow_null=True, help_text="The newest change in a file from elsewhere, where its rows tell."
+        allow_null=True, help_text="Time of the newest row in a backup from elsewhere."
     )
     wal_missing = serializers.BooleanField(
-        help_text="A copy of a database in WAL mode that came without its -wal: the newest changes may be missing."
+        help_text="Whether a database came without its `-wal` file, so that its newest changes may be missing."
     )
     accepted_code = serializers.ListField(
-        child=serializers.CharField(),
-        help_text="Views, triggers and virtual tables that a user accepted in a file from elsewhere.",
+        child=serializers.CharField(), help_text="Views, triggers and virtual tables that a user accepted."
     )
 
 
 class BrokenSerializer(serializers.Serializer[Any]):
-    """A file with a backup's name that is none. Only a deletion removes it."""
+    """A broken backup: its archive or metadata file is missing or damaged. Cleanup never deletes it."""
 
     filename = serializers.CharField()
     reason = serializers.CharField()
@@ -137,109 +144,105 @@ class BrokenSerializer(serializers.Serializer[Any]):
 
 @extend_schema_serializer(many=False)
 class BackupListSerializer(serializers.Serializer[Any]):
-    """A page of the backup folder, the newest backup first."""
+    """A page of backups, newest first."""
 
-    count = serializers.IntegerField(help_text="Of all backups.")
-    next = serializers.URLField(allow_null=True, help_text="Of the next page.")
+    count = serializers.IntegerField(help_text="Number of all backups.")
+    next = serializers.URLField(allow_null=True, help_text="Address of the next page.")
     previous = serializers.URLField(allow_null=True)
     backups = BackupSerializer(many=True)
     broken = BrokenSerializer(many=True, help_text=f"At most {BackupPages.max_page_size}.")
-    broken_count = serializers.IntegerField(help_text="Of all broken ones.")
-    backup_directory = serializers.CharField(allow_null=True, help_text="Told to administrators only.")
+    broken_count = serializers.IntegerField(help_text="Number of all broken backups.")
+    backup_directory = serializers.CharField(allow_null=True, help_text="Null unless you may restore backups.")
     schedule = ScheduleSerializer()
 
 
 class CreateSerializer(StrictSerializer):
-    """What may be said of a new backup."""
+    """Options of a new backup."""
 
     note = Text(default="", allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
     accept_folder = Flag(
         default=False,
-        help_text="Use the backup folder as it is, although the disk of the last backup is not mounted there "
-        "(`backup_folder_unmounted`).",
+        help_text="Use the backup folder although the disk of the last backup is not mounted (`backup_folder_unmounted`).",
     )
 
 
 class ChangeSerializer(StrictSerializer):
-    """What is to be changed; what is left out stays as it is."""
+    """Changes. Members that are left out stay as they are."""
 
     protected = Flag(required=False)
     note = Text(required=False, allow_blank=True, help_text=f"One line, at most {MAX_NOTE} characters.")
 
 
 class ProtectionSerializer(StrictSerializer):
-    """Whether a backup is kept from clean-ups and from deletion."""
+    """Whether a backup is protected."""
 
     protected = Flag()
 
 
 class UploadFieldsSerializer(StrictSerializer):
-    """What a form with a file may have beside it."""
+    """The fields of an upload besides its files."""
 
-    note = Text(default="", allow_blank=True, help_text="One line; without it, that of `meta` counts.")
-    accept_broken_references = Word(
-        choices=["true", "false"],
-        default="false",
-        help_text="Take it in also with rows that refer to rows which are not there.",
+    note = Text(default="", allow_blank=True, help_text="One line. The default is the note in `meta`.")
+    accept_broken_references = Choice(
+        choices=["true", "false"], default="false", help_text="Accept rows that refer to missing rows."
     )
-    accept_code = Word(
+    accept_code = Choice(
         choices=["true", "false"],
         default="false",
-        help_text="Accept views, triggers and virtual tables, which SQLite runs when the database is used after a restore. "
-        "It requires the right to restore backups (`accept_code_denied`). A file that contains some is refused without it, "
-        "with the code `code_not_accepted` and their SQL in `refused_code`.",
+        help_text="Accept views, triggers and virtual tables, whose SQL runs when the database is used. This requires the "
+        "permission to restore backups (`accept_code_denied`). Without it, a file that contains them is refused with "
+        "`code_not_accepted`, and `refused_code` has their SQL.",
     )
 
 
 class UploadFormSerializer(UploadFieldsSerializer):
-    """The form of an upload, for the schema."""
+    """The form of an upload."""
 
-    file = serializers.FileField(help_text="A backup of ours or of tvarr's, or a plain copy of a database.")
-    meta = serializers.FileField(required=False, help_text="The `.meta.json` that lies beside a `.db.gz`.")
+    file = serializers.FileField(help_text="One of our backups, one of tvarr's, or a plain copy of a database.")
+    meta = serializers.FileField(required=False, help_text="The `.meta.json` file of a `.db.gz` archive.")
     wal = serializers.FileField(
-        required=False, help_text="The `-wal` file next to a plain copy of a database; its changes are applied."
+        required=False, help_text="The `-wal` file of a plain copy of a database. Its changes are applied."
     )
 
 
 class RestoreSerializer(StrictSerializer):
-    """What a restore may need to be confirmed."""
+    """Confirmations that a restore may need."""
 
-    accept_newer = Flag(default=False, help_text="Restore also a schema that is newer than every one known here.")
+    accept_newer = Flag(default=False, help_text="Restore a backup with a newer schema than all that are known.")
     accept_code = Flag(
         default=False,
-        help_text="Accept views, triggers and virtual tables in a backup from elsewhere. Without it such a restore fails with "
-        "the code `code_not_accepted`, and the result of the operation has their SQL in `refused_code`.",
+        help_text="Accept views, triggers and virtual tables in a backup from elsewhere. Without it the operation fails with "
+        "`code_not_accepted`, and `refused_code` in its result has their SQL.",
     )
     offline = Flag(
         default=False,
-        help_text="Replace a damaged, empty or missing database file. It confirms that tvarr is stopped. Such a file is "
-        "refused without it, with the code `offline_restore_required`.",
+        help_text="Replace a damaged, empty or missing database file, which is refused without it "
+        "(`offline_restore_required`). This confirms that tvarr is stopped.",
     )
 
 
-class NothingSerializer(StrictSerializer):
-    """No member is known."""
+class EmptySerializer(StrictSerializer):
+    """An empty object."""
 
 
 class RestoreStartedSerializer(StartedSerializer):
-    """A restore is under way."""
+    """The restore that was queued."""
 
     restart_required = serializers.BooleanField(help_text=RESTART_REQUIRED)
     facts = serializers.ListField(
-        child=serializers.CharField(),
-        help_text="What to know where the backup has another schema than tvarr's database now; often empty.",
+        child=serializers.CharField(), help_text="Messages about a backup whose schema differs from the live database."
     )
 
 
 class MessageSerializer(serializers.Serializer[Any]):
-    """It is done."""
+    """A message about what was done."""
 
     message = serializers.CharField()
 
 
 class BusySerializer(ProblemSerializer):
-    """A refusal (RFC 9457), perhaps because of another operation."""
+    """An error answer (RFC 9457), perhaps about another operation."""
 
     operation = serializers.CharField(
-        required=False, allow_null=True, help_text="With `operation_running`: the one that is in the way."
+        required=False, allow_null=True, help_text="For `operation_running`: the id of the other operation."
     )

@@ -1,4 +1,4 @@
-"""The calls about backups."""
+"""List, create, upload, show, change, delete, download, verify and restore backups."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tvarr_backup.api.backups.serializers import (
     BusySerializer,
     ChangeSerializer,
     CreateSerializer,
+    EmptySerializer,
     MessageSerializer,
-    NothingSerializer,
     ProtectionSerializer,
     RestoreSerializer,
     RestoreStartedSerializer,
@@ -37,12 +37,12 @@ from tvarr_backup.api.backups.serializers import (
     UploadFormSerializer,
 )
 from tvarr_backup.api.errors import CONTENT_TYPE, problem
-from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, started
-from tvarr_backup.api.permissions import BY_THE_ACTION
+from tvarr_backup.api.operations import STARTED_EXAMPLE, StartedSerializer, build_started
+from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.api.queries import PAGE_PARAMETERS
 from tvarr_backup.api.renderers import VisibleJSONRenderer
 from tvarr_backup.api.schedule import schedule_for_api
-from tvarr_backup.api.schema import answer_example, header, problems, sent_example
+from tvarr_backup.api.schema import header, problems, request_example, response_example
 from tvarr_backup.api.strict import StrictSerializer
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.backups.catalogue import Backup, find_backup, read_folder
@@ -55,26 +55,27 @@ from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, needs_reload
+from tvarr_backup.quoting import quoted
 from tvarr_backup.transfer.downloads import ARCHIVE_TYPE, RangeUnsatisfiable, download
 from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadable, add_upload, receive
 
-# --- For the schema ---------------------------------------------------------------------------------------------------
+# --- Parts of the OpenAPI document -----------------------------------------------------------------------------------
 
-_FILENAME = OpenApiParameter("filename", str, OpenApiParameter.PATH, description="The whole name of the archive.")
-_LOCATION = header("Location", "Where to look.", 201, 202)
-_IF_MATCH = header("If-Match", "The `ETag` of the metadata that the change is based on.")
-_ETAG = header("ETag", "Another one after every change.", 200)
+_FILENAME = OpenApiParameter("filename", str, OpenApiParameter.PATH, description="The file name of the archive.")
+_LOCATION = header("Location", "The address of the new backup or operation.", 201, 202)
+_IF_MATCH = header("If-Match", "The `ETag` of the backup. If it has changed since, the answer is 412.")
+_ETAG = header("ETag", "The version of the backup's metadata.", 200)
 _RANGES = [
-    header("Range", "One range of bytes, such as `bytes=1000-`."),
-    header("If-Range", "The ETag that the first part came with."),
-    header("If-None-Match", "Answered with 304 where it is known."),
+    header("Range", "A range of bytes, such as `bytes=1000-`."),
+    header("If-Range", "The ETag of the parts received before."),
+    header("If-None-Match", "An ETag that you have. If it is still valid, the answer is 304."),
 ]
 _ARCHIVE_RESPONSES: dict[Any, Any] = {
     (200, ARCHIVE_TYPE): OpenApiTypes.BINARY,
     (206, ARCHIVE_TYPE): OpenApiTypes.BINARY,
-    304: OpenApiResponse(description="The archive is known already."),
+    304: OpenApiResponse(description="The archive has not changed."),
 }
-# Of a PATCH the schema would say that every member may be left out.
+# drf-spectacular describes all members of a PATCH as optional.
 _PROTECTION = {
     "type": "object",
     "properties": {"protected": {"type": "boolean"}},
@@ -82,13 +83,12 @@ _PROTECTION = {
     "additionalProperties": False,
 }
 _UNPROTECTING = (
-    "Lifting the protection of a safety backup (kind `pre_restore`) requires the right to delete backups: 403 "
-    "`unprotect_denied` without it."
+    "Unprotecting a safety backup (kind `pre_restore`) requires the permission to delete backups (`unprotect_denied`)."
 )
-_MOST_ON_PAGE = BackupPages.max_page_size
-_BACKUP = answer_example("A backup", BACKUP_EXAMPLE)
-_STARTED = answer_example("It is under way", STARTED_EXAMPLE, 202)
-_NOTHING = sent_example("Nothing", {})
+_MAX_PAGE_SIZE = BackupPages.max_page_size
+_BACKUP = response_example("A backup", BACKUP_EXAMPLE)
+_STARTED = response_example("Queued", STARTED_EXAMPLE, 202)
+_EMPTY = request_example("No options", {})
 _UPLOAD = {"file": "(the archive)", "meta": "(its .meta.json)", "note": "from the old machine"}
 _LIST = {
     "count": 1,
@@ -102,15 +102,15 @@ _LIST = {
 }
 
 
-def _busy(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+def _list_problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     return problems(*statuses, 409, conflict=BusySerializer)
 
 
-# --- The calls --------------------------------------------------------------------------------------------------------
+# --- Calls -----------------------------------------------------------------------------------------------------------
 
 
 class ArchiveRenderer(VisibleJSONRenderer):
-    """Lets an archive be asked for by its media type; problems are JSON all the same."""
+    """Accept the media type of archives. Errors are JSON."""
 
     media_type = ARCHIVE_TYPE
     format = "gz"
@@ -122,15 +122,15 @@ class BackupViewSet(StrictView, ViewSet):
     lookup_url_kwarg = "filename"
     required_permissions = {
         "list": "operations.view_backup",
-        "create": BY_THE_ACTION,
-        "upload": BY_THE_ACTION,
+        "create": CHECKED_BY_ACTION,
+        "upload": CHECKED_BY_ACTION,
         "retrieve": "operations.view_backup",
-        "partial_update": BY_THE_ACTION,
-        "destroy": BY_THE_ACTION,
-        "protection": BY_THE_ACTION,
-        "download": BY_THE_ACTION,
-        "verify": BY_THE_ACTION,
-        "restore": BY_THE_ACTION,
+        "partial_update": CHECKED_BY_ACTION,
+        "destroy": CHECKED_BY_ACTION,
+        "protection": CHECKED_BY_ACTION,
+        "download": CHECKED_BY_ACTION,
+        "verify": CHECKED_BY_ACTION,
+        "restore": CHECKED_BY_ACTION,
     }
     parameters = {"list": PAGE_PARAMETERS, "restore": {"confirm"}}
 
@@ -138,20 +138,22 @@ class BackupViewSet(StrictView, ViewSet):
         return [*super().get_renderers(), *([ArchiveRenderer()] if self.action == "retrieve" else [])]
 
     def perform_content_negotiation(self, request: Request, force: Any = False) -> Any:  # noqa: FBT002  # the framework's signature
-        """Whatever a browser or a program says that it accepts, the address of a download answers with the archive."""
+        """Ignore the header `Accept` of downloads."""
         if self.action == "download":
             return VisibleJSONRenderer(), VisibleJSONRenderer.media_type
         return super().perform_content_negotiation(request, force)
 
     @extend_schema(
-        summary="List the backups, the newest first",
-        description=f"At most {_MOST_ON_PAGE} at a time; `next` is the address of older ones.",
+        summary="List backups, newest first",
+        description=f"At most {_MAX_PAGE_SIZE} backups. `next` is the address of older ones.",
         parameters=[
-            OpenApiParameter("page", int, description="From 1."),
-            OpenApiParameter("page_size", int, description=f"From 1 to {_MOST_ON_PAGE}, which is the default."),
+            OpenApiParameter("page", int, description="Number of the page, from 1."),
+            OpenApiParameter(
+                "page_size", int, description=f"Backups per page. The default and maximum is {_MAX_PAGE_SIZE}."
+            ),
         ],
         responses={200: BackupListSerializer, **problems(400, 404, 409)},
-        examples=[answer_example("One backup", _LIST)],
+        examples=[response_example("One backup", _LIST)],
     )
     def list(self, request: Request) -> Response:
         reconcile()
@@ -159,13 +161,13 @@ class BackupViewSet(StrictView, ViewSet):
         listing, pages = read_folder(folder), BackupPages()
         backups: Any = listing.backups  # Django's pages take any sequence
         on_page = pages.paginate_queryset(backups, request, self) or []
-        broken = listing.broken[:_MOST_ON_PAGE]
+        broken = listing.broken[:_MAX_PAGE_SIZE]
         return Response(
             {
                 "count": len(listing.backups),
                 "next": pages.get_next_link(),
                 "previous": pages.get_previous_link(),
-                "backups": [self._data_of(backup_as_data(backup, required), folder) for backup in on_page],
+                "backups": [self._add_path(backup_as_data(backup, required), folder) for backup in on_page],
                 "broken": [{"filename": one.filename, "reason": one.reason} for one in broken],
                 "broken_count": len(listing.broken),
                 "backup_directory": str(folder) if self.actor.is_administrator else None,
@@ -174,37 +176,37 @@ class BackupViewSet(StrictView, ViewSet):
         )
 
     @extend_schema(
-        summary="Make a backup",
-        description="The worker makes it; look at the operation for how it goes.",
+        summary="Create a backup",
+        description="A worker creates it. Request the address of the operation until it has finished.",
         parameters=[_LOCATION],
         request=CreateSerializer,
-        responses={202: StartedSerializer, **_busy(400, 413, 415)},
-        examples=[sent_example("With a note", {"note": "before the new provider"}), _STARTED],
+        responses={202: StartedSerializer, **_list_problems(400, 413, 415)},
+        examples=[request_example("With a note", {"note": "before the new provider"}), _STARTED],
     )
     def create(self, _request: Request) -> Response:
         operation = actions.request_backup(self.actor, **self.read_body(CreateSerializer))
-        return started(operation, "The backup will be made; look at the operation for how it goes.")
+        return build_started(operation, "The backup is queued. Its operation shows the progress.")
 
     @extend_schema(
         operation_id="backups_upload",
-        summary="Take in a backup from elsewhere",
-        description="What the file is, its content says: a `.db.gz` of ours or of tvarr's, a `.tar.gz` of tvarr's, or a "
-        "plain copy of a database. It is checked completely. The new backup is marked as imported and protected.",
+        summary="Upload a backup",
+        description="Accepts one of our backups, one of tvarr's (`.db.gz` or `.tar.gz`), or a plain copy of a database. It is "
+        "verified, and the new backup is protected.",
         parameters=[_LOCATION],
         request={"multipart/form-data": UploadFormSerializer},
-        responses={201: BackupSerializer, **_busy(400, 411, 413, 415, 422, 507)},
-        examples=[sent_example("A file with its description", _UPLOAD, "multipart/form-data"), _BACKUP],
+        responses={201: BackupSerializer, **_list_problems(400, 411, 413, 415, 422, 507)},
+        examples=[request_example("A backup with its metadata file", _UPLOAD, "multipart/form-data"), _BACKUP],
     )
-    @action(detail=False, methods=["post"], parser_classes=(MultiPartParser,))  # `receive` alone reads the form
+    @action(detail=False, methods=["post"], parser_classes=(MultiPartParser,))  # only `receive` reads the form
     def upload(self, _request: Request) -> Response:
-        made = (self._take_in().result or {})["backup"]
-        address = reverse("api-backup-detail", args=[made["filename"]])
-        return Response(self._data_of(made, backup_folder()), status.HTTP_201_CREATED, headers={"Location": address})
+        added = (self._receive_upload().result or {})["backup"]
+        address = reverse("api-backup-detail", args=[added["filename"]])
+        return Response(self._add_path(added, backup_folder()), status.HTTP_201_CREATED, headers={"Location": address})
 
-    def _take_in(self) -> Operation:
-        asked = self.request._request  # noqa: SLF001  # the framework's name of Django's request
+    def _receive_upload(self) -> Operation:
+        request = self.request._request  # noqa: SLF001  # the framework's name of Django's request
         try:
-            with receive(asked, self.actor) as upload:
+            with receive(request, self.actor) as upload:
                 fields = self.read(UploadFieldsSerializer, upload.fields)
                 return add_upload(
                     upload,
@@ -214,16 +216,16 @@ class BackupViewSet(StrictView, ViewSet):
                     accept_code=fields["accept_code"] == "true",
                 )
         except FormUnreadable as unreadable:
-            if asked.content_type != MEDIA_TYPE:
-                raise UnsupportedMediaType((asked.content_type or "")[:80]) from unreadable
+            if request.content_type != MEDIA_TYPE:
+                raise UnsupportedMediaType((request.content_type or "")[:80]) from unreadable
             raise ParseError(str(unreadable)) from unreadable
         except FieldRefused as refused:
             detail = serializers.ErrorDetail(str(refused), code=refused.code)
             raise serializers.ValidationError({refused.name: detail}) from refused
 
     @extend_schema(
-        summary="Show a backup, or receive its archive",
-        description="With `Accept: application/gzip` it is as `GET /backups/{filename}/download`, and needs that permission.",
+        summary="Show a backup, or download it",
+        description="`Accept: application/gzip` downloads the archive, like `GET /backups/{filename}/download`.",
         parameters=[_FILENAME, _ETAG, *_RANGES],
         responses={
             (200, "application/json"): BackupSerializer,
@@ -240,50 +242,49 @@ class BackupViewSet(StrictView, ViewSet):
 
     @extend_schema(
         operation_id="backups_update",
-        summary="Change the protection and the note of a backup",
-        description=f"At once: only the description beside the archive is written. {_UNPROTECTING}",
+        summary="Change the note and protection of a backup",
+        description=_UNPROTECTING,
         parameters=[_FILENAME, _IF_MATCH, _ETAG],
         request=ChangeSerializer,
         responses={200: BackupSerializer, **problems(400, 404, 409, 412, 413, 415, 507)},
-        examples=[sent_example("Keep it", {"protected": True, "note": "the last good one"}), _BACKUP],
+        examples=[request_example("Protect", {"protected": True, "note": "the last good one"}), _BACKUP],
     )
     def partial_update(self, _request: Request, filename: str) -> Response:
         return self._change(filename, ChangeSerializer)
 
     @extend_schema(
         summary="Delete a backup",
-        description="For good. Also what is broken under a backup's name. A protected one is refused.",
+        description="A broken backup can be deleted too. A protected one is refused.",
         parameters=[_FILENAME, _IF_MATCH],
-        responses={200: MessageSerializer, **_busy(400, 404, 412)},
-        examples=[answer_example("It is gone", {"message": f"{BACKUP_EXAMPLE['filename']} is deleted."})],
+        responses={200: MessageSerializer, **_list_problems(400, 404, 412)},
+        examples=[response_example("Deleted", {"message": f"{BACKUP_EXAMPLE['filename']} is deleted."})],
     )
     def destroy(self, _request: Request, filename: str) -> Response:
-        actions.delete_backup(self.actor, filename, only_if=self._only_if())
+        actions.delete_backup(self.actor, filename, only_if=self._expected_versions())
         return Response({"message": f"{filename} is deleted."})
 
     @extend_schema(
         operation_id="backups_protect",
-        summary="Set or lift the protection of a backup",
+        summary="Protect or unprotect a backup",
         description=_UNPROTECTING,
         parameters=[_FILENAME, _IF_MATCH, _ETAG],
         request={"application/json": _PROTECTION},
         responses={200: BackupSerializer, **problems(400, 404, 409, 412, 413, 415, 507)},
-        examples=[sent_example("Keep it", {"protected": True}), _BACKUP],
+        examples=[request_example("Protect", {"protected": True}), _BACKUP],
     )
     @action(detail=True, methods=["patch"])
     def protection(self, _request: Request, filename: str) -> Response:
-        """tvarr's address for the protection alone."""
         return self._change(filename, ProtectionSerializer)
 
     def _change(self, filename: str, serializer: type[StrictSerializer]) -> Response:
         changes = self.read_body(serializer)
-        changed = actions.change_backup(self.actor, filename, only_if=self._only_if(), **changes)
+        changed = actions.change_backup(self.actor, filename, only_if=self._expected_versions(), **changes)
         return self._answer(changed, backup_folder())
 
     @extend_schema(
         operation_id="backups_download",
-        summary="Receive the archive of a backup",
-        description="With its length, its checksum as `ETag`, and ranges, so that what broke off can be resumed.",
+        summary="Download a backup",
+        description="Ranges are supported, so an interrupted download can be resumed.",
         parameters=[_FILENAME, *_RANGES],
         responses={**_ARCHIVE_RESPONSES, **problems(400, 404, 409, 412, 416)},
     )
@@ -295,72 +296,69 @@ class BackupViewSet(StrictView, ViewSet):
         backup = actions.find_archive(self.actor, filename)
         try:
             return download(self.request._request, backup_folder(), backup)  # noqa: SLF001  # the framework's name of Django's request
-        except RangeUnsatisfiable as refused:
-            body = problem(416, "range_not_satisfiable", str(refused))
-            headers = {"Content-Range": refused.content_range}
+        except RangeUnsatisfiable as error:
+            body = problem(416, "range_not_satisfiable", str(error))
+            headers = {"Content-Range": error.content_range}
             return Response(body, 416, headers=headers, content_type=CONTENT_TYPE)
 
     @extend_schema(
         operation_id="backups_verify",
-        summary="Check everything about a backup",
-        description="The worker does it; the result of the operation lists every check.",
+        summary="Verify a backup",
+        description="A worker verifies it. The result of the operation lists every check.",
         parameters=[_FILENAME, _LOCATION],
-        request=NothingSerializer,
-        responses={202: StartedSerializer, **_busy(400, 404, 413, 415)},
-        examples=[_NOTHING, _STARTED],
+        request=EmptySerializer,
+        responses={202: StartedSerializer, **_list_problems(400, 404, 413, 415)},
+        examples=[_EMPTY, _STARTED],
     )
     @action(detail=True, methods=["post"])
     def verify(self, _request: Request, filename: str) -> Response:
-        self.read_body(NothingSerializer)
+        self.read_body(EmptySerializer)
         operation = actions.request_verification(self.actor, [filename])
-        return started(operation, f"{filename} will be checked; look at the operation for how it goes.")
+        return build_started(operation, f"The verification of {filename} is queued. Its operation shows the progress.")
 
     @extend_schema(
         operation_id="backups_restore",
-        summary="Put the content of a backup into the live database",
-        description="The worker does it, after a complete check, and keeps a copy of what was there: the result of the "
-        "operation has `outcome`, the rows `before` and `after`, and that copy as `pre_restore_backup`. An offline restore "
-        "sets the old files aside (`set_aside`), and has no such copy where the old file could not be read. `facts` says what "
-        "tvarr will do with the database of another version.",
+        summary="Restore a backup",
+        description="A worker verifies the backup, saves the current data as a safety backup, and replaces the data. The result "
+        "of the operation has the `outcome`, the numbers of rows `before` and `after`, and the safety backup as "
+        "`pre_restore_backup`. An offline restore sets the old files aside (`set_aside`). It makes no safety backup if the old "
+        "file cannot be read.",
         parameters=[
             _FILENAME,
             _LOCATION,
-            OpenApiParameter("confirm", str, required=True, enum=["true"], description="The word that it is meant."),
+            OpenApiParameter("confirm", str, required=True, enum=["true"], description="Confirms the restore."),
         ],
         request=RestoreSerializer,
-        responses={202: RestoreStartedSerializer, **_busy(400, 404, 413, 415, 507)},
-        examples=[
-            _NOTHING,
-            answer_example("It is under way", STARTED_EXAMPLE | {"restart_required": False, "facts": []}, 202),
-        ],
+        responses={202: RestoreStartedSerializer, **_list_problems(400, 404, 413, 415, 507)},
+        examples=[_EMPTY, response_example("Queued", STARTED_EXAMPLE | {"restart_required": False, "facts": []}, 202)],
     )
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, filename: str) -> Response:
         _require_confirmation(request)
         confirmed = self.read_body(RestoreSerializer)
-        facts = _facts(filename)
+        facts = _find_facts(filename)
         operation = actions.request_restore(self.actor, filename, **confirmed)
-        answer = started(operation, f"{filename} will be restored; look at the operation for how it goes.")
+        answer = build_started(operation, f"The restore of {filename} is queued. Its operation shows the progress.")
         answer.data["restart_required"] = not confirmed["offline"] and needs_reload(EVERYTHING)
         answer.data["facts"] = facts
         return answer
 
     def _answer(self, backup: Backup, folder: Path) -> Response:
-        """Answer with the metadata of a backup, and the ETag by which a change can refer to it."""
-        return Response(self._data_of(backup_as_data(backup), folder), headers={"ETag": f'"{backup.etag}"'})
+        """Answer with a backup and the ETag of its metadata."""
+        return Response(self._add_path(backup_as_data(backup), folder), headers={"ETag": f'"{backup.etag}"'})
 
-    def _data_of(self, backup: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        """Add to the metadata of a backup where it is; only administrators get that."""
+    def _add_path(self, backup: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Add the path of a backup, which only administrators see."""
         return {**backup, "file_path": str(folder / backup["filename"]) if self.actor.is_administrator else None}
 
-    def _only_if(self) -> Collection[str] | None:
-        """Return the states of a backup that `If-Match` allows, or None for any."""
+    def _expected_versions(self) -> Collection[str] | None:
+        """Return the versions of a backup that `If-Match` names, or None for any."""
         etags = expected_etags(self.request)
         return None if etags is None else [etag.strip('"') for etag in etags]
 
 
-def _facts(filename: str) -> list[str]:
-    """Return what to know of a restore across versions; nothing of a backup that cannot be restored."""
+def _find_facts(filename: str) -> list[str]:
+    """Return facts about a backup of another version; none if it cannot be restored."""
     with suppress(TvarrBackupError):
         return list(verdict_on(find_backup(backup_folder(), filename)).facts)
     return []
@@ -369,6 +367,6 @@ def _facts(filename: str) -> list[str]:
 def _require_confirmation(request: Request) -> None:
     given = request.query_params.getlist("confirm")
     if given in ([], ["false"]):
-        raise ConfirmationRequired("A restore replaces all that is in tvarr's database; say confirm=true to do it.")
+        raise ConfirmationRequired("A restore replaces all data in tvarr's database. Send confirm=true to confirm it.")
     if given != ["true"]:
-        raise serializers.ValidationError({"confirm": "Allowed is true."})
+        raise serializers.ValidationError({"confirm": f'Expected "true", got {quoted(", ".join(given))}.'})

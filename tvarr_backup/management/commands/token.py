@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from tvarr_backup.access.models import ApiToken
-from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
+from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token, token_as_data
 from tvarr_backup.formatting import format_exact_time
 from tvarr_backup.management.terminal import TerminalCommand, align
 from tvarr_backup.operations.app_database import require_app_database
@@ -39,7 +39,7 @@ class Command(TerminalCommand):
         try:
             require_app_database()
             if action == "list":
-                self._list(list(tokens_of(user)))
+                self._list(list(list_tokens(user)))
             elif action == "create":
                 self._create(str(user), options["name"], options["expires"])
             else:
