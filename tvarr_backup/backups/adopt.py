@@ -26,7 +26,7 @@ from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
-from tvarr_backup.backups.schema_table import not_accepted, some, some_code
+from tvarr_backup.backups.schema_table import join_some, name_code, not_accepted
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
 from tvarr_backup.backups.source import Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
@@ -175,7 +175,7 @@ def require_acceptable(
             "{filename} was not added: {irregular} Nothing was saved. Such a file cannot be accepted. If it is "
             "your own, copy its rows into a new database.",
             filename=filename,
-            irregular=some(examined.irregular),
+            irregular=join_some(examined.irregular),
         )
     refused = not_accepted(examined.code, accept_code)
     if refused:
@@ -185,7 +185,7 @@ def require_acceptable(
             "command, accept_code in a request, or the boxes on the upload page.",
             refused,
             filename=filename,
-            refused=some_code(refused),
+            refused=name_code(refused),
         )
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(

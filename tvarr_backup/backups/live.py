@@ -384,7 +384,9 @@ def checkpoint(live: Path) -> list[Sentence]:
             )
         ]
     return [
-        Sentence("Another program still reads the old data. The journal next to the database stays large until it has finished.")
+        Sentence(
+            "Another program still reads the old data. The journal next to the database stays large until it has finished."
+        )
     ]
 
 

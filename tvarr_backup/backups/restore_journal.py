@@ -88,7 +88,7 @@ def read_journal(work: Path) -> Unfinished | None:
         return Unfinished(restore_id=state.pop("mark"), **state, offline=offline and Replacement(**offline))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError, KeyError):  # cut short before it was synced, so nothing was copied yet
+    except (ValueError, TypeError, AttributeError, KeyError):  # cut short before the sync, so nothing was copied yet
         return None
 
 
