@@ -171,7 +171,7 @@ def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: Datab
 @pytest.mark.parametrize(
     ("statements", "error", "words"),
     [
-        (["CREATE TABLE recipes (a)"], DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+        (["CREATE TABLE recipes (a)"], DatabaseForeign, "It has neither tvarr's nor our tables, but recipes."),
         ([FILTERS], DatabaseForeign, "but filters."),
         ([MIGRATIONS, applied("'0001'", "'shop'")], DatabaseForeign, "the database of another Django program"),
         ([MIGRATIONS, "CREATE TABLE recipes (a)"], DatabaseForeign, "the database of another Django program"),

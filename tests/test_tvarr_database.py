@@ -71,13 +71,13 @@ def foreign(path: Path, what: str) -> Path:
 
 REFUSALS = [
     ("text", errors.DatabaseForeign, "is not an SQLite database."),
-    ("folder", errors.DatabaseForeign, "is not a file; the path of an SQLite database is needed."),
-    ("another program", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but cooks, recipes."),
+    ("folder", errors.DatabaseForeign, "is not a file. Expected the path of an SQLite database."),
+    ("another program", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but cooks, recipes."),
     ("another django program", errors.DatabaseForeign, "the database of another Django program"),
     ("one letter", errors.DatabaseForeign, "is not an SQLite database."),
-    ("another program in WAL mode", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+    ("another program in WAL mode", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but recipes."),
     ("damaged", errors.DatabaseUnusable, "cannot be read: "),
-    ("no text", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but rec\ufffdpes."),
+    ("no text", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but rec\ufffdpes."),
 ]
 
 
@@ -240,7 +240,7 @@ def test_a_database_in_use_is_read_as_it_stands(tvarr_own: Path) -> None:
     with closing(sqlite3.connect(tvarr_own, isolation_level=None)) as tvarr:
         tvarr.execute("PRAGMA wal_autocheckpoint=0")
         tvarr.execute("DROP TABLE schema_migrations")
-        with pytest.raises(errors.DatabaseForeign, match="it has neither tvarr's nor our tables"):
+        with pytest.raises(errors.DatabaseForeign, match="It has neither tvarr's nor our tables"):
             inspect(tvarr_own)
 
 

@@ -67,7 +67,7 @@ def test_the_list_is_the_folder_as_it_is_now_with_the_newest_first(folder: Path)
     body = client_of("view_backup").get(BACKUPS).json()
     assert [backup["filename"] for backup in body["backups"]] == [second.filename, first.filename]
     assert body["broken"] == [
-        {"filename": NO_BACKUP, "reason": "its description tvarr-backup-2026-01-01T00-00-00.meta.json is missing"}
+        {"filename": NO_BACKUP, "reason": "its metadata file tvarr-backup-2026-01-01T00-00-00.meta.json is missing"}
     ]
 
 
@@ -221,7 +221,10 @@ def test_one_that_is_not_there_is_not_found(folder: Path, method: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("archive", "its description tvarr-backup-2026-01-01T00-00-00.meta.json is missing"), ("folder", "no regular")],
+    [
+        ("archive", "its metadata file tvarr-backup-2026-01-01T00-00-00.meta.json is missing"),
+        ("folder", "not a regular"),
+    ],
 )
 def test_what_is_broken_is_said_to_be_so(folder: Path, what: str, words: str) -> None:
     (folder / NO_BACKUP).mkdir() if what == "folder" else (folder / NO_BACKUP).write_bytes(b"half")
@@ -396,7 +399,7 @@ def test_a_change_that_makes_no_sense_is_refused_and_changes_nothing(
     assert only_sidecar(folder, made.filename) == before
 
 
-@pytest.mark.parametrize(("note", "words"), [("x" * 501, "501 characters"), ("a\tb", "one line of text")])
+@pytest.mark.parametrize(("note", "words"), [("x" * 501, "501 characters"), ("a\tb", "a note of one line")])
 def test_a_note_that_cannot_be_kept_is_refused(folder: Path, note: str, words: str) -> None:
     made = make(folder)
     response = client_of("protect_backup").patch(f"{BACKUPS}/{made.filename}", {"note": note})
@@ -413,7 +416,9 @@ def test_while_somebody_is_at_work_in_the_folder_a_change_is_refused(folder: Pat
     made = make(folder)
     with backup_lock(folder):
         response = client_of("protect_backup").patch(f"{BACKUPS}/{made.filename}", {"protected": True})
-    assert problem(response, 409, "backup_busy").endswith(" is at work in backups; try again when it is done.")
+    assert problem(response, 409, "backup_busy").endswith(
+        " is using the backup folder backups. Nothing was changed. Try again when it has finished."
+    )
 
 
 def test_of_two_writers_the_second_is_told_that_it_has_changed(folder: Path) -> None:

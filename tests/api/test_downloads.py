@@ -134,7 +134,7 @@ def test_an_archive_that_becomes_shorter_breaks_the_connection(
     response = client.get(address)
     with (folder / backup.filename).open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(OSError, match="became shorter while it was sent"):
+    with pytest.raises(OSError, match="became shorter while it was being sent"):
         received(response)
 
 

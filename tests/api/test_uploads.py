@@ -322,15 +322,15 @@ def zipped() -> bytes:
         (json.dumps({"metadata": {"export_type": "filters"}}).encode(), "an export of filters"),
         (zipped(), "a zip archive, perhaps another program's backup"),
         (b"#EXTM3U\n", "a channel list"),
-        (b"\x1f\x8b damaged", "cannot be taken in"),
-        (b"SQLite format 3\0" + bytes(4096), "cannot be taken in"),
+        (b"\x1f\x8b damaged", "was not added"),
+        (b"SQLite format 3\0" + bytes(4096), "was not added"),
     ],
 )
 def test_what_is_no_backup_is_said_to_be_what_it_is(
     client: APIClient, folder: Path, content: bytes, words: str
 ) -> None:
     sentence = refused(folder, send(client, ("file", "offered.bin", content)), 422, "upload_refused")
-    assert sentence.startswith("offered.bin cannot be taken in.")
+    assert sentence.startswith("offered.bin was not added.")
     assert words in sentence
 
 
@@ -351,7 +351,7 @@ def test_a_description_of_another_backup_is_refused(client: APIClient, folder: P
     archive = incoming / first.filename
     meta = json.loads((incoming / second.name.sidecar).read_bytes()) | {"checksum": "sha256:" + "0" * 64}
     response = send(client, ("file", first.filename, archive.read_bytes()), ("meta", "x", json.dumps(meta).encode()))
-    assert "the description is another backup's" in refused(folder, response, 422, "upload_refused")
+    assert "the metadata file belongs to another backup" in refused(folder, response, 422, "upload_refused")
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_a_form_that_is_another_is_refused(
     assert not Operation.objects.exists()
 
 
-@pytest.mark.parametrize(("note", "words"), [("x" * 501, "501 characters"), ("two\nlines", "one line of text")])
+@pytest.mark.parametrize(("note", "words"), [("x" * 501, "501 characters"), ("two\nlines", "a note of one line")])
 def test_a_note_that_cannot_be_kept_is_refused(
     client: APIClient, folder: Path, copy: Path, note: str, words: str
 ) -> None:
@@ -474,7 +474,10 @@ def test_one_that_says_that_it_is_too_large_is_refused_before_it_is_read(
     client: APIClient, folder: Path, settings: Any
 ) -> None:
     words = refused(folder, send_body(client, Untouched(), 11 * 2**30), 413, "upload_too_large")
-    assert words == "The upload is larger than 10.7 GB, which is the most that is taken in here."
+    assert (
+        words
+        == "The upload is larger than the limit of 10.7 GB. Nothing was saved. The setting TVARR_BACKUP_UPLOAD_LIMIT changes the limit."
+    )
 
 
 @pytest.mark.parametrize("part", ["file", "meta"])
@@ -487,7 +490,7 @@ def test_one_that_turns_out_to_be_too_large_is_refused(
         if part == "meta"
         else send(client, ("file", "a", bytes(2_000_001)))
     )
-    assert refused(folder, response, 413, "upload_too_large").startswith(f"“{part}” is larger than ")
+    assert refused(folder, response, 413, "upload_too_large").startswith(f'The file in "{part}" is larger than ')
 
 
 def test_one_that_is_as_large_as_is_allowed_is_not_too_large(client: APIClient, folder: Path, settings: Any) -> None:
@@ -509,7 +512,7 @@ def test_one_that_does_not_say_how_long_it_is_is_refused(client: APIClient, fold
 def test_one_that_breaks_off_leaves_nothing(client: APIClient, folder: Path, end: Exception | None) -> None:
     body = form(("file", "copy.db", bytes(3 * 2**20)))
     response = send_body(client, Broken([body[: 2 * 2**20]], end), len(body))
-    assert refused(folder, response, 400, "upload_incomplete").startswith("The upload broke off")
+    assert refused(folder, response, 400, "upload_incomplete").startswith("The upload was cut off")
     assert not Operation.objects.exists()
 
 

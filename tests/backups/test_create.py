@@ -239,8 +239,8 @@ class TestRefusals:
             ("text", CopyFailed, "could not be copied: file is not a database."),
             ("zero bytes", CopyDamaged, "It is an empty database."),
             ("no tables", CopyDamaged, "It has no tables."),
-            ("another program", CopyDamaged, "it has neither tvarr's nor our tables, but recipes."),
-            ("damaged text", CopyFailed, "could not be copied: its schema holds what is no text."),
+            ("another program", CopyDamaged, "It has neither tvarr's nor our tables, but recipes."),
+            ("damaged text", CopyFailed, "could not be copied: its schema contains invalid text."),
             (
                 "damaged tree",
                 CopyFailed,
@@ -276,10 +276,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("note", "words"),
         [
-            ("x" * 501, "The note has 501 characters; allowed are 500."),
-            ("two\nlines", "Character 4 of the note is U+000A. Expected one line of text"),
-            ("\x1b[31m", "Character 1 of the note is U+001B. Expected one line of text"),
-            ("\ud800", "Character 1 of the note is U+D800. Expected one line of text"),
+            ("x" * 501, "Expected a note of at most 500 characters, got 501 characters."),
+            ("two\nlines", "got U+000A as character 4."),
+            ("\x1b[31m", "got U+001B as character 1."),
+            ("\ud800", "got U+D800 as character 1."),
         ],
     )
     def test_a_note_that_cannot_be_shown_is_refused(self, live: Path, folder: Path, note: str, words: str) -> None:
@@ -465,7 +465,7 @@ class TestSeveralAtOnce:
 
         made = backup(live, folder, progress=second)
         assert refused == [
-            f"Another backup, check, clean-up or restore is at work in {folder}; try again when it is done."
+            f"Another operation is using the backup folder {folder}. Nothing was changed. Try again when it has finished."
         ]
         assert filenames(folder) == [made.filename]
 

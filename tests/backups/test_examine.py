@@ -85,9 +85,9 @@ def with_wrong_index(path: Path) -> None:
     [
         (b"", "It is an empty database."),
         (b"x", "It is an empty database."),
-        (b"no database " * 1000, "It is no SQLite database."),
-        (b"SQLite format 3\0", "It is no SQLite database."),
-        (b"SQLite format 3\0" + bytes(5000), "It is no SQLite database."),
+        (b"no database " * 1000, "It is not an SQLite database."),
+        (b"SQLite format 3\0", "It is not an SQLite database."),
+        (b"SQLite format 3\0" + bytes(5000), "It is not an SQLite database."),
     ],
 )
 def test_what_is_no_database_is_said_to_be_none(tmp_path: Path, content: bytes, words: str) -> None:

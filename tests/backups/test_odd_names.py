@@ -42,7 +42,7 @@ def test_they_are_listed_as_text_and_without_waiting(odd: Path) -> None:
         "pipe",
     ]
     json.dumps(listing.foreign, ensure_ascii=False).encode()
-    assert {broken.reason for broken in listing.broken} == {"it is no regular file"}
+    assert {broken.reason for broken in listing.broken} == {"it is not a regular file"}
 
 
 def test_every_operation_works_beside_them(odd: Path, live: Path) -> None:

@@ -257,7 +257,7 @@ def test_whoever_has_it_open_goes_on_with_the_new_content(live: Path, folder: Pa
         here.execute("UPDATE filters SET name = 'later ' || id")
         assert there("go on").startswith("later")
     assert len(done.attention) == 1
-    assert "journal beside the database stays large until it ends" in done.attention[0]
+    assert "journal next to the database stays large until it has finished" in done.attention[0]
     assert done.safety is not None
     assert is_clean(folder)
 
@@ -480,10 +480,10 @@ def test_a_live_database_that_fails_its_check_gets_back_what_was_there(live: Pat
         assert spoiler("") == "ready"
         reader.execute("BEGIN")
         assert name_in(reader) == "now"
-        with pytest.raises(RestoreFailed, match="failed its check after the restore") as failure:
+        with pytest.raises(RestoreFailed, match="failed verification after the restore") as failure:
             restored(live, folder, large)
         assert spoiler("") == "spoilt"
-    assert "your data is unchanged" in str(failure.value)
+    assert "Your data is unchanged" in str(failure.value)
     assert content(live) == before
     assert pre_restores(folder) == []
     assert is_clean(folder)
@@ -513,8 +513,8 @@ def test_what_was_there_is_kept_where_it_cannot_be_put_back(
             restored(live, folder, large, after_replacing(take_the_lock))
         assert spoiler("") == "spoilt"
     (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
-    assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
-    assert "was locked by another program for 0 s" in str(failure.value)
+    assert f"It is kept as {folder}/.work/restore/safety.db. " in str(failure.value)
+    assert "Another program locked " in str(failure.value)
     finished = finish_restore(folder, required())
     assert finished is not None
     assert finished.safety is not None
@@ -548,8 +548,8 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
         assert name_in(other) == "then"
         assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     words = (
-        "What was live before was damaged (database disk image is malformed). It was copied byte for byte and is kept for "
-        "salvage, but it cannot be restored."
+        "The previous data was damaged (database disk image is malformed). The safety backup is a byte-for-byte "
+        "copy for salvage and cannot be restored."
     )
     assert done.attention == (words,)
     assert done.safety is not None
@@ -558,7 +558,7 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
     salvaged = unpacked(folder, done.safety.filename, tmp_path / "salvaged.db")
     assert query(salvaged, "SELECT name FROM filters LIMIT 1").startswith("now, and in the journal alone")
     assert is_clean(folder)
-    refused(live, folder, done.safety, RestoreRefused, "cannot be relied on, and was not restored")
+    refused(live, folder, done.safety, RestoreRefused, "was not restored, because verification found a problem")
 
 
 def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
@@ -569,7 +569,7 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
         live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch"
     )
     refused(
-        live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that"
+        live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The current files"
     )
 
 
@@ -599,15 +599,15 @@ def test_a_whole_database_that_sqlite_cannot_copy_is_copied_byte_for_byte_and_go
 ) -> None:
     _uncopyable(live)
     done = restored(live, folder, made)
-    words = "SQLite could not copy what was live before (no such function: own), so the safety backup is a byte-for-byte copy."
-    assert done.attention == (f"{words} It passed its check and can be restored.",)
+    words = "SQLite could not copy the previous data (no such function: own), so the safety backup is a byte-for-byte copy."
+    assert done.attention == (f"{words} Verification found no problem, and it can be restored.",)
     assert done.safety is not None
     assert done.safety.sidecar.checked is not None
     assert done.safety.sidecar.checked.problems == ()
     undone = restored(live, folder, done.safety)
     assert query(live, "SELECT a FROM extra") == 1
     assert query(live, "SELECT name FROM filters LIMIT 1").startswith("now")
-    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own), as before"
+    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own). This was so before"
     assert undone.attention[0].startswith(sentence)
 
 
@@ -621,14 +621,14 @@ def test_one_that_comes_from_elsewhere_is_refused_because_it_could_not_be_backed
 def test_a_full_disk_that_has_room_does_not_stop_a_restore(live: Path, folder: Path, made: Backup) -> None:
     _wild_page(live)
     done = restored(live, folder, made)
-    assert done.attention[0].startswith("What was live before was damaged (database or disk is full).")
+    assert done.attention[0].startswith("The previous data was damaged (database or disk is full).")
     assert query(live, "PRAGMA integrity_check") == "ok"
     assert is_clean(folder)
 
 
 def test_a_backup_says_that_the_disk_is_not_full(live: Path, folder: Path) -> None:
     with pytest.raises(
-        CopyFailed, match=r"“database or disk is full”, but the disk has room: .* MB are free and about"
+        CopyFailed, match=r""database or disk is full", but .* MB is free and only about"
     ):
         backup(_wild_page(live), folder)
 
@@ -671,7 +671,7 @@ def test_a_disk_that_is_full_when_the_copy_of_before_is_packed_keeps_it_as_it_is
     )
     assert told[0] is False
     assert re.fullmatch(
-        r"The copy of before could not be made a backup \(.*\), and is kept as .*/\.work/restore/safety\.db: make room, "
+        r"The safety copy could not be saved as a backup \(.*\)\. It is kept as .*/\.work/restore/safety\.db\. Free some space, "
         r"then run `backup recover`\.",
         told[1],
     )
@@ -688,7 +688,7 @@ def test_a_disk_that_is_full_when_the_content_is_written_leaves_what_was_there(
     )
     assert told == [
         "NoRoom",
-        f"The disk of {tmp_path}/disk/live.db became full; nothing was restored, your data is unchanged.",
+        f"The disk of {tmp_path}/disk/live.db became full. Nothing was restored. Your data is unchanged.",
     ]
     assert (full[0][:3], full[1]) == ("now", ["manual"])
     assert (settled, kinds, first[:3], left) == (False, ["manual"], "now", [])
@@ -704,9 +704,9 @@ def test_a_disk_that_is_full_when_the_journal_is_emptied_is_told_and_the_content
         _FILLED, tmp_path / "disk", folder, live, large.filename, "replace", 13_000_000, options="size=200m"
     )
     words = (
-        "The journal beside the database could not be emptied: database or disk is full. Until there is room, nothing "
+        "The journal next to the database could not be emptied: database or disk is full. Nothing can be written until "
     )
-    assert told == [True, f"{words}can be written."]
+    assert told == [True, f"{words}there is room."]
     assert (full[0][:4], full[1]) == ("then", ["manual", "pre_restore"])
     assert (settled, kinds, first[:4], left) == (False, ["manual", "pre_restore"], "then", [])
 
@@ -824,9 +824,9 @@ def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
     for ending in ("-wal", "-shm"):
         if live.with_name(live.name + ending).exists():
             live.with_name(live.name + ending).rename(away.with_name(away.name + ending))
-    with pytest.raises(RestoreFailed, match="cannot be used just now, so it is not known whether"):
+    with pytest.raises(RestoreFailed, match="cannot be used now, so it is unknown whether"):
         finish_restore(folder, required())
-    with pytest.raises(RestoreFailed, match=r"safety\.db; when it can be used again, run `backup recover`"):
+    with pytest.raises(RestoreFailed, match=r"safety\.db\. When the database can be used again, run `backup recover`"):
         restored(live, folder, made)
     for ending in ("", "-wal", "-shm"):
         if away.with_name(away.name + ending).exists():
@@ -879,11 +879,11 @@ def _utf_16(path: Path, source: Path) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_bit_flipped, "cannot be relied on, and was not restored. The archive "),
-        (_truncated, "cannot be relied on, and was not restored. The archive breaks off after"),
-        (_empty, "cannot be relied on, and was not restored. The archive is empty."),
+        (_bit_flipped, "was not restored, because verification found a problem. The archive "),
+        (_truncated, "was not restored, because verification found a problem. The archive breaks off after"),
+        (_empty, "was not restored, because verification found a problem. The archive is empty."),
         (partial(_another, make=lambda path: path.touch()), "It is an empty database."),
-        (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is no SQLite database."),
+        (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is not an SQLite database."),
         (
             partial(_another, make=lambda path: settled(changed(path, "CREATE TABLE recipes (b)"))),
             "It is not tvarr's database",
@@ -894,11 +894,11 @@ def _utf_16(path: Path, source: Path) -> Path:
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM filters"))),
-            "filters has 0 rows, recorded are 2",
+            "filters has 0 rows, but its metadata says 2",
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM stream_sources"))),
-            "that is not there.",
+            "that does not exist.",
         ),
     ],
 )
@@ -950,12 +950,12 @@ def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: P
 
 def test_one_of_ours_is_refused_for_tvarrs_database(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(ours(tmp_path / "other.db"), folder)
-    refused(live, folder, made, RestoreRefused, "tvarr's own, which it must not replace.")
+    refused(live, folder, made, RestoreRefused, "must not replace tvarr's own database.")
 
 
 def test_another_encoding_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(_utf_16(tmp_path / "other.db", live), folder)
-    refused(live, folder, made, RestoreRefused, "holds its texts in UTF-16le, the live database in UTF-8")
+    refused(live, folder, made, RestoreRefused, "Its text encoding is UTF-16le, but the live database uses UTF-8")
 
 
 @pytest.mark.parametrize("kind", ["uploaded", "tvarr", "manual"])
@@ -1025,10 +1025,10 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("BEGIN IMMEDIATE", "was locked by another program for 0 s; nothing was restored, your data is unchanged."),
+        ("BEGIN IMMEDIATE", "for 0 s. Nothing was restored. Your data is unchanged. Try again when it has finished."),
         (
             "PRAGMA locking_mode=EXCLUSIVE",
-            "is locked by another program; nothing was changed. Try again when it is done.",
+            "Nothing was changed. Try again when it has finished.",
         ),
     ],
 )

@@ -197,10 +197,10 @@ class TestDamage:
             (lambda raw: raw + gzip.compress(b""), "but the file goes on."),
             (lambda raw: raw + b"x", "but the file goes on."),
             (lambda raw: raw + bytes(4096), "but the file goes on."),
-            (lambda raw: bytes(4096) + raw, "The archive is damaged in its bytes 0 to"),
-            (lambda raw: b"PK\x03\x04" + raw, "The archive is damaged in its bytes 0 to"),
-            (lambda raw: gzip.compress(gzip.decompress(raw) + b"x"), "more than its description says"),
-            (lambda _raw: gzip.compress(bytes(2**26)), "more than its description says"),
+            (lambda raw: bytes(4096) + raw, "The archive is damaged between byte 0 and byte"),
+            (lambda raw: b"PK\x03\x04" + raw, "The archive is damaged between byte 0 and byte"),
+            (lambda raw: gzip.compress(gzip.decompress(raw) + b"x"), "more than the "),
+            (lambda _raw: gzip.compress(bytes(2**26)), "more than the "),
         ],
     )
     def test_an_archive_that_is_not_what_was_written_is_found(
@@ -218,18 +218,18 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("member", "value", "check", "words"),
         [
-            ("checksum", "sha256:" + "0" * 64, "archive checksum", "is recorded."),
-            ("database_checksum", "sha256:" + "0" * 64, "database checksum", "is recorded."),
-            ("database_checksum", "", "database checksum", "is recorded."),
-            ("database_size", 2**30, "database size", "1073741824 is recorded."),
-            ("database_size", 4096, "archive", "more than its description says"),
-            ("database_size", 0, "archive", "more than its description says"),
-            ("table_counts", {"filters": 3}, "row counts", "filters has 2 rows, recorded are 3."),
+            ("checksum", "sha256:" + "0" * 64, "archive checksum", "but the metadata says "),
+            ("database_checksum", "sha256:" + "0" * 64, "database checksum", "but the metadata says "),
+            ("database_checksum", "", "database checksum", "but the metadata says "),
+            ("database_size", 2**30, "database size", "but the metadata says 1073741824."),
+            ("database_size", 4096, "archive", "more than the "),
+            ("database_size", 0, "archive", "more than the "),
+            ("table_counts", {"filters": 3}, "row counts", "filters has 2 rows, but its metadata says 3."),
             (
                 "table_counts",
                 {"unknown": 0},
                 "row counts",
-                "The rows are not those recorded: there is no table unknown.",
+                "The row counts do not match the metadata: there is no table unknown.",
             ),
         ],
     )
@@ -246,11 +246,11 @@ class TestDamage:
         ("make", "words"),
         [
             (lambda path: path.touch(), "It is an empty database."),
-            (lambda path: path.write_bytes(b"no database " * 999), "It is no SQLite database."),
+            (lambda path: path.write_bytes(b"no database " * 999), "It is not an SQLite database."),
             (lambda path: settled(changed(path, "CREATE TABLE a (b)", "DROP TABLE a")), "It has no tables."),
             (lambda path: settled(changed(path, "CREATE TABLE recipes (b)")), "It is not tvarr's database"),
             (lambda path: settled(tvarrs(path, "DROP TABLE filters")), "there is no table filters"),
-            (lambda path: settled(tvarrs(path, "DELETE FROM filters")), "filters has 0 rows, recorded are 2"),
+            (lambda path: settled(tvarrs(path, "DELETE FROM filters")), "filters has 0 rows, but its metadata says 2"),
         ],
     )
     def test_an_archive_that_was_made_anew_with_something_else_is_found(

@@ -97,7 +97,7 @@ class Series:
         if not measured.attention and measured.journal > EMPTIED:
             yield f"the journal has {measured.journal} bytes, and nothing is said of it"
         yield from (
-            words for words in measured.attention if not words.startswith("A reader still uses the old content")
+            words for words in measured.attention if not words.startswith("Another program still reads the old data")
         )
         sidecar = find_backup(self.folder, measured.safety).sidecar
         if (sidecar.kind, sidecar.protected, sidecar.restored_from) != (BackupKind.PRE_RESTORE, True, filename):
