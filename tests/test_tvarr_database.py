@@ -312,7 +312,7 @@ def test_an_answer_is_not_remembered_while_the_file_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build_tvarr_database(tmp_path / "tvarr.db")
-    monkeypatch.setattr(tvarr_database, "_answered", None)
+    monkeypatch.setattr(tvarr_database, "_query_cached", None)
     assert query_database_cached(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
 
 

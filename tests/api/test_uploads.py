@@ -541,7 +541,7 @@ def test_room_that_goes_meanwhile_ends_it(client: APIClient, folder: Path, monke
             raise NoRoom("There is no room.")
 
     monkeypatch.setattr(uploads, "require_room", require_room)
-    monkeypatch.setattr(uploads, "_ROOM_ASKED_EVERY_BYTES", 2**20)
+    monkeypatch.setattr(uploads, "_BYTES_BETWEEN_ROOM_CHECKS", 2**20)
     refused(folder, send(client, ("file", "a", bytes(9 * 2**20))), 507, "no_room")
     assert asked[1:] == [0, 0]
 

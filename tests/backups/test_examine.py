@@ -100,7 +100,7 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path: Path, content: bytes, 
     ("statements", "words"),
     [
         (["CREATE TABLE a (b)", "DROP TABLE a"], "It has no tables."),
-        (["CREATE TABLE recipes (a)"], "It is not tvarr's database: it has neither"),
+        (["CREATE TABLE recipes (a)"], "It is not tvarr's database. It has neither"),
     ],
 )
 def test_what_is_not_tvarrs_says_whose_it_is(tmp_path: Path, statements: list[str], words: str) -> None:
@@ -219,7 +219,7 @@ def test_whatever_bytes_are_wrong_there_is_an_answer(copy: Path, tmp_path: Path)
 def test_what_the_disk_refuses_is_no_fault_of_the_copy(tmp_path: Path) -> None:
     copy = tvarrs(tmp_path / "copy.db")
     (tmp_path / "copy.db-wal").mkdir()
-    with pytest.raises(OSError, match="SQLite says “unable to open database file”"):
+    with pytest.raises(OSError, match="SQLite reports "unable to open database file""):
         look(copy)
 
 

@@ -323,7 +323,7 @@ class TestReceiving:
         (folder / WORK_NAME).rmdir()
         (folder.parent / "elsewhere").mkdir()
         (folder / WORK_NAME).symlink_to(folder.parent / "elsewhere")
-        with pytest.raises(BackupFolderUnusable, match=r"\.work is no folder"), receive_in(folder):
+        with pytest.raises(BackupFolderUnusable, match=r"\.work is not a folder"), receive_in(folder):
             pytest.fail("it was used")
         assert list((folder.parent / "elsewhere").iterdir()) == []
 

@@ -37,7 +37,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second of computing time for each file, so that the tests need not wait for the real limit."""
     from tvarr_backup.backups import limits  # noqa: PLC0415
 
-    monkeypatch.setattr(limits, "_SECONDS", 1)
+    monkeypatch.setattr(limits, "_LEAST_CPU_SECONDS", 1)
 
 
 def without(folder: Path, call: Callable[[], object], error: type[Exception]) -> str:

@@ -944,7 +944,7 @@ def test_one_of_a_newer_version_of_ours_needs_a_word(folder: Path, tmp_path: Pat
 def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: Path) -> None:
     other = tvarrs(tmp_path / "other.db", "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
     made = backup(other, folder)
-    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030; tvarr 029 is running.")
+    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030. tvarr 029 is running.")
     restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
 
 

@@ -159,7 +159,7 @@ def test_files_of_other_versions_are_added_like_any(folder: Path, tmp_path: Path
 
 def test_a_newer_schema_needs_a_confirmation(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(newer(tmp_path / "other.db"), folder)
-    with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030; tvarr 029 is running\..*--accept-newer"):
+    with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030\. tvarr 029 is running\..*--accept-newer"):
         restore_backup(live, folder, made.filename, required())
     with pytest.raises(ConfirmationRequired):
         find_restorable(live, folder, made.filename, required())
@@ -213,7 +213,7 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
             "tvarr 024",
             "tvarr 029",
             (
-                "This backup was made by tvarr 024; tvarr 029 is running.",
+                "This backup was made by tvarr 024. tvarr 029 is running.",
                 "Restart tvarr after the restore to upgrade the database.",
             ),
         ),

@@ -139,7 +139,7 @@ def test_nothing_is_verified_where_there_is_nothing(prepared: Installation) -> N
 def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared: Installation) -> None:
     name = create(prepared)["filename"]
     assert prepared.json("backup", "protect", name, "--note", "keep me", "--json")["protected"] is True
-    assert f"{name} is protected; lift the protection" in prepared.refused("backup", "delete", name)
+    assert f"{name} is protected. Unprotect it first" in prepared.refused("backup", "delete", name)
     assert prepared.ok("backup", "protect", name, "--off") == f"{name} is not protected\n"
     assert prepared.json("backup", "show", name, "--json")["note"] == "keep me"
     assert prepared.ok("backup", "delete", name) == f"Deleted {name}\n"

@@ -140,7 +140,7 @@ def test_what_cannot_be_restored_says_why(
 def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
     described(folder, made, schema="tvarr 999")
     page = client.get(page_of(made))
-    assert "This backup was made by tvarr 999; tvarr 029 is running." in text_of(page)
+    assert "This backup was made by tvarr 999. tvarr 029 is running." in text_of(page)
     assert b'name="accept_newer"' in page.getvalue()
     assert "accept the newer schema" in text_of(client.post(page_of(made)))
     assert not Operation.objects.exists()
