@@ -507,7 +507,7 @@ class TestDeleting:
     def test_a_protected_one_is_refused(self, made: Backup, folder: Path) -> None:
         protect_backup(folder, NAME, protected=True)
         before = state(folder)
-        with pytest.raises(BackupProtected, match="is protected. Unprotect it first to delete it"):
+        with pytest.raises(BackupProtected, match=r"is protected\. Unprotect it first to delete it"):
             delete_backup(folder, NAME)
         assert state(folder) == before
 

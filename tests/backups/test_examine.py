@@ -219,7 +219,7 @@ def test_whatever_bytes_are_wrong_there_is_an_answer(copy: Path, tmp_path: Path)
 def test_what_the_disk_refuses_is_no_fault_of_the_copy(tmp_path: Path) -> None:
     copy = tvarrs(tmp_path / "copy.db")
     (tmp_path / "copy.db-wal").mkdir()
-    with pytest.raises(OSError, match="SQLite reports "unable to open database file""):
+    with pytest.raises(OSError, match='SQLite reports "unable to open database file"'):
         look(copy)
 
 
