@@ -23,7 +23,7 @@ from tvarr_backup.tvarr_database import (
     is_tvarrs_own,
     judge,
     known_migrations,
-    query_database_cached,
+    query_cached,
 )
 
 
@@ -312,8 +312,8 @@ def test_an_answer_is_not_remembered_while_the_file_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build_tvarr_database(tmp_path / "tvarr.db")
-    monkeypatch.setattr(tvarr_database, "_query_cached", None)
-    assert query_database_cached(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
+    monkeypatch.setattr(tvarr_database, "_cached_result", None)
+    assert query_cached(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -330,12 +330,12 @@ def test_what_is_asked_again_is_answered_once_until_somebody_writes(
 
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT 1 FROM filters")
-        assert [query_database_cached(path, number, timeout_seconds=1) for _ in range(3)] == [0, 0, 0]
+        assert [query_cached(path, number, timeout_seconds=1) for _ in range(3)] == [0, 0, 0]
         assert len(asked) == 1
         time.sleep(0.02)  # longer than the clock of files stands still
         other.execute("INSERT INTO filters VALUES ('one')")
         other.commit()
-        assert [query_database_cached(path, number, timeout_seconds=1) for _ in range(2)] == [1, 1]
+        assert [query_cached(path, number, timeout_seconds=1) for _ in range(2)] == [1, 1]
         assert len(asked) == 2
 
 
@@ -350,16 +350,16 @@ def test_what_cannot_be_answered_is_asked_anew(tmp_path: Path, monkeypatch: pyte
 
     for _ in range(2):
         with pytest.raises(errors.DatabaseUnusable):
-            query_database_cached(path, fails, timeout_seconds=1)
+            query_cached(path, fails, timeout_seconds=1)
     assert len(asked) == 2
     path.unlink()
     with pytest.raises(errors.DatabaseMissing):
-        query_database_cached(path, fails, timeout_seconds=1)
+        query_cached(path, fails, timeout_seconds=1)
 
 
 def test_a_database_that_is_being_written_is_asked_each_time(tmp_path: Path) -> None:
     path = make(tmp_path / "tvarr.db", "CREATE TABLE filters (name)")
     asked: list[bool] = []
     for _ in range(2):
-        query_database_cached(path, lambda _path, _connection: asked.append(True), timeout_seconds=1)
+        query_cached(path, lambda _path, _connection: asked.append(True), timeout_seconds=1)
     assert len(asked) == 2

@@ -10,10 +10,7 @@ from tvarr_backup.errors import OwnerUnreachable
 
 
 def become_owner_of(storage: Path) -> str:
-    """Become the owner of the storage folder if this is root and the folder belongs to another user.
-
-    Return a sentence about it, or "" if nothing was changed. Raises `OwnerUnreachable` if the system does not allow it.
-    """
+    """As root, become the owner of the storage folder. Return a sentence about it, or "". Raises `OwnerUnreachable`."""
     try:
         status = storage.stat()
     except OSError:  # it does not exist yet, or a later check reports the problem

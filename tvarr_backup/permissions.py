@@ -16,10 +16,7 @@ _JOURNALS = ("-wal", "-shm", "-journal")
 
 
 def why_unwritable(database: Path) -> Sentence:
-    """Return why this process cannot write a database, with the command that helps, or "" if it can.
-
-    The folder must exist and be writable too, because SQLite creates its journal there.
-    """
+    """Return why this process cannot write a database or next to it, with the command that helps, or "" if it can."""
     if not os.access(database.parent, os.W_OK | os.X_OK, effective_ids=True):
         return Sentence(
             "The folder {folder} cannot be written. {explanation}",

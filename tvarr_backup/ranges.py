@@ -1,7 +1,4 @@
-"""Ranges for values in files from elsewhere. Values outside are treated as unknown.
-
-Values in range are safe to store, to calculate with, and to show in any time zone.
-"""
+"""Ranges for values in files from elsewhere. Values outside could break pages or databases, and count as unknown."""
 
 from __future__ import annotations
 

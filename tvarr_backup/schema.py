@@ -85,10 +85,7 @@ def missing_columns(connection: sqlite3.Connection, required: RequiredSchema) ->
 
 
 def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """Return the last migration, such as `tvarr 029` or `tvarr-backup 0002_system_rows`, or "" for another database.
-
-    Of our own migrations, one that this program does not know counts as the last.
-    """
+    """Return the last migration, such as `tvarr 029`, or "". An unknown one of our own counts as the last."""
     tables = table_names(connection)
     if TVARRS_OWN_TABLE in tables:
         if "version" not in _column_names(connection, TVARRS_OWN_TABLE):

@@ -49,10 +49,7 @@ def inspect(path: Path) -> DatabaseState:
 
 
 def query_database(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
-    """Return the result of `query` on a database, waiting for locks at most this long.
-
-    Raises what `inspect` raises, or `DatabaseMissing`.
-    """
+    """Return the result of `query`, waiting this long for locks. Raises what `inspect` raises, or `DatabaseMissing`."""
     with _explained(path):
         if not _is_there(path):
             raise DatabaseMissing("{path} does not exist.", path=path)
@@ -60,17 +57,17 @@ def query_database(path: Path, query: Callable[[Path, sqlite3.Connection], T], *
             return query(path, connection)
 
 
-def query_database_cached(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
+def query_cached(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
     """Do what `query_database` does, and keep the result (not an error) while the files of the database are unchanged."""
     files = _fingerprint(path)
     if not files:
         return query_database(path, query, timeout_seconds=timeout_seconds)
-    result: T = _query_cached(path, files, query, timeout_seconds)
+    result: T = _cached_result(path, files, query, timeout_seconds)
     return result
 
 
 @lru_cache(maxsize=8)
-def _query_cached(
+def _cached_result(
     path: Path, _files: tuple[object, ...], query: Callable[[Path, sqlite3.Connection], Any], timeout_seconds: float
 ) -> Any:
     return query_database(path, query, timeout_seconds=timeout_seconds)
@@ -87,10 +84,7 @@ def judge(path: Path, connection: sqlite3.Connection) -> DatabaseState:
 
 
 def inspect_server(alias: str, name: str) -> DatabaseState:
-    """Return the state of a database on a server, which messages call `name`.
-
-    Raises `DatabaseForeign`, or `DatabaseUnusable` if the server cannot be reached or has no such database.
-    """
+    """Return the state of a database on a server. Raises `DatabaseForeign` or `DatabaseUnusable`."""
     try:
         return judge_connected(alias, name)
     except DatabaseError as problem:
@@ -99,10 +93,7 @@ def inspect_server(alias: str, name: str) -> DatabaseState:
 
 
 def judge_connected(alias: str, name: Path | str) -> DatabaseState:
-    """Return the state of the database that Django is connected to, which messages call `name`.
-
-    Raises `DatabaseForeign`, or `DatabaseError` if it cannot be read.
-    """
+    """Return the state of the database that Django is connected to. Raises `DatabaseForeign` or `DatabaseError`."""
     tables = set(connections[alias].introspection.table_names())
     return schema.judge(tables, MigrationRecorder(connections[alias]).applied_migrations, required_schema(), name)
 
@@ -118,10 +109,7 @@ def is_tvarrs_own(path: Path) -> bool:
 
 
 def _fingerprint(path: Path) -> tuple[object, ...]:
-    """Return a fingerprint of the files of a database, or () within two seconds of a change.
-
-    Within that time, another change may leave a file the same times.
-    """
+    """Return a fingerprint of a database's files, or () within two seconds of a change, when times may not differ yet."""
     now = time.time()
     files: list[tuple[int, ...] | None] = []
     for ending in ("", "-wal", "-journal"):
@@ -159,7 +147,7 @@ _COLUMNS_ON_SERVER = """
 
 def describe(path: Path, *, timeout_seconds: float) -> Description:
     """Return the schema and columns of a database, cached while it is unchanged. Raises what `query_database` raises."""
-    return query_database_cached(path, _describe, timeout_seconds=timeout_seconds)
+    return query_cached(path, _describe, timeout_seconds=timeout_seconds)
 
 
 def _describe(_path: Path, connection: sqlite3.Connection) -> Description:

@@ -40,10 +40,7 @@ _Result = TypeVar("_Result")
 
 
 class Apart(Generic[_Result]):
-    """A task in a separate process, which is killed at the end of the context or together with this process.
-
-    `size_bytes`, the size of the database with its journals, sets the limits.
-    """
+    """A task in a separate process, killed at the end of the context or with this process. `size_bytes` sets its limits."""
 
     def __init__(
         self,
@@ -91,10 +88,7 @@ class Apart(Generic[_Result]):
         self._process.wait()
 
     def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
-        """Wait for the result. `on_wait` is called several times a second and may raise to cancel.
-
-        Raises `ExaminationTooCostly`, `OSError` or `sqlite3.DatabaseError`.
-        """
+        """Wait for the result. `on_wait` may raise to cancel. Raises `ExaminationTooCostly` or the error of the task."""
         assert self._process.stdout is not None
         while True:
             ready, _, _ = select.select([self._process.stdout], [], [], _SECONDS_BETWEEN_CALLS)

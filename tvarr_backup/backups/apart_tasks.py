@@ -68,10 +68,7 @@ def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
 
 
 def _compute_expressions(connection: sqlite3.Connection) -> None:
-    """Compute generated columns in each row and the default of each column, which no check of SQLite's does.
-
-    Anyone who reads the table or adds a row pays for these. Only reaching a limit is an error here.
-    """
+    """Compute generated columns and defaults, which no check of SQLite's does. Only reaching a limit is an error here."""
     connection.text_factory = lambda raw: raw.decode(errors="replace")
     connection.execute("PRAGMA query_only=ON")
     for table, column, default, hidden in connection.execute(_EXPRESSIONS).fetchall():

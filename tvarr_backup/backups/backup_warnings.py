@@ -1,7 +1,4 @@
-"""Warnings about a backup: codes and facts, and the sentences for them.
-
-Metadata files of earlier versions contain only the sentences, so these are read back.
-"""
+"""Warnings about a backup: codes, facts and sentences. Earlier metadata files contain only the sentences."""
 
 from __future__ import annotations
 

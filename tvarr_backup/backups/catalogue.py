@@ -327,10 +327,7 @@ def dated(sidecar: Sidecar, name: BackupName, archive: os.stat_result) -> Sideca
 
 
 def _read_sidecar(path: str) -> Sidecar:
-    """Read a metadata file, from the cache if its inode, size and times are the same: ten times as fast for 500 backups.
-
-    Raises `SidecarInvalid`.
-    """
+    """Read a metadata file, cached by inode, size and times, which lists 500 backups ten times as fast."""
     try:
         status = os.lstat(path)
     except OSError:

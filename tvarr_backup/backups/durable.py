@@ -47,10 +47,7 @@ def sync_file(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def written_early(descriptor: int) -> Iterator[None]:
-    """Sync a large file several times a second while it is written, so that the final sync, which is still needed, is quick.
-
-    Raises `OSError` if the disk refuses one of these syncs.
-    """
+    """Sync a large file several times a second while it is written, so that the final sync is quick. Raises `OSError`."""
     filled = Event()
 
     def write_back() -> None:
@@ -107,10 +104,7 @@ def write_whole(
     temporary: Path | None = None,
     give_name: Callable[[Path, Path], object] = replace,
 ) -> None:
-    """Write a file of mode 0600 durably, whole or not at all. With `give_name=publish`, raise if the name is taken.
-
-    The content is written to `temporary` first, on the same disk; by default this is next to `final`.
-    """
+    """Write a file of mode 0600 durably, whole or not at all, through `temporary` on the same disk."""
     written = temporary or final.with_name(f".{final.name}.new")
     written.unlink(missing_ok=True)
     try:

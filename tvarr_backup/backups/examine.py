@@ -68,7 +68,6 @@ class Examined:
 
 
 def problems_in(checks: Iterable[CheckOutcome]) -> tuple[str, ...]:
-    """Return the sentences of the failed checks, without repetitions."""
     return tuple(dict.fromkeys(check.detail for check in checks if not check.passed))
 
 

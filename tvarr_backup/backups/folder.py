@@ -93,20 +93,14 @@ def work_in(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def receive_in(folder: Path) -> Iterator[Path]:
-    """Yield a new folder for an upload, without taking the lock, because an upload may take hours.
-
-    It is removed at the end, or by the next operation if this process is killed. Raises `NoRoom` or `BackupFolderUnusable`.
-    """
+    """Yield a new folder for an upload without the lock, because that may take hours. Raises as `work_in` does."""
     require_writable(folder)
     with explained(folder), open_upload_dir(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
 
 
 def probe_folder(folder: Path) -> bool:
-    """Publish and remove a small file, without the lock. Return whether the disk has hard links.
-
-    Raises `NoRoom` or `BackupFolderUnusable`.
-    """
+    """Publish and remove a small file without the lock. Return whether there are hard links. Raises as `work_in` does."""
     with receive_in(folder) as place:
         temporary, final = place / "probe", folder / PROBE_NAME
         write_private(temporary, b"probe")

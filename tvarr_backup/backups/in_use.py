@@ -59,10 +59,7 @@ def program_with(pid: int) -> RunningProgram:
 
 
 def find_locker(file: IO[bytes]) -> RunningProgram | None:
-    """Return the program that holds a lock on an open file, as SQLite does while it uses a database, if any.
-
-    This process must not hold a lock on the file, because closing the file would drop it.
-    """
+    """Return the program that holds a lock on an open file, if any. Closing the file would drop this process's own lock."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))

@@ -101,10 +101,7 @@ def inspect_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
 
 
 def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
-    """Return why no backup can be restored into a readable live database, or "".
-
-    Checks what `inspect_live` checks, but writes nothing and waits for no lock.
-    """
+    """Return why no backup can be restored into a readable live database, or "". Writes nothing and waits for no lock."""
     unwritable = why_unwritable(live)
     if unwritable:
         return Sentence("{unwritable}.", unwritable=unwritable)
@@ -181,10 +178,7 @@ def switch_to_wal(live: Path, filename: str) -> None:
 
 
 def has_shared_memory(probe: Path) -> bool:
-    """Try WAL mode with a new database at this path, and remove it. Raises `OSError`.
-
-    Without shared memory, SQLite may change the header before it fails, and the database can no longer be opened.
-    """
+    """Try WAL mode with a new database: without shared memory, SQLite may damage the header of a real one."""
     remove_database(probe)
     try:
         os.close(create_private(probe))
@@ -339,10 +333,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
 
 
 def _empty_journal(connection: sqlite3.Connection) -> None:
-    """Try for a short time to empty the journal: one with many commits to few pages would block other writers ten times as long.
-
-    Errors are ignored here, because they occur again in the copy.
-    """
+    """Try to empty a long journal, which would block other writers ten times as long. Errors occur again in the copy."""
     connection.execute(f"PRAGMA busy_timeout={1000 * _CHECKPOINT_WAITS_SECONDS:.0f}")
     deadline = time.monotonic() + _EMPTYING_SECONDS
     with contextlib.suppress(sqlite3.Error):
@@ -363,7 +354,7 @@ def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
 
 
 def checkpoint(live: Path) -> list[Sentence]:
-    """Try to move the new content from SQLite's journal into the file. Return sentences about problems.
+    """Try to move the new data from SQLite's journal into the file. Return sentences about problems.
 
     Nobody can commit while a checkpoint waits for a reader, so each attempt waits only for a moment.
     """

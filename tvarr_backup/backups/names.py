@@ -47,10 +47,7 @@ def parse_name(filename: str) -> BackupName | None:
 
 
 def moment_in(filename: str) -> datetime | None:
-    """Return the only time in a file name, even if a browser or desktop changed the rest of the name.
-
-    An example is `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz`. Return `None` if it is out of range.
-    """
+    """Return the only time in a file name such as `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz`, or `None`."""
     found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
     moment = found.pop() if len(found) == 1 else None
     return moment and known_moment(moment)

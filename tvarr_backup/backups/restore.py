@@ -481,10 +481,7 @@ class _Restore:
         return staged
 
     def _finish(self, unfinished: Unfinished, after: Mapping[str, int], refusal: str) -> Restored:
-        """Check the live database while the safety copy is packed, and publish that. Only a failed check undoes the restore.
-
-        `refusal` says why the safety copy is a byte-for-byte copy, or is empty.
-        """
+        """Check the live database while the safety copy is packed, and publish that. Only a failed check undoes the restore."""
         progress = _never_raising(self.progress)
         sentences = [*self.attention, *checkpoint(self.live)]
         packed: tuple[BackupName, Sidecar] | Exception | None = None
@@ -587,10 +584,7 @@ def _not_packed(work: Path, problem: Exception) -> Sentence:
 
 
 def _set_restore_id(staged: Path, restore_id: int) -> None:
-    """Set the `user_version` of the staged database, which becomes live only together with its content.
-
-    A table would change tvarr's schema. The staged copy need not survive a power cut.
-    """
+    """Set the `user_version` of the staged database, which need not be synced. A table would change tvarr's schema."""
     with open_database(staged) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=DELETE")

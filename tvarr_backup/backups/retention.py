@@ -54,10 +54,7 @@ class KeptReason(StrEnum):
 def why_kept(
     backup: Backup, listed: Callable[[], Collection[Backup]], policy: Policy, now: datetime
 ) -> KeptReason | None:
-    """Return why the next cleanup keeps a backup, or `None` if it deletes it.
-
-    `listed` returns all backups. It is called only if the answer depends on them.
-    """
+    """Return why the next cleanup keeps a backup, or `None` if it deletes it. `listed` is called only if necessary."""
     sidecar = backup.sidecar
     if sidecar.is_protected(now):
         return KeptReason.PROTECTED_FOR_NOW if sidecar.protected_until else KeptReason.PROTECTED

@@ -1,7 +1,4 @@
-"""Check that there is enough free space, estimated from the database and the ratio of the newest three archives.
-
-The estimate is at most 1.3 times of what is then used.
-"""
+"""Check the free space for an operation, estimated from the ratio of the newest three archives."""
 
 from __future__ import annotations
 

@@ -62,10 +62,7 @@ class SafetyCopy:
         self._seen = -1
 
     def take(self) -> None:
-        """Copy the live database, unless nobody has committed since the last copy.
-
-        Raises `RestoreFailed`, `NoRoom`, or what `progress` raises.
-        """
+        """Copy the live database, if anybody has committed since the last copy. Raises `RestoreFailed` or `NoRoom`."""
         version = self._data_version()
         if version == self._seen:
             return
@@ -119,10 +116,7 @@ class SafetyCopy:
 
 
 def copy_bytes(live: Path, target: Path) -> None:
-    """Copy a database byte for byte with its -wal and -journal, in a separate process, to new synced files.
-
-    Nobody may write in the meantime. Raises `OSError`.
-    """
+    """Copy a database with its journals byte for byte, in a separate process, while nobody writes. Raises `OSError`."""
     present = [ending for ending in ("", "-wal", "-journal") if Path(f"{live}{ending}").is_file()]
     paths = [f"{path}{ending}" for ending in present for path in (live, target)]
     command = [sys.executable, "-I", "-S", "-c", _COPY_BYTES, *paths]

@@ -109,10 +109,7 @@ class _SchemaRow:
 
 
 def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
-    """Read the schema table and compare it with what SQLite has parsed. No code in it runs.
-
-    The connection must decode any text. Raises `sqlite3.DatabaseError` if SQLite cannot read the schema.
-    """
+    """Read the schema table and compare it with what SQLite has parsed, on a connection that decodes any text."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     table = connection.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY rowid")
     rows = [_SchemaRow(number, *row) for number, row in enumerate(table, start=1)]

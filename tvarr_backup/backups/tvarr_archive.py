@@ -43,10 +43,7 @@ def read_metadata(path: Path) -> Sidecar:
 
 
 def extract_database(source: Path, target: Path, progress: Progress = no_progress) -> Sidecar:
-    """Write the database in tvarr's unpacked tar to a new file, and return the metadata in the tar.
-
-    Raises `ArchiveDamaged` or `SidecarInvalid`.
-    """
+    """Write the database in tvarr's unpacked tar to a new file. Return the metadata in the tar."""
     try:
         with source.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
             sidecar = _metadata_in(tar)

@@ -92,10 +92,7 @@ def require_versions(backup: Backup, found: str, live: str, required: RequiredSc
 
 
 def require_kinship(filename: str, found: str, live: str, required: RequiredSchema, *, is_safety: bool) -> None:
-    """Raise `RestoreRefused` if our tables would replace tvarr's own; `live` is as in `judge_versions`.
-
-    A safety backup of our tables can be restored if they were live here before.
-    """
+    """Raise `RestoreRefused` if our tables would replace tvarr's own, unless a safety backup brings ours back."""
     if not found.startswith(_OURS) or not (live or required.last_seen).startswith(_TVARR):
         return
     if is_safety and required.was_ours:

@@ -59,9 +59,7 @@ def require_app_database() -> None:
     path = conf.database_path(DEFAULT_DB_ALIAS)
     reserve.release_if_full()
     try:
-        tables, applied = tvarr_database.query_database_cached(
-            path, _tables_and_migrations, timeout_seconds=PATIENCE_SECONDS
-        )
+        tables, applied = tvarr_database.query_cached(path, _tables_and_migrations, timeout_seconds=PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     _require_fitting(path, tables, applied)

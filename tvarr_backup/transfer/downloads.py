@@ -101,10 +101,7 @@ def _is_cached_by_client(request: HttpRequest, etag: str) -> bool:
 
 
 def _requested_range(request: HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
-    """Return the first and last byte of the requested range, or `None` for everything. Raises `RangeUnsatisfiable`.
-
-    As RFC 9110 allows, several ranges and invalid ones are ignored, and one whose `If-Range` names another archive.
-    """
+    """Return the first and last requested byte, or `None` for everything, as for the ranges that RFC 9110 lets us ignore."""
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
     if match is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:
         return None

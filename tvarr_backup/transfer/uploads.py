@@ -107,11 +107,7 @@ def add_upload(
     accept_code: bool | Collection[str],
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Make a backup of an upload with `actions.add_backup`, after any running operation, and return the operation.
-
-    `on_begin` is called with each operation when it begins. Raises what the operation raised, or `OperationRunning` after
-    the longest wait.
-    """
+    """Make a backup of an upload, after any running operation. Raises what the operation raised, or `OperationRunning`."""
     give_up_at = time.monotonic() + min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     while True:
         try:
