@@ -1,4 +1,4 @@
-"""A database of our own has tvarr's tables, column for column; and how a database is judged by its tables."""
+"""Our own database has tvarr's tables, column for column, and databases are recognized by their tables."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What lies behind the alias `tvarr`: told by looking, in words, and without changing anything."""
+"""Find out what is behind the alias `tvarr`, without changing it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking a file in: recognised by its content, described anew with what is true, or refused in words."""
+"""Add files from elsewhere: recognize them by their content, write correct metadata, or refuse them with a reason."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def refused(source: Path, folder: Path, **changes: Any) -> str:
 
 
 class TestTakenIn:
-    """What is tvarr's is taken in, whatever it is called."""
+    """tvarr's files are added, whatever their names are."""
 
     def test_one_of_ours_keeps_what_is_said_of_it_and_becomes_imported(
         self, live: Path, folder: Path, incoming: Path
@@ -166,7 +166,7 @@ class TestTakenIn:
         taken = adopt(incoming / "file", folder, sidecar=incoming / "meta", filename="any name")
         assert (taken.filename, taken.sidecar.note) == (NAME, "from the attic")
 
-    @pytest.mark.parametrize(("content", "words"), [(b"{", "meta: it is no JSON"), (None, "meta is missing")])
+    @pytest.mark.parametrize(("content", "words"), [(b"{", "meta: it is not valid JSON"), (None, "meta is missing")])
     def test_a_description_that_is_none_is_refused(
         self, folder: Path, incoming: Path, copy: Path, content: bytes | None, words: str
     ) -> None:
@@ -237,7 +237,7 @@ class TestTakenIn:
 
 
 class TestDates:
-    """A backup without metadata is never dated by its arrival where anything else tells."""
+    """A backup without metadata gets its arrival as its date only if there is no other date."""
 
     @pytest.mark.parametrize(
         "name",
@@ -379,7 +379,7 @@ def _zip() -> bytes:
 
 
 class TestOtherFiles:
-    """What is no backup is said to be what it is."""
+    """The message names the type of a file that is not a backup."""
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -724,7 +724,7 @@ def watch(*_):
     most = max(most, sum(path.stat().st_blocks * 512 for path in (folder / ".work").iterdir()))
 try:
     adopt_backup(Path(sys.argv[2]), folder, RequiredSchema({}, "tvarr_backup", frozenset()), progress=watch)
-    name, words = "taken in", ""
+    name, words = "added", ""
 except Exception as problem:
     name, words = type(problem).__name__, str(problem)
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
@@ -766,7 +766,7 @@ class TestBombs:
     @pytest.mark.parametrize("form", ["plain", "gzip"])
     def test_a_disk_that_is_just_large_enough_will_do(self, folder: Path, copy: Path, form: str) -> None:
         source = copy if form == "plain" else packed(copy.with_name(NAME), copy)
-        assert on_small_disk(LIMITED, _disk(folder), source, options="size=1m")[:2] == ["taken in", ""]
+        assert on_small_disk(LIMITED, _disk(folder), source, options="size=1m")[:2] == ["added", ""]
 
 
 def _gzip_with_zeros(start: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The archive: gzip that every program reads, made in one pass, and refused when a single bit of it is not as written."""
+"""Archives: gzip that every program reads, packed in one pass, and refused if a single bit has changed."""
 
 from __future__ import annotations
 

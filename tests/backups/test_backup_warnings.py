@@ -1,4 +1,4 @@
-"""Warnings about backups: data in the metadata file, and sentences of earlier versions that are read once."""
+"""Warnings about backups: data in the metadata file, and sentences of earlier versions."""
 
 import json
 from dataclasses import replace

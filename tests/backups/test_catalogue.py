@@ -1,4 +1,4 @@
-"""What a folder is said to hold, whatever lies in it, and how single backups are changed and deleted."""
+"""List a backup folder with any content, and change and delete single backups."""
 
 from __future__ import annotations
 

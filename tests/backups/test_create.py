@@ -1,4 +1,4 @@
-"""Making a backup: what is in it, that it appears whole or not at all, and that older ones stay as they were."""
+"""Make a backup: its content, its appearance whole or not at all, and unchanged older backups."""
 
 from __future__ import annotations
 
@@ -397,7 +397,7 @@ class TestNamesAndNumbers:
 
 
 class TestInterruptions:
-    """Whatever ends it early, nothing of it is left, and what was there is as it was."""
+    """Whatever interrupts it, nothing is left behind, and the old files are unchanged."""
 
     @pytest.mark.parametrize("phase", PHASES)
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
@@ -452,7 +452,7 @@ class TestInterruptions:
 
 
 class TestSeveralAtOnce:
-    """One at a time, and the others are told so at once."""
+    """Only one runs at a time. The others are refused immediately."""
 
     def test_a_second_one_is_refused_at_once(self, live: Path, folder: Path) -> None:
         refused: list[str] = []

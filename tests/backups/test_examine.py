@@ -1,4 +1,4 @@
-"""Looking at a copy: what is found, what is told, and that nothing in it is run."""
+"""Check a copy of a database: problems and warnings, without running any code in it."""
 
 from __future__ import annotations
 

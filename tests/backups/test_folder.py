@@ -1,4 +1,4 @@
-"""The backup folder: who may work in it, and what a crash leaves there, at every point at which one can come."""
+"""Work in the backup folder, and clean up after a crash at any point."""
 
 from __future__ import annotations
 

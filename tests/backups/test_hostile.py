@@ -1,4 +1,4 @@
-"""Files from elsewhere that were made to do harm: what is refused, with what words, and what it costs to find out."""
+"""Malicious files: the reasons for refusing them, and the cost of finding out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and things in the backup folder that no backup has: shown, left alone, and never in the way."""
+"""Unusual names and files in the backup folder are listed, left alone, and never cause a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The offline restore: the live file is replaced while nobody uses it, and the old files are set aside whole."""
+"""Offline restore: replace the live file while no program uses it, and set the old files aside whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A backup folder that can be read and not written: what works, what is refused, and the way that is named."""
+"""A read-only backup folder: what works, what is refused, and the way out that is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The restore: what is live is replaced under everybody's eyes, and whatever goes wrong, before or after it is there, whole."""
+"""Restore while other programs use the database. Whatever fails, it has all of the old data or all of the new."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def described(folder: Path, made: Backup, **changes: Any) -> None:
 
 @contextmanager
 def running(program: str, *arguments: object) -> Iterator[Callable[[str], str]]:
-    """A program in another process: what is said to it, and then its next line."""
+    """Run a program in another process. Yield a function that sends it a line and returns its next line."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
@@ -656,13 +656,13 @@ _FILLED = _PRELUDE + (
     "def kinds(): return sorted(json.loads(p.read_text())['kind'] for p in Path(folder).glob('*.meta.json'))\n"
     "try:\n"
     "    done = restore_backup(Path(live), Path(folder), name, required, progress=progress)\n"
-    "    told = [done.safety is not None, *done.attention]\n"
-    "except TvarrBackupError as problem: told = [type(problem).__name__, str(problem)]\n"
+    "    outcome = [done.safety is not None, *done.attention]\n"
+    "except TvarrBackupError as problem: outcome = [type(problem).__name__, str(problem)]\n"
     "full = [first(), kinds()]\n"
     "ballast.unlink()\n"
     "settled = finish_restore(Path(folder), required)\n"
     "with closing(sqlite3.connect(live)) as connection, connection: connection.execute('UPDATE filters SET name = name')\n"
-    "print(json.dumps([told, full, settled is not None, kinds(), first(), os.listdir(folder / '.work')]))\n"
+    "print(json.dumps([outcome, full, settled is not None, kinds(), first(), os.listdir(folder / '.work')]))\n"
 )
 
 
@@ -1062,8 +1062,8 @@ def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tm
         "def look(): return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}\n"
         "before = look()\n"
         "try: restore_backup(live, folder, name, required)\n"
-        "except Exception as problem: told = [type(problem).__name__, str(problem)]\n"
-        "print(json.dumps([*told, look() == before, os.listdir(folder / '.work')]))\n"
+        "except Exception as problem: outcome = [type(problem).__name__, str(problem)]\n"
+        "print(json.dumps([*outcome, look() == before, os.listdir(folder / '.work')]))\n"
     )
     before = live.read_bytes()
     (tmp_path / "disk").mkdir()

@@ -1,4 +1,4 @@
-"""What an operation asks for is what it then uses, and little more."""
+"""An operation requires little more free space than it then uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sidecar: what is written is read again, and what is broken is named and never a traceback."""
+"""Metadata files: what is written can be read, and errors in a broken one are named."""
 
 from __future__ import annotations
 

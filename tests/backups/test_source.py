@@ -1,4 +1,4 @@
-"""Files from elsewhere: opened only where nobody uses them, copied with their journals, and left as they are."""
+"""Files from elsewhere are opened only if no program uses them, copied with their journals, and not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copying a live database: one whole state of it, whatever its writers do, and nothing half-made."""
+"""Copy a live database: one whole state of it, whatever its writers do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tvarr's newer archives: two files in a tar, taken apart without trust in a single header."""
+"""tvarr's newer archives: a tar of two files, whose headers are not trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verifying a backup: every kind of damage is found, what is good is said to be good, and the sidecar keeps the result."""
+"""Verify backups: any damage is found, a good backup passes, and the metadata file has the result."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "it is no tar"),
+            (b"", "not one of tvarr"),
             (b"rubbish", ""),
         ],
     )

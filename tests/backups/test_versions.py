@@ -1,4 +1,4 @@
-"""Schemas that differ: what counts as damage, what is only said, and what a restore across versions needs."""
+"""Schema versions: damage, mere differences, and restores across versions."""
 
 from __future__ import annotations
 

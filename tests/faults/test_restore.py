@@ -1,4 +1,4 @@
-"""A restore, ended or failed at every one of its calls that touch a file: before or after, and always a way back."""
+"""A restore with a kill or an error at each of its file calls: the old data or the new, and always a way to undo it."""
 
 from __future__ import annotations
 
