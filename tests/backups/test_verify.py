@@ -285,14 +285,8 @@ class TestDamage:
                 assert described.database_checksum == made.sidecar.database_checksum
                 assert described.database_size == made.sidecar.database_size
 
-    @pytest.mark.parametrize(
-        ("content", "words"),
-        [
-            (b"", "not one of tvarr"),
-            (b"rubbish", ""),
-        ],
-    )
-    def test_tvarrs_new_form_with_nothing_in_it_is_broken(self, folder: Path, content: bytes, words: str) -> None:
+    @pytest.mark.parametrize("content", [b"", b"rubbish"])
+    def test_tvarrs_new_form_with_nothing_in_it_is_broken(self, folder: Path, content: bytes) -> None:
         packed(folder / "tvarr-backup-2026-01-14T10-30-00.123.tar.gz", content)
         with pytest.raises(BackupBroken):
             verify(folder, "tvarr-backup-2026-01-14T10-30-00.123.tar.gz")

@@ -206,8 +206,8 @@ class OfflineRestores:
             is_named = all(name.startswith(tuple(named)) for name in there) and len(named) <= len(there)
             return wrong if is_named else [*wrong, f"it named {named}, but there is {there}"]
         if answer.ended == "refused":
-            told = ("is not finished", "is damaged after the restore")
-            if (content == "new" or _is_ready(tree)) and not any(words in answer.said for words in told):
+            expected = ("is not finished", "The restored database is damaged")
+            if (content == "new" or _is_ready(tree)) and not any(words in answer.said for words in expected):
                 return [f"it said “{answer.said}”, but it goes forward"]
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
