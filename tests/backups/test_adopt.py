@@ -498,12 +498,12 @@ class TestDamagedArchives:
     @pytest.mark.parametrize(
         ("spoil", "words"),
         [
-            (lambda raw: raw[: len(raw) // 2], "breaks off"),
-            (lambda raw: raw[:-1], "breaks off"),
-            (lambda raw: raw[:-8], "breaks off"),
+            (lambda raw: raw[: len(raw) // 2], "is cut off"),
+            (lambda raw: raw[:-1], "is cut off"),
+            (lambda raw: raw[:-8], "is cut off"),
             (lambda raw: raw + raw, "It contains two databases in a row."),
             (lambda raw: raw + b"x", "and other data follows"),
-            (lambda raw: raw + raw[:-1], "breaks off"),
+            (lambda raw: raw + raw[:-1], "is cut off"),
             (lambda raw: raw[:2000] + b"\0" * 50 + raw[2050:], "damaged"),
         ],
     )
@@ -538,7 +538,7 @@ class TestDamagedArchives:
         archive.write_bytes(archive.read_bytes() + gzip.compress(b""))
         sidecar = made.sidecar.with_changes(compressed_size=archive.stat().st_size)
         (folder / made.name.sidecar).write_bytes(encode_sidecar(sidecar))
-        assert "but the file goes on." in verify_backup(folder, made.filename, required()).problems[0]
+        assert "but more data follows." in verify_backup(folder, made.filename, required()).problems[0]
 
     @pytest.mark.parametrize(
         ("changes", "words"),

@@ -298,14 +298,14 @@ def test_an_empty_file_is_refused() -> None:
 def test_an_archive_that_ends_anywhere_too_early_is_refused(end: int) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked(ARCHIVE[:end])
-    assert str(refused.value) == f"The archive breaks off after {end} bytes."
+    assert str(refused.value) == f"The archive is cut off after {end} bytes."
 
 
 @given(appended=st.binary(min_size=1) | st.integers(1, 2000).map(bytes) | st.sampled_from([ARCHIVE, ARCHIVE[:10]]))
 def test_whatever_follows_the_archive_is_refused(appended: bytes) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked(ARCHIVE + appended)
-    assert str(refused.value) == f"The archive ends at byte {len(ARCHIVE)}, but the file goes on."
+    assert str(refused.value) == f"The archive ends at byte {len(ARCHIVE)}, but more data follows."
 
 
 @pytest.mark.parametrize("appended", [b"\0", b"\x1f", ARCHIVE])
@@ -319,7 +319,7 @@ def test_what_follows_is_refused_also_when_it_is_read_on_its_own(appended: bytes
 
     later = threading.Timer(0.2, append)
     later.start()
-    with os.fdopen(reading, "rb", buffering=0) as source, pytest.raises(ArchiveDamaged, match="but the file goes on"):
+    with os.fdopen(reading, "rb", buffering=0) as source, pytest.raises(ArchiveDamaged, match="but more data follows"):
         unpack(source, len, limit_bytes=MIB)
     later.join()
 
@@ -539,7 +539,7 @@ def test_what_is_neither_a_member_nor_zeros_is_refused(appended: bytes) -> None:
 def test_a_further_member_that_ends_too_early_is_refused(end: int) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked_any(ARCHIVE + ARCHIVE[:end])
-    assert str(refused.value) == f"The archive breaks off after {len(ARCHIVE) + end} bytes."
+    assert str(refused.value) == f"The archive is cut off after {len(ARCHIVE) + end} bytes."
 
 
 def test_a_further_member_that_is_damaged_is_refused() -> None:

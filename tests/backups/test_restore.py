@@ -884,7 +884,7 @@ def _utf_16(path: Path, source: Path) -> Path:
     ("spoil", "words"),
     [
         (_bit_flipped, "was not restored, because verification found a problem. The archive "),
-        (_truncated, "was not restored, because verification found a problem. The archive breaks off after"),
+        (_truncated, "was not restored, because verification found a problem. The archive is cut off after"),
         (_empty, "was not restored, because verification found a problem. The archive is empty."),
         (partial(_another, make=lambda path: path.touch()), "It is an empty database."),
         (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is not an SQLite database."),

@@ -359,7 +359,7 @@ MUTANTS = (
     Mutant(
         "recovery forgets a record that it cannot read",
         "folder",
-        "    with open_regular(record) as file:  # where it cannot be read now, it must stay\n        data = file.read()\n    try:\n",
+        "    with open_regular(record) as file:  # if this raises, the record stays\n        data = file.read()\n    try:\n",
         "    try:\n        data = record.read_bytes()\n",
         Sweep("recover, no hard links", "read", "EIO"),
         also=(("    except SidecarInvalid:  # cut", "    except (SidecarInvalid, OSError):  # cut"),),

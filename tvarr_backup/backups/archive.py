@@ -136,7 +136,7 @@ def _blocks(
         if inflate.eof:
             if members is Members.ONE:
                 end = archive.size - len(data)
-                raise ArchiveDamaged("The archive ends at byte {end}, but the file goes on.", end=end)
+                raise ArchiveDamaged("The archive ends at byte {end}, but more data follows.", end=end)
             data = _next_member(source, archive, data)
             if not data:
                 return
@@ -156,7 +156,7 @@ def _blocks(
     if not archive.size:
         raise ArchiveDamaged("The archive is empty.")
     if not inflate.eof:
-        raise ArchiveDamaged("The archive breaks off after {size} bytes.", size=archive.size)
+        raise ArchiveDamaged("The archive is cut off after {size} bytes.", size=archive.size)
 
 
 def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:

@@ -71,7 +71,7 @@ def _latest(connection: sqlite3.Connection, table: str, column: str, now: dateti
         f"""WHERE typeof("{value}") = 'text' AND "{value}" LIKE '____-__-__%'"""
     )
     earliest, latest = _EARLIEST, now + _CLOCKS_DIFFER
-    latest_row = connection.execute(  # of the row with the maximum
+    latest_row = connection.execute(  # SQLite takes `text` from the row with the maximum
         f"SELECT text, max(day) FROM ({times}) WHERE day BETWEEN julianday(?) AND julianday(?)",  # noqa: S608
         (earliest.isoformat(), latest.isoformat()),
     ).fetchall()

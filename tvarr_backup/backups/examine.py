@@ -99,7 +99,7 @@ def examine_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Exa
 
 
 def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> Examined:
-    connection.text_factory = lambda raw: raw.decode(errors="replace")  # damaged files also have half characters
+    connection.text_factory = lambda raw: raw.decode(errors="replace")  # damaged files may contain invalid text
     found = _Checks(connection, required, level)
     # Each check runs separately, because a damaged file may pass some and not others.
     checks = {"structure": found.damage, "tables": found.tables, "references": found.references, "rows": found.rows}

@@ -4,7 +4,7 @@
 only copy and is never touched. A hard link to such an archive: it was being published, and is removed. A metadata file
 named after its archive with `.deleted`: the archive was being deleted, and is removed. A metadata file under its own name:
 the record of a publication, which completes an archive of the recorded size and checksum where there are no hard links.
-A crash never removes `restore` or a locked folder in `uploads`.
+The cleanup never removes `restore` or a locked folder in `uploads`.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def _complete(folder: Path, path: Path) -> bool:
 
 
 def _is_recorded(archive: Path, record: Path) -> bool:
-    with open_regular(record) as file:  # where it cannot be read now, it must stay
+    with open_regular(record) as file:  # if this raises, the record stays
         data = file.read()
     try:
         recorded = decode_sidecar(data)

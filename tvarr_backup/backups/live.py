@@ -178,7 +178,7 @@ def switch_to_wal(live: Path, filename: str) -> None:
 
 
 def has_shared_memory(probe: Path) -> bool:
-    """Try WAL mode with a new database: without shared memory, SQLite may damage the header of a real one."""
+    """Try WAL mode with a temporary database, because without shared memory SQLite may damage the header of a real one."""
     remove_database(probe)
     try:
         os.close(create_private(probe))
