@@ -549,7 +549,7 @@ def test_what_is_live_is_looked_at_before_a_restore_is_promised(
     response = client_of("restore_backup").post(f"{BACKUPS}/{made.filename}/restore?confirm=true")
     told = response.json()
     assert (response.status_code, told["code"]) == (409, "offline_restore_required")
-    assert "missing.db does not exist, so a backup can be restored only while tvarr is stopped." in told["detail"]
+    assert "missing.db does not exist, so an offline restore is needed." in told["detail"]
     assert not Operation.objects.exists()
 
 

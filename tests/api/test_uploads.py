@@ -529,7 +529,7 @@ def test_one_for_which_there_is_no_room_is_refused_before_it_is_read(
 ) -> None:
     monkeypatch.setattr("tvarr_backup.backups.room.free_bytes", lambda _folder: 1000)
     words = refused(folder, send_body(client, Untouched(), 10**9), 507, "no_room")
-    assert words == "The upload needs about 1020.0 MB of free space in backups; there are 0.0 MB."
+    assert words == "The upload needs about 1020.0 MB of free space in backups, but only 0.0 MB is free."
 
 
 def test_room_that_goes_meanwhile_ends_it(client: APIClient, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

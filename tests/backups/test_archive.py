@@ -352,11 +352,11 @@ def test_a_changed_byte_is_refused_or_changes_nothing(place: int, value: int) ->
     ("raw", "words"),
     [
         (b"SQLite format 3\0" * 100, "The archive is damaged between byte 0 and byte 1600: incorrect header check."),
-        (b"\x1f\x8b\x08\xe0" + ARCHIVE[4:], f"in its bytes 0 to {len(ARCHIVE)}: unknown header flags set."),
-        (ARCHIVE[:-8] + bytes(4) + ARCHIVE[-4:], f"in its bytes 0 to {len(ARCHIVE)}: incorrect data check."),
-        (ARCHIVE[:-4] + bytes(4), f"in its bytes 0 to {len(ARCHIVE)}: incorrect length check."),
+        (b"\x1f\x8b\x08\xe0" + ARCHIVE[4:], f"between byte 0 and byte {len(ARCHIVE)}: unknown header flags set."),
+        (ARCHIVE[:-8] + bytes(4) + ARCHIVE[-4:], f"between byte 0 and byte {len(ARCHIVE)}: incorrect data check."),
+        (ARCHIVE[:-4] + bytes(4), f"between byte 0 and byte {len(ARCHIVE)}: incorrect length check."),
         (zlib.compress(ROWS), "incorrect header check."),
-        (b"PK\x03\x04", "in its bytes 0 to 4: incorrect header check."),
+        (b"PK\x03\x04", "between byte 0 and byte 4: incorrect header check."),
     ],
     ids=["no archive", "flags", "checksum", "length", "zlib", "zip"],
 )

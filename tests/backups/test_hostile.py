@@ -76,7 +76,7 @@ def test_such_an_archive_in_the_folder_is_not_restored(name: str, live: Path, fo
 def test_a_file_that_costs_is_refused_within_its_limits(name: str, folder: Path, incoming: Path) -> None:
     file = hostile(incoming / "copy.db", COSTLY[name])
     words = without(folder, lambda: adopt_backup(file, folder, required()), ExaminationTooCostly)
-    assert words.startswith("copy.db was not added. Nothing was saved. The examination of the database (")
+    assert words.startswith("copy.db was not added. Nothing was saved. Verification of the database (")
 
 
 @pytest.mark.usefixtures("patience")

@@ -692,7 +692,7 @@ def test_a_disk_that_is_full_when_the_content_is_written_leaves_what_was_there(
     )
     assert told == [
         "NoRoom",
-        f"The disk of {tmp_path}/disk/live.db became full. Nothing was restored. Your data is unchanged.",
+        f"The disk of {tmp_path}/disk/live.db became full. Nothing was restored. Your data is unchanged. Free some space, then try again.",
     ]
     assert (full[0][:3], full[1]) == ("now", ["manual"])
     assert (settled, kinds, first[:3], left) == (False, ["manual"], "now", [])
@@ -942,7 +942,7 @@ def test_one_of_a_newer_version_of_ours_needs_a_word(folder: Path, tmp_path: Pat
     live, other = ours(tmp_path / "live.db"), ours(tmp_path / "other.db", later)
     made = create_backup(other, folder, newer, kind=BackupKind.MANUAL)
     described(folder, made, schema=f"tvarr-backup {later}")
-    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}; ")
+    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}. ")
 
 
 def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: Path) -> None:
@@ -974,22 +974,22 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     if kind == "manual":
         assert restored(live, folder, name).attention == ()
     else:
-        refused(live, folder, name, CodeNotAccepted, "contains the trigger “surprise”, which tvarr does")
+        refused(live, folder, name, CodeNotAccepted, "contains the trigger “surprise”. tvarr does")
 
 
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
-        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so a backup can be restored only while"),
+        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so an offline restore is needed"),
         (
             lambda live: live.write_bytes(b"garbage " * 999),
             OfflineRestoreRequired,
-            "is not an SQLite database, or its header is damaged, so a backup can be restored only while tvarr is stopped",
+            "is not an SQLite database, or its header is damaged, so an offline restore is stopped",
         ),
         (
             lambda live: live.write_bytes(b""),
             OfflineRestoreRequired,
-            "is empty, so a backup can be restored only while",
+            "is empty, so an offline restore is needed",
         ),
         (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
         (
@@ -1029,10 +1029,13 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("BEGIN IMMEDIATE", "for 0 s. Nothing was restored. Your data is unchanged. Try again when it has finished."),
+        (
+            "BEGIN IMMEDIATE",
+            "Another program locked {live} for 0 s. Nothing was restored. Your data is unchanged. Try again when it has finished.",
+        ),
         (
             "PRAGMA locking_mode=EXCLUSIVE",
-            "Nothing was changed. Try again when it has finished.",
+            "Another program has locked {live}. Nothing was changed. Try again when it has finished.",
         ),
     ],
 )
@@ -1047,7 +1050,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(
         with pytest.raises(DatabaseBusy) as failure:
             restored(live, folder, made)
         assert time.monotonic() - started < 5
-    assert str(failure.value) == f"{live} {words}"
+    assert str(failure.value) == words.format(live=live)
     assert (content(live), state(folder)) == (before, files)
     assert is_clean(folder)
     restored(live, folder, made)
@@ -1070,7 +1073,7 @@ def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tm
     error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=300k")
     assert (error, same, left) == ("NoRoom", True, [])
     assert words.startswith("The restore needs about ")
-    assert words.endswith(" MB.")
+    assert words.endswith(" MB is free.")
     assert live.read_bytes() == before
 
 

@@ -139,7 +139,7 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
 
 def test_code_in_a_file_from_elsewhere_that_nobody_accepted_is_refused(live: Path, folder: Path) -> None:
     made = set_kind(folder, backup(changed(live, VIEW), folder), BackupKind.UPLOADED)
-    with pytest.raises(CodeNotAccepted, match=r"no administrator has accepted.*--accept-code") as refusal:
+    with pytest.raises(CodeNotAccepted, match=r"no administrator has accepted them.*--accept-code") as refusal:
         restore_backup(live, folder, made.filename, required())
     assert [(one.kind, one.name, one.sql) for one in refusal.value.found] == [("view", "channel_count", VIEW)]
     (view,) = refusal.value.found

@@ -524,7 +524,7 @@ def test_an_archive_of_no_bytes_is_refused(prepared: Installation, tmp_path: Pat
     archive = prepared.data / "backups" / name
     size = archive.stat().st_size
     archive.write_bytes(b"")
-    words = f"{name} cannot be used: it has 0 bytes, and {size} are recorded."
+    words = f"{name} cannot be used: it has 0 bytes, but its metadata says {size}."
     refused_and_nothing_changed(prepared, name, words)
     assert prepared.refused("backup", "restore", name) == f"CommandError: {words}\n"
 
@@ -568,8 +568,8 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (Path.unlink, "does not exist, so a backup can be restored only while tvarr is stopped."),
-        (lambda live: live.write_bytes(b""), "is empty, so a backup can be restored only while tvarr is stopped."),
+        (Path.unlink, "does not exist, so an offline restore is needed."),
+        (lambda live: live.write_bytes(b""), "is empty, so an offline restore is needed."),
         (lambda live: live.write_bytes(b"garbage " * 999), "is not an SQLite database, or its header is damaged"),
         (lambda live: live.chmod(0o444), "cannot be written. It belongs to "),
     ],
@@ -627,7 +627,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(
-        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups; there are [\d.]+ MB.\n",
+        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups, but only [\d.]+ MB is free.\n",
         words,
     )
     assert live.read_bytes() == before
