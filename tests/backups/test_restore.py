@@ -984,7 +984,7 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
         (
             lambda live: live.write_bytes(b"garbage " * 999),
             OfflineRestoreRequired,
-            "is not an SQLite database, or its header is damaged, so an offline restore is stopped",
+            "is not an SQLite database, or its header is damaged, so an offline restore is needed",
         ),
         (
             lambda live: live.write_bytes(b""),
