@@ -31,7 +31,7 @@ def cut_value(value: Any, most: int) -> Any:
 
 def quoted(value: object) -> str:
     """Return a value in quotation marks, on one line and cut."""
-    return f"“{escape_hidden(cut(str(value)))}”"
+    return f'"{escape_hidden(cut(str(value)))}"'
 
 
 def name_some(names: Sequence[object], most: int) -> str:

@@ -215,7 +215,7 @@ def test_one_that_tvarr_made_is_shown(folder: Path, tvarr_own: Path) -> None:
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])
 def test_one_that_is_not_there_is_not_found(folder: Path, method: str) -> None:
     response = getattr(administrator(), method)(f"{BACKUPS}/{NO_BACKUP}")
-    assert problem(response, 404, "backup_not_found") == f"There is no backup “{NO_BACKUP}”."
+    assert problem(response, 404, "backup_not_found") == f'There is no backup "{NO_BACKUP}".'
     assert not Operation.objects.exists()
 
 

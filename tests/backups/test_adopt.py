@@ -652,14 +652,14 @@ class TestDatabases:
                 ),
                 "NULL value in t.a",
             ),
-            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), "contains the view “sight”. tvarr"),
+            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), 'contains the view "sight". tvarr'),
             (
                 lambda path: tvarrs(path, "CREATE TRIGGER spy AFTER INSERT ON filters BEGIN SELECT 1; END"),
-                "contains the trigger “spy”. tvarr does not create",
+                'contains the trigger "spy". tvarr does not create',
             ),
             (
                 lambda path: tvarrs(path, "CREATE VIRTUAL TABLE v USING fts5(a)"),
-                "contains the virtual table “v”. tvarr",
+                'contains the virtual table "v". tvarr',
             ),
         ],
     )

@@ -928,7 +928,7 @@ def test_what_is_not_there_is_refused(live: Path, folder: Path, made: Backup) ->
     (folder / "kept").rename(described)
     (folder / made.filename).unlink()
     refused(live, folder, made, BackupNotFound, "There is no backup")
-    refused(live, folder, "../live.db", BackupNotFound, "There is no backup “../live.db”.")
+    refused(live, folder, "../live.db", BackupNotFound, 'There is no backup "../live.db".')
 
 
 def test_one_that_is_deleted_meanwhile_is_refused(live: Path, folder: Path, made: Backup) -> None:
@@ -974,7 +974,7 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     if kind == "manual":
         assert restored(live, folder, name).attention == ()
     else:
-        refused(live, folder, name, CodeNotAccepted, "contains the trigger “surprise”. tvarr does")
+        refused(live, folder, name, CodeNotAccepted, 'contains the trigger "surprise". tvarr does')
 
 
 @pytest.mark.parametrize(

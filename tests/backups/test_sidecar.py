@@ -150,7 +150,7 @@ def test_a_sidecar_of_tvarrs_own_can_be_written_again() -> None:
         (
             "created_at_source",
             "rumor",
-            "created_at_source is “rumor”, not one of metadata, name, newest_row, arrival.",
+            'created_at_source is "rumor", not one of metadata, name, newest_row, arrival.',
         ),
         ("created_at_source", None, "created_at_source is null, not one of metadata, name, newest_row, arrival."),
         ("newest_row_at", "spring", "newest_row_at is not a date and time."),

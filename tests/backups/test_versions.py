@@ -126,7 +126,7 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
     elsewhere.mkdir()
     made = backup(tvarrs(tmp_path / "other.db", VIEW), elsewhere)
     archive = elsewhere / made.filename
-    with pytest.raises(CodeNotAccepted, match=r"contains the view “channel_count”.*--accept-code"):
+    with pytest.raises(CodeNotAccepted, match=r'contains the view "channel_count".*--accept-code'):
         adopt_backup(archive, folder, required())
     added = adopt_backup(archive, folder, required(), accept_code=True)
     assert added.sidecar.accepted_code == ("view “channel_count”",)

@@ -208,7 +208,7 @@ class OfflineRestores:
         if answer.ended == "refused":
             expected = ("is not finished", "The restored database is damaged")
             if (content == "new" or _is_ready(tree)) and not any(words in answer.said for words in expected):
-                return [f"it said “{answer.said}”, but it goes forward"]
+                return [f'it said "{answer.said}", but it goes forward']
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
 

@@ -173,7 +173,7 @@ class Restores:
         recovery, tree = self.bench.run("settle", None)
         new = {name: entry for name, entry in tree.items() if name in self._archives(recovery)}
         if [self._archived(entry.data or b"") for entry in new.values()] != [self.bench.world.live_rows]:
-            return [f"it said “{answer.said}”, and there are new backups {[*new]}"]
+            return [f'it said "{answer.said}", and there are new backups {[*new]}']
         return []
 
     def content(self, tree: Tree) -> str:
@@ -232,7 +232,7 @@ class Restores:
             return [] if answer.result in (None, *listed) else ["it reported success, but there is no safety backup"]
         if answer.ended == "refused":
             if content == "after" and "is kept as" not in answer.said:
-                return [f"it said “{answer.said}”, but it has happened"]
+                return [f'it said "{answer.said}", but it has happened']
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
 

@@ -316,7 +316,7 @@ class Judge:
                 wrong.append(f"it said it was done, but is not: {answer.result} {[*listed['backups']]}")
         elif answer.ended == "refused":
             if case.makes and self._new_names(case, listed) and fault != "dead":
-                wrong.append(f"it said “{answer.said}”, but the backup is there")
+                wrong.append(f'it said "{answer.said}", but the backup is there')
             if not answer.said.endswith("."):
                 wrong.append(f"no sentence: {answer.said}")
         else:

@@ -243,14 +243,14 @@ def test_recovery_says_what_it_removed(prepared: Installation) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "../../etc/passwd"), "There is no backup “../../etc/passwd”."),
+        (("show", "../../etc/passwd"), 'There is no backup "../../etc/passwd".'),
         (
             ("show", "tvarr-backup-2026-01-01T00-00-00.db.gz"),
-            "There is no backup “tvarr-backup-2026-01-01T00-00-00.db.gz”.",
+            'There is no backup "tvarr-backup-2026-01-01T00-00-00.db.gz".',
         ),
         (("verify", "tvarr-backup-2026-01-01T00-00-00.db.gz"), "There is no backup"),
-        (("protect", "x"), "There is no backup “x”."),
-        (("delete", "x"), "There is no backup “x”."),
+        (("protect", "x"), 'There is no backup "x".'),
+        (("delete", "x"), 'There is no backup "x".'),
         (("create", "--note", "x" * 501), "Expected a note of at most 500 characters, got 501 characters."),
         (("create", "--note", "two\nlines"), "Expected a note of one line without control characters"),
         (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),

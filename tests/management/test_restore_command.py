@@ -235,8 +235,8 @@ def test_what_is_not_there_is_refused(prepared: Installation, yes: tuple[str, ..
     name = created(prepared)
     before = content(live_of(prepared))
     prepared.ok("backup", "delete", name)
-    assert f"There is no backup “{name}”." in prepared.refused("backup", "restore", name, *yes)
-    assert "There is no backup “../tvarr.db”." in prepared.refused("backup", "restore", "../tvarr.db", *yes)
+    assert f'There is no backup "{name}".' in prepared.refused("backup", "restore", name, *yes)
+    assert 'There is no backup "../tvarr.db".' in prepared.refused("backup", "restore", "../tvarr.db", *yes)
     assert content(live_of(prepared)) == before
 
 

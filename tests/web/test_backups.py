@@ -445,7 +445,7 @@ def test_protection_is_set_and_lifted(client: Client, folder: Path) -> None:
 
 def test_a_change_of_one_that_is_gone_or_in_use_is_told(client: Client, folder: Path) -> None:
     response = client.post(address("protect-backup", NO_BACKUP), {"protected": "true"})
-    assert f"There is no backup “{NO_BACKUP}”." in messages_on(client, response)
+    assert f'There is no backup "{NO_BACKUP}".' in messages_on(client, response)
     made = make(folder)
     with backup_lock(folder):
         response = client.post(address("protect-backup", made), {"protected": "true"})

@@ -160,7 +160,7 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 
 def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
     changed(copy, "CREATE VIEW channel_count AS SELECT 1")
-    assert "contains the view “channel_count”" in refusal(client, folder, send(client, copy.read_bytes()))
+    assert 'contains the view "channel_count"' in refusal(client, folder, send(client, copy.read_bytes()))
     (view,) = code_refused_in(Operation.objects.get())
     assert view["sql"] == "CREATE VIEW channel_count AS SELECT 1"
     send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
@@ -190,7 +190,7 @@ def test_a_box_accepts_only_the_sql_that_it_was_beneath(client: Client, folder: 
     (view,) = code_refused_in(Operation.objects.get())
     changed(copy, "DROP VIEW channel_count", "CREATE VIEW channel_count AS SELECT 2")
     response = send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
-    assert "contains the view “channel_count”" in refusal(client, folder, response)
+    assert 'contains the view "channel_count"' in refusal(client, folder, response)
 
 
 def test_only_administrators_accept_code(folder: Path, copy: Path) -> None:

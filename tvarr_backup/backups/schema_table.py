@@ -201,7 +201,7 @@ def join_some(sentences: tuple[str, ...]) -> Sentence:
 
 def name_code(code: Sequence[Code]) -> str:
     """Name the first few pieces of code and count the others."""
-    return name_some(code, _NAMED)
+    return name_some([f'{item.kind} "{_cut(item.name)}"' for item in code], _NAMED)
 
 
 def _cut(value: object) -> str:
