@@ -479,7 +479,7 @@ def test_one_that_a_newer_version_made_needs_a_word(
     made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
     shown = installation.json("backup", "restore", made.filename, "--json")
     assert shown["needs_accept_newer"]
-    assert shown["facts"][0].startswith(f"This backup was made by {made_by}; ")
+    assert shown["facts"][0].startswith(f"This backup was made by {made_by}. ")
     refused_and_nothing_changed(
         installation,
         made.filename,
@@ -537,7 +537,7 @@ def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installa
     words = prepared.refused("backup", "adopt", str(file))
     assert (
         words
-        == "CommandError: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file.\n"
+        == "CommandError: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file. Nothing was saved.\n"
     )
     assert (content(live_of(prepared)), state(prepared.data / "backups")) == before
 
