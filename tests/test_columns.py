@@ -1,4 +1,4 @@
-"""What an action needs of a table, and what it says where that is missing."""
+"""The columns that an action needs, and the messages if one is missing."""
 
 from __future__ import annotations
 

@@ -325,5 +325,5 @@ submit(OperationKind.RESTORE, requested_by=None, origin=Origin.WEB, arguments={{
         (told,) = wait_until(lambda: rows(prepared, look), "it is told")
     finally:
         worker.end()
-    assert told == ("backup_not_found", f"There is no backup “{backup}”.")
+    assert told == ("backup_not_found", f'There is no backup "{backup}".')
     assert (prepared.data / "tvarr.db").read_bytes() == before

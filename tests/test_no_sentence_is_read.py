@@ -20,6 +20,7 @@ MADE_HERE = [
     *sorted((PACKAGE / "operations").glob("*.py")),
     *sorted((PACKAGE / "portable").glob("*.py")),
     *sorted((PACKAGE / "expressions").glob("*.py")),
+    *sorted((PACKAGE / "transfer").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
         for name in ("columns", "conf", "etags", "models", "owner", "permissions", "schema", "tvarr_database", "way_out")

@@ -1,4 +1,4 @@
-"""Who a command runs as when root starts it in another user's storage folder."""
+"""The user that a command runs as when root starts it in another user's storage folder."""
 
 from __future__ import annotations
 

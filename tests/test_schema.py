@@ -1,4 +1,4 @@
-"""A database of our own has tvarr's tables, column for column; and how a database is judged by its tables."""
+"""Our own database has tvarr's tables, column for column, and databases are recognized by their tables."""
 
 import sqlite3
 from contextlib import closing
@@ -171,7 +171,7 @@ def test_whose_it_is_and_how_far_it_has_come(statements: list[str], state: Datab
 @pytest.mark.parametrize(
     ("statements", "error", "words"),
     [
-        (["CREATE TABLE recipes (a)"], DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+        (["CREATE TABLE recipes (a)"], DatabaseForeign, "It has neither tvarr's nor our tables, but recipes."),
         ([FILTERS], DatabaseForeign, "but filters."),
         ([MIGRATIONS, applied("'0001'", "'shop'")], DatabaseForeign, "the database of another Django program"),
         ([MIGRATIONS, "CREATE TABLE recipes (a)"], DatabaseForeign, "the database of another Django program"),

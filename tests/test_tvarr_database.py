@@ -1,4 +1,4 @@
-"""What lies behind the alias `tvarr`: told by looking, in words, and without changing anything."""
+"""Find out what is behind the alias `tvarr`, without changing it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.tvarr_own import build_tvarr_database
 from tvarr_backup import errors, tvarr_database
 from tvarr_backup.schema import DatabaseState
 from tvarr_backup.tvarr_database import (
-    ask_again,
     create_empty,
     inspect,
     is_tvarrs_own,
     judge,
     known_migrations,
+    query_cached,
 )
 
 
@@ -71,13 +71,13 @@ def foreign(path: Path, what: str) -> Path:
 
 REFUSALS = [
     ("text", errors.DatabaseForeign, "is not an SQLite database."),
-    ("folder", errors.DatabaseForeign, "is not a file; the path of an SQLite database is needed."),
-    ("another program", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but cooks, recipes."),
+    ("folder", errors.DatabaseForeign, "is not a file. Expected the path of an SQLite database."),
+    ("another program", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but cooks, recipes."),
     ("another django program", errors.DatabaseForeign, "the database of another Django program"),
     ("one letter", errors.DatabaseForeign, "is not an SQLite database."),
-    ("another program in WAL mode", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but recipes."),
+    ("another program in WAL mode", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but recipes."),
     ("damaged", errors.DatabaseUnusable, "cannot be read: "),
-    ("no text", errors.DatabaseForeign, "it has neither tvarr's nor our tables, but rec\ufffdpes."),
+    ("no text", errors.DatabaseForeign, "It has neither tvarr's nor our tables, but rec\ufffdpes."),
 ]
 
 
@@ -240,7 +240,7 @@ def test_a_database_in_use_is_read_as_it_stands(tvarr_own: Path) -> None:
     with closing(sqlite3.connect(tvarr_own, isolation_level=None)) as tvarr:
         tvarr.execute("PRAGMA wal_autocheckpoint=0")
         tvarr.execute("DROP TABLE schema_migrations")
-        with pytest.raises(errors.DatabaseForeign, match="it has neither tvarr's nor our tables"):
+        with pytest.raises(errors.DatabaseForeign, match="It has neither tvarr's nor our tables"):
             inspect(tvarr_own)
 
 
@@ -312,8 +312,8 @@ def test_an_answer_is_not_remembered_while_the_file_is_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build_tvarr_database(tmp_path / "tvarr.db")
-    monkeypatch.setattr(tvarr_database, "_answered", None)
-    assert ask_again(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
+    monkeypatch.setattr(tvarr_database, "_cached_result", None)
+    assert query_cached(path, judge, timeout_seconds=1) is DatabaseState.ATTACHED
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -330,12 +330,12 @@ def test_what_is_asked_again_is_answered_once_until_somebody_writes(
 
     with closing(sqlite3.connect(path)) as other:
         other.execute("SELECT 1 FROM filters")
-        assert [ask_again(path, number, timeout_seconds=1) for _ in range(3)] == [0, 0, 0]
+        assert [query_cached(path, number, timeout_seconds=1) for _ in range(3)] == [0, 0, 0]
         assert len(asked) == 1
         time.sleep(0.02)  # longer than the clock of files stands still
         other.execute("INSERT INTO filters VALUES ('one')")
         other.commit()
-        assert [ask_again(path, number, timeout_seconds=1) for _ in range(2)] == [1, 1]
+        assert [query_cached(path, number, timeout_seconds=1) for _ in range(2)] == [1, 1]
         assert len(asked) == 2
 
 
@@ -350,16 +350,16 @@ def test_what_cannot_be_answered_is_asked_anew(tmp_path: Path, monkeypatch: pyte
 
     for _ in range(2):
         with pytest.raises(errors.DatabaseUnusable):
-            ask_again(path, fails, timeout_seconds=1)
+            query_cached(path, fails, timeout_seconds=1)
     assert len(asked) == 2
     path.unlink()
     with pytest.raises(errors.DatabaseMissing):
-        ask_again(path, fails, timeout_seconds=1)
+        query_cached(path, fails, timeout_seconds=1)
 
 
 def test_a_database_that_is_being_written_is_asked_each_time(tmp_path: Path) -> None:
     path = make(tmp_path / "tvarr.db", "CREATE TABLE filters (name)")
     asked: list[bool] = []
     for _ in range(2):
-        ask_again(path, lambda _path, _connection: asked.append(True), timeout_seconds=1)
+        query_cached(path, lambda _path, _connection: asked.append(True), timeout_seconds=1)
     assert len(asked) == 2

@@ -108,9 +108,9 @@ _MIGRATED = _MIGRATED.format("INSERT INTO django_migrations VALUES (1, '{}', '{}
     [
         (
             "CREATE TABLE recipes (id int)",
-            "is not tvarr's database: it has neither tvarr's nor our tables, but recipes.",
+            "is not tvarr's database. It has neither tvarr's nor our tables, but recipes.",
         ),
-        (_MIGRATED.format("shop", "0001"), "is the database of another Django program, not tvarr's and not ours."),
+        (_MIGRATED.format("shop", "0001"), "is the database of another Django program, not tvarr's or ours."),
     ],
 )
 def test_what_is_not_tvarrs_is_refused(installation: Installation, empty: str, prepare: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The columns of tvarr's tables that an action needs, and whether the live database has them."""
+"""Check that the live database has the columns of tvarr's tables that an action needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFERRED: dict[str, tuple[_Model, ...]] = {
     "encoding_profile": (EncodingProfile,),
     "source_id": (StreamSource, EpgSource),
 }
-"""The models whose names an export or an import looks up, by the field that refers to them."""
+"""The models whose names an export or import looks up, by the field that refers to them."""
 
 _ON_SQLITE = 'SELECT %s, name, "notnull" AND dflt_value IS NULL AND pk = 0 FROM pragma_table_info(%s)'
 _ON_SERVER = (
@@ -33,11 +33,11 @@ _ON_SERVER = (
 
 
 def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_related: bool = False) -> tuple[str, ...]:
-    """Return the columns of the table that this program does not know, as `table.column`; require those that it needs.
+    """Require the known columns of the table, and return its unknown ones as `table.column`. Makes one query of the schema.
 
-    Of tables that it refers to, only the columns that name a row are required, or with `with_related` all. Raises
-    `DatabaseMissing` or `DatabaseForeign` for a database that is empty or not tvarr's, `DatabaseIncomplete`, or with
-    `adds_rows` `DatabaseNewer` where each new row needs a value in an unknown column. One query, of the schema alone.
+    Tables that it refers to need only the columns that name a row, or all of them `with_related`. Raises `DatabaseMissing` for
+    an empty database, `DatabaseForeign`, `DatabaseIncomplete`, or with `adds_rows`, `DatabaseNewer` if new rows need a value
+    in an unknown column.
     """
     needed = _needed(model, with_related=with_related)
     live = _live_columns(needed)
@@ -46,26 +46,25 @@ def require_columns(model: type[TvarrRow], *, adds_rows: bool = False, with_rela
             _require_tvarrs()
         missing = [name for name in columns if name not in live.get(table, {})]
         if missing:
-            raise DatabaseIncomplete(_sentence_of_missing(model, table, missing if table in live else []))
+            raise DatabaseIncomplete(_describe_missing(model, table, missing if table in live else []))
     table = model._meta.db_table
     known = {field.column for field in model._meta.concrete_fields}
-    demanded = sorted(name for name, is_demanded in live[table].items() if is_demanded and name not in known)
-    if adds_rows and demanded:
+    unknown = sorted(name for name, needs_value in live[table].items() if needs_value and name not in known)
+    if adds_rows and unknown:
         raise DatabaseNewer(
-            "No {label} can be added: {schema} needs a value in {table}.{column}, a column that "
-            "tvarr-backup {version} does not know. Nothing was changed. Add them in tvarr, or install a version of "
-            "tvarr-backup that knows this column.",
-            label=_label(model),
-            schema=_schema_here(),
+            "{label} cannot be added: {schema} needs a value in {table}.{column}, a column that tvarr-backup {version} does not "
+            "know. Nothing was changed. Add them in tvarr, or install a version of tvarr-backup that knows this column.",
+            label=_label(model).capitalize(),
+            schema=_live_schema(),
             table=table,
-            column=demanded[0],
+            column=unknown[0],
             version=__version__,
         )
     return tuple(f"{table}.{name}" for name in sorted(live[table]) if name not in known)
 
 
 def _require_tvarrs() -> None:
-    """Raise `DatabaseMissing` or `DatabaseForeign` where a table is missing because this is not tvarr's database."""
+    """Raise `DatabaseMissing` or `DatabaseForeign` if a table is missing because this is not tvarr's database."""
     alias = router.db_for_write(EncodingProfile)
     address = str(connections[alias].settings_dict["NAME"])
     name = Path(unquote(urlsplit(address).path)) if address.startswith("file:") else address
@@ -88,20 +87,20 @@ def _needed(model: _Model, *, with_related: bool) -> dict[str, tuple[str, ...]]:
 
 
 def _live_columns(tables: Iterable[str]) -> dict[str, dict[str, bool]]:
-    """Return the columns of each table that exists, and whether each new row must have a value in it."""
+    """Return the columns of each existing table, and whether new rows need a value in them."""
     names = list(tables)
     connection = connections[router.db_for_write(EncodingProfile)]
-    one = _ON_SQLITE if connection.vendor == "sqlite" else _ON_SERVER
+    query = _ON_SQLITE if connection.vendor == "sqlite" else _ON_SERVER
     found: dict[str, dict[str, bool]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join([one] * len(names)), [name for name in names for _ in range(2)])
-        for table, column, is_demanded in cursor.fetchall():
-            found.setdefault(table, {})[column] = bool(is_demanded)
+        cursor.execute(" UNION ALL ".join([query] * len(names)), [name for name in names for _ in range(2)])
+        for table, column, needs_value in cursor.fetchall():
+            found.setdefault(table, {})[column] = bool(needs_value)
     return found
 
 
-def _sentence_of_missing(model: _Model, table: str, columns: list[str]) -> Sentence:
-    found = _schema_here()
+def _describe_missing(model: _Model, table: str, columns: list[str]) -> Sentence:
+    found = _live_schema()
     what = (
         Sentence("the column {table}.{column}", table=table, column=columns[0])
         if columns
@@ -112,13 +111,10 @@ def _sentence_of_missing(model: _Model, table: str, columns: list[str]) -> Sente
     elif found > f"tvarr {TVARRS_NEWEST}":
         way_out = Sentence("Install a version of tvarr-backup that knows {found}.", found=found)
     else:
-        way_out = Sentence(
-            "Start tvarr {newest} or later on this database once: it adds what is missing.", newest=TVARRS_NEWEST
-        )
+        way_out = Sentence("Start tvarr {newest} or later on this database once to add it.", newest=TVARRS_NEWEST)
     return Sentence(
-        "{label} cannot be shown, edited, exported or imported: {found} does not have {what}, which "
-        "tvarr-backup {version} needs (made for tvarr {newest}). Nothing was changed; backups and other kinds "
-        "work. {way_out}",
+        "{label} cannot be shown, edited, exported or imported: {found} does not have {what}, which tvarr-backup {version} needs "
+        "(made for tvarr {newest}). Nothing was changed. Backups and other kinds work. {way_out}",
         label=_label(model).capitalize(),
         found=found,
         what=what,
@@ -132,6 +128,6 @@ def _label(model: _Model) -> str:
     return str(model._meta.verbose_name_plural)
 
 
-def _schema_here() -> str:
-    """Return the schema of the live database as sentences name it."""
+def _live_schema() -> str:
+    """Return the schema of the live database for messages."""
     return schema_connected(router.db_for_write(EncodingProfile)) or "this database"

@@ -167,7 +167,7 @@ def has_our_tables() -> bool:
         _PATIENCE_SECONDS, connections[DEFAULT_DB_ALIAS].settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)
     )
     try:
-        return tvarr_database.ask_again(database_path(DEFAULT_DB_ALIAS), _has_operations, timeout_seconds=patience)
+        return tvarr_database.query_cached(database_path(DEFAULT_DB_ALIAS), _has_operations, timeout_seconds=patience)
     except DatabaseUnusable:
         return False
 

@@ -10,13 +10,10 @@ from tvarr_backup.errors import OwnerUnreachable
 
 
 def become_owner_of(storage: Path) -> str:
-    """Become the owner of the storage folder where this is root and the folder belongs to another user.
-
-    Return a sentence about it, or "" where nothing was changed. Raises `OwnerUnreachable` where the system does not allow it.
-    """
+    """As root, become the owner of the storage folder. Return a sentence about it, or "". Raises `OwnerUnreachable`."""
     try:
         status = storage.stat()
-    except OSError:  # it does not exist yet, or its own check says what is wrong with it
+    except OSError:  # it does not exist yet, or a later check reports the problem
         return ""
     if os.geteuid() != 0 or status.st_uid == 0:
         return ""
@@ -27,9 +24,8 @@ def become_owner_of(storage: Path) -> str:
         os.setuid(status.st_uid)
     except OSError as problem:
         raise OwnerUnreachable(
-            "{storage} belongs to {name} (uid {user}), and root may not become that user here "
-            "({reason}). Nothing was changed. Run the command as that user, because files that root creates there "
-            "could not be changed by the service.",
+            "{storage} belongs to {name} (uid {user}), and root may not become that user here ({reason}). Nothing was changed. "
+            "Run the command as that user, because the service could not change files that root creates there.",
             storage=storage,
             name=name,
             user=status.st_uid,
@@ -37,9 +33,8 @@ def become_owner_of(storage: Path) -> str:
         ) from problem
     if not os.access(os.__file__, os.R_OK):
         raise OwnerUnreachable(
-            "{storage} belongs to {name} (uid {user}), who may not read Python's own files "
-            "({library}), so that root cannot continue as that user. Nothing was changed. Run the command "
-            "with a Python that this user may read, as the service does.",
+            "{storage} belongs to {name} (uid {user}), who may not read Python's own files ({library}), so root cannot continue "
+            "as that user. Nothing was changed. Run the command with a Python that this user may read, as the service does.",
             storage=storage,
             name=name,
             user=status.st_uid,

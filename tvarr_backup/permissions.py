@@ -1,6 +1,6 @@
-"""Whether this process may read and write files, and the command that makes it possible.
+"""Check whether this process may read and write files, and name the command that makes it possible.
 
-(No Django, and no file is opened: closing a database file would drop the locks that SQLite holds on it.)
+No file is opened, because closing a database file would drop the locks that SQLite holds on it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ _JOURNALS = ("-wal", "-shm", "-journal")
 
 
 def why_unwritable(database: Path) -> Sentence:
-    """Return why this process cannot write a database, with the command that helps; empty if it can.
-
-    A missing database depends on its folder, which must exist: SQLite creates its journal there.
-    """
+    """Return why this process cannot write a database or next to it, with the command that helps, or "" if it can."""
     if not os.access(database.parent, os.W_OK | os.X_OK, effective_ids=True):
         return Sentence(
             "The folder {folder} cannot be written. {explanation}",
@@ -33,7 +30,7 @@ def why_unwritable(database: Path) -> Sentence:
 
 
 def explain(path: Path, *, whole: Path | None = None) -> Sentence:
-    """Return why this process cannot use a path, and at the end a command that changes it, as `explain_owner` does."""
+    """Return why this process cannot use a path, followed by a command that fixes it, as `explain_owner` does."""
     if not is_mounted_read_only(path):
         return explain_owner(path, whole=whole)
     return Sentence(
@@ -43,7 +40,7 @@ def explain(path: Path, *, whole: Path | None = None) -> Sentence:
 
 
 def explain_owner(path: Path, *, whole: Path | None = None) -> Sentence:
-    """Return who owns a path, and a command that makes it usable, for all of a folder `whole` where that is given."""
+    """Return who owns a path, followed by a command that makes it, or the whole folder `whole`, usable."""
     status, user = path.stat(), os.geteuid()
     if status.st_uid == user:
         command = Sentence("Run: chmod {mode} {path}", mode="u+rwx" if path.is_dir() else "u+rw", path=path)
@@ -67,7 +64,7 @@ def explain_owner(path: Path, *, whole: Path | None = None) -> Sentence:
 
 
 def disk_of(path: Path) -> Path:
-    """Return the mount point of the disk of a real path."""
+    """Return the mount point of a real path."""
     return next(place for place in (path, *path.parents) if place.is_mount())
 
 

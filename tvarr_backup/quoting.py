@@ -1,4 +1,4 @@
-"""Values in messages: quoted and cut."""
+"""Quote and cut values for messages."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 from tvarr_backup.texts import escape_hidden
 
 MOST = 80
-"""Characters of a value in a message."""
+"""The maximum length of a value within a message."""
 MOST_OF_MESSAGE = 1_000
 MOST_OF_NAME = 300
-"""Every name that can be stored through forms, API or imports is shorter."""
+"""Longer than any name that can be stored through forms, API or imports."""
 MOST_OF_TEXT = 20_000
-"""Characters of a value that stands alone, such as an expression in a comparison."""
+"""The maximum length of a value on its own, such as an expression in a comparison."""
 _MORE = "…"
 
 
 def cut(text: str, most: int = MOST) -> str:
-    """Return the text, cut to at most `most` characters with an ellipsis."""
+    """Cut a text to at most `most` characters, with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + _MORE
 
 
 def cut_value(value: Any, most: int) -> Any:
-    """Return a JSON value with its texts cut."""
+    """Cut the texts in a JSON value."""
     if isinstance(value, str):
         return cut(value, most)
-    return [cut_value(one, most) for one in value] if isinstance(value, list) else value
+    return [cut_value(item, most) for item in value] if isinstance(value, list) else value
 
 
 def quoted(value: object) -> str:
-    """Return a text in quotation marks, on one line and cut."""
-    return f"“{escape_hidden(cut(str(value)))}”"
+    """Return a value in quotation marks, on one line and cut."""
+    return f'"{escape_hidden(cut(str(value)))}"'
 
 
 def format_choices(values: Iterable[object]) -> str:
@@ -47,7 +47,7 @@ def name_some(names: Sequence[object], most: int) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return a JSON value for a message: texts quoted, words and numbers as in JSON."""
+    """Return a JSON value for a message: texts quoted, numbers and literals as in JSON."""
     if isinstance(value, str):
         return quoted(value)
     if value is None or isinstance(value, bool):

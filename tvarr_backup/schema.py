@@ -1,4 +1,4 @@
-"""What makes a database tvarr's: the same rule for a live file, a copy of one, and a server."""
+"""Recognize tvarr's database by its tables and read its schema version, in a live file, a copy, or on a server."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from tvarr_backup.errors import DatabaseForeign
 
 TVARRS_OWN_TABLE = "schema_migrations"
-"""Written by tvarr's Go program; where it stands, no table is ever created or changed by us."""
+"""tvarr creates this table. In a database that has it, we never create or change a table."""
 
 TVARRS_NEWEST = "029"
 """The newest of tvarr's migrations that this program was written for."""
 
 OUR_TABLE = "django_migrations"
-"""Written by Django; it says which migrations were applied."""
+"""Django records applied migrations in this table."""
 
 
 class DatabaseState(StrEnum):
-    """The states of the file; `empty` is what a creation that was cut short leaves behind."""
+    """Whether a database exists and who made it; an interrupted creation leaves an `empty` one."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -32,11 +32,11 @@ class DatabaseState(StrEnum):
 
 @dataclass(frozen=True)
 class RequiredSchema:
-    """The schema that this program knows, and what it has seen of tvarr's database.
+    """The schema that this program knows, and the observed history of tvarr's database.
 
     `columns` are those of our models, by table. `migrations` are our own, of the app `app_label`. `tvarr_newest` is
-    `TVARRS_NEWEST`, or a later migration that was seen in tvarr's database. `last_seen` is the schema that was seen there
-    last, or empty. `was_ours` says that a database of ours was seen there.
+    `TVARRS_NEWEST`, or a later migration that was observed. `last_seen` is the last observed schema, or empty. `was_ours` says
+    whether a database that we created was observed.
     """
 
     columns: Mapping[str, frozenset[str]]
@@ -50,11 +50,11 @@ class RequiredSchema:
 def judge(
     tables: set[str], migrations: Callable[[], Collection[tuple[str, str]]], required: RequiredSchema, name: Path | str
 ) -> DatabaseState:
-    """Return whose tables these are; `name` begins the sentence of a refusal.
+    """Return the state of a database with these tables. Raises `DatabaseForeign` if it is neither tvarr's nor ours.
 
-    `migrations` returns the app and the name of each row of `django_migrations`, and is called only where that table is.
-    Versions, columns and further tables make no difference: only what uses a table needs its columns. Raises
-    `DatabaseForeign` (neither tvarr's nor ours).
+    Versions, columns and further tables make no difference, because only actions on a table need its columns. `migrations`
+    returns app and name of each row of `django_migrations`, and is called only if that table exists. Messages call the
+    database `name`.
     """
     if TVARRS_OWN_TABLE in tables:
         return DatabaseState.ATTACHED
@@ -62,23 +62,21 @@ def judge(
         return DatabaseState.EMPTY
     if OUR_TABLE in tables:
         if required.app_label not in {app for app, _name in migrations()}:
-            raise DatabaseForeign(
-                "{name} is the database of another Django program, not tvarr's and not ours.", name=name
-            )
+            raise DatabaseForeign("{name} is the database of another Django program, not tvarr's or ours.", name=name)
         return DatabaseState.OURS
     some = ", ".join(sorted(tables)[:5])
     raise DatabaseForeign(
-        "{name} is not tvarr's database: it has neither tvarr's nor our tables, but {some}.", name=name, some=some
+        "{name} is not tvarr's database. It has neither tvarr's nor our tables, but {some}.", name=name, some=some
     )
 
 
 def judge_sqlite(connection: sqlite3.Connection, required: RequiredSchema, name: Path | str) -> DatabaseState:
-    """Return whose database is behind an SQLite connection, as `judge` does."""
+    """Do what `judge` does, for an SQLite connection."""
     return judge(table_names(connection), partial(_migrations, connection), required, name)
 
 
 def missing_columns(connection: sqlite3.Connection, required: RequiredSchema) -> tuple[str, ...]:
-    """Return the columns of our models that a database lacks, as `table.column`, and whole tables by their name."""
+    """Return the missing columns of our models as `table.column`, and missing tables by their name."""
     missing = []
     for table, columns in sorted(required.columns.items()):
         present = _column_names(connection, table)
@@ -87,10 +85,7 @@ def missing_columns(connection: sqlite3.Connection, required: RequiredSchema) ->
 
 
 def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """Return the last migration as a sidecar records it: `tvarr 029` or `tvarr-backup 0002_system_rows`; '' for neither.
-
-    Of ours, one that this program does not know counts as the last.
-    """
+    """Return the last migration, such as `tvarr 029`, or "". An unknown one of our own counts as the last."""
     tables = table_names(connection)
     if TVARRS_OWN_TABLE in tables:
         if "version" not in _column_names(connection, TVARRS_OWN_TABLE):
@@ -105,7 +100,7 @@ def schema_of(connection: sqlite3.Connection, required: RequiredSchema) -> str:
 
 
 def is_newer(schema: str, required: RequiredSchema) -> bool:
-    """Whether a recorded schema is one that this program does not know yet."""
+    """Return whether this program does not know a recorded schema yet."""
     program, _, migration = schema.partition(" ")
     if program == "tvarr":
         return migration > required.tvarr_newest
@@ -113,21 +108,21 @@ def is_newer(schema: str, required: RequiredSchema) -> bool:
 
 
 def newest_known(schema: str, required: RequiredSchema) -> str:
-    """Return the newest known schema of the program that wrote this one."""
+    """Return the newest known schema of the same program."""
     program, _, _migration = schema.partition(" ")
     newest = max(required.migrations, default="") if program == "tvarr-backup" else required.tvarr_newest
     return f"{program} {newest}"
 
 
 def is_older(schema: str, required: RequiredSchema) -> bool:
-    """Whether a recorded schema is one of ours that later migrations of this program bring up to date."""
+    """Return whether a recorded schema is one of ours that this program can migrate forward."""
     program, _, migration = schema.partition(" ")
     is_known = migration in required.migrations
     return program == "tvarr-backup" and is_known and migration < max(required.migrations)
 
 
 def table_names(connection: sqlite3.Connection) -> set[str]:
-    """Return the tables of an SQLite database, SQLite's own among them."""
+    """Return the tables of an SQLite database, including SQLite's own."""
     names = "SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'"
     return {name for (name,) in connection.execute(names)}
 
@@ -138,4 +133,4 @@ def _column_names(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def _migrations(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     rows = connection.execute("SELECT app, name FROM django_migrations")
-    return [(str(app or ""), str(name or "")) for app, name in rows]  # a column may hold anything, whatever its type
+    return [(str(app or ""), str(name or "")) for app, name in rows]  # in SQLite, a column may contain any type

@@ -1,4 +1,4 @@
-"""The address by which SQLite opens a database file."""
+"""The URI with which SQLite opens a database file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tvarr_backup.permissions import is_mounted_read_only
 
 
 def uri_of(path: Path, mode: Literal["rw", "ro"]) -> str:
-    """Return the URI of a file that must exist, an absolute path.
+    """Return the URI of an existing file, given by its absolute path.
 
-    On a read-only disk, SQLite cannot create the -shm that it needs to read a file in WAL mode, and nobody can change the
-    file: then it reads it without (`immutable`), unless there is a -wal with changes, which it would not see.
+    On a read-only disk, SQLite cannot create the -shm that it needs in WAL mode. Nobody can change the file there, so it is
+    opened as `immutable`, unless there is a -wal with changes, which SQLite would then ignore.
     """
     uri = f"file:{quote(str(path))}?mode={mode}"
     return f"{uri}&immutable=1" if _is_immutable(path) else uri
@@ -23,7 +23,7 @@ def uri_of(path: Path, mode: Literal["rw", "ro"]) -> str:
 def _is_immutable(path: Path) -> bool:
     try:
         return is_mounted_read_only(path) and not _has_changes(Path(f"{path}-wal"))
-    except OSError:  # SQLite says what is wrong
+    except OSError:  # SQLite will report the problem
         return False
 
 

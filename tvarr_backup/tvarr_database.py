@@ -1,4 +1,9 @@
-"""What is behind the alias `tvarr`: inspects a file or a server's database, and changes nothing there."""
+"""Find out what is behind the alias `tvarr`, in a file or on a server, without changing it.
+
+Missing or empty: our migrations create it. Ours: migrated forward. Attached (tvarr made it): no table is ever created or
+changed. A file that nobody has open is read with `mode=rw`, because a reader would leave a -wal and a -shm next to it. Text that
+is not UTF-8 is decoded with replacement characters.
+"""
 
 import contextlib
 import os
@@ -34,60 +39,52 @@ _SETTLED_SECONDS = 2.0
 
 
 def inspect(path: Path) -> DatabaseState:
-    """Return the state of a file, leaving no trace next to it.
+    """Return the state of a file, without leaving files next to it.
 
-    It is opened by SQLite alone: closing it would otherwise drop the locks of every SQLite connection that this process
-    has to it (POSIX). Raises `DatabaseForeign` (no SQLite, or another program's tables) or `DatabaseUnusable` (cannot
-    be read).
+    Only SQLite opens it, because closing it otherwise would drop the locks of this process's SQLite connections (POSIX).
+    Raises `DatabaseForeign` or, if it cannot be read, `DatabaseUnusable`.
     """
     with _explained(path):
         return _judge_file(path, judge) if _is_there(path) else DatabaseState.MISSING
 
 
-def ask(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
-    """Return what `question` finds in a database; locks are waited for so long, and no content is changed.
-
-    Raises what `inspect` raises, or `DatabaseMissing`.
-    """
+def query_database(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
+    """Return the result of `query`, waiting this long for locks. Raises what `inspect` raises, or `DatabaseMissing`."""
     with _explained(path):
         if not _is_there(path):
             raise DatabaseMissing("{path} does not exist.", path=path)
-        # A connection that only reads would leave a -wal and a -shm where there are none yet.
         with _connect(uri_of(path, "rw" if _is_at_rest(path) else "ro"), timeout_seconds) as connection:
-            return question(path, connection)
+            return query(path, connection)
 
 
-def ask_again(path: Path, question: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
-    """As `ask`, but an answer is kept for as long as the files of the database stay the same; errors are not kept."""
-    files = _settled(path)
+def query_cached(path: Path, query: Callable[[Path, sqlite3.Connection], T], *, timeout_seconds: float) -> T:
+    """Do what `query_database` does, and keep the result (not an error) while the files of the database are unchanged."""
+    files = _fingerprint(path)
     if not files:
-        return ask(path, question, timeout_seconds=timeout_seconds)
-    answer: T = _answered(path, files, question, timeout_seconds)
-    return answer
+        return query_database(path, query, timeout_seconds=timeout_seconds)
+    result: T = _cached_result(path, files, query, timeout_seconds)
+    return result
 
 
 @lru_cache(maxsize=8)
-def _answered(
-    path: Path, _files: tuple[object, ...], question: Callable[[Path, sqlite3.Connection], Any], timeout_seconds: float
+def _cached_result(
+    path: Path, _files: tuple[object, ...], query: Callable[[Path, sqlite3.Connection], Any], timeout_seconds: float
 ) -> Any:
-    return ask(path, question, timeout_seconds=timeout_seconds)
+    return query_database(path, query, timeout_seconds=timeout_seconds)
 
 
 def judge(path: Path, connection: sqlite3.Connection) -> DatabaseState:
-    """Return whose tables these are. Raises as `inspect` does."""
+    """Return the state of an open file. Raises `DatabaseForeign`."""
     state = schema.judge_sqlite(connection, required_schema(), path)
     if state is DatabaseState.EMPTY:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        if pages == 0 and path.stat().st_size > 0:  # SQLite takes a few bytes of anything for an empty database
+        if pages == 0 and path.stat().st_size > 0:  # SQLite takes any file of a few bytes for an empty database
             raise DatabaseForeign("{path} is not an SQLite database.", path=path)
     return state
 
 
 def inspect_server(alias: str, name: str) -> DatabaseState:
-    """Return the state of a database on a server, which sentences call `name`; it is never `missing`.
-
-    Raises as `inspect` does, `DatabaseUnusable` also where the server cannot be reached or has no such database.
-    """
+    """Return the state of a database on a server. Raises `DatabaseForeign` or `DatabaseUnusable`."""
     try:
         return judge_connected(alias, name)
     except DatabaseError as problem:
@@ -96,16 +93,13 @@ def inspect_server(alias: str, name: str) -> DatabaseState:
 
 
 def judge_connected(alias: str, name: Path | str) -> DatabaseState:
-    """Return whose database Django is connected to, a file or on a server, which sentences call `name`.
-
-    Raises `DatabaseForeign`, or the `DatabaseError` of a database that cannot be read.
-    """
+    """Return the state of the database that Django is connected to. Raises `DatabaseForeign` or `DatabaseError`."""
     tables = set(connections[alias].introspection.table_names())
     return schema.judge(tables, MigrationRecorder(connections[alias]).applied_migrations, required_schema(), name)
 
 
 def is_tvarrs_own(path: Path) -> bool:
-    """Whether tvarr's Go program made the file; `False` where there is none or it is not a database."""
+    """Return whether tvarr made the file. Return False for a file that is missing or not a database."""
     try:
         return path.is_file() and _judge_file(
             path, lambda _path, connection: TVARRS_OWN_TABLE in table_names(connection)
@@ -114,20 +108,17 @@ def is_tvarrs_own(path: Path) -> bool:
         return False
 
 
-def _settled(path: Path) -> tuple[object, ...]:
-    """Return a fingerprint of the files of a database, empty while they are being written.
-
-    For two seconds after a change, the times of a file may be the same after another change.
-    """
+def _fingerprint(path: Path) -> tuple[object, ...]:
+    """Return a fingerprint of a database's files, or () within two seconds of a change, when times may not differ yet."""
     now = time.time()
     files: list[tuple[int, ...] | None] = []
     for ending in ("", "-wal", "-journal"):
         try:
-            status = os.stat(f"{path}{ending}")  # noqa: PTH116  # for every page that shows backups
+            status = os.stat(f"{path}{ending}")  # noqa: PTH116  # faster, for every page that shows backups
         except OSError:
             files.append(None)
             continue
-        # As root, SQLite gives a -wal its owner whenever it opens it, and so another ctime.
+        # As root, SQLite sets the owner of a -wal whenever it opens it, which changes the ctime.
         written = max(status.st_mtime_ns, 0 if ending else status.st_ctime_ns)
         if abs(now - written / 1e9) < _SETTLED_SECONDS:
             return ()
@@ -137,7 +128,7 @@ def _settled(path: Path) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Description:
-    """The schema of a database as metadata files record it, and pairs of a table and a column of it, sorted."""
+    """The schema of a database as metadata files record it, and its sorted pairs of table and column."""
 
     schema: str
     columns: tuple[tuple[str, str], ...]
@@ -155,11 +146,8 @@ _COLUMNS_ON_SERVER = """
 
 
 def describe(path: Path, *, timeout_seconds: float) -> Description:
-    """Return the schema and the columns of a database; a file that has not changed is not read again.
-
-    Raises what `ask` raises.
-    """
-    return ask_again(path, _describe, timeout_seconds=timeout_seconds)
+    """Return the schema and columns of a database, cached while it is unchanged. Raises what `query_database` raises."""
+    return query_cached(path, _describe, timeout_seconds=timeout_seconds)
 
 
 def _describe(_path: Path, connection: sqlite3.Connection) -> Description:
@@ -168,7 +156,7 @@ def _describe(_path: Path, connection: sqlite3.Connection) -> Description:
 
 
 def describe_server(alias: str) -> Description:
-    """Return the same for tvarr's own database on a server; of another one the schema is empty. Raises `DatabaseError`."""
+    """Describe tvarr's own database on a server. The description of any other is empty. Raises `DatabaseError`."""
     if not is_attached(alias):
         return Description("", ())
     with connections[alias].cursor() as cursor:
@@ -177,25 +165,25 @@ def describe_server(alias: str) -> Description:
 
 
 def schema_connected(alias: str) -> str:
-    """Return the schema of tvarr's own database that Django is connected to, such as "tvarr 029"; of another one ""."""
+    """Return the schema of tvarr's own database that Django is connected to, such as "tvarr 029", or "" for any other."""
     if not is_attached(alias):
         return ""
     with connections[alias].cursor() as cursor:
-        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a name of ours
+        cursor.execute(f"SELECT max(version) FROM {TVARRS_OWN_TABLE}")  # noqa: S608  # a constant
         (newest,) = cursor.fetchone()
     return f"tvarr {newest}" if newest else ""
 
 
 def is_attached(alias: str) -> bool:
-    """Whether the database that Django is connected to is tvarr's own."""
+    """Return whether Django is connected to tvarr's own database."""
     return TVARRS_OWN_TABLE in connections[alias].introspection.table_names()
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[None]:
-    """Begin a transaction on tvarr's database in which nobody else, not even tvarr, can write rows of the kinds.
+def write_transaction() -> Iterator[None]:
+    """Open a transaction on tvarr's database in which nobody else, not even tvarr, can write rows of the kinds.
 
-    SQLite's transactions begin so (IMMEDIATE). On a server the tables are locked, and can still be read.
+    On SQLite the transaction is IMMEDIATE anyway. On a server the tables are locked, but can still be read.
     """
     alias = router.db_for_write(PortableRow)
     with transaction.atomic(using=alias):
@@ -213,7 +201,7 @@ _BUSY = {"55P03", "40P01", "40001"}
 
 
 def is_busy(problem: DatabaseError) -> bool:
-    """Whether others kept the database from doing this, so that it may be tried again."""
+    """Return whether a lock of another program caused this error, so that trying again can help."""
     cause = problem.__cause__
     if isinstance(cause, sqlite3.Error):
         return primary_code(cause) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -221,7 +209,7 @@ def is_busy(problem: DatabaseError) -> bool:
 
 
 def create_empty(path: Path) -> None:
-    """Create an empty database in WAL mode, readable by its owner alone (it will hold providers' passwords)."""
+    """Create an empty database in WAL mode that only its owner can read, because it will contain passwords."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as connection:
@@ -229,9 +217,9 @@ def create_empty(path: Path) -> None:
 
 
 def _judge_file(path: Path, judge: Callable[[Path, sqlite3.Connection], T]) -> T:
-    """Judge the file, as immutable where it is at rest: reading a WAL database would leave a -wal and a -shm next to it.
+    """Judge a file, opened as immutable if nobody uses it: reading a WAL database would leave a -wal and a -shm next to it.
 
-    Where a writer has come in this moment, the file is judged again under SQLite's locks.
+    If a writer appears at this moment, the file is judged again under SQLite's locks.
     """
     uri = f"file:{quote(str(path))}?mode=ro"
     written_at = path.stat().st_mtime_ns
@@ -268,24 +256,25 @@ def _explained(path: Path) -> Iterator[None]:
             raise DatabaseForeign("{path} is not an SQLite database.", path=path) from problem
         if code == sqlite3.SQLITE_BUSY:
             raise DatabaseUnusable(
-                "{path} is locked by another program, and cannot be read until that lets go.", path=path
+                "{path} cannot be read, because another program has locked it. Try again when it has finished.",
+                path=path,
             ) from problem
         if code == sqlite3.SQLITE_CANTOPEN and is_mounted_read_only(path):
             raise DatabaseUnusable(
-                "{path} cannot be read, because {name}-wal has changes. {way_out}",
+                "{path} cannot be read, because {name}-wal contains changes. {way_out}",
                 path=path,
                 name=path.name,
-                way_out=_way_to_copy(path),
+                way_out=_explain_copying(path),
             ) from problem
         raise DatabaseUnusable("{path} cannot be read: {problem}.", path=path, problem=problem) from problem
-    except UnicodeDecodeError as problem:  # where a sentence of SQLite's quotes half a letter
-        raise DatabaseUnusable("{path} cannot be read: its schema holds what is no text.", path=path) from problem
+    except UnicodeDecodeError as problem:  # Python cannot decode SQLite's message, which quotes the damaged text
+        raise DatabaseUnusable("{path} cannot be read: its schema contains invalid text.", path=path) from problem
 
 
-def _way_to_copy(path: Path) -> Sentence:
+def _explain_copying(path: Path) -> Sentence:
     return Sentence(
-        "{explanation}. Or copy {name} and {name}-wal to a folder on another disk and run `{program} backup "
-        "adopt COPY`: the backup contains those changes.",
+        "{explanation}. Or copy {name} and {name}-wal to a folder on another disk and run `{program} backup adopt COPY`. That "
+        "backup contains the changes.",
         explanation=explain(path),
         name=path.name,
         program=program.NAME,
@@ -293,14 +282,14 @@ def _way_to_copy(path: Path) -> Sentence:
 
 
 IS_UTF8 = "tvarr_backup_is_utf8"
-"""A function in SQL, on connections of Django's to tvarr's database: whether these bytes are UTF-8."""
+"""An SQL function on Django's connections to tvarr's database: whether these bytes are UTF-8."""
 
 IS_CODEC_LIST = "tvarr_backup_is_codec_list"
-"""A function in SQL, on the same connections: whether a stored text is a list of codecs, or none."""
+"""An SQL function on the same connections: whether a stored text is a list of codecs or NULL."""
 
 
 def make_readable(connection: BaseDatabaseWrapper, **_kwargs: object) -> None:
-    """Let a new connection of Django's to tvarr's SQLite file read every text; a receiver of `connection_created`."""
+    """Let Django's new connection to tvarr's SQLite file read any text; a receiver of `connection_created`."""
     if connection.alias == router.db_for_read(PortableRow) and connection.vendor == "sqlite":
         connection.connection.text_factory = read_text
         connection.connection.create_function(IS_UTF8, 1, _is_utf8, deterministic=True)
@@ -323,7 +312,7 @@ def _is_there(path: Path) -> bool:
     if not path.exists():
         return False
     if not path.is_file():
-        raise DatabaseForeign("{path} is not a file; the path of an SQLite database is needed.", path=path)
+        raise DatabaseForeign("{path} is not a file. Expected the path of an SQLite database.", path=path)
     if not os.access(path, os.R_OK, effective_ids=True):
         raise DatabaseUnusable("{path} cannot be read. {explanation}.", path=path, explanation=explain(path))
     return True
@@ -331,7 +320,7 @@ def _is_there(path: Path) -> bool:
 
 @cache
 def required_schema() -> RequiredSchema:
-    """Return the schema of our models."""
+    """Return the schema of our models, without any observed history."""
     models = apps.get_app_config(APP_LABEL).get_models()
     return RequiredSchema(
         columns={

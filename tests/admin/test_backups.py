@@ -186,7 +186,7 @@ def test_what_the_lock_refuses_is_told(admin_client: Client, folder: Path) -> No
     admin_client.get(list_url(Backup))
     with backup_lock(folder):
         response = run_action(admin_client, "protect", row)
-    assert "at work in" in messages_of(response)[0]
+    assert "is using the backup folder" in messages_of(response)[0]
 
 
 # --- Restoring -------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_backups_are_listed_newest_first_with_broken_ones(folder: Path) -> None:
     body = client_of("view_backup").get(BACKUPS).json()
     assert [backup["filename"] for backup in body["backups"]] == [second.filename, first.filename]
     assert body["broken"] == [
-        {"filename": NO_BACKUP, "reason": "its description tvarr-backup-2026-01-01T00-00-00.meta.json is missing"}
+        {"filename": NO_BACKUP, "reason": "its metadata file tvarr-backup-2026-01-01T00-00-00.meta.json is missing"}
     ]
 
 
@@ -221,7 +221,10 @@ def test_a_missing_backup_is_not_found(folder: Path, method: str) -> None:
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("archive", "its description tvarr-backup-2026-01-01T00-00-00.meta.json is missing"), ("folder", "no regular")],
+    [
+        ("archive", "its metadata file tvarr-backup-2026-01-01T00-00-00.meta.json is missing"),
+        ("folder", "not a regular"),
+    ],
 )
 def test_a_broken_backup_is_reported(folder: Path, what: str, words: str) -> None:
     (folder / NO_BACKUP).mkdir() if what == "folder" else (folder / NO_BACKUP).write_bytes(b"half")
@@ -523,7 +526,7 @@ def test_a_newer_schema_needs_a_confirmation(folder: Path) -> None:
     client, address = client_of("restore_backup"), f"{BACKUPS}/{made.filename}/restore?confirm=true"
     assert "accept_newer in a request" in problem(client.post(address), 400, "confirmation_required")
     body = client.post(address, {"accept_newer": True}, format="json").json()
-    assert body["facts"][0] == "This backup was made by tvarr 999; tvarr 029 is running."
+    assert body["facts"][0] == "This backup was made by tvarr 999. tvarr 029 is running."
     assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
 
 

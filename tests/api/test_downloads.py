@@ -132,7 +132,7 @@ def test_a_truncated_archive_ends_the_connection(client: APIClient, address: str
     response = client.get(address)
     with (folder / backup.filename).open("r+b") as file:
         file.truncate(100)
-    with pytest.raises(OSError, match="became shorter while it was sent"):
+    with pytest.raises(OSError, match="became shorter while it was being sent"):
         received(response)
 
 

@@ -324,15 +324,15 @@ def zipped() -> bytes:
         (json.dumps({"metadata": {"export_type": "filters"}}).encode(), "an export of filters"),
         (zipped(), "a zip archive, perhaps another program's backup"),
         (b"#EXTM3U\n", "a channel list"),
-        (b"\x1f\x8b damaged", "cannot be taken in"),
-        (b"SQLite format 3\0" + bytes(4096), "cannot be taken in"),
+        (b"\x1f\x8b damaged", "was not added"),
+        (b"SQLite format 3\0" + bytes(4096), "was not added"),
     ],
 )
 def test_a_file_that_is_not_a_backup_is_refused_with_what_it_looks_like(
     client: APIClient, folder: Path, content: bytes, words: str
 ) -> None:
     sentence = refused(folder, send(client, ("file", "offered.bin", content)), 422, "upload_refused")
-    assert sentence.startswith("offered.bin cannot be taken in.")
+    assert sentence.startswith("offered.bin was not added.")
     assert words in sentence
 
 
@@ -534,7 +534,7 @@ def test_an_upload_ends_when_there_is_no_room_left(
             raise NoRoom("There is no room.")
 
     monkeypatch.setattr(uploads, "require_room", require_room)
-    monkeypatch.setattr(uploads, "_ROOM_ASKED_EVERY_BYTES", 2**20)
+    monkeypatch.setattr(uploads, "_BYTES_BETWEEN_ROOM_CHECKS", 2**20)
     refused(folder, send(client, ("file", "a", bytes(9 * 2**20))), 507, "no_room")
     assert asked[1:] == [0, 0]
 

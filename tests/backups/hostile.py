@@ -1,4 +1,4 @@
-"""Databases that somebody made to do harm: code that hides from a look at the schema, and files that cost.
+"""Malicious databases: code that hides from the schema table, and files that are expensive to check.
 
 `PRAGMA writable_schema` makes the schema table an ordinary one. What is written into it counts for whoever opens the file next.
 """

@@ -1,4 +1,4 @@
-"""Databases, archives and folders for the tests of backups, and a small disk of their own for those that fill one."""
+"""Databases, archives and folders for the tests of backups, and small disks to fill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata files with anything in them that JSON can say."""
+"""Metadata files with any value that JSON allows."""
 
 from __future__ import annotations
 

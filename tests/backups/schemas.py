@@ -1,4 +1,4 @@
-"""Schema tables that were changed at random, and what SQLite makes of them."""
+"""Randomly changed schema tables, and what SQLite makes of them."""
 
 from __future__ import annotations
 

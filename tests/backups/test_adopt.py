@@ -1,4 +1,4 @@
-"""Taking a file in: recognised by its content, described anew with what is true, or refused in words."""
+"""Add files from elsewhere: recognize them by their content, write correct metadata, or refuse them with a reason."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def refused(source: Path, folder: Path, **changes: Any) -> str:
 
 
 class TestTakenIn:
-    """What is tvarr's is taken in, whatever it is called."""
+    """tvarr's files are added, whatever their names are."""
 
     def test_one_of_ours_keeps_what_is_said_of_it_and_becomes_imported(
         self, live: Path, folder: Path, incoming: Path
@@ -166,7 +166,7 @@ class TestTakenIn:
         taken = adopt(incoming / "file", folder, sidecar=incoming / "meta", filename="any name")
         assert (taken.filename, taken.sidecar.note) == (NAME, "from the attic")
 
-    @pytest.mark.parametrize(("content", "words"), [(b"{", "meta: it is no JSON"), (None, "meta is missing")])
+    @pytest.mark.parametrize(("content", "words"), [(b"{", "meta: it is not valid JSON"), (None, "meta is missing")])
     def test_a_description_that_is_none_is_refused(
         self, folder: Path, incoming: Path, copy: Path, content: bytes | None, words: str
     ) -> None:
@@ -221,7 +221,7 @@ class TestTakenIn:
         changed(copy, "DELETE FROM stream_sources")
         words = refused(copy, folder)
         assert (
-            "copy.db was not taken in: 1 row of channels refers to a row of stream_sources that is not there." in words
+            "copy.db was not added. 1 row of channels refers to a row of stream_sources that does not exist." in words
         )
         assert "--accept-broken-references" in words
         taken = adopt(copy, folder, accept_broken_references=True)
@@ -237,7 +237,7 @@ class TestTakenIn:
 
 
 class TestDates:
-    """A backup without metadata is never dated by its arrival where anything else tells."""
+    """A backup without metadata gets its arrival as its date only if there is no other date."""
 
     @pytest.mark.parametrize(
         "name",
@@ -354,7 +354,7 @@ class TestJournals:
         source = packed(copy.with_name("tvarr.db.gz"), copy)
         source.with_name("tvarr.db.gz-wal").write_bytes(bytes(100))
         words = refused(source, folder)
-        assert "only a plain copy of a database has a journal, but tvarr.db.gz-wal came with it." in words
+        assert "tvarr.db.gz-wal came with it, but only a plain copy of a database has a journal." in words
 
     def test_there_must_be_room_for_the_wal_as_well(self, folder: Path, incoming: Path) -> None:
         source = died_in_wal_mode(incoming / "tvarr.db", mebibytes=40)
@@ -379,24 +379,27 @@ def _zip() -> bytes:
 
 
 class TestOtherFiles:
-    """What is no backup is said to be what it is."""
+    """The message names the type of a file that is not a backup."""
 
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "but an empty file."),
-            (_json({"metadata": {"export_type": "stream_sources"}}), "but an export of stream sources; import it with"),
-            (b"\xef\xbb\xbf \n" + _json({"export_type": "filters"}), "but an export of filters; import it with"),
-            (_json({"tvarr_version": "0.0.2"}), "but a JSON file, perhaps the description of a backup."),
-            (b"[1]", "but a JSON file"),
-            (_zip(), "but a zip archive, perhaps another program's backup."),
-            (b"\x89PNG\r\n\x1a\n" + bytes(99), "but a picture."),
-            (b"\xff\xd8\xff\xe0" + bytes(99), "but a picture."),
-            (b"%PDF-1.7", "but a PDF document."),
-            (b"#EXTM3U\n", "but a channel list."),
-            (b"<?xml version='1.0'?>", "but an XML or HTML file."),
-            (b"SQLite format 3", "but something else (it begins with b'SQLite f')."),
-            (bytes(9999), "but something else"),
+            (b"", "like an empty file."),
+            (
+                _json({"metadata": {"export_type": "stream_sources"}}),
+                "like an export of stream sources: import it with",
+            ),
+            (b"\xef\xbb\xbf \n" + _json({"export_type": "filters"}), "like an export of filters: import it with"),
+            (_json({"tvarr_version": "0.0.2"}), "like a JSON file, perhaps the metadata file of a backup."),
+            (b"[1]", "like a JSON file"),
+            (_zip(), "like a zip archive, perhaps another program's backup."),
+            (b"\x89PNG\r\n\x1a\n" + bytes(99), "like an image."),
+            (b"\xff\xd8\xff\xe0" + bytes(99), "like an image."),
+            (b"%PDF-1.7", "like a PDF document."),
+            (b"#EXTM3U\n", "like a channel list."),
+            (b"<?xml version='1.0'?>", "like an XML or HTML file."),
+            (b"SQLite format 3", "like another type of file (it begins with b'SQLite f')."),
+            (bytes(9999), "like another type of file"),
         ],
     )
     @pytest.mark.parametrize("form", ["plain", "gzip"])
@@ -406,24 +409,31 @@ class TestOtherFiles:
         if form == "gzip":
             packed(source, content)
         found = refused(source, folder)
-        start = "It is no backup, " if form == "plain" else "It holds no database, "
-        assert found.startswith("offered.db.gz cannot be taken in. " + start)
+        start = (
+            "This file is not a backup. It looks"
+            if form == "plain"
+            else "It does not contain a database. Its content looks"
+        )
+        assert found.startswith("offered.db.gz was not added. " + start)
         assert words in found
 
     def test_an_uploaded_file_is_named_as_it_was_called(self, folder: Path, incoming: Path) -> None:
         (incoming / "tmp1234").write_bytes(b"<html>")
         words = refused(incoming / "tmp1234", folder, filename="page.html")
-        assert words == "page.html cannot be taken in. It is no backup, but an XML or HTML file."
+        assert (
+            words
+            == "page.html was not added. This file is not a backup. It looks like an XML or HTML file. Nothing was saved."
+        )
 
     @pytest.mark.parametrize(
         ("what", "words"),
         [
             ("missing", "cannot be read: No such file or directory."),
-            ("folder", "cannot be read: it is no regular file."),
-            ("pipe", "cannot be read: it is no regular file."),
+            ("folder", "cannot be read: it is not a regular file."),
+            ("pipe", "cannot be read: it is not a regular file."),
             ("link", "cannot be read: Too many levels of symbolic links."),
             ("dangling link", "cannot be read: "),
-            ("device", "cannot be read: it is no regular file."),
+            ("device", "cannot be read: it is not a regular file."),
         ],
     )
     def test_what_is_no_regular_file_is_not_read(
@@ -445,7 +455,7 @@ class TestOtherFiles:
 
     @pytest.mark.parametrize("name", ["/", ".", "..", "/etc"])
     def test_a_folder_without_a_name_is_no_traceback(self, folder: Path, name: str) -> None:
-        assert "cannot be read: it is no regular file." in refused(Path(name), folder)
+        assert "cannot be read: it is not a regular file." in refused(Path(name), folder)
 
     @pytest.mark.parametrize("how", ["itself", "hard link", "link", "another path"])
     def test_the_live_database_is_refused_without_opening_it(
@@ -461,7 +471,7 @@ class TestOtherFiles:
             source = incoming / ".." / live.name
         with closing(sqlite3.connect(live, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
-            assert "is the live database itself; `backup create`" in _refused_quietly(source, folder, live)
+            assert "is the live database. Nothing was saved." in _refused_quietly(source, folder, live)
             code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
             other = subprocess.run([sys.executable, "-c", code, live], capture_output=True, text=True, check=False)
             assert "database is locked" in other.stderr
@@ -491,12 +501,12 @@ class TestDamagedArchives:
     @pytest.mark.parametrize(
         ("spoil", "words"),
         [
-            (lambda raw: raw[: len(raw) // 2], "breaks off"),
-            (lambda raw: raw[:-1], "breaks off"),
-            (lambda raw: raw[:-8], "breaks off"),
-            (lambda raw: raw + raw, "It holds two databases, one after the other."),
-            (lambda raw: raw + b"x", "but the file goes on with something else"),
-            (lambda raw: raw + raw[:-1], "breaks off"),
+            (lambda raw: raw[: len(raw) // 2], "is cut off"),
+            (lambda raw: raw[:-1], "is cut off"),
+            (lambda raw: raw[:-8], "is cut off"),
+            (lambda raw: raw + raw, "It contains two databases in a row."),
+            (lambda raw: raw + b"x", "and other data follows"),
+            (lambda raw: raw + raw[:-1], "is cut off"),
             (lambda raw: raw[:2000] + b"\0" * 50 + raw[2050:], "damaged"),
         ],
     )
@@ -506,7 +516,7 @@ class TestDamagedArchives:
         for source in (packed(copy.with_name(NAME), copy), tvarrs_new_backup(copy.parent, copy)):
             source.write_bytes(spoil(source.read_bytes()))
             found = refused(source, folder)
-            assert found.startswith(f"{source.name} cannot be taken in. ")
+            assert found.startswith(f"{source.name} was not added. ")
             assert words in found or source.name.endswith(".tar.gz")
 
     @pytest.mark.parametrize("cut", [1, 100, 5000])
@@ -531,16 +541,16 @@ class TestDamagedArchives:
         archive.write_bytes(archive.read_bytes() + gzip.compress(b""))
         sidecar = made.sidecar.with_changes(compressed_size=archive.stat().st_size)
         (folder / made.name.sidecar).write_bytes(encode_sidecar(sidecar))
-        assert "but the file goes on." in verify_backup(folder, made.filename, required()).problems[0]
+        assert "but more data follows." in verify_backup(folder, made.filename, required()).problems[0]
 
     @pytest.mark.parametrize(
         ("changes", "words"),
         [
-            ({"checksum": "sha256:" + "0" * 64}, "but the description beside it says sha256:00000000"),
-            ({"checksum": "sha256:"}, "checksum is no SHA-256 checksum."),
-            ({"database_size": "many"}, "database_size is no whole number from 0."),
-            ({"format": 1, "kind": "manual", "seq": 1, "database_size": 4096}, "more than the 4096 bytes"),
-            ({"format": 9}, "its format is 9; this program reads 1."),
+            ({"checksum": "sha256:" + "0" * 64}, "but its metadata file says sha256:00000000"),
+            ({"checksum": "sha256:"}, "checksum is not a SHA-256 checksum."),
+            ({"database_size": "many"}, "database_size is not a whole number of 0 or more."),
+            ({"format": 1, "kind": "manual", "seq": 1, "database_size": 4096}, "more than the expected 4096 bytes"),
+            ({"format": 9}, "expected format 1, got 9."),
         ],
     )
     def test_a_sidecar_that_does_not_fit_is_refused(
@@ -552,14 +562,20 @@ class TestDamagedArchives:
     @pytest.mark.parametrize(
         ("members", "words"),
         [
-            ([], "its first member is no metadata.json."),
-            ([("database.db", b"x")], "its first member is no metadata.json."),
-            ([("metadata.json", b"{}"), ("database.db", b"x")], "database_size is no whole number from 0."),
+            ([], "its first member is not metadata.json."),
+            ([("database.db", b"x")], "its first member is not metadata.json."),
+            ([("metadata.json", b"{}"), ("database.db", b"x")], "database_size is not a whole number of 0 or more."),
             ([("metadata.json", None)], "its second member is not database.db."),
             ([("metadata.json", None), ("tvarr.db", b"x")], "its second member is not database.db."),
             ([("metadata.json", None), ("database.db", b"x"), ("more", b"")], "it has more than two members."),
-            ([("metadata.json", None), ("database.db", b"")], "It holds no database, but an empty file."),
-            ([("metadata.json", None), ("database.db", b"\x89PNG")], "It holds no database, but a picture."),
+            (
+                [("metadata.json", None), ("database.db", b"")],
+                "It does not contain a database. Its content looks like an empty file.",
+            ),
+            (
+                [("metadata.json", None), ("database.db", b"\x89PNG")],
+                "It does not contain a database. Its content looks like an image.",
+            ),
         ],
     )
     def test_a_tar_that_is_not_tvarrs_is_refused(
@@ -569,7 +585,7 @@ class TestDamagedArchives:
         content = tar_of(*(member(name, good if raw is None else raw) for name, raw in members))
         source = packed(copy.with_name("offered.tar.gz"), content or bytes(1024))
         found = refused(source, folder)
-        assert words in found or (not members and "cannot be taken in. It holds no database" in found)
+        assert words in found or (not members and "was not added. It does not contain a database" in found)
 
     def test_flipped_bits_are_found_or_change_nothing_in_the_database(self, folder: Path, copy: Path) -> None:
         source, refusals = packed(copy.with_name(NAME), copy), 0
@@ -592,7 +608,7 @@ class TestDatabases:
     @pytest.mark.parametrize(
         ("make", "words"),
         [
-            (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:4096]), "cannot be taken in."),
+            (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:4096]), "was not added."),
             (lambda path: path.write_bytes(tvarrs(path).read_bytes()[:-4096]), "SQLite cannot read it:"),
             (lambda path: path.write_bytes(tvarrs(path).read_bytes()[:-1]), "SQLite finds it damaged:"),
             (lambda path: path.write_bytes(settled(tvarrs(path)).read_bytes()[:70_000]), "SQLite cannot read it:"),
@@ -600,7 +616,7 @@ class TestDatabases:
             (lambda path: changed(path, "CREATE TABLE a (b)", "DROP TABLE a"), "It has no tables."),
             (
                 lambda path: changed(path, "CREATE TABLE recipes (a)"),
-                "it has neither tvarr's nor our tables, but recipes.",
+                "It has neither tvarr's nor our tables, but recipes.",
             ),
             (
                 lambda path: changed(
@@ -614,7 +630,7 @@ class TestDatabases:
                 lambda path: path.write_bytes(
                     tvarrs(path).read_bytes().replace(b"CREATE TABLE filters", b"CREATE TAB\xff\xfe filters")
                 ),
-                "SQLite cannot read it: a name or a statement in it is no text.",
+                "SQLite cannot read it: a name or a statement in it is not valid text.",
             ),
             (lambda path: with_wrong_index(settled(tvarrs(path))), "idx_filters_source_type"),
             (
@@ -636,14 +652,14 @@ class TestDatabases:
                 ),
                 "NULL value in t.a",
             ),
-            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), "contains the view “sight”, which tvarr"),
+            (lambda path: tvarrs(path, "CREATE VIEW sight AS SELECT 1"), 'contains the view "sight". tvarr'),
             (
                 lambda path: tvarrs(path, "CREATE TRIGGER spy AFTER INSERT ON filters BEGIN SELECT 1; END"),
-                "contains the trigger “spy”, which tvarr does not create",
+                'contains the trigger "spy". tvarr does not create',
             ),
             (
                 lambda path: tvarrs(path, "CREATE VIRTUAL TABLE v USING fts5(a)"),
-                "contains the virtual table “v”, which",
+                'contains the virtual table "v". tvarr',
             ),
         ],
     )
@@ -711,7 +727,7 @@ def watch(*_):
     most = max(most, sum(path.stat().st_blocks * 512 for path in (folder / ".work").iterdir()))
 try:
     adopt_backup(Path(sys.argv[2]), folder, RequiredSchema({}, "tvarr_backup", frozenset()), progress=watch)
-    name, words = "taken in", ""
+    name, words = "added", ""
 except Exception as problem:
     name, words = type(problem).__name__, str(problem)
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
@@ -739,7 +755,11 @@ class TestBombs:
             )
         name, words, most, peak, left = on_small_disk(LIMITED, _disk(folder), source, options="size=100m")
         assert (name, left) == ("UploadRefused" if form.endswith("little") else "NoRoom", [".lock", ".work"])
-        assert "more than the 4096 bytes" in words if form.endswith("little") else "room" in words or "free" in words
+        assert (
+            "more than the expected 4096 bytes" in words
+            if form.endswith("little")
+            else "room" in words or "free" in words
+        )
         assert most <= 80 * 2**20
         assert peak < 100 * 2**20
 
@@ -748,12 +768,12 @@ class TestBombs:
             LIMITED, _disk(folder), packed(copy.with_name(NAME), copy), options="size=12k"
         )
         assert (name, most, left) == ("NoRoom", 0, [".lock", ".work"])
-        assert words.startswith("Taking the file in needs about 0.0 MB of free space")
+        assert words.startswith("Adding the file needs about 0.0 MB of free space")
 
     @pytest.mark.parametrize("form", ["plain", "gzip"])
     def test_a_disk_that_is_just_large_enough_will_do(self, folder: Path, copy: Path, form: str) -> None:
         source = copy if form == "plain" else packed(copy.with_name(NAME), copy)
-        assert on_small_disk(LIMITED, _disk(folder), source, options="size=1m")[:2] == ["taken in", ""]
+        assert on_small_disk(LIMITED, _disk(folder), source, options="size=1m")[:2] == ["added", ""]
 
 
 def _gzip_with_zeros(start: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The archive: gzip that every program reads, made in one pass, and refused when a single bit of it is not as written."""
+"""Archives: gzip that every program reads, packed in one pass, and refused if a single bit has changed."""
 
 from __future__ import annotations
 
@@ -298,14 +298,14 @@ def test_an_empty_file_is_refused() -> None:
 def test_an_archive_that_ends_anywhere_too_early_is_refused(end: int) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked(ARCHIVE[:end])
-    assert str(refused.value) == f"The archive breaks off after {end} bytes."
+    assert str(refused.value) == f"The archive is cut off after {end} bytes."
 
 
 @given(appended=st.binary(min_size=1) | st.integers(1, 2000).map(bytes) | st.sampled_from([ARCHIVE, ARCHIVE[:10]]))
 def test_whatever_follows_the_archive_is_refused(appended: bytes) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked(ARCHIVE + appended)
-    assert str(refused.value) == f"The archive ends at byte {len(ARCHIVE)}, but the file goes on."
+    assert str(refused.value) == f"The archive ends at byte {len(ARCHIVE)}, but more data follows."
 
 
 @pytest.mark.parametrize("appended", [b"\0", b"\x1f", ARCHIVE])
@@ -319,7 +319,7 @@ def test_what_follows_is_refused_also_when_it_is_read_on_its_own(appended: bytes
 
     later = threading.Timer(0.2, append)
     later.start()
-    with os.fdopen(reading, "rb", buffering=0) as source, pytest.raises(ArchiveDamaged, match="but the file goes on"):
+    with os.fdopen(reading, "rb", buffering=0) as source, pytest.raises(ArchiveDamaged, match="but more data follows"):
         unpack(source, len, limit_bytes=MIB)
     later.join()
 
@@ -351,12 +351,12 @@ def test_a_changed_byte_is_refused_or_changes_nothing(place: int, value: int) ->
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"SQLite format 3\0" * 100, "The archive is damaged in its bytes 0 to 1600: incorrect header check."),
-        (b"\x1f\x8b\x08\xe0" + ARCHIVE[4:], f"in its bytes 0 to {len(ARCHIVE)}: unknown header flags set."),
-        (ARCHIVE[:-8] + bytes(4) + ARCHIVE[-4:], f"in its bytes 0 to {len(ARCHIVE)}: incorrect data check."),
-        (ARCHIVE[:-4] + bytes(4), f"in its bytes 0 to {len(ARCHIVE)}: incorrect length check."),
+        (b"SQLite format 3\0" * 100, "The archive is damaged between byte 0 and byte 1600: incorrect header check."),
+        (b"\x1f\x8b\x08\xe0" + ARCHIVE[4:], f"between byte 0 and byte {len(ARCHIVE)}: unknown header flags set."),
+        (ARCHIVE[:-8] + bytes(4) + ARCHIVE[-4:], f"between byte 0 and byte {len(ARCHIVE)}: incorrect data check."),
+        (ARCHIVE[:-4] + bytes(4), f"between byte 0 and byte {len(ARCHIVE)}: incorrect length check."),
         (zlib.compress(ROWS), "incorrect header check."),
-        (b"PK\x03\x04", "in its bytes 0 to 4: incorrect header check."),
+        (b"PK\x03\x04", "between byte 0 and byte 4: incorrect header check."),
     ],
     ids=["no archive", "flags", "checksum", "length", "zlib", "zip"],
 )
@@ -369,7 +369,7 @@ def test_damage_is_named_with_its_place(raw: bytes, words: str) -> None:
 def test_a_bit_far_inside_a_large_archive_is_refused(source: Path) -> None:
     raw = bytearray(archive_of(source.read_bytes(), source.parent))
     raw[9 * MIB] ^= 1
-    with pytest.raises(ArchiveDamaged, match="damaged in its bytes"):
+    with pytest.raises(ArchiveDamaged, match="damaged between byte"):
         unpacked(bytes(raw))
 
 
@@ -378,7 +378,7 @@ def test_no_more_is_written_than_the_limit(limit: int) -> None:
     target = io.BytesIO()
     with pytest.raises(ArchiveTooLarge) as refused:
         unpack(io.BytesIO(ARCHIVE), target.write, limit_bytes=limit)
-    assert str(refused.value) == f"The archive holds more than the {limit} bytes that are allowed."
+    assert str(refused.value) == f"The archive unpacks to more than the expected {limit} bytes."
     assert refused.value.code == "archive_too_large"
     assert len(target.getvalue()) <= limit
 
@@ -532,16 +532,14 @@ def test_wherever_it_is_cut_into_members_the_content_is_the_same(content: bytes,
 def test_what_is_neither_a_member_nor_zeros_is_refused(appended: bytes) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked_any(ARCHIVE + appended)
-    assert str(refused.value).startswith(
-        f"The gzip data ends at byte {len(ARCHIVE)}, but the file goes on with something else, which is neither"
-    )
+    assert str(refused.value).startswith(f"The gzip data ends at byte {len(ARCHIVE)}, and other data follows.")
 
 
 @given(end=st.integers(1, len(ARCHIVE) - 1))
 def test_a_further_member_that_ends_too_early_is_refused(end: int) -> None:
     with pytest.raises(ArchiveDamaged) as refused:
         unpacked_any(ARCHIVE + ARCHIVE[:end])
-    assert str(refused.value) == f"The archive breaks off after {len(ARCHIVE) + end} bytes."
+    assert str(refused.value) == f"The archive is cut off after {len(ARCHIVE) + end} bytes."
 
 
 def test_a_further_member_that_is_damaged_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What a folder is said to hold, whatever lies in it, and how single backups are changed and deleted."""
+"""List a backup folder with any content, and change and delete single backups."""
 
 from __future__ import annotations
 
@@ -117,23 +117,23 @@ def spoil(folder: Path, what: str) -> None:  # noqa: PLR0912  # a table, one fau
 
 
 SPOILT = {
-    "no sidecar": f"its description {META} is missing",
-    "no archive": "its description is there, but its archive is not",
-    "sidecar of 0 bytes": f"{META}: it is no JSON",
-    "sidecar breaks off": f"{META}: it is no JSON",
-    "sidecar of another format": f"{META}: its format is 2; this program reads 1",
+    "no sidecar": f"its metadata file {META} is missing",
+    "no archive": "its metadata file exists, but its archive does not",
+    "sidecar of 0 bytes": f"{META}: it is not valid JSON",
+    "sidecar breaks off": f"{META}: it is not valid JSON",
+    "sidecar of another format": f"{META}: expected format 1, got 2",
     "sidecar with a list for a level": f"{META}: checked has no known level",
-    "sidecar with half a character": f"{META}: it is no JSON",
-    "sidecar with half a character in a name": f"{META}: it is no JSON",
-    "sidecar is a folder": f"{META} cannot be read: it is no regular file",
-    "sidecar is a pipe": f"{META} cannot be read: it is no regular file",
+    "sidecar with half a character": f"{META}: it is not valid JSON",
+    "sidecar with half a character in a name": f"{META}: it is not valid JSON",
+    "sidecar is a folder": f"{META} cannot be read: it is not a regular file",
+    "sidecar is a pipe": f"{META} cannot be read: it is not a regular file",
     "sidecar is a link": f"{META} cannot be read: Too many levels of symbolic links",
-    "archive grew": "are recorded",
-    "archive is empty": "it has 0 bytes, and ",
-    "archive is a folder": "it is no regular file",
-    "archive is a pipe": "it is no regular file",
-    "archive is a link": "it is no regular file",
-    "archive is a link to nothing": "it is no regular file",
+    "archive grew": "but its metadata says",
+    "archive is empty": "it has 0 bytes, but ",
+    "archive is a folder": "it is not a regular file",
+    "archive is a pipe": "it is not a regular file",
+    "archive is a link": "it is not a regular file",
+    "archive is a link to nothing": "it is not a regular file",
 }
 
 
@@ -295,14 +295,14 @@ class TestTvarrsArchives:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "is no archive of tvarr's"),
-            (b"no gzip", "is no archive of tvarr's"),
-            ([], "its first member is no metadata.json"),
-            ([("database.db", b"x")], "its first member is no metadata.json"),
-            ([("metadata.json", b"")], "it is no JSON"),
-            ([("metadata.json", b"{}")], "database_size is no whole number from 0"),
-            ([("./metadata.json", b"{}")], "its first member is no metadata.json"),
-            ([("metadata.json", b" " * (2**20 + 1))], "its first member is no metadata.json"),
+            (b"", "is not one of tvarr's archives"),
+            (b"no gzip", "is not one of tvarr's archives"),
+            ([], "its first member is not metadata.json"),
+            ([("database.db", b"x")], "its first member is not metadata.json"),
+            ([("metadata.json", b"")], "it is not valid JSON"),
+            ([("metadata.json", b"{}")], "database_size is not a whole number of 0 or more"),
+            ([("./metadata.json", b"{}")], "its first member is not metadata.json"),
+            ([("metadata.json", b" " * (2**20 + 1))], "its first member is not metadata.json"),
         ],
     )
     def test_it_is_named_with_the_reason(
@@ -325,7 +325,7 @@ class TestTvarrsArchives:
         else:
             tvarrs_new_backup(folder.parent, live)
             (folder / TAR).symlink_to(folder.parent / TAR)
-        assert read_folder(folder).broken == (Broken(TAR, Sentence("it is no regular file")),)
+        assert read_folder(folder).broken == (Broken(TAR, Sentence("it is not a regular file")),)
 
     def test_whatever_bits_are_wrong_it_is_a_backup_or_broken(self, folder: Path, live: Path) -> None:
         random = Random(8)
@@ -460,7 +460,7 @@ class TestProtecting:
     def test_one_of_tvarrs_new_form_has_no_place_for_it(self, folder: Path, live: Path) -> None:
         new = tvarrs_new_backup(folder, live)
         before = state(folder)
-        with pytest.raises(BackupForeign, match=r"Take it in first \(`backup adopt`\)"):
+        with pytest.raises(BackupForeign, match=r"Add it as a backup first \(`backup adopt`\)"):
             protect_backup(folder, new.name, protected=True)
         assert state(folder) == before
 
@@ -480,7 +480,7 @@ class TestMarks:
             lambda: protect_backup(folder, NAME, protected=True, only_if=marks),
             lambda: delete_backup(folder, NAME, only_if=marks),
         ):
-            with pytest.raises(PreconditionFailed, match="has been changed since it was looked at; look at it again"):
+            with pytest.raises(PreconditionFailed, match="has changed since you loaded it"):
                 act()
         assert state(folder) == before
 
@@ -507,7 +507,7 @@ class TestDeleting:
     def test_a_protected_one_is_refused(self, made: Backup, folder: Path) -> None:
         protect_backup(folder, NAME, protected=True)
         before = state(folder)
-        with pytest.raises(BackupProtected, match="is protected; lift the protection before you delete it"):
+        with pytest.raises(BackupProtected, match=r"is protected\. Unprotect it first to delete it"):
             delete_backup(folder, NAME)
         assert state(folder) == before
 
@@ -537,7 +537,7 @@ class TestDeleting:
         spoil(folder, "archive is a folder")
         (folder / NAME / "precious").touch()
         before = state(folder)
-        with pytest.raises(BackupBroken, match="it is no regular file"):
+        with pytest.raises(BackupBroken, match="it is not a regular file"):
             delete_backup(folder, NAME)
         assert state(folder) == before
 

@@ -1,4 +1,4 @@
-"""When a file from elsewhere was made: by its metadata, its name, its newest row, or unknown."""
+"""Date a file from elsewhere by its metadata, its name or its newest row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that get their name once they are whole, also where the disk has no hard links."""
+"""Files that get their name once they are complete, also on disks without hard links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at a copy: what is found, what is told, and that nothing in it is run."""
+"""Check a copy of a database: problems and warnings, without running any code in it."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def with_wrong_index(path: Path) -> None:
     [
         (b"", "It is an empty database."),
         (b"x", "It is an empty database."),
-        (b"no database " * 1000, "It is no SQLite database."),
-        (b"SQLite format 3\0", "It is no SQLite database."),
-        (b"SQLite format 3\0" + bytes(5000), "It is no SQLite database."),
+        (b"no database " * 1000, "It is not an SQLite database."),
+        (b"SQLite format 3\0", "It is not an SQLite database."),
+        (b"SQLite format 3\0" + bytes(5000), "It is not an SQLite database."),
     ],
 )
 def test_what_is_no_database_is_said_to_be_none(tmp_path: Path, content: bytes, words: str) -> None:
@@ -100,7 +100,7 @@ def test_what_is_no_database_is_said_to_be_none(tmp_path: Path, content: bytes, 
     ("statements", "words"),
     [
         (["CREATE TABLE a (b)", "DROP TABLE a"], "It has no tables."),
-        (["CREATE TABLE recipes (a)"], "It is not tvarr's database: it has neither"),
+        (["CREATE TABLE recipes (a)"], "It is not tvarr's database. It has neither"),
     ],
 )
 def test_what_is_not_tvarrs_says_whose_it_is(tmp_path: Path, statements: list[str], words: str) -> None:
@@ -219,7 +219,7 @@ def test_whatever_bytes_are_wrong_there_is_an_answer(copy: Path, tmp_path: Path)
 def test_what_the_disk_refuses_is_no_fault_of_the_copy(tmp_path: Path) -> None:
     copy = tvarrs(tmp_path / "copy.db")
     (tmp_path / "copy.db-wal").mkdir()
-    with pytest.raises(OSError, match="SQLite says “unable to open database file”"):
+    with pytest.raises(OSError, match='SQLite reports "unable to open database file"'):
         look(copy)
 
 

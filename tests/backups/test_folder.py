@@ -1,4 +1,4 @@
-"""The backup folder: who may work in it, and what a crash leaves there, at every point at which one can come."""
+"""Work in the backup folder, and clean up after a crash at any point."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ class TestPreparing:
     @pytest.mark.parametrize(
         ("what", "words"),
         [
-            ("file", "is no folder."),
+            ("file", "is not a folder."),
             ("below a file", "cannot be used: Not a directory."),
             ("without a parent", "cannot be used: No such file or directory."),
             ("dangling link", "cannot be used: No such file or directory."),
             ("link to itself", "cannot be used: Too many levels of symbolic links."),
-            ("link to a file", "is no folder."),
-            ("pipe", "is no folder."),
+            ("link to a file", "is not a folder."),
+            ("pipe", "is not a folder."),
         ],
     )
     def test_what_cannot_be_one_is_refused_and_stays_as_it_was(self, tmp_path: Path, what: str, words: str) -> None:
@@ -201,7 +201,7 @@ class TestWork:
             elsewhere.mkdir()
             (elsewhere / "precious").touch()
         before = state(folder.parent)
-        with pytest.raises(BackupFolderUnusable, match=r"\.work is no folder, but temporary files belong there\.$"):
+        with pytest.raises(BackupFolderUnusable, match=r"\.work is not a folder\. "):
             backup(live, folder)
         assert state(folder.parent) == before
 
@@ -323,7 +323,7 @@ class TestReceiving:
         (folder / WORK_NAME).rmdir()
         (folder.parent / "elsewhere").mkdir()
         (folder / WORK_NAME).symlink_to(folder.parent / "elsewhere")
-        with pytest.raises(BackupFolderUnusable, match=r"\.work is no folder"), receive_in(folder):
+        with pytest.raises(BackupFolderUnusable, match=r"\.work is not a folder"), receive_in(folder):
             pytest.fail("it was used")
         assert list((folder.parent / "elsewhere").iterdir()) == []
 
@@ -338,7 +338,11 @@ class TestWords:
     @pytest.mark.parametrize(
         ("problem", "error", "words"),
         [
-            (OSError(28, "No space left on device"), NoRoom, r"is full \([0-9.]+ MB free\); what was begun has been"),
+            (
+                OSError(28, "No space left on device"),
+                NoRoom,
+                r"is full \([0-9.]+ MB free\)\. The unfinished files were",
+            ),
             (OSError(122, "Disk quota exceeded"), NoRoom, r"is full \("),
             (OSError(5, "Input/output error"), BackupFolderUnusable, r"cannot be used: Input/output error\.$"),
             (OSError(30, "Read-only", "/a/b"), BackupFolderUnusable, r"cannot be used: Read-only \(b\)\.$"),

@@ -1,4 +1,4 @@
-"""Files from elsewhere that were made to do harm: what is refused, with what words, and what it costs to find out."""
+"""Malicious files: the reasons for refusing them, and the cost of finding out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """One second of computing time for each file, so that the tests need not wait for the real limit."""
     from tvarr_backup.backups import limits  # noqa: PLC0415
 
-    monkeypatch.setattr(limits, "_SECONDS", 1)
+    monkeypatch.setattr(limits, "_LEAST_CPU_SECONDS", 1)
 
 
 def without(folder: Path, call: Callable[[], object], error: type[Exception]) -> str:
@@ -76,7 +76,7 @@ def test_such_an_archive_in_the_folder_is_not_restored(name: str, live: Path, fo
 def test_a_file_that_costs_is_refused_within_its_limits(name: str, folder: Path, incoming: Path) -> None:
     file = hostile(incoming / "copy.db", COSTLY[name])
     words = without(folder, lambda: adopt_backup(file, folder, required()), ExaminationTooCostly)
-    assert words.startswith("copy.db was not added. Nothing was saved. The examination of the database (")
+    assert words.startswith("copy.db was not added. Nothing was saved. Verification of the database (")
 
 
 @pytest.mark.usefixtures("patience")
@@ -155,7 +155,7 @@ def test_an_answer_that_is_too_long_ends_the_examination(
     folder: Path, incoming: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apart, "_LONGEST_ANSWER_BYTES", 100)
-    with pytest.raises(ExaminationTooCostly, match="its schema is too large to be shown"):
+    with pytest.raises(ExaminationTooCostly, match="the list of what is in its schema is too long"):
         adopt_backup(settled(tvarrs(incoming / "copy.db")), folder, required())
 
 
@@ -163,12 +163,12 @@ def test_an_examination_that_the_system_ends_refuses_the_file(incoming: Path) ->
     file = slow_to_check(settled(tvarrs(incoming / "copy.db")))
     with examining_apart(file, required(), CheckLevel.FULL) as examination:
         examination._process.kill()
-        with pytest.raises(ExaminationTooCostly, match="the system ended its process"):
+        with pytest.raises(ExaminationTooCostly, match="the system killed the process"):
             examination.result()
 
 
 def test_a_disk_that_cannot_be_read_is_told_as_such(tmp_path: Path) -> None:
-    with settle_and_date(tmp_path / "nothing.db", 0, NOW) as settling, pytest.raises(OSError, match="SQLite says"):
+    with settle_and_date(tmp_path / "nothing.db", 0, NOW) as settling, pytest.raises(OSError, match="SQLite reports"):
         settling.result()
 
 

@@ -1,4 +1,4 @@
-"""Which program has a file open: by its descriptors and its locks."""
+"""Find the program that has a file open, by its descriptors and locks."""
 
 from __future__ import annotations
 

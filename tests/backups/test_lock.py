@@ -34,7 +34,11 @@ def hold_elsewhere(folder: Path) -> subprocess.Popen[str]:
 
 
 def test_a_second_holder_is_refused_at_once_and_let_in_afterwards(tmp_path: Path) -> None:
-    with backup_lock(tmp_path), pytest.raises(BackupBusy, match=f"is at work in {tmp_path}"), backup_lock(tmp_path):
+    with (
+        backup_lock(tmp_path),
+        pytest.raises(BackupBusy, match=f"is using the backup folder {tmp_path}"),
+        backup_lock(tmp_path),
+    ):
         pass
     with backup_lock(tmp_path):
         pass

@@ -1,4 +1,4 @@
-"""The grammar of file names."""
+"""Backup file names."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -1,4 +1,4 @@
-"""Names and things in the backup folder that no backup has: shown, left alone, and never in the way."""
+"""Unusual names and files in the backup folder are listed, left alone, and never cause a failure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_they_are_listed_as_text_and_without_waiting(odd: Path) -> None:
         "pipe",
     ]
     json.dumps(listing.foreign, ensure_ascii=False).encode()
-    assert {broken.reason for broken in listing.broken} == {"it is no regular file"}
+    assert {broken.reason for broken in listing.broken} == {"it is not a regular file"}
 
 
 def test_every_operation_works_beside_them(odd: Path, live: Path) -> None:

@@ -1,4 +1,4 @@
-"""The offline restore: the live file is replaced while nobody uses it, and the old files are set aside whole."""
+"""Offline restore: replace the live file while no program uses it, and set the old files aside whole."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ def test_while_the_file_is_replaced_sqlite_keeps_everybody_else_out(live: Path) 
 
 
 def test_without_its_folder_the_disk_may_not_be_mounted(tmp_path: Path, folder: Path, made: Backup) -> None:
-    with pytest.raises(DatabaseMissing, match="Mount the disk that it is on"):
+    with pytest.raises(DatabaseMissing, match="Mount its disk"):
         replaced(tmp_path / "disk" / "tvarr.db", folder, made)
 
 
@@ -468,7 +468,7 @@ def test_recovery_waits_for_a_program_that_uses_the_file(broken_off: Path, folde
     with held(broken_off) as pid:
         words = unsettled(broken_off, folder)
     assert f"(pid {pid})" in words
-    assert "run `manage.py backup recover`: it finishes the restore." in words
+    assert "run `manage.py backup recover` to finish the restore." in words
     assert finish_restore(folder, required()) is not None
 
 

@@ -1,4 +1,4 @@
-"""Cleaning up a real folder: what is announced is what goes, whole backups at a time, and nothing else."""
+"""Cleanup in a real folder deletes exactly the backups that were announced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metadata file says is in range or unknown, whatever it says."""
+"""Any value in a metadata file is in range or counts as unknown."""
 
 from __future__ import annotations
 

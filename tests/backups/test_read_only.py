@@ -1,4 +1,4 @@
-"""A backup folder that can be read and not written: what works, what is refused, and the way that is named."""
+"""A read-only backup folder: what works, what is refused, and the way out that is named."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ look()
 def _require_all(found: dict[str, object], reason: str) -> None:
     assert found["problems"] == []
     assert found["warnings"] == [
-        "The result could not be saved with the backup, because the backup folder is read-only."
+        "The result could not be saved with the backup because the backup folder is read-only."
     ]
     refused = found["refused"]
     assert isinstance(refused, dict)
     for code, message in refused.values():
         assert code == "backup_folder_read_only"
         assert reason in message
-        assert "set TVARR_BACKUP_DIRECTORY to a folder that can be written to" in message
+        assert "set TVARR_BACKUP_DIRECTORY to a writable folder" in message
     assert (found["restored"], found["untouched"], found["left"]) == (True, True, [".lock", ".work"])
 
 

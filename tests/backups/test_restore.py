@@ -1,4 +1,4 @@
-"""The restore: what is live is replaced under everybody's eyes, and whatever goes wrong, before or after it is there, whole."""
+"""Restore while other programs use the database. Whatever fails, it has all of the old data or all of the new."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def described(folder: Path, made: Backup, **changes: Any) -> None:
 
 @contextmanager
 def running(program: str, *arguments: object) -> Iterator[Callable[[str], str]]:
-    """A program in another process: what is said to it, and then its next line."""
+    """Run a program in another process. Yield a function that sends it a line and returns its next line."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         cwd=ROOT,
@@ -257,7 +257,7 @@ def test_whoever_has_it_open_goes_on_with_the_new_content(live: Path, folder: Pa
         here.execute("UPDATE filters SET name = 'later ' || id")
         assert there("go on").startswith("later")
     assert len(done.attention) == 1
-    assert "journal beside the database stays large until it ends" in done.attention[0]
+    assert "journal next to the database stays large until it has finished" in done.attention[0]
     assert done.safety is not None
     assert is_clean(folder)
 
@@ -480,10 +480,10 @@ def test_a_live_database_that_fails_its_check_gets_back_what_was_there(live: Pat
         assert spoiler("") == "ready"
         reader.execute("BEGIN")
         assert name_in(reader) == "now"
-        with pytest.raises(RestoreFailed, match="failed its check after the restore") as failure:
+        with pytest.raises(RestoreFailed, match="failed verification after the restore") as failure:
             restored(live, folder, large)
         assert spoiler("") == "spoilt"
-    assert "your data is unchanged" in str(failure.value)
+    assert "Your data is unchanged" in str(failure.value)
     assert content(live) == before
     assert pre_restores(folder) == []
     assert is_clean(folder)
@@ -513,8 +513,8 @@ def test_what_was_there_is_kept_where_it_cannot_be_put_back(
             restored(live, folder, large, after_replacing(take_the_lock))
         assert spoiler("") == "spoilt"
     (name,) = re.findall("backup restore (.*) --yes", str(failure.value))
-    assert f"It is kept as {folder}/.work/restore/safety.db: " in str(failure.value)
-    assert "was locked by another program for 0 s" in str(failure.value)
+    assert f"It is kept as {folder}/.work/restore/safety.db. " in str(failure.value)
+    assert "Another program locked " in str(failure.value)
     finished = finish_restore(folder, required())
     assert finished is not None
     assert finished.safety is not None
@@ -548,8 +548,8 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
         assert name_in(other) == "then"
         assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     words = (
-        "What was live before was damaged (database disk image is malformed). It was copied byte for byte and is kept for "
-        "salvage, but it cannot be restored."
+        "The previous data was damaged (database disk image is malformed). The safety backup is a byte-for-byte "
+        "copy for salvage and cannot be restored."
     )
     assert done.attention == (words,)
     assert done.safety is not None
@@ -558,7 +558,7 @@ def test_a_damaged_database_is_replaced_and_what_is_left_of_it_kept(
     salvaged = unpacked(folder, done.safety.filename, tmp_path / "salvaged.db")
     assert query(salvaged, "SELECT name FROM filters LIMIT 1").startswith("now, and in the journal alone")
     assert is_clean(folder)
-    refused(live, folder, done.safety, RestoreRefused, "cannot be relied on, and was not restored")
+    refused(live, folder, done.safety, RestoreRefused, "was not restored, because verification found a problem")
 
 
 def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
@@ -569,7 +569,11 @@ def test_a_database_without_a_schema_that_can_be_read_is_refused_with_advice(
         live, folder, made, OfflineRestoreRequired, "so damaged that SQLite cannot write it (malformed database sch"
     )
     refused(
-        live, folder, made, OfflineRestoreRequired, f"backup restore {made.filename} --yes --offline`. The files that"
+        live,
+        folder,
+        made,
+        OfflineRestoreRequired,
+        f"backup restore {made.filename} --yes --offline`. The current files",
     )
 
 
@@ -599,15 +603,17 @@ def test_a_whole_database_that_sqlite_cannot_copy_is_copied_byte_for_byte_and_go
 ) -> None:
     _uncopyable(live)
     done = restored(live, folder, made)
-    words = "SQLite could not copy what was live before (no such function: own), so the safety backup is a byte-for-byte copy."
-    assert done.attention == (f"{words} It passed its check and can be restored.",)
+    words = (
+        "SQLite could not copy the previous data (no such function: own), so the safety backup is a byte-for-byte copy."
+    )
+    assert done.attention == (f"{words} Verification found no problem, and it can be restored.",)
     assert done.safety is not None
     assert done.safety.sidecar.checked is not None
     assert done.safety.sidecar.checked.problems == ()
     undone = restored(live, folder, done.safety)
     assert query(live, "SELECT a FROM extra") == 1
     assert query(live, "SELECT name FROM filters LIMIT 1").startswith("now")
-    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own), as before"
+    sentence = f"SQLite cannot copy the database in {done.safety.filename} (no such function: own). This was so before"
     assert undone.attention[0].startswith(sentence)
 
 
@@ -621,15 +627,13 @@ def test_one_that_comes_from_elsewhere_is_refused_because_it_could_not_be_backed
 def test_a_full_disk_that_has_room_does_not_stop_a_restore(live: Path, folder: Path, made: Backup) -> None:
     _wild_page(live)
     done = restored(live, folder, made)
-    assert done.attention[0].startswith("What was live before was damaged (database or disk is full).")
+    assert done.attention[0].startswith("The previous data was damaged (database or disk is full).")
     assert query(live, "PRAGMA integrity_check") == "ok"
     assert is_clean(folder)
 
 
 def test_a_backup_says_that_the_disk_is_not_full(live: Path, folder: Path) -> None:
-    with pytest.raises(
-        CopyFailed, match=r"“database or disk is full”, but the disk has room: .* MB are free and about"
-    ):
+    with pytest.raises(CopyFailed, match=r'"database or disk is full", but .* MB is free and only about'):
         backup(_wild_page(live), folder)
 
 
@@ -652,13 +656,13 @@ _FILLED = _PRELUDE + (
     "def kinds(): return sorted(json.loads(p.read_text())['kind'] for p in Path(folder).glob('*.meta.json'))\n"
     "try:\n"
     "    done = restore_backup(Path(live), Path(folder), name, required, progress=progress)\n"
-    "    told = [done.safety is not None, *done.attention]\n"
-    "except TvarrBackupError as problem: told = [type(problem).__name__, str(problem)]\n"
+    "    outcome = [done.safety is not None, *done.attention]\n"
+    "except TvarrBackupError as problem: outcome = [type(problem).__name__, str(problem)]\n"
     "full = [first(), kinds()]\n"
     "ballast.unlink()\n"
     "settled = finish_restore(Path(folder), required)\n"
     "with closing(sqlite3.connect(live)) as connection, connection: connection.execute('UPDATE filters SET name = name')\n"
-    "print(json.dumps([told, full, settled is not None, kinds(), first(), os.listdir(folder / '.work')]))\n"
+    "print(json.dumps([outcome, full, settled is not None, kinds(), first(), os.listdir(folder / '.work')]))\n"
 )
 
 
@@ -671,7 +675,7 @@ def test_a_disk_that_is_full_when_the_copy_of_before_is_packed_keeps_it_as_it_is
     )
     assert told[0] is False
     assert re.fullmatch(
-        r"The copy of before could not be made a backup \(.*\), and is kept as .*/\.work/restore/safety\.db: make room, "
+        r"The safety copy could not be saved as a backup \(.*\)\. It is kept as .*/\.work/restore/safety\.db\. Free some space, "
         r"then run `backup recover`\.",
         told[1],
     )
@@ -688,7 +692,7 @@ def test_a_disk_that_is_full_when_the_content_is_written_leaves_what_was_there(
     )
     assert told == [
         "NoRoom",
-        f"The disk of {tmp_path}/disk/live.db became full; nothing was restored, your data is unchanged.",
+        f"The disk of {tmp_path}/disk/live.db became full. Nothing was restored. Your data is unchanged. Free some space, then try again.",
     ]
     assert (full[0][:3], full[1]) == ("now", ["manual"])
     assert (settled, kinds, first[:3], left) == (False, ["manual"], "now", [])
@@ -704,9 +708,9 @@ def test_a_disk_that_is_full_when_the_journal_is_emptied_is_told_and_the_content
         _FILLED, tmp_path / "disk", folder, live, large.filename, "replace", 13_000_000, options="size=200m"
     )
     words = (
-        "The journal beside the database could not be emptied: database or disk is full. Until there is room, nothing "
+        "The journal next to the database could not be emptied: database or disk is full. Nothing can be written until "
     )
-    assert told == [True, f"{words}can be written."]
+    assert told == [True, f"{words}there is room."]
     assert (full[0][:4], full[1]) == ("then", ["manual", "pre_restore"])
     assert (settled, kinds, first[:4], left) == (False, ["manual", "pre_restore"], "then", [])
 
@@ -824,9 +828,9 @@ def test_as_long_as_live_cannot_be_read_what_was_there_is_kept(
     for ending in ("-wal", "-shm"):
         if live.with_name(live.name + ending).exists():
             live.with_name(live.name + ending).rename(away.with_name(away.name + ending))
-    with pytest.raises(RestoreFailed, match="cannot be used just now, so it is not known whether"):
+    with pytest.raises(RestoreFailed, match="cannot be used now, so it is unknown whether"):
         finish_restore(folder, required())
-    with pytest.raises(RestoreFailed, match=r"safety\.db; when it can be used again, run `backup recover`"):
+    with pytest.raises(RestoreFailed, match=r"safety\.db\. When the database can be used again, run `backup recover`"):
         restored(live, folder, made)
     for ending in ("", "-wal", "-shm"):
         if away.with_name(away.name + ending).exists():
@@ -879,11 +883,11 @@ def _utf_16(path: Path, source: Path) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_bit_flipped, "cannot be relied on, and was not restored. The archive "),
-        (_truncated, "cannot be relied on, and was not restored. The archive breaks off after"),
-        (_empty, "cannot be relied on, and was not restored. The archive is empty."),
+        (_bit_flipped, "was not restored, because verification found a problem. The archive "),
+        (_truncated, "was not restored, because verification found a problem. The archive is cut off after"),
+        (_empty, "was not restored, because verification found a problem. The archive is empty."),
         (partial(_another, make=lambda path: path.touch()), "It is an empty database."),
-        (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is no SQLite database."),
+        (partial(_another, make=lambda path: path.write_bytes(b"no database " * 999)), "It is not an SQLite database."),
         (
             partial(_another, make=lambda path: settled(changed(path, "CREATE TABLE recipes (b)"))),
             "It is not tvarr's database",
@@ -894,11 +898,11 @@ def _utf_16(path: Path, source: Path) -> Path:
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM filters"))),
-            "filters has 0 rows, recorded are 2",
+            "filters has 0 rows, but its metadata says 2",
         ),
         (
             partial(_another, make=lambda path: settled(tvarrs(path, "DELETE FROM stream_sources"))),
-            "that is not there.",
+            "that does not exist.",
         ),
     ],
 )
@@ -924,7 +928,7 @@ def test_what_is_not_there_is_refused(live: Path, folder: Path, made: Backup) ->
     (folder / "kept").rename(described)
     (folder / made.filename).unlink()
     refused(live, folder, made, BackupNotFound, "There is no backup")
-    refused(live, folder, "../live.db", BackupNotFound, "There is no backup “../live.db”.")
+    refused(live, folder, "../live.db", BackupNotFound, 'There is no backup "../live.db".')
 
 
 def test_one_that_is_deleted_meanwhile_is_refused(live: Path, folder: Path, made: Backup) -> None:
@@ -938,24 +942,24 @@ def test_one_of_a_newer_version_of_ours_needs_a_word(folder: Path, tmp_path: Pat
     live, other = ours(tmp_path / "live.db"), ours(tmp_path / "other.db", later)
     made = create_backup(other, folder, newer, kind=BackupKind.MANUAL)
     described(folder, made, schema=f"tvarr-backup {later}")
-    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}; ")
+    refused(live, folder, made, ConfirmationRequired, f"made by tvarr-backup {later}. ")
 
 
 def test_one_of_a_newer_tvarr_needs_a_word(live: Path, folder: Path, tmp_path: Path) -> None:
     other = tvarrs(tmp_path / "other.db", "INSERT INTO schema_migrations VALUES ('030', 'm', 'now')")
     made = backup(other, folder)
-    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030; tvarr 029 is running.")
+    refused(live, folder, made, ConfirmationRequired, "made by tvarr 030. tvarr 029 is running.")
     restore_backup(live, folder, made.filename, replace(required(), tvarr_newest="030"))
 
 
 def test_one_of_ours_is_refused_for_tvarrs_database(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(ours(tmp_path / "other.db"), folder)
-    refused(live, folder, made, RestoreRefused, "tvarr's own, which it must not replace.")
+    refused(live, folder, made, RestoreRefused, "must not replace tvarr's own database.")
 
 
 def test_another_encoding_is_refused(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(_utf_16(tmp_path / "other.db", live), folder)
-    refused(live, folder, made, RestoreRefused, "holds its texts in UTF-16le, the live database in UTF-8")
+    refused(live, folder, made, RestoreRefused, "Its text encoding is UTF-16le, but the live database uses UTF-8")
 
 
 @pytest.mark.parametrize("kind", ["uploaded", "tvarr", "manual"])
@@ -970,22 +974,22 @@ def test_a_trigger_is_refused_where_it_comes_from_elsewhere(live: Path, folder: 
     if kind == "manual":
         assert restored(live, folder, name).attention == ()
     else:
-        refused(live, folder, name, CodeNotAccepted, "contains the trigger “surprise”, which tvarr does")
+        refused(live, folder, name, CodeNotAccepted, 'contains the trigger "surprise". tvarr does')
 
 
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
-        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so a backup can be restored only while"),
+        (lambda live: live.unlink(), OfflineRestoreRequired, "does not exist, so an offline restore is needed"),
         (
             lambda live: live.write_bytes(b"garbage " * 999),
             OfflineRestoreRequired,
-            "is not an SQLite database, or its header is damaged, so a backup can be restored only while tvarr is stopped",
+            "is not an SQLite database, or its header is damaged, so an offline restore is needed",
         ),
         (
             lambda live: live.write_bytes(b""),
             OfflineRestoreRequired,
-            "is empty, so a backup can be restored only while",
+            "is empty, so an offline restore is needed",
         ),
         (lambda live: live.unlink() or live.mkdir(), DatabaseForeign, "is not a file. Nothing was changed."),
         (
@@ -1025,10 +1029,13 @@ def test_what_is_live_must_be_writable(live: Path, folder: Path, made: Backup) -
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("BEGIN IMMEDIATE", "was locked by another program for 0 s; nothing was restored, your data is unchanged."),
+        (
+            "BEGIN IMMEDIATE",
+            "Another program locked {live} for 0 s. Nothing was restored. Your data is unchanged. Try again when it has finished.",
+        ),
         (
             "PRAGMA locking_mode=EXCLUSIVE",
-            "is locked by another program; nothing was changed. Try again when it is done.",
+            "Another program has locked {live}. Nothing was changed. Try again when it has finished.",
         ),
     ],
 )
@@ -1043,7 +1050,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(
         with pytest.raises(DatabaseBusy) as failure:
             restored(live, folder, made)
         assert time.monotonic() - started < 5
-    assert str(failure.value) == f"{live} {words}"
+    assert str(failure.value) == words.format(live=live)
     assert (content(live), state(folder)) == (before, files)
     assert is_clean(folder)
     restored(live, folder, made)
@@ -1058,15 +1065,15 @@ def test_without_room_it_is_not_begun(live: Path, folder: Path, made: Backup, tm
         "def look(): return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}\n"
         "before = look()\n"
         "try: restore_backup(live, folder, name, required)\n"
-        "except Exception as problem: told = [type(problem).__name__, str(problem)]\n"
-        "print(json.dumps([*told, look() == before, os.listdir(folder / '.work')]))\n"
+        "except Exception as problem: outcome = [type(problem).__name__, str(problem)]\n"
+        "print(json.dumps([*outcome, look() == before, os.listdir(folder / '.work')]))\n"
     )
     before = live.read_bytes()
     (tmp_path / "disk").mkdir()
     error, words, same, left = on_small_disk(code, tmp_path / "disk", folder, live, made.filename, options="size=300k")
     assert (error, same, left) == ("NoRoom", True, [])
     assert words.startswith("The restore needs about ")
-    assert words.endswith(" MB.")
+    assert words.endswith(" MB is free.")
     assert live.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""What a clean-up removes, and what it never does."""
+"""Which backups cleanup deletes, and which never."""
 
 from __future__ import annotations
 

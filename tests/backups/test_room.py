@@ -1,4 +1,4 @@
-"""What an operation asks for is what it then uses, and little more."""
+"""An operation requires little more free space than it then uses."""
 
 from __future__ import annotations
 
@@ -134,11 +134,11 @@ def test_the_newest_archives_tell_the_ratio(tmp_path: Path, folder: Path) -> Non
 
 
 def test_too_little_room_is_reported_with_both_numbers(folder: Path) -> None:
-    room.require_room(folder, 0, "The check")
+    room.require_room(folder, 0, "Verification")
     with pytest.raises(
-        NoRoom, match=r"^The check needs about 1020000000\.0 MB of free space in .*; there are [0-9.]+ MB"
+        NoRoom, match=r"^Verification needs about 1020000000\.0 MB of free space in .*, but only [0-9.]+ MB is free"
     ):
-        room.require_room(folder, 10**15, "The check")
+        room.require_room(folder, 10**15, "Verification")
 
 
 def test_a_full_disk_is_reported_as_full(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What one installation backs up, another one adds, verifies and restores, and the first one as well."""
+"""A backup of one installation can be added, verified and restored by another one, and by the first."""
 
 from __future__ import annotations
 

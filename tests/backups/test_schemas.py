@@ -1,4 +1,4 @@
-"""Whatever somebody has written into a schema table: what is accepted has no trigger, view or virtual table."""
+"""Whatever is in a schema table: an accepted one has no trigger, view or virtual table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sidecar: what is written is read again, and what is broken is named and never a traceback."""
+"""Metadata files: what is written can be read, and errors in a broken one are named."""
 
 from __future__ import annotations
 
@@ -127,41 +127,41 @@ def test_a_sidecar_of_tvarrs_own_can_be_written_again() -> None:
 @pytest.mark.parametrize(
     ("member", "value", "words"),
     [
-        ("format", 2, "its format is 2; this program reads 1."),
-        ("created_at", "yesterday", "created_at is no date and time."),
-        ("created_at", None, "created_at is no date and time."),
-        ("created_at", 5, "created_at is no date and time."),
-        ("database_size", -1, "database_size is no whole number from 0."),
-        ("database_size", "4096", "database_size is no whole number from 0."),
-        ("database_size", True, "database_size is no whole number from 0."),
-        ("compressed_size", 1.5, "compressed_size is no whole number from 0."),
-        ("seq", 1.5, "seq is no whole number from 0."),
-        ("database_size", 2**53, "database_size is no whole number from 0."),
-        ("checksum", "sha256:", "checksum is no SHA-256 checksum."),
-        ("checksum", "sha256:" + "A" * 64, "checksum is no SHA-256 checksum."),
-        ("checksum", "sha256:" + "a" * 64 + "\n", "checksum is no SHA-256 checksum."),
-        ("database_checksum", 5, "database_checksum is no text."),
-        ("kind", None, "kind is no text."),
-        ("kind", "magic", "kind is none of manual, scheduled, pre_restore, uploaded, tvarr."),
-        ("note", 5, "note is no text."),
-        ("protected", "yes", "protected is neither true nor false."),
-        ("protected_until", "next week", "protected_until is no date and time."),
-        ("protected_until", False, "protected_until is no date and time."),
+        ("format", 2, "expected format 1, got 2."),
+        ("created_at", "yesterday", "created_at is not a date and time."),
+        ("created_at", None, "created_at is not a date and time."),
+        ("created_at", 5, "created_at is not a date and time."),
+        ("database_size", -1, "database_size is not a whole number of 0 or more."),
+        ("database_size", "4096", "database_size is not a whole number of 0 or more."),
+        ("database_size", True, "database_size is not a whole number of 0 or more."),
+        ("compressed_size", 1.5, "compressed_size is not a whole number of 0 or more."),
+        ("seq", 1.5, "seq is not a whole number of 0 or more."),
+        ("database_size", 2**53, "database_size is not a whole number of 0 or more."),
+        ("checksum", "sha256:", "checksum is not a SHA-256 checksum."),
+        ("checksum", "sha256:" + "A" * 64, "checksum is not a SHA-256 checksum."),
+        ("checksum", "sha256:" + "a" * 64 + "\n", "checksum is not a SHA-256 checksum."),
+        ("database_checksum", 5, "database_checksum is not text."),
+        ("kind", None, "kind is not text."),
+        ("kind", "magic", "kind is not one of manual, scheduled, pre_restore, uploaded, tvarr."),
+        ("note", 5, "note is not text."),
+        ("protected", "yes", "protected is not true or false."),
+        ("protected_until", "next week", "protected_until is not a date and time."),
+        ("protected_until", False, "protected_until is not a date and time."),
         (
             "created_at_source",
             "rumor",
-            "created_at_source is “rumor”; expected one of metadata, name, newest_row, arrival.",
+            'created_at_source is "rumor", not one of metadata, name, newest_row, arrival.',
         ),
-        ("created_at_source", None, "created_at_source is null; expected one of metadata, name, newest_row, arrival."),
-        ("newest_row_at", "spring", "newest_row_at is no date and time."),
-        ("wal_missing", 1, "wal_missing is neither true nor false."),
+        ("created_at_source", None, "created_at_source is null, not one of metadata, name, newest_row, arrival."),
+        ("newest_row_at", "spring", "newest_row_at is not a date and time."),
+        ("wal_missing", 1, "wal_missing is not true or false."),
         ("table_counts", [], None),
-        ("table_counts", "many", "table_counts is no object."),
-        ("table_counts", {"filters": 1.5}, "table_counts.filters is no whole number from 0."),
+        ("table_counts", "many", "table_counts is not an object."),
+        ("table_counts", {"filters": 1.5}, "table_counts.filters is not a whole number of 0 or more."),
         ("checked", {"level": "deep"}, "checked has no known level."),
         ("checked", [], "checked has no known level."),
-        ("checked", {"level": "full", "at": "x"}, "checked.at is no date and time."),
-        ("checked", {"level": "full", "at": "2026-01-01", "problems": "x"}, "checked.problems is no list of texts."),
+        ("checked", {"level": "full", "at": "x"}, "checked.at is not a date and time."),
+        ("checked", {"level": "full", "at": "2026-01-01", "problems": "x"}, "checked.problems is not a list of texts."),
     ],
 )
 def test_a_member_that_is_not_what_it_must_be_is_named(member: str, value: Any, words: str | None) -> None:
@@ -177,14 +177,14 @@ def test_a_member_that_is_not_what_it_must_be_is_named(member: str, value: Any, 
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "it is no JSON."),
-        (b"{", "it is no JSON."),
-        (b"\xff\xfe", "it is no JSON."),
-        (b"[]", "it is no JSON object."),
-        (b"null", "it is no JSON object."),
-        (b"[" * 100_000, "it is no JSON."),
+        (b"", "it is not valid JSON."),
+        (b"{", "it is not valid JSON."),
+        (b"\xff\xfe", "it is not valid JSON."),
+        (b"[]", "it is not a JSON object."),
+        (b"null", "it is not a JSON object."),
+        (b"[" * 100_000, "it is not valid JSON."),
         (b" " * (2**20 + 1), "it is larger than 1048576 bytes."),
-        (b"{}", "database_size is no whole number from 0."),
+        (b"{}", "database_size is not a whole number of 0 or more."),
     ],
 )
 def test_what_is_no_sidecar_is_refused(raw: bytes, words: str) -> None:
@@ -224,7 +224,9 @@ class TestFiles:
     def test_what_is_wrong_is_said_with_the_name_of_the_file(self, tmp_path: Path) -> None:
         file = tmp_path / "x.meta.json"
         file.write_text("{}")
-        with pytest.raises(SidecarInvalid, match=r"^x\.meta\.json: database_size is no whole number from 0\.$"):
+        with pytest.raises(
+            SidecarInvalid, match=r"^x\.meta\.json: database_size is not a whole number of 0 or more\.$"
+        ):
             read_sidecar(file)
 
     def test_a_link_is_not_followed(self, tmp_path: Path) -> None:
@@ -241,6 +243,6 @@ class TestFiles:
         elif what == "pipe":
             os.mkfifo(file)
         with pytest.raises(
-            SidecarInvalid, match=r"x\.meta\.json (cannot be read: it is no regular file|is missing)\.$"
+            SidecarInvalid, match=r"x\.meta\.json (cannot be read: it is not a regular file|is missing)\.$"
         ):
             read_sidecar(file)

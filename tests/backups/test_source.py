@@ -1,4 +1,4 @@
-"""Files from elsewhere: opened only where nobody uses them, copied with their journals, and left as they are."""
+"""Files from elsewhere are opened only if no program uses them, copied with their journals, and not changed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_database_in_another_program_is_refused_with_its_name(database: Path, 
     with held(database, statement) as pid:
         words = refused(database, SourceInUse)
     assert words.startswith(f"{database} is open in python")
-    assert f"(pid {pid}), so its content may change at any moment. Nothing was saved. Stop that program" in words
+    assert f"(pid {pid}), so it may change at any moment. Nothing was saved. Stop that program" in words
     assert SourceInUse.code == "source_in_use"
 
 
@@ -88,7 +88,9 @@ def test_a_database_that_changes_while_it_is_copied_is_refused(database: Path, t
 
     with open_source(database, "tvarr.db", None) as source, pytest.raises(SourceChanged) as problem:
         copy_aside(source, target, progress)
-    assert "tvarr.db changed while it was copied, so a program is using it. Nothing was saved." in str(problem.value)
+    assert "tvarr.db changed while it was being copied, so a program is using it. Nothing was saved." in str(
+        problem.value
+    )
 
 
 def test_the_shared_memory_of_a_dead_machine_is_left_where_it_is(database: Path, target: Path) -> None:
@@ -161,7 +163,7 @@ def test_what_sqlite_does_not_count_is_cut_off(database: Path, target: Path) -> 
 
 def test_two_databases_one_after_the_other_are_refused(database: Path, target: Path) -> None:
     database.write_bytes(settled(database).read_bytes() * 2)
-    with pytest.raises(ArchiveDamaged, match="It holds two databases, one after the other"):
+    with pytest.raises(ArchiveDamaged, match="It contains two databases in a row"):
         copied(database, target)
 
 

@@ -1,4 +1,4 @@
-"""What a restore relies on after a power cut is on disk when it goes on, whatever SQLite was built to do by default."""
+"""Each step of a restore is on disk before the next one relies on it, whatever SQLite's defaults are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tvarr's newer archives: two files in a tar, taken apart without trust in a single header."""
+"""tvarr's newer archives: a tar of two files, whose headers are not trusted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_description_of_one_that_breaks_off_later_is_read_too(tmp_path: Path
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(SidecarInvalid, match=r"^x\.tar\.gz cannot be read: No such file or directory\.$"):
         read_metadata(tmp_path / "x.tar.gz")
-    with pytest.raises(SidecarInvalid, match=f"^{tmp_path.name} cannot be read: it is no regular file"):
+    with pytest.raises(SidecarInvalid, match=f"^{tmp_path.name} cannot be read: it is not a regular file"):
         read_metadata(tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_a_third_file_is_refused(tmp_path: Path, good: tuple[tarfile.TarInfo, by
 
 
 def test_the_database_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SidecarInvalid, match=r"first member is no metadata\.json"):
+    with pytest.raises(SidecarInvalid, match=r"first member is not metadata\.json"):
         extracted(tmp_path, tar_of(member("database.db", DATABASE)))
 
 
@@ -183,5 +183,5 @@ def test_whatever_bits_are_wrong_it_is_taken_apart_or_refused(
 
 def test_a_description_that_is_too_long_is_refused(tmp_path: Path, live: Path) -> None:
     packed(tmp_path / "x.tar.gz", tar_of(member("metadata.json", metadata(live) + b" " * 2**20)))
-    with pytest.raises(SidecarInvalid, match=r"^x\.tar\.gz: its first member is no metadata\.json\.$"):
+    with pytest.raises(SidecarInvalid, match=r"^x\.tar\.gz: its first member is not metadata\.json\.$"):
         read_metadata(tmp_path / "x.tar.gz")

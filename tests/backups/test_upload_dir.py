@@ -1,4 +1,4 @@
-"""Folders for uploads: removed with their process, however it ends, and never those of others."""
+"""Folders for uploads are removed when their process ends, however it ends, and never before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verifying a backup: every kind of damage is found, what is good is said to be good, and the sidecar keeps the result."""
+"""Verify backups: any damage is found, a good backup passes, and the metadata file has the result."""
 
 from __future__ import annotations
 
@@ -188,19 +188,19 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("spoil", "words"),
         [
-            (lambda raw: raw[: len(raw) // 2], "The archive breaks off after"),
-            (lambda raw: raw[:-1], "The archive breaks off after"),
-            (lambda raw: raw[:-8], "The archive breaks off after"),
+            (lambda raw: raw[: len(raw) // 2], "The archive is cut off after"),
+            (lambda raw: raw[:-1], "The archive is cut off after"),
+            (lambda raw: raw[:-8], "The archive is cut off after"),
             (lambda _raw: b"", "The archive is empty."),
-            (lambda raw: raw[:1], "The archive breaks off after 1 bytes."),
-            (lambda raw: raw + raw, "but the file goes on."),
-            (lambda raw: raw + gzip.compress(b""), "but the file goes on."),
-            (lambda raw: raw + b"x", "but the file goes on."),
-            (lambda raw: raw + bytes(4096), "but the file goes on."),
-            (lambda raw: bytes(4096) + raw, "The archive is damaged in its bytes 0 to"),
-            (lambda raw: b"PK\x03\x04" + raw, "The archive is damaged in its bytes 0 to"),
-            (lambda raw: gzip.compress(gzip.decompress(raw) + b"x"), "more than its description says"),
-            (lambda _raw: gzip.compress(bytes(2**26)), "more than its description says"),
+            (lambda raw: raw[:1], "The archive is cut off after 1 bytes."),
+            (lambda raw: raw + raw, "but more data follows."),
+            (lambda raw: raw + gzip.compress(b""), "but more data follows."),
+            (lambda raw: raw + b"x", "but more data follows."),
+            (lambda raw: raw + bytes(4096), "but more data follows."),
+            (lambda raw: bytes(4096) + raw, "The archive is damaged between byte 0 and byte"),
+            (lambda raw: b"PK\x03\x04" + raw, "The archive is damaged between byte 0 and byte"),
+            (lambda raw: gzip.compress(gzip.decompress(raw) + b"x"), "more than the "),
+            (lambda _raw: gzip.compress(bytes(2**26)), "more than the "),
         ],
     )
     def test_an_archive_that_is_not_what_was_written_is_found(
@@ -218,18 +218,18 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("member", "value", "check", "words"),
         [
-            ("checksum", "sha256:" + "0" * 64, "archive checksum", "is recorded."),
-            ("database_checksum", "sha256:" + "0" * 64, "database checksum", "is recorded."),
-            ("database_checksum", "", "database checksum", "is recorded."),
-            ("database_size", 2**30, "database size", "1073741824 is recorded."),
-            ("database_size", 4096, "archive", "more than its description says"),
-            ("database_size", 0, "archive", "more than its description says"),
-            ("table_counts", {"filters": 3}, "row counts", "filters has 2 rows, recorded are 3."),
+            ("checksum", "sha256:" + "0" * 64, "archive checksum", "but the metadata says "),
+            ("database_checksum", "sha256:" + "0" * 64, "database checksum", "but the metadata says "),
+            ("database_checksum", "", "database checksum", "but the metadata says "),
+            ("database_size", 2**30, "database size", "but the metadata says 1073741824."),
+            ("database_size", 4096, "archive", "more than the "),
+            ("database_size", 0, "archive", "more than the "),
+            ("table_counts", {"filters": 3}, "row counts", "filters has 2 rows, but its metadata says 3."),
             (
                 "table_counts",
                 {"unknown": 0},
                 "row counts",
-                "The rows are not those recorded: there is no table unknown.",
+                "The row counts do not match the metadata: there is no table unknown.",
             ),
         ],
     )
@@ -246,11 +246,11 @@ class TestDamage:
         ("make", "words"),
         [
             (lambda path: path.touch(), "It is an empty database."),
-            (lambda path: path.write_bytes(b"no database " * 999), "It is no SQLite database."),
+            (lambda path: path.write_bytes(b"no database " * 999), "It is not an SQLite database."),
             (lambda path: settled(changed(path, "CREATE TABLE a (b)", "DROP TABLE a")), "It has no tables."),
             (lambda path: settled(changed(path, "CREATE TABLE recipes (b)")), "It is not tvarr's database"),
             (lambda path: settled(tvarrs(path, "DROP TABLE filters")), "there is no table filters"),
-            (lambda path: settled(tvarrs(path, "DELETE FROM filters")), "filters has 0 rows, recorded are 2"),
+            (lambda path: settled(tvarrs(path, "DELETE FROM filters")), "filters has 0 rows, but its metadata says 2"),
         ],
     )
     def test_an_archive_that_was_made_anew_with_something_else_is_found(
@@ -285,14 +285,8 @@ class TestDamage:
                 assert described.database_checksum == made.sidecar.database_checksum
                 assert described.database_size == made.sidecar.database_size
 
-    @pytest.mark.parametrize(
-        ("content", "words"),
-        [
-            (b"", "it is no tar"),
-            (b"rubbish", ""),
-        ],
-    )
-    def test_tvarrs_new_form_with_nothing_in_it_is_broken(self, folder: Path, content: bytes, words: str) -> None:
+    @pytest.mark.parametrize("content", [b"", b"rubbish"])
+    def test_tvarrs_new_form_with_nothing_in_it_is_broken(self, folder: Path, content: bytes) -> None:
         packed(folder / "tvarr-backup-2026-01-14T10-30-00.123.tar.gz", content)
         with pytest.raises(BackupBroken):
             verify(folder, "tvarr-backup-2026-01-14T10-30-00.123.tar.gz")

@@ -1,4 +1,4 @@
-"""Schemas that differ: what counts as damage, what is only said, and what a restore across versions needs."""
+"""Schema versions: damage, mere differences, and restores across versions."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
     elsewhere.mkdir()
     made = backup(tvarrs(tmp_path / "other.db", VIEW), elsewhere)
     archive = elsewhere / made.filename
-    with pytest.raises(CodeNotAccepted, match=r"contains the view “channel_count”.*--accept-code"):
+    with pytest.raises(CodeNotAccepted, match=r'contains the view "channel_count".*--accept-code'):
         adopt_backup(archive, folder, required())
     added = adopt_backup(archive, folder, required(), accept_code=True)
     assert added.sidecar.accepted_code == ("view “channel_count”",)
@@ -139,7 +139,7 @@ def test_a_file_with_a_view_needs_the_users_word_and_can_then_be_restored(
 
 def test_code_in_a_file_from_elsewhere_that_nobody_accepted_is_refused(live: Path, folder: Path) -> None:
     made = set_kind(folder, backup(changed(live, VIEW), folder), BackupKind.UPLOADED)
-    with pytest.raises(CodeNotAccepted, match=r"nobody has accepted.*--accept-code") as refusal:
+    with pytest.raises(CodeNotAccepted, match=r"no administrator has accepted them.*--accept-code") as refusal:
         restore_backup(live, folder, made.filename, required())
     assert [(one.kind, one.name, one.sql) for one in refusal.value.found] == [("view", "channel_count", VIEW)]
     (view,) = refusal.value.found
@@ -159,7 +159,7 @@ def test_files_of_other_versions_are_added_like_any(folder: Path, tmp_path: Path
 
 def test_a_newer_schema_needs_a_confirmation(live: Path, folder: Path, tmp_path: Path) -> None:
     made = backup(newer(tmp_path / "other.db"), folder)
-    with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030; tvarr 029 is running\..*--accept-newer"):
+    with pytest.raises(ConfirmationRequired, match=r"made by tvarr 030\. tvarr 029 is running\..*--accept-newer"):
         restore_backup(live, folder, made.filename, required())
     with pytest.raises(ConfirmationRequired):
         find_restorable(live, folder, made.filename, required())
@@ -198,7 +198,7 @@ def test_a_metadata_file_without_the_facts_of_today_stays_restorable(live: Path,
 
 def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Path, tmp_path: Path) -> None:
     made = set_kind(folder, backup(ours(tmp_path / "other.db"), folder), BackupKind.PRE_RESTORE)
-    with pytest.raises(RestoreRefused, match="the database here is tvarr's own"):
+    with pytest.raises(RestoreRefused, match="must not replace tvarr's own database"):
         restore_backup(live, folder, made.filename, required())
     restore_backup(live, folder, made.filename, replace(required(), was_ours=True))
     assert query(live, "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migrations'") == 0
@@ -213,21 +213,21 @@ def test_ours_goes_back_only_where_a_database_of_ours_was(live: Path, folder: Pa
             "tvarr 024",
             "tvarr 029",
             (
-                "This backup was made by tvarr 024; tvarr 029 is running.",
-                "Restart tvarr after the restore: it upgrades the database.",
+                "This backup was made by tvarr 024. tvarr 029 is running.",
+                "Restart tvarr after the restore to upgrade the database.",
             ),
         ),
         (
             "tvarr 024",
             "",
-            ("This backup was made by tvarr 024; the schema of tvarr's database here is unknown.",),
+            ("This backup was made by tvarr 024. The schema of tvarr's current database is unknown.",),
         ),
         (
             "tvarr 029",
             "tvarr-backup 0002_system_rows",
             (
-                "This backup was made by tvarr 029; the database here was made by tvarr-backup 0002_system_rows.",
-                "After the restore, this is tvarr's own database, which tvarr-backup does not upgrade.",
+                "This backup was made by tvarr 029. The current database was made by tvarr-backup 0002_system_rows.",
+                "The restored database will be tvarr's own, which tvarr-backup does not upgrade.",
             ),
         ),
     ],
@@ -246,4 +246,4 @@ def test_what_was_last_seen_counts_where_the_database_cannot_be_read() -> None:
 def test_a_safety_backup_needs_no_confirmation() -> None:
     verdict = judge_versions("tvarr 031", "tvarr 029", required(), is_safety=True)
     assert not verdict.needs_confirmation
-    assert "Install the tvarr that made the backup" in verdict.facts[1]
+    assert "Install the version of tvarr that made the backup" in verdict.facts[1]

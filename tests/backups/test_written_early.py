@@ -1,4 +1,4 @@
-"""Files that the disk already works on while they are being filled."""
+"""Files that are synced while they are written."""
 
 from __future__ import annotations
 

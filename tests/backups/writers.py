@@ -1,4 +1,4 @@
-"""Two processes that write into a database as fast as they can, and tell which of their commits must be in a backup."""
+"""Two processes that write to a database as fast as they can, and report which commits a backup must contain."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_a_photo_is_no_backup(person: Person, tmp_path: Path) -> None:
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
     ends(person, "Not taken in")
-    expect(person.page.get_by_text("It is no backup, but a picture.")).to_be_visible()
+    expect(person.page.get_by_text("This file is not a backup. It looks like an image.")).to_be_visible()
 
 
 @wide
@@ -127,7 +127,7 @@ def test_a_photo_is_refused_without_scripts_too(plain_person: Person, tmp_path: 
     plain_person.open("/backups/upload/")
     plain_person.page.set_input_files("#id_file", tmp_path / "holiday.png")
     plain_person.press("Upload")
-    expect(plain_person.page.get_by_text("It is no backup, but a picture.")).to_be_visible()
+    expect(plain_person.page.get_by_text("This file is not a backup. It looks like an image.")).to_be_visible()
 
 
 @wide

@@ -121,7 +121,7 @@ def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person,
     person.open(f"/backups/{filename}/")
     expect(page.get_by_text("Its last check found that it cannot be relied on")).to_be_visible()
     person.open(f"/backups/{filename}/restore/")
-    expect(page.get_by_role("alert")).to_contain_text("cannot be relied on")
+    expect(page.get_by_role("alert")).to_contain_text("its last verification found a problem")
 
 
 # --- Files that are something else -----------------------------------------------------------------------------------
@@ -179,14 +179,14 @@ def test_a_film_is_refused_without_scripts_too(plain_person: Person, tmp_path: P
         file.truncate(3 * LIMIT)
     page.set_input_files("#id_file", tmp_path / "film.mkv")
     plain_person.press("Upload")
-    expect(page.get_by_text("which is the most that is taken in here")).to_be_visible()
+    expect(page.get_by_text("is larger than the limit of")).to_be_visible()
 
 
 @pytest.mark.parametrize(
     ("path", "button", "sentence"),
     [
         ("/import/", "Read the file", "The file is empty. Expected an export."),
-        ("/backups/upload/", "Upload", "It is no backup, but an empty file."),
+        ("/backups/upload/", "Upload", "This file is not a backup. It looks like an empty file."),
     ],
 )
 def test_an_empty_file_is_refused_without_scripts_too(

@@ -76,5 +76,5 @@ def test_one_that_is_locked_is_waited_for_a_few_seconds(keeper: Client, app_data
     with locked(app_database):
         response = keeper.get("/account/")
     assert response.status_code == 503
-    assert "is locked by another program" in response.content.decode()
+    assert "another program has locked it" in response.content.decode()
     assert keeper.get("/account/").status_code == 200

@@ -1,11 +1,11 @@
-"""Programs that use a live database, each through one connection from its start to its end: a writer, a reader, a holder.
+"""Programs that use a live database through one connection: a writer, a reader, and a holder of transactions.
 
     client.py writer LIVE NAME RECORD
     client.py reader LIVE
     client.py holder LIVE
 
-The writer and the reader end on SIGTERM and tell in one line of JSON what they have done. The holder begins a
-transaction at each line it is told and ends it at the next, with an answer to each.
+The writer and the reader end on SIGTERM and report what they did in one line of JSON. The holder begins a transaction at
+one line of its standard input and ends it at the next, with an answer to each.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Content:
 
 
 def look(connection: sqlite3.Connection) -> Content:
-    """Read what tells a whole content from a torn one."""
+    """Read what distinguishes a whole content from a torn one."""
     *numbers, written, tag = connection.execute(_READ).fetchone()
     return Content(tag, written, numbers == [0, 0, 1, TAGS])
 

@@ -1,4 +1,4 @@
-"""Real workers whose wall clock is put forward and back by the test, and what they do then."""
+"""Real workers whose wall clock the test puts forward and back."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Run:
-    """A scheduled backup: the time that it is for, when it began, and how it ended."""
+    """An automatic backup: when it was due, when it began, and its result."""
 
     due: datetime
     started: datetime
@@ -129,7 +129,7 @@ class ClockedWorker:
         return [Run(_utc(due), _utc(started), state) for due, started, state in rows(self.installation, query)]
 
     def backups(self) -> list[datetime]:
-        """The moments in the names of the scheduled backups that lie in the folder, in the order of their making."""
+        """Return the times in the names of the automatic backups in the folder, in the order of their making."""
         found = [
             backup
             for backup in read_folder(self.installation.data / "backups").backups

@@ -1,4 +1,4 @@
-"""What the fault tests share: the shim, the world, and the table at the end."""
+"""Fixtures of the fault tests: the shim, the world, and the table at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs one operation of `tvarr_backup.backups` at a time, each in a process of its own, under the faults it is told.
+"""Run operations of `tvarr_backup.backups` under the requested faults, each in a process of its own.
 
 A program, and no Django in it: started once, it has everything imported, and forks for each request. A request is one
 line of JSON on its standard input, the answer one line on its standard output. With arguments (`driver.py create
@@ -34,7 +34,7 @@ from tvarr_backup.backups.verify import NOT_SAVED_FULL, verify_backup
 from tvarr_backup.errors import BackupBusy, NoRoom, TvarrBackupError
 from tvarr_backup.schema import RequiredSchema
 
-# Where things lie below the folder of a case.
+# Paths in the folder of a case.
 LIVE = Path("live/live.db")
 STORE = Path("store")
 """Only what is below it is watched where a power loss is the subject."""
@@ -139,7 +139,7 @@ def _restore_offline_without_links(case: Path) -> Any:
 
 
 def _restore_disturbed(case: Path) -> Any:
-    """Others ask for the folder whenever progress is told; when they were let in, and when not."""
+    """Ask for the folder during each phase. Return the phases in which that succeeded and failed."""
     asked: dict[str, set[str]] = {"let in": set(), "kept out": set()}
 
     def ask(phase: Phase, _done: int, _total: int) -> None:
@@ -239,7 +239,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """How it ended: done, refused (in words), crashed (with a traceback), killed or hung."""
+    """The end of an operation: done, refused (with a sentence), crashed (with a traceback), killed or hung."""
 
     ended: str
     result: Any = None

@@ -1,4 +1,4 @@
-"""The figures of the long tests, gathered from wherever they ran and shown in tables at the end.
+"""Collect the figures of the long tests and show them in tables at the end.
 
 A plugin: `pytest -p tests.faults.figures`; the tests' `conftest.py` loads it where nobody has named it.
 """

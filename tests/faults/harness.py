@@ -1,4 +1,4 @@
-"""Builds the shim, keeps the driver running under it, and runs one case at a time."""
+"""Build the shim, keep the driver running under it, and run one case at a time."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Bench:
         return self._other
 
     def run(self, operation: str, tree: Tree | None, **faults: Any) -> tuple[Answer, dict[str, Entry]]:
-        """Run an operation on a tree, or on what lies there (`None`); its end and the tree after it."""
+        """Run an operation on a tree, or on the current files (`None`). Return its answer and the tree after it."""
         if tree is not None:
             lay_out(tree, self.root)
         faults = {"watch": str(self.root), "hard_links": self.hard_links, **faults}
@@ -121,11 +121,10 @@ class Bench:
     def record(
         self, operation: str, tree: Tree | None, *, killed: tuple[str, str, int] | None = None, database: bool = False
     ) -> tuple[Answer, Iterator[tuple[str, bool, Tree]]]:
-        """Run an operation to its end; then the trees that a power cut in the midst of it or after it can leave.
+        """Run an operation to its end. Yield the trees that a power cut during or after it can leave.
 
-        `tree` is `None` where it lies there already. `killed` is an operation that runs before it, and which of its calls
-        it is killed at: what that one has not synced may still be lost. `database` says that the live database is changed,
-        and its files are part of what may be lost.
+        `tree` is `None` for the current files. `killed` is an operation that runs before it, and the call at which it is
+        killed: its unsynced changes may still be lost. With `database`, changes of the live database may be lost too.
         """
         if tree is not None:
             lay_out(tree, self.root)
@@ -172,9 +171,9 @@ class Bench:
     def look(
         self, case: Case, tree: Tree, answer: Answer | None, fault: str = "", *, lies_there: bool = False
     ) -> list[str]:
-        """Everything that must be true of a tree after a fault: before recovery, after it, and after another.
+        """Check all conditions of a tree after a fault: before recovery, after it, and after another.
 
-        `answer` is `None` where the operation was cut off. `lies_there` says that the tree need not be laid out.
+        `answer` is `None` if the operation was interrupted. With `lies_there` the tree is already on the disk.
         """
         if str(BACKUPS) not in tree:
             gone = ["it said it was done, but the folder is gone"] if answer and answer.ended == "done" else []
@@ -237,5 +236,5 @@ class Bench:
 
 
 def store_of(tree: Tree) -> dict[str, Entry]:
-    """The part of a tree that is the backup folder and what it lies in."""
+    """Return the part of a tree with the backup folder and its parent."""
     return {name: entry for name, entry in tree.items() if name.startswith(str(STORE))}

@@ -1,4 +1,4 @@
-"""Where each acknowledged commit is: in exactly one safety copy or, at the end, in the live database."""
+"""Find each acknowledged commit in exactly one safety copy or, at the end, in the live database."""
 
 from __future__ import annotations
 

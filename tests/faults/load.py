@@ -1,4 +1,4 @@
-"""A live database under load: how it is made, who uses it meanwhile, and the process that restores into it."""
+"""A live database under load: its content, the programs that use it, and the process that restores into it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OLDER = (
 
 
 def database(path: Path, *, tag: str, mebibytes: int, rows: int = 0, older: bool = False) -> Path:
-    """A content that is told from others by its tag, by its size and by rows of nobody who writes."""
+    """Make a database whose tag, size and rows distinguish it from others."""
     return changed(
         with_ballast(tvarrs(path), mebibytes),
         *(_OLDER if older else _USUAL),
@@ -138,7 +138,7 @@ class Load:
 
 @contextlib.contextmanager
 def load(live: Path, client: Path, names: Sequence[str]) -> Iterator[Load]:
-    """Writers in Python by these names and the one in C, a reader, and one who holds transactions when told to."""
+    """Run writers with these names in Python and one in C, a reader, and a program that holds transactions on request."""
     records = {name: live.with_name(f"{name}.record") for name in (*names, CLIENT)}
     script = (sys.executable, HERE / "client.py")
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Faults put into the program itself: each rule of `tvarr_backup.backups` taken out, and what has to notice."""
+"""Mutants of `tvarr_backup.backups`, each with one rule removed, and the test that must notice."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class RecoveryPowerCut:
 
 @dataclass(frozen=True)
 class NameTakenPowerCut:
-    """The power-loss model of the recovery of a restore whose copy of before finds its name taken."""
+    """The power-loss model of the recovery of a restore whose safety backup finds its name taken."""
 
     def reds(self, bench: Bench) -> Iterator[str]:
         """Sentences of what it finds."""
@@ -104,7 +104,7 @@ class NameTakenPowerCut:
 
 @dataclass(frozen=True)
 class RestoreSweep:
-    """A fault at every call of a kind in a restore, on what lies below a folder."""
+    """A fault at every call of a kind in a restore, within a folder."""
 
     call: str
     fault: str
@@ -120,7 +120,7 @@ class RestoreSweep:
 
 @dataclass(frozen=True)
 class NameTakenSweep:
-    """A kill at every call of the recovery of a restore whose copy of before finds its name taken."""
+    """A kill at every call of the recovery of a restore whose safety backup finds its name taken."""
 
     def reds(self, bench: Bench) -> Iterator[str]:
         """Sentences of what it finds."""
@@ -359,7 +359,7 @@ MUTANTS = (
     Mutant(
         "recovery forgets a record that it cannot read",
         "folder",
-        "    with open_regular(record) as file:  # where it cannot be read now, it must stay\n        data = file.read()\n    try:\n",
+        "    with open_regular(record) as file:  # if this raises, the record stays\n        data = file.read()\n    try:\n",
         "    try:\n        data = record.read_bytes()\n",
         Sweep("recover, no hard links", "read", "EIO"),
         also=(("    except SidecarInvalid:  # cut", "    except (SidecarInvalid, OSError):  # cut"),),
@@ -487,7 +487,7 @@ MUTANTS = (
         "            pass\n",
         Quick("test_folder.py", "it_is_made_and_emptied"),
     ),
-    # --- what is said after an error
+    # --- reports after an error
     Mutant(
         "failed publishing not taken back",
         "durable",
@@ -628,14 +628,14 @@ MUTANTS = (
         Quick("test_catalogue.py", "protected_one_is_refused"),
     ),
     Mutant(
-        "a trigger taken in",
+        "a file with a trigger added",
         "adopt",
         "    if refused:\n",
         "    if not examined:\n",
         Quick("test_adopt.py"),
     ),
     Mutant(
-        "a schema table of somebody else's taken in",
+        "a file with a schema table that SQLite did not write added",
         "adopt",
         "    if examined.irregular:\n",
         "    if not examined:\n",

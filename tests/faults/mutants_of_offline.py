@@ -1,4 +1,4 @@
-"""Faults put into the offline restore: each of its rules taken out, and what has to notice."""
+"""Mutants of the offline restore, each with one rule removed, and the test that must notice."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ MUTANTS_OF_OFFLINE = (
         "    descriptor = os.open(database, os.O_RDONLY)\n",
         Quick(_FILE, "a_lock_is_noticed or keeps_everybody_else_out"),
     ),
-    # --- what is kept
+    # --- files that are kept
     Mutant(
         "a look destroys the -wal of an unreadable file",
         "sqlite",

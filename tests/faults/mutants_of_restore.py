@@ -1,4 +1,4 @@
-"""Faults put into the restore: each of its rules taken out, and what has to notice."""
+"""Mutants of the restore, each with one rule removed, and the test that must notice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOOKED = "unfinished.is_put_back or holds(Path(unfinished.live), unfinished.res
 _LOCKED = "    finish_restore(folder, required)\n    with work_in(folder) as work:\n"
 
 MUTANTS_OF_RESTORE = (
-    # --- what is remembered of a restore under way, and what has to be on disk before something else happens
+    # --- the journal of a restore, and what has to be on disk before the next step
     Mutant("state of a restore not written", "restore_journal", _STATE_WRITTEN, "", RestoreSweep("any", "kill")),
     Mutant(
         "state not synced",
@@ -302,7 +302,7 @@ MUTANTS_OF_RESTORE = (
         RestoreSweep("any", "kill"),
     ),
     Mutant(
-        "a damaged live database not copied as it lies",
+        "a damaged live database not copied byte for byte",
         "safety",
         "        if self.refusal:\n            self._copy_bytes()\n",
         "",
@@ -501,7 +501,7 @@ MUTANTS_OF_RESTORE = (
         SpoiltTwice(),
     ),
     Mutant(
-        "a copy of before that cannot be packed forgotten",
+        "a safety copy that cannot be packed forgotten",
         "restore",
         '            if not isinstance(packed, tuple):\n                raise packed or RestoreFailed("")\n',
         "            if not isinstance(packed, tuple):\n                remove_journal(self.work)\n"

@@ -1,4 +1,4 @@
-"""What must be true of an offline restore after a fault: live is the old files or the new content, and none is mixed."""
+"""Conditions that hold after a fault in an offline restore: the old files or the new database, never a mix."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OfflineRestores:
         self.old = {ending: self.start[_LIVE + ending].data for ending in _ENDINGS if _LIVE + ending in self.start}
 
     def sweep(self, call: str, fault: str) -> Iterator[tuple[Answer, str, list[str]]]:
-        """Throw a fault at the first, second, third ... call of a kind; how it ended, what is live, and what is wrong."""
+        """Fail the first, second, third ... call of a kind. Yield the answer, the live data, and what is wrong."""
         number = 0
         while True:
             number += 1
@@ -171,7 +171,7 @@ class OfflineRestores:
                 for name, entry in tree.items()
                 if name in self._names(tree, ending) and entry.data == data
             ):
-                wrong.append(f"the old file{ending} is neither in its place nor set aside")
+                wrong.append(f"the old file{ending} is not in its place and not set aside")
         journal = tree.get(f"{_LIVE}-wal")
         if content == "new" and journal is not None and journal.data and journal.data == self.old.get("-wal"):
             wrong.append("the old -wal is beside the new database")
@@ -206,9 +206,9 @@ class OfflineRestores:
             is_named = all(name.startswith(tuple(named)) for name in there) and len(named) <= len(there)
             return wrong if is_named else [*wrong, f"it named {named}, but there is {there}"]
         if answer.ended == "refused":
-            told = ("is not finished", "is damaged after the restore")
-            if (content == "new" or _is_ready(tree)) and not any(words in answer.said for words in told):
-                return [f"it said “{answer.said}”, but it goes forward"]
+            expected = ("is not finished", "The restored database is damaged")
+            if (content == "new" or _is_ready(tree)) and not any(words in answer.said for words in expected):
+                return [f'it said "{answer.said}", but it goes forward']
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
 

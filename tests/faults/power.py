@@ -1,4 +1,4 @@
-"""What a disk may hold after a power cut, worked out from the journal of an operation's file calls.
+"""Compute what a disk may contain after a power cut, from the journal of an operation's file calls.
 
 The worst case that POSIX allows: what was not synced may be gone. A file's content is what its last sync made durable,
 or what was written since, or that size in zeros; the names in a folder are those of the folder's last sync, and of
@@ -138,7 +138,7 @@ class Disk:
                     self._tearable.append(node)
 
     def know(self, path: str, inode: int) -> None:
-        """Tell which number an entry of the tree has in the journal."""
+        """Record the number of an entry of the tree in the journal."""
         self._inodes[str(inode)] = self._at(path) if path else self._root
 
     def do(self, kind: str, words: list[str], data: bytes) -> None:

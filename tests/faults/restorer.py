@@ -1,4 +1,4 @@
-"""One process that restores whenever it is told to, and measures itself after each: no Django in it, and nothing of pytest.
+"""A process that restores the backups named on its standard input and measures itself. Uses neither Django nor pytest.
 
     restorer.py LIVE FOLDER
 
@@ -34,7 +34,7 @@ class Measured:
     resident: int
     journal: int
     left: list[str]
-    """What lies in `.work`."""
+    """The names in `.work`."""
 
 
 def restore(live: Path, folder: Path, filename: str) -> Measured:

@@ -1,4 +1,4 @@
-"""What must be true of a restore after a fault: live is all before or all after, with a way back, and recovery ends it."""
+"""Conditions that hold after a fault in a restore: all of the old data or all of the new, and a way to undo it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from tests.faults.world import Rows, only_unread, rows_of
 
 _WORK = f"{BACKUPS}/.work/"
 
-# What another process does that has the live database open. As long as one of the last two reads, the journal cannot be
-# begun anew, so that the restore's content comes behind what is in it; and where all is in the file and nothing in the
-# journal, no checkpoint can do anything, not even sync the journal.
+# What another process with the live database open does. While one of the last two reads, the journal cannot be restarted, so
+# the restored data follows its current content. And if the journal is empty, no checkpoint does anything, not even a sync.
 _OTHERS = {
     "has it open": "SELECT count(*) FROM channels",
     "reads the journal": "BEGIN; SELECT count(*) FROM channels",
@@ -83,10 +82,9 @@ class Restores:
     def sweep(
         self, call: str, fault: str, other: str = "", below: Path = Path()
     ) -> Iterator[tuple[Answer, str, list[str]]]:
-        """Throw a fault at the first, second, third ... call of a kind on what lies below a folder until there is no more.
+        """Fail the first, second, third ... call of a kind within a folder. Yield the answer, the live data, and what is wrong.
 
-        How each restore ended, what is live after it, and what is wrong. With another process there, recovery runs
-        first while that still has the database open, and again when it has been killed, too.
+        If another process has the database open, recovery runs before and after that process is killed.
         """
         number = 0
         while True:
@@ -175,7 +173,7 @@ class Restores:
         recovery, tree = self.bench.run("settle", None)
         new = {name: entry for name, entry in tree.items() if name in self._archives(recovery)}
         if [self._archived(entry.data or b"") for entry in new.values()] != [self.bench.world.live_rows]:
-            return [f"it said “{answer.said}”, and there are new backups {[*new]}"]
+            return [f'it said "{answer.said}", and there are new backups {[*new]}']
         return []
 
     def content(self, tree: Tree) -> str:
@@ -189,10 +187,10 @@ class Restores:
     def look(
         self, tree: Tree, answer: Answer | None, *, must: str = "", copies: int = 1, spare: bool = False
     ) -> list[str]:
-        """Everything that must be true of a tree that lies there: before recovery, after it, and after another.
+        """Check all conditions of the tree on the disk: before recovery, after it, and after another.
 
-        `answer` is how the restore ended, `None` where it was cut off; `must` is what has to be live in any case. So many
-        `copies` of before there may be, and with `spare` also where live is as before.
+        `answer` is `None` if the restore was interrupted. `must` names the data that must be live. There may be at most
+        `copies` safety backups, with `spare` even if the old data is live.
         """
         content = self.content(tree)
         wrong = [] if content in ("before", "after") else [f"the live database holds {content}"]
@@ -231,10 +229,10 @@ class Restores:
             if content != "after":
                 return ["it said it was done, but is not"]
             listed = self.bench.run("list", None)[0].result["backups"]
-            return [] if answer.result in (None, *listed) else ["it said it was done, but there is no copy of before"]
+            return [] if answer.result in (None, *listed) else ["it reported success, but there is no safety backup"]
         if answer.ended == "refused":
             if content == "after" and "is kept as" not in answer.said:
-                return [f"it said “{answer.said}”, but it has happened"]
+                return [f'it said "{answer.said}", but it has happened']
             return []
         return [] if answer.ended == "killed" else [f"it {answer.ended}: {answer.said}"]
 
@@ -252,11 +250,11 @@ class Restores:
             wrong.append(f"there are new backups {new}")
         for name in new:
             if (listed[name]["protected"], listed[name]["kind"]) != (True, "pre_restore"):
-                wrong.append(f"the copy of before is {listed[name]}")
+                wrong.append(f"the safety backup is {listed[name]}")
             if not only_unread(listed[name]["problems"] or []):
-                wrong.append(f"the copy of before is called damaged: {listed[name]['problems']}")
+                wrong.append(f"the safety backup is reported as damaged: {listed[name]['problems']}")
             if self._archived(tree[f"{BACKUPS}/{name}"].data or b"") != self.bench.world.live_rows:
-                wrong.append("the copy of before does not hold all that was acknowledged")
+                wrong.append("the safety backup does not contain every acknowledged commit")
         return wrong
 
     def _archives(self, recovery: Answer) -> list[str]:
@@ -275,14 +273,14 @@ class Restores:
 
 
 def _is_read(name: str, tree: Tree) -> bool:
-    """Whether recovery looks at it, or only deletes it: what lies in `.work` and has not got its name in the folder."""
+    """Return whether recovery reads an entry. It only deletes files in `.work` whose name is not in the folder."""
     place, _, rest = name.partition(_WORK)
     kept = bool(place) or not rest or rest.partition("/")[0] == "restore"
     return kept or f"{BACKUPS}/{rest.removesuffix('.deleted')}" in tree
 
 
 def with_name_taken(tree: Tree) -> Tree:
-    """An unfinished restore whose copy of before cannot get the name that was meant for it."""
+    """Return a tree of an unfinished restore whose safety backup cannot get its intended name."""
     (state,) = [entry.data or b"" for name, entry in tree.items() if name.endswith("/restore.json")]
     name = state.decode().partition('"safety": "')[2].partition('"')[0]
     return {**tree, f"{BACKUPS}/{name}": Entry(0o600, b"somebody else's")}

@@ -1,4 +1,4 @@
-"""Backups on a real exFAT disk, which has no hard links: made, cut off at each call that changes something, recovered."""
+"""Backups on a real exFAT disk, which has no hard links, interrupted at each call that changes something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule of the program taken out in a copy of it: some test must go red, or the rule is idle."""
+"""Each rule of the program is removed in a copy of it, and some test must fail."""
 
 from __future__ import annotations
 

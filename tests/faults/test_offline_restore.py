@@ -1,4 +1,4 @@
-"""An offline restore, ended or failed at every one of its calls that touch a file, and with the power cut at each."""
+"""An offline restore with a kill, an error or a power cut at each of its file calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each mutant still finds the lines that it changes. A change of the program that moves them must renew it."""
+"""Each mutant finds the lines that it changes. A change that moves them must renew the mutant."""
 
 from __future__ import annotations
 

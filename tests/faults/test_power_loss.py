@@ -1,4 +1,4 @@
-"""Every operation with the power cut at each of its file calls, and just after it has said that it is done.
+"""Every operation with a power cut at each of its file calls, and right after it has succeeded.
 
 What the disk may hold then is worked out by `power.py`. After each power cut come recovery and everything that must be
 true after a crash; and what had been reported as done must be done.

@@ -1,4 +1,4 @@
-"""A restore, ended or failed at every one of its calls that touch a file: before or after, and always a way back."""
+"""A restore with a kill or an error at each of its file calls: the old data or the new, and always a way to undo it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_nobody_else_works_in_the_folder_meanwhile(bench: Bench) -> None:
 def test_what_was_there_is_put_back_where_the_new_content_does_not_pass_its_check(bench: Bench) -> None:
     answer, tree = bench.run("restore, spoilt once", bench.world.clean)
     assert answer.ended == "refused"
-    assert "so what was there before was put back" in answer.said
+    assert "so the previous data was put back" in answer.said
     assert Restores(bench).look(tree, answer, must="before") == []
 
 

@@ -1,4 +1,4 @@
-"""Scheduled backups with real workers when something is in the way: what is logged and shown, and the next one as usual."""
+"""Automatic backups with real workers and various obstacles: logs, pages, and the next backup as usual."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def ends(installation: Installation, *expected: str) -> None:
 
 
 def shown(installation: Installation) -> dict[str, Any]:
-    """What pages and API tell of the schedule."""
+    """Return what pages and API show of the schedule."""
     code = "import json; from tvarr_backup.operations.schedule import schedule_as_data; print(json.dumps(schedule_as_data()))"
     data: dict[str, Any] = installation.json("shell", "-v", "0", "-c", code)
     return data
@@ -262,7 +262,7 @@ def test_one_whose_process_is_killed_each_time_is_tried_three_times(large: Insta
             wait_until(lambda now=running_now: states(large) == now, "it has begun", seconds=A_LOOK_SECONDS)  # type: ignore[misc]  # mypy does not know the default
             wait_until(lambda: work_files(large), "a temporary file")
             worker.children()[0].kill()
-            wait_until(lambda number=number: states(large) == ["interrupted"] * number, "it is told")  # type: ignore[misc]  # mypy does not know the default
+            wait_until(lambda number=number: states(large) == ["interrupted"] * number, "it is recorded")  # type: ignore[misc]  # mypy does not know the default
         time.sleep(40)  # another look
         assert states(large) == ["interrupted"] * 3
         assert is_planned(large)

@@ -1,4 +1,4 @@
-"""Restore after restore into a database that others use all the while, each through the one connection it began with."""
+"""Many restores in a row while other programs use the database, each through one connection."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ class Series:
         if not measured.attention and measured.journal > EMPTIED:
             yield f"the journal has {measured.journal} bytes, and nothing is said of it"
         yield from (
-            words for words in measured.attention if not words.startswith("A reader still uses the old content")
+            words for words in measured.attention if not words.startswith("Another program still reads the old data")
         )
         sidecar = find_backup(self.folder, measured.safety).sidecar
         if (sidecar.kind, sidecar.protected, sidecar.restored_from) != (BackupKind.PRE_RESTORE, True, filename):
             yield f"the safety copy is {sidecar}"
 
     def end(self) -> dict[str, Any]:
-        """Everybody ends, the readers first; what each has told, and how large the journal was without readers."""
+        """Stop all programs, the readers first. Return their reports, and the size of the journal without readers."""
         self.load.processes.pop(HOLDER).close()
         told = {READER: self.load.processes.pop(READER).told()}
         self.load.go_on()

@@ -1,4 +1,4 @@
-"""A sample of the sweep done by the kernel's own means, where no call of any library can pass unseen.
+"""A sample of the sweep with strace, which cannot miss a call.
 
 strace kills the process at a call of its choice, and counts: what touches the folder of a case must be exactly what the
 shim has counted, or the sweep would have holes.
@@ -55,7 +55,7 @@ _SAMPLED = [case for case in CASES if case.name in ("create", "prune", "delete",
 
 
 def traced(case: Case, bench: Bench, *options: str) -> tuple[Answer | None, list[re.Match[str]]]:
-    """Run an operation under strace; how it ended (`None`: killed) and the calls that were seen."""
+    """Run an operation under strace. Return its answer (`None`: killed) and the calls."""
     lay_out(case.start(bench.world), bench.root)
     log = bench.folder / "strace"
     command = [require_tool("strace"), "-f", "-y", "-qq", "-s", "1", "-o", str(log), *options]

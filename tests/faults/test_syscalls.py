@@ -1,13 +1,11 @@
-"""Every operation, ended or failed at every one of its calls that touch a file.
+"""Every operation with a kill or an error at each of its file calls.
 
-The sweep is done by a preloaded library (`shim.c`) in forks of a process that has everything imported: a point costs
-some 10 ms, 40 with all that is then looked at, and so no call is left out. strace has to start a program anew for each
-point, ten times as slow, and cannot tell the calls on the folder of a case from the interpreter's own; it is used for a
-sample that crosses the same calls in the kernel, where nothing can pass it by, and for counting them
-(`test_strace.py`).
+A preloaded library (`shim.c`) causes the faults in forks of a process that has imported everything. A point takes 10 ms, or
+40 ms with all checks, so no call is left out. strace must start a program for each point, is ten times as slow, and also
+stops at the interpreter's own calls. It checks a sample, in which no call can be missed (`test_strace.py`).
 
-What is thrown at each call: `kill` ends the process before it, `torn` half-way through a write or just after another
-call, `ENOSPC` and `EIO` fail it once, `full` lets it and all later ones that need room fail, `dead` all later ones.
+The faults: `kill` ends the process before the call, `torn` half-way through a write or just after another call, `ENOSPC` and
+`EIO` fail it once, `full` fails it and all later calls that need room, `dead` all later calls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A great many backups of a larger database while two processes write at full speed, and clean-ups in between."""
+"""Many backups of a larger database while two processes write at full speed, with cleanups in between."""
 
 from __future__ import annotations
 

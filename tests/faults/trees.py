@@ -1,4 +1,4 @@
-"""A small folder held in memory: taken, laid out again with its hard links, and compared."""
+"""A small folder in memory: read, written again with its hard links, and compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Tree = Mapping[str, Entry]
 
 
 def take(root: Path) -> dict[str, Entry]:
-    """What lies below a folder."""
+    """Read the content of a folder."""
     tree: dict[str, Entry] = {}
     groups: dict[int, int] = {}
     pending = [root]
@@ -50,7 +50,7 @@ def take(root: Path) -> dict[str, Entry]:
 
 
 def lay_out(tree: Tree, root: Path) -> Path:
-    """Put a tree in a folder, in the place of whatever lies there."""
+    """Write a tree to a folder, replacing its content."""
     if root.exists():
         shutil.rmtree(root)
     root.mkdir(parents=True)

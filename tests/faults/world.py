@@ -1,4 +1,4 @@
-"""The world in which faults happen: a live database, older backups, files of other people's; and what must stay true."""
+"""The test world: a live database, older backups, other people's files, and the conditions that always hold."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Case:
     """The rows of the backup that it makes."""
     removes: tuple[str, ...] = ()
     describes: str = ""
-    """The backup whose sidecar it writes anew."""
+    """The backup whose metadata file it rewrites."""
     hard_links: bool = True
     """Whether the disk has them."""
     completes: str = ""
@@ -217,7 +217,7 @@ def _write(live: Path, first: int, last: int) -> None:
 
 
 def _lay_uploads(live: Path, root: Path) -> None:
-    """The live database as it is now in the three forms that can be taken in."""
+    """Write the current live database in the three forms that can be added."""
     upload = root / driver.UPLOADED_GZIP
     upload.parent.mkdir()
     copied = root / driver.UPLOADED_DATABASE
@@ -316,7 +316,7 @@ class Judge:
                 wrong.append(f"it said it was done, but is not: {answer.result} {[*listed['backups']]}")
         elif answer.ended == "refused":
             if case.makes and self._new_names(case, listed) and fault != "dead":
-                wrong.append(f"it said “{answer.said}”, but the backup is there")
+                wrong.append(f'it said "{answer.said}", but the backup is there')
             if not answer.said.endswith("."):
                 wrong.append(f"no sentence: {answer.said}")
         else:
@@ -439,10 +439,10 @@ def _same(one: Entry | None, other: Entry) -> bool:
 
 
 def _described_anew(recorded: Mapping[str, Any], archive: bytes) -> list[str]:
-    """A sidecar that is written anew is the old one or the new one, and tells of the same archive."""
+    """Check that a rewritten metadata file is the old one or the new one, and belongs to the same archive."""
     wrong = []
     if recorded["checksum"] != f"sha256:{hashlib.sha256(archive).hexdigest()}":
-        wrong.append("the sidecar that was written anew has another checksum")
+        wrong.append("the rewritten metadata file has another checksum")
     if not only_unread(recorded["problems"] or []):
         wrong.append(f"a good backup was called damaged: {recorded['problems']}")
     if (recorded["protected"], recorded["note"]) not in ((False, ""), (True, "kept")):

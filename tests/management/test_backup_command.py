@@ -106,7 +106,7 @@ def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
     lines = prepared.ok("backup", "list").splitlines()
     assert lines[1].startswith(first["filename"])
     assert lines[1].endswith("Checked  one")
-    assert "BROKEN: its description" in lines[2]
+    assert "BROKEN: its metadata file" in lines[2]
     assert "1 other files" in lines[3]
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_verified_where_there_is_nothing(prepared: Installation) -> N
 def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared: Installation) -> None:
     name = create(prepared)["filename"]
     assert prepared.json("backup", "protect", name, "--note", "keep me", "--json")["protected"] is True
-    assert f"{name} is protected; lift the protection" in prepared.refused("backup", "delete", name)
+    assert f"{name} is protected. Unprotect it first" in prepared.refused("backup", "delete", name)
     assert prepared.ok("backup", "protect", name, "--off") == f"{name} is not protected\n"
     assert prepared.json("backup", "show", name, "--json")["note"] == "keep me"
     assert prepared.ok("backup", "delete", name) == f"Deleted {name}\n"
@@ -204,7 +204,7 @@ def test_our_own_database_is_not_even_opened(prepared: Installation) -> None:
 
 def test_the_live_database_is_not_taken_in(prepared: Installation) -> None:
     words = prepared.refused("backup", "adopt", str(prepared.data / "tvarr.db"))
-    assert "is the live database itself; `backup create` makes a backup of it." in words
+    assert "is the live database. Nothing was saved. To back it up, run `backup create`." in words
 
 
 @pytest.mark.parametrize("setting", ["environment", "settings page"])
@@ -243,16 +243,16 @@ def test_recovery_says_what_it_removed(prepared: Installation) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("show", "../../etc/passwd"), "There is no backup “../../etc/passwd”."),
+        (("show", "../../etc/passwd"), 'There is no backup "../../etc/passwd".'),
         (
             ("show", "tvarr-backup-2026-01-01T00-00-00.db.gz"),
-            "There is no backup “tvarr-backup-2026-01-01T00-00-00.db.gz”.",
+            'There is no backup "tvarr-backup-2026-01-01T00-00-00.db.gz".',
         ),
         (("verify", "tvarr-backup-2026-01-01T00-00-00.db.gz"), "There is no backup"),
-        (("protect", "x"), "There is no backup “x”."),
-        (("delete", "x"), "There is no backup “x”."),
-        (("create", "--note", "x" * 501), "The note has 501 characters; allowed are 500."),
-        (("create", "--note", "two\nlines"), "Character 4 of the note is U+000A. Expected one line of text"),
+        (("protect", "x"), 'There is no backup "x".'),
+        (("delete", "x"), 'There is no backup "x".'),
+        (("create", "--note", "x" * 501), "Expected a note of at most 500 characters, got 501 characters."),
+        (("create", "--note", "two\nlines"), "Expected a note of one line without control characters"),
         (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_locked_app_db_keeps_nobody_from_work(backed_up: tuple[Installation, s
     with locked(installation.data / "app.db"):
         out, err = ran(installation, "backup", "verify", name)
         assert "good" in out
-        assert f"{HISTORY}{installation.data}/app.db is locked by another program" in err
+        assert f"{HISTORY}{installation.data}/app.db cannot be read, because another program has locked it" in err
         assert name in ran(installation, "backup", "list")[0]
     assert rows(installation, "SELECT kind FROM operations_operation") == [("backup",)]
 

@@ -207,7 +207,7 @@ def test_a_database_in_rollback_journal_mode_is_restored(attached_installation: 
 def test_there_must_be_something_to_undo(prepared: Installation) -> None:
     created(prepared)
     words = prepared.refused("backup", "undo-restore", "--yes")
-    assert "There is no restore to undo: no backup was made before one." in words
+    assert "There is no restore to undo, because there is no safety backup." in words
 
 
 def test_equal_numbers_of_rows_do_not_pass_for_equal_contents(attached_installation: Installation) -> None:
@@ -226,7 +226,7 @@ def test_what_needs_attention_is_told(prepared: Installation) -> None:
         done = prepared.run("backup", "restore", name, "--yes", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["outcome"] == "attention"
-    assert "A reader still uses the old content" in done.stderr
+    assert "Another program still reads the old data" in done.stderr
     assert operations(prepared)[-1] == ("restore", "attention", "command")
 
 
@@ -235,8 +235,8 @@ def test_what_is_not_there_is_refused(prepared: Installation, yes: tuple[str, ..
     name = created(prepared)
     before = content(live_of(prepared))
     prepared.ok("backup", "delete", name)
-    assert f"There is no backup “{name}”." in prepared.refused("backup", "restore", name, *yes)
-    assert "There is no backup “../tvarr.db”." in prepared.refused("backup", "restore", "../tvarr.db", *yes)
+    assert f'There is no backup "{name}".' in prepared.refused("backup", "restore", name, *yes)
+    assert 'There is no backup "../tvarr.db".' in prepared.refused("backup", "restore", "../tvarr.db", *yes)
     assert content(live_of(prepared)) == before
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_one_is_refused_and_the_failure_is_recorded(prepared: Installa
     archive.write_bytes(raw)
     before = content(live_of(prepared))
     words = prepared.refused("backup", "restore", name, "--yes")
-    assert f"{name} cannot be relied on, and was not restored. The archive " in words
+    assert f"{name} was not restored, because verification found a problem. The archive " in words
     assert content(live_of(prepared)) == before
     assert [found["filename"] for found in listed(prepared)] == [name]
     assert not list((prepared.data / "backups" / ".work").iterdir())
@@ -367,7 +367,7 @@ def test_a_damaged_database_is_told_and_restored(prepared: Installation) -> None
     told = prepared.ok("backup", "restore", name)
     assert "    client_detection_rules: no -> " in told
     done = prepared.run("backup", "restore", name, "--yes")
-    assert (done.returncode, "What was live before was damaged" in done.stderr) == (0, True), done.stderr
+    assert (done.returncode, "The previous data was damaged" in done.stderr) == (0, True), done.stderr
     assert content(live_of(prepared)) == before
     salvage, _made = listed(prepared)
     assert (salvage["kind"], salvage["protected"], salvage["state"]) == ("pre_restore", True, "damaged")
@@ -479,13 +479,12 @@ def test_one_that_a_newer_version_made_needs_a_word(
     made = create_backup(changed(copy, statement), folder, replace(required(), **newer), kind=BackupKind.MANUAL)
     shown = installation.json("backup", "restore", made.filename, "--json")
     assert shown["needs_accept_newer"]
-    assert shown["facts"][0].startswith(f"This backup was made by {made_by}; ")
+    assert shown["facts"][0].startswith(f"This backup was made by {made_by}. ")
     refused_and_nothing_changed(
         installation,
         made.filename,
-        f"{made.filename} was not restored. {' '.join(shown['facts'])} Nothing was changed. To restore it anyway, confirm "
-        "that a newer schema is accepted: --accept-newer for the command, accept_newer in a request, the box on the restore "
-        "page.",
+        f"{made.filename} was not restored. {' '.join(shown['facts'])} Nothing was changed. To restore it anyway, accept "
+        "the newer schema: with --accept-newer in the command, accept_newer in a request, or the box on the restore page.",
     )
     assert shown["facts"][0] in installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
@@ -525,7 +524,7 @@ def test_an_archive_of_no_bytes_is_refused(prepared: Installation, tmp_path: Pat
     archive = prepared.data / "backups" / name
     size = archive.stat().st_size
     archive.write_bytes(b"")
-    words = f"{name} cannot be used: it has 0 bytes, and {size} are recorded."
+    words = f"{name} cannot be used: it has 0 bytes, but its metadata says {size}."
     refused_and_nothing_changed(prepared, name, words)
     assert prepared.refused("backup", "restore", name) == f"CommandError: {words}\n"
 
@@ -536,7 +535,10 @@ def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installa
     file.touch()
     before = content(live_of(prepared)), state(prepared.data / "backups")
     words = prepared.refused("backup", "adopt", str(file))
-    assert words == "CommandError: downloaded.db.gz cannot be taken in. It is no backup, but an empty file.\n"
+    assert (
+        words
+        == "CommandError: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file. Nothing was saved.\n"
+    )
     assert (content(live_of(prepared)), state(prepared.data / "backups")) == before
 
 
@@ -566,8 +568,8 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (Path.unlink, "does not exist, so a backup can be restored only while tvarr is stopped."),
-        (lambda live: live.write_bytes(b""), "is empty, so a backup can be restored only while tvarr is stopped."),
+        (Path.unlink, "does not exist, so an offline restore is needed."),
+        (lambda live: live.write_bytes(b""), "is empty, so an offline restore is needed."),
         (lambda live: live.write_bytes(b"garbage " * 999), "is not an SQLite database, or its header is damaged"),
         (lambda live: live.chmod(0o444), "cannot be written. It belongs to "),
     ],
@@ -625,7 +627,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(
-        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups; there are [\d.]+ MB.\n",
+        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups, but only [\d.]+ MB is free.\n",
         words,
     )
     assert live.read_bytes() == before

@@ -266,7 +266,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     "another program's": (
         put_another_programs,
         (
-            "is not tvarr's database: it has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
+            "is not tvarr's database. It has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
             "TVARR_DATABASE_DSN."
         ),
     ),
@@ -331,7 +331,7 @@ def test_a_database_that_another_program_has_locked_is_said_by_both(place: Place
     with served(place.installation) as address, locked_by_another_program(place.live):
         both = place.both(address)
     show("tvarr's database: locked", both, "tvarr_database")
-    sentence = f"{place.live} is locked by another program, and cannot be read until that lets go."
+    sentence = f"{place.live} cannot be read, because another program has locked it. Try again when it has finished."
     place.require_sick(both, "tvarr_database", sentence)
 
 
@@ -372,7 +372,9 @@ def test_our_own_database_locked_is_said_by_both_within_seconds(place: Place) ->
         both = place.both(address)
         assert time.monotonic() - began < 15
     show("our own database: locked", both, "default_database")
-    sentence = f"{place.data}/app.db is locked by another program, and cannot be read until that lets go."
+    sentence = (
+        f"{place.data}/app.db cannot be read, because another program has locked it. Try again when it has finished."
+    )
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_unusable")
 

@@ -66,7 +66,7 @@ def test_others_locks_are_waited_for_less_only_for_a_while(app_database: Path) -
 def test_one_that_is_locked_is_waited_for_two_seconds(app_database: Path) -> None:
     with locked(app_database):
         began = time.monotonic()
-        assert "is locked by another program" in str(refused())
+        assert "another program has locked it" in str(refused())
         assert time.monotonic() - began < 4
     require_app_database()
 

@@ -223,7 +223,7 @@ def test_a_database_that_others_have_locked_is_told_soon(attached: Path, mode: s
         began = time.monotonic()
         assert said(Subject.TVARR) == (
             "sick",
-            f"{attached} is locked by another program, and cannot be read until that lets go.",
+            f"{attached} cannot be read, because another program has locked it. Try again when it has finished.",
         )
         assert time.monotonic() - began < 8  # without a patience of its own it would be 20
 
@@ -541,7 +541,7 @@ def test_backups_that_cannot_be_relied_on_are_named(folder: Path) -> None:
     state, sentence = said(Subject.BACKUPS)
     assert state == "warning"
     assert f"{damaged.filename} is damaged" in sentence
-    assert f"{broken.filename} is broken (its description {broken.name.sidecar} is missing)" in sentence
+    assert f"{broken.filename} is broken (its metadata file {broken.name.sidecar} is missing)" in sentence
     assert good.filename not in sentence
 
 

@@ -221,7 +221,7 @@ def test_all_are_checked_whatever_is_wrong_with_some(folder: Path) -> None:
     operation = do(OperationKind.VERIFY)
     assert operation.state == "attention"
     assert verified(operation) == [(names[2], True), (names[1], False), (names[0], True)]
-    assert "tvarr-backup-2026-03-01T10-30-00.db.gz: its description" in operation.message
+    assert "tvarr-backup-2026-03-01T10-30-00.db.gz: its metadata file" in operation.message
     assert operation.result is not None
     assert [one["filename"] for one in operation.result["broken"]] == ["tvarr-backup-2026-03-01T10-30-00.db.gz"]
 
@@ -307,5 +307,5 @@ def test_a_copy_of_a_database_is_taken_in(folder: Path, attached: Path, tmp_path
 def test_what_is_no_backup_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
     picture = tmp_path / "picture.db.gz"
     picture.write_bytes(b"\x89PNG and so on")
-    assert "a picture" in refused(UploadRefused, OperationKind.ADOPT, source=str(picture)).error
+    assert "an image" in refused(UploadRefused, OperationKind.ADOPT, source=str(picture)).error
     assert read_folder(folder).backups == ()

@@ -103,8 +103,8 @@ def test_a_restore_of_an_older_backup_into_an_upgraded_tvarr_can_be_undone(attac
     upgrade(attached)
     verdict = verdict_on(find_backup(folder, old))
     assert verdict.facts == (
-        "This backup was made by tvarr 029; tvarr 030 is running.",
-        "Restart tvarr after the restore: it upgrades the database.",
+        "This backup was made by tvarr 029. tvarr 030 is running.",
+        "Restart tvarr after the restore to upgrade the database.",
     )
     done = run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": old}).result
     assert done is not None

@@ -129,7 +129,7 @@ def test_broken_and_foreign_files_are_told_and_left_alone(client: Client, folder
     for name in ("holiday.jpg", "notes.txt", "list.m3u"):
         (folder / name).touch()
     text = text_of(client.get(HOME))
-    assert f"{NO_BACKUP} : its description" in text
+    assert f"{NO_BACKUP} : its metadata file" in text
     assert "3 files here are not our backups and are left alone." in text
     assert "holiday.jpg" in text
 
@@ -313,7 +313,7 @@ def test_what_somebody_else_has_asked_for_is_told(client: Client) -> None:
 
 def test_a_note_of_two_lines_is_refused(client: Client) -> None:
     response = client.post(reverse("create-backup"), {"note": "one\ntwo"})
-    assert "one line of text" in messages_on(client, response)
+    assert "a note of one line" in messages_on(client, response)
     assert not Operation.objects.exists()
 
 
@@ -377,7 +377,7 @@ def test_a_broken_one_says_why(client: Client, folder: Path) -> None:
     (folder / NO_BACKUP).write_bytes(b"half")
     response = client.get(address("backup", NO_BACKUP))
     assert response.status_code == 409
-    assert f"{NO_BACKUP} cannot be used: its description" in text_of(response)
+    assert f"{NO_BACKUP} cannot be used: its metadata file" in text_of(response)
 
 
 def test_a_note_is_changed(client: Client, folder: Path) -> None:
@@ -391,7 +391,7 @@ def test_a_note_that_somebody_else_has_changed_meanwhile_stays(client: Client, f
     made = make(folder)
     protect_backup(folder, made.filename, note="theirs")
     response = client.post(address("backup-note", made), {"note": "mine", "etag": made.etag})
-    assert "has been changed since it was looked at" in messages_on(client, response)
+    assert "has changed since you loaded it" in messages_on(client, response)
     assert find_backup(folder, made.filename).sidecar.note == "theirs"
 
 
@@ -403,7 +403,7 @@ def test_what_is_so_already_is_done_though_the_page_is_from_before(client: Clien
         assert messages_on(client, response) == "The note is changed."
     for _ in range(2):
         response = client.post(address("protect-backup", made), {"protected": "true", "etag": made.etag})
-    assert "has been changed since" in messages_on(client, response)
+    assert "has changed since" in messages_on(client, response)
     mark = find_backup(folder, made.filename).etag
     for _ in range(2):
         response = client.post(address("protect-backup", made), {"protected": "true", "etag": mark})
@@ -413,7 +413,7 @@ def test_what_is_so_already_is_done_though_the_page_is_from_before(client: Clien
 def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path) -> None:
     made = make(folder)
     response = client.post(address("backup-note", made), {"note": "x" * 501})
-    assert "The note has 501 characters; allowed are 500." in messages_on(client, response)
+    assert "Expected a note of at most 500 characters, got 501 characters." in messages_on(client, response)
 
 
 @pytest.mark.parametrize(("group", "may"), [("Operator", False), ("Administrator", True)])
@@ -445,11 +445,11 @@ def test_protection_is_set_and_lifted(client: Client, folder: Path) -> None:
 
 def test_a_change_of_one_that_is_gone_or_in_use_is_told(client: Client, folder: Path) -> None:
     response = client.post(address("protect-backup", NO_BACKUP), {"protected": "true"})
-    assert f"There is no backup “{NO_BACKUP}”." in messages_on(client, response)
+    assert f'There is no backup "{NO_BACKUP}".' in messages_on(client, response)
     made = make(folder)
     with backup_lock(folder):
         response = client.post(address("protect-backup", made), {"protected": "true"})
-    assert "at work in" in messages_on(client, response)
+    assert "is using the backup folder" in messages_on(client, response)
 
 
 def test_one_is_verified_by_the_worker(client: Client, folder: Path) -> None:
@@ -502,7 +502,7 @@ def test_a_protected_one_is_named_and_stays(client: Client, folder: Path) -> Non
     assert "is protected and stays. Unprotect it first if it shall go." in text_of(response)
     assert b"btn-danger" not in response.content
     refused = client.post(DELETE, {"name": made.filename})
-    assert "is protected; lift the protection before you delete it." in messages_on(client, refused)
+    assert "is protected. Unprotect it first to delete it." in messages_on(client, refused)
     assert present(folder) == [made.filename]
 
 
@@ -515,7 +515,7 @@ def test_the_only_checked_one_says_so(client: Client, folder: Path) -> None:
 
 def test_a_broken_one_can_be_deleted(client: Client, folder: Path) -> None:
     (folder / NO_BACKUP).write_bytes(b"half")
-    assert "not usable: its description" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
+    assert "not usable: its metadata file" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
     client.post(DELETE, {"name": NO_BACKUP})
     assert not (folder / NO_BACKUP).exists()
 

@@ -126,7 +126,7 @@ def test_while_something_else_runs_it_leads_back_here_and_says_what(client: Clie
     [
         (
             {"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("A page is torn.",))},
-            "cannot be relied on: its last check found this: A page is torn. Verify it again, or choose another.",
+            "was not restored, because its last verification found a problem. A page is torn. Nothing was changed.",
         ),
     ],
 )
@@ -140,9 +140,9 @@ def test_what_cannot_be_restored_says_why(
 def test_a_newer_schema_needs_its_box(client: Client, folder: Path, attached: Path, made: Backup) -> None:
     described(folder, made, schema="tvarr 999")
     page = client.get(page_of(made))
-    assert "This backup was made by tvarr 999; tvarr 029 is running." in text_of(page)
+    assert "This backup was made by tvarr 999. tvarr 029 is running." in text_of(page)
     assert b'name="accept_newer"' in page.getvalue()
-    assert "confirm that a newer schema is accepted" in text_of(client.post(page_of(made)))
+    assert "accept the newer schema" in text_of(client.post(page_of(made)))
     assert not Operation.objects.exists()
     client.post(page_of(made), {"accept_newer": "true"})
     assert Operation.objects.get().arguments == {"filename": made.filename, "accept_newer": True}
@@ -171,7 +171,7 @@ def test_a_live_database_in_rollback_journal_mode_that_nobody_uses_does_not_bloc
 
 def test_ours_is_not_put_into_a_database_of_tvarrs(client: Client, folder: Path, attached: Path, made: Backup) -> None:
     described(folder, made, schema="tvarr-backup 0002_system_rows")
-    assert "the database here is tvarr's own, which it must not replace." in refused(client, made)
+    assert "must not replace tvarr's own database." in refused(client, made)
 
 
 def test_a_running_tvarr_is_warned_of_where_the_database_is_its_own(
@@ -212,7 +212,7 @@ def test_a_damaged_database_file_needs_a_second_confirmation_that_names_the_dama
 def test_where_even_that_is_impossible_the_page_says_why(client: Client, made: Backup, torn: Path) -> None:
     torn.unlink()
     torn.parent.rmdir()
-    assert "Mount the disk that it is on" in refused(client, made)
+    assert "Mount its disk" in refused(client, made)
 
 
 def test_the_result_names_what_was_set_aside_and_that_tvarr_can_be_started(client: Client, made: Backup) -> None:

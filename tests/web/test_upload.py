@@ -142,10 +142,10 @@ def test_the_name_that_a_browser_has_changed_tells_the_date(client: Client, fold
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        (EXPORT, "filters.json", "It is no backup, but an export of filters"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(500), "holiday.png", "It is no backup, but a picture"),
-        (b"", "empty.db.gz", "It is no backup, but an empty file"),
-        (b"\x1f\x8b\x08" + bytes(100), "half.db.gz", "half.db.gz cannot be taken in."),
+        (EXPORT, "filters.json", "This file is not a backup. It looks like an export of filters"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(500), "holiday.png", "This file is not a backup. It looks like an image"),
+        (b"", "empty.db.gz", "This file is not a backup. It looks like an empty file"),
+        (b"\x1f\x8b\x08" + bytes(100), "half.db.gz", "half.db.gz was not added."),
         (b"#EXTM3U\n", "list.m3u", "a channel list"),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 
 def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
     changed(copy, "CREATE VIEW channel_count AS SELECT 1")
-    assert "contains the view “channel_count”" in refusal(client, folder, send(client, copy.read_bytes()))
+    assert 'contains the view "channel_count"' in refusal(client, folder, send(client, copy.read_bytes()))
     (view,) = code_refused_in(Operation.objects.get())
     assert view["sql"] == "CREATE VIEW channel_count AS SELECT 1"
     send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
@@ -190,7 +190,7 @@ def test_a_box_accepts_only_the_sql_that_it_was_beneath(client: Client, folder: 
     (view,) = code_refused_in(Operation.objects.get())
     changed(copy, "DROP VIEW channel_count", "CREATE VIEW channel_count AS SELECT 2")
     response = send(client, copy.read_bytes(), **{f"accept_code_{view['identity']}": "true"})
-    assert "contains the view “channel_count”" in refusal(client, folder, response)
+    assert 'contains the view "channel_count"' in refusal(client, folder, response)
 
 
 def test_only_administrators_accept_code(folder: Path, copy: Path) -> None:
@@ -221,17 +221,17 @@ def test_one_that_is_damaged_is_refused(client: Client, folder: Path, tmp_path: 
     incoming = prepare_folder(tmp_path / "incoming")
     theirs = make(incoming)
     content = (incoming / theirs.filename).read_bytes()
-    assert "cannot be taken in" in refusal(client, folder, send(client, content[:-100], theirs.filename))
+    assert "was not added" in refusal(client, folder, send(client, content[:-100], theirs.filename))
 
 
 def test_one_that_is_too_large_is_refused(client: Client, folder: Path, settings: Any) -> None:
     settings.UPLOAD_BYTES = 1000
     response = send(client, bytes(2000))
     assert response["Location"] == HERE
-    assert "larger than 1.0 kB, which is the most that is taken in here" in messages_on(client, response)
+    assert "larger than the limit of 1.0 kB" in messages_on(client, response)
     settings.UPLOAD_BYTES = 1_000_000
     response = send(client, bytes(4_000_000))
-    assert "The upload is larger than 1.0 MB" in refusal(client, folder, response)
+    assert "The upload is larger than the limit of 1.0 MB" in refusal(client, folder, response)
 
 
 def test_without_room_it_is_refused(client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,18 +249,18 @@ def test_without_a_file_it_says_so(client: Client, folder: Path) -> None:
 
 def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path, copy: Path) -> None:
     response = send(client, copy.read_bytes(), note="x" * 501)
-    assert "The note has 501 characters; allowed are 500." in refusal(client, folder, response)
+    assert "Expected a note of at most 500 characters, got 501 characters." in refusal(client, folder, response)
 
 
 def test_a_form_that_breaks_off_is_refused(client: Client, folder: Path) -> None:
     body = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nhalf'.encode()
     response = client.generic("POST", HERE, body, f"multipart/form-data; boundary={BOUNDARY}")
-    assert "it has no end" in refusal(client, folder, response)
+    assert "its end is missing" in refusal(client, folder, response)
 
 
 def test_what_is_no_form_with_a_file_is_refused(client: Client, folder: Path) -> None:
     response = client.post(HERE, "note=x", content_type="application/x-www-form-urlencoded")
-    assert "The form is not sent as multipart/form-data." in refusal(client, folder, response)
+    assert "Expected a form of the type multipart/form-data." in refusal(client, folder, response)
 
 
 def test_while_something_runs_it_is_refused(client: Client, folder: Path, copy: Path) -> None:

@@ -34,7 +34,7 @@ from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import name_some, quoted
 from tvarr_backup.texts import escape_hidden
 from tvarr_backup.transfer.exports import export_response
-from tvarr_backup.tvarr_database import writing
+from tvarr_backup.tvarr_database import write_transaction
 
 SEARCHED_CHARACTERS = 200
 """A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
@@ -171,7 +171,7 @@ class ItemAdmin(VisibleTexts):
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Django's action, in one transaction, so that what it finds unused is unused when it is deleted."""
-        with writing():
+        with write_transaction():
             if self._refuse_system_rows(request, queryset, "cannot be deleted"):
                 return None
             if (number := queryset.count()) > _MOST_DELETED:

@@ -24,7 +24,7 @@ from tvarr_backup.etags import etag_of, require_match
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.tvarr_memory import needs_reload
-from tvarr_backup.tvarr_database import writing
+from tvarr_backup.tvarr_database import write_transaction
 
 RELOAD_HEADER = "Tvarr-Restart-Required"
 """The member `restart_required` of answers without a body."""
@@ -53,7 +53,7 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
 
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
-        with writing():
+        with write_transaction():
             serializer.is_valid(raise_exception=True)
             row = serializer.save()
         answer = self._answer_to_change(None, row, status.HTTP_201_CREATED)
@@ -65,7 +65,7 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
 
     def update(self, request: Request, *, partial: bool = False, **_: Any) -> Response:
         body = request.data  # receives the body before the database is locked
-        with writing():
+        with write_transaction():
             row = self._require_expected_row()
             before = copy(row)
             serializer = self.get_serializer(row, data=body, partial=partial)
@@ -74,7 +74,7 @@ class KindViewSet(StrictView, mixins.ListModelMixin, mixins.UpdateModelMixin, vi
         return self._answer_to_change(before, row)
 
     def destroy(self, _request: Request, **_: Any) -> Response:
-        with writing():
+        with write_transaction():
             row = self._require_expected_row()
             before = copy(row)
             row.delete()

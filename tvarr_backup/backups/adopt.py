@@ -26,7 +26,7 @@ from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.names import ArchiveFormat, new_name, parse_name
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import archive_bytes, require_room
-from tvarr_backup.backups.schema_table import not_accepted, some, some_code
+from tvarr_backup.backups.schema_table import join_some, name_code, not_accepted
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, Sidecar, read_sidecar
 from tvarr_backup.backups.source import Source, copy_aside, open_source, settle
 from tvarr_backup.backups.stage import stage
@@ -44,6 +44,7 @@ from tvarr_backup.texts import without_unfit_for_note
 
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
 _START_BYTES = 4096
+_WHAT_NEEDS_ROOM = "Adding the file"
 
 
 def adopt_backup(
@@ -61,28 +62,28 @@ def adopt_backup(
 ) -> Backup:
     """Add a `.db.gz` of ours or tvarr's, tvarr's `.tar.gz`, or a plain copy of a database; `source` is not changed.
 
-    `filename` is what the file is called where `source` is a temporary name. A -wal or -journal next to a database is
-    applied to the copy. `sidecar`, or else the one next to `source`, gives time, note and checksum; without it, the name or
-    the newest row gives the time. The new backup is imported and protected. Broken references are refused unless
-    `accept_broken_references`, and views, triggers and virtual tables unless `accept_code` is true or has their identities;
-    a schema table that SQLite has not written always. Nothing of the file is run in this process. Raises `UploadRefused`
-    with what the file is instead, `CodeNotAccepted`, `ExaminationTooCostly`, or what `create_backup` raises; nothing is
-    left then.
+    `filename` is the user's name for the file if `source` is a temporary one. A -wal or -journal next to a database is
+    applied to the copy. Time, note and checksum come from `sidecar`, or the one next to `source`; without either, the name or
+    the newest row gives the time. The new backup is protected. `accept_code` is true, or has the identities of accepted views,
+    triggers and virtual tables. Nothing in the file runs in this process. Raises `UploadRefused`, `CodeNotAccepted`,
+    `ExaminationTooCostly`, or what `create_backup` raises, and leaves nothing behind.
     """
-    given, called = checked_note(note), filename or source.name
+    own_note, called = checked_note(note), filename or source.name
     too_costly = saying_too_costly(Sentence("{called} was not added. Nothing was saved.", called=called))
     with too_costly, work_in(folder) as work, open_source(source, called, live) as opened:
-        require_room(folder, opened.room, "Taking the file in")
+        require_room(folder, opened.room, _WHAT_NEEDS_ROOM)
         try:
-            staged, described = _stage(opened, work, _description(source, sidecar), progress)
+            staged, described = _stage(opened, work, _find_sidecar(source, sidecar), progress)
             _require_database(staged, called)
             was_wal, newest_row_at = settle(staged, opened, progress)
             wal_missing = (was_wal and not opened.has_wal) or (described is not None and described.wal_missing)
         except (ArchiveDamaged, ArchiveTooLarge, SidecarInvalid) as problem:
-            raise UploadRefused("{called} cannot be taken in. {problem}", called=called, problem=problem) from problem
+            raise UploadRefused(
+                "{called} was not added. {problem} Nothing was saved.", called=called, problem=problem
+            ) from problem
         size = staged.stat().st_size
         listing = read_folder(folder)
-        require_room(folder, archive_bytes(size, listing), "Taking the file in")
+        require_room(folder, archive_bytes(size, listing), _WHAT_NEEDS_ROOM)
         created_at, date_source = date_of(called, described, newest_row_at, datetime.now(UTC))
         name = new_name(created_at, taken_names(folder))
         made, examined = pack_and_describe(
@@ -93,13 +94,13 @@ def adopt_backup(
             kind=BackupKind.UPLOADED,
             created_at=name.moment,
             seq=next_seq(listing),
-            note=given or (_one_line(described.note) if described else ""),
+            note=own_note or (_one_line(described.note) if described else ""),
             level=CheckLevel.FULL,
             examine=examining_apart,
         )
         require_acceptable(examined, called, accept_broken_references=accept_broken_references, accept_code=accept_code)
         progress(Phase.PUBLISH, 0, size)
-        taken_in = made.with_changes(
+        metadata = made.with_changes(
             protected=True,
             imported=True,
             tvarr_version=_one_line(described.tvarr_version) if described else "",
@@ -109,11 +110,11 @@ def adopt_backup(
             wal_missing=wal_missing,
         )
         assert made.checked is not None
-        checked = replace(made.checked, warnings=(*made.checked.warnings, *taken_in.lasting_warnings))
-        return publish_backup(folder, work, name, taken_in.with_changes(checked=checked))
+        checked = replace(made.checked, warnings=(*made.checked.warnings, *metadata.lasting_warnings))
+        return publish_backup(folder, work, name, metadata.with_changes(checked=checked))
 
 
-def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
+def _find_sidecar(source: Path, sidecar: Path | None) -> Sidecar | None:
     if sidecar is not None:
         return read_sidecar(sidecar)
     name = parse_name(source.name)
@@ -122,7 +123,7 @@ def _description(source: Path, sidecar: Path | None) -> Sidecar | None:
 
 
 def _stage(source: Source, work: Path, described: Sidecar | None, progress: Progress) -> tuple[Path, Sidecar | None]:
-    """Return the database, unpacked or copied into `work`, and its metadata, which tvarr's archives contain."""
+    """Unpack or copy the database into `work`; return it and its metadata, which tvarr's archives contain."""
     file = source.file
     start = file.read(_START_BYTES)
     file.seek(0)
@@ -130,18 +131,18 @@ def _stage(source: Source, work: Path, described: Sidecar | None, progress: Prog
         copy_aside(source, work / "staged.db", progress)
         return work / "staged.db", described
     if not start.startswith(GZIP):
-        raise ArchiveDamaged("It is no backup, but {what_it_is}.", what_it_is=_what_it_is(start))
+        raise ArchiveDamaged("This file is not a backup. It looks like {type}.", type=_name_content(start))
     if unpacked_start(start)[_TAR_PLACE] == _TAR:
         staged = stage(file, ArchiveFormat.TAR, work, progress, members=Members.ANY)
         return staged.path, staged.described
     limit = None if described is None or described.kind is BackupKind.TVARR else described.database_size
     if limit is not None:
-        require_room(work.parent, limit, "Taking the file in")
+        require_room(work.parent, limit, _WHAT_NEEDS_ROOM)
     staged = stage(file, ArchiveFormat.GZIP, work, progress, limit_bytes=limit, members=Members.ANY)
     if described is not None and described.checksum != staged.packed.archive_checksum:
         raise ArchiveDamaged(
-            "Its checksum is {archive_checksum}, but the description beside it says {checksum}: "
-            "it has changed since it was made, or the description is another backup's.",
+            "Its checksum is {archive_checksum}, but its metadata file says {checksum}. Either the archive has changed since it "
+            "was made, or the metadata file belongs to another backup.",
             archive_checksum=staged.packed.archive_checksum,
             checksum=described.checksum,
         )
@@ -153,53 +154,56 @@ def _require_database(staged: Path, filename: str) -> None:
         start = file.read(_START_BYTES)
     if not start.startswith(SQLITE):
         raise UploadRefused(
-            "{filename} cannot be taken in. It holds no database, but {what_it_is}.",
+            "{filename} was not added. It does not contain a database. Its content looks like {type}. Nothing was saved.",
             filename=filename,
-            what_it_is=_what_it_is(start),
+            type=_name_content(start),
         )
 
 
 def require_acceptable(
     examined: Examined, filename: str, *, accept_broken_references: bool, accept_code: bool | Collection[str]
 ) -> None:
-    """Raise `UploadRefused` or `CodeNotAccepted` where a file must not become a backup, or not without being accepted."""
+    """Raise `UploadRefused` or `CodeNotAccepted` if a file must not become a backup, or needs to be accepted first."""
     if examined.problems:
         raise UploadRefused(
-            "{filename} cannot be taken in. {problems}", filename=filename, problems=join(examined.problems)
+            "{filename} was not added. {problems} Nothing was saved.",
+            filename=filename,
+            problems=join(examined.problems),
         )
     if examined.irregular:
         raise UploadRefused(
             "{filename} was not added: {irregular} Nothing was saved. Such a file cannot be accepted. If it is "
             "your own, copy its rows into a new database.",
             filename=filename,
-            irregular=some(examined.irregular),
+            irregular=join_some(examined.irregular),
         )
     refused = not_accepted(examined.code, accept_code)
     if refused:
         raise CodeNotAccepted(
-            "{filename} was not added: it contains the {refused}, which tvarr does not create and which SQLite "
-            "runs when the database is used after a restore. Nothing was saved. If you trust the file, an administrator can "
-            "accept them: --accept-code for the command, accept_code in a request, the boxes on the upload page.",
+            "{filename} was not added: it contains the {refused}. tvarr does not create these, and SQLite would run them after "
+            "a restore. Nothing was saved. If you trust the file, an administrator can accept them: with --accept-code in the "
+            "command, accept_code in a request, or the boxes on the upload page.",
             refused,
             filename=filename,
-            refused=some_code(refused),
+            refused=name_code(refused),
         )
     if examined.warnings and not accept_broken_references:
         raise UploadRefused(
-            "{filename} was not taken in: {warnings} If that was so where it comes from, take it in "
-            "all the same, and say that broken references are accepted: --accept-broken-references for the command, "
-            "accept_broken_references in a request, a box to tick on the page.",
+            "{filename} was not added. {warnings} Nothing was saved. If the original database has these broken references too, "
+            "accept them: with --accept-broken-references in the command, accept_broken_references in a request, or the box on "
+            "the upload page.",
             filename=filename,
             warnings=sentences_of(examined.warnings),
         )
 
 
 def _one_line(text: str) -> str:
-    """Return a text of another program's sidecar without characters that a note may not have."""
+    """Remove characters that a note may not have from another program's text."""
     return without_unfit_for_note(text)[:MAX_NOTE]
 
 
-def _what_it_is(start: bytes) -> str:
+def _name_content(start: bytes) -> str:
+    """Return what a file seems to be, by its first bytes, such as "an image"."""
     if not start:
         return "an empty file"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -207,6 +211,6 @@ def _what_it_is(start: bytes) -> str:
         kind = re.search(rb'"export_type"\s*:\s*"([a-z_]{1,40})"', text)
         if kind:
             what = kind[1].decode().replace("_", " ")
-            return Sentence("an export of {kind}; {advice}", kind=what, advice=Advice.IMPORT)
-        return "a JSON file, perhaps the description of a backup"
-    return name_type(text) or f"something else (it begins with {start[:8]!r})"
+            return Sentence("an export of {kind}: {advice}", kind=what, advice=Advice.IMPORT)
+        return "a JSON file, perhaps the metadata file of a backup"
+    return name_type(text) or f"another type of file (it begins with {start[:8]!r})"

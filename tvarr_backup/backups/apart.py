@@ -1,6 +1,7 @@
-"""Examine databases from elsewhere in another process, which has limits of memory and time and can be killed.
+"""Check databases from elsewhere in a separate process with limits on memory and time (see `limits`).
 
-SQLite cannot be interrupted while it parses a statement or within a function, and its memory is only freed with its process.
+Neither `interrupt()` nor a progress handler stops SQLite within a function or while it parses, so canceling kills the process.
+Limits of SQLite's own apply first, because they give a better reason. A file that reaches a limit is not called damaged.
 """
 
 from __future__ import annotations
@@ -34,15 +35,12 @@ _START = "import sys; sys.path[:] = [*sys.path[1:], sys.argv[1]]; from tvarr_bac
 _SECONDS_BETWEEN_CALLS = 0.1
 _BLOCK_BYTES = 2**16
 _LONGEST_ANSWER_BYTES = 4 * 2**20
-_LONGEST_SAID = 2000
+_LONGEST_STDERR = 2000
 _Result = TypeVar("_Result")
 
 
 class Apart(Generic[_Result]):
-    """A task in another process; a context manager, which kills what has not ended. It ends with this process as well.
-
-    The limits depend on `size_bytes`, the size of the database with its journals.
-    """
+    """A task in a separate process, killed at the end of the context or with this process. `size_bytes` sets its limits."""
 
     def __init__(
         self,
@@ -69,13 +67,13 @@ class Apart(Generic[_Result]):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # the key that interrupts a command is for this process alone
+            start_new_session=True,  # so that Ctrl-C reaches this process only
         )
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(self._request).encode())
             self._process.stdin.close()
-        except OSError:  # it has ended already; why, its result says
+        except OSError:  # the process has ended, and `result` raises the reason
             pass
         except BaseException:
             self.__exit__()
@@ -90,10 +88,7 @@ class Apart(Generic[_Result]):
         self._process.wait()
 
     def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
-        """Wait for the result, calling `on_wait` several times a second; what that raises ends the work.
-
-        Raises `ExaminationTooCostly`, or what the work raised: `OSError` or `sqlite3.DatabaseError`.
-        """
+        """Wait for the result. `on_wait` may raise to cancel. Raises `ExaminationTooCostly` or the error of the task."""
         assert self._process.stdout is not None
         while True:
             ready, _, _ = select.select([self._process.stdout], [], [], _SECONDS_BETWEEN_CALLS)
@@ -103,7 +98,7 @@ class Apart(Generic[_Result]):
                 if not block:
                     return self._ended()
                 if len(self._answer) > _LONGEST_ANSWER_BYTES:
-                    raise self._too_costly("its schema is too large to be shown")
+                    raise self._too_costly("the list of what is in its schema is too long")
             if time.monotonic() > self._deadline:
                 raise self._too_costly(
                     Sentence("it takes more than {clock_seconds} s", clock_seconds=self._limits.clock_seconds)
@@ -122,7 +117,7 @@ class Apart(Generic[_Result]):
         raise self._problem(answer, status)
 
     def _problem(self, answer: Mapping[str, Any], status: int) -> Exception:
-        """Return the error for an end without a result."""
+        """Return the error of a task that ended without a result."""
         error = answer.get("error", "")
         if error == "os":
             return OSError(answer["number"], answer["message"])
@@ -137,20 +132,20 @@ class Apart(Generic[_Result]):
             "memory": Sentence(
                 "it takes more than {mebibytes} MiB of memory", mebibytes=self._limits.heap_bytes // 2**20
             ),
-            "size": "a value or a statement in it is larger than any of tvarr's",
-            -signal.SIGKILL: "the system ended its process, perhaps for want of memory",
+            "size": "it contains a value or a statement that is larger than any of tvarr's",
+            -signal.SIGKILL: "the system killed the process, perhaps because memory ran out",
         }
         reason = reasons.get(error or ("time" if status == -signal.SIGXCPU else status))
         if reason:
             return self._too_costly(reason)
         assert self._process.stderr is not None
-        said = self._process.stderr.read().decode(errors="replace")
-        return RuntimeError(f"The examination ended with status {status}: {said[-_LONGEST_SAID:]}")
+        stderr = self._process.stderr.read().decode(errors="replace")
+        return RuntimeError(f"The verification process ended with status {status}: {stderr[-_LONGEST_STDERR:]}")
 
     def _too_costly(self, reason: str) -> ExaminationTooCostly:
         return ExaminationTooCostly(
-            "The examination of the database ({megabytes:.1f} MB) was stopped, because {reason}. A database that tvarr "
-            "has made needs far less, so this one contains expressions that are expensive by accident or on purpose.",
+            "Verification of the database ({megabytes:.1f} MB) was stopped because {reason}. A database that tvarr made needs "
+            "far less. This one contains expressions that are expensive by accident or on purpose.",
             megabytes=self._size / 1e6,
             reason=reason,
         )
@@ -158,7 +153,7 @@ class Apart(Generic[_Result]):
 
 @contextlib.contextmanager
 def saying_too_costly(what: str) -> Iterator[None]:
-    """Begin the sentence of `ExaminationTooCostly` with what was not done."""
+    """Put a sentence in front of that of an `ExaminationTooCostly`."""
     try:
         yield
     except ExaminationTooCostly as problem:
@@ -166,7 +161,7 @@ def saying_too_costly(what: str) -> Iterator[None]:
 
 
 def examining_apart(path: Path, required: RequiredSchema, level: CheckLevel) -> Apart[Examined]:
-    """As `examine`, in another process, which also computes all expressions in the schema."""
+    """Do what `examine` does in a separate process, and also compute all expressions in the schema."""
     schema = dataclasses.asdict(required) | {
         "columns": {table: sorted(columns) for table, columns in required.columns.items()},
         "migrations": sorted(required.migrations),
@@ -176,10 +171,7 @@ def examining_apart(path: Path, required: RequiredSchema, level: CheckLevel) -> 
 
 
 def settle_and_date(path: Path, size_bytes: int, now: datetime) -> Apart[tuple[int, datetime | None]]:
-    """Apply the journals next to a copy and switch it to rollback-journal mode. Return its size and the time of its newest row.
-
-    `size_bytes` is the size of the copy and its journals.
-    """
+    """Apply the journals next to a copy, which are part of `size_bytes`. Return its size and the time of its newest row."""
 
     def read(answer: Any) -> tuple[int, datetime | None]:
         size, newest = answer

@@ -1,4 +1,4 @@
-"""The other side of `apart`: the tasks of a process that was started for one database from elsewhere."""
+"""The tasks of the separate process that `apart` starts for one database from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from tvarr_backup.backups.dates import newest_row
 from tvarr_backup.backups.examine import examine_here
-from tvarr_backup.backups.limits import Limits, limit_this_process, limiting
+from tvarr_backup.backups.limits import Limits, connection_limiter, limit_this_process
 from tvarr_backup.backups.sidecar import CheckLevel
 from tvarr_backup.backups.sqlite import limit_connections, measure, open_database, raising_disk_errors
 from tvarr_backup.processes import die_with_parent
@@ -24,12 +24,12 @@ from tvarr_backup.sqlite_codes import primary_code
 
 
 def main() -> None:
-    """Answer the request on standard input with one JSON object: a `result`, or an `error` and what is known of it."""
+    """Answer the request on standard input with one JSON object: a `result`, or an `error` and its details."""
     request = json.load(sys.stdin)
     die_with_parent(request["parent"], signal.SIGKILL)
     limits = Limits(**request["limits"])
     limit_this_process(limits)
-    limit_connections(limiting(limits))
+    limit_connections(connection_limiter(limits))
     sys.stdout.write(json.dumps(_answer(_TASKS[request["task"]], request["arguments"])))
 
 
@@ -68,10 +68,7 @@ def _settle_and_date(path: str, now: str) -> tuple[int, str | None]:
 
 
 def _compute_expressions(connection: sqlite3.Connection) -> None:
-    """Compute what no check of SQLite's does: generated columns in each row, and the default of each column once.
-
-    Reading the table costs the first, and adding a row the second. Only reaching a limit is an error here.
-    """
+    """Compute generated columns and defaults, which no check of SQLite's does. Only reaching a limit is an error here."""
     connection.text_factory = lambda raw: raw.decode(errors="replace")
     connection.execute("PRAGMA query_only=ON")
     for table, column, default, hidden in connection.execute(_EXPRESSIONS).fetchall():
@@ -79,7 +76,7 @@ def _compute_expressions(connection: sqlite3.Connection) -> None:
         if hidden > 1:
             _compute(connection, f'SELECT max(length("{quoted}")) FROM "{quoted_table}"')  # noqa: S608  # quoted
         if default is not None:
-            _compute(connection, f"SELECT length(({default}))")  # that is what it is for
+            _compute(connection, f"SELECT length(({default}))")  # runs the file's own SQL, within the limits
 
 
 def _compute(connection: sqlite3.Connection, statement: str) -> None:

@@ -1,7 +1,7 @@
-"""The archive of a backup: the database as one gzip member, packed and measured in one pass. Uploads may be any valid gzip.
+"""Pack and unpack archives: a database as one gzip member. Uploads may be any valid gzip.
 
-isal packs where it is installed, several times as fast as zlib. zlib always unpacks: it refuses more than isal does
-(reserved header flags), and so another library checks what one wrote.
+isal packs several times as fast as zlib, where it is installed. zlib always unpacks: it is stricter (reserved header
+flags), and each archive is checked by a library that did not write it.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from tvarr_backup.file_types import GZIP
 _BLOCK_BYTES = 2**20
 _CHUNK_BYTES = 2**18
 _SLICE_BYTES = 2**14
-"""For several members: zlib copies what follows each, which costs little of a small slice."""
+"""For archives of several members: zlib copies the rest of a slice at the end of each member."""
 _AHEAD = 2
 _MEMBERS_OF_START = 64
 _GZIP = 31  # zlib's wbits for a gzip wrapper with the largest window; its header has neither a time nor a name
 ByteProgress = Callable[[int], None]
-"""Called after each block with the bytes of the source that are done; may raise to cancel."""
+"""Called after each block with the bytes of the source done so far; may raise to cancel."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-# What this installation has, the fastest first: how a gzip member is begun, as by zlib's `compressobj`.
+# The installed compressors, fastest first. Each creates an object like that of `zlib.compressobj`.
 COMPRESSORS: dict[str, Callable[[], Any]] = {"zlib": partial(zlib.compressobj, 1, wbits=_GZIP)}
 try:
     from isal import isal_zlib
-except ImportError:  # isal is not built for every processor
+except ImportError:  # isal does not exist for every processor
     pass
 else:
-    # With its larger buffers, packing is no faster and no denser, but memory is fragmented over gigabytes.
+    # Larger buffers make packing neither faster nor denser, and fragment memory over gigabytes.
     COMPRESSORS = {"isal": partial(isal_zlib.compressobj, 2, wbits=_GZIP, memLevel=3), **COMPRESSORS}
 
 
@@ -63,9 +63,8 @@ def pack(
 ) -> Packed:
     """Write the archive of the file `source` to an open file or descriptor, which the caller syncs.
 
-    The same content gives the same bytes with the same compressor. The caller's thread reads, one thread compresses,
-    one writes; none is left at the end. When this raises, `OSError` or what `progress` raises, half an archive is written.
-    `source` must not be a live database: closing it would drop the locks that SQLite holds in this process.
+    The same content gives the same bytes with the same compressor. `source` must not be a live database, because closing it
+    would drop SQLite's locks in this process. Raises `OSError` or what `progress` raises; the archive is incomplete then.
     """
     database, archive = _Tally(), _Tally()
     write = partial(os.write, target) if isinstance(target, int) else target.write
@@ -91,12 +90,12 @@ def pack(
 
 
 class Members(StrEnum):
-    """What an archive may consist of."""
+    """The gzip members that an archive may consist of."""
 
     ONE = "one"
     """Exactly one gzip member from the first byte to the last: every archive of ours."""
     ANY = "any"
-    """All that the gzip format allows: several members in a row, and zeros at the end."""
+    """Any number of members, and zeros at the end, as the gzip format allows."""
 
 
 def unpack(
@@ -107,12 +106,11 @@ def unpack(
     members: Members = Members.ONE,
     progress: ByteProgress | None = None,
 ) -> Packed:
-    """Give the database in an archive to `write`, block by block, in a few MiB of memory.
+    """Pass the database in an archive to `write`, block by block, in a few MiB of memory.
 
-    The caller's thread reads and unpacks, another writes; none is left at the end. `write` must take all that it is given,
-    as a buffered file does. Raises `ArchiveDamaged` unless the whole source is what `members` allows, and
-    `ArchiveTooLarge` before more than `limit_bytes` are written. The caller compares the checksums with those recorded,
-    because gzip does not protect its header.
+    `write` is called in another thread and must write whole blocks, as a buffered file does. Raises `ArchiveDamaged` unless the
+    whole source is what `members` allows, and `ArchiveTooLarge` before more than `limit_bytes` are written. The caller
+    compares the checksums with the recorded ones, because gzip does not protect its header.
     """
     database, archive = _Tally(), _Tally()
 
@@ -129,7 +127,7 @@ def unpack(
 def _blocks(
     source: IO[bytes], archive: _Tally, limit_bytes: int, members: Members, progress: ByteProgress | None
 ) -> Iterator[bytes]:
-    """Yield what the members of an archive unpack to, one after another."""
+    """Yield the unpacked content of an archive."""
     read_bytes = _CHUNK_BYTES if members is Members.ONE else _SLICE_BYTES
     inflate, size, rest = zlib.decompressobj(_GZIP), 0, b""
     while data := rest or source.read(read_bytes):
@@ -138,17 +136,17 @@ def _blocks(
         if inflate.eof:
             if members is Members.ONE:
                 end = archive.size - len(data)
-                raise ArchiveDamaged("The archive ends at byte {end}, but the file goes on.", end=end)
+                raise ArchiveDamaged("The archive ends at byte {end}, but more data follows.", end=end)
             data = _next_member(source, archive, data)
             if not data:
                 return
             inflate = zlib.decompressobj(_GZIP)
-        # At the limit one byte more is asked for, to see whether there is one; 0 would be no limit to zlib.
+        # At the limit, ask for one more byte to see whether there is one: 0 means no limit to zlib.
         block = _inflated(inflate, data, max(1, min(_BLOCK_BYTES, limit_bytes - size)), archive.size)
         size += len(block)
         if size > limit_bytes:
             raise ArchiveTooLarge(
-                "The archive holds more than the {limit_bytes} bytes that are allowed.", limit_bytes=limit_bytes
+                "The archive unpacks to more than the expected {limit_bytes} bytes.", limit_bytes=limit_bytes
             )
         if block:
             yield block
@@ -158,11 +156,11 @@ def _blocks(
     if not archive.size:
         raise ArchiveDamaged("The archive is empty.")
     if not inflate.eof:
-        raise ArchiveDamaged("The archive breaks off after {size} bytes.", size=archive.size)
+        raise ArchiveDamaged("The archive is cut off after {size} bytes.", size=archive.size)
 
 
 def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
-    """Return the bytes of the next member, or nothing where only zeros follow to the end of the file."""
+    """Return the first bytes of the next member, or nothing if only zeros follow to the end of the file."""
     end = archive.size - len(data)
     while not data.strip(b"\0"):
         data = source.read(_CHUNK_BYTES)
@@ -172,14 +170,13 @@ def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
     if end + len(data) == archive.size and GZIP.startswith(data[:2]):
         return data
     raise ArchiveDamaged(
-        "The gzip data ends at byte {end}, but the file goes on with something else, which is neither more gzip data nor "
-        "padding with zeros. Copy the file again from where it comes from.",
+        "The gzip data ends at byte {end}, and other data follows. Copy the file from its source again.",
         end=end,
     )
 
 
 def unpacked_start(start: bytes) -> bytes:
-    """Unpack the first bytes of an archive to about 1 MiB, or less where they are damaged."""
+    """Unpack the first bytes of an archive to about 1 MiB, or less if they are damaged."""
     unpacked = b""
     with contextlib.suppress(zlib.error):
         for _ in range(_MEMBERS_OF_START):
@@ -192,7 +189,7 @@ def unpacked_start(start: bytes) -> bytes:
 
 
 class _Tally:
-    """Size and checksum of data that passes."""
+    """Running size and checksum of a stream."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -222,7 +219,7 @@ def _read(file: IO[bytes], tally: _Tally, progress: ByteProgress | None) -> Iter
 
 
 def _in_thread(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Generator[_Result]:
-    """`map` in another thread, in order and a few items ahead. Its failure is raised here; closing it ends the thread."""
+    """Map `work` over items in another thread, in order and a few items ahead. Closing the generator ends the thread."""
     ahead: deque[Future[_Result]] = deque()
     thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
     try:
@@ -237,24 +234,24 @@ def _in_thread(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> Gene
 
 
 def _write_all(write: Callable[[memoryview], int | None], data: bytes) -> None:
-    """Write to a file that may take a part at a time, as descriptors and unbuffered files do."""
+    """Write all data to a file that may accept only a part at a time, such as a descriptor or an unbuffered file."""
     rest = memoryview(data)
     while rest:
-        taken = write(rest)
-        if not taken:
-            raise BlockingIOError(errno.EAGAIN, "The target of the archive takes no bytes")
-        rest = rest[taken:]
+        written = write(rest)
+        if not written:
+            raise BlockingIOError(errno.EAGAIN, "The target of the archive accepts no data")
+        rest = rest[written:]
 
 
-# The type's name exists for type checkers only.
+# `zlib._Decompress` exists for type checkers only.
 def _inflated(inflate: zlib._Decompress, chunk: bytes, room: int, end: int) -> bytes:
     """Unpack at most `room` bytes of a chunk that ends at byte `end` of the archive."""
     try:
         return inflate.decompress(chunk, room)
     except zlib.error as problem:
-        reason = str(problem).rpartition(": ")[2]  # zlib says no more than this sentence of its own
+        reason = str(problem).rpartition(": ")[2]  # zlib gives no code, only this text
         raise ArchiveDamaged(
-            "The archive is damaged in its bytes {first} to {last}: {reason}.",
+            "The archive is damaged between byte {first} and byte {last}: {reason}.",
             first=end - len(chunk),
             last=end,
             reason=reason,

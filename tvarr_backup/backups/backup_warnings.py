@@ -1,7 +1,4 @@
-"""Warnings about a backup as data: a code and its facts, and the sentence that is made of them.
-
-Metadata files of earlier versions have only the sentences, from which the data is read.
-"""
+"""Warnings about a backup: codes, facts and sentences. Earlier metadata files contain only the sentences."""
 
 from __future__ import annotations
 
@@ -17,36 +14,28 @@ from tvarr_backup.ranges import known_number, known_text, known_texts
 from tvarr_backup.sentences import Sentence, join
 
 MOST_WARNINGS, MOST_OF_TEXT = 100, 4_000
-"""The most warnings of one backup that are read, and characters of each."""
+"""How many warnings of a backup are read, and how many characters of each."""
 _NAMED = 10
 
 
 class BackupWarningCode(StrEnum):
-    """What a warning is about."""
+    """Code of a warning. `_SENTENCES` shows which members of a `BackupWarning` each code uses."""
 
     BROKEN_REFERENCES = "broken_references"
-    """`count` rows of `table` refer to rows of `referenced_table` that do not exist."""
     NEWER_SCHEMA = "newer_schema"
-    """`schema` is newer than every one that was known then, up to `newest_known`."""
     MISSING_COLUMNS = "missing_columns"
-    """`schema` lacks these columns and tables, `names`."""
     CODE = "code"
-    """It contains the views, triggers and virtual tables `names`."""
     IRREGULAR_SCHEMA = "irregular_schema"
-    """A row of the schema table was not written by SQLite; `text` says what is wrong with it."""
     WAL_MISSING = "wal_missing"
-    """It came without its -wal file."""
     NOT_SAVED_READ_ONLY = "not_saved_read_only"
-    """The result of a check could not be saved: the backup folder is read-only."""
     NOT_SAVED_FULL = "not_saved_full"
-    """The result of a check could not be saved: the disk is full."""
     OTHER = "other"
-    """One that this version does not know; `text` is its sentence."""
+    """A warning of an unknown version; `text` is its sentence."""
 
 
 @dataclass(frozen=True)
 class BackupWarning:
-    """A warning; which members have a value depends on the code."""
+    """A warning about a backup; which members have a value depends on the code."""
 
     code: BackupWarningCode
     table: str = ""
@@ -61,7 +50,7 @@ class BackupWarning:
     def sentence(self) -> Sentence:
         """The warning for users."""
         if self.code is BackupWarningCode.BROKEN_REFERENCES and self.count == 1:
-            template = "1 row of {table} refers to a row of {referenced_table} that is not there."
+            template = "1 row of {table} refers to a row of {referenced_table} that does not exist."
         else:
             template = _SENTENCES[self.code]
         return Sentence(template, **asdict(self) | {"names": name_some(self.names, _NAMED)})
@@ -72,21 +61,20 @@ class BackupWarning:
 
 
 def sentences_of(warnings: Sequence[BackupWarning]) -> Sentence:
-    """Return the sentences of several warnings."""
+    """Join the sentences of several warnings."""
     return join([warning.sentence for warning in warnings])
 
 
 _SENTENCES = {
-    BackupWarningCode.BROKEN_REFERENCES: "{count} rows of {table} refer to rows of {referenced_table} that are not there.",
-    BackupWarningCode.NEWER_SCHEMA: "Its schema ({schema}) is newer than every known one when it was checked (up to {newest_known}).",
-    BackupWarningCode.MISSING_COLUMNS: "{schema} does not have {names}; only exports, imports and pages that need what is missing are "
-    "unavailable.",
+    BackupWarningCode.BROKEN_REFERENCES: "{count} rows of {table} refer to rows of {referenced_table} that do not exist.",
+    BackupWarningCode.NEWER_SCHEMA: "Its schema ({schema}) was newer than any known one when it was verified (up to {newest_known}).",
+    BackupWarningCode.MISSING_COLUMNS: "{schema} does not have {names}. Exports, imports and pages that need them are unavailable.",
     BackupWarningCode.CODE: "It contains the {names}, which tvarr does not create.",
     BackupWarningCode.IRREGULAR_SCHEMA: "{text}",
-    BackupWarningCode.WAL_MISSING: "It is a copy of a database in WAL mode, and came without its -wal file. If tvarr was running, or had "
-    "crashed, when the copy was made, the newest changes are missing.",
-    BackupWarningCode.NOT_SAVED_READ_ONLY: "The result could not be saved with the backup, because the backup folder is read-only.",
-    BackupWarningCode.NOT_SAVED_FULL: "The result could not be saved with the backup, because the disk of the backup folder is full.",
+    BackupWarningCode.WAL_MISSING: "It is a copy of a database in WAL mode and came without its -wal file. If tvarr was running or had "
+    "crashed when the copy was made, the newest changes are missing.",
+    BackupWarningCode.NOT_SAVED_READ_ONLY: "The result could not be saved with the backup because the backup folder is read-only.",
+    BackupWarningCode.NOT_SAVED_FULL: "The result could not be saved with the backup because the disk of the backup folder is full.",
     BackupWarningCode.OTHER: "{text}",
 }
 
@@ -95,19 +83,19 @@ _SENTENCES = {
 
 
 def encode_warning(warning: BackupWarning) -> dict[str, Any]:
-    """Return a warning as JSON data. Its sentence is not part of it."""
+    """Return a warning as JSON data, without its sentence."""
     return asdict(warning) | {"names": list(warning.names)}
 
 
 def decode_warnings(sentences: Sequence[str], details: Any) -> tuple[BackupWarning, ...]:
-    """Return the warnings of a metadata file from its data, or where that does not match, from its sentences."""
+    """Return the warnings of a metadata file from `details`, or from its sentences if the two do not match."""
     if not isinstance(details, list) or len(details) != len(sentences):
         return tuple(map(read_sentence, sentences))
     return tuple(_decode(one, sentence) for one, sentence in zip(details, sentences, strict=True))
 
 
 def _decode(value: Any, sentence: str) -> BackupWarning:
-    """Return a warning from its data, or with its sentence alone where the data is invalid."""
+    """Return a warning from its data, or only with its sentence if the data is invalid."""
     try:
         texts = {name: known_text(_text(value[name]), MOST_OF_TEXT) for name in _TEXTS}
         names = known_texts([_text(name) for name in list(value["names"])], MOST_WARNINGS, MOST_OF_TEXT)
@@ -136,11 +124,11 @@ _EARLIER = (
     (BackupWarningCode.NOT_SAVED_READ_ONLY, r"The result could not be saved with the backup, because the backup folder is read-only\."),
     (BackupWarningCode.NOT_SAVED_FULL, r"The result could not be saved with the backup, because the disk of the backup folder is full\."),
 )  # fmt: skip
-"""The sentences of versions that kept nothing else, which never change."""
+"""The sentences of earlier versions. They are in metadata files, so they never change."""
 
 
 def read_sentence(sentence: str) -> BackupWarning:
-    """Return the warning of a sentence of an earlier version; an unknown sentence is kept."""
+    """Return the warning that a sentence of an earlier version stands for; an unknown sentence is kept."""
     read: dict[str, Callable[[str], Any]] = {"count": int, "names": lambda names: (names,)}
     for code, pattern in _EARLIER:
         if match := re.fullmatch(pattern, sentence, re.DOTALL):

@@ -1,4 +1,8 @@
-"""The backups in a folder, read from the files themselves, which are the truth; protecting, publishing and deleting them."""
+"""List, publish, protect and delete the backups in a folder. The files are the truth and are read each time.
+
+The metadata file is the commit record: it appears last and disappears first. Its `seq`, not the clock, says which backup is
+newer.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +38,14 @@ from tvarr_backup.sentences import Sentence
 from tvarr_backup.texts import find_unfit_for_note
 
 _SETTLED_SECONDS = 2.0
-"""For so long after a change of a file, its times may be the same after another change."""
-_REMEMBERED = 2**15
-"""Metadata files; with fewer than a folder has, none would be found again."""
+"""Two changes of a file within this time may give it the same times."""
+_CACHE_SIZE = 2**15
+"""More than the metadata files of a folder, or the cache would never hit."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """A complete backup: a sidecar that can be read, and an archive of the recorded size."""
+    """A complete backup: a readable metadata file and an archive of the recorded size."""
 
     filename: str
     sidecar: Sidecar
@@ -49,7 +53,7 @@ class Backup:
     @property
     def name(self) -> BackupName:
         """The parts of the file name."""
-        return _named(self.filename)
+        return _require_name(self.filename)
 
     @property
     def etag(self) -> str:
@@ -59,7 +63,7 @@ class Backup:
 
 @dataclass(frozen=True)
 class Broken:
-    """A file that has a backup's name but is not one. Only a user deletes it."""
+    """A file with a backup's name that is not a usable backup. It is deleted only at a user's request."""
 
     filename: str
     reason: Sentence
@@ -75,11 +79,11 @@ class Listing:
 
 
 def read_folder(folder: Path) -> Listing:
-    """List a folder, which may not exist. Raises `BackupFolderUnusable` where it cannot be read, whatever files contain."""
+    """List a folder, which may not exist. Raises `BackupFolderUnusable` if it cannot be read; broken files are listed."""
     if not os.path.lexists(folder):  # the first backup creates it
         return Listing((), (), ())
     with explained(folder):
-        present = set(os.listdir(folder)).difference(OWN_NAMES)  # noqa: PTH208  # as `_judge` says
+        present = set(os.listdir(folder)).difference(OWN_NAMES)  # noqa: PTH208  # faster, as in `_read_backup`
         entries = [_read_entry(str(folder), name, present) for name in sorted(present)]
     backups = [entry for entry in entries if isinstance(entry, Backup)]
     return Listing(
@@ -90,13 +94,10 @@ def read_folder(folder: Path) -> Listing:
 
 
 def find_backup(folder: Path, filename: str) -> Backup:
-    """Return a backup by its file name.
-
-    Raises `BackupNotFound`, `BackupBroken` with the reason, or `BackupFolderUnusable` where the folder cannot be entered.
-    """
-    name = _named(filename)
+    """Return a backup by its file name. Raises `BackupNotFound`, `BackupBroken` or `BackupFolderUnusable`."""
+    name = _require_name(filename)
     with explained(folder):
-        found = _judge(str(folder), name)
+        found = _read_backup(str(folder), name)
         if isinstance(found, Broken) and not _is_there(folder / name.filename):
             raise _not_found(filename)
     if isinstance(found, Broken):
@@ -105,10 +106,7 @@ def find_backup(folder: Path, filename: str) -> Backup:
 
 
 def require_files(folder: Path, name: BackupName) -> None:
-    """Require the archive or its metadata file.
-
-    Raises `BackupNotFound`, or `BackupFolderUnusable` where the folder cannot be entered.
-    """
+    """Raise `BackupNotFound` if neither the archive nor its metadata file exists, or `BackupFolderUnusable`."""
     files = [name.filename, *([name.sidecar] if name.format is ArchiveFormat.GZIP else [])]
     with explained(folder):
         if not any(_is_there(folder / file) for file in files):
@@ -116,7 +114,7 @@ def require_files(folder: Path, name: BackupName) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether the name exists. Unlike `os.path.lexists`, raise where this user may not enter the folder."""
+    """Return whether the name exists. Unlike `os.path.lexists`, raise if this user may not enter the folder."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -132,9 +130,9 @@ def protect_backup(
     note: str | None = None,
     only_if: Collection[str] | None = None,
 ) -> Backup:
-    """Protect or unprotect a backup without an end, and change its note; `None` leaves either as it is.
+    """Protect or unprotect a backup, and change its note; `None` leaves either as it is. The protection has no end.
 
-    Only the sidecar is written. Raises `PreconditionFailed` where the backup's etag is none of `only_if`.
+    Raises `PreconditionFailed` if the backup's etag is not in `only_if`, or what `find_backup` raises.
     """
     changes: dict[str, Any] = {} if protected is None else {"protected": protected, "protected_until": None}
     if note is not None:
@@ -150,8 +148,7 @@ def protect_backup(
 def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | None = None) -> None:
     """Delete a backup, or a broken one unless it is a folder.
 
-    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` where the backup's etag is none of
-    `only_if`.
+    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` if its etag is not in `only_if`.
     """
     if not os.path.lexists(folder):
         raise _not_found(filename)
@@ -163,7 +160,7 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
                 until = backup.sidecar.protected_until
                 end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
                 raise BackupProtected(
-                    "{filename} is protected{end}; lift the protection before you delete it.",
+                    "{filename} is protected{end}. Unprotect it first to delete it.",
                     filename=filename,
                     end=end,
                 )
@@ -174,13 +171,13 @@ def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | Non
             name = parse_name(filename)
             if name is None or not os.path.lexists(folder / name.sidecar):
                 raise
-        remove_backup(folder, work, _named(filename))
+        remove_backup(folder, work, _require_name(filename))
 
 
 def remove_backup(folder: Path, work: Path, name: BackupName) -> None:
-    """Delete a backup; the caller holds the lock. Cut off at any point, it is undone or finished later.
+    """Delete a backup, under the caller's lock. After a crash at any point, recovery undoes or finishes it.
 
-    The sidecar is moved away first: then there is no backup, and recovery knows by it whose archive is left over.
+    The metadata file is moved to `work` first. Then the backup is gone, and recovery knows which archive is left over.
     """
     if name.format is ArchiveFormat.GZIP and os.path.lexists(folder / name.sidecar):
         (folder / name.sidecar).rename(work / (name.filename + DELETED_ENDING))
@@ -191,17 +188,17 @@ def remove_backup(folder: Path, work: Path, name: BackupName) -> None:
 
 
 def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar) -> Backup:
-    """Publish the archive that is in `work` under its name, synced, durably; the caller holds the lock.
+    """Publish a synced archive that is in `work` under its own name, durably and under the caller's lock.
 
-    The archive gets its name first and the sidecar second, which makes it a backup. The record in `work`, by which recovery
-    knows the archive, is on disk before.
+    The record by which recovery knows the archive is written first. Then the archive gets its name, and then the metadata
+    file, which makes it a backup.
     """
     share_file(work / name.filename)
     described = _record(work, name, sidecar)
     publish(work / name.filename, folder / name.filename)
     try:
         publish(described, folder / name.sidecar)
-    except OSError:  # such as a sidecar of another program, put there in this moment: it must not describe our archive
+    except OSError:  # such as another program's metadata file with this name: it must not describe our archive
         (folder / name.filename).unlink()
         sync_folder(folder)
         raise
@@ -209,12 +206,12 @@ def publish_backup(folder: Path, work: Path, name: BackupName, sidecar: Sidecar)
 
 
 def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) -> Backup:
-    """Change members of a sidecar; the caller holds the lock. Raises `BackupForeign` for tvarr's archives."""
+    """Change members of a metadata file, under the caller's lock. Raises `BackupForeign` for tvarr's archives."""
     name = backup.name
     if name.format is ArchiveFormat.TAR:
         raise BackupForeign(
-            "{filename} is an archive that tvarr made, and holds its own description. Take it in first "
-            "(`backup adopt`); then it can be protected, given a note, and keep the result of a check.",
+            "{filename} is an archive that tvarr made, with the metadata inside it, so it cannot be protected, given a note or "
+            "store a verification result. Nothing was changed. Add it as a backup first (`backup adopt`).",
             filename=name.filename,
         )
     sidecar = backup.sidecar.with_changes(**changes)
@@ -225,10 +222,10 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
 
 
 def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
-    """Write the sidecar into `work` twice, durably: the record that stays there, and the file to publish, which is returned.
+    """Write the metadata file into `work` twice, durably: a record that stays, and the file to publish, which is returned.
 
-    By the record, recovery can complete a backup whose sidecar is missing. File systems without hard links need it: an
-    archive that was renamed has no second name in `work`, and some replace a file by removing it first.
+    With the record, recovery can complete a backup without a metadata file. File systems without hard links need it: a
+    renamed archive has no second name in `work`, and some of them remove a file before they replace it.
     """
     described, data = work / (name.sidecar + NEW_ENDING), encode_sidecar(sidecar)
     write_private(work / name.sidecar, data)
@@ -239,7 +236,7 @@ def _record(work: Path, name: BackupName, sidecar: Sidecar) -> Path:
 
 
 def next_seq(listing: Listing) -> int:
-    """Return the number of the next backup: higher than every other, whatever the clock says."""
+    """Return the `seq` of the next backup, which is higher than every other."""
     return min(max((backup.sidecar.seq for backup in listing.backups), default=0) + 1, MOST)
 
 
@@ -252,11 +249,13 @@ def checked_note(note: str) -> str:
     """Return the note without surrounding blanks. Raises `NoteInvalid`."""
     note = note.strip()
     if len(note) > MAX_NOTE:
-        raise NoteInvalid("The note has {number} characters; allowed are {most}.", number=len(note), most=MAX_NOTE)
+        raise NoteInvalid(
+            "Expected a note of at most {most} characters, got {number} characters.", number=len(note), most=MAX_NOTE
+        )
     if unfit := find_unfit_for_note(note):
         raise NoteInvalid(
-            "Character {position} of the note is {point}. Expected one line of text without control "
-            "characters and without marks that turn text round.",
+            "Expected a note of one line without control characters or characters that change the direction of text, got "
+            "{point} as character {position}.",
             position=unfit[0].position,
             point=unfit[0].point,
         )
@@ -266,11 +265,11 @@ def checked_note(note: str) -> str:
 def _require_etag(backup: Backup, only_if: Collection[str] | None) -> None:
     if only_if is not None and backup.etag not in only_if:
         raise PreconditionFailed(
-            "{filename} has been changed since it was looked at; look at it again.", filename=backup.filename
+            "{filename} has changed since you loaded it. Nothing was changed. Load it again.", filename=backup.filename
         )
 
 
-def _named(filename: str) -> BackupName:
+def _require_name(filename: str) -> BackupName:
     name = parse_name(filename)
     if name is None:
         raise _not_found(filename)
@@ -286,24 +285,24 @@ def _age(backup: Backup) -> tuple[int, Any, str]:
 
 
 def _read_entry(folder: str, filename: str, present: set[str]) -> Backup | Broken | str | None:
-    """Read what a name in the folder stands for; return `None` for a sidecar whose archive is there."""
+    """Return what a name in the folder stands for, or `None` for the metadata file of an archive that exists."""
     described = archive_of_sidecar(filename)
     if described is not None:
         if described.filename in present:
             return None
-        return Broken(described.filename, Sentence("its description is there, but its archive is not"))
+        return Broken(described.filename, Sentence("its metadata file exists, but its archive does not"))
     name = parse_name(filename)
     if name is None:
         return filename
-    return _judge(folder, name)
+    return _read_backup(folder, name)
 
 
-def _judge(folder: str, name: BackupName) -> Backup | Broken:
+def _read_backup(folder: str, name: BackupName) -> Backup | Broken:
     path = f"{folder}/{name.filename}"  # with hundreds of backups, `pathlib` takes longer than the disk
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
-            return Broken(name.filename, Sentence("it is no regular file"))
+            return Broken(name.filename, Sentence("it is not a regular file"))
         is_tar = name.format is ArchiveFormat.TAR
         sidecar = read_metadata(Path(path)) if is_tar else _read_sidecar(f"{folder}/{name.sidecar}")
     except SidecarInvalid as problem:
@@ -311,13 +310,13 @@ def _judge(folder: str, name: BackupName) -> Backup | Broken:
     except OSError as problem:
         return Broken(name.filename, Sentence("it cannot be read: {reason}", reason=problem.strerror))
     if status.st_size != sidecar.compressed_size:
-        template, recorded = "it has {found} bytes, and {recorded} are recorded", sidecar.compressed_size
+        template, recorded = "it has {found} bytes, but its metadata says {recorded}", sidecar.compressed_size
         return Broken(name.filename, Sentence(template, found=status.st_size, recorded=recorded))
     return Backup(name.filename, dated(sidecar, name, status))
 
 
 def dated(sidecar: Sidecar, name: BackupName, archive: os.stat_result) -> Sidecar:
-    """Return the sidecar with a possible date: where its own is out of range, that of the name, or else of the file."""
+    """Return the metadata with a date in range: its own, else that of the name, else that of the file."""
     if sidecar.has_possible_date:
         return sidecar
     named = known_moment(name.moment)
@@ -328,10 +327,7 @@ def dated(sidecar: Sidecar, name: BackupName, archive: os.stat_result) -> Sideca
 
 
 def _read_sidecar(path: str) -> Sidecar:
-    """Read a sidecar, unless its inode, size and times are those of one that was read before. Raises `SidecarInvalid`.
-
-    500 backups are listed in a tenth of the time.
-    """
+    """Read a metadata file, cached by inode, size and times, which lists 500 backups ten times as fast."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -339,9 +335,9 @@ def _read_sidecar(path: str) -> Sidecar:
     if abs(time.time() - status.st_ctime) < _SETTLED_SECONDS:
         return read_sidecar(Path(path))
     times = (status.st_mtime_ns, status.st_ctime_ns)
-    return _remembered(path, status.st_dev, status.st_ino, status.st_mode, status.st_size, times)
+    return _read_cached(path, status.st_dev, status.st_ino, status.st_mode, status.st_size, times)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _remembered(path: str, *_same: object) -> Sidecar:
+@lru_cache(maxsize=_CACHE_SIZE)
+def _read_cached(path: str, *_identity: object) -> Sidecar:
     return read_sidecar(Path(path))

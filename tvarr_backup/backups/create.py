@@ -1,4 +1,4 @@
-"""Make a backup: one state of the live database, checked, packed, and published only when it is on disk."""
+"""Make a backup: copy one state of the live database, check and pack it, and publish it once it is on disk."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sideca
 from tvarr_backup.backups.sqlite import Statements, copy_database, measure, open_database, require_readable
 from tvarr_backup.errors import CopyDamaged, CopyFailed
 from tvarr_backup.schema import RequiredSchema
+from tvarr_backup.sentences import join
 
 WRITTEN_BY = f"tvarr-backup {__version__}"
 
@@ -37,17 +38,17 @@ def create_backup(
     now: datetime | None = None,
     progress: Progress = no_progress,
 ) -> Backup:
-    """Back up the live database into a prepared folder, while others write.
+    """Back up the live database into a prepared folder while other programs write to it.
 
-    Every transaction that was committed before the call is in it. `now` is aware. Once this returns, the backup is on disk
-    and listed. When this raises (`BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`,
-    `BackupFolderUnusable`, or what `progress` raises), nothing of it is left, and older backups are unchanged.
+    The backup contains every transaction that was committed before the call, and is on disk when this returns. Raises
+    `BackupBusy`, `NoRoom`, `NoteInvalid`, `CopyFailed`, `CopyDamaged`, `BackupFolderUnusable`, or what `progress` raises;
+    then nothing is left behind and older backups are unchanged.
     """
     note = checked_note(note)
     with work_in(folder) as work:
         listing = read_folder(folder)
         name = new_name(now or datetime.now(UTC), taken_names(folder))
-        require_room_for_backup(folder, _used(live), listing)
+        require_room_for_backup(folder, _used_bytes(live), listing)
         snapshot = work / "snapshot.db"
         copy_database(live, snapshot, partial(progress, Phase.COPY))
         sidecar, examined = pack_and_describe(
@@ -62,8 +63,10 @@ def create_backup(
         )
         if examined.problems:
             raise CopyDamaged(
-                f"The copy of {live} did not pass its check and was not published; older backups are as they were. "
-                + " ".join(examined.problems)
+                "No backup was made, because the copy of {live} failed verification. Your existing backups are unchanged. "
+                "{problems}",
+                live=live,
+                problems=join(examined.problems),
             )
         progress(Phase.PUBLISH, 0, 1)
         return publish_backup(folder, work, name, sidecar)
@@ -84,7 +87,7 @@ def pack_and_describe(
         [Path, RequiredSchema, CheckLevel], AbstractContextManager[Statements[Examined] | Apart[Examined]]
     ] = examining_here,
 ) -> tuple[Sidecar, Examined]:
-    """Pack a database into a new archive, synced, and check it while its pages are in memory; it may be damaged."""
+    """Pack a database into a new archive, synced, and check it while its pages are in memory. It may be damaged."""
     size = database.stat().st_size
     with examine(database, required, level) as examination:
         with open(create_private(archive), "wb") as target:  # noqa: PTH123  # a descriptor
@@ -110,7 +113,7 @@ def pack_and_describe(
     return sidecar, examined
 
 
-def _used(live: Path) -> int:
+def _used_bytes(live: Path) -> int:
     try:
         require_readable(live)
         with open_database(live) as connection:

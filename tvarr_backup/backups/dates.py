@@ -1,4 +1,4 @@
-"""When a file from elsewhere was made: by its metadata, its name or its rows."""
+"""Find out when a file from elsewhere was made, from its metadata, its name or its rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.timestamps import read_timestamp
 
 _COLUMNS = ("created_at", "updated_at", "deleted_at", "applied_at")
-"""tvarr's columns with the time of a change; a deletion does not change `updated_at`."""
+"""tvarr's columns with the time of a change. A deletion does not change `updated_at`."""
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier times are Go's zero time, or the clock of a machine that had just started."""
@@ -31,10 +31,10 @@ _TIME_COLUMNS = f"""
 def date_of(
     filename: str, described: Sidecar | None, newest: datetime | None, now: datetime
 ) -> tuple[datetime, DateSource]:
-    """Return the best known date and its source: the metadata, else the name, else the newest row, else `now`."""
+    """Return the date from the metadata, else the name, else the newest row, else `now`, and which of these it was."""
     if described is not None and described.is_dated:
         return described.created_at, described.created_at_source
-    # An undated backup is named after its arrival.
+    # The name of a backup without a date is the time of its arrival.
     named = moment_in(filename) if described is None or not described.has_possible_date else None
     if named is not None:
         return named, DateSource.NAME
@@ -46,8 +46,7 @@ def date_of(
 def newest_row(database: Path, now: datetime) -> datetime | None:
     """Return the latest plausible time at which a row of the database was changed, if any.
 
-    Damage is left to the examination: what cannot be read is left out. Raises `OSError` where the disk cannot be read, and
-    what SQLite raises at a limit.
+    Unreadable rows are left out. Raises `OSError` if the disk cannot be read, and SQLite's error at a limit.
     """
     newest: datetime | None = None
     try:
@@ -65,14 +64,14 @@ def newest_row(database: Path, now: datetime) -> datetime | None:
 
 
 def _latest(connection: sqlite3.Connection, table: str, column: str, now: datetime) -> Iterator[datetime]:
-    """Return the latest plausible time in a column, and those that SQLite cannot read, which are in Go's long form."""
+    """Return the latest plausible time in a column, and those that SQLite cannot read, which are in Go's long format."""
     name, value = (text.replace('"', '""') for text in (table, column))
     times = (
         f'SELECT "{value}" AS text, julianday("{value}") AS day FROM "{name}" '  # noqa: S608  # quoted
         f"""WHERE typeof("{value}") = 'text' AND "{value}" LIKE '____-__-__%'"""
     )
     earliest, latest = _EARLIEST, now + _CLOCKS_DIFFER
-    latest_row = connection.execute(  # of the row with the maximum
+    latest_row = connection.execute(  # SQLite takes `text` from the row with the maximum
         f"SELECT text, max(day) FROM ({times}) WHERE day BETWEEN julianday(?) AND julianday(?)",  # noqa: S608
         (earliest.isoformat(), latest.isoformat()),
     ).fetchall()

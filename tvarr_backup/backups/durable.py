@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and stay after a power cut."""
+"""Write files that appear whole or not at all and survive a power cut."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from threading import Event
 _WRITE_BACK_EVERY_SECONDS = 0.1
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-"""How file systems without hard links answer: exFAT and FAT, SMB and FUSE (ENOTSUP is EOPNOTSUPP on Linux)."""
+"""Errors of file systems without hard links: exFAT, FAT, SMB and FUSE. ENOTSUP is EOPNOTSUPP on Linux."""
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a regular file, never through a link in its last part, and without waiting for a pipe. Raises `OSError`."""
+    """Open a regular file, but no symbolic link or pipe. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(0, "it is no regular file", str(path))
+        raise OSError(0, "it is not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 
 def create_private(path: Path) -> int:
-    """A descriptor of a new, empty file of mode 0600, to be written; `FileExistsError` where the name is taken."""
+    """Create an empty file of mode 0600 and return a descriptor for writing. Raises `FileExistsError`."""
     return os.open(path, os.O_WRONLY | _NEW, 0o600)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """A new file of mode 0600 with this content, on disk; its name is durable only once its folder is synced."""
+    """Write a new file of mode 0600 and sync it. Its name is durable only once its folder is synced."""
     with os.fdopen(create_private(path), "wb") as file:
         file.write(data)
         file.flush()
@@ -41,16 +41,13 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def sync_file(descriptor: int) -> None:
-    """Wait until what was written to the file is on disk."""
+    """Wait until the content of a file is on disk."""
     os.fsync(descriptor)
 
 
 @contextlib.contextmanager
 def written_early(descriptor: int) -> Iterator[None]:
-    """Write a large file back while it is being filled, so that the sync at its end, which is still needed, takes little.
-
-    Raises what the disk refuses meanwhile.
-    """
+    """Sync a large file several times a second while it is written, so that the final sync is quick. Raises `OSError`."""
     filled = Event()
 
     def write_back() -> None:
@@ -67,7 +64,7 @@ def written_early(descriptor: int) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on disk as they are now."""
+    """Wait until the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -76,10 +73,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Give a finished file its name, durably. Raises `FileExistsError` where the name is taken.
+    """Give a finished file its final name, durably. Raises `FileExistsError` if the name is taken.
 
-    The temporary name stays, except where there are no hard links: there the file is renamed, under the caller's lock.
-    When this raises, the file does not have the name, unless the disk refuses to undo that as well.
+    The temporary name stays, except on file systems without hard links: there the file is renamed, under the caller's lock.
+    After an error the file does not have the name, unless the disk refuses to undo that as well.
     """
     try:
         os.link(temporary, final, follow_symlinks=False)
@@ -95,7 +92,7 @@ def publish(temporary: Path, final: Path) -> None:
 
 
 def replace(temporary: Path, final: Path) -> None:
-    """Put a finished file in the place of another, durably: a reader sees the old one or the new one."""
+    """Replace a file by a finished one, durably. Readers see the old file or the new one."""
     temporary.replace(final)
     sync_folder(final.parent)
 
@@ -107,10 +104,7 @@ def write_whole(
     temporary: Path | None = None,
     give_name: Callable[[Path, Path], object] = replace,
 ) -> None:
-    """Write a private file durably, whole or not at all; with `give_name=publish` a name that is taken is refused.
-
-    The content is written to `temporary` first, which must be on the same disk, and is next to `final` by default.
-    """
+    """Write a file of mode 0600 durably, whole or not at all, through `temporary` on the same disk."""
     written = temporary or final.with_name(f".{final.name}.new")
     written.unlink(missing_ok=True)
     try:

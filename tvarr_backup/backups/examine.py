@@ -1,4 +1,4 @@
-"""Check a copy of a database that nobody else uses: whether it is intact, and whose it is."""
+"""Check a copy of a database that no other program uses: whether it is intact, and which program made it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COUNTED = """
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """One check of a backup; `detail` is a sentence where it did not pass."""
+    """One check of a backup. If it did not pass, `detail` is a sentence."""
 
     name: str
     passed: bool
@@ -45,12 +45,11 @@ class CheckOutcome:
 
 @dataclass(frozen=True)
 class Examined:
-    """The state of a copy; counts are of live rows.
+    """Result of checking a copy; counts are of live rows.
 
-    `warnings` (references to rows that do not exist) and `facts` (how the schema differs from the known one) do not make a
-    copy damaged. `newer` says that a later version of this program or of tvarr wrote it. `code` are triggers, views and
-    virtual tables, of which tvarr has none. `irregular` are sentences about rows of the schema table that SQLite did not
-    write, which no user can accept in a file from elsewhere.
+    `warnings` (broken references) and `facts` (differences from the known schema) do not make a copy damaged. `newer` means
+    that a later version of this program or of tvarr wrote it. `code` are triggers, views and virtual tables; tvarr has none.
+    `irregular` are sentences about schema rows that SQLite did not write: a file from elsewhere is refused for these.
     """
 
     checks: tuple[CheckOutcome, ...]
@@ -69,13 +68,12 @@ class Examined:
 
 
 def problems_in(checks: Iterable[CheckOutcome]) -> tuple[str, ...]:
-    """Return the sentences of the checks that did not pass, each once."""
     return tuple(dict.fromkeys(check.detail for check in checks if not check.passed))
 
 
 @contextlib.contextmanager
 def examining_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Iterator[Statements[Examined]]:
-    """Examine a copy in another thread of this process; what has not ended at the end is interrupted."""
+    """Check a copy in another thread, which is interrupted at the end of the context."""
     with contextlib.ExitStack() as stack:
         with raising_disk_errors():
             connection = stack.enter_context(open_database(path))
@@ -85,32 +83,32 @@ def examining_here(path: Path, required: RequiredSchema, level: CheckLevel) -> I
 def examine(
     path: Path, required: RequiredSchema, level: CheckLevel, on_wait: Callable[[], None] | None = None
 ) -> Examined:
-    """Check a copy and count its rows; `on_wait` is called several times a second and may raise to cancel.
+    """Check a copy and count its rows. `on_wait` is called several times a second and may raise to cancel.
 
-    A quick check is of the structure, a full one also of every index against its table; neither sees a changed value in a
-    row, as a checksum does. Nothing in the copy is run or changed. Raises `OSError` where the disk cannot be read.
+    A quick check covers the structure, a full one also every index. Only a checksum notices a changed value. No code in the
+    copy runs. Raises `OSError` if the disk cannot be read.
     """
     with examining_here(path, required, level) as examination:
         return examination.result(on_wait)
 
 
 def examine_here(path: Path, required: RequiredSchema, level: CheckLevel) -> Examined:
-    """As `examine`, in this thread and without interruption."""
+    """Do what `examine` does, in this thread and without interruption."""
     with raising_disk_errors(), open_database(path) as connection:
         return _examine(connection, required, level)
 
 
 def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> Examined:
-    connection.text_factory = lambda raw: raw.decode(errors="replace")  # damaged files also have half characters
-    found = _Questions(connection, required, level)
-    # Each question is asked separately, because a damaged file may answer some and not others.
-    questions = {"structure": found.damage, "tables": found.tables, "references": found.references, "rows": found.rows}
+    connection.text_factory = lambda raw: raw.decode(errors="replace")  # damaged files may contain invalid text
+    found = _Checks(connection, required, level)
+    # Each check runs separately, because a damaged file may pass some and not others.
+    checks = {"structure": found.damage, "tables": found.tables, "references": found.references, "rows": found.rows}
     with raising_disk_errors():
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON"):
             connection.execute(f"PRAGMA {pragma}")
-        checks = tuple(_check(name, ask) for name, ask in questions.items())
+        outcomes = tuple(_run_check(name, check) for name, check in checks.items())
     return Examined(
-        checks,
+        outcomes,
         tuple(found.warnings),
         tuple(_facts(found, required)),
         found.schema,
@@ -121,25 +119,25 @@ def _examine(connection: sqlite3.Connection, required: RequiredSchema, level: Ch
     )
 
 
-def _check(name: str, ask: Callable[[], Iterable[str]]) -> CheckOutcome:
+def _run_check(name: str, check: Callable[[], Iterable[str]]) -> CheckOutcome:
     try:
         with raising_disk_errors():
-            found = list(ask())
-    except UnicodeDecodeError:  # Python's, for a sentence of SQLite's that quotes half a letter
-        found = [Sentence("SQLite cannot read it: a name or a statement in it is no text.")]
+            found = list(check())
+    except UnicodeDecodeError:  # Python cannot decode SQLite's message, which quotes the damaged text
+        found = [Sentence("SQLite cannot read it: a name or a statement in it is not valid text.")]
     except sqlite3.DatabaseError as problem:
         code = primary_code(problem)
         if code == sqlite3.SQLITE_INTERRUPT or (code == sqlite3.SQLITE_TOOBIG and are_connections_limited()):
             raise
         if code == sqlite3.SQLITE_NOTADB:
-            found = [Sentence("It is no SQLite database.")]
+            found = [Sentence("It is not an SQLite database.")]
         else:
             found = [Sentence("SQLite cannot read it: {problem}.", problem=problem)]
     return CheckOutcome(name, passed=not found, detail=join(found))
 
 
-class _Questions:
-    """Each question returns sentences about what is wrong; what else they find is kept here."""
+class _Checks:
+    """The checks, each of which returns sentences about problems; the attributes keep what else they find."""
 
     def __init__(self, connection: sqlite3.Connection, required: RequiredSchema, level: CheckLevel) -> None:
         self._connection, self._required, self._level = connection, required, level
@@ -175,7 +173,7 @@ class _Questions:
             self.missing = schema.missing_columns(self._connection, self._required)
 
     def references(self) -> Iterable[str]:
-        """Add warnings only: the live database was so when it was copied."""
+        """Add warnings only, because the live database had the same broken references."""
         found = Counter((row[0], row[2]) for row in self._connection.execute("PRAGMA foreign_key_check"))
         for (table, parent), number in sorted(found.items()):
             self.warnings.append(
@@ -188,8 +186,8 @@ class _Questions:
         return ()
 
 
-def _facts(found: _Questions, required: RequiredSchema) -> Iterator[BackupWarning]:
-    """Yield how a schema differs from the one that this program knows; nothing of it is damage."""
+def _facts(found: _Checks, required: RequiredSchema) -> Iterator[BackupWarning]:
+    """Yield the differences from the schema that this program knows. None of them is damage."""
     if found.newer:
         newest = schema.newest_known(found.schema, required)
         yield BackupWarning(BackupWarningCode.NEWER_SCHEMA, schema=found.schema, newest_known=newest)
@@ -202,7 +200,7 @@ def _facts(found: _Questions, required: RequiredSchema) -> Iterator[BackupWarnin
 
 
 def live_rows(database: Path, *, timeout_seconds: float = 20) -> dict[str, int]:
-    """Return the number of live rows of each table, without tables too damaged to be counted. Raises `sqlite3.Error`."""
+    """Count the live rows of each table, except tables that are too damaged. Raises `sqlite3.Error`."""
     require_readable(database, timeout_seconds=timeout_seconds)
     with open_database(database, timeout_seconds=timeout_seconds) as connection:
         return _counts(connection, leave_out_damaged=True)
@@ -221,7 +219,7 @@ def _counts(connection: sqlite3.Connection, *, leave_out_damaged: bool = False) 
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:
-    """Count all rows and subtract the deleted ones: SQLite takes 2 ms for 100,000 live rows, and 0.01 for all."""
+    """Count all rows and subtract the deleted ones: SQLite counts 100,000 live rows in 2 ms, but all rows in 0.01 ms."""
     columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,)).fetchall()
     quoted = table.replace('"', '""')
     count = f'SELECT count(*) FROM "{quoted}"'  # noqa: S608  # quoted

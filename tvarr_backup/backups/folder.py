@@ -1,10 +1,10 @@
-"""The backup folder: working in it under its lock, cleaning up after a crash, and sentences about what stands in the way.
+"""Work in the backup folder under its lock, and clean up after a crash.
 
-`.work` contains temporary files. Three names in it say which archives of the folder are our leftovers; every other archive
-may have been put there by a user, and is never touched. A link to an archive that has no sidecar yet: its publishing was
-cut off. A sidecar with `.deleted` after its archive's name: its deletion was cut off. A sidecar under its own name, the
-record of a publishing: without hard links, it completes the archive of the recorded size and checksum.
-Clean-ups leave two folders alone: `restore`, and the folders in `uploads` that are locked.
+`.work` contains temporary files. They also prove which archives without a metadata file are ours; any other may be a user's
+only copy and is never touched. A hard link to such an archive: it was being published, and is removed. A metadata file
+named after its archive with `.deleted`: the archive was being deleted, and is removed. A metadata file under its own name:
+the record of a publication, which completes an archive of the recorded size and checksum where there are no hard links.
+The cleanup never removes `restore` or a locked folder in `uploads`.
 """
 
 from __future__ import annotations
@@ -29,29 +29,26 @@ from tvarr_backup.sentences import Sentence
 
 WORK_NAME = ".work"
 RESTORE_NAME = "restore"
-"""In `.work`: the journal and safety copy of a restore. Only a restore removes it."""
+"""In `.work`: the journal and the safety copy of a restore, which only a restore removes."""
 UPLOADS_NAME = "uploads"
 """In `.work`: a folder for each upload in progress."""
 PROBE_NAME = ".probe"
 LAST_RESTORE_NAME = ".last-restore.json"
-"""Exists after an offline restore without a safety backup, until another restore has made one."""
+"""Exists after an offline restore without a safety backup, until the next restore makes one."""
 OWN_NAMES = frozenset({LOCK_NAME, WORK_NAME, PROBE_NAME, LAST_RESTORE_NAME})
 DELETED_ENDING = ".deleted"
 NEW_ENDING = ".new"
-"""In `.work`, after the name of a sidecar: the file that becomes the sidecar."""
+"""In `.work`, after the name of a metadata file: the file that will be published as such."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_WAY = Sentence(
-    "Until then backups can be listed, downloaded and verified. To restore one, set TVARR_BACKUP_DIRECTORY to a folder that can "
-    "be written to, add the backup there with `backup adopt FILE`, and restore that."
+_WAY_OUT = Sentence(
+    "You can still list, download and verify backups. To restore one, set TVARR_BACKUP_DIRECTORY to a writable folder, add the "
+    "backup there with `backup adopt FILE`, and restore the new backup."
 )
 
 
 def prepare_folder(path: Path) -> Path:
-    """Return the real path of the folder, which is created with mode 0700 in a parent that exists.
-
-    Raises `BackupFolderUnusable`.
-    """
+    """Return the real path of the folder. Create it with mode 0700 if its parent exists. Raises `BackupFolderUnusable`."""
     try:
         if not os.path.lexists(path):
             path.mkdir(mode=0o700, exist_ok=True)  # web and worker may start at the same moment
@@ -59,18 +56,18 @@ def prepare_folder(path: Path) -> Path:
         folder = Path(os.path.realpath(path, strict=True))
     except OSError as problem:
         raise BackupFolderUnusable(
-            "The backup folder {path} cannot be used: {reason}. Name a folder that exists, or one that can be "
-            "made in a folder that exists.",
+            "The backup folder {path} cannot be used: {reason}. Set TVARR_BACKUP_DIRECTORY to a folder that exists, or to a new "
+            "one in a folder that exists.",
             path=path,
             reason=problem.strerror,
         ) from problem
     if not folder.is_dir():
-        raise BackupFolderUnusable("The backup folder {path} is no folder.", path=path)
+        raise BackupFolderUnusable("The backup folder {path} is not a folder.", path=path)
     return folder
 
 
 def find_folder(path: Path) -> Path:
-    """Return the real path of the folder, which is not created. Raises `BackupFolderUnusable`."""
+    """Return the real path of the folder without creating it. Raises `BackupFolderUnusable`."""
     if not os.path.lexists(path) and path.parent.is_dir():
         return Path(os.path.realpath(path))
     return prepare_folder(path)
@@ -78,10 +75,10 @@ def find_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def work_in(folder: Path) -> Iterator[Path]:
-    """Hold the folder's lock, clean up after a crash, and yield the folder for temporary files, empty.
+    """Hold the folder's lock and yield the empty folder for temporary files.
 
-    It is emptied at the end, which undoes or finishes a publishing or deletion that was cut off. Raises `BackupBusy`
-    immediately where another operation runs; an `OSError` becomes `NoRoom` or `BackupFolderUnusable`.
+    It is cleaned at the start and the end, which undoes or finishes interrupted publications and deletions. Raises
+    `BackupBusy` immediately if another operation is running, and `NoRoom` or `BackupFolderUnusable` for an `OSError`.
     """
     require_writable(folder)
     with explained(folder), backup_lock(folder):
@@ -89,32 +86,26 @@ def work_in(folder: Path) -> Iterator[Path]:
         try:
             yield folder / WORK_NAME
         finally:
-            # The next operation cleans up what is left; it must not make a finished operation look failed.
+            # An error here must not make a finished operation look failed. The next operation cleans up.
             with contextlib.suppress(OSError):
                 clean_up(folder)
 
 
 @contextlib.contextmanager
 def receive_in(folder: Path) -> Iterator[Path]:
-    """Yield a new folder for an upload, without taking the lock: an upload may take hours.
-
-    It is removed at the end, or by the next operation if this process is killed. Raises `NoRoom` or `BackupFolderUnusable`.
-    """
+    """Yield a new folder for an upload without the lock, because that may take hours. Raises as `work_in` does."""
     require_writable(folder)
     with explained(folder), open_upload_dir(_work_folder(folder) / UPLOADS_NAME) as place:
         yield place
 
 
 def probe_folder(folder: Path) -> bool:
-    """Publish a small file like a backup and remove it, without the lock; return whether the disk has hard links.
-
-    Raises `NoRoom` or `BackupFolderUnusable`.
-    """
+    """Publish and remove a small file without the lock. Return whether there are hard links. Raises as `work_in` does."""
     with receive_in(folder) as place:
         temporary, final = place / "probe", folder / PROBE_NAME
         write_private(temporary, b"probe")
         sync_folder(place)
-        final.unlink(missing_ok=True)  # of a process that was killed
+        final.unlink(missing_ok=True)  # left by a killed process
         publish(temporary, final)
         final.unlink(missing_ok=True)
         sync_folder(folder)
@@ -122,7 +113,7 @@ def probe_folder(folder: Path) -> bool:
 
 
 def recover(folder: Path) -> list[str]:
-    """Clean up after a crash; return the names removed. Raises `BackupBusy`."""
+    """Clean up after a crash and return the names removed. Raises `BackupBusy`."""
     if not os.path.lexists(folder):
         return []
     with explained(folder), backup_lock(folder):
@@ -130,10 +121,10 @@ def recover(folder: Path) -> list[str]:
 
 
 def clean_up(folder: Path) -> list[str]:
-    """Empty the folder for temporary files, under the caller's lock; return the names removed. Can be cut off and run again.
+    """Empty the folder for temporary files, under the caller's lock; return the names removed. Safe to interrupt and repeat.
 
-    The archives of publishings and deletions that were cut off are removed. A publishing whose archive was renamed, not
-    linked, is completed instead, because a removal could not be undone. Uploads in progress and all else stay.
+    Archives of interrupted publications and deletions are removed. A publication whose archive was renamed, not linked, is
+    completed instead, because the removal could not be undone. Everything else stays, as do uploads in progress.
     """
     work = _work_folder(folder)
     removed = []
@@ -154,19 +145,19 @@ def clean_up(folder: Path) -> list[str]:
 
 
 def printable_name(name: str) -> str:
-    """Return a file name as text; bytes that are not UTF-8 become replacement characters."""
+    """Return a file name as text, with replacement characters for bytes that are not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def _clean_up_after_crash(folder: Path) -> list[str]:
-    """Sync what a killed process has renamed, before the files that say what the names mean are removed."""
+    """Sync names that a killed process may have changed, before the files that explain them are removed."""
     if any(_work_folder(folder).iterdir()):
         sync_folder(folder)
     return clean_up(folder)
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the bytes that a user without privileges can still write."""
+    """Return the bytes that an unprivileged user can still write."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
 
@@ -179,8 +170,8 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as problem:
         if problem.errno in _FULL:
             raise NoRoom(
-                "The disk of the backup folder {folder} is full ({free:MB} free); what was "
-                "begun has been removed, and older backups are as they were.",
+                "The disk of the backup folder {folder} is full ({free:MB} free). The unfinished files were removed. Your "
+                "existing backups are unchanged. Free some space, then try again.",
                 folder=folder,
                 free=_free_or_none(folder),
             ) from problem
@@ -197,23 +188,23 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raise `BackupFolderReadOnly` where this process can read the folder and cannot write to it."""
+    """Raise `BackupFolderReadOnly` if this process can read the folder but not write to it."""
     if os.access(folder, os.R_OK | os.X_OK) and not os.access(folder, os.W_OK):
         raise BackupFolderReadOnly(
-            "The backup folder {folder} is read-only. {explanation}. {way}",
+            "The backup folder {folder} is read-only. {explanation}. {way_out}",
             folder=folder,
             explanation=explain(folder, whole=folder),
-            way=_WAY,
+            way_out=_WAY_OUT,
         )
 
 
 def _why_denied(folder: Path, problem: OSError) -> Sentence:
-    """Return who owns the folder or the file in it that this user may not open, and a command that changes it."""
+    """Return who owns the folder, or the file in it that this user may not open, and a command that fixes it."""
     denied = Path(os.fsdecode(problem.filename)) if problem.filename else folder
     is_inside = folder in denied.parents and folder.stat().st_uid == os.geteuid()
     try:
         return explain_owner(denied if is_inside else folder, whole=folder)
-    except OSError:  # nothing can be seen below a folder that may not be entered
+    except OSError:  # a file in a folder that this user may not enter
         return explain_owner(folder, whole=folder)
 
 
@@ -224,12 +215,14 @@ def _work_folder(folder: Path) -> Path:
         sync_folder(folder)
     except FileExistsError:
         if not stat.S_ISDIR(work.lstat().st_mode):
-            raise BackupFolderUnusable("{work} is no folder, but temporary files belong there.", work=work) from None
+            raise BackupFolderUnusable(
+                "{work} is not a folder. Temporary files are saved there, so move it away.", work=work
+            ) from None
     return work
 
 
 def _leftover_archive(folder: Path, path: Path) -> Path | None:
-    """Return the archive that this temporary file shows to be left over from a publishing or deletion, if any."""
+    """Return the archive that this temporary file proves to be a leftover, if any."""
     deleted = path.name.endswith(DELETED_ENDING)
     name = parse_name(path.name.removesuffix(DELETED_ENDING))
     archive = folder / name.filename if name else path
@@ -239,7 +232,7 @@ def _leftover_archive(folder: Path, path: Path) -> Path | None:
 
 
 def _complete(folder: Path, path: Path) -> bool:
-    """Complete a publishing that was cut off, if this temporary file is the record of it."""
+    """Complete an interrupted publication, if this temporary file is its record."""
     name = archive_of_sidecar(path.name)
     if name is None or not _is_regular(path) or not _is_regular(folder / name.filename) or _has_sidecar(folder, name):
         return False
@@ -250,11 +243,11 @@ def _complete(folder: Path, path: Path) -> bool:
 
 
 def _is_recorded(archive: Path, record: Path) -> bool:
-    with open_regular(record) as file:  # where it cannot be read now, it must stay
+    with open_regular(record) as file:  # if this raises, the record stays
         data = file.read()
     try:
         recorded = decode_sidecar(data)
-    except SidecarInvalid:  # cut short before it was synced: then nothing was published by it
+    except SidecarInvalid:  # cut short before it was synced, so nothing was published with it
         return False
     with open_regular(archive) as file:
         if os.fstat(file.fileno()).st_size != recorded.compressed_size:

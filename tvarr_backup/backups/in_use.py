@@ -1,4 +1,4 @@
-"""Which programs have a file open, by the descriptors that Linux shows and the locks of SQLite; and keep them out of a database."""
+"""Find programs that use a file, by their open descriptors in `/proc` and SQLite's locks, and keep them out of a database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FLOCK = struct.Struct("hhqqi")  # Linux's `struct flock`: type, whence, start, 
 
 @dataclass(frozen=True)
 class RunningProgram:
-    """A running program; `pid` is 0 where it runs in another container."""
+    """A running program; `pid` is 0 if it runs in another container."""
 
     name: str
     pid: int
@@ -33,10 +33,10 @@ class RunningProgram:
 
 
 def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[RunningProgram]:
-    """Yield the programs that have one of these files open, this one first, without those with a pid in `but`.
+    """Yield the programs that have one of these files open, this one first, except pids in `but`.
 
-    The files are not opened. The descriptors of other users' programs are visible to root only, and those of other
-    containers to nobody. A file that was deleted while a program had it open counts by its old name.
+    Descriptors of other users' programs are visible to root only, those in other containers to nobody. The files are not
+    opened. A file that was deleted while open is recognized by its old name.
     """
     files, deleted = set(), set()
     for path in paths:
@@ -51,7 +51,7 @@ def find_users(paths: Iterable[Path], *, but: Container[int] = ()) -> Iterator[R
 
 
 def program_with(pid: int) -> RunningProgram:
-    """Return a program by its number; 0 stands for one in another container."""
+    """Return the program with this pid; 0 stands for one in another container."""
     try:
         return RunningProgram((_PROC / str(pid) / "comm").read_text().strip(), pid)
     except OSError:
@@ -59,10 +59,7 @@ def program_with(pid: int) -> RunningProgram:
 
 
 def find_locker(file: IO[bytes]) -> RunningProgram | None:
-    """Return the program that holds a lock on an open file, as SQLite does while it uses a database, if any.
-
-    This process must not have locked the file: closing it would drop those locks.
-    """
+    """Return the program that holds a lock on an open file, if any. Closing the file would drop this process's own lock."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
@@ -74,7 +71,7 @@ def find_locker(file: IO[bytes]) -> RunningProgram | None:
 def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> bool:
     try:
         descriptors = os.listdir(process / "fd")  # noqa: PTH208  # thousands of them
-    except OSError:  # another user's program, or one that has just ended
+    except OSError:  # the program belongs to another user, or has just ended
         return False
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
@@ -89,15 +86,15 @@ def _has_open(process: Path, files: set[tuple[int, int]], deleted: set[str]) -> 
 # --- Keeping other programs out --------------------------------------------------------------------------------------
 
 ENDINGS = ("-wal", "-shm", "-journal")
-"""SQLite's own files next to a database, by what their names end in."""
+"""Endings of SQLite's own files next to a database."""
 
 _PATIENCE_SECONDS = 3.0
-"""Pages and health checks open the database for a moment, so a user that is gone soon is waited for."""
+"""How long to wait, because pages and health checks open the database for a moment."""
 _ASK_EVERY_SECONDS = 0.1
 
-# In another process, because closing a database file drops all POSIX locks that a process has on it. The byte ranges are
-# those of SQLite (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm. Exclusive locks
-# conflict with every lock of SQLite's, also with those of other containers; F_GETLK gives 0 for a process that is invisible.
+# A separate process, because closing a database file drops all POSIX locks that a process has on it. The byte ranges are
+# SQLite's (os_unix.c): pending, reserved and shared bytes of the database, and the locks of -shm. Exclusive locks conflict
+# with all of SQLite's locks, also in other containers. F_GETLK gives pid 0 for a process that cannot be seen from here.
 _GUARD = """
 import fcntl, hashlib, json, os, struct, sys
 LOCK = "hhqqi"
@@ -135,7 +132,7 @@ answer(identity=identity(descriptor))
 
 
 def require_unused(database: Path, what_to_do: str, *, patience_seconds: float = _PATIENCE_SECONDS) -> None:
-    """Raise `DatabaseInUse` where another process still has the database open after a wait of so long."""
+    """Raise `DatabaseInUse` if another process still has the database open after this time."""
     deadline = time.monotonic() + patience_seconds
     while users := list(find_users(_paths(database), but=(os.getpid(),))):
         if time.monotonic() > deadline:
@@ -145,18 +142,19 @@ def require_unused(database: Path, what_to_do: str, *, patience_seconds: float =
 
 @contextlib.contextmanager
 def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
-    """Hold all of SQLite's locks on a file that nobody uses; yield what identifies its content, or "" for no file.
+    """Hold all of SQLite's locks on an unused database file; yield a hash of its content, or "" if there is no file.
 
-    Raises `DatabaseInUse` where after a few seconds a lock is held or a descriptor is visible, and `DatabaseUnusable` where
-    the file cannot be opened. This process must not have a connection to the database.
+    A program in another container that has the file open without a lock cannot be seen, so the user confirms that tvarr is
+    stopped. Raises `DatabaseInUse` if the file is still locked or open after a few seconds, and `DatabaseUnusable` if it
+    cannot be opened. This process must not have a connection to the database.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         with _guard(database) as (pid, found):
             if "problem" in found:
                 raise DatabaseUnusable(
-                    "{database} cannot be opened by the user with uid {user}: {reason}. Nothing was "
-                    "changed. Run this as the owner of the file, or as root.",
+                    "The user with uid {user} cannot open {database}: {reason}. Nothing was changed. Run this as the owner of "
+                    "the file, or as root.",
                     database=database,
                     user=os.geteuid(),
                     reason=found["problem"],
@@ -174,7 +172,7 @@ def locked_out(database: Path, what_to_do: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _guard(database: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the id of the process that holds the locks, and its answer. It ends with the context or with this process."""
+    """Yield the pid of the process that holds the locks, and its answer. It ends with the context or with this process."""
     if not os.path.lexists(database):
         yield 0, {}
         return

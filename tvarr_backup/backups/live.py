@@ -1,4 +1,8 @@
-"""The live database during a restore: inspected, replaced and checked through SQLite, under its locks."""
+"""Inspect, replace and check the live database during a restore, only through SQLite and under its locks.
+
+Nothing but SQLite may open the live file. A plain `open` and `close` in a process with a connection to it silently drops
+that connection's locks.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ from tvarr_backup.sentences import NOTHING, Advice, Sentence
 from tvarr_backup.sqlite_codes import primary_code
 
 LOCK_SECONDS = 30.0
-"""How long to wait for the lock of the live database; SQLite's own copying would wait without end."""
+"""How long to wait for the lock of the live database. SQLite's online backup would wait forever."""
 
 _SECONDS_BETWEEN_ATTEMPTS = 0.002
 _PAGES_A_STEP = 1000
@@ -43,17 +47,17 @@ _CHECKPOINT_WAITS_SECONDS = 0.05
 _BETWEEN_CHECKPOINTS_SECONDS = 0.15
 _EMPTYING_SECONDS = 2.0
 _ANOTHER_CHECKPOINT = -1
-"""SQLite's count of frames where another connection is at a checkpoint; it answers so at once."""
+"""The number of frames that SQLite immediately reports while another connection runs a checkpoint."""
 _A_MOMENT_SECONDS = 0.3
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @dataclass(frozen=True)
 class Live:
-    """What a restore needs to know of the live database; `used` are bytes, `schema` is as in sidecars or empty if unreadable.
+    """The properties of the live database that a restore needs. `used` is in bytes; `schema` is empty if unreadable.
 
-    `restore_id` is the `user_version`, which neither tvarr nor we use otherwise: it says which content is live. In an
-    offline restore `page_size` is 0 and `encoding` empty.
+    `restore_id` is the `user_version`, which neither tvarr nor we use for anything else. It says which content is live. In an
+    offline restore, `page_size` is 0 and `encoding` is empty.
     """
 
     restore_id: int
@@ -65,10 +69,10 @@ class Live:
 
 
 def inspect_live(live: Path, required: RequiredSchema, filename: str = "NAME") -> Live:
-    """Return what a restore needs to know, or raise why none is possible while others use the database.
+    """Return the properties that a restore needs, or raise why no restore is possible while tvarr runs.
 
-    Raises `OfflineRestoreRequired` (SQLite cannot write it; the command names `filename`), `DatabaseInUse` (in
-    rollback-journal mode, and open in another program), `DatabaseBusy` or `DatabaseUnusable`. Nothing is changed.
+    Raises `OfflineRestoreRequired` (SQLite cannot write the file; its command names `filename`), `DatabaseInUse` (open in
+    another program in rollback-journal mode), `DatabaseBusy` or `DatabaseUnusable`. Nothing is changed.
     """
     _require_content(live, filename)
     try:
@@ -97,10 +101,7 @@ def inspect_live(live: Path, required: RequiredSchema, filename: str = "NAME") -
 
 
 def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
-    """Return why no backup can be restored into a live database that can be read, or "".
-
-    It checks what `inspect_live` checks, but writes nothing and waits for no lock.
-    """
+    """Return why no backup can be restored into a readable live database, or "". Writes nothing and waits for no lock."""
     unwritable = why_unwritable(live)
     if unwritable:
         return Sentence("{unwritable}.", unwritable=unwritable)
@@ -113,17 +114,17 @@ def why_not_restorable(live: Path, *, is_wal: bool) -> Sentence:
 
 
 _IN_ROLLBACK_MODE = Sentence(
-    "It is in rollback-journal mode, in which a restore cannot keep what other programs write in the meantime. Stop them, then "
-    "try again: the restore switches the database to WAL mode, as tvarr does when it starts."
+    "It is in rollback-journal mode, where a restore would lose what other programs write in the meantime. Stop them, then "
+    "try again. The restore then switches the database to WAL mode, as tvarr does when it starts."
 )
 
 
 def _require_content(live: Path, filename: str) -> None:
-    """Raise where the file cannot be written or has no content, of which SQLite would make an empty database."""
+    """Raise if the file cannot be written or has no content, which SQLite would take for an empty database."""
     if not live.parent.is_dir():
         raise DatabaseMissing(
-            "{live} does not exist, nor does its folder. Nothing was changed. Mount the disk that it is on, or create the "
-            "folder, then try again.",
+            "{live} does not exist, nor does its folder. Nothing was changed. Mount its disk or create the folder, then try "
+            "again.",
             live=live,
         )
     unwritable = why_unwritable(live)
@@ -140,7 +141,7 @@ def _require_content(live: Path, filename: str) -> None:
 
 
 def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSchema) -> str:
-    """Return the schema, or "" where the table that says so is damaged, which a restore fixes. Raises `DatabaseForeign`."""
+    """Return the schema, or "" if its table is damaged, which a restore fixes. Raises `DatabaseForeign`."""
     try:
         schema.judge_sqlite(connection, required, live)
         return schema.schema_of(connection, required)
@@ -151,19 +152,18 @@ def _schema_of(live: Path, connection: sqlite3.Connection, required: RequiredSch
 
 
 def switch_to_wal(live: Path, filename: str) -> None:
-    """Switch a database that nobody uses to WAL mode, as tvarr does when it starts; raises as `inspect_live` does.
+    """Switch an unused database to WAL mode, as tvarr does when it starts. Raises what `inspect_live` raises.
 
-    SQLite can restore in rollback-journal mode too, but its first step then takes the exclusive lock. Measured with
-    100 MB: the lock is held for 0.45 s in either mode, in rollback-journal mode nobody can read in the meantime, and the
-    safety copy cannot be checked and taken again under the lock ("database is locked"), so that commits would be lost.
-    The switch takes 5 ms.
+    In rollback-journal mode, the first step of SQLite's online backup takes the exclusive lock. Then the safety copy cannot
+    be taken again under that lock, so commits would be lost, and nobody can read in the meantime (0.45 s for 100 MB). The
+    switch takes 5 ms.
     """
     try:
         if not has_shared_memory(live.with_name(f"{live.name}.wal-probe")):
             raise offline_required(live, _NO_WAL, filename, is_readable=True)
     except OSError as problem:
         raise DatabaseUnusable(
-            "No file can be created next to {live}: {reason}. Nothing was changed. SQLite needs that to write.",
+            "No file can be created next to {live}: {reason}. Nothing was changed. SQLite needs such files to write.",
             live=live,
             reason=problem.strerror,
         ) from problem
@@ -178,10 +178,7 @@ def switch_to_wal(live: Path, filename: str) -> None:
 
 
 def has_shared_memory(probe: Path) -> bool:
-    """Try WAL mode with a new database at this path, which is removed again. Raises `OSError`.
-
-    Without shared memory, SQLite may change the header before it fails, so that the database cannot be opened any more.
-    """
+    """Try WAL mode with a temporary database, because without shared memory SQLite may damage the header of a real one."""
     remove_database(probe)
     try:
         os.close(create_private(probe))
@@ -191,10 +188,7 @@ def has_shared_memory(probe: Path) -> bool:
 
 
 def becomes_wal(database: Path) -> bool:
-    """Switch a database that nobody else uses to WAL mode and write to it; return whether it worked.
-
-    A full disk raises `OSError`.
-    """
+    """Switch an unused database to WAL mode and write to it. Return whether it worked; a full disk raises `OSError`."""
     try:
         with open_database(database) as connection:
             connection.execute("PRAGMA synchronous=FULL")
@@ -212,11 +206,10 @@ _NO_WAL = "is in rollback-journal mode and cannot be switched to WAL mode, becau
 
 
 def offline_required(live: Path, damage: str, filename: str, *, is_readable: bool) -> OfflineRestoreRequired:
-    """Return the error for a file that SQLite cannot write, with the command that replaces the file."""
+    """Return the error for a file that SQLite cannot write, with the command for an offline restore."""
     return OfflineRestoreRequired(
-        "{live} {damage}, so a backup can be restored only while tvarr is stopped. Nothing was changed. Stop tvarr (it may "
-        "run in another container), then run `{program} backup restore {filename} --yes --offline`. The files that are "
-        "there now are set aside and kept.",
+        "{live} {damage}, so an offline restore is needed. Nothing was changed. Stop tvarr (it may run in another container), "
+        "then run `{program} backup restore {filename} --yes --offline`. The current files are set aside and kept.",
         damage,
         is_readable=is_readable,
         live=live,
@@ -226,10 +219,10 @@ def offline_required(live: Path, damage: str, filename: str, *, is_readable: boo
 
 
 def _require_writable(connection: sqlite3.Connection) -> int:
-    """Return the restore id; raise where the file cannot be written, which SQLite says only at the first change.
+    """Return the restore id; raise if the file cannot be written, which SQLite reports only at the first change.
 
-    No lock is waited for: another program that writes shows that it can be done, and with several that write at full speed
-    SQLite may wait longer than the restore takes.
+    A lock is not waited for. It shows that another program can write, and with several writers SQLite might wait for longer
+    than the restore takes.
     """
     connection.execute("PRAGMA busy_timeout=0")
     (restore_id,) = connection.execute("PRAGMA user_version").fetchone()
@@ -244,11 +237,11 @@ def _require_writable(connection: sqlite3.Connection) -> int:
 
 
 def _unusable(live: Path, problem: sqlite3.Error, filename: str) -> TvarrBackupError:
-    """Return the error that SQLite's refusal means: a lock, a permission, no room, or damage."""
+    """Return the error for SQLite's error: a lock, a permission, a full disk, or damage."""
     code = primary_code(problem)
     if code in _BUSY:
         return DatabaseBusy(
-            "{live} is locked by another program; nothing was changed. Try again when it is done.", live=live
+            "Another program has locked {live}. Nothing was changed. Try again when it has finished.", live=live
         )
     unwritable = why_unwritable(live)
     if unwritable:
@@ -281,11 +274,11 @@ def read_restore_id(database: Path) -> int:
 
 
 def holds(live: Path, restore_id: int) -> bool | None:
-    """Return whether the live database has this restore id, and so the new content, durably; `None` where it is unknown now.
+    """Return whether the live database durably has this restore id, and so the new content; `None` if that is unknown now.
 
-    Reading is not enough. A commit that was cut off may be whole in the journal and not be counted yet, so that the next
-    program to open the database finds it; and one that is counted need not be on disk. A commit of our own overwrites the
-    first and syncs the second.
+    Reading is not enough. An interrupted commit may be complete in the journal without being counted yet, and the next
+    program to open the database would find it. A commit that is counted may not be on disk. A commit of our own overwrites
+    the first and syncs the second.
     """
     try:
         with open_database(live, timeout_seconds=LOCK_SECONDS) as connection:
@@ -300,15 +293,15 @@ def holds(live: Path, restore_id: int) -> bool | None:
 
 
 def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: Progress) -> None:
-    """Copy the staged database into the live one with SQLite's online backup. It is committed and on disk at the end.
+    """Copy the staged database into the live one with SQLite's online backup, committed and on disk at the end.
 
-    `on_lock` is called when nobody else can commit any more. Whether it has happened is said by the restore id, not by what
-    this raises.
+    `on_lock` is called once no other program can commit. After an exception, only the restore id says whether the copy
+    happened.
     """
     with open_database(staged) as source, open_database(live) as target:
         target.execute("PRAGMA synchronous=FULL")
         _empty_journal(target)
-        target.execute("PRAGMA busy_timeout=0")  # so that a gap between two commits of others is not slept through
+        target.execute("PRAGMA busy_timeout=0")  # so as not to sleep through a gap between two commits of others
         (page_size,) = source.execute("PRAGMA page_size").fetchone()
         (pages,) = source.execute("PRAGMA page_count").fetchone()
         deadline = time.monotonic() + LOCK_SECONDS
@@ -319,15 +312,15 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
             if code in _BUSY:
                 if time.monotonic() > deadline:
                     raise DatabaseBusy(
-                        "{live} was locked by another program for {seconds:.0f} s; nothing was restored, your data is "
-                        "unchanged.",
+                        "Another program locked {live} for {seconds:.0f} s. Nothing was restored. Your data is unchanged. Try "
+                        "again when it has finished.",
                         live=live,
                         seconds=LOCK_SECONDS,
                     )
             elif code == sqlite3.SQLITE_OK and not locked:
                 locked = True
                 on_lock()
-            elif code != sqlite3.SQLITE_OK:  # done, and committed; or a failure, which SQLite is about to raise
+            elif code != sqlite3.SQLITE_OK:  # committed, or an error that SQLite is about to raise
                 return
             progress(Phase.REPLACE, (total - remaining) * page_size, total * page_size)
 
@@ -340,10 +333,7 @@ def copy_into(staged: Path, live: Path, on_lock: Callable[[], None], progress: P
 
 
 def _empty_journal(connection: sqlite3.Connection) -> None:
-    """Empty the journal where that can be done soon. What fails here fails again where it counts.
-
-    With very many commits to few pages in it, nobody else could commit for ten times as long.
-    """
+    """Try to empty a long journal, which would block other writers ten times as long. Errors occur again in the copy."""
     connection.execute(f"PRAGMA busy_timeout={1000 * _CHECKPOINT_WAITS_SECONDS:.0f}")
     deadline = time.monotonic() + _EMPTYING_SECONDS
     with contextlib.suppress(sqlite3.Error):
@@ -354,16 +344,19 @@ def _empty_journal(connection: sqlite3.Connection) -> None:
 def not_replaced(live: Path, problem: sqlite3.Error) -> TvarrBackupError:
     """Return the error for a replacement that SQLite refused."""
     if primary_code(problem) == sqlite3.SQLITE_FULL:
-        return NoRoom("The disk of {live} became full; nothing was restored, your data is unchanged.", live=live)
+        return NoRoom(
+            "The disk of {live} became full. Nothing was restored. Your data is unchanged. Free some space, then try again.",
+            live=live,
+        )
     return RestoreFailed(
         "SQLite could not replace the content of {live}: {problem}. Your data is unchanged.", live=live, problem=problem
     )
 
 
 def checkpoint(live: Path) -> list[Sentence]:
-    """Try to write the new content from SQLite's journal into the file; return sentences about what could not be done.
+    """Try to move the new data from SQLite's journal into the file. Return sentences about problems.
 
-    Nobody can commit while a try waits for a reader, so each waits for a moment only.
+    Nobody can commit while a checkpoint waits for a reader, so each attempt waits only for a moment.
     """
     tries, deadline = 0, time.monotonic() + LOCK_SECONDS
     try:
@@ -377,22 +370,24 @@ def checkpoint(live: Path) -> list[Sentence]:
     except sqlite3.Error as problem:
         return [
             Sentence(
-                "The journal beside the database could not be emptied: {problem}. Until there is room, nothing can be written.",
+                "The journal next to the database could not be emptied: {problem}. Nothing can be written until there is room.",
                 problem=problem,
             )
         ]
     return [
-        Sentence("A reader still uses the old content, so the journal beside the database stays large until it ends.")
+        Sentence(
+            "Another program still reads the old data. The journal next to the database stays large until it has finished."
+        )
     ]
 
 
 def problems_of(live: Path, restore_id: int, progress: Progress, beside: Callable[[], None] | None = None) -> list[str]:
-    """Return what is wrong with the live database, calling `beside` meanwhile. Others may be writing to it already."""
+    """Return problems of the live database, to which others may be writing. `beside` is called during the check."""
     progress(Phase.CHECK, 0, 0)
     try:
         with open_database(live) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (restore_id,):
-                return [Sentence("It does not hold the content that was put into it.")]
+                return [Sentence("It does not contain the restored data.")]
             lines = Statements(connection, lambda: connection.execute("PRAGMA integrity_check(10)").fetchall())
             with lines:
                 if beside is not None:

@@ -1,4 +1,4 @@
-"""Locks of the kernel's on files: gone with the process that holds them, however it ends."""
+"""File locks, which the kernel releases when their process ends, however it ends."""
 
 import contextlib
 import fcntl
@@ -14,10 +14,10 @@ _SECONDS_BETWEEN_ATTEMPTS = 0.1
 
 
 def lock_file(path: Path, *, patience_seconds: float = 0.0) -> int:
-    """Create a file of mode 0600 where it is missing, and lock it. Closing the descriptor returned unlocks it.
+    """Create a file of mode 0600 if it is missing, and lock it. Closing the returned descriptor unlocks it.
 
-    It excludes other threads as well as other processes. Raises `BlockingIOError` where another one holds the lock after
-    so many seconds, or `OSError`. Do not fork while it is held: a child would keep it.
+    The lock excludes other threads and processes. Do not fork while holding it: a child would keep it. Raises
+    `BlockingIOError` if the lock is still held after this time, or `OSError`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience_seconds
@@ -40,13 +40,13 @@ def lock_file(path: Path, *, patience_seconds: float = 0.0) -> int:
 def backup_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a backup folder, which allows one operation at a time, or raise `BackupBusy` immediately.
 
-    The file is never deleted: two processes that lock two files of one name would both be sure of themselves.
+    The file is never deleted. Otherwise two processes could each lock a file of this name.
     """
     try:
         descriptor = lock_file(folder / LOCK_NAME)
     except BlockingIOError:
         raise BackupBusy(
-            "Another backup, check, clean-up or restore is at work in {folder}; try again when it is done.",
+            "Another operation is using the backup folder {folder}. Nothing was changed. Try again when it has finished.",
             folder=folder,
         ) from None
     try:

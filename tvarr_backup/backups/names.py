@@ -1,7 +1,4 @@
-"""The one grammar of backup file names: `tvarr-backup-2025-12-14T10-30-00[.123].db.gz`, times in UTC.
-
-tvarr's newer archives have the same names with `.tar.gz`.
-"""
+"""Read and choose backup file names: `tvarr-backup-2025-12-14T10-30-00[.123].db.gz` (UTC), or `.tar.gz` for tvarr's newer ones."""
 
 import re
 from collections.abc import Container
@@ -16,8 +13,8 @@ _STAMPED = r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}
 _NAME = re.compile(_STAMPED + r"(\.db\.gz|\.tar\.gz)", re.ASCII)
 _STAMP = re.compile(_STAMPED + r"(?![0-9])", re.ASCII)
 _SIDECAR_ENDING = ".meta.json"
-_REMEMBERED = 2**16
-"""Names; all of a folder with thousands of backups must fit."""
+_CACHE_SIZE = 2**16
+"""More than the names in a folder with thousands of backups."""
 
 
 class ArchiveFormat(StrEnum):
@@ -37,11 +34,11 @@ class BackupName:
 
     @cached_property
     def sidecar(self) -> str:
-        """The name of the file that describes the archive."""
+        """The name of the metadata file."""
         return self.filename.removesuffix(self.format) + _SIDECAR_ENDING
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def parse_name(filename: str) -> BackupName | None:
     """Return the parts of a backup's name, or `None` for another name."""
     match = _NAME.fullmatch(filename)
@@ -50,28 +47,21 @@ def parse_name(filename: str) -> BackupName | None:
 
 
 def moment_in(filename: str) -> datetime | None:
-    """Return the time in a backup's name, also where a browser or a desktop has changed what surrounds it.
-
-    `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz` still has the time that tvarr gave it, in UTC. `None` where there is no
-    such time, more than one, or one that is out of range.
-    """
+    """Return the only time in a file name such as `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz`, or `None`."""
     found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
     moment = found.pop() if len(found) == 1 else None
     return moment and known_moment(moment)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def archive_of_sidecar(filename: str) -> BackupName | None:
-    """Return the archive of a sidecar by its name, or `None` for another name."""
+    """Return the name of the archive of a metadata file, or `None` for another name."""
     stem = filename.removesuffix(_SIDECAR_ENDING)
     return parse_name(stem + ArchiveFormat.GZIP) if stem != filename else None
 
 
 def new_name(moment: datetime, taken: Container[str]) -> BackupName:
-    """Return a name for a backup of this time whose archive and sidecar are not in `taken`.
-
-    Where the second is taken, milliseconds are added and counted up: names only have to differ.
-    """
+    """Return a name for a backup of this time that is not in `taken`. Milliseconds are added to make it unique."""
     utc = moment.astimezone(UTC)
     name = BackupName(f"tvarr-backup-{_stamp(utc)}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
     while name.filename in taken or name.sidecar in taken:
@@ -83,7 +73,7 @@ def new_name(moment: datetime, taken: Container[str]) -> BackupName:
 
 
 def _moment(stamp: str) -> datetime | None:
-    """Return the time of a stamp, as aware UTC; `None` for a 13th month."""
+    """Return the time of a stamp as aware UTC, or `None` if there is no such time, such as in month 13."""
     whole, _, milliseconds = stamp.partition(".")
     day, _, time = whole.partition("T")
     try:

@@ -1,8 +1,13 @@
-"""Replace the file of a live database that SQLite cannot write, while nobody uses it.
+"""Replace the file of a live database that SQLite cannot write, while no program uses it.
 
-The new database is completed next to the live file under another name, and gets the live name by one rename. The old files
-are set aside whole. A kill or a power cut at any moment leaves the old files or the new database, and never an old -wal or
--journal next to the new database, where SQLite would write it into that.
+    new database copied next to the live file -> owner and mode, WAL mode, full check, fsync, folder synced
+    -> locks on the old file -> safety copy, if SQLite can read the old files -> journal: ready, durable
+    -> -wal, -shm and -journal renamed aside, the old file linked or renamed aside -> folder synced
+    -> new database renamed to the live name -> folder synced
+
+Before *ready*, recovery removes the new database; from then on it finishes the restore. After a kill or a power cut there
+are the old files or the new database, and never an old -wal or -journal that SQLite would write into the new database. An
+unreadable file is never opened for writing, because SQLite would write the -wal into it and delete the -wal.
 """
 
 from __future__ import annotations
@@ -33,7 +38,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 @dataclass(frozen=True)
 class Ownership:
-    """The owner and mode that the new database file gets."""
+    """The owner and mode of the new database file."""
 
     uid: int
     gid: int
@@ -41,9 +46,9 @@ class Ownership:
 
 
 def require_replaceable(live: Path) -> Ownership:
-    """Return the owner and mode of the live file, or its folder's owner and 0600 where there is no file.
+    """Return the owner and mode of the live file, or its folder's owner and 0600 if there is no file.
 
-    Raises `DatabaseUnusable` where this user cannot create such a file there.
+    Raises `DatabaseUnusable` if this user cannot create such a file.
     """
     of_folder = live.parent.stat()
     found = Ownership(of_folder.st_uid, of_folder.st_gid, 0o600)
@@ -52,8 +57,8 @@ def require_replaceable(live: Path) -> Ownership:
         found = Ownership(of_file.st_uid, of_file.st_gid, stat.S_IMODE(of_file.st_mode))
     if os.geteuid() not in (0, found.uid):
         raise DatabaseUnusable(
-            "{live} belongs to the user with uid {owner}, and the user with uid {user} cannot create such a "
-            "file. Nothing was changed. Run the offline restore as that user, or as root.",
+            "{live} belongs to the user with uid {owner}, and this program runs as uid {user}, which cannot create such a file. "
+            "Nothing was changed. Run the offline restore as uid {owner}, or as root.",
             live=live,
             owner=found.uid,
             user=os.geteuid(),
@@ -62,7 +67,7 @@ def require_replaceable(live: Path) -> Ownership:
 
 
 def plan_replacement(live: Path, now: datetime) -> Replacement:
-    """Choose names next to the live file that are not taken."""
+    """Choose free names next to the live file."""
     stamp = f"{now:%Y-%m-%dT%H-%M-%S}"
     taken = os.listdir(live.parent)  # noqa: PTH208  # names only
     number, ending = 1, stamp
@@ -75,10 +80,10 @@ def plan_replacement(live: Path, now: datetime) -> Replacement:
 def complete_incoming(
     staged: Path, replacement: Replacement, restore_id: int, owner: Ownership, progress: Progress
 ) -> bool:
-    """Copy the staged database next to the live file, check it there, and sync it; return whether it is in WAL mode.
+    """Copy the staged database next to the live file, check it there, and sync it. Return whether it is in WAL mode.
 
-    tvarr and a restore while tvarr runs need WAL mode; it is in rollback-journal mode only where the file system has no
-    shared memory. Raises `NoRoom`, `RestoreFailed`, or what `progress` raises.
+    tvarr and normal restores need WAL mode, which works unless the file system has no shared memory. Raises `NoRoom`,
+    `RestoreFailed`, or what `progress` raises.
     """
     incoming = Path(replacement.incoming)
     with _explained(incoming.parent):
@@ -87,8 +92,8 @@ def complete_incoming(
         problems = problems_of(incoming, restore_id, progress)
         if problems:
             raise RestoreFailed(
-                "The new database failed its check next to the live file ({problems}). Nothing was restored, "
-                "your data is unchanged. Check the disk.",
+                "The new database next to the live file failed verification ({problems}). Nothing was restored. Your data is "
+                "unchanged. Check the disk.",
                 problems=join(problems, "; "),
             )
         _require_settled(incoming)
@@ -99,7 +104,7 @@ def complete_incoming(
 
 
 def _require_settled(incoming: Path) -> None:
-    """Remove SQLite's files next to the database. Raises `OSError` where SQLite could not write its journal into it."""
+    """Remove SQLite's files next to the database. Raises `OSError` if SQLite could not empty its journal."""
     for ending in ENDINGS:
         left = Path(f"{incoming}{ending}")
         with contextlib.suppress(FileNotFoundError):
@@ -126,7 +131,7 @@ def _copy(staged: Path, incoming: Path, owner: Ownership, progress: Progress) ->
 
 
 def discard_incoming(replacement: Replacement) -> None:
-    """Remove a new database that was not completed, durably."""
+    """Remove an incomplete new database, durably."""
     incoming = Path(replacement.incoming)
     if not incoming.parent.is_dir():
         return
@@ -137,10 +142,10 @@ def discard_incoming(replacement: Replacement) -> None:
 
 
 def put_in_place(live: Path, replacement: Replacement) -> None:
-    """Set the old files aside, then give the new database the live name; the caller keeps every other program out.
+    """Set the old files aside, then give the new database the live name, while the caller locks out all other programs.
 
-    It can be cut off and done again. The old files' new names are on disk before the new database gets its name: a -wal
-    that came back after a power cut would be written into it.
+    Safe to interrupt and repeat. The old files' new names are on disk before the new database gets the live name, because an
+    old -wal that came back after a power cut would be written into it.
     """
     incoming, set_aside = Path(replacement.incoming), Path(replacement.set_aside)
     for ending in ENDINGS:
@@ -158,7 +163,7 @@ def put_in_place(live: Path, replacement: Replacement) -> None:
 
 
 def _link_or_rename(path: Path, name: Path) -> bool:
-    """Give a file a second name, or rename it where there are no hard links; return whether it has two names now."""
+    """Give a file a second name, or rename it if there are no hard links. Return whether it has two names now."""
     try:
         os.link(path, name, follow_symlinks=False)
     except OSError as problem:
@@ -170,7 +175,7 @@ def _link_or_rename(path: Path, name: Path) -> bool:
 
 
 def _give_free_name(incoming: Path, live: Path) -> None:
-    """Rename without replacing a file that another program has created in this moment, where there are hard links."""
+    """Rename a file. With hard links, never replace a file that another program has just created."""
     if _link_or_rename(incoming, live):
         sync_folder(live.parent)  # first the new name: after a power cut there could be neither
         incoming.unlink()
@@ -185,7 +190,7 @@ def _free_name(name: str) -> Path:
 
 
 def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
-    """Return the paths of the old files now, or where their folder cannot be read, what the paths begin with."""
+    """Return the current paths of the old files, or their common beginning if the folder cannot be read."""
     base = Path(replacement.set_aside)
     try:
         names = os.listdir(base.parent)  # noqa: PTH208  # names only
@@ -197,11 +202,10 @@ def files_set_aside(replacement: Replacement) -> tuple[str, ...]:
 
 
 def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool:
-    """Settle an offline restore that was cut off; return whether the new database is live.
+    """Settle an interrupted offline restore. Return whether the new database is live.
 
-    A new database that was not ready is removed; one that was ready is put in place, unless a user has removed it. Raises
-    `RestoreUnsettled`, and changes nothing, where another program has the database open or has put another file there,
-    or where the live file cannot be used.
+    A new database that was not ready is removed. One that was ready is put in place, unless a user removed it. Raises
+    `RestoreUnsettled` and changes nothing if another program has the database open or changed it, or if it cannot be used.
     """
     if not replacement.is_ready:
         discard_incoming(replacement)
@@ -210,7 +214,7 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
     if os.path.lexists(incoming):
         try:
             with locked_out(live, STOP_IT) as found:
-                _go_on(live, incoming, unfinished, replacement, found)
+                _finish_in_place(live, incoming, unfinished, replacement, found)
         except (DatabaseInUse, DatabaseUnusable) as problem:
             raise unsettled(unfinished, replacement, problem.sentence) from problem
         except OSError as problem:
@@ -225,8 +229,8 @@ def finish_replacement(unfinished: Unfinished, replacement: Replacement) -> bool
     return happened
 
 
-def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Replacement, found: str) -> None:
-    if found and live.samefile(incoming):  # it has got the name, and was cut off before it lost its first one
+def _finish_in_place(live: Path, incoming: Path, unfinished: Unfinished, replacement: Replacement, found: str) -> None:
+    if found and live.samefile(incoming):  # interrupted after it got the live name, before it lost its first name
         sync_folder(live.parent)
         incoming.unlink()
         sync_folder(live.parent)
@@ -234,10 +238,9 @@ def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Repl
         put_in_place(live, replacement)
     else:
         raise RestoreUnsettled(
-            "The offline restore of {backup} broke off, and since then another program has created or changed "
-            "{live}. Nothing was changed now. To go on with the restore, stop that program, move {live} away with the files "
-            "-wal, -shm and -journal next to it, and run {advice}. To keep {live} as it is, delete {incoming}, then run "
-            "{advice}.",
+            "The offline restore of {backup} was interrupted, and another program has created or changed {live} since. Nothing "
+            "was changed now. To finish the restore, stop that program, move {live} and the -wal, -shm and -journal files next "
+            "to it away, then run {advice}. To keep {live} as it is, delete {incoming}, then run {advice}.",
             backup=unfinished.backup,
             live=live,
             advice=Advice.RECOVER,
@@ -246,11 +249,10 @@ def _go_on(live: Path, incoming: Path, unfinished: Unfinished, replacement: Repl
 
 
 def unsettled(unfinished: Unfinished, replacement: Replacement, reason: Sentence) -> RestoreUnsettled:
-    """Return the error for an offline restore that cannot go on now, although its new database is complete."""
+    """Return the error for an offline restore that cannot be finished now, although its new database is complete."""
     return RestoreUnsettled(
-        "The offline restore of {backup} is not finished: {reason} The new database is complete, and the old "
-        "files are kept as {live} or {set_aside}. When nothing stands in the way any more, run "
-        "{advice}: it finishes the restore.",
+        "The offline restore of {backup} is not finished: {reason} The new database is complete, and the old files are kept as "
+        "{live} or {set_aside}. Remove the cause, then run {advice} to finish the restore.",
         backup=unfinished.backup,
         reason=reason,
         live=Path(unfinished.live),
@@ -268,13 +270,13 @@ def _explained(folder: Path) -> Iterator[None]:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(folder).free
             raise NoRoom(
-                "The disk of {folder} is full ({free:MB} free). Nothing was restored, your data is unchanged. {advice}",
+                "The disk of {folder} is full ({free:MB} free). Nothing was restored. Your data is unchanged. {advice}",
                 folder=folder,
                 free=free,
                 advice=Advice.FREE_SPACE,
             ) from problem
         raise RestoreFailed(
-            "The folder {folder} cannot be used: {reason}. Nothing was restored, your data is unchanged.",
+            "The folder {folder} cannot be used: {reason}. Nothing was restored. Your data is unchanged.",
             folder=folder,
             reason=problem.strerror or problem,
         ) from problem

@@ -1,4 +1,4 @@
-"""Progress of backups, checks, uploads, cleanups and restores."""
+"""Progress of backups, verifications, uploads, cleanups and restores."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Phase(StrEnum):
 
 
 Progress = Callable[[Phase, int, int], None]
-"""Called several times a second, in the caller's thread, with the phase and the bytes (or backups) done and in all.
+"""Called several times a second in the caller's thread, with the phase, and the bytes (or backups) done and in total.
 
-It may raise to cancel: then what was begun is undone, and its exception is raised to the caller.
+It may raise to cancel: the operation is undone, and the exception reaches the caller.
 """
 
 

@@ -1,8 +1,17 @@
 """Restore a backup into the live database, through SQLite and under its locks.
 
-The live file is never renamed, copied over or unlinked: programs that have it open see the new content in their next
-transaction, and a kill at any moment leaves the old content or the new. Whether a restore has happened is read from the
-restore id in the live database, never from an exception: a full disk may raise although the new content is there.
+    lock -> journal with a random restore id, durable -> backup unpacked, both checksums, full check; safety copy meanwhile
+    -> right for this live database? -> our migrations and the restore id, on the copy
+    -> safety copy again, if another program has committed since
+    -> SQLite's online backup into the live file; under its lock the safety copy again, if another program has committed since
+    -> checkpoint -> full check of the live database, safety copy packed meanwhile -> safety backup published, protected
+    -> journal removed
+
+The live file is never renamed, copied over or unlinked. Programs that have it open see the new data in their next
+transaction, and after a kill at any moment it has the old data or the new. Only the restore id (`user_version`) in the live
+database says whether a restore happened, never an exception: a full disk may raise although the new data is there. Recovery
+reads it, and publishes or removes the safety copy. It never puts old data back, because other programs may have gone on
+with the new. An offline restore (`offline`) replaces the file instead.
 """
 
 from __future__ import annotations
@@ -82,15 +91,15 @@ from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Advice, Sentence, join
 
 Migrate = Callable[[Path], None]
-"""Upgrades a copy of a database that an older version of this program wrote, in place."""
+"""Upgrades, in place, a copy of a database that an older version of this program wrote."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A restore that is done. `attention` is what the user should read; `before` and `after` count live rows.
+    """Result of a restore. `attention` is for the user to read; `before` and `after` count live rows.
 
-    `safety` is `None` where it could not be packed (then `attention` says where the copy is), or where an offline restore
-    could not make one. `set_aside` are the paths of the old files after an offline restore.
+    `safety` is `None` if the safety copy could not be packed (`attention` says where it is), or if an offline restore could
+    not make one. `set_aside` are the paths of the old files after an offline restore.
     """
 
     filename: str
@@ -103,7 +112,7 @@ class Restored:
 
 @dataclass(frozen=True)
 class Settled:
-    """A restore that was cut off after its content was live; `safety` and `set_aside` as in `Restored`."""
+    """An interrupted restore whose data was live; `safety` and `set_aside` are as in `Restored`."""
 
     filename: str
     safety: Backup | None
@@ -122,18 +131,17 @@ def restore_backup(
     accept_code: bool | Collection[str] = False,
     progress: Progress = no_progress,
 ) -> Restored:
-    """Replace the content of the live database by that of a backup, while others use it.
+    """Replace the data of the live database by that of a backup, while other programs use it.
 
-    The old content, with every acknowledged commit, becomes a protected backup. `progress` may raise until the new content
-    is in place, which undoes it. When this raises, the live database is as it was: `ConfirmationRequired` (a schema newer
-    than every known one, without `accept_newer`), `CodeNotAccepted` (code in a backup from elsewhere that was accepted
-    neither when it was added nor by `accept_code`: true, or the identities), `ExaminationTooCostly`, `RestoreRefused`,
-    `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, or what `find_backup` and `work_in` raise. Must not be
-    called inside a transaction on the live database.
+    The old data, with every acknowledged commit, becomes a protected safety backup. `progress` may raise to cancel until the
+    new data is in place. Must not be called inside a transaction on the live database. Raises, and leaves the live database
+    unchanged: `ConfirmationRequired` (a schema newer than every known one, without `accept_newer`), `CodeNotAccepted` (code
+    in a backup from elsewhere, accepted neither when it was added nor by `accept_code`: true, or its identities),
+    `ExaminationTooCostly`, `RestoreRefused`, `DatabaseUnusable`, `DatabaseBusy`, `NoRoom`, `RestoreFailed`, what
+    `find_backup` and `work_in` raise, or `OfflineRestoreRequired` if SQLite cannot write the live file.
 
-    Where SQLite cannot write the live file, `OfflineRestoreRequired` is raised. With `offline`, which confirms that tvarr is
-    stopped, the file is replaced, and this process must not have a connection to it. Raises `DatabaseInUse` where
-    another program has it open, and `RestoreRefused` where a restore without `offline` is possible.
+    With `offline`, which confirms that tvarr is stopped, the file is replaced. This process must not have a connection to it.
+    Raises also `DatabaseInUse` if another program has it open, and `RestoreRefused` if a normal restore is possible.
     """
     finish_restore(folder, required)
     with work_in(folder) as work:
@@ -150,17 +158,18 @@ def find_restorable(
     offline: bool = False,
     accept_newer: bool = False,
 ) -> Backup:
-    """Return a backup that can be restored, as far as that is known without unpacking it.
+    """Return a backup if it can be restored, as far as that is known without unpacking it.
 
-    Raises as `restore_backup` would, and `RestoreRefused` where the last check of the backup has found a problem. Whether
-    another program has the live file open is asked for an offline restore only when it is done.
+    Raises what `restore_backup` would raise, and `RestoreRefused` if the last verification found a problem. For an offline
+    restore, it is not checked yet whether another program has the live file open.
     """
     backup = find_backup(folder, filename)
     found = inspect_offline(live, required, filename) if offline else inspect_live(live, required, filename)
     recorded = backup.sidecar
     if recorded.problems:
         raise RestoreRefused(
-            "{filename} cannot be relied on: its last check found this: {problems} Verify it again, or choose another.",
+            "{filename} was not restored, because its last verification found a problem. {problems} Nothing was changed. "
+            "Verify it again, or choose another backup.",
             filename=filename,
             problems=join(recorded.problems),
         )
@@ -170,9 +179,9 @@ def find_restorable(
 
 
 def inspect_offline(live: Path, required: RequiredSchema, filename: str) -> Live:
-    """Return what is known of a live file that must be replaced; its `used` bytes are those that a copy needs.
+    """Return the properties of a live file for an offline restore; `used` are the bytes that a copy needs.
 
-    Raises where it need not be replaced, or cannot be.
+    Raises if an offline restore is not needed or not possible.
     """
     try:
         found = inspect_live(live, required, filename)
@@ -184,7 +193,7 @@ def inspect_offline(live: Path, required: RequiredSchema, filename: str) -> Live
         return Live(0, 0, "", 2 * sum(file.stat().st_size for file in files), "")
     raise RestoreRefused(
         "{live} can be written, so an offline restore is not needed. Nothing was changed. Run `{program} backup restore "
-        "{filename} --yes` without --offline: it keeps the current data as a safety backup, and tvarr may go on running.",
+        "{filename} --yes` without --offline. It saves the current data as a safety backup, and tvarr can keep running.",
         live=live,
         program=program.NAME,
         filename=filename,
@@ -192,11 +201,10 @@ def inspect_offline(live: Path, required: RequiredSchema, filename: str) -> Live
 
 
 def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
-    """Settle a restore that was cut off: publish the safety copy where the new content is in the live database.
+    """Settle an interrupted restore: publish the safety copy if the new data is live. Safe to interrupt and repeat.
 
-    Where it is not, what was prepared is removed, and `None` is returned. An offline restore goes forward once its new
-    database was ready. Can be cut off and run again. Raises `NoRoom` or `BackupFolderUnusable` where the safety copy cannot
-    be published, which is kept then, and `RestoreUnsettled`.
+    Otherwise remove what was prepared, and return `None`. An offline restore whose new database was ready is finished. Raises
+    `NoRoom` or `BackupFolderUnusable` if the safety copy cannot be published (it is kept), or `RestoreUnsettled`.
     """
     if not folder.exists():  # a new installation
         return None
@@ -220,7 +228,7 @@ def finish_restore(folder: Path, required: RequiredSchema) -> Settled | None:
 
 
 def _settle(folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema) -> Settled:
-    """Publish the safety copy, where there is one, and remove the journal."""
+    """Publish the safety copy, if there is one, and remove the journal."""
     offline = unfinished.offline
     set_aside = files_set_aside(offline) if offline else ()
     if offline is not None and not offline.has_safety:
@@ -233,7 +241,7 @@ def _settle(folder: Path, work: Path, unfinished: Unfinished, required: Required
 
 @dataclass
 class _Restore:
-    """One restore, under the lock of the folder."""
+    """One restore, under the folder's lock."""
 
     live: Path
     folder: Path
@@ -263,7 +271,7 @@ class _Restore:
             with open_database(self.live) as monitor:
                 safety = SafetyCopy(self.live, safety_path(self.work), monitor, self.progress)
                 staged, after = self._make_ready(backup, found, unfinished.restore_id, migrate, safety.take)
-                safety.take()  # what was committed since is copied now, and not while others wait for the lock
+                safety.take()  # now rather than under the lock, for which other programs would wait
                 copy_into(staged, self.live, on_lock, self.progress)
         except BaseException as problem:
             happened = begun and holds(self.live, unfinished.restore_id)
@@ -275,12 +283,12 @@ class _Restore:
                     raise not_replaced(self.live, problem) from problem
                 raise
             self.attention.append(
-                Sentence("“{problem}” was reported after the new content was in place.", problem=problem)
+                Sentence('An error was reported after the new data was in place: "{problem}"', problem=problem)
             )
         return self._finish(unfinished, after, safety.refusal)
 
     def run_offline(self, filename: str, migrate: Migrate | None) -> Restored:
-        """Replace the live file, which SQLite cannot write; the old files are set aside."""
+        """Replace the live file, which SQLite cannot write, and set the old files aside."""
         found = inspect_offline(self.live, self.required, filename)
         owner = require_replaceable(self.live)
         backup = find_backup(self.folder, filename)
@@ -288,7 +296,7 @@ class _Restore:
         planned = plan_replacement(self.live, datetime.now(UTC))
         unfinished = self._begin(filename, 0, planned)
         try:
-            with locked_out(self.live, STOP_IT):  # before minutes are spent in vain
+            with locked_out(self.live, STOP_IT):  # fails now, not after minutes of work
                 pass
             staged, after = self._make_ready(backup, found, unfinished.restore_id, migrate, None)
             is_wal = complete_incoming(staged, planned, unfinished.restore_id, owner, self.progress)
@@ -299,8 +307,8 @@ class _Restore:
         if not is_wal:
             self.attention.append(
                 Sentence(
-                    "{live} is in rollback-journal mode, because its file system has no shared memory. Stop tvarr for "
-                    "every later restore as well.",
+                    "{live} is in rollback-journal mode, because its file system has no shared memory. Stop tvarr for every "
+                    "later restore too.",
                     live=self.live,
                 )
             )
@@ -309,15 +317,15 @@ class _Restore:
             with contextlib.suppress(OSError):
                 remove_journal(self.work)
             raise RestoreUnsettled(
-                "The new database is damaged after the restore ({problems}). The old files are kept as "
-                "{set_aside}. Check the disk, then restore again.",
+                "The restored database is damaged ({problems}). The old files are kept as {set_aside}. Check the disk, then "
+                "restore again.",
                 problems=join(problems, "; "),
                 set_aside=Path(planned.set_aside),
             )
         return self._finish_offline(ready, after)
 
     def _replace_file(self, unfinished: Unfinished, planned: Replacement, *, is_readable: bool) -> Unfinished:
-        """Give the new database the live name while other programs are kept out. From `is_ready` on, recovery goes forward."""
+        """Give the new database the live name while other programs are locked out. From `is_ready` on, recovery finishes it."""
         with locked_out(self.live, STOP_IT) as old:
             has_safety = is_readable and salvage_safety(self.live, safety_path(self.work))
             ready = replace(planned, old=old, is_ready=True, has_safety=has_safety)
@@ -327,11 +335,11 @@ class _Restore:
         return self.ready
 
     def _give_up(self, problem: BaseException) -> None:
-        """Undo an offline restore that failed, or raise `RestoreUnsettled` where its new database was ready."""
+        """Undo a failed offline restore, or raise `RestoreUnsettled` if its new database was ready."""
         try:
             unfinished = read_journal(self.work)
         except OSError:
-            unfinished = self.ready  # the journal may say so by now, or not
+            unfinished = self.ready  # the journal may or may not say so already
         if unfinished is None or unfinished.offline is None:
             return
         if unfinished.offline.is_ready:
@@ -345,7 +353,7 @@ class _Restore:
         except (TvarrBackupError, OSError, sqlite3.Error) as problem:
             has_safety = unfinished.offline is not None and unfinished.offline.has_safety
             incomplete = Sentence(
-                "The restore is complete, but its end could not be recorded ({problem}). Run {advice}.",
+                "The restore is complete, but that could not be recorded ({problem}). Run {advice}.",
                 problem=problem,
                 advice=Advice.RECOVER,
             )
@@ -356,7 +364,7 @@ class _Restore:
         return Restored(unfinished.backup, settled.safety, tuple(self.attention), before, after, settled.set_aside)
 
     def _begin(self, filename: str, old: int, offline: Replacement | None = None) -> Unfinished:
-        """Write the journal, before anything that recovery would have to know of."""
+        """Write the journal before anything that recovery would have to know about."""
         now, restore_id = datetime.now(UTC), old
         while restore_id == old:
             restore_id = secrets.randbelow(2**31 - 1) + 1
@@ -368,7 +376,7 @@ class _Restore:
     def _make_ready(
         self, backup: Backup, live: Live, restore_id: int, migrate: Migrate | None, beside: Callable[[], None] | None
     ) -> tuple[Path, Mapping[str, int]]:
-        """Return the database of a backup as it will be live, and its rows."""
+        """Return the database of a backup, ready to become live, and its row counts."""
         try:
             with (
                 raising_disk_errors(),
@@ -382,20 +390,20 @@ class _Restore:
                 _set_restore_id(staged, restore_id)
         except sqlite3.Error as problem:
             raise RestoreFailed(
-                "The copy of {filename} could not be made ready: {problem}. Nothing was restored, your data is "
-                "unchanged.",
+                "{filename} could not be prepared: {problem}. Nothing was restored. Your data is unchanged.",
                 filename=backup.filename,
                 problem=problem,
             ) from problem
         return staged, after
 
     def _unpack(self, backup: Backup, live: Live, beside: Callable[[], None] | None) -> tuple[Path, Examined]:
-        """Return the database of a backup, unpacked, once it is known to fit this live database; call `beside` meanwhile."""
+        """Unpack a backup and check that it fits this live database. `beside` is called during the check."""
         unpacked = unpack_and_check(self.folder, self.work, backup, self.required, self.progress, beside=beside)
         staged, examined, problems = unpacked.database, unpacked.examined, unpacked.verification.problems
         if problems or staged is None or examined is None:
             raise RestoreRefused(
-                "{filename} cannot be relied on, and was not restored. {problems}",
+                "{filename} was not restored, because verification found a problem. {problems} Your data is unchanged. Choose "
+                "another backup.",
                 filename=backup.filename,
                 problems=join(problems),
             )
@@ -403,8 +411,8 @@ class _Restore:
             (encoding,) = connection.execute("PRAGMA encoding").fetchone()
         if live.encoding and encoding != live.encoding:
             raise RestoreRefused(
-                "{filename} holds its texts in {encoding}, the live database in {live_encoding}: programs that have "
-                "it open could not go on.",
+                "{filename} was not restored. Its text encoding is {encoding}, but the live database uses {live_encoding}, and "
+                "programs that have it open would fail. Your data is unchanged.",
                 filename=backup.filename,
                 encoding=encoding,
                 live_encoding=live.encoding,
@@ -413,27 +421,33 @@ class _Restore:
         known = backup.sidecar.checked.warnings if backup.sidecar.checked else ()
         new = [warning for warning in examined.warnings if warning not in known]
         if new:
-            raise RestoreRefused("{filename} was not restored. {new}", filename=backup.filename, new=sentences_of(new))
+            raise RestoreRefused(
+                "{filename} was not restored. {new} Your data is unchanged.",
+                filename=backup.filename,
+                new=sentences_of(new),
+            )
         require_accepted_code(backup.filename, backup.sidecar, examined.code, accepted=self.accept_code)
         return staged, examined
 
     def _upgrade(self, staged: Path, examined: Examined, migrate: Migrate | None) -> Mapping[str, int]:
-        """Migrate the staged database where it is one of ours and older; return its rows."""
+        """Migrate the staged database if an older version of this program wrote it. Return its row counts."""
         if migrate is None or not schema.is_older(examined.schema, self.required):
             return examined.table_counts
         migrate(staged)
         again = examine(staged, self.required, CheckLevel.FULL)
         if again.problems:
             raise RestoreRefused(
-                "The update of the backup's tables failed its check. {problems}", problems=join(again.problems)
+                "Nothing was restored: after its tables were upgraded, the backup failed verification. {problems} Your data is "
+                "unchanged.",
+                problems=join(again.problems),
             )
         return again.table_counts
 
     def _prove_copyable(self, staged: Path, backup: Backup, page_size: int) -> Path:
-        """Return the staged database in the page size of the live one (0: its own), after SQLite has copied it.
+        """Return the staged database in the page size of the live one (0: its own), once SQLite has copied it.
 
-        A database that cannot be copied could not be backed up once it is live. A safety backup was live here, and is
-        restored all the same.
+        A database that SQLite cannot copy could not be backed up once it is live. Safety backups are exempt, because their
+        data was live here.
         """
         copied, size = self.work / "copied.db", staged.stat().st_size
         with open_database(staged) as connection:
@@ -454,12 +468,12 @@ class _Restore:
                 )
                 if page_size not in (0, own) or not is_safety_backup(backup.sidecar):
                     raise RestoreRefused(
-                        "{sentence}, so it could not be backed up again. Nothing was restored, your data is unchanged. "
-                        "Choose another backup.",
+                        "{sentence}, so it could not be backed up again. Nothing was restored. Your data is unchanged. Choose "
+                        "another backup.",
                         sentence=sentence,
                     ) from problem
                 self.attention.append(
-                    Sentence("{sentence}, as before, so no backup of it can be made.", sentence=sentence)
+                    Sentence("{sentence}. This was so before, and no backup can be made of it.", sentence=sentence)
                 )
         if page_size not in (0, own):
             return copied
@@ -467,10 +481,7 @@ class _Restore:
         return staged
 
     def _finish(self, unfinished: Unfinished, after: Mapping[str, int], refusal: str) -> Restored:
-        """Check the live database, pack the safety copy meanwhile, and publish it. Only a failed check undoes the restore.
-
-        `refusal` says why SQLite could not make the safety copy, which was copied byte for byte then.
-        """
+        """Check the live database while the safety copy is packed, and publish that. Only a failed check undoes the restore."""
         progress = _never_raising(self.progress)
         sentences = [*self.attention, *checkpoint(self.live)]
         packed: tuple[BackupName, Sidecar] | Exception | None = None
@@ -500,7 +511,7 @@ class _Restore:
         return Restored(unfinished.backup, safety, tuple(sentences), safety.sidecar.table_counts, after)
 
     def _put_back(self, unfinished: Unfinished, problems: list[str], progress: Progress, *, whole: bool) -> NoReturn:
-        """Copy the safety copy into the live database, check it, and raise in any case."""
+        """Copy the safety copy into the live database, check it, and always raise."""
         live, safety = self.live, safety_path(self.work)
         try:
             rewrite_journal(self.work, replace(unfinished, is_put_back=True))
@@ -511,9 +522,9 @@ class _Restore:
             reason = Sentence("{problem}", problem=problem)
         if reason:
             raise RestoreUnsettled(
-                "The live database is damaged after the restore ({problems}), and what was there before could not "
-                "be put back ({reason}). It is kept as {safety}: once nothing else stands in the way, `backup recover` makes "
-                "it the backup {filename}, and `backup restore {filename} --yes` puts it back.",
+                "The live database is damaged after the restore ({problems}), and the previous data could not be put back "
+                "({reason}). It is kept as {safety}. Remove the cause, then run `backup recover` to make it the backup "
+                "{filename}, and `backup restore {filename} --yes` to put it back.",
                 problems=join(problems, "; "),
                 reason=reason,
                 safety=safety,
@@ -521,8 +532,8 @@ class _Restore:
             )
         remove_journal(self.work)
         raise RestoreFailed(
-            "The live database failed its check after the restore ({problems}), so what was there before was put "
-            "back: nothing was restored, your data is unchanged.",
+            "The live database failed verification after the restore ({problems}), so the previous data was put back. Nothing "
+            "was restored. Your data is unchanged.",
             problems=join(problems, "; "),
         )
 
@@ -534,10 +545,10 @@ def _require_room(live: Path, folder: Path, found: Live, size: int) -> None:
 def require_room_for_restore(
     live: Path, folder: Path, listing: Listing, *, used: int, page_size: int, size: int
 ) -> None:
-    """Raise `NoRoom` where a restore of a database of `size` bytes is unlikely to fit; `page_size` is 0 offline.
+    """Raise `NoRoom` if a restore of a database of `size` bytes is unlikely to fit; `page_size` is 0 offline.
 
-    The backup folder needs the staged copy, the safety copy, and another copy of the staged one or an archive. The folder of
-    the live database needs the journal of the new content and its growth, or in an offline restore the file.
+    The backup folder needs room for the staged copy, the safety copy, and another staged copy or an archive. The folder of the
+    live database needs room for the journal and growth, or in an offline restore for the new file.
     """
     here, archive, there = size + used, archive_bytes(used, listing), size
     if page_size:
@@ -552,31 +563,28 @@ def require_room_for_restore(
 def _copied_bytes(refusal: str, *, is_intact: bool) -> Sentence:
     if is_intact:
         return Sentence(
-            "SQLite could not copy what was live before ({refusal}), so the safety backup is a byte-for-byte copy. It passed "
-            "its check and can be restored.",
+            "SQLite could not copy the previous data ({refusal}), so the safety backup is a byte-for-byte copy. Verification "
+            "found no problem, and it can be restored.",
             refusal=refusal,
         )
     return Sentence(
-        "What was live before was damaged ({refusal}). It was copied byte for byte and is kept for salvage, but it cannot "
-        "be restored.",
+        "The previous data was damaged ({refusal}). The safety backup is a byte-for-byte copy for salvage and cannot be "
+        "restored.",
         refusal=refusal,
     )
 
 
 def _not_packed(work: Path, problem: Exception) -> Sentence:
     return Sentence(
-        "The copy of before could not be made a backup ({problem}), and is kept as {safety}: make room, then run "
-        "`backup recover`.",
+        "The safety copy could not be saved as a backup ({problem}). It is kept as {safety}. Free some space, then run `backup "
+        "recover`.",
         problem=problem,
         safety=safety_path(work),
     )
 
 
 def _set_restore_id(staged: Path, restore_id: int) -> None:
-    """Set the `user_version` of the staged database, which gets into the live one with its content, or not at all.
-
-    A table would be a change to a database that is not ours. The staged copy need not survive a power cut.
-    """
+    """Set the `user_version` of the staged database, which need not be synced. A table would change tvarr's schema."""
     with open_database(staged) as connection:
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -585,8 +593,8 @@ def _set_restore_id(staged: Path, restore_id: int) -> None:
 
 def _unknown(work: Path, unfinished: Unfinished) -> RestoreUnsettled:
     return RestoreUnsettled(
-        "{live} cannot be used just now, so it is not known whether {backup} has been restored into it. What was "
-        "there before is kept as {safety}; when it can be used again, run `backup recover`.",
+        "{live} cannot be used now, so it is unknown whether {backup} was restored. The previous data is kept as {safety}. When "
+        "the database can be used again, run `backup recover`.",
         live=Path(unfinished.live),
         backup=unfinished.backup,
         safety=safety_path(work),

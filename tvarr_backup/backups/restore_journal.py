@@ -1,4 +1,4 @@
-"""The journal of a restore in `.work/restore`: after a crash, recovery reads it and publishes or removes the safety copy."""
+"""The journal of a restore in `.work/restore`, from which recovery publishes or removes the safety copy after a crash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Sentence, join
 
 PROTECTED_FOR = timedelta(days=7)
-"""How long a safety backup is protected; then it counts as an automatic backup."""
+"""How long a safety backup is protected. After that it counts as an automatic backup."""
 
 _JOURNAL_NAME = "restore.json"
 _SAFETY_NAME = "safety.db"
@@ -31,9 +31,9 @@ _SAFETY_NAME = "safety.db"
 class Replacement:
     """The paths of an offline restore.
 
-    `incoming` is the new database until it gets the live name, `set_aside` the new name of the old one (with endings for its
-    -wal and the like). `old` identifies the content of the old file, and is empty where there was none. Once the new
-    database is complete and on disk (`is_ready`), recovery goes forward. `has_safety`: a safety copy could be made.
+    `incoming` is the new database until it gets the live name. `set_aside` is the new name of the old file, with endings for
+    its -wal and so on. `old` is a hash of the old file, or empty if there was none. Once the new database is complete and on
+    disk (`is_ready`), recovery finishes the restore. `has_safety` says whether a safety copy could be made.
     """
 
     incoming: str
@@ -45,11 +45,11 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A restore in progress, or one that was cut off; `restore_id` is the `user_version` of its content.
+    """A restore in progress or interrupted. `restore_id` is the `user_version` of its data.
 
-    `safety` is the file name that the safety copy gets as a backup. With `is_put_back` the new content has failed its
-    check: whatever is live then, the safety copy is needed until it is live again and has passed its own check. An offline
-    restore has an `offline`.
+    `safety` is the file name of the future safety backup. `is_put_back` means that the new data failed its check: whatever is
+    live, the safety copy is needed until it is live again and has passed its own check. Only an offline restore has
+    `offline`.
     """
 
     restore_id: int
@@ -62,12 +62,12 @@ class Unfinished:
 
 
 def safety_path(work: Path) -> Path:
-    """Return where the safety copy is until it is a backup."""
+    """Return the path of the safety copy before it becomes a backup."""
     return work / RESTORE_NAME / _SAFETY_NAME
 
 
 def write_journal(work: Path, unfinished: Unfinished) -> None:
-    """Begin the journal of a restore, durably, before anything is copied: from here on recovery knows of it."""
+    """Begin the journal of a restore, durably, before anything is copied, so that recovery knows about it."""
     place = work / RESTORE_NAME
     place.mkdir(mode=0o700)
     write_private(place / _JOURNAL_NAME, _encode(unfinished))
@@ -76,29 +76,29 @@ def write_journal(work: Path, unfinished: Unfinished) -> None:
 
 
 def rewrite_journal(work: Path, unfinished: Unfinished) -> None:
-    """Replace what the journal says, whole or not at all."""
+    """Replace the journal, whole or not at all."""
     write_whole(work / RESTORE_NAME / _JOURNAL_NAME, _encode(unfinished))
 
 
 def read_journal(work: Path) -> Unfinished | None:
-    """Return the restore that was begun and is not settled, or None."""
+    """Return the unsettled restore, or None."""
     try:
         state = json.loads((work / RESTORE_NAME / _JOURNAL_NAME).read_bytes())
         offline = state.pop("offline", None)
         return Unfinished(restore_id=state.pop("mark"), **state, offline=offline and Replacement(**offline))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError, KeyError):  # cut short before it was synced: nothing was copied yet
+    except (ValueError, TypeError, AttributeError, KeyError):  # cut short before the sync, so nothing was copied yet
         return None
 
 
 def sync_journal(work: Path) -> None:
-    """Sync the journal that was read, before recovery acts on it: a killed process may have renamed it without syncing."""
+    """Sync the journal before recovery acts on it, because a killed process may have renamed it without syncing."""
     sync_folder(work / RESTORE_NAME)
 
 
 def remove_journal(work: Path) -> None:
-    """Remove the journal, then the safety copy: without a journal it means nothing."""
+    """Remove the journal, then the safety copy, which means nothing without it."""
     place = work / RESTORE_NAME
     if place.exists():
         (place / _JOURNAL_NAME).unlink(missing_ok=True)
@@ -108,13 +108,13 @@ def remove_journal(work: Path) -> None:
 
 def _encode(unfinished: Unfinished) -> bytes:
     state = asdict(unfinished)
-    return json.dumps({"mark": state.pop("restore_id"), **state}).encode()  # "mark", as other versions read it
+    return json.dumps({"mark": state.pop("restore_id"), **state}).encode()  # "mark" is what other versions read
 
 
 def pack_safety(
     folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema, progress: Progress
 ) -> tuple[BackupName, Sidecar]:
-    """Pack the safety copy, to be published under the name returned; it may be damaged, as the live database was."""
+    """Pack the safety copy for publication under the returned name. It may be as damaged as the live database was."""
     taken, name = taken_names(folder), parse_name(unfinished.safety)
     if name is None or taken & {name.filename, name.sidecar}:
         name = new_name(datetime.now(UTC), taken)
@@ -135,10 +135,10 @@ def pack_safety(
 def publish_safety(
     folder: Path, work: Path, unfinished: Unfinished, required: RequiredSchema, progress: Progress
 ) -> Backup:
-    """Make the safety copy a protected backup, unless that was done before a crash, and remove the journal."""
+    """Make the safety copy a protected backup, unless a crash came after that, and remove the journal."""
     for backup in read_folder(folder).backups:
         if backup.filename == unfinished.safety and backup.sidecar.kind is BackupKind.PRE_RESTORE:
-            sync_folder(folder)  # a process that was cut off may have done no more than name it
+            sync_folder(folder)  # a process that was killed may have named it without syncing
             record_restore_with_safety(folder)
             remove_journal(work)
             return backup
@@ -159,7 +159,7 @@ def find_safety_backup(folder: Path) -> Backup:
     backups = read_folder(folder).backups
     last = next((backup for backup in backups if backup.sidecar.kind is BackupKind.PRE_RESTORE), None)
     if last is None:
-        raise NothingToUndo("There is no restore to undo: no backup was made before one.")
+        raise NothingToUndo("There is no restore to undo, because there is no safety backup.")
     return last
 
 
@@ -179,7 +179,7 @@ def record_restore_with_safety(folder: Path) -> None:
 
 
 def _restore_without_safety(folder: Path) -> Sentence | None:
-    """Return a sentence about the last restore if it made no safety backup."""
+    """Return why the last restore cannot be undone, or None if it made a safety backup."""
     try:
         recorded = json.loads((folder / LAST_RESTORE_NAME).read_bytes())
         backup, set_aside = str(recorded["backup"]), [Path(str(path)) for path in recorded["set_aside"]]
@@ -189,12 +189,11 @@ def _restore_without_safety(folder: Path) -> Sentence | None:
     files = (
         Sentence("The old files are kept for salvage: {kept}.", kept=join(kept, ", "))
         if kept
-        else Sentence("There were no old files, or they were removed.")
+        else Sentence("There are no old files.")
     )
     return Sentence(
-        "There is nothing to undo. The last restore, of {backup}, was an offline restore, and no consistent copy of the old "
-        "database could be made. {files} Nothing was changed. To go back to another backup, choose it from the list of "
-        "backups.",
+        "There is nothing to undo. The last restore, of {backup}, was an offline restore that could not make a safety backup. "
+        "{files} Nothing was changed. You can restore another backup from the list.",
         backup=backup,
         files=files,
     )

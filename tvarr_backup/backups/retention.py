@@ -1,4 +1,4 @@
-"""Retention: which backups the next cleanup deletes, decided by one pure function for previews and cleanups alike."""
+"""Retention: decide which backups the next cleanup deletes, and delete them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 
 @dataclass(frozen=True)
 class Policy:
-    """How many automatic backups are kept, and how old they may get; `None` keeps all, or whatever the age."""
+    """How many automatic backups to keep, and their maximum age; `None` means no limit."""
 
     keep: int | None
     max_age: timedelta | None = None
@@ -25,9 +25,9 @@ class Policy:
 def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Collection[str] = ()) -> list[Backup]:
     """Return the backups that a cleanup deletes, oldest first.
 
-    Only automatic backups are counted and deleted: scheduled ones, and safety backups that are no longer protected. Those
-    that are protected, in use (`in_use`, by file name), or the newest of any kind whose last check found no problem are
-    kept. The newest has the highest `seq`, because clocks step back. A backup that is dated in the future is not too old.
+    Only automatic backups are counted and deleted; these include safety backups whose protection has ended. Backups in use
+    (`in_use`, file names) and the newest backup of any kind without a problem are kept. The newest has the highest `seq`,
+    because clocks can go back. A date in the future is not too old.
     """
     everything = sorted(backups, key=lambda backup: (backup.sidecar.seq, backup.filename), reverse=True)
     newest_good = next((backup for backup in everything if backup.sidecar.is_good), None)
@@ -54,10 +54,7 @@ class KeptReason(StrEnum):
 def why_kept(
     backup: Backup, listed: Callable[[], Collection[Backup]], policy: Policy, now: datetime
 ) -> KeptReason | None:
-    """Return why the next cleanup of the backups `listed` keeps this one, or `None` where it deletes it.
-
-    `listed` is called only where it depends on the other backups.
-    """
+    """Return why the next cleanup keeps a backup, or `None` if it deletes it. `listed` is called only if necessary."""
     sidecar = backup.sidecar
     if sidecar.is_protected(now):
         return KeptReason.PROTECTED_FOR_NOW if sidecar.protected_until else KeptReason.PROTECTED
@@ -82,9 +79,9 @@ def prune(
     progress: Progress = no_progress,
     on_removal: Callable[[Backup], None] | None = None,
 ) -> list[Backup]:
-    """Delete the expired backups, oldest first, calling `on_removal` after each, and return them.
+    """Delete the expired backups, oldest first, call `on_removal` after each, and return them.
 
-    Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises; some may be deleted then, each of them whole.
+    Raises `BackupBusy`, `BackupFolderUnusable` or what `progress` raises, perhaps after deleting some.
     """
     if not folder.exists():  # a new installation
         return []

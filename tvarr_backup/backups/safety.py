@@ -1,7 +1,8 @@
-"""The safety copy of the live database before a restore: nothing is committed between it and the replacement.
+"""Make the safety copy of the live database, so that no commit falls between it and the replacement.
 
-It is made while others still write, and again under the lock where another program has committed since. A database that
-SQLite cannot copy, for a reason that is neither the disk nor a lock, is copied byte for byte.
+It is made while other programs write, and again under the lock if one has committed since. If SQLite cannot copy the
+database although disk and locks are fine, it is copied byte for byte. Such a copy becomes a safety backup if it passes its
+check, and is kept for salvage otherwise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tvarr_backup.backups.sqlite import copy_database, open_database, remove_dat
 from tvarr_backup.errors import CopyFailed, NoRoom, RestoreFailed
 from tvarr_backup.sqlite_codes import primary_code
 
-# In a process of its own: closing the live file in one that has a connection to it would drop that one's locks.
+# A separate process, because closing the live file drops the locks of every connection in the same process.
 _COPY_BYTES = """
 import os, shutil, sys
 try:
@@ -45,14 +46,14 @@ _NOT_OF_THE_DATABASE = frozenset(
         sqlite3.SQLITE_INTERRUPT,
     }
 )
-"""Reasons for which a copy of an intact database fails. A full disk is `NoRoom`."""
+"""Errors that occur with intact databases too. A full disk is `NoRoom`."""
 
 
 class SafetyCopy:
-    """The copy at `path`; `monitor` is a connection to `live` that stays open until the replacement."""
+    """The safety copy at `path`. `monitor` is a connection to `live` that stays open until the replacement."""
 
     refusal = ""
-    """Why SQLite could not copy the live database, so that it is copied byte for byte; empty where it could."""
+    """Why SQLite could not copy the live database; empty if it could."""
 
     def __init__(self, live: Path, path: Path, monitor: sqlite3.Connection, progress: Progress) -> None:
         self.path = path
@@ -61,10 +62,7 @@ class SafetyCopy:
         self._seen = -1
 
     def take(self) -> None:
-        """Copy the live database, unless nobody has committed since the last copy.
-
-        Raises `RestoreFailed` or `NoRoom`, or what progress raises.
-        """
+        """Copy the live database, if anybody has committed since the last copy. Raises `RestoreFailed` or `NoRoom`."""
         version = self._data_version()
         if version == self._seen:
             return
@@ -76,17 +74,17 @@ class SafetyCopy:
             cause = problem.__cause__
             if not isinstance(cause, sqlite3.Error) or primary_code(cause) in _NOT_OF_THE_DATABASE:
                 raise RestoreFailed(
-                    "{problem} Nothing was restored, your data is unchanged.", problem=problem
+                    "{problem} Nothing was restored. Your data is unchanged.", problem=problem
                 ) from problem
             self.refusal = str(cause)
         self._seen = version
 
     def complete(self) -> None:
-        """Complete the copy when nobody can commit any more. Raises as `take` does."""
+        """Complete the copy once no other program can commit. Raises what `take` raises."""
         self.take()
         if self.refusal:
             self._copy_bytes()
-        # SQLite does not wait until the name of its journal is gone; if it came back, the copy would be undone.
+        # SQLite does not sync the removal of its journal. If the journal came back, the copy would be undone.
         sync_folder(self.path.parent)
 
     def _copy_bytes(self) -> None:
@@ -95,13 +93,13 @@ class SafetyCopy:
         except OSError as problem:
             error = NoRoom if problem.errno == errno.ENOSPC else RestoreFailed
             raise error(
-                "SQLite could not copy {live} ({refusal}), and it could not be copied byte for byte "
-                "({reason}). Nothing was restored, your data is unchanged.",
+                "SQLite could not copy {live} ({refusal}), and copying it byte for byte failed too ({reason}). Nothing was "
+                "restored. Your data is unchanged.",
                 live=self._live,
                 refusal=self.refusal,
                 reason=problem.strerror,
             ) from problem
-        with open_database(self.path) as connection:  # of a copy: one file of the two
+        with open_database(self.path) as connection:  # merges the copied -wal into the copy
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -110,7 +108,7 @@ class SafetyCopy:
             (version,) = self._monitor.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as problem:
             raise RestoreFailed(
-                "{live} cannot be read: {problem}. Nothing was restored, your data is unchanged.",
+                "{live} cannot be read: {problem}. Nothing was restored. Your data is unchanged.",
                 live=self._live,
                 problem=problem,
             ) from problem
@@ -118,11 +116,7 @@ class SafetyCopy:
 
 
 def copy_bytes(live: Path, target: Path) -> None:
-    """Copy the files of a database as they are, in a process of its own, to new files that are on disk afterwards.
-
-    Nobody may write in the meantime. The copy opens as the live database would: its -wal and -journal come along. Raises
-    `OSError`.
-    """
+    """Copy a database with its journals byte for byte, in a separate process, while nobody writes. Raises `OSError`."""
     present = [ending for ending in ("", "-wal", "-journal") if Path(f"{live}{ending}").is_file()]
     paths = [f"{path}{ending}" for ending in present for path in (live, target)]
     command = [sys.executable, "-I", "-S", "-c", _COPY_BYTES, *paths]
@@ -134,10 +128,10 @@ def copy_bytes(live: Path, target: Path) -> None:
 
 
 def salvage_safety(live: Path, path: Path) -> bool:
-    """Make a consistent copy of a database that SQLite cannot write; return whether SQLite could read it.
+    """Make a consistent copy of a database that SQLite cannot write. Return whether SQLite could read it.
 
     The files are copied first, because opening the live ones would change them. Nobody may write in the meantime. Raises
-    `NoRoom`; otherwise a failure leaves nothing of the copy.
+    `NoRoom`. After a failure nothing is left of the copy.
     """
     files = path.with_name("files.db")
     try:
@@ -147,8 +141,7 @@ def salvage_safety(live: Path, path: Path) -> bool:
     except (CopyFailed, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:
             raise NoRoom(
-                "The disk of {folder} became full while {live} was copied. Nothing was restored, your data is "
-                "unchanged.",
+                "The disk of {folder} became full while {live} was copied. Nothing was restored. Your data is unchanged.",
                 folder=path.parent,
                 live=live,
             ) from problem

@@ -1,8 +1,8 @@
 """Check that SQLite wrote the schema table of a database, and list the code in it.
 
-SQLite decides by the SQL of a row and hardly checks its type: with `PRAGMA writable_schema` a trigger can be stored as
-`Trigger`, or as a BLOB, and still fires. But SQLite writes only one form (https://sqlite.org/schematab.html): the type in
-lower case, and the SQL with its first keywords in upper case, separated by one space.
+SQLite goes by the SQL of a row and hardly checks its type. A trigger whose type was stored as `Trigger` or as a BLOB still
+fires. But SQLite itself writes rows in only one form (https://sqlite.org/schematab.html), so any other form is reported.
+The rows are then compared with what SQLite has parsed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEGINNINGS = {
     "CREATE VIEW ": (_VIEW, _VIEW),
     "CREATE TRIGGER ": (_TRIGGER, _TRIGGER),
 }
-"""How the SQL of a row begins, the type of such a row, and what it is."""
+"""For each beginning of a row's SQL: the type of the row, and the kind of object."""
 _CODE = (_TRIGGER, _VIEW, _VIRTUAL_TABLE)
 _AUTOMATIC_INDEX = "sqlite_autoindex_"
 _HAS_TABLE_LIST = sqlite3.sqlite_version_info >= (3, 37)
@@ -37,14 +37,14 @@ _MOST_OF_TEXT = 61
 
 @dataclass(frozen=True)
 class Code:
-    """A trigger, a view or a virtual table: what SQLite runs when others use the database. tvarr has none."""
+    """A trigger, a view or a virtual table, which SQLite runs when the database is used. tvarr has none."""
 
     kind: str
     name: str
     sql: str
 
     def __str__(self) -> str:
-        """Return its kind and name, printable and cut."""
+        """Return kind and name, printable and cut, in a form that never changes: metadata files keep it in `accepted_code`."""
         return f"{self.kind} “{_cut(self.name)}”"
 
     @property
@@ -54,10 +54,10 @@ class Code:
 
 
 def not_accepted(code: tuple[Code, ...], accepted: bool | Collection[str]) -> tuple[Code, ...]:  # noqa: FBT001  # all, none, or these
-    """Return the code that nobody has accepted; `accepted` is all of it (true), none, or their identities."""
+    """Return the code that is not accepted; `accepted` is all of it (true), none (false), or identities."""
     if isinstance(accepted, bool):
         return () if accepted else code
-    return tuple(one for one in code if one.identity not in accepted)
+    return tuple(item for item in code if item.identity not in accepted)
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class _SchemaRow:
 
     @property
     def kind(self) -> str:
-        """What the SQL creates, or "" where SQLite would not write it so."""
+        """What the SQL creates, or "" if SQLite would write it differently."""
         if self.sql is None:
             return _INDEX if str(self.name).startswith(_AUTOMATIC_INDEX) else ""
         found = (kind for start, (_type, kind) in _BEGINNINGS.items() if str(self.sql).startswith(start))
         return next(found, "")
 
     def problems(self, pages: int) -> Iterator[str]:
-        """Yield phrases about what SQLite would not write so."""
+        """Yield phrases about what SQLite would write differently."""
         for column in ("type", "name", "tbl_name", "sql"):
             value = getattr(self, column)
             is_text = isinstance(value, str) and "\0" not in value
@@ -96,70 +96,65 @@ class _SchemaRow:
         types = {kind: type_ for type_, kind in _BEGINNINGS.values()}
         if not self.kind or types[self.kind] != self.type:
             yield Sentence(
-                "its type is “{type}”, and its SQL begins with “{sql}”", type=_cut(self.type), sql=_cut(self.sql)
+                'its type is "{type}", but its SQL begins with "{sql}"', type=_cut(self.type), sql=_cut(self.sql)
             )
         if not isinstance(self.rootpage, int):
             yield "its root page is not a number"
         elif self.kind in _CODE and self.rootpage:
-            yield Sentence(
-                "a {kind} has no root page, and {rootpage} is recorded", kind=self.kind, rootpage=self.rootpage
-            )
+            yield Sentence("its root page is {rootpage}, but a {kind} has none", rootpage=self.rootpage, kind=self.kind)
         elif self.kind in (_TABLE, _INDEX) and not 1 < self.rootpage <= pages:
             yield Sentence(
-                "its root page is {rootpage}, and the database has {pages}", rootpage=self.rootpage, pages=pages
+                "its root page is {rootpage}, but the database has {pages} pages", rootpage=self.rootpage, pages=pages
             )
 
 
 def read_schema_table(connection: sqlite3.Connection) -> SchemaTable:
-    """Read the schema table, and compare it with what SQLite has parsed. Nothing of it is run.
-
-    The connection must decode any text. Raises `sqlite3.DatabaseError` where SQLite cannot read the schema.
-    """
+    """Read the schema table and compare it with what SQLite has parsed, on a connection that decodes any text."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     table = connection.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY rowid")
     rows = [_SchemaRow(number, *row) for number, row in enumerate(table, start=1)]
-    irregular = [sentence for row in rows for sentence in _sentences(row, pages)]
-    irregular += _repeated(rows)
+    irregular = [sentence for row in rows for sentence in _describe_problems(row, pages)]
+    irregular += _find_repeated(rows)
     code = [row for row in rows if row.kind in _CODE]
     if not irregular:
-        irregular += _hidden(connection, rows, is_plain=not code)
+        irregular += _find_hidden(connection, rows, is_plain=not code)
     found = tuple(Code(row.kind, str(row.name), str(row.sql)) for row in sorted(code, key=lambda row: str(row.name)))
     return SchemaTable(found, tuple(irregular))
 
 
-def _sentences(row: _SchemaRow, pages: int) -> Iterator[str]:
+def _describe_problems(row: _SchemaRow, pages: int) -> Iterator[str]:
     for problem in row.problems(pages):
         yield Sentence(
-            "Row {number} of its schema table (“{name}”) was not written by SQLite: {problem}.",
+            'Row {number} of its schema table ("{name}") was not written by SQLite: {problem}.',
             number=row.number,
             name=_cut(row.name),
             problem=problem,
         )
 
 
-def _repeated(rows: list[_SchemaRow]) -> Iterator[str]:
-    """Yield names and root pages that occur twice. Tables, indexes and views share their names, triggers have their own."""
+def _find_repeated(rows: list[_SchemaRow]) -> Iterator[str]:
+    """Yield sentences about repeated names and root pages. Only triggers may have the name of another object."""
     names = Counter((row.kind == _TRIGGER, str(row.name).lower()) for row in rows)
     roots = Counter(row.rootpage for row in rows if row.rootpage)
     for (_, name), number in names.items():
         if number > 1:
-            yield Sentence("The name “{name}” is {number} times in its schema table.", name=_cut(name), number=number)
+            yield Sentence('The name "{name}" is in its schema table {number} times.', name=_cut(name), number=number)
     for root, number in roots.items():
         if number > 1:
             yield Sentence(
-                "The root page {root} is {number} times in its schema table.", root=_cut(root), number=number
+                "The root page {root} is in its schema table {number} times.", root=_cut(root), number=number
             )
 
 
-def _hidden(connection: sqlite3.Connection, rows: list[_SchemaRow], *, is_plain: bool) -> Iterator[str]:
-    """Yield what SQLite has parsed and the rows do not show. Only without views (`is_plain`) can the tables be listed."""
+def _find_hidden(connection: sqlite3.Connection, rows: list[_SchemaRow], *, is_plain: bool) -> Iterator[str]:
+    """Yield differences between the rows and what SQLite has parsed. Tables can be listed only without views (`is_plain`)."""
     triggers = {str(row.name) for row in rows if row.kind == _TRIGGER}
     for row in rows:
         is_trigger = _is_trigger(connection, str(row.name))
         if is_trigger != (str(row.name) in triggers):
             yield Sentence(
-                "SQLite {what} a trigger “{name}”, unlike its schema table.",
-                what="has" if is_trigger else "does not have",
+                'SQLite {has} a trigger "{name}", unlike its schema table.',
+                has="has" if is_trigger else "does not have",
                 name=_cut(row.name),
             )
     if not is_plain or not _HAS_TABLE_LIST:
@@ -173,12 +168,12 @@ def _hidden(connection: sqlite3.Connection, rows: list[_SchemaRow], *, is_plain:
     for name, kind in sorted(parsed ^ listed):
         has = "has" if (name, kind) in parsed else "does not have"
         yield Sentence(
-            "SQLite {has} the {kind} “{name}”, unlike its schema table.", has=has, kind=kind, name=_cut(name)
+            'SQLite {has} the {kind} "{name}", unlike its schema table.', has=has, kind=kind, name=_cut(name)
         )
 
 
 def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
-    """Return whether SQLite has the trigger, by compiling its removal, which the authorizer refuses."""
+    """Return whether SQLite knows the trigger: it then asks the authorizer, which refuses, whether to drop it."""
     found = False
 
     def refuse(action: int, *_: object) -> int:
@@ -198,15 +193,15 @@ def _is_trigger(connection: sqlite3.Connection, name: str) -> bool:
     return found
 
 
-def some(sentences: tuple[str, ...]) -> Sentence:
-    """Join the first few sentences, and count the others."""
+def join_some(sentences: tuple[str, ...]) -> Sentence:
+    """Join the first few sentences and count the others."""
     others = len(sentences) - _NAMED
     return join([*sentences[:_NAMED], *([Sentence("And {others} more.", others=others)] if others > 0 else [])])
 
 
-def some_code(code: Sequence[Code]) -> str:
-    """Name the first few pieces of code, and count the others."""
-    return name_some(code, _NAMED)
+def name_code(code: Sequence[Code]) -> str:
+    """Name the first few pieces of code and count the others."""
+    return name_some([f'{item.kind} "{_cut(item.name)}"' for item in code], _NAMED)
 
 
 def _cut(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Group and mode of published backups, for users who copy them elsewhere. Unfinished files stay their owner's alone."""
+"""Group and mode of published backups, for users who copy them elsewhere. Only the owner can read unfinished files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _READ_BITS = 0o444
 
 @dataclass(frozen=True)
 class Sharing:
-    """`mode` of archives and metadata files; their group, `None` for the user's own."""
+    """Mode of archives and metadata files, and their group; `None` for the user's own group."""
 
     mode: int = 0o600
     group: int | None = None
 
     @property
     def folder_mode(self) -> int:
-        """The users who may read the files may list the folder and enter it."""
+        """Mode of the folder: users who may read the files may also list and enter it."""
         readable = self.mode & _READ_BITS & 0o077
         return 0o700 | readable | readable >> 2
 
@@ -28,13 +28,13 @@ _current = Sharing()
 
 
 def set_sharing(sharing: Sharing) -> None:
-    """Use this for all backups that this process publishes, as a umask."""
+    """Set the group and mode of all backups that this process publishes, like a umask."""
     global _current  # noqa: PLW0603  # one for the process, set at its start
     _current = sharing
 
 
 def share_file(path: Path) -> None:
-    """Set the group and mode of a file that is about to be published. Raises `OSError`."""
+    """Set the group and mode of a file before it is published. Raises `OSError`."""
     if _current.group is not None:
         os.chown(path, -1, _current.group, follow_symlinks=False)
     if _current.mode != stat.S_IMODE(path.lstat().st_mode):
@@ -42,7 +42,7 @@ def share_file(path: Path) -> None:
 
 
 def share_folder(folder: Path) -> None:
-    """Set the group and mode of the backup folder that the files need; without settings it is not changed."""
+    """Give the backup folder the group and mode that the files need. Without settings, change nothing."""
     if _current == Sharing():
         return
     status = folder.stat()

@@ -1,7 +1,4 @@
-"""The sidecar of a backup: the metadata file next to the archive, which also says that the backup is complete.
-
-It is written last and deleted first. Its first members are tvarr's own, so tvarr can read it too.
-"""
+"""Read and write the metadata file of a backup ("sidecar"). Its first members are tvarr's own, so tvarr can read it too."""
 
 from __future__ import annotations
 
@@ -47,11 +44,11 @@ class BackupKind(StrEnum):
     PRE_RESTORE = "pre_restore"
     UPLOADED = "uploaded"
     TVARR = "tvarr"
-    """Made by tvarr itself; its sidecar lacks our members."""
+    """Made by tvarr; its metadata lacks our members."""
 
 
 MADE_HERE = (BackupKind.MANUAL, BackupKind.SCHEDULED, BackupKind.PRE_RESTORE)
-"""The kinds of backups of the live database; one of another server is `imported` as well."""
+"""The kinds of backups of the live database. Those of another server are also `imported`."""
 
 
 class CheckLevel(StrEnum):
@@ -62,23 +59,20 @@ class CheckLevel(StrEnum):
 
 
 class DateSource(StrEnum):
-    """Where `created_at` comes from. The last two mean that nobody knows when the backup was made."""
+    """Where `created_at` comes from. The last two mean that it is unknown when the backup was made."""
 
     METADATA = "metadata"
-    """The backup's own metadata; so it is for every backup made here, and for metadata files without the member."""
+    """The backup's own metadata: every backup made here, and metadata files without this member."""
     NAME = "name"
     NEWEST_ROW = "newest_row"
-    """No time but that of the newest row in the database: the backup is at least as new."""
+    """The newest row in the database; the backup is at least as new."""
     ARRIVAL = "arrival"
-    """Nothing else is known: it is the time at which the file was added here."""
+    """The time at which the file was added here."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The last check of a backup; `at` is `None` where the file has no possible time.
-
-    `problems` are sentences; with any, the backup is damaged. `warnings` are about what the live database had as well.
-    """
+    """The last check of a backup, which is damaged if there are `problems` (sentences); `at` is `None` if out of range."""
 
     level: CheckLevel
     at: datetime | None
@@ -88,13 +82,13 @@ class Checked:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The members of a sidecar. Sizes are bytes, times aware UTC, checksums `sha256:<hex>`.
+    """The metadata of a backup. Sizes are bytes, times aware UTC, checksums `sha256:<hex>`.
 
-    `checksum` and `compressed_size` are those of the archive, `database_checksum` and `database_size` those of the
-    database in it. `seq` grows by one with each backup, whatever the clock says. `schema` names the last migration.
-    `table_counts` are live rows. `protected` has no end where `protected_until` is `None`. Only backups from elsewhere have
-    `newest_row_at`, `wal_missing` (they came without their -wal) and `accepted_code` (the names of code that a user
-    accepted). Values outside `ranges` are unknown or cut, except `created_at`, which `catalogue.dated` replaces.
+    `checksum` and `compressed_size` belong to the archive, `database_checksum` and `database_size` to the database in it.
+    `seq` grows by one with each backup. `schema` names the last migration. `table_counts` are live rows. A protection has no
+    end if `protected_until` is `None`. Only backups from elsewhere have `newest_row_at`, `wal_missing` (they came without
+    their -wal) and `accepted_code` (names of code that a user accepted). Values outside `ranges` become unknown or are cut;
+    `catalogue.dated` replaces such a `created_at`.
     """
 
     created_at: datetime
@@ -122,7 +116,7 @@ class Sidecar:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The problems that the last check found."""
+        """Problems that the last check found."""
         return self.checked.problems if self.checked else ()
 
     @property
@@ -132,7 +126,7 @@ class Sidecar:
 
     @property
     def is_from_elsewhere(self) -> bool:
-        """Whether anyone may have written the database in it: it is examined in another process, and its code must be accepted."""
+        """Whether the database may come from anyone: it is checked in a separate process, and its code must be accepted."""
         return self.imported or self.kind not in MADE_HERE
 
     @property
@@ -147,12 +141,12 @@ class Sidecar:
 
     @property
     def known_at(self) -> datetime | None:
-        """The latest time whose changes the backup is known to have, or `None`; a restore loses what was changed since."""
+        """The latest time whose changes the backup is known to contain, or `None`. A restore loses later changes."""
         return self.created_at if self.is_dated else self.newest_row_at
 
     @property
     def lasting_warnings(self) -> tuple[BackupWarning, ...]:
-        """Warnings that no later check can find again."""
+        """Warnings that a later check cannot find again."""
         return (BackupWarning(BackupWarningCode.WAL_MISSING),) if self.wal_missing else ()
 
     def is_protected(self, now: datetime) -> bool:
@@ -186,12 +180,12 @@ def _encode(value: Any) -> Any:
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """Read a sidecar, at most 1 MiB, and never through a link. Raises `SidecarInvalid`, which names the file."""
+    """Read a metadata file of up to 1 MiB, but not through a symbolic link. Raises `SidecarInvalid`, which names the file."""
     try:
         with open_regular(path) as file:
             raw = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except FileNotFoundError as problem:
-        raise SidecarInvalid("its description {name} is missing.", name=path.name) from problem
+        raise SidecarInvalid("its metadata file {name} is missing.", name=path.name) from problem
     except OSError as problem:
         raise SidecarInvalid("{name} cannot be read: {reason}.", name=path.name, reason=problem.strerror) from problem
     try:
@@ -201,21 +195,21 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def decode_sidecar(raw: bytes) -> Sidecar:
-    """Return a sidecar of ours or of tvarr's from its bytes. Raises `SidecarInvalid`."""
+    """Decode a metadata file of ours or tvarr's. Raises `SidecarInvalid`."""
     if len(raw) > MAX_BYTES:
         raise SidecarInvalid("it is larger than {most} bytes.", most=MAX_BYTES)
     try:
         value = json.loads(raw.decode("utf-8-sig"))
         if _SURROGATE.search(raw):
-            json.dumps(value, ensure_ascii=False).encode()  # half a character is JSON but not text
+            json.dumps(value, ensure_ascii=False).encode()  # an unpaired surrogate is JSON but not valid text
     except (ValueError, RecursionError) as problem:
-        raise SidecarInvalid("it is no JSON.") from problem
+        raise SidecarInvalid("it is not valid JSON.") from problem
     if not isinstance(value, dict):
-        raise SidecarInvalid("it is no JSON object.")
+        raise SidecarInvalid("it is not a JSON object.")
     is_ours = "format" in value
     if is_ours and value["format"] != FORMAT:
         raise SidecarInvalid(
-            "its format is {value}; this program reads {format}.", value=format_value(value["format"]), format=FORMAT
+            "expected format {format}, got {value}.", value=format_value(value["format"]), format=FORMAT
         )
     members = {
         name: read(name, value.get(name, ""))
@@ -227,7 +221,7 @@ def decode_sidecar(raw: bytes) -> Sidecar:
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise SidecarInvalid("{name} is no text.", name=name)
+        raise SidecarInvalid("{name} is not text.", name=name)
     return value
 
 
@@ -241,21 +235,25 @@ def _note(name: str, value: Any) -> str:
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise SidecarInvalid("{name} is neither true nor false.", name=name)
+        raise SidecarInvalid("{name} is not true or false.", name=name)
     return value
 
 
 def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SidecarInvalid("{name} is no whole number from 0.", name=name)
+        raise _not_whole(name)
     return value
 
 
 def _size(name: str, value: Any) -> int:
     size = known_number(_whole(name, value))
     if size is None:
-        raise SidecarInvalid("{name} is no whole number from 0.", name=name)
+        raise _not_whole(name)
     return size
+
+
+def _not_whole(name: str) -> SidecarInvalid:
+    return SidecarInvalid("{name} is not a whole number of 0 or more.", name=name)
 
 
 def _seq(name: str, value: Any) -> int:
@@ -265,7 +263,7 @@ def _seq(name: str, value: Any) -> int:
 def _checksum(name: str, value: Any) -> str:
     text = _text(name, value)
     if not _CHECKSUM.fullmatch(text):
-        raise SidecarInvalid("{name} is no SHA-256 checksum.", name=name)
+        raise SidecarInvalid("{name} is not a SHA-256 checksum.", name=name)
     return text
 
 
@@ -274,14 +272,14 @@ def _optional_checksum(name: str, value: Any) -> str:
 
 
 def _time(name: str, value: Any) -> datetime:
-    """Return a time as tvarr writes it (RFC 3339, up to nine fraction digits), as aware UTC; it may be out of range."""
+    """Read a time in tvarr's format (RFC 3339, up to nine fraction digits) as aware UTC. It may be out of range."""
     try:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:  # in UTC it would be before the year 1 or after 9999
         return _BEFORE_ALL
     except (TypeError, ValueError) as problem:
-        raise SidecarInvalid("{name} is no date and time.", name=name) from problem
+        raise SidecarInvalid("{name} is not a date and time.", name=name) from problem
 
 
 def _optional_time(name: str, value: Any) -> datetime | None:
@@ -292,7 +290,7 @@ def _kind(name: str, value: Any) -> BackupKind:
     try:
         return BackupKind(_text(name, value))
     except ValueError as problem:
-        raise SidecarInvalid("kind is none of {kinds}.", kinds=", ".join(BackupKind)) from problem
+        raise SidecarInvalid("kind is not one of {kinds}.", kinds=", ".join(BackupKind)) from problem
 
 
 def _date_source(_name: str, value: Any) -> DateSource:
@@ -301,24 +299,24 @@ def _date_source(_name: str, value: Any) -> DateSource:
     except ValueError as problem:
         expected = ", ".join(DateSource)
         raise SidecarInvalid(
-            "created_at_source is {value}; expected one of {expected}.", value=format_value(value), expected=expected
+            "created_at_source is {value}, not one of {expected}.", value=format_value(value), expected=expected
         ) from problem
 
 
 def _table_counts(_name: str, value: Any) -> dict[str, int]:
     counts = value or {}
     if not isinstance(counts, dict):
-        raise SidecarInvalid("table_counts is no object.")
+        raise SidecarInvalid("table_counts is not an object.")
     for table, number in counts.items():
-        if type(number) is not int:  # `bool` is one as well
-            raise SidecarInvalid("table_counts.{name} is no whole number from 0.", name=cut(table))
+        if type(number) is not int:  # `isinstance` would accept `bool`
+            raise _not_whole(f"table_counts.{cut(table)}")
     known = {known_text(name, _MOST_OF_SHORT_TEXT): number for name, number in counts.items() if 0 <= number <= MOST}
     return known if len(known) == len(counts) <= _MOST_TABLES else {}
 
 
 def _sentences(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(sentence, str) for sentence in value):
-        raise SidecarInvalid("{name} is no list of texts.", name=name)
+        raise SidecarInvalid("{name} is not a list of texts.", name=name)
     return known_texts(value, MOST_WARNINGS, MOST_OF_TEXT)
 
 

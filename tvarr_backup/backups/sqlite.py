@@ -1,6 +1,6 @@
-"""SQLite on connections of its own: Django's begin transactions, in which `VACUUM` does not work.
+"""Use SQLite outside Django's connections, which begin transactions, where `VACUUM` does not work.
 
-The live database is opened by SQLite alone: closing it otherwise would drop the locks of this process's connections (POSIX).
+Only SQLite opens the live database. Closing the file otherwise would drop the locks of this process's connections (POSIX).
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tvarr_backup.errors import CopyFailed, NoRoom
 from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.sqlite_uri import uri_of
 
-_COPY_CACHE = -500  # KiB as SQLite wants them; a copy meets each page once, and a larger cache makes it slower
+_COPY_CACHE = -500  # negative means KiB; a copy reads each page once, so a larger cache only slows it down
 _SECONDS_BETWEEN_CALLS = 0.1
 _SPARE_BYTES = 2**20
 _DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _Result = TypeVar("_Result")
 CopyProgress = Callable[[int, int], None]
-"""Called now and then with bytes done and bytes in all; may raise to cancel."""
+"""Called several times a second with the bytes done and in total; may raise to cancel."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much room a database takes (`pages`), and how much of it is in use (`used`); bytes."""
+    """The size of a database (`pages`) and how much of it is in use (`used`), in bytes."""
 
     pages: int
     used: int
@@ -42,12 +42,12 @@ _limits: list[Callable[[sqlite3.Connection], None]] = []
 
 
 def limit_connections(limit: Callable[[sqlite3.Connection], None]) -> None:
-    """Have every connection that this process opens limited before its first statement."""
+    """Limit every connection that this process opens from now on, before its first statement."""
     _limits.append(limit)
 
 
 def are_connections_limited() -> bool:
-    """Whether this process was started to examine a file from elsewhere."""
+    """Whether this process was started to check a file from elsewhere."""
     return bool(_limits)
 
 
@@ -55,10 +55,10 @@ def are_connections_limited() -> bool:
 def open_database(
     path: Path, *, timeout_seconds: float = 20, mode: Literal["rw", "ro"] = "rw"
 ) -> Iterator[sqlite3.Connection]:
-    """Open a file that exists, without implicit transactions; `mode=rw` also for reading.
+    """Open an existing file without implicit transactions, with `mode=rw` even for reading.
 
-    On a read-only connection, `quick_check` and `integrity_check` miss rows that violate CHECK constraints, and SQLite 3.40
-    cannot copy a table with generated columns.
+    On a read-only connection, `quick_check` and `integrity_check` miss violated CHECK constraints, and SQLite 3.40 cannot copy
+    a table with generated columns.
     """
     with closing(
         sqlite3.connect(
@@ -73,14 +73,14 @@ def open_database(
             for limit in _limits:
                 limit(connection)
             yield connection
-        except UnicodeDecodeError as problem:  # Python's, where a sentence of SQLite's quotes half a letter
-            raise sqlite3.DatabaseError("its schema holds what is no text") from problem
+        except UnicodeDecodeError as problem:  # Python cannot decode SQLite's message, which quotes the damaged text
+            raise sqlite3.DatabaseError("its schema contains invalid text") from problem
 
 
 def require_readable(path: Path, *, timeout_seconds: float = 20) -> None:
-    """Raise SQLite's error for a live database that it cannot read.
+    """Raise SQLite's error if it cannot read a live database.
 
-    A connection that may write would, when closed, write the -wal into such a file and delete it: little could be salvaged.
+    A connection that may write would, on closing, write the -wal into such a file and delete it, so little could be salvaged.
     """
     if path.with_name(f"{path.name}-wal").exists():
         with open_database(path, timeout_seconds=timeout_seconds, mode="ro") as connection:
@@ -94,7 +94,7 @@ def is_of_the_disk(problem: sqlite3.Error) -> bool:
 
 @contextlib.contextmanager
 def raising_disk_errors() -> Iterator[None]:
-    """Turn SQLite's errors about the disk into `OSError`: they say nothing about the database."""
+    """Turn SQLite's errors about the disk into `OSError`, because they say nothing about the database."""
     try:
         yield
     except sqlite3.Error as problem:
@@ -102,7 +102,7 @@ def raising_disk_errors() -> Iterator[None]:
         if code not in _DISK_ERRORS:
             raise
         raise OSError(
-            errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO, f"SQLite says “{problem}”"
+            errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO, f'SQLite reports "{problem}"'
         ) from problem
 
 
@@ -115,10 +115,10 @@ def measure(connection: sqlite3.Connection) -> Size:
 
 
 def copy_database(live: Path, target: Path, progress: CopyProgress | None = None) -> Size:
-    """Copy one state of a database into a new file with `VACUUM INTO`, while others write.
+    """Copy one state of a database with `VACUUM INTO`, while other programs write to it.
 
-    `target` must not exist; it gets mode 0600, and is complete and on disk when this returns. When this raises
-    (`CopyFailed`, `NoRoom`, or what `progress` raises), nothing of it is left.
+    `target` must not exist. It gets mode 0600, and is on disk when this returns. Raises `CopyFailed`, `NoRoom`, or what
+    `progress` raises; then `target` is removed.
     """
     descriptor, size = create_private(target), None
     try:
@@ -146,17 +146,19 @@ def copy_database(live: Path, target: Path, progress: CopyProgress | None = None
 
 
 def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.Error) -> NoRoom | CopyFailed:
-    """Return the error for a copy. SQLite also says that the disk is full where a damaged page has a wild page number."""
+    """Return the error for a failed copy. SQLite also reports a full disk if a damaged page has a wrong page number."""
     code, reason = primary_code(problem), str(problem) or "SQLite gave no reason"
     if code == sqlite3.SQLITE_FULL:
         room = os.statvfs(target.parent)
         free = room.f_bavail * room.f_frsize
         if size is None or free < size.used + size.used // 8 + _SPARE_BYTES:
-            return NoRoom("The disk became full while {live} was copied; nothing of the copy is left.", live=live)
+            return NoRoom(
+                "The disk became full while {live} was copied. The copy was removed. Free some space, then try again.",
+                live=live,
+            )
         return CopyFailed(
-            "{live} could not be copied. SQLite reports “{reason}”, but the disk has room: {free:MB} are free and "
-            "about {used:MB} are needed. So the database is damaged, or a quota is used up. To fix a damaged "
-            "database, restore a backup.",
+            '{live} could not be copied. SQLite reports "{reason}", but {free:MB} is free and only about {used:MB} is needed. '
+            "Either the database is damaged, or a quota is used up. To fix a damaged database, restore a backup.",
             live=live,
             reason=reason,
             free=free,
@@ -167,13 +169,13 @@ def _copy_failed(live: Path, target: Path, size: Size | None, problem: sqlite3.E
 
 
 def remove_database(path: Path) -> None:
-    """Delete a database that nobody has open, and SQLite's files next to it."""
+    """Delete an unused database and SQLite's files next to it."""
     for ending in ("", "-journal", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 class Statements(Generic[_Result]):
-    """Statements that run in another thread, on a connection that nobody else uses; a context manager, which interrupts them."""
+    """SQL statements in another thread, on a connection of their own, which are interrupted at the end of the context."""
 
     def __init__(self, connection: sqlite3.Connection, work: Callable[[], _Result]) -> None:
         self._connection = connection
@@ -184,13 +186,13 @@ class Statements(Generic[_Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        while not self._future.done():  # repeatedly, because an interruption between two statements hits neither
+        while not self._future.done():  # repeatedly, because an interrupt between two statements has no effect
             self._connection.interrupt()
             wait([self._future], _SECONDS_BETWEEN_CALLS / 2)
         self._pool.shutdown()
 
     def result(self, on_wait: Callable[[], None] | None = None) -> _Result:
-        """Wait for the result, calling `on_wait` several times a second; what it or the work raises is raised here."""
+        """Wait for the result. `on_wait` is called several times a second and may raise to cancel."""
         while not self._future.done():
             wait([self._future], _SECONDS_BETWEEN_CALLS)
             if on_wait is not None:

@@ -1,4 +1,4 @@
-"""Unpack the database of an archive, of ours or of tvarr's, into a new file."""
+"""Unpack the database of one of our or tvarr's archives into a new file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from tvarr_backup.backups.tvarr_archive import extract_database
 from tvarr_backup.errors import ArchiveTooLarge, NoRoom
 
 MOST_UNPACKED_BYTES = 2**37
-"""128 GiB: the most that is unpacked where nothing says how large the database is."""
+"""128 GiB: the limit if the size of the database is unknown."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """An unpacked database; `packed` has the sizes and checksums, in tvarr's archives of the tar around the database.
-
-    `described` is the metadata in tvarr's archives.
-    """
+    """An unpacked database. For tvarr's archives, `packed` is about the tar around it, and `described` is its metadata."""
 
     path: Path
     packed: Packed
@@ -41,10 +38,10 @@ def stage(
     limit_bytes: int | None = None,
     members: Members = Members.ONE,
 ) -> Staged:
-    """Unpack into a new file in `work`, under the caller's lock; `members` as for `unpack`.
+    """Unpack into a new file in `work`, under the caller's lock; `members` is as for `unpack`.
 
-    At most `limit_bytes` are written, or without it, as many as leave the disk some room. Raises `ArchiveDamaged`,
-    `ArchiveTooLarge`, `NoRoom` (where only the disk set the limit) or, for tvarr's archives, `SidecarInvalid`.
+    Writes at most `limit_bytes`, or by default as much as leaves the disk some room. Raises `ArchiveDamaged`,
+    `ArchiveTooLarge`, `NoRoom` (if the disk set the limit) or, for tvarr's archives, `SidecarInvalid`.
     """
     unpacked = work / "staged.db"
     size = os.fstat(archive.fileno()).st_size
@@ -62,7 +59,7 @@ def stage(
     except ArchiveTooLarge as problem:
         if limit_bytes is None and room < MOST_UNPACKED_BYTES:
             raise NoRoom(
-                "The archive holds more than the {room:MB} for which there is room in {folder}.",
+                "The archive unpacks to more than the {room:MB} for which {folder} has room. Free some space, then try again.",
                 room=room,
                 folder=work.parent,
             ) from problem

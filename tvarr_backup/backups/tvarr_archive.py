@@ -1,4 +1,4 @@
-"""tvarr's newer archives: a gzipped tar of `metadata.json` and `database.db`, whose checksum is known to be wrong."""
+"""Read tvarr's newer archives: a gzipped tar of `metadata.json` and `database.db`. Their recorded checksum is always wrong."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _DATABASE = "database.db"
 _HEADER_BYTES = 2**16
 _BLOCK_BYTES = 2**20
 _DAMAGE = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
-"""What `tarfile` raises for damaged headers."""
+"""Errors that `tarfile` raises for damaged headers."""
 
 
 def read_metadata(path: Path) -> Sidecar:
-    """Return the metadata in such an archive, reading about 1 MiB of it at most. Raises `SidecarInvalid`."""
+    """Return the metadata in an archive, from its first 1 MiB or so. Raises `SidecarInvalid`."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -35,7 +35,7 @@ def read_metadata(path: Path) -> Sidecar:
             sidecar = _metadata_in(tar)
     except _DAMAGE as problem:
         raise SidecarInvalid(
-            "{name} is no archive of tvarr's: {problem}.", name=path.name, problem=problem
+            "{name} is not one of tvarr's archives: {problem}.", name=path.name, problem=problem
         ) from problem
     except SidecarInvalid as problem:
         raise SidecarInvalid("{name}: {problem}", name=path.name, problem=problem) from problem
@@ -43,21 +43,18 @@ def read_metadata(path: Path) -> Sidecar:
 
 
 def extract_database(source: Path, target: Path, progress: Progress = no_progress) -> Sidecar:
-    """Write the database in an unpacked tar of tvarr's to a new file, and return the metadata in the tar.
-
-    Raises `ArchiveDamaged` or `SidecarInvalid`.
-    """
+    """Write the database in tvarr's unpacked tar to a new file. Return the metadata in the tar."""
     try:
         with source.open("rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as tar:
             sidecar = _metadata_in(tar)
             member = tar.next()
             if member is None or member.name != _DATABASE or not _is_plain(member):
                 raise ArchiveDamaged(
-                    "The archive is none of tvarr's: its second member is not {database}.", database=_DATABASE
+                    "The archive is not one of tvarr's: its second member is not {database}.", database=_DATABASE
                 )
             _copy(tar.extractfile(member), target, member.size, progress)
             if tar.next() is not None:
-                raise ArchiveDamaged("The archive is none of tvarr's: it has more than two members.")
+                raise ArchiveDamaged("The archive is not one of tvarr's: it has more than two members.")
             _require_end(file, tar.offset)
     except _DAMAGE as problem:
         raise ArchiveDamaged("The archive is damaged: {problem}.", problem=problem) from problem
@@ -65,11 +62,11 @@ def extract_database(source: Path, target: Path, progress: Progress = no_progres
 
 
 def _require_end(file: IO[bytes], offset: int) -> None:
-    """Raise `ArchiveDamaged` unless only zeros follow, as at the end of every tar."""
+    """Raise `ArchiveDamaged` unless only zeros follow."""
     file.seek(offset)
     while block := file.read(_BLOCK_BYTES):
         if block.strip(b"\0"):
-            raise ArchiveDamaged("The archive is none of tvarr's: more data follows after its end.")
+            raise ArchiveDamaged("The archive is not one of tvarr's: other data follows its end.")
 
 
 def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
@@ -80,7 +77,7 @@ def _copy(data: Any, target: Path, size: int, progress: Progress) -> None:
 
 
 class _Bounded(io.BufferedIOBase):
-    """A file that is read in small pieces only: a header that claims gigabytes must not make `tarfile` read them."""
+    """A file that is read only in small pieces, so that a wrong header cannot make `tarfile` read gigabytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -101,11 +98,11 @@ class _Bounded(io.BufferedIOBase):
 def _metadata_in(tar: tarfile.TarFile) -> Sidecar:
     member = tar.next()
     if member is None or member.name != _METADATA or not _is_plain(member) or member.size > MAX_BYTES:
-        raise SidecarInvalid("its first member is no {metadata}.", metadata=_METADATA)
+        raise SidecarInvalid("its first member is not {metadata}.", metadata=_METADATA)
     data: Any = tar.extractfile(member)
     return decode_sidecar(data.read())
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:
-    """Return whether it is a file without holes: with holes, a few bytes could become as many as the header says."""
+    """Return whether it is a regular, non-sparse file: a few bytes of a sparse one could unpack to any size."""
     return member.isreg() and not member.issparse() and member.size >= 0

@@ -1,4 +1,4 @@
-"""Folders for uploads in progress. Each is locked by the process that receives it; unlocked ones are left over."""
+"""Folders for uploads in progress. The receiving process locks its folder; unlocked ones are leftovers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _ATTEMPTS = 100
 
 @contextlib.contextmanager
 def open_upload_dir(parent: Path) -> Iterator[Path]:
-    """Create a locked folder of mode 0700 in `parent`, and remove it with its content at the end.
+    """Create a locked folder of mode 0700 in `parent`, and remove it with its content at the end. Do not fork meanwhile.
 
-    `parent` is created where it is missing, and removed where it is empty at the end. The lock is a file in the folder,
-    because folders themselves cannot be locked on network disks. Do not fork meanwhile. Raises `OSError`.
+    `parent` is created if it is missing, and removed if it is empty at the end. The lock is a file in the folder, because
+    folders cannot be locked on network disks. Raises `OSError`.
     """
     path, lock = _create_locked(parent)
     try:
         yield path
     finally:
-        _remove_locked(path, lock)  # what cannot be removed now is removed by the next cleanup
+        _remove_locked(path, lock)  # the next operation removes anything that stays
         _remove_empty(parent)
 
 
 def remove_abandoned(parent: Path) -> list[str]:
-    """Remove what nobody holds in `parent`, and `parent` itself if it is empty then. Return the names removed."""
+    """Remove everything in `parent` that is not locked, then `parent` itself if it is empty. Return the names removed."""
     removed = []
     for path in sorted(parent.iterdir()):
         if path.is_symlink() or not path.is_dir():
@@ -46,7 +46,7 @@ def remove_abandoned(parent: Path) -> list[str]:
 
 
 def _create_locked(parent: Path) -> tuple[Path, int]:
-    """Create a folder and lock it. A cleanup may come between any two steps, so all of them are tried again."""
+    """Create a folder and lock it. Another process may remove it between any two steps, so all of them are repeated."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
             with contextlib.suppress(FileExistsError):
@@ -66,7 +66,7 @@ def _remove_unless_locked(path: Path) -> None:
         lock = lock_file(path / LOCK_NAME)
     except (BlockingIOError, FileNotFoundError):  # locked, or just removed by its owner
         return
-    except OSError:  # what has the lock's name is not a file, so nobody holds it
+    except OSError:  # the lock is not a file, so no process holds it
         shutil.rmtree(path, ignore_errors=True)
     else:
         _remove_locked(path, lock)
@@ -81,10 +81,10 @@ def _has_lock(path: Path, lock: int) -> bool:
 
 
 def _remove_locked(path: Path, lock: int) -> None:
-    """Remove a folder and unlock it; what cannot be removed stays."""
+    """Remove a folder and unlock it. Errors are ignored."""
     shutil.rmtree(path, ignore_errors=True)
     os.close(lock)
-    if path.exists():  # on a network disk, where an open file leaves a name behind
+    if path.exists():  # on network disks, deleting an open file leaves another name behind
         shutil.rmtree(path, ignore_errors=True)
 
 

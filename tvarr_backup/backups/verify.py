@@ -1,4 +1,4 @@
-"""Verify a backup: the archive is as it was written, and it contains tvarr's database, intact."""
+"""Verify a backup: its archive is unchanged, and it contains an intact database of tvarr's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.backups.folder import explained, work_in
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.backups.room import require_room
-from tvarr_backup.backups.schema_table import some
+from tvarr_backup.backups.schema_table import join_some
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 from tvarr_backup.backups.stage import stage
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge, BackupFolderReadOnly, NoRoom, SidecarInvalid
@@ -32,7 +32,7 @@ _AS_IF_CHECKED = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Verification:
-    """The result of a full check; `backup` has it in its sidecar, where there is one."""
+    """The result of verifying a backup, which `backup` has in its metadata file, if any."""
 
     backup: Backup
     checks: tuple[CheckOutcome, ...]
@@ -46,7 +46,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A full check and the database that was unpacked for it, or `None` where it could not be unpacked."""
+    """A verification and the database unpacked for it, or `None` if it could not be unpacked."""
 
     verification: Verification
     database: Path | None = None
@@ -54,10 +54,10 @@ class Unpacked:
 
 
 def next_to_verify(backups: Iterable[Backup], now: datetime) -> Backup | None:
-    """Return the backup whose full check is longest ago, or `None` where none could keep the result.
+    """Return the backup that was verified longest ago, or `None` if none can store the result.
 
-    One without a full check counts as checked a month before it was made: so it is next, and old backups are still checked
-    every month, however many new ones are made. A check in the future has a wrong date and does not count.
+    A backup without a verification counts as verified a month before it was made. So it comes first, but old backups still
+    get their turn, however many new ones are made. A verification in the future does not count.
     """
 
     def checked_at(backup: Backup) -> datetime:
@@ -79,12 +79,12 @@ def verify_backup(
     scratch: Path | None = None,
     progress: Progress = no_progress,
 ) -> Verification:
-    """Check everything about a backup, and keep the result in its sidecar; a damaged backup is a result, not an error.
+    """Check everything about a backup and save the result in its metadata file. Damage is a result, not an error.
 
-    Where the backup folder is read-only or has no room, the backup is unpacked in `scratch`, which is created where it is
-    missing; a result that cannot be saved then has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Raises `BackupNotFound`,
-    `BackupBroken`, `BackupBusy`, `BackupFolderReadOnly` without `scratch`, `NoRoom` with the figures of each disk,
-    `ExaminationTooCostly` for a backup from elsewhere, or `BackupFolderUnusable`; the sidecar is then unchanged.
+    If the backup folder is read-only or full, the backup is unpacked in the folder `scratch`, and a result that cannot be
+    saved has the warning `NOT_SAVED` or `NOT_SAVED_FULL`. Raises `BackupNotFound`, `BackupBroken`, `BackupBusy`,
+    `BackupFolderReadOnly` without `scratch`, `NoRoom`, `ExaminationTooCostly` or `BackupFolderUnusable`; then the metadata
+    file is unchanged.
     """
     find_backup(folder, filename)  # also where the folder does not exist yet
     with saying_too_costly(Sentence("{filename} was not verified.", filename=filename)):
@@ -112,12 +112,12 @@ def _verify_elsewhere(
     *,
     no_room: BackupFolderReadOnly | NoRoom,
 ) -> Verification:
-    """Check a backup in a folder on another disk. Where that has no room either, the error names both disks."""
+    """Check a backup in a folder on another disk. If neither disk has room, the error names both."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with work_in(scratch) as work:
             backup = find_backup(folder, filename)
-            require_room(scratch, bytes_to_verify(backup), "The check")
+            require_room(scratch, bytes_to_verify(backup), "Verification")
             return unpack_and_check(folder, work, backup, required, progress).verification
     except NoRoom as problem:
         if isinstance(no_room, NoRoom):
@@ -128,7 +128,7 @@ def _verify_elsewhere(
 def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, progress: Progress) -> Verification:
     with work_in(folder) as work:
         backup = find_backup(folder, filename)
-        require_room(folder, bytes_to_verify(backup), "The check")
+        require_room(folder, bytes_to_verify(backup), "Verification")
         found = unpack_and_check(folder, work, backup, required, progress).verification
         try:
             with explained(folder):
@@ -138,7 +138,7 @@ def _verify_and_record(folder: Path, filename: str, required: RequiredSchema, pr
 
 
 def _recorded(folder: Path, work: Path, found: Verification) -> Verification:
-    """Keep the result in the sidecar, if the backup has one of ours."""
+    """Save the result in the metadata file, unless that is part of one of tvarr's archives."""
     backup = found.backup
     if backup.name.format is ArchiveFormat.TAR:
         return found
@@ -148,7 +148,7 @@ def _recorded(folder: Path, work: Path, found: Verification) -> Verification:
 
 
 def bytes_to_verify(backup: Backup) -> int:
-    """Return the bytes that unpacking takes; of tvarr's archives the tar and the database exist at the same time."""
+    """Return the bytes that unpacking takes. For tvarr's archives, the tar and the database exist at the same time."""
     return backup.sidecar.database_size * (2 if backup.name.format is ArchiveFormat.TAR else 1)
 
 
@@ -161,19 +161,15 @@ def unpack_and_check(
     *,
     beside: Callable[[], None] | None = None,
 ) -> Unpacked:
-    """Unpack a backup into `work`, under the caller's lock, and check everything about it.
-
-    `beside` is called while the check runs; what it raises ends the check.
-    """
+    """Unpack a backup into `work`, under the caller's lock, and check it. `beside` is called meanwhile; it may raise to cancel."""
     recorded = backup.sidecar
     limit = None if recorded.kind is BackupKind.TVARR else recorded.database_size
     try:
         with open_regular(folder / backup.filename) as archive:
             staged = stage(archive, backup.name.format, work, progress, limit_bytes=limit)
     except ArchiveTooLarge:
-        size_recorded = recorded.database_size
         return _unreadable(
-            backup, Sentence("It unpacks to more than its description says, {size:MB}.", size=size_recorded)
+            backup, Sentence("It unpacks to more than the {size:MB} in its metadata.", size=recorded.database_size)
         )
     except (ArchiveDamaged, SidecarInvalid) as problem:
         return _unreadable(backup, problem.sentence)
@@ -184,11 +180,11 @@ def unpack_and_check(
         if beside is not None:
             beside()
         examined = examination.result(lambda: progress(Phase.CHECK, 0, size))
-    as_recorded = [] if backup.name.format is ArchiveFormat.TAR else _compared(recorded, staged.packed)
-    all_checks = [CheckOutcome("archive", passed=True), *as_recorded, *examined.checks]
-    if recorded.is_from_elsewhere:  # of a backup made here, the live database was so
-        all_checks.append(CheckOutcome("schema", passed=not examined.irregular, detail=some(examined.irregular)))
-    all_checks += _counted(recorded, examined)
+    comparisons = [] if backup.name.format is ArchiveFormat.TAR else _compare_files(recorded, staged.packed)
+    all_checks = [CheckOutcome("archive", passed=True), *comparisons, *examined.checks]
+    if recorded.is_from_elsewhere:  # otherwise the live database has the same schema table
+        all_checks.append(CheckOutcome("schema", passed=not examined.irregular, detail=join_some(examined.irregular)))
+    all_checks += _compare_rows(recorded, examined)
     verification = Verification(backup, tuple(all_checks), (*examined.warnings, *examined.facts))
     return Unpacked(verification, staged.path, examined)
 
@@ -197,16 +193,16 @@ def _unreadable(backup: Backup, why: str) -> Unpacked:
     return Unpacked(Verification(backup, (CheckOutcome("archive", passed=False, detail=why),)))
 
 
-def _compared(recorded: Sidecar, packed: Packed) -> Iterator[CheckOutcome]:
-    """Compare checksums and size; tvarr's sidecars have only the first."""
-    yield _same("archive checksum", recorded.checksum, packed.archive_checksum)
+def _compare_files(recorded: Sidecar, packed: Packed) -> Iterator[CheckOutcome]:
+    """Compare checksums and size with the recorded ones. tvarr records only the checksum of the archive."""
+    yield _compare("archive checksum", recorded.checksum, packed.archive_checksum)
     if recorded.kind is not BackupKind.TVARR:
-        yield _same("database checksum", recorded.database_checksum, packed.database_checksum)
-        yield _same("database size", str(recorded.database_size), str(packed.database_size))
+        yield _compare("database checksum", recorded.database_checksum, packed.database_checksum)
+        yield _compare("database size", str(recorded.database_size), str(packed.database_size))
 
 
-def _counted(recorded: Sidecar, examined: Examined) -> Iterator[CheckOutcome]:
-    """Compare the rows with those recorded, except by tvarr, which counts too many in the live database."""
+def _compare_rows(recorded: Sidecar, examined: Examined) -> Iterator[CheckOutcome]:
+    """Compare the row counts with the recorded ones, except tvarr's, which are too high."""
     if recorded.kind is BackupKind.TVARR:
         return
     found = []
@@ -215,13 +211,14 @@ def _counted(recorded: Sidecar, examined: Examined) -> Iterator[CheckOutcome]:
         if now is None:
             found.append(Sentence("there is no table {table}", table=table))
         elif now != number:
-            found.append(Sentence("{table} has {now} rows, recorded are {number}", table=table, now=now, number=number))
-    detail = Sentence("The rows are not those recorded: {found}.", found=join(found, "; ")) if found else ""
+            template = "{table} has {now} rows, but its metadata says {number}"
+            found.append(Sentence(template, table=table, now=now, number=number))
+    detail = Sentence("The row counts do not match the metadata: {found}.", found=join(found, "; ")) if found else ""
     yield CheckOutcome("row counts", passed=not found, detail=detail)
 
 
-def _same(name: str, recorded: str, found: str) -> CheckOutcome:
+def _compare(name: str, recorded: str, found: str) -> CheckOutcome:
     if recorded == found:
         return CheckOutcome(name, passed=True)
-    template = "The {name} is {found}, but {recorded} is recorded."
+    template = "The {name} is {found}, but the metadata says {recorded}."
     return CheckOutcome(name, passed=False, detail=Sentence(template, name=name, found=found, recorded=recorded))

@@ -59,7 +59,7 @@ def require_app_database() -> None:
     path = conf.database_path(DEFAULT_DB_ALIAS)
     reserve.release_if_full()
     try:
-        tables, applied = tvarr_database.ask_again(path, _tables_and_migrations, timeout_seconds=PATIENCE_SECONDS)
+        tables, applied = tvarr_database.query_cached(path, _tables_and_migrations, timeout_seconds=PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     _require_fitting(path, tables, applied)
@@ -71,7 +71,7 @@ def require_undamaged() -> None:
         return
     path = conf.database_path(DEFAULT_DB_ALIAS)
     try:
-        (found,) = tvarr_database.ask(
+        (found,) = tvarr_database.query_database(
             path,
             lambda _, connection: connection.execute("PRAGMA quick_check(1)").fetchone(),
             timeout_seconds=PATIENCE_SECONDS,

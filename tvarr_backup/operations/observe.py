@@ -208,7 +208,7 @@ def _ask_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
             raise DatabaseForeign(
                 "DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.", path=path
             )
-        return tvarr_database.ask_again(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
+        return tvarr_database.query_cached(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
         if isinstance(problem.__cause__, Error):
             raise type(problem)(_log_problem("tvarr's database does not answer", problem.__cause__)) from problem

@@ -26,7 +26,7 @@ from tvarr_backup.portable.steps import ItemAction, ItemState, Plan, PlannedItem
 from tvarr_backup.portable.tvarr_memory import RELOAD_ADVICE, needs_reload
 from tvarr_backup.quoting import quoted
 from tvarr_backup.sentences import Sentence
-from tvarr_backup.tvarr_database import is_busy, writing
+from tvarr_backup.tvarr_database import is_busy, write_transaction
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -77,7 +77,7 @@ def apply_import(envelope: Envelope, answers: Answers | None = None, fingerprint
     """
     began = time.monotonic()
     try:
-        with writing():
+        with write_transaction():
             plan = plan_import(envelope, answers)
             if fingerprint is not None and fingerprint != plan.fingerprint:
                 raise PlanStale(

@@ -1,4 +1,4 @@
-"""Django's SQLite backend, which can also read a file on a disk that is mounted read-only."""
+"""Django's SQLite backend, extended to read files on disks that are mounted read-only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tvarr_backup.sqlite_uri import uri_of
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection whose address is chosen when it is opened, because a disk may be mounted anew in the meantime."""
+    """A connection that chooses its URI when it is opened, because a disk may be remounted in the meantime."""
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Add to a URI with `mode=rw` what a read-only disk needs."""
+        """Return the parameters, with a URI that also works on a read-only disk."""
         params: dict[str, Any] = super().get_connection_params()
         name = str(params["database"])
         if name.startswith("file:") and name.endswith("?mode=rw"):

@@ -1,1 +1,1 @@
-"""Uploads and downloads of backups for API and pages, in blocks."""
+"""Uploads and downloads of backups, for the API and the pages."""

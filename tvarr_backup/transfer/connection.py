@@ -1,4 +1,4 @@
-"""Database connections while a slow client is served."""
+"""Release database connections while a slow client is served."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from django.db import connections
 
 
 def release_databases() -> None:
-    """Close this thread's connections outside a transaction; the next query opens them again.
-
-    A database server allows few connections, and sending or receiving gigabytes needs none.
-    """
+    """Close this thread's idle connections before a long transfer: PostgreSQL allows only 100. Queries open them again."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()

@@ -1,4 +1,4 @@
-"""Send the archive of a backup over HTTP in blocks, whole or one range of it (RFC 9110)."""
+"""Send the archive of a backup or one range of it over HTTP (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from tvarr_backup.transfer.connection import release_databases
 
 ARCHIVE_TYPE = "application/gzip"
 _BLOCK_BYTES = 2**16
-# More digits than any file has bytes, and fewer than Python refuses to read.
+# More digits than any size has, but fewer than Python refuses to convert.
 _RANGE = re.compile(r"bytes=\s*([0-9]{1,1000})?-([0-9]{1,1000})?\s*", re.ASCII | re.IGNORECASE)
 
 
 class RangeUnsatisfiable(Exception):
-    """A range that begins after the end; `content_range` is the header of the 416 response."""
+    """A range that begins after the end of the archive; `content_range` is the header of the 416 response."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"The range begins behind the end; the archive has {size} bytes.")
+        super().__init__(f"Expected a range that begins within the {size} bytes of the archive.")
         self.content_range = f"bytes */{size}"
 
 
 def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponseBase:
-    """Return a response with the archive or a range of it. A backup that is deleted meanwhile is still sent.
+    """Return a response with the archive or a range of it, which is sent even if the backup is deleted in the meantime.
 
     Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or `RangeUnsatisfiable`.
     """
     etag = f'"{backup.sidecar.checksum}"'
-    require_match(request, etag, "The archive is not the one that was asked for by its ETag.")
+    require_match(request, etag, "The archive has changed: its ETag is not the requested one.")
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
-    if _is_known(request, etag):
+    if _is_cached_by_client(request, etag):
         return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     file = _open(folder, backup)
     size = os.fstat(file.fileno()).st_size
     try:
-        wanted = _wanted(request, etag, size)
+        requested = _requested_range(request, etag, size)
     except RangeUnsatisfiable:
         file.close()
         raise
-    first, last = wanted or (0, size - 1)
+    first, last = requested or (0, size - 1)
     headers["Content-Length"] = str(last - first + 1)
     headers["Content-Disposition"] = f'attachment; filename="{backup.filename}"'
     status = HTTPStatus.OK
-    if wanted:
+    if requested:
         status = HTTPStatus.PARTIAL_CONTENT
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     if request.method == "HEAD":
@@ -63,12 +63,12 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
         return HttpResponse(status=status, headers=headers, content_type=ARCHIVE_TYPE)
     release_databases()
     return StreamingHttpResponse(
-        _Part(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
+        _FilePart(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
     )
 
 
-class _Part:
-    """A part of a file in blocks; closing it closes the file."""
+class _FilePart:
+    """Iterate over the blocks of a part of a file. Closing this closes the file."""
 
     def __init__(self, file: IO[bytes], first: int, length: int) -> None:
         self._file = file
@@ -82,7 +82,7 @@ class _Part:
         while left:
             block = self._file.read(min(_BLOCK_BYTES, left))
             if not block:
-                raise OSError(f"{self._file.name} became shorter while it was sent.")  # ends the connection
+                raise OSError(f"{self._file.name} became shorter while it was being sent.")  # ends the connection
             left -= len(block)
             yield block
 
@@ -92,19 +92,16 @@ def _open(folder: Path, backup: Backup) -> IO[bytes]:
         try:
             return open_regular(folder / backup.filename)
         except FileNotFoundError as gone:
-            raise BackupNotFound(f"There is no backup {quoted(backup.filename)}.") from gone
+            raise BackupNotFound("There is no backup {filename}.", filename=quoted(backup.filename)) from gone
 
 
-def _is_known(request: HttpRequest, etag: str) -> bool:
+def _is_cached_by_client(request: HttpRequest, etag: str) -> bool:
     header = request.headers.get("If-None-Match")
     return header is not None and bool({etag, f"W/{etag}", "*"} & set(parse_etags(header)))
 
 
-def _wanted(request: HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
-    """Return the first and last byte of the range requested, or `None` for everything. Raises `RangeUnsatisfiable`.
-
-    Several ranges, invalid ones, and one whose `If-Range` names another archive are ignored, as RFC 9110 says.
-    """
+def _requested_range(request: HttpRequest, etag: str, size: int) -> tuple[int, int] | None:
+    """Return the first and last requested byte, or `None` for everything, as for the ranges that RFC 9110 lets us ignore."""
     match = _RANGE.fullmatch(request.headers.get("Range", ""))
     if match is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:
         return None

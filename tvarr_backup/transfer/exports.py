@@ -1,4 +1,4 @@
-"""Sending an export over HTTP."""
+"""Send an export over HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tvarr_backup.portable.kinds import Kind
 
 
 def export_response(kind: Kind, export: Export) -> StreamingHttpResponse:
-    """Send an export as a file, as it is read from the database."""
+    """Return a response that sends an export as a file while it is read from the database."""
     name = export_file_name(kind, timezone.now())
     headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(export, headers=headers)

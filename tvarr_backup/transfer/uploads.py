@@ -1,4 +1,4 @@
-"""Receive an uploaded backup: from the connection straight into the backup folder, within limits, and only whole."""
+"""Receive an uploaded backup directly into the backup folder, within limits, and only if it is complete."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ from tvarr_backup.transfer.connection import release_databases
 MEDIA_TYPE = "multipart/form-data"
 _FILE, _META, _WAL = "file", "meta", "wal"
 _NAMES = {_FILE: "file", _META: "meta", _WAL: f"file{WAL_ENDING}"}
-"""The fields that are files, and their names on disk: SQLite's journal must be next to its database."""
+"""The fields that are files, and their names on disk, where SQLite's journal must be next to its database."""
 _FORM_BYTES = 2**21
-"""What a form may have besides the file: the metadata file, other fields, and the lines between them."""
+"""Limit for the rest of the form: the metadata file, other fields, and the lines between them."""
 _BLOCK_BYTES = 2**20
-_ROOM_ASKED_EVERY_BYTES = 2**26
-_MOST_OF_NAME = 80
+_BYTES_BETWEEN_ROOM_CHECKS = 2**26
+_LONGEST_NAME = 80
 _END_BYTES = 256
 """More than the longest line that ends a form."""
 _FIRST_FIELD_BYTES = 2**10
-_DISCARDED_FOR_SECONDS = 20.0
+_DISCARD_SECONDS = 20.0
 
-# When another operation runs, a complete upload waits as long as it took, within these limits, so that hours of sending
-# are not in vain.
+# If another operation is running, a complete upload waits as long as sending it took, within these limits.
 _LEAST_PATIENCE_SECONDS = 5.0
 _MOST_PATIENCE_SECONDS = 600.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
@@ -62,13 +61,13 @@ class FieldRefused(Exception):
 
     def __init__(self, name: str, message: str, code: str) -> None:
         super().__init__(message)
-        self.name = name[:_MOST_OF_NAME]
+        self.name = name[:_LONGEST_NAME]
         self.code = code
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A complete form: its fields, each given once, and its files; `filename` is the sender's name for the backup."""
+    """A complete form: its fields and files. `filename` is the sender's name for the backup."""
 
     fields: Mapping[str, str]
     path: Path
@@ -80,11 +79,11 @@ class Upload:
 
 @contextlib.contextmanager
 def receive(request: HttpRequest, actor: Actor, body: Body | None = None) -> Iterator[Upload]:
-    """Receive a form with a backup in `file`, and perhaps its metadata in `meta` and its journal in `wal`; remove it at the end.
+    """Receive a form with a backup in `file`, optional metadata in `meta` and an optional journal in `wal`.
 
-    `body` is given where a part of the request has been read. Raises what `actions.prepare_upload` raises,
-    `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `FormUnreadable`, `FieldRefused`, and Django's
-    `RequestDataTooBig`.
+    The files are removed at the end. `body` is needed if a part of the request has been read. Raises what
+    `actions.prepare_upload` raises, `LengthRequired`, `UploadTooLarge`, `NoRoom`, `UploadIncomplete`, `FormUnreadable`,
+    `FieldRefused`, and Django's `RequestDataTooBig`.
     """
     folder = actions.prepare_upload(actor)
     length = _checked_length(request)
@@ -108,10 +107,7 @@ def add_upload(
     accept_code: bool | Collection[str],
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Make a backup of an upload with `actions.add_backup`, and return the operation. Wait while another one runs.
-
-    `on_begin` is called with each operation as it begins. Raises what ended it, or `OperationRunning` after the wait.
-    """
+    """Make a backup of an upload, after any running operation. Raises what the operation raised, or `OperationRunning`."""
     give_up_at = time.monotonic() + min(max(upload.seconds, _LEAST_PATIENCE_SECONDS), _MOST_PATIENCE_SECONDS)
     while True:
         try:
@@ -132,20 +128,20 @@ def add_upload(
 
 
 def _checked_length(request: HttpRequest) -> int:
-    """Return the length of the body. Raises what is known before any of it is read."""
+    """Return the length of the body. Raises for errors that are known before it is read."""
     if request.content_type != MEDIA_TYPE:
-        raise FormUnreadable(f"The form is not sent as {MEDIA_TYPE}.")
+        raise FormUnreadable(f"Expected a form of the type {MEDIA_TYPE}.")
     try:
         length = int(request.META["CONTENT_LENGTH"])
     except (KeyError, ValueError):
-        raise LengthRequired("The request must say how long it is (Content-Length); chunks are not taken.") from None
+        raise LengthRequired("Expected a request with a Content-Length. Chunked requests are not supported.") from None
     if length > settings.UPLOAD_BYTES + _FORM_BYTES:
         raise _too_large("The upload", settings.UPLOAD_BYTES)
     return length
 
 
 def _read_form(request: HttpRequest, body: Body, length: int, place: Path) -> tuple[QueryDict, Mapping[str, str]]:
-    """Read the fields of the form and the names of its files, which are written into `place`."""
+    """Read the form and write its files into `place`. Return its fields and the senders' names for the files."""
     files = _Files(place)
     try:
         fields, _ = MultiPartParser(request.META, body, [files], "utf-8").parse()  # type: ignore[arg-type]  # it has `read`
@@ -156,24 +152,31 @@ def _read_form(request: HttpRequest, body: Body, length: int, place: Path) -> tu
     finally:
         files.close()
     if body.read_bytes < length:
-        raise UploadIncomplete(f"The upload broke off: {body.read_bytes} of {length} bytes came.")
+        raise UploadIncomplete(
+            "The upload was cut off after {read} of {length} bytes. Nothing was saved. Upload the file again.",
+            read=body.read_bytes,
+            length=length,
+        )
     _, parameters = parse_header_parameters(request.META["CONTENT_TYPE"])
     if not body.ends_with(parameters["boundary"]):
-        raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: it has no end.")
+        raise FormUnreadable(f"The form cannot be read as {MEDIA_TYPE}: its end is missing.")
     return fields, files.filenames
 
 
 def _require_complete(fields: QueryDict, filenames: Mapping[str, str]) -> None:
     if _FILE not in filenames:
-        message = "Allowed is a file, with a file name." if _FILE in fields else "The file is missing."
+        message = "Expected a file with a file name, got a text." if _FILE in fields else "The file is missing."
         raise FieldRefused(_FILE, message, "required")
     for name, values in fields.lists():
         if len(values) > 1:
-            raise FieldRefused(name, "It is given more than once; allowed is once.", "repeated")
+            raise FieldRefused(name, _REPEATED, "repeated")
+
+
+_REPEATED = "Expected this field once, got it more than once."
 
 
 class Body:
-    """The body of the request. It counts bytes and keeps the last ones, because the parser accepts forms without an end."""
+    """The body of a request. Keeps its last bytes, because Django's parser accepts forms without an end."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -182,7 +185,7 @@ class Body:
         self.read_bytes = 0
 
     def first_field(self, name: str) -> str:
-        """Return the text of the form's first field if it has this name, else "". It can still be read afterwards."""
+        """Return the text of the form's first field if it has this name, else "". `read` returns it again."""
         release_databases()
         self._start = self._read(_FIRST_FIELD_BYTES)
         field = rb'--[^\r\n]+\r\nContent-Disposition: form-data; name="%s"\r\n\r\n([^\r\n]*)\r\n--' % name.encode()
@@ -198,25 +201,28 @@ class Body:
         return data
 
     def discard_rest(self) -> None:
-        """Read the rest for some seconds at most, because a browser reads the answer only after it has sent everything."""
-        deadline = time.monotonic() + _DISCARDED_FOR_SECONDS
+        """Read the rest for a few seconds at most, because a browser reads the response only after sending everything."""
+        deadline = time.monotonic() + _DISCARD_SECONDS
         with contextlib.suppress(UploadIncomplete):
             while time.monotonic() < deadline and self.read(_BLOCK_BYTES):
                 pass
 
     def ends_with(self, boundary: str) -> bool:
-        """Whether the body ends with the line that ends the form."""
+        """Return whether the body ends with the last line of the form."""
         return f"\r\n--{boundary}--".encode() in b"\r\n" + self._end
 
     def _read(self, size: int) -> bytes:
         try:
             return self._request.read(size)
         except UnreadablePostError as problem:
-            raise UploadIncomplete(f"The upload broke off after {self.read_bytes} bytes.") from problem
+            raise UploadIncomplete(
+                "The upload was cut off after {read} bytes. Nothing was saved. Upload the file again.",
+                read=self.read_bytes,
+            ) from problem
 
 
 class _Files(FileUploadHandler):
-    """Write the files of the form to their places as they arrive."""
+    """Write the files of the form to the disk as they arrive."""
 
     chunk_size = _BLOCK_BYTES
 
@@ -225,27 +231,28 @@ class _Files(FileUploadHandler):
         self._place = place
         self._limits = {_FILE: settings.UPLOAD_BYTES, _META: sidecar.MAX_BYTES, _WAL: settings.UPLOAD_BYTES}
         self._file: IO[bytes] | None = None
-        self._room_asked_at = 0
+        self._room_checked_at = 0
         self.filenames: dict[str, str] = {}
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, file_name, *args, **kwargs)
         if field_name not in self._limits:
-            raise FieldRefused(field_name, "No file of this name is known here.", "unknown_member")
+            expected = ", ".join(f'"{name}"' for name in _NAMES)
+            raise FieldRefused(field_name, f"Expected a file in one of the fields {expected}.", "unknown_member")
         if field_name in self.filenames:
-            raise FieldRefused(field_name, "It is given more than once; allowed is once.", "repeated")
+            raise FieldRefused(field_name, _REPEATED, "repeated")
         self.close()
         self._file = os.fdopen(create_private(self._place / _NAMES[field_name]), "wb")
-        self._room_asked_at = 0
-        self.filenames[field_name] = file_name[:_MOST_OF_NAME]
+        self._room_checked_at = 0
+        self.filenames[field_name] = file_name[:_LONGEST_NAME]
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         limit = self._limits[str(self.field_name)]
         if start + len(raw_data) > limit:
-            raise _too_large(f"“{self.field_name}”", limit)
-        if start - self._room_asked_at >= _ROOM_ASKED_EVERY_BYTES:
+            raise _too_large(f'The file in "{self.field_name}"', limit)
+        if start - self._room_checked_at >= _BYTES_BETWEEN_ROOM_CHECKS:
             require_room(self._place, 0, "The upload")
-            self._room_asked_at = start
+            self._room_checked_at = start
         assert self._file is not None
         self._file.write(raw_data)
 
@@ -260,4 +267,8 @@ class _Files(FileUploadHandler):
 
 
 def _too_large(what: str, limit: int) -> UploadTooLarge:
-    return UploadTooLarge(f"{what} is larger than {format_size(limit)}, which is the most that is taken in here.")
+    return UploadTooLarge(
+        "{what} is larger than the limit of {limit}. Nothing was saved. The setting TVARR_BACKUP_UPLOAD_LIMIT changes the limit.",
+        what=what,
+        limit=format_size(limit),
+    )
