@@ -349,7 +349,7 @@ def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
     make(folder, timedelta(days=900))
     found = check_health()
     assert found.state is HealthState.OK
-    assert (found.expected.next_run, found.expected.may_be_old) == (None, None)
+    assert (found.expected.next_run, found.expected.max_age) == (None, None)
     assert said(Subject.SCHEDULE, found)[1] == "Scheduled backups are off."
     assert "scheduled backups are off, so none is expected" in said(Subject.LAST_BACKUP, found)[1]
 

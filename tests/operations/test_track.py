@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -41,7 +44,8 @@ from tvarr_backup.operations.track import (
     cancel,
     create_operation,
     find_operation,
-    stop_requested,
+    stop_flag,
+    stop_on_sigterm,
     track,
 )
 from tvarr_backup.sentences import Sentence
@@ -474,11 +478,32 @@ def test_a_process_that_was_told_to_stop_ends_its_work_at_the_next_report() -> N
         work(
             operation,
             lambda tracker: tracker.progress(Phase.COPY, 10, 100),
-            lambda _: stop_requested.set(),
+            lambda _: stop_flag.request(),
             lambda tracker: tracker.progress(Phase.COPY, 11, 100),
         )
     assert operation.state == "interrupted"
     assert operation.message == "The process was told to stop before the work was done."
+
+
+def test_a_signal_is_handled_in_the_middle_of_handling_another() -> None:
+    previous = signal.getsignal(signal.SIGTERM)
+    stop_on_sigterm()
+    handle: Any = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, previous)
+
+    def trace(_frame: Any, event: str, _argument: Any) -> Any:
+        if event == "line":
+            handle(signal.SIGTERM, None)
+        return trace
+
+    def handle_with_another_at_each_line() -> None:
+        sys.settrace(trace)
+        handle(signal.SIGTERM, None)
+
+    thread = threading.Thread(target=handle_with_another_at_each_line, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert (thread.is_alive(), stop_flag.is_set) == (False, True)
 
 
 def test_arguments_and_results_survive_as_json() -> None:

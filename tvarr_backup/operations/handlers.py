@@ -1,18 +1,20 @@
-"""What each kind of operation does: it calls `backups`, and gives the tracker its result.
+"""Handlers of the kinds of operations: each calls `backups` and passes the result to the tracker.
+
+Kind (arguments): result
 
 - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
-- verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check
-  of each], "broken": [file name and reason]}`; what is damaged or broken needs attention
+- verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of each],
+  "broken": [file name and reason]}`; damaged and broken backups become warnings
 - prune: `{"removed": [file names]}`
 - delete (`filename`, `only_if`): `{"removed": [file name]}`
 - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",
-  "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
-  running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore, "facts": sentences about
-  a restore across versions}`
+  "pre_restore_backup": metadata or null, "before": rows by table, "after": rows by table, "restart_required": whether
+  tvarr must be restarted, "set_aside": paths of the old files of an offline restore, "facts": sentences about a restore
+  across versions}`
 - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
 
-`accept_code` is true, or a list of identities. A restore or adoption that is refused for code has `{"refused_code": [its kind,
-name, SQL and identity]}`.
+`accept_code` is true, or a list of identities. A restore or adoption that was refused because of code has
+`{"refused_code": [kind, name, SQL and identity]}`.
 """
 
 from __future__ import annotations
@@ -77,28 +79,26 @@ def back_up(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     data = {"backup": backup_as_data(backup, required), "removed": []}
-    tracker.result(data)  # from here on there is a backup, whatever happens
+    tracker.result(data)  # the backup exists even if cleanup fails
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
     tracker.result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
 
 
 def _require_live_file() -> None:
-    """Raise `DatabaseUnusable` where there is no database of tvarr's to back up, before a copy of it is begun."""
+    """Raise `DatabaseUnusable` if there is no database of tvarr's to back up."""
     try:
         state = conf.tvarr_state()
         if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             what = "does not exist" if state is DatabaseState.MISSING else "is empty"
-            raise DatabaseMissing(
-                "{live} {what}.", live=conf.live_database(), what=what
-            )  # as those that looking raises
+            raise DatabaseMissing("{live} {what}.", live=conf.live_database(), what=what)
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem
 
 
 def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
-    """Clean up the folder of the backup, which may have been accepted for it. Return the names of deleted backups.
+    """Clean up the folder of the new backup. Return the names of deleted backups.
 
-    A cleanup that fails or is stopped leaves the backup as it is, and becomes a warning.
+    A cleanup that fails or is stopped becomes a warning.
     """
     if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
@@ -106,12 +106,10 @@ def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) ->
     try:
         return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
-        tracker.attention(
-            Sentence("The backup is complete, but the clean-up after it was not: {problem}", problem=problem)
-        )
+        tracker.attention(Sentence("The backup is complete, but cleanup failed: {problem}", problem=problem))
     except Exception:
         logger.exception("pruning.failed")
-        tracker.attention(Sentence("The backup is complete, but the clean-up after it failed; the log says why."))
+        tracker.attention(Sentence("The backup is complete, but cleanup failed. The log has the reason."))
     return []
 
 
@@ -143,7 +141,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
     folder, filename = backup_folder(), operation.arguments["filename"]
     facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
-    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
+    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file
     done = restore_backup(
         conf.live_database(),
         folder,
@@ -180,10 +178,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
 
 
 def _migrate_copy(path: Path) -> None:
-    """Run our migrations on the copy of a backup, through a connection of its own in this thread.
-
-    The live database is never migrated for a restore.
-    """
+    """Migrate the unpacked copy of a backup, through a separate connection. The live database is never migrated."""
     alias = conf.tvarr_alias()
     usual = connections[alias]
     usual.close()
@@ -231,7 +226,7 @@ def verify(operation: Operation, tracker: Tracker) -> None:
             if len(filenames) == 1:
                 raise
             tracker.attention(
-                Sentence("{filename} could not be checked: {problem}", filename=filename, problem=problem)
+                Sentence("{filename} could not be verified: {problem}", filename=filename, problem=problem)
             )
             continue
         _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
