@@ -1,4 +1,4 @@
-"""What is kept of the sentences of an operation: facts and advice, which each entrance shows in its own way."""
+"""The stored sentences of operations: facts and advice, which each entrance shows in its own way."""
 
 from __future__ import annotations
 

@@ -225,9 +225,9 @@ def _schema_sentences(live: Live, records: Records | None) -> Iterator[Sentence]
         )
     elif _is_newer(live):
         yield Sentence(
-            "Its schema, {schema}, is newer than the newest that this version of tvarr-backup knows (tvarr {newest}). "
-            "Backups and restores work. Exports leave out unknown columns, and say so. Update tvarr-backup when a version "
-            "for this tvarr is available.",
+            "Its schema, {schema}, is newer than tvarr {newest}, the newest that this version of tvarr-backup knows. Backups "
+            "and restores work. Exports leave out unknown columns, and say so. Update tvarr-backup when a version for this "
+            "tvarr is available.",
             schema=live.schema,
             newest=TVARRS_NEWEST,
         )
