@@ -155,7 +155,7 @@ def test_a_second_one_is_told_which_operation_is_in_the_way() -> None:
     client = client_of("create_backup")
     first = client.post(BACKUPS).json()["operation"]["id"]
     response = client.post(BACKUPS)
-    assert problem(response, 409, "operation_running").startswith("A backup waits since ")
+    assert problem(response, 409, "operation_running").startswith("A backup has been queued since ")
     assert response.json()["operation"] == first
     assert Operation.objects.count() == 1
 

@@ -175,7 +175,7 @@ def test_folders_of_the_machine_are_not_shown(viewer: APIClient, folder: Path, t
     folder.rmdir()
     response = viewer.get("/readyz")
     checks = {check["name"]: check["message"] for check in response.json()["checks"]}
-    assert checks["backup_folder"] == "The first backup will make the folder backups."
+    assert checks["backup_folder"] == "The first backup will create the folder backups."
     assert str(tmp_path) not in response.content.decode()
 
 
@@ -183,7 +183,7 @@ def test_nor_is_one_above_a_folder_that_cannot_be_made(viewer: APIClient, tmp_pa
     settings.BACKUP_DIRECTORY = tmp_path / "nowhere" / "backups"
     response = viewer.get("/readyz")
     assert response.status_code == 503
-    assert "The backup folder backups cannot be made: " in response.content.decode()
+    assert "The backup folder backups cannot be created because " in response.content.decode()
     assert str(tmp_path) not in response.content.decode()
 
 

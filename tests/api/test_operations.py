@@ -189,7 +189,7 @@ def test_one_that_has_ended_cannot_be_cancelled() -> None:
     (operation,) = ended()
     response = client_of("view_operation", "create_backup").post(f"{OPERATIONS}/{operation.pk}/cancel")
     assert problem(response, 409, "operation_ended") == (
-        "The backup cannot be cancelled: it has ended already (succeeded)."
+        "The backup cannot be canceled because it has already ended (succeeded)."
     )
 
 

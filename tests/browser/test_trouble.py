@@ -69,7 +69,7 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
     page = person.page
     with full(disk):
         person.open("/")
-        expect(page.get_by_role("region", name="Status")).to_contain_text("Make room, or name another folder.")
+        expect(page.get_by_role("region", name="Status")).to_contain_text("Free some space, or use another folder.")
         person.press("Back up now")
         ends(person, "Not backed up")
         expect(page.locator(".alert")).to_contain_text("there are 0.1 MB")

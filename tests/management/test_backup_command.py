@@ -294,7 +294,7 @@ def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Instal
     assert first.stderr is not None
     first.stderr.readline()
     words = prepared.refused("backup", "create")
-    assert "A backup is running since" in words
+    assert "A backup has been running since" in words
     assert first.wait(timeout=60) == 0
     first.communicate()
     assert len(prepared.json("backup", "list", "--json")["backups"]) == 1
