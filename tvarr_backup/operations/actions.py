@@ -179,10 +179,7 @@ def find_archive(actor: Actor, filename: str) -> Backup:
 def delete_backup(
     actor: Actor, filename: str, *, only_if: Collection[str] | None = None, start: Start = run_here
 ) -> Operation:
-    """Delete a backup, also a broken one. Raises `BackupNotFound`, and what `start` raises.
-
-    `only_if` is as in `change_backup`.
-    """
+    """Delete a backup, also a broken one; `only_if` as in `change_backup`. Raises `BackupNotFound`, and as `start`."""
     actor.require(DELETE)
     require_files(backup_folder(), _parse_backup_name(filename))
     etags = None if only_if is None else list(only_if)
@@ -214,10 +211,7 @@ def delete_backups(actor: Actor, filenames: Iterable[str]) -> Deletions:
 
 
 def may_unprotect(actor: Actor, sidecar: Sidecar, now: datetime) -> bool:
-    """Return whether an actor may unprotect a backup.
-
-    An unprotected safety backup is deleted by cleanup, so unprotecting one requires the right to delete.
-    """
+    """Return whether an actor may unprotect a backup. Cleanup may delete it then, so a safety backup needs `DELETE`."""
     is_safety = sidecar.kind is BackupKind.PRE_RESTORE and sidecar.is_protected(now)
     return actor.may(PROTECT) and (not is_safety or actor.may(DELETE))
 
@@ -271,10 +265,7 @@ def cancel_operation(actor: Actor, operation_id: str) -> Operation:
 def export_items(
     actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, what_is_there: bool = False
 ) -> Export:
-    """Start an export as `stream_export` does, even if this program's own database cannot be used.
-
-    Pending references are stored in that database. Without it, they are left out with a warning.
-    """
+    """Start an export. Without this program's own database, pending references are left out with a warning."""
     actor.require(EXPORT)
     problem = ""
     try:

@@ -96,10 +96,7 @@ def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
 
 @dataclass(frozen=True)
 class Probe:
-    """Result of a test of the folder. `problem` is the data of a sentence, or None if a file could be written.
-
-    `folder` has the path and identity of the folder.
-    """
+    """Result of a test: data of a sentence if there is a problem, and path and identity of the folder."""
 
     folder: str
     at: str
@@ -108,10 +105,7 @@ class Probe:
 
 
 def probe_now() -> Probe | None:
-    """Test the backup folder, and store the result in the storage folder.
-
-    Returns None, and tests nothing, if the folder is missing or not mounted, which health reports itself.
-    """
+    """Test the backup folder and store the result. None if it is missing or not mounted, which health reports."""
     try:
         folder = backup_folder()
         identity = _folder_identity(folder)

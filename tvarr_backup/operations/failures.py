@@ -29,10 +29,7 @@ _OURS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 
 
 def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
-    """Return which database cannot be used, with the reason and advice; `None` for other failures.
-
-    Takes a few seconds if one is locked. Releases the reserve if the disk is full.
-    """
+    """Return which database cannot be used and why; None for other failures. Takes a few seconds if one is locked."""
     if not isinstance(problem, (Error, sqlite3.Error)) or isinstance(problem, _OURS):
         return None
     cause = problem if isinstance(problem, sqlite3.Error) else problem.__cause__

@@ -96,10 +96,7 @@ def _require_live_file() -> None:
 
 
 def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
-    """Clean up the folder of the new backup. Return the names of deleted backups.
-
-    A cleanup that fails or is stopped becomes a warning.
-    """
+    """Clean up and return the names of deleted backups. A cleanup that fails or is stopped becomes a warning."""
     if operation.unrecorded and why_retention_is_unknown():
         tracker.attention(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
         return []
@@ -206,15 +203,10 @@ def verify(operation: Operation, tracker: Tracker) -> None:
         tracker.attention(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
         tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
+    count = len(filenames)
     for number, filename in enumerate(filenames, start=1):
-        several = len(filenames) > 1
-        tracker.step(
-            Sentence("{filename} ({number} of {count})", filename=filename, number=number, count=len(filenames))
-            if several
-            else NOTHING,
-            number,
-            len(filenames),
-        )
+        label = Sentence("{filename} ({number} of {count})", filename=filename, number=number, count=count)
+        tracker.step(label if count > 1 else NOTHING, number, count)
         before = tracker.seconds
         try:
             verification = verify_backup(
@@ -223,11 +215,10 @@ def verify(operation: Operation, tracker: Tracker) -> None:
         except (OperationCancelled, OperationInterrupted):
             raise
         except TvarrBackupError as problem:
-            if len(filenames) == 1:
+            if count == 1:
                 raise
-            tracker.attention(
-                Sentence("{filename} could not be verified: {problem}", filename=filename, problem=problem)
-            )
+            unverified = Sentence("{filename} could not be verified: {problem}", filename=filename, problem=problem)
+            tracker.attention(unverified)
             continue
         _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))

@@ -81,10 +81,7 @@ def _unknown(why: Sentence) -> HealthCheck:
 
 @dataclass(frozen=True)
 class Expected:
-    """When the next automatic backup is due, and how old the last good one may be; `None` without a schedule.
-
-    `next_run` may be in the past; after `LATE` it `is_overdue`.
-    """
+    """When the next automatic backup is or was due, and the maximum age of the last good one; None without a schedule."""
 
     next_run: datetime | None = None
     is_overdue: bool = False
@@ -93,10 +90,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Health:
-    """The results of all checks. `last_good` is the newest backup of the live database that passed its last verification.
-
-    Pages, `status`, `/readyz` and `/metrics` show the same results.
-    """
+    """All checks. `last_good` is the newest backup of the live database that passed its last verification."""
 
     observation: Observation
     checks: Mapping[Subject, HealthCheck]

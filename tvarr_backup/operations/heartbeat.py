@@ -30,10 +30,7 @@ _FORGOTTEN = timedelta(days=1)
 
 
 class Heartbeat:
-    """The lock of the one worker of a storage folder; a second worker gets `WorkerRunning`.
-
-    The kernel releases the lock when the process ends. The file is never deleted.
-    """
+    """The lock of the one worker of a storage folder; a second one gets `WorkerRunning`. The file is never deleted."""
 
     leaves_work = False
     """Whether the database or the backup folder is not on this machine, and another worker can see both."""

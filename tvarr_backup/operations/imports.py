@@ -219,10 +219,7 @@ def totals_of(plan: Plan) -> str:
 
 
 def apply_pending(opened: OpenImport, shown_totals: str, *, user: Any) -> ImportResult:
-    """Apply a pending import if it still has the totals that the user has seen.
-
-    Raises `PlanStale`, with nothing imported, if not, or if items have changed since they were shown.
-    """
+    """Apply a pending import. Raises `PlanStale` if items or totals have changed since the user saw them."""
     if opened.newly_changed:
         raise PlanStale("Nothing was imported because items have changed since the preview.", plan=opened.plan)
     if shown_totals != totals_of(opened.plan):

@@ -19,10 +19,7 @@ _COLUMNS = [field.attname for field in Backup._meta.concrete_fields if not field
 
 
 def refresh_index() -> catalogue.Listing:
-    """Read the folder, update the table, and return the listing. Costs one query if nothing has changed.
-
-    Raises `BackupFolderUnusable`, with the table unchanged.
-    """
+    """Update the table from the folder, and return the listing. Raises `BackupFolderUnusable`."""
     listing = catalogue.read_folder(backup_folder())
     required, now = conf.required_schema(), datetime.now(UTC)
     wanted = {backup.filename: _row(backup, required, now) for backup in listing.backups}

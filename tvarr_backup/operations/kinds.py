@@ -1,7 +1,4 @@
-"""The table of the kinds of operations, the labels of phases, and the percentage of an operation.
-
-A kind or phase without an entry fails at import.
-"""
+"""The kinds of operations, the labels of phases, and the percentage of an operation."""
 
 from __future__ import annotations
 
@@ -147,10 +144,7 @@ def start_of_step(kind: OperationKind, number: int) -> int:
 
 
 def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
-    """Return the number of the step that an operation has reached; 0 if its phase belongs to no step.
-
-    If several steps have the phase, the percentage decides.
-    """
+    """Return the number of the step that an operation has reached; 0 if its phase belongs to none."""
     having = [number for number, step in enumerate(KINDS[kind].steps) if phase in step.shares]
     reached = [number for number in having if start_of_step(kind, number) <= (percent or 0)]
     return (reached or having or [0])[-1 if reached else 0]

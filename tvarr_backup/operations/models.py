@@ -315,10 +315,7 @@ def validate_time_zone(name: str) -> None:
 
 
 class BackupSettings(models.Model):
-    """The stored settings: one row at most. Empty or `None` means the value of the environment.
-
-    `keep_all` keeps every automatic backup, whatever `keep` is.
-    """
+    """The stored settings: one row at most. Empty or None means the environment's value. `keep_all` overrides `keep`."""
 
     _KEEP_REFUSED = f"Expected a whole number from 1 to {MOST_KEPT}, got %(show_value)s."
 
@@ -416,10 +413,7 @@ KIND_LABELS = {
 
 
 class Backup(models.Model):
-    """An index of the backup folder for the admin's lists, updated from the folder before each use.
-
-    Never decide by it: only the files are authoritative.
-    """
+    """An index of the folder for the admin's lists, updated before each use. Only the files are authoritative."""
 
     filename = models.CharField(primary_key=True, max_length=255, editable=False)
     kind = models.CharField(max_length=20, choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])

@@ -13,10 +13,7 @@ _DEAD_STATES = frozenset("ZXx")
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process: host, boot of the kernel, number, and start in clock ticks since the boot.
-
-    Unlike the time of day, ticks do not change when the clock is set.
-    """
+    """A process. Its start is in clock ticks since the boot, which do not change when the clock is set."""
 
     host: str
     boot: str

@@ -16,7 +16,8 @@ from tvarr_backup.operations.models import Operation, OperationState
 RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
 GRACE = timedelta(seconds=10)
-"""An operation that has been queued for longer than this, while the queue is empty, has lost its task."""
+"""An operation that is queued for longer than this with an empty queue has lost its task: with the queue, to a worker that
+died, or because another key has signed it."""
 
 
 def require_reachable() -> None:
@@ -48,11 +49,7 @@ def wake_worker(operation: Operation) -> None:
 
 
 def find_forgotten() -> Operation | None:
-    """Return a queued operation older than `GRACE`, for a worker that found the queue empty.
-
-    Its task was lost with the queue, was taken by a worker that died, or was signed with another key. If another worker
-    has just taken it, no harm is done, because only one of them can claim the operation.
-    """
+    """Return a queued operation older than `GRACE`, for a worker that found the queue empty. Only one can claim it."""
     now = datetime.now(UTC)  # after the clock was put back, `created_at` may be in the future
     queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(created_at__range=(now - GRACE, now + GRACE))
     return queued.select_related("requested_by").order_by("created_at").first()

@@ -26,10 +26,7 @@ SAME_NUMBER_OF_ROWS = "same number of rows"
 
 
 def unknown_date(sidecar: Sidecar) -> str:
-    """Return what replaces the date of a backup whose date is unknown, such as "date unknown, newest row 1 Mar 2026, 15:00".
-
-    Empty for a backup with a date.
-    """
+    """Return "date unknown", with the time of the newest row if there is one; empty for a backup with a date."""
     if sidecar.is_dated:
         return ""
     if sidecar.newest_row_at is None:

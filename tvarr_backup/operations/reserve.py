@@ -1,7 +1,6 @@
 """A file that reserves space on the disk of this program's own database.
 
-On a full disk, users could not sign in to delete backups. So the file is deleted when the disk is full, and created again
-when there is enough space.
+It is deleted when the disk is full, so that users can still sign in and delete backups, and created again later.
 """
 
 from __future__ import annotations

@@ -14,10 +14,7 @@ from tvarr_backup.operations.disk import backup_folder
 
 
 def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
-    """Check the requirements of a restore, except those that need the backup unpacked.
-
-    Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `find_restorable` raises.
-    """
+    """Check what a restore needs, without unpacking the backup. Raises what `find_restorable` raises."""
     required = conf.required_schema()
     find_restorable(
         conf.live_database(), backup_folder(), filename, required, offline=offline, accept_newer=accept_newer

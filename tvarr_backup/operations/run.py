@@ -25,10 +25,7 @@ logger = structlog.stdlib.get_logger(__name__)
 def submit(
     kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
 ) -> Operation:
-    """Queue an operation. Once it is stored, a worker will run it, even if the queue is lost.
-
-    Raises `OperationRunning` and `QueueUnreachable`, with nothing stored.
-    """
+    """Queue an operation for a worker. Raises `OperationRunning` and `QueueUnreachable`, with nothing stored."""
     reconcile()
     require_reachable()
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -38,10 +35,7 @@ def submit(
 
 
 def queue_operation(kind: OperationKind, **values: Any) -> Operation:
-    """Store a queued operation and its task, or neither. Call it in a transaction.
-
-    `values` are those of `new_operation`. Raises `OperationRunning`.
-    """
+    """Store a queued operation and its task, or neither. Call it in a transaction. Raises `OperationRunning`."""
     operation = create_operation(kind, state=OperationState.QUEUED, **values)
     wake_worker(operation)
     return operation

@@ -141,10 +141,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def change_settings(changes: Mapping[str, Any]) -> None:
-    """Change some columns of the settings, and plan the next backup. Raises `ValidationError`, with nothing changed.
-
-    Two users may change different columns at the same time. For the same column, the last one wins.
-    """
+    """Change some columns of the settings, and plan the next backup. Raises `ValidationError`, with nothing changed."""
     with _exclusive_transaction():
         stored = BackupSettings.load(**changes)
         stored.full_clean(validate_unique=False)
@@ -199,10 +196,7 @@ def request_due() -> None:
 
 
 def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], arguments: Mapping[str, Any]) -> None:
-    """Queue the operation that `take` says is due, and plan the next one. Do neither while another one is open.
-
-    If the operation is refused for another reason, log that, and plan the next one.
-    """
+    """Queue the operation that `take` says is due, unless another one is open. Other refusals are logged."""
     try:
         with _exclusive_transaction():
             due = take(datetime.now(UTC))

@@ -54,10 +54,7 @@ class SchemaChange:
 
 
 def record_sighting() -> None:
-    """Store the schema of tvarr's database if it has changed.
-
-    Does nothing if the database cannot be read, or our own database is not prepared. Never raises a database error.
-    """
+    """Store the schema of tvarr's database if it has changed. Does nothing if either database cannot be used."""
     if not conf.has_our_tables():
         return
     try:

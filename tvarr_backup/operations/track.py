@@ -73,12 +73,9 @@ _STOPPED = "The operation was interrupted because its process was stopped."
 
 
 class StopFlag:
-    """Whether this process must stop; its operation then ends at the next report of progress.
+    """Whether this process must stop; its operation then ends at the next report of progress."""
 
-    A plain flag instead of `threading.Event`, whose lock a second signal could find taken by the first one's handler.
-    """
-
-    is_set = False
+    is_set = False  # no event: a second signal could find its lock taken
 
     def request(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
         """Handle a signal."""
@@ -94,10 +91,7 @@ def stop_on_sigterm() -> None:
 
 
 def stop_on_first_sigint() -> None:
-    """Let Ctrl+C end the operation of a command gracefully, and immediately when pressed again.
-
-    Python's own handler could raise in the middle of the transaction that records the end.
-    """
+    """Let the first Ctrl+C end the operation of a command gracefully, also in the middle of a transaction."""
 
     def request_stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.default_int_handler)
@@ -110,10 +104,7 @@ def stop_on_first_sigint() -> None:
 
 
 def create_operation(kind: OperationKind, **values: Any) -> Operation:
-    """Store a new operation on tvarr's database; `values` are those of `new_operation`.
-
-    Raises `OperationRunning` if it is exclusive and another exclusive one is open.
-    """
+    """Store an operation with the `values` of `new_operation`. Raises `OperationRunning`."""
     operation = new_operation(kind, **values)
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -138,10 +129,7 @@ def new_operation(
     arguments: Mapping[str, Any] | None = None,
     due_at: datetime | None = None,
 ) -> Operation:
-    """Return an unsaved operation: `queued`, or `running` in this process.
-
-    Raises `BackupUnsupported` if the kind needs an SQLite file and tvarr's database is none.
-    """
+    """Return an unsaved operation: `queued`, or `running` in this process. Raises `BackupUnsupported`."""
     if KINDS[kind].needs_file:
         conf.live_database()
     now = datetime.now(UTC)
