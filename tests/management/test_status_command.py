@@ -517,8 +517,8 @@ def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
         both = place.both(address)
     show("restore: unfinished", both, "restore")
     sentence = (
-        f"The restore of {archive.name} was not finished. Run `manage.py backup recover` to finish or undo it. Until then "
-        "the previous data is kept."
+        f"The restore of {archive.name} was not finished. Run `manage.py backup recover` to finish or undo it. The "
+        "previous data is kept."
     )
     assert (both.status[0], said(both.status[1], "restore")) == (0, ("warning", sentence))
     assert (both.readyz[0], said(both.readyz[1], "restore")) == (200, ("warning", sentence))

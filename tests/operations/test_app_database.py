@@ -48,12 +48,14 @@ def test_each_sentence_has_advice(app_database: Path) -> None:
     )
     make_newer(app_database)
     assert str(refused()) == (
-        f"{app_database} was migrated by a newer version of tvarr-backup (it has 9999_later). Install that version again."
+        f"{app_database} was migrated by a newer version of tvarr-backup (it has 9999_later). Install that version "
+        "again."
     )
     damage(app_database)
     assert str(refused()).endswith(
-        "Put back a copy of it. Or stop tvarr-backup, move app.db, app.db-wal and app.db-shm to another folder, and create "
-        "a new one with `manage.py prepare`. A new one has no users, settings or history. Your backups stay as they are."
+        "Put back a copy of it. Or stop tvarr-backup, move app.db, app.db-wal and app.db-shm to another folder, and "
+        "create a new one with `manage.py prepare`. A new one has no users, settings or history. Your backups stay as "
+        "they are."
     )
 
 

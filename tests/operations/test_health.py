@@ -250,9 +250,9 @@ def test_a_table_whose_first_page_is_damaged_is_a_failure(attached: Path) -> Non
     assert result_of(Subject.TVARR) == (
         "sick",
         (
-            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
-            "`manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged file, stop tvarr and add "
-            "`--offline`."
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` "
+            "shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged "
+            "file, stop tvarr and add `--offline`."
         ),
     )
 
@@ -320,8 +320,8 @@ def test_an_operation_that_no_worker_starts_is_a_failure() -> None:
     assert result_of(Subject.QUEUE) == (
         "sick",
         (
-            f"A backup has been queued since {format_time(since)}; no worker has started it. Check that a worker is running "
-            "and what it logs, or cancel the operation."
+            f"A backup has been queued since {format_time(since)}; no worker has started it. Check that a worker is "
+            "running and what it logs, or cancel the operation."
         ),
     )
 
@@ -435,8 +435,8 @@ def test_one_that_is_too_old_is_a_failure_with_its_age_and_the_maximum(folder: P
     assert result_of(Subject.LAST_BACKUP) == (
         "sick",
         (
-            f"The last good backup was made on {format_time(backup.sidecar.created_at)}, 2 days and 1 hour ago. With this "
-            "schedule it should be at most 2 days old. To make one, use `manage.py backup create`."
+            f"The last good backup was made on {format_time(backup.sidecar.created_at)}, 2 days and 1 hour ago. With "
+            "this schedule it should be at most 2 days old. To make one, use `manage.py backup create`."
         ),
     )
 
@@ -568,8 +568,8 @@ def test_an_unfinished_restore_is_a_warning(folder: Path) -> None:
     assert result_of(Subject.RESTORE) == (
         "warning",
         (
-            "The restore of tvarr-backup-a.db.gz was not finished. Run `manage.py backup recover` to finish or undo it. Until "
-            "then the previous data is kept."
+            "The restore of tvarr-backup-a.db.gz was not finished. Run `manage.py backup recover` to finish or undo "
+            "it. The previous data is kept."
         ),
     )
 

@@ -154,8 +154,8 @@ def add_backup(
     actor.require(KINDS[OperationKind.ADOPT].permission)
     if accept_code and not actor.may(RESTORE):
         raise AcceptCodeDenied(
-            "The backup was not added. Accepting views, triggers and virtual tables requires the right to restore backups. "
-            "Ask an administrator."
+            "The backup was not added. Accepting views, triggers and virtual tables requires the right to restore "
+            "backups. Ask an administrator."
         )
     return _start(
         actor,
@@ -195,7 +195,7 @@ class Deletions:
 
 
 def delete_backups(actor: Actor, filenames: Iterable[str]) -> Deletions:
-    """Delete backups one after another. One that is refused does not stop the others; another running operation does."""
+    """Delete backups one after another. One that is refused does not stop the others; a running operation does."""
     actor.require(DELETE)
     deleted: list[str] = []
     refused: list[tuple[str, TvarrBackupError]] = []
@@ -321,8 +321,8 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
             deletions = find_new_deletions(changed)
         if deletions and agreed != fingerprint_of_deletions(deletions):
             raise DeletionsUnconfirmed(
-                "Nothing was saved. With these settings the next cleanup would delete {count} backups. Confirm that they "
-                "will be deleted.",
+                "Nothing was saved. With these settings the next cleanup would delete {count} backups. Confirm that "
+                "they will be deleted.",
                 count=len(deletions),
             )
     schedule.change_settings(changes)

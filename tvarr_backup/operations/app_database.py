@@ -1,6 +1,6 @@
 """Checks this program's own database (`default`) before Django opens it.
 
-Commands continue without it: their operations are run unrecorded. The web server then shows a page that needs no database.
+Without it, commands run their operations unrecorded, and the web server shows a page that needs no database.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _tables_and_migrations(
 def _require_fitting(path: Path, tables: frozenset[str], applied: frozenset[tuple[str, str]]) -> None:
     if schema.TVARRS_OWN_TABLE in tables:
         raise DatabaseForeign(
-            "DATABASE_URL names tvarr's own database, {path}. Set it to another file, and TVARR_DATABASE_DSN to tvarr's.",
+            "DATABASE_URL names tvarr's own database, {path}. Set TVARR_DATABASE_DSN to it, and DATABASE_URL to another.",
             path=path,
         )
     if not tables <= {"sqlite_sequence", schema.OUR_TABLE} and not any(app in _own_apps() for app, _ in applied):

@@ -1,10 +1,10 @@
 """Checks that the backup folder's disk is mounted, and that files can be written there.
 
-An unmounted disk leaves an empty folder in its place. Backups made there would fill the wrong disk, and disappear once the
-right one is mounted again. So each operation that writes a backup records where the disk was mounted.
+An unmounted disk leaves an empty folder in its place. Backups made there would fill the wrong disk, and disappear once
+the right one is mounted again. So each operation that writes a backup records where the disk was mounted.
 
-The worker tests the folder with a small file every ten minutes, and health shows the result. Health checks themselves write
-nothing, so that frequent monitoring does not wear the disk.
+The worker tests the folder with a small file every ten minutes, and health shows the result. Health checks themselves
+write nothing, so that frequent monitoring does not wear the disk.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COUNTS_FOR = timedelta(seconds=3 * PROBE_SECONDS)
 def backup_folder() -> Path:
     """Return the real path of the backup folder, without creating it. On a new installation it does not exist yet.
 
-    Raises `BackupFolderUnusable`, of which `BackupFolderUnmounted` and `BackupFolderMissing` if backups were made in it.
+    Raises `BackupFolderUnusable`: `BackupFolderUnmounted` or `BackupFolderMissing` if backups were made in it.
     """
     folder = conf.backup_folder()
     disk = _recorded_disk(folder)
@@ -44,8 +44,8 @@ def backup_folder() -> Path:
         raise _unmounted(folder, disk)
     if not os.path.lexists(folder):
         raise BackupFolderMissing(
-            "The backup folder {folder} does not exist any more, although backups were made in it. Put it back, or create "
-            "an empty one with {advice}.",
+            "The backup folder {folder} does not exist any more, although backups were made in it. Put it back, or "
+            "create an empty one with {advice}.",
             folder=folder,
             advice=Advice.BACK_UP,
         )
@@ -83,8 +83,8 @@ def _recorded_disk(folder: Path) -> Path | None:
 
 def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
     return BackupFolderUnmounted(
-        "The disk of the backup folder {folder} is not mounted at {disk}, where it was when the last backup was made. Mount "
-        "it. If the folder is right without it, {advice}",
+        "The disk of the backup folder {folder} is not mounted at {disk}, where it was when the last backup was made. "
+        "Mount it. If the folder is right without it, {advice}",
         folder=folder,
         disk=disk,
         advice=Advice.ACCEPT_FOLDER,

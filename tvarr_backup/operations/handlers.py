@@ -3,8 +3,8 @@
 Kind (arguments): result
 
 - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
-- verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of each],
-  "broken": [file name and reason]}`; damaged and broken backups become warnings
+- verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of
+  each], "broken": [file name and reason]}`; damaged and broken backups become warnings
 - prune: `{"removed": [file names]}`
 - delete (`filename`, `only_if`): `{"removed": [file name]}`
 - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",

@@ -81,7 +81,7 @@ def _unknown(why: Sentence) -> HealthCheck:
 
 @dataclass(frozen=True)
 class Expected:
-    """When the next automatic backup is or was due, and the maximum age of the last good one; None without a schedule."""
+    """When the next automatic backup is or was due, and the maximum age of the last good one; None if off."""
 
     next_run: datetime | None = None
     is_overdue: bool = False
@@ -214,14 +214,14 @@ def _is_newer(live: Live) -> bool:
 def _schema_sentences(live: Live, records: Records | None) -> Iterator[Sentence]:
     if _is_newer(live) and live.schema.startswith("tvarr-backup "):
         yield Sentence(
-            "A newer version of tvarr-backup has migrated it ({schema}). Backups and restores work. Update tvarr-backup.",
+            "A newer tvarr-backup has migrated it ({schema}). Backups and restores work. Update tvarr-backup.",
             schema=live.schema,
         )
     elif _is_newer(live):
         yield Sentence(
-            "Its schema, {schema}, is newer than tvarr {newest}, the newest that this version of tvarr-backup knows. Backups "
-            "and restores work. Exports leave out unknown columns, and say so. Update tvarr-backup when a version for this "
-            "tvarr is available.",
+            "Its schema, {schema}, is newer than tvarr {newest}, the newest that this version of tvarr-backup knows. "
+            "Backups and restores work. Exports leave out unknown columns, and say so. Update tvarr-backup when a "
+            "version for this tvarr is available.",
             schema=live.schema,
             newest=TVARRS_NEWEST,
         )
@@ -251,8 +251,8 @@ def _check_queue(observed: Observation) -> HealthCheck:
     if abs(observed.at - oldest.created_at) <= LATE:
         return _ok("{operation} has been queued since {since}.", operation=operation, since=since)
     return _failing(
-        "{operation} has been queued since {since}; no worker has started it. Check that a worker is running and what it "
-        "logs, or cancel the operation.",
+        "{operation} has been queued since {since}; no worker has started it. Check that a worker is running and what "
+        "it logs, or cancel the operation.",
         operation=operation,
         since=since,
     )
@@ -271,8 +271,8 @@ def _check_schedule(observed: Observation, expected: Expected) -> HealthCheck:
         return _warn_overdue(due, observed.running)
     if last is not None and last.state in _BAD_ENDS:
         return _warning(
-            "The last automatic backup ({created_at}) {end}: {outcome} The next one is due on {next_run}. To make one now, "
-            "use {advice}.",
+            "The last automatic backup ({created_at}) {end}: {outcome} The next one is due on {next_run}. To make one "
+            "now, use {advice}.",
             created_at=format_time(last.created_at),
             end=_BAD_ENDS[last.state],
             outcome=last.outcome,
@@ -286,11 +286,11 @@ def _check_schedule(observed: Observation, expected: Expected) -> HealthCheck:
 def _warn_overdue(due: str, running: Operation | None) -> HealthCheck:
     if running is None:
         return _warning(
-            "The automatic backup that was due on {due} has not started. Check that a worker is running and what it logs.",
+            "The automatic backup due on {due} has not started. Check that a worker is running and what it logs.",
             due=due,
         )
     return _warning(
-        "The automatic backup that was due on {due} has not started because {operation} is running.",
+        "The automatic backup due on {due} has not started because {operation} is running.",
         due=due,
         operation=running.kind_with_article,
     )
@@ -308,8 +308,8 @@ def _judge_last(good: Backup, observed: Observation, expected: Expected) -> Heal
     made, age = format_time(good.sidecar.created_at), observed.at - good.sidecar.created_at
     if age < -LATE:
         return _warning(
-            "The last good backup is dated {made}, which is in the future. Set the clock. If it was wrong when the backup "
-            "was made, make another one.",
+            "The last good backup is dated {made}, which is in the future. Set the clock. If it was wrong when the "
+            "backup was made, make another one.",
             made=made,
         )
     last = Sentence("The last good backup was made on {made}, {age} ago", made=made, age=_precise_duration(age))
@@ -349,9 +349,9 @@ def _check_folder(observed: Observation) -> HealthCheck:
         return _failing("The worker's test of the folder failed: {problem}", problem=Sentence.from_data(probe.problem))
     if any(one.sidecar.kind is BackupKind.TVARR and not one.sidecar.imported for one in folder.listing.backups):
         return _warning(
-            "The backup folder contains archives that tvarr made. If tvarr uses this folder too, tvarr's retention deletes "
-            "your backups, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to another folder, "
-            "and add the backups you want to keep there with `{program} backup adopt FILE`.",
+            "The backup folder contains archives that tvarr made. If tvarr uses this folder too, tvarr's retention "
+            "deletes your backups, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to "
+            "another folder, and add the backups you want to keep there with `{program} backup adopt FILE`.",
             program=program.NAME,
         )
     sentences = [Sentence("It can be read and written, and has room for the next backup.")]
@@ -393,7 +393,7 @@ def _check_restore(observed: Observation) -> HealthCheck:
     if running and running.kind == OperationKind.RESTORE:
         return _ok("{backup} is being restored.", backup=unfinished.backup)
     return _warning(
-        "The restore of {backup} was not finished. Run {advice} to finish or undo it. Until then the previous data is kept.",
+        "The restore of {backup} was not finished. Run {advice} to finish or undo it. The previous data is kept.",
         backup=unfinished.backup,
         advice=Advice.RECOVER,
     )

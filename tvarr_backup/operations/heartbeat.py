@@ -1,7 +1,7 @@
 """Heartbeat of the worker: a small file in the storage folder, which the worker locks and touches every ten seconds.
 
-If `default` is on a server, which several machines may share, the worker also updates a row there (`WorkerSign`). On one
-machine, a row would only cost a write of SQLite every ten seconds.
+If `default` is on a server, which several machines may share, the worker also updates a row there (`WorkerSign`). On
+one machine, a row would only cost a write of SQLite every ten seconds.
 """
 
 import contextlib

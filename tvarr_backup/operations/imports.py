@@ -1,8 +1,8 @@
 """Records of imports: files that are uploaded, previewed and applied, and the history.
 
-Each request plans a pending import again, so reload, a second tab and another device all see the same state. Choices are
-merged into the stored ones under a row lock. If an item has changed since it was shown, only its choice is dropped. An
-import compares the fingerprint in its transaction, so applying it twice finds changed items instead of importing twice.
+Each request plans a pending import again, so reload, a second tab and another device all see the same state. Choices
+are merged into the stored ones under a row lock. If an item has changed since it was shown, only its choice is dropped.
+An import compares the fingerprint in its transaction, so applying it twice does not import twice.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def import_file(
 ) -> ImportResult:
     """Apply an import and record it, in `record` if it was pending.
 
-    Raises what `apply_import` raises, and `DatabaseBusy`, with nothing imported, if it could not be recorded. If recording
-    fails after the import, that is only logged.
+    Raises what `apply_import` raises, and `DatabaseBusy`, with nothing imported, if it could not be recorded. If
+    recording fails after the import, that is only logged.
     """
     _require_writable()
     done = apply_import(envelope, answers, fingerprint)
@@ -139,7 +139,7 @@ def _make_room(user: Any, size: int) -> None:
 
 
 def find_import(key: str, user: Any) -> ImportRecord:
-    """Return an import of the user, or of anyone for an administrator. Raises `DoesNotExist`, also if it has expired."""
+    """Return an import of the user, or any for an administrator. Raises `DoesNotExist`, also if it has expired."""
     found = ImportRecord.objects.get(pk=key)
     is_expired = found.state == ImportState.PENDING and expires_at(found) < datetime.now(UTC)
     if is_expired or not _may_open(found, user):
@@ -203,7 +203,7 @@ def change_choices(opened: OpenImport, change: Change) -> OpenImport:
 
 
 def _store(record: ImportRecord, change: Callable[[Choices], Choices], **columns: str) -> Choices:
-    """Apply a change to the stored choices, which another tab may have changed. Raises `DoesNotExist` if not pending."""
+    """Change the stored choices, which another tab may have changed. Raises `DoesNotExist` if not pending."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         stored = ImportRecord.objects.select_for_update().values_list("choices", flat=True)
         choices = change(read_choices(stored.get(pk=record.pk, state=ImportState.PENDING)))

@@ -43,9 +43,9 @@ class Step:
 class KindDescription:
     """A kind of operation. Users with `permission` may start and cancel one.
 
-    Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or to a
-    database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's database
-    must be an SQLite file.
+    Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or
+    to a database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's
+    database must be an SQLite file.
     """
 
     done: str
@@ -153,7 +153,7 @@ def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
 class Percentage:
     """The finished percentage of an operation, from 0 to 99. It never decreases; only success makes it 100.
 
-    A phase that is repeated after its step does not count again. A phase of unknown size counts when the next step starts.
+    A phase that is repeated after its step does not count. A phase of unknown size counts when the next step starts.
     """
 
     def __init__(self, kind: OperationKind) -> None:

@@ -71,7 +71,7 @@ class Origin(models.TextChoices):
 
 
 class Operation(models.Model):
-    """One run of a backup, restore, verification and so on. This row is authoritative; the queue only wakes a worker up.
+    """One run of a backup, restore, verification and so on. This row is authoritative, not the queue.
 
         (web, API, schedule) -> queued -> running -> succeeded
                                   |         |  |---> attention     succeeded; `message` has warnings
@@ -82,9 +82,9 @@ class Operation(models.Model):
                                   '---> cancelled      before it started
 
     Every arrow is one UPDATE that names the state it leaves, so if two processes try, only one succeeds. The last five
-    states are final. `database` is the resolved path of tvarr's database: at most one exclusive operation on it is open.
-    `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it. `message`
-    has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
+    states are final. `database` is the resolved path of tvarr's database: at most one exclusive operation on it is
+    open. `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
+    `message` has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
     `total_bytes` are those of the present phase; `total_bytes` is null while unknown. `percent` is the finished part of
     the whole operation: null until it starts, never decreasing, and 100 only on success. `due_at` is the scheduled time
     that it is for, and null if a user started it.
@@ -194,10 +194,10 @@ class ImportRecord(models.Model):
         (API, command) --> applied
 
     `requested_by` is the user who uploaded the file and, once it is applied, the user who applied it. While it is
-    pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks` those
-    of the plan and its items that were shown last. `result` lists what an import through the pages did to each item, as
-    JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain characters
-    that a JSON column refuses.
+    pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks`
+    those of the plan and its items that were shown last. `result` lists what an import through the pages did to each
+    item, as JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain
+    characters that a JSON column refuses.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -315,7 +315,7 @@ def validate_time_zone(name: str) -> None:
 
 
 class BackupSettings(models.Model):
-    """The stored settings: one row at most. Empty or None means the environment's value. `keep_all` overrides `keep`."""
+    """The stored settings, one row at most. Empty or None: the environment's value. `keep_all` overrides `keep`."""
 
     _KEEP_REFUSED = f"Expected a whole number from 1 to {MOST_KEPT}, got %(show_value)s."
 

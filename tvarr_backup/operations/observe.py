@@ -1,8 +1,9 @@
 """Observes both databases, the backup folder, and the recorded operations, for the health checks.
 
-Writes nothing, takes no lock of the backup folder, and waits two seconds for a locked database. Problems become sentences
-with advice, and are never raised. tvarr's database is read through SQLite alone: with `mode=rw` if no program has it open,
-because a reader would leave a `-wal` and a `-shm` there, and with `mode=ro` next to a journal, which belongs to its owner.
+Writes nothing, takes no lock of the backup folder, and waits two seconds for a locked database. Problems become
+sentences with advice, and are never raised. tvarr's database is read through SQLite alone: with `mode=rw` if no program
+has it open, because a reader would leave a `-wal` and a `-shm` there, and with `mode=ro` next to a journal, which
+belongs to its owner.
 """
 
 from __future__ import annotations
@@ -336,13 +337,14 @@ def _observe_folder(records: Records | None, live: Live | None) -> Folder:
 def _why_missing(path: Path, *, has_made_backups: bool) -> Sentence:
     if has_made_backups:
         return Sentence(
-            "The backup folder {path} does not exist any more, although backups were made. Check that its disk is mounted.",
+            "The backup folder {path} does not exist any more, although backups were made. Check that its disk is "
+            "mounted.",
             path=path,
         )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return Sentence(
-            "The backup folder {path} cannot be created because its parent folder does not exist or cannot be written to. "
-            "Create the parent folder, or use another folder.",
+            "The backup folder {path} cannot be created because its parent folder does not exist or cannot be written "
+            "to. Create the parent folder, or use another folder.",
             path=path,
         )
     return NOTHING

@@ -1,4 +1,4 @@
-"""The queue of django-q2, in its table or on Redis. A task only wakes a worker up; the rows of operations are authoritative."""
+"""The queue of django-q2, in its table or on Redis. A task only wakes a worker up; operations are rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tvarr_backup.operations.models import Operation, OperationState
 RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
 GRACE = timedelta(seconds=10)
-"""An operation that is queued for longer than this with an empty queue has lost its task: with the queue, to a worker that
-died, or because another key has signed it."""
+"""An operation that is queued for longer than this with an empty queue has lost its task: with the queue, to a worker
+that died, or because another key has signed it."""
 
 
 def require_reachable() -> None:

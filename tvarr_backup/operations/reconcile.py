@@ -34,8 +34,8 @@ _COMPARED = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
 def reconcile() -> list[Operation]:
     """End running operations whose process is gone as `interrupted`, and return them. Queued ones stay.
 
-    Cleans up the backup folder first; while another process has it locked, an operation is left alone. Can be called at any
-    time and by several processes. Costs one query if nothing is running.
+    Cleans up the backup folder first; while another process has it locked, an operation is left alone. Can be called at
+    any time and by several processes. Costs one query if nothing is running.
     """
     ended = []
     for operation in Operation.open_ones():

@@ -53,8 +53,8 @@ def run_here(
     """Run an operation in this process, and return it as it ended.
 
     `watch` gets the percentage of the whole operation. `on_begin` is called with the operation before it is run. A
-    command's operation runs even if it cannot be recorded; then `Operation.unrecorded` says why. Raises `OperationRunning`,
-    and the error that ended the operation.
+    command's operation runs even if it cannot be recorded; then `Operation.unrecorded` says why. Raises
+    `OperationRunning`, and the error that ended the operation.
     """
     operation = _begin(kind, requested_by=requested_by, origin=origin, arguments=arguments)
     on_begin(operation)
@@ -82,8 +82,8 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
         live = conf.protected_database()
         if operation.database != live:
             raise OperationForeign(
-                "Nothing was done. The operation was started for {database}, but tvarr's database on this machine is {live}. "
-                "Set TVARR_DATABASE_DSN to the same path on every machine, and try again.",
+                "Nothing was done. The operation was started for {database}, but tvarr's database on this machine is "
+                "{live}. Set TVARR_DATABASE_DSN to the same path on every machine, and try again.",
                 database=_as_place(operation.database),
                 live=_as_place(live),
             )

@@ -1,14 +1,14 @@
 """The schedule of automatic backups and nightly verifications.
 
-The next time is in the row `scheduled-backup` of django-q2's table `Schedule`, which only the worker reads. There is no row
-while automatic backups are off.
+The next time is in the row `scheduled-backup` of django-q2's table `Schedule`, which only the worker reads. There is no
+row while automatic backups are off.
 
 A backup stays due while the machine is off or another operation is open. One backup is made, however many times have
 passed. A backup that was interrupted by a power cut or a kill is repeated, three times at most. One that failed is not
 repeated: the next one runs as usual.
 
-Every scheduled operation stores in `due_at` which time it is for. If the clock is put back by less than an hour, that time
-is not repeated. If it is put back further, it was wrong, and its times are repeated.
+Every scheduled operation stores in `due_at` which time it is for. If the clock is put back by less than an hour, that
+time is not repeated. If it is put back further, it was wrong, and its times are repeated.
 """
 
 from __future__ import annotations
@@ -249,8 +249,8 @@ def _interrupted_time(now: datetime) -> datetime | None:
 def _find_due_check(now: datetime) -> datetime | None:
     """Return 04:00 last night, in the zone of the schedule, if its verification is due.
 
-    It waits for an open exclusive operation, and for a backup that is due. Missed nights are made up by one verification.
-    There is none while the schedule is off, nor for a night before the first operation.
+    It waits for an open exclusive operation, and for a backup that is due. Missed nights are made up by one
+    verification. There is none while the schedule is off, nor for a night before the first operation.
     """
     stored = BackupSettings.load()
     if not stored.is_scheduled():

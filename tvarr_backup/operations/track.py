@@ -180,7 +180,8 @@ def _describe_open(operation: Operation) -> Sentence:
         return Sentence("{operation} has been running since {since} ({who}). Try again when it has finished.", **facts)
     if worker_seems_alive():
         return Sentence(
-            "{operation} has been queued since {since} ({who}). A worker will start it. Try again when it has finished.",
+            "{operation} has been queued since {since} ({who}). A worker will start it. Try again when it has "
+            "finished.",
             **facts,
         )
     return Sentence(
@@ -246,9 +247,9 @@ class Tracker:
     def progress(self, phase: Phase, done: int, total: int) -> None:
         """Record progress (a `backups.progress.Progress`) at most twice a second, with a heartbeat.
 
-        Progress within a phase never decreases, and neither does the percentage of the whole operation, which `watch` gets
-        as done of 100. Raises `OperationCancelled` after a cancel request, and `OperationInterrupted` if this process must
-        stop or no longer owns the operation.
+        Progress within a phase never decreases, and neither does the percentage of the whole operation, which `watch`
+        gets as done of 100. Raises `OperationCancelled` after a cancel request, and `OperationInterrupted` if this
+        process must stop or no longer owns the operation.
         """
         if stop_flag.is_set:
             raise OperationInterrupted(_STOPPED)
