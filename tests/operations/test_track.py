@@ -345,7 +345,7 @@ def test_one_that_fails_keeps_the_percentage_that_it_reached() -> None:
 def test_one_that_needs_attention_is_at_a_hundred() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention(Sentence("One."))
+        tracker.add_warning(Sentence("One."))
     assert stored(operation).percent == 100
 
 
@@ -376,7 +376,7 @@ def test_an_end_without_a_word_is_success() -> None:
     with track(operation) as tracker:
         tracker.progress(Phase.COPY, 100, 100)
         tracker.progress(Phase.PACK, 100, 100)
-        tracker.result({"backup": {"filename": "a"}})
+        tracker.set_result({"backup": {"filename": "a"}})
     row = stored(operation)
     assert (row.state, row.result, row.phase, row.percent) == (
         "succeeded",
@@ -392,8 +392,8 @@ def test_an_end_without_a_word_is_success() -> None:
 def test_sentences_ask_for_attention() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention(Sentence("One."))
-        tracker.attention(Sentence("Two."))
+        tracker.add_warning(Sentence("One."))
+        tracker.add_warning(Sentence("Two."))
     assert (operation.state, operation.message) == ("attention", "One.\nTwo.")
 
 
@@ -465,14 +465,14 @@ def test_what_is_foreseen_is_not_logged(caplog: pytest.LogCaptureFixture) -> Non
 def test_a_result_that_cannot_be_stored_is_a_failure_and_not_an_open_end() -> None:
     operation = running()
     with pytest.raises(InternalError):
-        work(operation, lambda tracker: tracker.result({"backup": object()}))
+        work(operation, lambda tracker: tracker.set_result({"backup": object()}))
     assert operation.state == "failed"
 
 
 def test_what_came_of_it_before_a_failure_is_kept() -> None:
     operation = running()
     with pytest.raises(NoRoom):
-        work(operation, lambda tracker: tracker.result({"removed": []}), lambda _: fail(NoRoom("Full.")))
+        work(operation, lambda tracker: tracker.set_result({"removed": []}), lambda _: fail(NoRoom("Full.")))
     assert stored(operation).result == {"removed": []}
 
 
@@ -518,7 +518,7 @@ def test_arguments_and_results_survive_as_json() -> None:
         OperationKind.ADOPT, origin=Origin.WEB, state=OperationState.RUNNING, arguments={"note": "Hafen ⚓"}
     )
     with track(operation) as tracker:
-        tracker.result({"note": "⚓", "numbers": (1, 2)})
+        tracker.set_result({"note": "⚓", "numbers": (1, 2)})
     assert json.dumps([operation.arguments, operation.result], ensure_ascii=False) == (
         '[{"note": "Hafen ⚓"}, {"note": "⚓", "numbers": [1, 2]}]'
     )

@@ -79,9 +79,9 @@ def back_up(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     data = {"backup": backup_as_data(backup, required), "removed": []}
-    tracker.result(data)  # the backup exists even if cleanup fails
+    tracker.set_result(data)  # the backup exists even if cleanup fails
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
+    tracker.set_result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
 
 
 def _require_live_file() -> None:
@@ -98,20 +98,20 @@ def _require_live_file() -> None:
 def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
     """Clean up and return the names of deleted backups. A cleanup that fails or is stopped becomes a warning."""
     if operation.unrecorded and why_retention_is_unknown():
-        tracker.attention(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
+        tracker.add_warning(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
         return []
     try:
         return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
-        tracker.attention(Sentence("The backup is complete, but cleanup failed: {problem}", problem=problem))
+        tracker.add_warning(Sentence("The backup is complete, but cleanup failed: {problem}", problem=problem))
     except Exception:
         logger.exception("pruning.failed")
-        tracker.attention(Sentence("The backup is complete, but cleanup failed. The log has the reason."))
+        tracker.add_warning(Sentence("The backup is complete, but cleanup failed. The log has the reason."))
     return []
 
 
 def clean_up(_operation: Operation, tracker: Tracker) -> None:
-    tracker.result({"removed": _prune_now(tracker, backup_folder())})
+    tracker.set_result({"removed": _prune_now(tracker, backup_folder())})
 
 
 def _prune_now(tracker: Tracker, folder: Path) -> list[str]:
@@ -128,7 +128,7 @@ def delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
     delete_backup(backup_folder(), filename, only_if=operation.arguments.get("only_if"))
     logger.info("backup.removed", filename=filename, reason="deletion")
-    tracker.result({"removed": [filename]})
+    tracker.set_result({"removed": [filename]})
 
 
 def restore(operation: Operation, tracker: Tracker) -> None:
@@ -159,8 +159,8 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         seconds=tracker.seconds,
     )
     for sentence in done.attention:
-        tracker.attention(sentence)
-    tracker.result(
+        tracker.add_warning(sentence)
+    tracker.set_result(
         {
             "outcome": "attention" if done.attention else "restored",
             "filename": done.filename,
@@ -200,7 +200,7 @@ def verify(operation: Operation, tracker: Tracker) -> None:
     if filenames is None:
         filenames = [backup.filename for backup in listing.backups]
     for one in broken:
-        tracker.attention(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
+        tracker.add_warning(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
         tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
     count = len(filenames)
@@ -218,12 +218,12 @@ def verify(operation: Operation, tracker: Tracker) -> None:
             if count == 1:
                 raise
             unverified = Sentence("{filename} could not be verified: {problem}", filename=filename, problem=problem)
-            tracker.attention(unverified)
+            tracker.add_warning(unverified)
             continue
         _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
-        tracker.result(_verified(verified, broken))
-    tracker.result(_verified(verified, broken))
+        tracker.set_result(_verified(verified, broken))
+    tracker.set_result(_verified(verified, broken))
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _log_damage(verification: Verification, tracker: Tracker, *, seconds: float)
         return
     tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
-        tracker.attention(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
+        tracker.add_warning(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
 
 
 def adopt(operation: Operation, tracker: Tracker) -> None:
@@ -261,8 +261,8 @@ def adopt(operation: Operation, tracker: Tracker) -> None:
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
     for warning in backup.sidecar.lasting_warnings:
-        tracker.attention(warning.sentence)
-    tracker.result({"backup": backup_as_data(backup, required)})
+        tracker.add_warning(warning.sentence)
+    tracker.set_result({"backup": backup_as_data(backup, required)})
 
 
 def _sizes(backup: Backup) -> dict[str, Any]:

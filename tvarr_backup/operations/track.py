@@ -220,8 +220,11 @@ def cancel(operation: Operation) -> Operation:
         raise OperationEnded(
             "The {kind} cannot be canceled because it has already ended ({state}).", kind=kind, state=state
         )
-    event = "operation.cancelled" if cancelled else "operation.cancel_requested"
-    logger.info(event, operation=str(operation.pk), kind=str(operation.kind))
+    context = {"operation": str(operation.pk), "kind": str(operation.kind)}
+    if cancelled:
+        logger.info("operation.cancelled", **context)
+    else:
+        logger.info("operation.cancel_requested", **context)
     return operation
 
 
@@ -241,7 +244,7 @@ class Tracker:
         self._running_message = ""
         self._is_write_failing = False
         self._started = time.monotonic()
-        self.sentences: list[Sentence] = []
+        self.warnings: list[Sentence] = []
         self.data: dict[str, Any] | None = None
 
     def progress(self, phase: Phase, done: int, total: int) -> None:
@@ -274,11 +277,11 @@ class Tracker:
         self._percentage.begin_item(number, count)
         self._running_message = message
 
-    def attention(self, sentence: Sentence) -> None:
+    def add_warning(self, sentence: Sentence) -> None:
         """Add a warning; the operation ends in `attention` instead of `succeeded`."""
-        self.sentences.append(sentence)
+        self.warnings.append(sentence)
 
-    def result(self, data: Mapping[str, Any]) -> None:
+    def set_result(self, data: Mapping[str, Any]) -> None:
         """Set the result. Raises `TypeError` immediately if it is not JSON data."""
         self.data = json.loads(json.dumps(data))
 
@@ -340,7 +343,7 @@ class Tracker:
         elif state == OperationState.SUCCEEDED:
             logger.info("operation.succeeded", seconds=self.seconds)
         elif state == OperationState.ATTENTION:
-            self.log(logging.WARNING, "operation.attention", sentences=self.sentences, seconds=self.seconds)
+            self.log(logging.WARNING, "operation.attention", sentences=self.warnings, seconds=self.seconds)
         elif state == OperationState.FAILED:
             code, reason = changes["error_code"], changes["error"]
             event = KINDS[OperationKind(self._operation.kind)].failure_event
@@ -423,8 +426,8 @@ def _record_end(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
         tracker.end(OperationState.INTERRUPTED, message=Sentence(_STOPPED))
         raise
     else:
-        state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
-        tracker.end(state, message=join(tracker.sentences, "\n"))
+        state = OperationState.ATTENTION if tracker.warnings else OperationState.SUCCEEDED
+        tracker.end(state, message=join(tracker.warnings, "\n"))
 
 
 def _retry_seconds() -> float:
@@ -446,7 +449,7 @@ def delete_old_operations() -> None:
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
     if isinstance(problem, CodeNotAccepted):
-        tracker.result(refused_code(problem))
+        tracker.set_result(refused_code(problem))
     tracker.end(OperationState.FAILED, error_code=problem.code, error=problem.sentence)
 
 
