@@ -26,12 +26,14 @@ from tvarr_backup.web import account
 DOUBLED = {
     "/admin/access/apitoken/, has_view_permission",  # the queryset has no others' tokens
     "/admin/access/apitoken/, has_view_or_change_permission",
-    "/admin/operations/backup/, action unprotect",  # `may_unprotect` asks, too
-    "/admin/operations/operation/, action cancel",  # `cancel_operation` asks, too
+    "/admin/operations/backup/, action unprotect",  # `may_unprotect` checks it too
+    "/admin/operations/operation/, action cancel",  # `cancel_operation` checks it too
     "/admin/operations/operation/, has_cancel_permission",
-    "/admin/operations/backupsettings/, has_change_permission",  # it leads to the page of the settings, which asks
-    "/admin/operations/backupsettings/, has_view_or_change_permission",
-    *(f"/admin/tvarr_backup/{model}/, action export_selected" for model in MODELS.values()),  # `export_items` asks, too
+    # Redirects to the page of the settings, which checks the permission
+    *(f"/admin/operations/backupsettings/, has_{what}_permission" for what in ("view", "change", "view_or_change")),
+    *(
+        f"/admin/tvarr_backup/{model}/, action export_selected" for model in MODELS.values()
+    ),  # `export_items` checks it too
     *(f"/admin/tvarr_backup/{model}/, has_export_permission" for model in MODELS.values()),
 }
 """Gates with another one behind them, which decide only what is offered."""

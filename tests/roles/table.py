@@ -245,10 +245,10 @@ ADMIN: dict[str, Row] = {
         for kind, (first, permission) in CANCEL.items()
     ),
     **dict(pages_of("operations.importrecord", SUPERUSER)),
-    # Those of the settings redirect to the page
+    # The settings redirect to the page, which checks the permission
     **dict(pages_of("operations.backupsettings", VIEWER)),
     **{
-        key: row(VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302)
+        key: row(SIGNED_IN, answer=302)
         for key in (
             "GET /admin/operations/backupsettings/",
             "POST /admin/operations/backupsettings/ delete_selected",

@@ -321,7 +321,7 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
             deletions = find_new_deletions(changed)
         if deletions and agreed != fingerprint_of_deletions(deletions):
             raise DeletionsUnconfirmed(
-                "Nothing was saved. With these settings the next cleanup would delete {count} backups. Confirm that "
+                "With these settings the next cleanup would delete {count} more backups. Nothing was saved. Confirm that "
                 "they will be deleted.",
                 count=len(deletions),
             )

@@ -82,8 +82,8 @@ def perform(operation: Operation, watch: Progress = no_progress) -> None:
         live = conf.protected_database()
         if operation.database != live:
             raise OperationForeign(
-                "Nothing was done. The operation was started for {database}, but tvarr's database on this machine is "
-                "{live}. Set TVARR_DATABASE_DSN to the same path on every machine, and try again.",
+                "The operation was started for {database}, but tvarr's database on this machine is {live}. Nothing was "
+                "done. Set TVARR_DATABASE_DSN to the same path on every machine, and try again.",
                 database=_as_place(operation.database),
                 live=_as_place(live),
             )

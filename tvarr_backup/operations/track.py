@@ -91,7 +91,7 @@ def stop_on_sigterm() -> None:
 
 
 def stop_on_first_sigint() -> None:
-    """Let the first Ctrl+C end the operation of a command gracefully, also in the middle of a transaction."""
+    """Let the first Ctrl+C end a command's operation gracefully, and not in the middle of a transaction."""
 
     def request_stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.default_int_handler)
