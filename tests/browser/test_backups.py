@@ -117,7 +117,7 @@ def test_a_photo_is_no_backup(person: Person, tmp_path: Path) -> None:
     person.page.set_input_files("#id_file", photo)
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")
     expect(person.page.get_by_text("It is no backup, but a picture.")).to_be_visible()
 
 

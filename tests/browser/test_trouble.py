@@ -146,7 +146,7 @@ def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_pat
     page.set_input_files("#id_file", export(tmp_path))
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")
     expect(page.get_by_text("Nothing of the file was kept; your backups are as they were.")).to_be_visible()
     person.follow("Import it")
 
@@ -211,4 +211,4 @@ def test_a_connection_that_is_lost_in_an_upload_is_told(person: Person, tmp_path
     person.forgive_console()
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")

@@ -105,7 +105,7 @@ def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
     assert "is missing" in listed["broken"][0]["reason"]
     lines = prepared.ok("backup", "list").splitlines()
     assert lines[1].startswith(first["filename"])
-    assert lines[1].endswith("Checked  one")
+    assert lines[1].endswith("Verified  one")
     assert "BROKEN: its description" in lines[2]
     assert "1 other files" in lines[3]
 

@@ -139,7 +139,7 @@ def test_a_row_that_was_shown_before_follows_every_change(client: Client, folder
     assert "before the move" in text_of(client.get(HOME))
     protect_backup(folder, made.filename, note="after the move", protected=True)
     text = text_of(client.get(HOME))
-    assert f"after the move {format_size(made.sidecar.compressed_size)} 0.1.0 Checked, protected" in text
+    assert f"after the move {format_size(made.sidecar.compressed_size)} 0.1.0 Verified, protected" in text
     assert "before the move" not in text
 
 

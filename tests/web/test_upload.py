@@ -154,7 +154,7 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 ) -> None:
     text = refusal(client, folder, send(client, content, name))
     assert words in text
-    assert "Not taken in" in text
+    assert "Not uploaded" in text
     assert "Nothing of the file was kept; your backups are as they were." in text
 
 
