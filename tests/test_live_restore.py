@@ -1,6 +1,6 @@
-"""A restore under everybody's eyes: web server, worker and writers go on, and what comes back is what was there.
+"""A restore while the web server, the worker and writers continue, and the data afterwards.
 
-With `-s` the long one tells its course.
+With `-s` the long test prints its course.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ MAPPING_RULES = "/admin/tvarr_backup/datamappingrule/"
 CLIENT_RULES = "/admin/tvarr_backup/clientdetectionrule/"
 
 PHASES = re.compile(r"(unpack )?((check|safety copy) )*((replace|safety copy) )*((check|pack|publish) )*")
-"""The order in which they come. Each is written down at most once a second, so a short one may not be seen."""
+"""Their order. Progress is stored at most twice a second, so a short phase may be missing."""
 
 
 @pytest.fixture
 def up(installation: Installation) -> Iterator[Up]:
-    """Web server and worker of the installation, which is prepared by them where it is not."""
+    """Start the web server and worker of the installation, which prepare it if necessary."""
     running = start_up(installation, free_port())
     try:
         wait_until(lambda: running.process.poll() is not None or running.is_complete(), "it is complete", seconds=60)
@@ -56,19 +56,19 @@ def up(installation: Installation) -> Iterator[Up]:
         shutil.rmtree(installation.data)  # pytest keeps the folders of the last runs
 
 
-# --- Writers, and what became of their commits -----------------------------------------------------------------------
+# --- Writers and their commits ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Writers:
-    """Two processes that write into a live database, each through one connection that it opens at its start."""
+    """Two processes that write to a live database, each through one connection opened at its start."""
 
     database: Path
     processes: dict[str, subprocess.Popen[bytes]]
     logs: dict[str, Path]
 
     def go_on(self) -> None:
-        """Wait until both have committed something more, and see that neither has ended."""
+        """Wait until both have committed more, and check that both still run."""
         before = {name: len(acknowledged(log)) for name, log in self.logs.items()}
         wait_until(
             lambda: all(len(acknowledged(self.logs[name])) > number + 10 for name, number in before.items()),
@@ -79,7 +79,7 @@ class Writers:
 
 @contextlib.contextmanager
 def writing(database: Path, folder: Path) -> Iterator[Writers]:
-    """Writers at work; at the end each finishes its last commit."""
+    """Run writers; at the end each finishes its last commit."""
     changed(
         database,
         "CREATE TABLE oracle (name, number)",
@@ -104,7 +104,7 @@ def writing(database: Path, folder: Path) -> Iterator[Writers]:
 
 
 def written(database: Path) -> dict[str, set[int]]:
-    """The numbers of each writer, in a database that is whole and in which no transaction is torn."""
+    """Return the numbers of each writer in a database, after checking that it is whole and no transaction is torn."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         found = connection.execute("SELECT name, number FROM oracle").fetchall()
@@ -114,10 +114,9 @@ def written(database: Path) -> dict[str, set[int]]:
 
 
 def what_became_of_the_commits(writers: Writers, backup: Path, safety: Path, since: float) -> list[str]:
-    """A sentence for each writer, after every commit was found where it must be.
+    """Check that every commit is where it must be, and return a sentence for each writer.
 
-    In the copy of before is all that was committed before the replacement; live is the backup, and all that was
-    committed after the replacement.
+    The safety backup has all commits before the replacement. Live are the backup and all commits after it.
     """
     then, before, live = written_in(backup), written_in(safety), written(writers.database)
     lines = []
@@ -131,8 +130,8 @@ def what_became_of_the_commits(writers: Writers, backup: Path, safety: Path, sin
         longest = max(seconds for moment, _, seconds in commits if moment > since)
         lines.append(
             f"writer {name} (process {writers.processes[name].pid}): {len(commits)} commits acknowledged; "
-            f"{len(then[name])} are in the backup, {len(before[name])} in the copy of before, {len(after)} came after it "
-            f"and are live; {len(lost)} lost; longest wait {longest:.2f} s"
+            f"{len(then[name])} are in the backup, {len(before[name])} in the safety backup, {len(after)} came after "
+            f"it and are live; {len(lost)} lost; longest wait {longest:.2f} s"
         )
     return lines
 
@@ -144,12 +143,12 @@ def written_in(archive: Path) -> dict[str, set[int]]:
         return written(Path(database.name))
 
 
-# --- An operation, as it goes by -------------------------------------------------------------------------------------
+# --- Watching an operation -------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Course:
-    """What was seen of an operation from its request to its end, and of the pages that were asked for meanwhile."""
+    """The observed states of an operation, and the pages that were requested in the meantime."""
 
     began: float = field(default_factory=time.time)
     lines: list[str] = field(default_factory=list)
@@ -166,25 +165,25 @@ class Course:
 
     def open(self, browser: Browser, path: str) -> None:
         asked = time.monotonic()
-        assert browser.open(path).path == path, "somebody was signed out"
+        assert browser.open(path).path == path, "the user was signed out"
         self.pages += 1
         self.slowest_page_seconds = max(self.slowest_page_seconds, time.monotonic() - asked)
 
 
 def follow(installation: Installation, browser: Browser, page: str) -> Course:
-    """Look at an operation, and at a page of the admin, until it has succeeded; `page` is its own."""
+    """Watch an operation, its page, and a page of the admin, until it has succeeded."""
     course = Course()
     number = next(part for part in page.split("/") if len(part) == 26)
-    look = f"SELECT state, phase, done_bytes, error || message FROM operations_operation WHERE id = '{number}'"
+    select = f"SELECT state, phase, done_bytes, error || message FROM operations_operation WHERE id = '{number}'"
     state = "queued"
     while state in ("queued", "running"):
         assert time.time() - course.began < 200, course.lines
-        ((state, phase, done, words),) = rows(installation, look)
+        ((state, phase, done, sentence),) = rows(installation, select)
         course.see(state, phase, done)
         course.open(browser, page)
         course.open(browser, FILTERS)
         time.sleep(0.05)
-    assert state == "succeeded", "\n".join([*course.lines, words])
+    assert state == "succeeded", "\n".join([*course.lines, sentence])
     return course
 
 
@@ -193,7 +192,7 @@ def history(installation: Installation) -> list[tuple[Any, ...]]:
 
 
 def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], list[str]]:
-    """Restore through the admin while two processes write: the phases that were seen, and what there is to tell."""
+    """Restore through the admin while two processes write. Return the phases, and lines about the course."""
     live, folder = installation.data / "tvarr.db", installation.data / "backups"
     browser = Browser(up)
     cookie = browser.cookie
@@ -211,7 +210,6 @@ def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], 
         processes, place, past = set(family(up.process.pid)), live.stat().st_ino, history(installation)
         confirmation = browser.act(BACKUPS, "restore", backup.name)
         assert "Note before the mistake" in confirmation.text
-        assert "What is there now becomes a backup of its own" in confirmation.text
         course = follow(installation, browser, browser.send(confirmation.path).path)
         writers.go_on()
 
@@ -230,7 +228,7 @@ def restore_seen_by_all(installation: Installation, up: Up) -> tuple[list[str], 
     assert PHASES.fullmatch("".join(f"{phase} " for phase in course.phases)), course.lines
     return course.phases, [
         *course.lines,
-        f"{course.pages} pages were answered meanwhile, the slowest after {course.slowest_page_seconds:.2f} s",
+        f"{course.pages} pages were answered, the slowest after {course.slowest_page_seconds:.2f} s",
         f"the same processes before and after: supervisor {up.process.pid}, worker {worker.pid}, web server {web}",
         *what_became_of_the_commits(writers, backup, safety, course.began),
         f"live afterwards: {live.stat().st_size / 1e6:.1f} MB, integrity_check: {query(live, 'PRAGMA integrity_check')}",
@@ -250,17 +248,17 @@ def test_so_is_a_restore_of_a_gigabyte(installation: Installation, up: Up) -> No
     subprocess.run(
         installation.command(*demo), env=installation.variables(), check=True, capture_output=True, timeout=200
     )
-    phases, told = restore_seen_by_all(installation, up)
-    print("", *told, sep="\n")  # noqa: T201
+    phases, lines = restore_seen_by_all(installation, up)
+    print("", *lines, sep="\n")  # noqa: T201
     assert set(phases) == {"unpack", "check", "safety copy", "replace", "pack"}
 
 
-# --- What comes back -------------------------------------------------------------------------------------------------
+# --- Restored data ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def tvarrs(installation: Installation, tmp_path: Path) -> Path:
-    """A database that tvarr made, named to the installation; use it before `up`."""
+    """Build a database of tvarr's and name it to the installation; use it before `up`."""
     live = build_tvarr_database(tmp_path / "tvarr.db")
     with closing(sqlite3.connect(live)) as connection, connection:
         for number in range(3):
@@ -272,7 +270,7 @@ def tvarrs(installation: Installation, tmp_path: Path) -> Path:
 
 
 def spoil_the_rules(browser: Browser, live: Path) -> None:
-    """Change one kind, delete of another, and take all of a third, as a person can in the admin."""
+    """Change one kind, delete from another, and delete all of a third, as a user can in the admin."""
     columns = "name, description, source_type, action, source_id"
     with closing(sqlite3.connect(live)) as connection:
         values = connection.execute(f"SELECT {columns} FROM filters WHERE id = ?", (FILTER_ID,)).fetchone()
@@ -286,7 +284,7 @@ def spoil_the_rules(browser: Browser, live: Path) -> None:
 
 
 def tables_of(path: Path) -> list[tuple[Any, ...]]:
-    """Type, name, table and statement of each; where one begins in the file is SQLite's own affair."""
+    """Return type, name, table and statement of each; root pages may differ."""
     return [(kind, name, table, sql) for kind, name, table, _, sql in schema_of(path)]
 
 
@@ -306,10 +304,10 @@ def test_rules_of_tvarrs_database_that_were_spoilt_in_the_admin_come_back_as_the
     assert "Kitchen Tablet" in browser.open(CLIENT_RULES).text
 
 
-# --- What is not there any more when it is begun ---------------------------------------------------------------------
+# --- A backup that is gone when its restore starts -------------------------------------------------------------------
 
 
-def test_a_backup_that_has_gone_when_the_worker_comes_to_it_is_told(prepared: Installation) -> None:
+def test_the_restore_of_a_backup_that_is_gone_fails(prepared: Installation) -> None:
     backup = prepared.json("backup", "create", "--json")["filename"]
     prepared.ok("shell", "-c", f"""
 from tvarr_backup.operations.models import OperationKind, Origin
@@ -321,9 +319,9 @@ submit(OperationKind.RESTORE, requested_by=None, origin=Origin.WEB, arguments={{
     before = (prepared.data / "tvarr.db").read_bytes()
     worker = RunningWorker(prepared)
     try:
-        look = "SELECT error_code, error FROM operations_operation WHERE kind = 'restore' AND state = 'failed'"
-        (told,) = wait_until(lambda: rows(prepared, look), "it is told")
+        query_error = "SELECT error_code FROM operations_operation WHERE kind = 'restore' AND state = 'failed'"
+        ((error,),) = wait_until(lambda: rows(prepared, query_error), "it has failed")
     finally:
         worker.end()
-    assert told == ("backup_not_found", f'There is no backup "{backup}".')
+    assert error == "backup_not_found"
     assert (prepared.data / "tvarr.db").read_bytes() == before

@@ -186,7 +186,7 @@ def test_while_postgresql_is_gone_it_is_said_and_then_all_goes_on(machines: Mach
         assert (status, answer["code"]) == (503, "database_unusable")
         assert "Not ready: this program's own database cannot be used" in answer["detail"]
     said = machines.each[0].installation.run("status").stdout
-    assert "This program's own database does not answer; the log says why." in said
+    assert "This program's own database does not answer. The log has the reason." in said
     time.sleep(11)
     assert all(0 < complaints(worker.log) <= 4 for worker in machines.workers())
     machines.postgresql.start()
@@ -254,7 +254,7 @@ def test_a_worker_is_seen_from_everywhere_until_it_is_gone(machines: Machines) -
 
 @pytest.mark.long
 def test_a_second_worker_in_one_storage_folder_is_refused(machines: Machines) -> None:
-    assert "A worker is running already" in machines.each[0].installation.refused("worker")
+    assert "A worker is already running" in machines.each[0].installation.refused("worker")
 
 
 @pytest.mark.long

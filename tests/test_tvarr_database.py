@@ -285,7 +285,7 @@ def test_nothing_is_exported_before_a_preparation_that_is_due(prepared: Installa
     behind = prepared.data / "tvarr.db"
     make(behind, "DELETE FROM django_migrations WHERE name = '0002_system_rows'")
     words = prepared.refused("portable", "export", "filters", "--all")
-    assert f"{behind} is not up to date with this version; run `manage.py prepare`." in words
+    assert f"{behind} is not up to date with this version of tvarr-backup. Run `manage.py prepare`." in words
 
 
 def test_an_export_without_app_db_creates_none(prepared: Installation) -> None:

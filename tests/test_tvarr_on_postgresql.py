@@ -328,6 +328,6 @@ print(json.dumps({{path: [answer.status_code, answer.getvalue().decode()] for pa
 def test_status_says_it_and_is_content(own: Installation) -> None:
     status = json.loads(own.run("status", "--json").stdout)  # it ends with 1, since no worker runs
     checks = {check["name"]: check for check in status["checks"]}
-    assert checks["tvarr_database"]["message"] == "It answers, and is tvarr's own, attached, on PostgreSQL."
+    assert checks["tvarr_database"]["message"] == "It can be used (created by tvarr, on PostgreSQL)."
     assert checks["schedule"]["message"].startswith(UNSUPPORTED)
     assert checks["last_backup"]["message"].startswith(UNSUPPORTED)

@@ -13,7 +13,7 @@ def nap(folder: str, name: str, seconds: float) -> None:
     _note(folder, f"{name} begun")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if track.stop_requested.is_set():
+        if track.stop_flag.is_set:
             _note(folder, f"{name} told")
             raise RuntimeError("told to end")
         time.sleep(0.05)

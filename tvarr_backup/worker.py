@@ -308,7 +308,7 @@ def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the worker too, which passes them on as SIGTERM
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    heartbeat.let_go()
+    heartbeat.close_in_child()
     try:
         _record(task | _call(task))
     except Exception:

@@ -270,7 +270,7 @@ def test_operations_are_only_looked_at(admin_client: Client, folder: Path) -> No
 def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.WEB, state=OperationState.QUEUED)
     assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup is cancelled."
-    assert "cannot be cancelled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
+    assert "cannot be canceled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
     operation.refresh_from_db()
     assert operation.state == OperationState.CANCELLED
 

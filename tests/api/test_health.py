@@ -175,7 +175,7 @@ def test_readyz_shows_no_paths(viewer: APIClient, folder: Path, tmp_path: Path) 
     folder.rmdir()
     response = viewer.get("/readyz")
     checks = {check["name"]: check["message"] for check in response.json()["checks"]}
-    assert checks["backup_folder"] == "The first backup will make the folder backups."
+    assert checks["backup_folder"] == "The first backup will create the folder backups."
     assert str(tmp_path) not in response.content.decode()
 
 
@@ -185,7 +185,7 @@ def test_readyz_shows_no_path_of_a_folder_that_cannot_be_created(
     settings.BACKUP_DIRECTORY = tmp_path / "nowhere" / "backups"
     response = viewer.get("/readyz")
     assert response.status_code == 503
-    assert "The backup folder backups cannot be made: " in response.content.decode()
+    assert "The backup folder backups cannot be created because " in response.content.decode()
     assert str(tmp_path) not in response.content.decode()
 
 

@@ -33,7 +33,7 @@ def ended(number: int = 1, **changes: Any) -> list[Operation]:
     for _ in range(number):
         operation = running(**changes)
         with track(operation) as tracker:
-            tracker.result({"removed": []})
+            tracker.set_result({"removed": []})
         made.append(operation)
     return made
 

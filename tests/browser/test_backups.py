@@ -105,7 +105,7 @@ def test_a_backup_from_elsewhere_is_uploaded(person: Person, tmp_path: Path) -> 
     person.page.fill("#id_note", "from the attic")
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
-    ends(person, "Taken in")
+    ends(person, "Uploaded")
     person.follow("Look at the backup")
     assert person.page.input_value("#id_note") == "from the attic"
 
@@ -117,7 +117,7 @@ def test_a_photo_is_no_backup(person: Person, tmp_path: Path) -> None:
     person.page.set_input_files("#id_file", photo)
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")
     expect(person.page.get_by_text("This file is not a backup. It looks like an image.")).to_be_visible()
 
 
@@ -261,7 +261,7 @@ def test_two_tabs_do_one_thing_after_the_other(people: People, site: Site) -> No
         second.press("Back up now")
         with first.page.expect_navigation():
             first.page.get_by_role("button", name="Replace with the backup of").click()
-        expect(first.page.get_by_role("alert")).to_contain_text("A backup waits since")
+        expect(first.page.get_by_role("alert")).to_contain_text("A backup has been queued since")
         first.look()
         assert first.page.url.endswith("/restore/")
         second.press("Cancel")

@@ -96,7 +96,7 @@ def test_on_the_page_for_uploads(person: Person, site: Site, tmp_path: Path) -> 
     person.open("/backups/upload/")
     person.page.set_input_files("#id_file", settled(tvarrs(tmp_path / "copy.db")))
     twice(person, "Upload")
-    ends(person, "Taken in")
+    ends(person, "Uploaded")
     assert operations(site, "adopt") == 1
 
 

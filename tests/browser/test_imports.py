@@ -337,7 +337,7 @@ def test_the_same_import_in_two_tabs_keeps_the_choices_of_both(person: Person, m
     choose(other, "Third", "rename")
     expect(totals(other)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
     person.press("Import 2 items, overwrite 1")
-    expect(page.get_by_text("Nothing was imported yet: your last choices changed")).to_be_visible()
+    expect(page.get_by_text("Nothing was imported because your last choices changed")).to_be_visible()
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
     person.press("Import 3 items, overwrite 1")
     other.get_by_role("button", name="Import 3 items").click()
@@ -520,7 +520,7 @@ def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) ->
     expect(totals(page)).to_have_text("Will add 1, overwrite 2, copy 1, skip 3.")
     choose(page, "Third", "")
     plain_person.press("Import 4 items, overwrite 2")
-    expect(page.get_by_text("Nothing was imported yet: your last choices changed")).to_be_visible()
+    expect(page.get_by_text("Nothing was imported because your last choices changed")).to_be_visible()
     plain_person.press("Import 3 items, overwrite 1")
     expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
 

@@ -69,7 +69,7 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
     page = person.page
     with full(disk):
         person.open("/")
-        expect(page.get_by_role("region", name="Status")).to_contain_text("Make room, or name another folder.")
+        expect(page.get_by_role("region", name="Status")).to_contain_text("Free some space, or use another folder.")
         person.press("Back up now")
         ends(person, "Not backed up")
         expect(page.locator(".alert")).to_contain_text("there are 0.1 MB")
@@ -146,7 +146,7 @@ def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_pat
     page.set_input_files("#id_file", export(tmp_path))
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")
     expect(page.get_by_text("Nothing of the file was kept; your backups are as they were.")).to_be_visible()
     person.follow("Import it")
 
@@ -211,4 +211,4 @@ def test_a_connection_that_is_lost_in_an_upload_is_told(person: Person, tmp_path
     person.forgive_console()
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not taken in")
+    ends(person, "Not uploaded")

@@ -105,7 +105,7 @@ def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
     assert "is missing" in listed["broken"][0]["reason"]
     lines = prepared.ok("backup", "list").splitlines()
     assert lines[1].startswith(first["filename"])
-    assert lines[1].endswith("Checked  one")
+    assert lines[1].endswith("Verified  one")
     assert "BROKEN: its metadata file" in lines[2]
     assert "1 other files" in lines[3]
 
@@ -294,7 +294,7 @@ def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Instal
     assert first.stderr is not None
     first.stderr.readline()
     words = prepared.refused("backup", "create")
-    assert "A backup is running since" in words
+    assert "A backup has been running since" in words
     assert first.wait(timeout=60) == 0
     first.communicate()
     assert len(prepared.json("backup", "list", "--json")["backups"]) == 1

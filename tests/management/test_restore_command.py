@@ -558,8 +558,8 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
     assert making.poll() is None
     making.communicate()
     assert (done.returncode, making.returncode) == (1, 0)
-    assert done.stderr.startswith("CommandError: A backup is running since 20")
-    assert done.stderr.endswith(" UTC, asked for by nobody by name (command); try again when it is done.\n")
+    assert done.stderr.startswith("CommandError: A backup has been running since ")
+    assert done.stderr.endswith(" (Command). Try again when it has finished.\n")
     assert hashlib.sha256(live.read_bytes()).digest() == before
     assert [found[:2] for found in operations(prepared)] == [("backup", "succeeded"), ("backup", "succeeded")]
     assert len(listed(prepared)) == 2

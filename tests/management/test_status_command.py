@@ -27,6 +27,7 @@ from tests.processes import wait_until
 from tests.ups import free_port
 from tests.workers import RunningWorker, rows, states, submit_backup
 from tvarr_backup.backups.restore_journal import Unfinished, write_journal
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.heartbeat import Heartbeat
 
 
@@ -187,7 +188,7 @@ def test_a_warning_is_said_and_fails_nobody(place: Place) -> None:
     shutil.copy(archive, archive.with_name("tvarr-backup-2020-01-01T00-00-00.db.gz"))
     screen = place.installation.ok("status")
     assert screen.startswith("The work is done, but there is something to read.\n")
-    assert "warning  Backups           Not to be relied on: tvarr-backup-2020-01-01T00-00-00.db.gz is broken" in screen
+    assert "warning  Backups           Do not rely on these: tvarr-backup-2020-01-01T00-00-00.db.gz is broken" in screen
 
 
 def test_what_runs_is_told(place: Place) -> None:
@@ -272,7 +273,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "of an older version": (
         put_an_older_ones,
-        "is not up to date with this version; run `manage.py prepare`.",
+        "is not up to date with this version of tvarr-backup. Run `manage.py prepare`.",
     ),
     "damaged": (
         damage_its_first_page,
@@ -388,8 +389,8 @@ def test_a_worker_that_was_killed_is_missed_by_both(idle: Place, worker: Running
         both = idle.both(address)
     show("worker: killed", both, "worker")
     sentence = (
-        "No worker seems to run, so nothing that is asked for or due is done. Start one with `manage.py worker`, or "
-        "everything with `manage.py up`."
+        "No worker is running. Operations and automatic backups wait. Start one with `manage.py worker`, or everything with "
+        "`manage.py up`."
     )
     idle.require_sick(both, "worker", sentence)
 
@@ -404,10 +405,10 @@ def test_what_waits_for_too_long_is_said_by_both(idle: Place, worker: RunningWor
     with served(idle.installation) as address:
         both = idle.both(address)
     show("queue: waits for too long", both, "queue")
-    since = both.status[1]["queued_since"][:16].replace("T", " ")
+    since = format_time(datetime.fromisoformat(both.status[1]["queued_since"]))
     sentence = (
-        f"A backup waits since {since} UTC, and nobody begins it. See that a worker runs, and what its log says; or cancel "
-        "what waits."
+        f"A backup has been queued since {since}; no worker has started it. Check that a worker is running and what it logs, "
+        "or cancel the operation."
     )
     idle.require_sick(both, "queue", sentence)
 
@@ -428,7 +429,7 @@ def test_a_scheduled_backup_that_failed_is_said_by_both(idle: Place, worker: Run
     state, sentence = said(both.status[1], "schedule")
     assert (both.status[0], state, both.readyz[0]) == (0, "warning", 200)
     assert (
-        f"{idle.live} could not be copied: database disk image is malformed. It is damaged. To fix it, restore a backup. The next is due "
+        f"{idle.live} could not be copied: database disk image is malformed. It is damaged. To fix it, restore a backup. The next one is due on "
         in sentence
     )
     assert said(both.readyz[1], "schedule") == ("warning", sentence.replace(f"{idle.data}/", ""))
@@ -456,8 +457,8 @@ def test_a_last_good_backup_that_is_too_old_is_said_by_both(place: Place) -> Non
         both = place.both(address)
     show("last good backup: too old", both, "last_backup")
     sentence = (
-        f"The last good backup is of {made:%Y-%m-%d %H:%M} UTC, 800 days ago; by the schedule it may be 730 days old. "
-        "`manage.py backup create` makes one, or says what stands in the way."
+        f"The last good backup was made on {format_time(made)}, 800 days ago. With this schedule it should be at most 730 "
+        "days old. To make one, use `manage.py backup create`."
     )
     place.require_sick(both, "last_backup", sentence)
 
@@ -468,7 +469,8 @@ def test_a_folder_whose_disk_is_not_mounted_is_missed_by_both(place: Place) -> N
         both = place.both(address)
     show("backup folder: unmounted", both, "backup_folder")
     sentence = (
-        f"The backup folder {place.backups} is not there any more, though backups were made. Is its disk mounted?"
+        f"The backup folder {place.backups} does not exist any more, although backups were made. Check that its disk is "
+        "mounted."
     )
     place.require_sick(both, "backup_folder", sentence)
 
@@ -503,7 +505,7 @@ def test_a_disk_without_room_for_the_next_backup_is_said_by_both(place: Place) -
     show("backup folder: no room", both, "backup_folder")
     _, sentence = said(both.status[1], "backup_folder")
     assert sentence.startswith("The backup needs about 0.")
-    assert sentence.endswith(f" MB of free space in {disk}; there are 0.1 MB. Make room, or name another folder.")
+    assert sentence.endswith(f" MB of free space in {disk}; there are 0.1 MB. Free some space, or use another folder.")
     place.require_sick(both, "backup_folder", sentence)
 
 
@@ -517,8 +519,8 @@ def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
         both = place.both(address)
     show("restore: unfinished", both, "restore")
     sentence = (
-        f"The restore of {archive.name} was not finished. `manage.py backup recover` settles it, or says what stands in the "
-        "way; what was there before is kept until then."
+        f"The restore of {archive.name} was not finished. Run `manage.py backup recover` to finish or undo it. The "
+        "previous data is kept."
     )
     assert (both.status[0], said(both.status[1], "restore")) == (0, ("warning", sentence))
     assert (both.readyz[0], said(both.readyz[1], "restore")) == (200, ("warning", sentence))

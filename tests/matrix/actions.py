@@ -1,7 +1,7 @@
-"""The columns of the matrix: each action as a user takes it, and what has really come of it.
+"""The columns of the matrix: each action as a user takes it, and its real outcome.
 
-Commands run inside the process of the cell, and so do pages and API through Django's client; what has become of the data
-is read from copies of the files.
+Commands run inside the process of the cell, and so do pages and API through Django's client. Data is compared in copies
+of the files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tvarr_backup import program
 Act = Callable[[World], Outcome]
 ACTIONS: dict[str, Act] = {}
 _NOT_THE_STATE = {"worker"}
-"""Checks of health that say nothing of a state."""
+"""Health checks that do not depend on a state."""
 _NEVER = (Code.UNEXPLAINED, Code.HIDDEN)
 _COMMAND = re.compile(rf"`{re.escape(program.NAME)} (backup [^`]*)`")
 _GOES_BACK_OR_ADDS = {"restore", "undo-restore", "adopt"}
@@ -46,7 +46,7 @@ _OPTION = re.compile(r"--(?:offline|accept-[a-z-]+)")
 
 @dataclass(frozen=True)
 class Before:
-    """What is compared after an action."""
+    """The state before an action."""
 
     live: Contents
     live_bytes: str
@@ -55,11 +55,11 @@ class Before:
 
 
 def action(name: str, *, changes_nothing: bool = False) -> Callable[[Act], Act]:
-    """Register an action under the name of its column; one that only reads must leave every byte as it is."""
+    """Register an action under the name of its column. One that only reads must leave every byte unchanged."""
 
     def register(act: Act) -> Act:
         def run(world: World) -> Outcome:
-            before = look(world)
+            before = observe(world)
             outcome = act(world)
             if changes_nothing or outcome.code is Code.REFUSED:
                 return unchanged(world, before) or outcome
@@ -74,8 +74,8 @@ def action(name: str, *, changes_nothing: bool = False) -> Callable[[Act], Act]:
 # --- Before and after ------------------------------------------------------------------------------------------------
 
 
-def look(world: World) -> Before:
-    """Read everything, without regard to file modes."""
+def observe(world: World) -> Before:
+    """Read everything, ignoring file modes."""
     with ignoring_modes():
         live_bytes = _checksum(world.live) if world.live.is_file() else ""
         return Before(contents(world.live), live_bytes, _files(world.folder), _count_operations(world))
@@ -99,8 +99,8 @@ def _count_operations(world: World) -> int | None:
 
 
 def unchanged(world: World, before: Before) -> Outcome | None:
-    """What is wrong where something has changed that must not."""
-    after = look(world)
+    """Return a wrong outcome if something has changed, or else None."""
+    after = observe(world)
     if after.live != before.live:
         return Outcome(Code.WRONG, detail="tvarr's database has changed")
     if after.files != before.files:
@@ -113,7 +113,7 @@ def unchanged(world: World, before: Before) -> Outcome | None:
 
 
 def refused(done: Done) -> Outcome:
-    """Of a command that has failed."""
+    """Return the outcome of a command that failed."""
     if done.error is None:
         return Outcome(Code.UNEXPLAINED, detail=done.problem or f"exit {done.exit}: {done.stdout[-200:]}")
     return Outcome(Code.REFUSED, done.error.code, done.problem)
@@ -124,8 +124,8 @@ def wrong(detail: str) -> Outcome:
 
 
 def recorded(world: World, before: Before, done: Done, *, says: bool = False) -> Outcome:
-    """Of a command that has done its work rightly: whether the history knows of it, and it has said what is unusual."""
-    operations = look(world).operations
+    """Return the outcome of a command that did its work: whether it is recorded, and mentions what is unusual."""
+    operations = observe(world).operations
     if before.operations is None or operations is None or operations <= before.operations:
         if not done.stderr.strip():
             return Outcome(Code.HIDDEN, detail="not recorded, and the command does not say so")
@@ -138,7 +138,7 @@ def _body(answer: Any) -> bytes:
 
 
 def _of_answer(answer: Any) -> Outcome:
-    """Of a refusal of the API."""
+    """Return the outcome of an API call that was refused."""
     try:
         problem = json.loads(_body(answer))
     except ValueError:
@@ -147,7 +147,7 @@ def _of_answer(answer: Any) -> Outcome:
 
 
 def _of_kinds(outcomes: dict[str, Outcome]) -> Outcome:
-    """One outcome for all kinds, or that one kind is refused for want of a column."""
+    """Return one outcome for all kinds, or `OTHERS` if only filters are refused, for lack of a column."""
     codes = {outcome.code for outcome in outcomes.values()}
     detail = "; ".join(f"{kind}: {outcome}" for kind, outcome in outcomes.items())
     first = next(iter(outcomes.values()))
@@ -162,11 +162,11 @@ def _of_kinds(outcomes: dict[str, Outcome]) -> Outcome:
     return Outcome(odd, detail=detail)
 
 
-# --- Seeing ----------------------------------------------------------------------------------------------------------
+# --- Status ----------------------------------------------------------------------------------------------------------
 
 
 def health_of(data: Any) -> Outcome:
-    """Of what health says of everything but the worker, which no cell has."""
+    """Return the outcome of all health checks except the worker's, because no cell has a worker."""
     found = [check for check in data["checks"] if check["name"] not in _NOT_THE_STATE and check["state"] != "ok"]
     detail = "; ".join(f"{check['name']} {check['state']}: {check['message']}" for check in found)
     if not found:
@@ -196,9 +196,9 @@ def _home(world: World) -> Outcome:
         return Outcome(
             Code.UNEXPLAINED, detail=f"{answer.status_code} {answer.headers.get('Location', '')} {_text(text)}"
         )
-    said = command("status", "--json")
-    outcome = health_of(said.data)
-    sentences = [check["message"] for check in said.data["checks"] if check["state"] != "ok"]
+    status = command("status", "--json")
+    outcome = health_of(status.data)
+    sentences = [check["message"] for check in status.data["checks"] if check["state"] != "ok"]
     if outcome.code is not Code.WORKS and not any(_start(sentence) in text for sentence in sentences):
         return Outcome(Code.HIDDEN, detail=outcome.detail)
     listed = command("backup", "list", "--json")
@@ -256,13 +256,13 @@ def _download(world: World) -> Outcome:
     answer = world.client().get(f"/api/v1/backups/{world.target}/download")
     if answer.status_code != 200:
         return _of_answer(answer)
-    is_whole = hashlib.sha256(_body(answer)).hexdigest() == look(world).files[world.target]
+    is_whole = hashlib.sha256(_body(answer)).hexdigest() == observe(world).files[world.target]
     return Outcome(Code.WORKS) if is_whole else wrong("other bytes than in the folder")
 
 
 @action("verify")
 def _verify(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     for name in {world.target, world.safety}:
         done = command("backup", "verify", name, "--json")
         if done.problem and done.error is None and done.stdout:
@@ -271,31 +271,31 @@ def _verify(world: World) -> Outcome:
             return refused(done)
         if done.data["problems"]:
             return wrong(f"{name}: {done.data['problems']}")
-    if look(world).live != before.live:
+    if observe(world).live != before.live:
         return wrong("tvarr's database has changed")
     return recorded(world, before, done)
 
 
-# --- Making, going back ----------------------------------------------------------------------------------------------
+# --- Creating and restoring ------------------------------------------------------------------------------------------
 
 
 @action("create")
 def _create(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     done = command("backup", "create", "--json")
     if done.problem:
         return refused(done)
     data = done.data
     archive = world.folder / data["filename"]
     if packed_contents(archive) != before.live:
-        return wrong("the backup is not what is live")
-    if look(world).live != before.live:
+        return wrong("the backup has other contents than the live database")
+    if observe(world).live != before.live:
         return wrong("tvarr's database has changed")
     return recorded(world, before, done, says=_has_facts(data))
 
 
 def _has_facts(data: dict[str, Any]) -> bool:
-    """Whether a backup's metadata names something unusual."""
+    """Return whether a backup's metadata names something unusual."""
     return bool((data.get("checked") or {}).get("warnings")) or any(
         data.get(member) for member in ("facts", "notices", "code")
     )
@@ -303,24 +303,26 @@ def _has_facts(data: dict[str, Any]) -> bool:
 
 @action("restore")
 def _restore(world: World) -> Outcome:
-    return _back_to(world, world.target, "backup", "restore", world.target, "--yes", "--json")
+    return _restore_backup(world, world.target, "backup", "restore", world.target, "--yes", "--json")
 
 
 @action("undo")
 def _undo(world: World) -> Outcome:
-    return _back_to(world, world.safety, "backup", "undo-restore", "--yes", "--json")
+    return _restore_backup(world, world.safety, "backup", "undo-restore", "--yes", "--json")
 
 
-def _back_to(world: World, name: str, *words: str) -> Outcome:
-    before = look(world)
+def _restore_backup(world: World, name: str, *words: str) -> Outcome:
+    before = observe(world)
     preview = command(*(word for word in words if word != "--yes"))
     if unchanged(world, before):
         return wrong("a preview has changed something")
-    done, options = _with_what_it_asks_for(*words)
+    done, options = _run_with_options(*words)
     if done.problem:
         return refused(done)
     if contents(world.live) != world.known[name]:
-        return wrong(f"what is live is not the backup ({_difference(contents(world.live), world.known[name])})")
+        return wrong(
+            f"the live database has other contents than the backup ({_difference(contents(world.live), world.known[name])})"
+        )
     lost = _what_is_lost(world, before, done)
     if lost:
         return wrong(lost)
@@ -332,9 +334,9 @@ def _back_to(world: World, name: str, *words: str) -> Outcome:
 
 
 def _what_is_lost(world: World, before: Before, done: Done) -> str:
-    """What of the data that a restore has replaced is nowhere any more."""
-    said = {name: one for name, one in sidecars(world.folder).items() if name not in before.files}
-    safety = [name for name, one in said.items() if one["kind"] == "pre_restore"]
+    """Return which replaced data exists nowhere any more; empty if none."""
+    new = {name: one for name, one in sidecars(world.folder).items() if name not in before.files}
+    safety = [name for name, one in new.items() if one["kind"] == "pre_restore"]
     if safety and isinstance(before.live, dict):
         return "" if packed_contents(world.folder / safety[0]) == before.live else "the safety backup has other content"
     if safety or not before.live_bytes:
@@ -350,8 +352,8 @@ def _difference(one: Contents, other: Contents) -> str:
     return ", ".join(sorted(table for table in {*one, *other} if one.get(table) != other.get(table)))
 
 
-def _with_what_it_asks_for(*words: str) -> tuple[Done, tuple[str, ...]]:
-    """A command, again as its refusals say for a user who has understood them: with an option, or another command."""
+def _run_with_options(*words: str) -> tuple[Done, tuple[str, ...]]:
+    """Run a command, and again with the option or command that its refusal names."""
     taken: tuple[str, ...] = ()
     while True:
         done = command(*words)
@@ -367,8 +369,8 @@ def _with_what_it_asks_for(*words: str) -> tuple[Done, tuple[str, ...]]:
 
 @action("upload/adopt")
 def _adopt(world: World) -> Outcome:
-    before, source = look(world), world.root / world.elsewhere
-    done, options = _with_what_it_asks_for("backup", "adopt", str(source), "--json")
+    before, source = observe(world), world.root / world.elsewhere
+    done, options = _run_with_options("backup", "adopt", str(source), "--json")
     if done.problem:
         return refused(done)
     if packed_contents(world.folder / done.data["filename"]) != contents(source):
@@ -377,7 +379,7 @@ def _adopt(world: World) -> Outcome:
     return Outcome(Code.CONFIRM, detail=" ".join(options)) if options else outcome
 
 
-# --- Keeping and deleting --------------------------------------------------------------------------------------------
+# --- Protecting and deleting -----------------------------------------------------------------------------------------
 
 
 @action("protect")
@@ -390,11 +392,11 @@ def _protect(world: World) -> Outcome:
 
 @action("delete")
 def _delete(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     done = command("backup", "delete", world.target, "--json")
     if done.problem:
         return refused(done)
-    gone = set(before.files) - set(look(world).files)
+    gone = set(before.files) - set(observe(world).files)
     if gone != {world.target, sidecar_of(Path(world.target)).name}:
         return wrong(f"deleted: {sorted(gone)}")
     return recorded(world, before, done)
@@ -402,11 +404,11 @@ def _delete(world: World) -> Outcome:
 
 @action("cleanup")
 def _cleanup(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     done = command("backup", "prune", "--json")
     if done.problem and not done.stdout:
         return refused(done)
-    gone = {name for name in set(before.files) - set(look(world).files) if not name.endswith(".meta.json")}
+    gone = {name for name in set(before.files) - set(observe(world).files) if not name.endswith(".meta.json")}
     if not gone and done.data.get("dry_run"):
         return Outcome(Code.PREVIEW, detail=done.stderr)
     if gone != set(world.scheduled[:-1]):
@@ -419,7 +421,7 @@ def _cleanup(world: World) -> Outcome:
 
 @action("prepare")
 def _prepare(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     done = command("prepare")
     if done.problem:
         return refused(done)
@@ -428,7 +430,7 @@ def _prepare(world: World) -> Outcome:
 
 @action("up")
 def _up(world: World) -> Outcome:
-    before = look(world)
+    before = observe(world)
     if entrance.get() is Entrance.PROCESS:
         with running_up() as port:
             status = status_of(port, "/")
@@ -448,7 +450,7 @@ def _up(world: World) -> Outcome:
 
 
 def _ask(world: World, query: str) -> Any:
-    """The first value of the first row in tvarr's database."""
+    """Return the first value of the first row in tvarr's database."""
     if world.server:
         with psycopg.connect(world.server) as server:
             row = server.execute(query.encode()).fetchone()
@@ -474,7 +476,7 @@ def _export_kind(world: World, kind: str) -> Outcome:
     found = len(json.loads(output.read_text(encoding="utf-8"))["items"])
     says = len(done.stderr.strip().splitlines()) > 1
     if found != there and not says:
-        return wrong(f"{found} of {there} items, and nothing is said of the others")
+        return wrong(f"{found} of {there} items, and the others are not mentioned")
     return Outcome(Code.SAYS if says else Code.WORKS, detail=done.stderr.strip() if says else "")
 
 
@@ -504,8 +506,8 @@ def _import_kind(world: World, kind: str) -> Outcome:
         return wrong("the item is not there")
     after = _count_imports(world)
     if before is not None and after == before:
-        said = bool(done.stderr.strip())
-        return Outcome(Code.UNRECORDED if said else Code.HIDDEN, detail=done.stderr.strip())
+        is_mentioned = bool(done.stderr.strip())
+        return Outcome(Code.UNRECORDED if is_mentioned else Code.HIDDEN, detail=done.stderr.strip())
     return Outcome(Code.WORKS)
 
 

@@ -1,4 +1,4 @@
-"""Runs a function in a forked process, which may mount disks for itself and give up root's right to ignore file modes."""
+"""Runs a function in a forked process, which may mount disks and drop root's right to ignore file modes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class CannotRun(Exception):
-    """This machine, or the user who runs the tests, cannot bring about a state."""
+    """This machine, or the user who runs the tests, cannot create a state."""
 
 
 def apart(work: Callable[[], Any], folder: Path, *, seconds: float = 60) -> Any:
-    """Return what `work` returns in a forked process; its output goes to `folder/output.log`.
+    """Return the result of `work` in a forked process, whose output goes to `folder/output.log`.
 
-    Raises what `work` raises as an `AssertionError` with its traceback, `CannotRun` as it is, and ends a process that
-    takes longer.
+    Raises exceptions of `work` as an `AssertionError` with the traceback, except `CannotRun`. Kills a process that is
+    too slow.
     """
     result = folder / "result"
     sys.stdout.flush()
@@ -88,7 +88,7 @@ class Forks:
         child_requests.close()
 
     def run(self, folder: Path, *arguments: Any, seconds: float = 60) -> Any:
-        """Return what the function returns of these arguments in a process of its own, as `apart` does."""
+        """Return the result of the function in a forked process, as `apart` does."""
         self._requests.send((folder, arguments, seconds))
         ended, value = self._requests.recv()
         if ended == "raised":
@@ -119,16 +119,16 @@ class Forks:
                     requests.send(("raised", problem))
         except EOFError:
             os._exit(0)
-        except BaseException:  # noqa: BLE001  # whatever it is, there is nobody else to report it
+        except BaseException:  # noqa: BLE001  # nothing else reports it
             os.write(2, traceback.format_exc().encode())
             os._exit(1)
 
 
 def own_mounts() -> None:
-    """Give this process mounts of its own; those of the machine stay as they are. Raises `CannotRun`."""
+    """Give this process its own mount namespace. Raises `CannotRun`."""
     user, group = os.geteuid(), os.getegid()
     if _libc.unshare(_NEW_MOUNTS if user == 0 else _NEW_MOUNTS | _NEW_USER):
-        raise CannotRun(f"no mounts of its own (unshare: {os.strerror(ctypes.get_errno())})")
+        raise CannotRun(f"no mount namespace (unshare: {os.strerror(ctypes.get_errno())})")
     if user != 0:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
@@ -137,19 +137,19 @@ def own_mounts() -> None:
 
 
 def small_disk(place: Path, size: int) -> None:
-    """Mount a disk in memory with so many bytes; what was in the folder is hidden."""
+    """Mount a disk in memory of this size, which hides the contents of the folder."""
     _mount("tmpfs", place, "tmpfs", 0, f"size={size},mode=0700")
 
 
 def make_read_only(place: Path) -> None:
-    """Mount a folder over itself so that nothing can be written there."""
+    """Mount a folder over itself, read-only."""
     _mount(str(place), place, None, _BIND)
     _mount(str(place), place, None, _BIND | _REMOUNT | _READ_ONLY)
 
 
 def fill(place: Path) -> None:
-    """Write a file that takes every byte that is left on a disk."""
-    descriptor = os.open(place / "somebody's film.mkv", os.O_WRONLY | os.O_CREAT, 0o600)
+    """Write a file that fills a disk to the last byte."""
+    descriptor = os.open(place / "a film.mkv", os.O_WRONLY | os.O_CREAT, 0o600)
     with contextlib.suppress(OSError):
         for size in (65536, 4096, 1):
             with contextlib.suppress(OSError):
@@ -176,20 +176,20 @@ class _Set(ctypes.Structure):
 
 @contextlib.contextmanager
 def heeding_modes() -> Iterator[None]:
-    """Hold this process to file modes for a while, also where it runs as root; so are the threads that it starts."""
+    """Apply file modes to this process and the threads it starts, even as root."""
     with _capabilities(_effective() & ~_IGNORE_MODES):
         yield
 
 
 @contextlib.contextmanager
 def ignoring_modes() -> Iterator[None]:
-    """Let root read everything for a while, within `heeding_modes`."""
+    """Let root read everything, within `heeding_modes`."""
     with _capabilities(_effective() | (_IGNORE_MODES if os.geteuid() == 0 else 0)):
         yield
 
 
 def heeds_modes() -> bool:
-    """Whether this process is held to file modes."""
+    """Return whether file modes apply to this process."""
     return not _effective() & _IGNORE_MODES
 
 

@@ -1,4 +1,4 @@
-"""One cell of the matrix, in a process of its own."""
+"""One cell of the matrix, in a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WARM = ("status", "home page", "readyz", "list", "download", "export", "edit", 
 
 
 def run_cell(world: World, state: str, action: str, way: Entrance = Entrance.FUNCTION) -> Outcome:
-    """Take an action in a state, and say what has come of it."""
+    """Take an action in a state, and return the outcome."""
     entrance.set(way)
     os.environ["TESTS_SESSION"] = world.session
     live.LOCK_SECONDS = world.patience
@@ -36,7 +36,7 @@ def run_cell(world: World, state: str, action: str, way: Entrance = Entrance.FUN
 
 
 def warm_up(base: World) -> None:
-    """Let this process import, compile and remember what cells need, so that not each of them has to."""
+    """Import, compile and cache in this process what all cells need."""
     world = base.copy_to(base.root.with_name("warm"))
     world.enter()
     for action in _WARM:

@@ -1,4 +1,4 @@
-"""What the cells share: a world to copy, a process that forks for each of them, and the table at the end."""
+"""Fixtures of the cells: a world to copy, a process that forks for each cell, and the table."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> World:
-    """What every cell starts from."""
+    """Build the world that every cell starts from."""
     with django_db_blocker.unblock():
         return build_base(tmp_path_factory.mktemp("matrix") / "base")
 
 
 @pytest.fixture(scope="session")
 def forks(base: World, django_db_blocker: Any) -> Iterator[Forks]:
-    """A process that has imported, compiled and remembered what every cell needs, and forks for each."""
+    """Start a process that has imported, compiled and cached what cells need, and forks for each."""
     with django_db_blocker.unblock(), Forks(run_cell, base.root.parent, lambda: warm_up(base)) as forks:
         yield forks
 
 
 @pytest.fixture(scope="session")
 def expected() -> dict[tuple[str, str], Expected]:
-    """The table."""
+    """Read the table."""
     return read_table()
 
 
 @pytest.fixture(scope="session")
 def new_server_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
-    """Makes databases of tvarr's on a PostgreSQL server, and gives their addresses."""
+    """Create databases of tvarr's on a PostgreSQL server; calls return their addresses."""
     numbers = itertools.count()
     with running(PostgreSQL) as server:
         build_tvarr_on_server(server.create("own"), tmp_path_factory.mktemp("server"))
@@ -78,7 +78,7 @@ def cell(
     figures: Any,
     tmp_path: Path,
 ) -> Cell:
-    """Compares what comes of an action in a state with the table."""
+    """Compare the outcome of an action in a state with the table."""
 
     def check(state: str, action: str, way: Entrance = Entrance.FUNCTION, **world_changes: Any) -> None:
         wanted = expected[state, action]
@@ -120,6 +120,6 @@ def cell(
 
 
 def cells_of(*of: str) -> pytest.MarkDecorator:
-    """Every action in every state of these."""
+    """Parametrize with every action in every state of these subjects."""
     found = [(state.name, action) for state in STATES.values() if state.of in of for action in ACTIONS]
     return pytest.mark.parametrize(("state", "action"), found)

@@ -1,4 +1,4 @@
-"""The ways in which an action is asked for: a command in this process, a process of its own, or the API."""
+"""The entrances of an action: a command in this process, a separate process, or the API."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tvarr_backup.tasks import run_operation
 _LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (debug|info|warning|error) +[a-z_.]+ ")
 
 UNKNOWN = "unknown"
-"""Stands for the code of an error of which a process shows the message alone."""
+"""Replaces the code of an error whose message is all that a process shows."""
 
 
 class Entrance(StrEnum):
-    """How `command` does its work."""
+    """How `command` takes an action."""
 
     FUNCTION = "in this process"
     PROCESS = "as a process"
@@ -41,7 +41,7 @@ class Entrance(StrEnum):
 
 @dataclass(frozen=True)
 class Done:
-    """An action that has ended: what it printed, and what it failed with, if it did."""
+    """An action that has ended: its output, and its error if it failed."""
 
     stdout: str
     stderr: str
@@ -95,7 +95,7 @@ def _as_process(*arguments: str) -> Done:
 
 
 def _without_progress(text: str) -> str:
-    """Return the text without phases and lines of the log, which functions of this process write past what is captured."""
+    """Return the text without phases and log lines, which functions of this process write elsewhere."""
     phases = {f"{label}\n" for label in PHASE_LABELS.values()}
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if line not in phases and not _LOG_LINE.match(line))
@@ -128,7 +128,7 @@ def _through_api(*arguments: str) -> Done:
 
 
 def _of_operation(action: str, pk: str) -> Done:
-    """Do the work of an operation as the worker does."""
+    """Run an operation as the worker does, and return its result."""
     run_operation(pk)
     operation = Operation.objects.get(pk=pk)
     if operation.state not in {OperationState.SUCCEEDED, OperationState.ATTENTION}:

@@ -1,4 +1,4 @@
-"""What can come of an action, and the table of what is expected: `docs/reference/matrix.md`, which users read, too."""
+"""The outcomes of actions, and the expected ones from `docs/reference/matrix.md`, which users read too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOOTNOTE = re.compile(r"\[\^\w+\]")
 
 
 class Code(StrEnum):
-    """The outcomes that the legend of the table gives words to, and those that are never expected."""
+    """The outcomes in the legend of the document, and those that are never expected."""
 
     WORKS = "works"
     SAYS = "says"
@@ -30,17 +30,17 @@ class Code(StrEnum):
     REFUSED = "refused"
 
     WRONG = "wrong"
-    """Done, but the data is not right afterwards."""
+    """Done, but the data is wrong afterwards."""
     HIDDEN = "hidden"
-    """A problem that health names is not on the page, or an unrecorded operation does not say so."""
+    """A problem is missing on the page, or an unrecorded operation is not reported."""
     UNEXPLAINED = "unexplained"
-    """An error without a code of ours."""
+    """An error without a code."""
     TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has come of an action: `error` is the code of a refusal, `detail` what a reader of a failure wants to know."""
+    """The outcome of an action: `error` is the code of a refusal, `detail` explains a failure of the test."""
 
     code: Code
     error: str = ""
@@ -53,7 +53,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a cell expects, in the table's words; `errors` are the codes that a refusal may have."""
+    """The expected outcome of a cell; `errors` are the codes that a refusal may have."""
 
     words: str
     code: Code
@@ -66,7 +66,7 @@ class Expected:
 
 
 def read_table(document: Path = DOCUMENT) -> dict[tuple[str, str], Expected]:
-    """The expected outcome by state and action; raises `AssertionError` where the document contradicts itself."""
+    """Return the expected outcomes by state and action. Raises `AssertionError` if the document contradicts itself."""
     tables, legend = list(_tables(document.read_text(encoding="utf-8"))), read_legend(document)
     cells: dict[tuple[str, str], Expected] = {}
     for head, *rows in tables:
@@ -82,7 +82,7 @@ def read_table(document: Path = DOCUMENT) -> dict[tuple[str, str], Expected]:
 
 
 def read_legend(document: Path = DOCUMENT) -> Mapping[str, Expected]:
-    """The table whose columns are words, code and meaning; a refusal's code is followed by those of its errors."""
+    """Return the table of words, codes and meanings; a refusal's code is followed by those of its errors."""
     tables = _tables(document.read_text(encoding="utf-8"))
     (rows,) = [rows for head, *rows in tables if head[:2] == ["In the tables", "Code"]]
     legend = {}
@@ -93,7 +93,7 @@ def read_legend(document: Path = DOCUMENT) -> Mapping[str, Expected]:
 
 
 def _tables(text: str) -> Iterator[list[list[str]]]:
-    """The tables of a Markdown document, each a list of rows with the head first."""
+    """Yield the tables of a Markdown document, each a list of rows with the head first."""
     table: list[list[str]] = []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):

@@ -1,4 +1,4 @@
-"""`up` in a cell: everything before its programs run, or all of it as a process."""
+"""`up` in a cell: the part before its programs run, or all of it as a process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tvarr_backup.management.commands import up
 
 
 class _Recorder:
-    """Stands in for the supervisor, which would not return."""
+    """Replaces the supervisor, which would not return."""
 
     def __init__(self, programs: Any, *_others: Any, **_options: Any) -> None:
         _started.extend(list(program.command) for program in programs)
@@ -37,7 +37,7 @@ _started: list[list[str]] = []
 
 
 def start_up_without_waiting() -> tuple[Done, list[list[str]]]:
-    """What `up` says until it would serve, and the commands of the programs that it would look after."""
+    """Return what `up` prints before it serves, and the commands of its programs."""
     _started.clear()
     with patch.object(up, "Supervisor", _Recorder):
         done = command("up")
@@ -46,7 +46,7 @@ def start_up_without_waiting() -> tuple[Done, list[list[str]]]:
 
 @contextmanager
 def running_up() -> Iterator[int]:
-    """A real `up`; the port at which its web server answers. Raises `AssertionError` with its log where it does not."""
+    """Run a real `up`, and yield the port of its web server. Raises `AssertionError` with its log if it fails."""
     port = free_port()
     variables = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -76,7 +76,7 @@ def running_up() -> Iterator[int]:
 
 
 def status_of(port: int, path: str) -> int:
-    """The status of an answer; 0 where nobody answers."""
+    """Return the status of an answer; 0 if there is none."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return int(answer.status)

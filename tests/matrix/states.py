@@ -1,4 +1,4 @@
-"""The rows of the matrix: each state of the world, brought about for real in the process of the cell."""
+"""The rows of the matrix: each state of the world, really created in the process of the cell."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Build = Callable[[World], contextlib.AbstractContextManager[object]]
 TVARR, APP, FOLDER = "tvarr's database", "app.db", "the backup folder"
 POSTGRESQL = "on PostgreSQL"
 APP_ON_FULL_DISK = "app.db on a full disk"
-_SOMEBODY = 65534  # nobody, on every Linux
+_OTHER_USER = 65534  # "nobody", on every Linux
 
 
 @dataclass(frozen=True)
 class State:
-    """A row: of what it is a state, and how it comes about."""
+    """A row of the matrix: its name, its subject, and how to create the state."""
 
     name: str
     of: str
@@ -58,7 +58,7 @@ def state(name: str, of: str) -> Callable[[Callable[[World], Iterator[None]]], C
 
 @contextmanager
 def other_program(database: Path, *statements: str) -> Iterator[None]:
-    """Another program that has done this in a database, and holds what it holds until the end."""
+    """Run statements in another program, which keeps its locks until the end."""
     script = (
         "import sqlite3, sys\n"
         "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -76,7 +76,7 @@ def other_program(database: Path, *statements: str) -> Iterator[None]:
 
 
 def _own_backup(world: World) -> None:
-    """A backup made in this state becomes the one that is verified and restored, and a copy is what is added."""
+    """Verify and restore a backup made in this state, and add a copy of its database."""
     world.target = world.add_backup(world.live, "2026-11-02T02-00-00")
     world.copy_elsewhere()
 
@@ -237,7 +237,7 @@ def _kinds_column_less(world: World) -> Iterator[None]:
 
 
 def _with(name: str, *statements: str) -> None:
-    """A state that statements make."""
+    """Register a state that statements create."""
 
     def build(world: World) -> Iterator[None]:
         change(world.live, *statements)
@@ -302,7 +302,7 @@ def _give_away(*paths: Path) -> None:
     if os.geteuid() != 0:
         raise CannotRun("only root can give files to another user")
     for path in paths:
-        os.chown(path, _SOMEBODY, _SOMEBODY)
+        os.chown(path, _OTHER_USER, _OTHER_USER)
 
 
 @state("pages of 64 KiB", TVARR)
@@ -329,7 +329,7 @@ def _large_wal(world: World) -> Iterator[None]:
 
 @state(POSTGRESQL, TVARR)
 def _on_postgresql(world: World) -> Iterator[None]:
-    """The world has the address of its database there."""
+    """The world has the address of the database."""
     world.live.unlink()
     yield
 
@@ -369,7 +369,8 @@ def _app_older(world: World) -> Iterator[None]:
 def _app_newer(world: World) -> Iterator[None]:
     change(
         world.app,
-        "INSERT INTO django_migrations (app, name, applied) VALUES ('operations', '0099_to_come', '2027-01-01 00:00:00')",
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('operations', '0099_to_come', '2027-01-01 "
+        "00:00:00')",
         "ALTER TABLE operations_operation ADD COLUMN color TEXT DEFAULT 'blue'",
     )
     yield
@@ -383,7 +384,7 @@ def _app_on_full_disk(world: World) -> Iterator[None]:
 
 
 def _on_small_disk(place: Path) -> None:
-    """Move a folder to a disk of its own, which is filled to the last byte."""
+    """Move a folder to a mounted disk, which is filled to the last byte."""
     size = 2**20 + sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     aside = place.with_name(f"{place.name}-aside")
     place.rename(aside)
@@ -419,7 +420,7 @@ def _folder_missing(world: World) -> Iterator[None]:
 
 @state("disk not mounted", FOLDER)
 def _folder_not_mounted(world: World) -> Iterator[None]:
-    """As it is after a backup was made on a disk, and the disk was unmounted: the empty folder below is there."""
+    """A backup was made on a disk, and the disk was unmounted, which leaves the empty folder below it."""
     if world.is_on_real_disks:
         _unmount_after_backup(world)
         yield
@@ -457,7 +458,7 @@ def _folder_wrong_owner(world: World) -> Iterator[None]:
 
 @state("no hard links", FOLDER)
 def _no_hard_links(world: World) -> Iterator[None]:
-    """As exFAT answers; the long tests mount one."""
+    """Refuse links as exFAT does; the long tests mount an exFAT disk."""
     if world.is_on_real_disks:
         with _on_exfat(world):
             yield
@@ -522,13 +523,13 @@ def _odd_names(world: World) -> Iterator[None]:
 
 @state("thousands of backups", FOLDER)
 def _thousands(world: World) -> Iterator[None]:
-    """Metadata alone is read of them: their archives are empty files of the right size."""
-    said = json.loads(sidecar_of(world.folder / world.manual).read_text())
+    """Only their metadata is read, so their archives are empty files of the right size."""
+    metadata = json.loads(sidecar_of(world.folder / world.manual).read_text())
     for count in range(world.backups):
         name = f"tvarr-backup-2025-{count // 600 % 12 + 1:02}-{count // 24 % 25 + 1:02}T{count % 24:02}-{count // 7200:02}-00.db.gz"
         archive = world.folder / name
         archive.touch()
-        os.truncate(archive, said["compressed_size"])
-        sidecar_of(archive).write_text(json.dumps(said | {"seq": 1, "kind": "manual"}))
+        os.truncate(archive, metadata["compressed_size"])
+        sidecar_of(archive).write_text(json.dumps(metadata | {"seq": 1, "kind": "manual"}))
         world.known[name] = ""
     yield

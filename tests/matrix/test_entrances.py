@@ -1,4 +1,4 @@
-"""A sample of the matrix through real entrances: each action as a process and through the API. `test_long` has all cells."""
+"""A sample of the matrix as processes and through the API. `test_long` has all cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.sqlite
 
 _COMMANDS = [action for action in ACTIONS if action not in {"home page", "readyz", "download", "edit", "up"}]
 _CALLS = ["list", "show", "verify", "create", "restore", "protect", "delete"]
-"""Actions with an entrance of their own; the others are taken through commands, or through the API already."""
+"""Actions with an API call in `entrances`; the others are commands, or use the API already."""
 
 
 def _diagonal(states: list[str], actions: list[str]) -> list[tuple[str, str]]:
@@ -37,5 +37,5 @@ def test_the_api_comes_out_as_the_table_says(cell: Cell, state: str, action: str
     cell(state, action, Entrance.API)
 
 
-def test_every_action_with_an_entrance_of_its_own_occurs() -> None:
+def test_every_command_occurs() -> None:
     assert {action for _, action in _diagonal(list(STATES), _COMMANDS)} == set(_COMMANDS)

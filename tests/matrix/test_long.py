@@ -1,4 +1,4 @@
-"""The whole matrix through processes and the API, and states that take long or need disks of their own."""
+"""The whole matrix through processes and the API, and states that take long or need mounted disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table: nothing is left out of it, and nothing in it is about what there is not."""
+"""The table is complete, and has no unknown states and actions."""
 
 from __future__ import annotations
 

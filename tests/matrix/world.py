@@ -1,4 +1,4 @@
-"""The world of a cell: tvarr's database, app.db and a backup folder with a history, in folders of their own."""
+"""The world of a cell: tvarr's database, app.db and a backup folder with a history."""
 
 from __future__ import annotations
 
@@ -35,42 +35,42 @@ KINDS = {
     "client_detection_rules": RULE_ID,
     "encoding_profiles": PROFILE_ID,
 }
-"""Each kind, and a row of it that a user has made."""
+"""Each kind, with the id of a row that a user has made."""
 
 Contents = Mapping[str, list[tuple[Any, ...]]] | str
-"""The rows of each table; a checksum where SQLite cannot read the file, and empty where there is none."""
+"""The rows of each table; a checksum if SQLite cannot read the file, and empty if there is none."""
 
 
 @dataclass
 class World:
-    """Where things are in one cell, and what is known of them."""
+    """The files of a cell, and what is known about them."""
 
     root: Path
     manual: str = ""
-    """A backup made here of other content than what is live now."""
+    """A backup made here, with other contents than the live database."""
     safety: str = ""
-    """What a restore has saved before it."""
+    """The safety backup of a restore."""
     scheduled: tuple[str, ...] = ()
     """Automatic backups, oldest first; in a cell, retention keeps one."""
     session: str = ""
     known: dict[str, Contents] = field(default_factory=dict)
-    """What is in each backup."""
+    """The contents of each backup."""
     target: str = ""
-    """The backup that is verified and restored: the manual one, or one of the state's own making."""
+    """The backup that is verified and restored: the manual one, or one made in the state."""
     elsewhere: str = "elsewhere.db"
     """A copy of a database that a user wants to add."""
     server: str = ""
-    """The address of tvarr's database where it is on PostgreSQL."""
+    """The address of tvarr's database if it is on PostgreSQL."""
     retention: int = 100
     """How many automatic backups are kept."""
     patience: float = 0.4
-    """Seconds for which a locked database is waited for."""
+    """How many seconds to wait for a locked database."""
     wal_bytes: int = 8 * 2**20
-    """Of a large write-ahead log."""
+    """The size of a large write-ahead log."""
     is_on_real_disks: bool = False
-    """Whether disks are made and mounted where a state has another way to bring the same about."""
+    """Whether to mount disks for states that can also be created without."""
     backups: int = 300
-    """How many "thousands of backups" are; each look at them takes its time."""
+    """How many "thousands of backups" are."""
 
     @property
     def live(self) -> Path:
@@ -93,17 +93,18 @@ class World:
         return set(self.known)
 
     def copy_to(self, root: Path) -> World:
-        """The same world in another place; what app.db remembers of paths moves along."""
+        """Copy the world to another place, with the paths that app.db has recorded."""
         shutil.copytree(self.root, root)
         with closing(sqlite3.connect(root / "data" / "app.db")) as connection, connection:
             connection.execute(
-                "UPDATE operations_operation SET arguments = replace(arguments, ?, ?), database = replace(database, ?, ?)",
+                "UPDATE operations_operation SET arguments = replace(arguments, ?, ?), database = replace(database, "
+                "?, ?)",
                 (str(self.root), str(root)) * 2,
             )
         return replace(self, root=root, known=dict(self.known), retention=1)
 
     def enter(self) -> None:
-        """Make this process one of an installation in this world."""
+        """Configure this process for the installation in this world."""
         os.environ |= {
             "TVARR_STORAGE_BASE_DIR": str(self.data),
             "DATABASE_URL": f"sqlite:///{self.app}",
@@ -132,22 +133,22 @@ class World:
             setattr(connections._connections, alias, load_backend(entry["ENGINE"]).DatabaseWrapper(entry, alias))  # type: ignore[attr-defined]
 
     def client(self) -> Client:
-        """An administrator's browser, signed in long ago."""
+        """Return the browser of an administrator who is signed in."""
         client = Client()
         client.cookies[settings.SESSION_COOKIE_NAME] = self.session
         return client
 
     def beat(self) -> None:
-        """Leave a worker's sign of life."""
+        """Write a worker's heartbeat."""
         (self.data / "worker").write_text(json.dumps(asdict(this_process())))
 
     def copy_elsewhere(self) -> None:
-        """Copy tvarr's database as a tool does that knows SQLite: whole, and without a journal of its own."""
+        """Copy tvarr's database with SQLite: completely, and without a journal."""
         shutil.copyfile(self.live, self.root / self.elsewhere)
         change(self.root / self.elsewhere, "PRAGMA journal_mode=DELETE")
 
     def add_backup(self, database: Path, name: str, **changes: Any) -> str:
-        """Put a backup of a database into the folder, as if it had been made here before; its name."""
+        """Add a backup of a database to the folder, as if it had been made here before. Return its name."""
         archive = self.folder / f"tvarr-backup-{name}.db.gz"
         content = database.read_bytes()
         archive.write_bytes(gzip.compress(content, 1, mtime=0))
@@ -171,7 +172,7 @@ class World:
 
 
 def contents(database: Path) -> Contents:
-    """Everything in a database, read from a copy: nothing of the file itself is opened by SQLite here."""
+    """Return everything in a database, read from a copy, because SQLite must not open the file itself here."""
     if not database.exists():
         return ""
     with tempfile.TemporaryDirectory() as scratch:
@@ -196,7 +197,7 @@ def _rows(database: Path) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
 
 
 def packed_contents(archive: Path) -> Contents:
-    """The same of a backup."""
+    """Return everything in a backup."""
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "unpacked.db"
         database.write_bytes(gzip.decompress(archive.read_bytes()))
@@ -204,13 +205,13 @@ def packed_contents(archive: Path) -> Contents:
 
 
 def sidecars(folder: Path) -> dict[str, Any]:
-    """The metadata files of a folder by the names of their archives."""
+    """Return the metadata files of a folder by the names of their archives."""
     archives = (path for path in folder.glob("*.db.gz") if sidecar_of(path).is_file())
     return {path.name: json.loads(sidecar_of(path).read_bytes()) for path in archives}
 
 
 def sidecar_of(archive: Path) -> Path:
-    """Where the metadata of an archive is."""
+    """Return the path of an archive's metadata file."""
     return archive.with_name(f"{archive.name.removesuffix('.db.gz')}.meta.json")
 
 
@@ -223,7 +224,7 @@ def change(database: Path, *statements: str) -> None:
 
 
 def build_base(root: Path) -> World:
-    """A world in which somebody has made backups, restored one, and gone on since."""
+    """Return a world with backups, a restore, and changes since then."""
     world = World(root)
     for folder in (world.live.parent, world.data, world.folder.parent):
         folder.mkdir(parents=True)
@@ -233,7 +234,7 @@ def build_base(root: Path) -> World:
     world.manual = _made(world)
     _describe(world, "second")
     apart(lambda: _in(world, "backup", "restore", world.manual, "--yes", "--json"), root.parent)
-    world.safety = next(name for name, said in sidecars(world.folder).items() if said["kind"] == "pre_restore")
+    world.safety = next(name for name, metadata in sidecars(world.folder).items() if metadata["kind"] == "pre_restore")
     _describe(world, "third")
     world.scheduled = tuple(_made(world, "scheduled") for _ in range(3))
     _describe(world, "fourth")
@@ -274,7 +275,7 @@ def _made(world: World, kind: str = "") -> str:
 
 
 def _write_imports(world: World) -> None:
-    """A file to import for each kind: the user's own items under another name."""
+    """Write a file to import for each kind: the user's items under other names."""
 
     def export() -> None:
         for kind in KINDS:
@@ -291,7 +292,7 @@ def _write_imports(world: World) -> None:
 
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A copy of a database to ask questions of."""
+    """Open a copy of a database."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "copy.db"
         for ending in ("", "-wal"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tvarr_backup.operations.track import stop_requested
+from tvarr_backup.operations.track import stop_flag
 
 
 @pytest.fixture(autouse=True)
@@ -21,4 +21,4 @@ def folder(tmp_path: Path, settings: Any) -> Path:
 @pytest.fixture(autouse=True)
 def _not_told_to_stop() -> Iterator[None]:
     yield
-    stop_requested.clear()
+    stop_flag.is_set = False

@@ -63,7 +63,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def _address(alias: str) -> str:
-    """The database of the tests as another process is told of it."""
+    """Return the address of a test database for another process."""
     if conf.is_file(alias):
         return str(conf.database_path(alias))
     entry = connections[alias].settings_dict

@@ -1,4 +1,4 @@
-"""Whether this program's own database can be used: what is said of each state, and that nothing is created."""
+"""The checks of this program's own database: each state has its code and advice, and nothing is created."""
 
 from __future__ import annotations
 
@@ -40,19 +40,22 @@ def test_each_other_state_has_its_code_and_nothing_is_created(state: str, app_da
     assert sorted(path.name for path in app_database.parent.iterdir()) == before
 
 
-def test_what_to_do_is_said(app_database: Path) -> None:
+def test_each_sentence_has_advice(app_database: Path) -> None:
     make_older(app_database)
-    assert str(refused()) == (
-        f"{app_database} is not up to date with this version of the program. Run `manage.py prepare`."
+    assert (
+        str(refused())
+        == f"{app_database} is not up to date with this version of tvarr-backup. Run `manage.py prepare`."
     )
     make_newer(app_database)
     assert str(refused()) == (
-        f"{app_database} was migrated by a newer version of this program (it has 9999_later). Install that version again."
+        f"{app_database} was migrated by a newer version of tvarr-backup (it has 9999_later). Install that version "
+        "again."
     )
     damage(app_database)
     assert str(refused()).endswith(
-        "Put back a copy of it; or stop the program, move app.db, app.db-wal and app.db-shm to another folder, and create "
-        "a new one with `manage.py prepare`. A new one has no users, settings or history. Your backups stay as they are."
+        "Put back a copy of it. Or stop tvarr-backup, move app.db, app.db-wal and app.db-shm to another folder, and "
+        "create a new one with `manage.py prepare`. A new one has no users, settings or history. Your backups stay as "
+        "they are."
     )
 
 

@@ -1,4 +1,4 @@
-"""The disk of the backup folder, really mounted and unmounted, in a mount namespace of its own."""
+"""The disk of the backup folder, mounted and unmounted in a mount namespace."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(json.dumps(found))
 
 
 def in_a_namespace(installation: Installation, disk: Path, *steps: list[str]) -> list[Any]:
-    """What each command says, run one after another beside a disk that is mounted at first."""
+    """Return the output of each step, run one after another with a disk that is mounted at first."""
     command = ["unshare", "-rm", sys.executable, "-c", _STEPS, str(disk), json.dumps(installation.command())]
     done = subprocess.run(
         [*command, json.dumps(steps)], env=installation.variables(), capture_output=True, text=True, check=False
@@ -75,7 +75,7 @@ def test_every_action_and_health_miss_a_disk_that_is_not_mounted(
     assert made["code"] == 0, made
     for one in refused:
         assert one["code"] == 1
-        assert f"that disk is not mounted now at {disk}. Mount it." in one["err"], one
+        assert f"is not mounted at {disk}, where it was when the last backup was made." in one["err"], one
     (check,) = [check for check in json.loads(health["out"])["checks"] if check["name"] == "backup_folder"]
     assert check["state"] == "sick"
     assert "backup create --accept-folder" in check["message"]
@@ -96,7 +96,7 @@ def test_a_folder_that_is_accepted_without_its_disk_is_the_new_place(prepared: I
         ["backup", "list", "--json"],
     )
     assert [first["code"], accepted["code"], again["code"]] == [0, 0, 0]
-    assert "clean-up after it was not" not in accepted["err"]
+    assert "cleanup failed" not in accepted["err"]
     assert len(json.loads(listed["out"])["backups"]) == 2
 
 
@@ -113,7 +113,7 @@ def test_a_disk_that_is_mounted_again_is_as_before(prepared: Installation, tmp_p
 @pytest.mark.django_db
 @pytest.mark.usefixtures("attached")
 class TestGate:
-    """What the operation records tell of the folder."""
+    """The disk that the operations have recorded."""
 
     @pytest.fixture
     def folder(self, folder: Path) -> Path:
@@ -149,7 +149,7 @@ class TestGate:
 
     def test_a_folder_that_was_removed_is_missed_and_only_a_new_backup_creates_it(self, folder: Path) -> None:
         folder.rmdir()
-        with pytest.raises(BackupFolderMissing, match="is not there any more, though backups were made in it"):
+        with pytest.raises(BackupFolderMissing, match="does not exist any more, although backups were made in it"):
             backup_folder()
         assert not folder.exists()
         assert folder_for_new_backup(accept_folder=False).is_dir()

@@ -1,4 +1,4 @@
-"""Whether all is well: what each check says, and of what."""
+"""The health checks: states and messages."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tvarr_backup.backups.create import create_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.restore_journal import Unfinished, write_journal
 from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, encode_sidecar
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.health import Health, HealthState, Subject, check_health, health_as_data
 from tvarr_backup.operations.heartbeat import Heartbeat
 from tvarr_backup.operations.models import BackupSettings, Operation, OperationKind, OperationState, Origin
@@ -43,8 +44,8 @@ def _worker(tmp_path: Path, settings: Any) -> Iterator[None]:
         yield
 
 
-def said(subject: Subject, found: Health | None = None) -> tuple[str, str]:
-    """HealthState and sentence of one check."""
+def result_of(subject: Subject, found: Health | None = None) -> tuple[str, str]:
+    """Return the state and message of one check."""
     check = (found or check_health()).checks[subject]
     return str(check.state), check.message
 
@@ -73,7 +74,7 @@ def planned(due: timedelta) -> None:
 # --- All together ----------------------------------------------------------------------------------------------------
 
 
-def test_on_a_new_installation_all_is_well_before_its_first_backup() -> None:
+def test_on_a_new_installation_everything_is_fine_before_its_first_backup() -> None:
     found = check_health()
     assert [(str(subject), str(check.state)) for subject, check in found.checks.items()] == [
         (one, "ok") for one in Subject
@@ -96,7 +97,7 @@ def test_the_worst_counts(folder: Path) -> None:
     assert check_health().state is HealthState.FAILING
 
 
-def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
+def test_a_check_changes_nothing(folder: Path, tmp_path: Path) -> None:
     make(folder)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     check_health()
@@ -104,7 +105,7 @@ def test_looking_changes_nothing(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
-def test_looking_leaves_nothing_beside_a_database_at_rest(attached: Path, mode: str) -> None:
+def test_a_check_leaves_nothing_next_to_a_database_at_rest(attached: Path, mode: str) -> None:
     with closing(sqlite3.connect(attached)) as connection:
         connection.execute(f"PRAGMA journal_mode={mode}")
     content, beside = attached.read_bytes(), sorted(attached.parent.iterdir())
@@ -120,11 +121,11 @@ def test_what_a_killed_program_left_in_its_journal_is_left_there(attached: Path,
             shutil.copy(f"{attached}{ending}", tmp_path / f"killed.db{ending}")
     before = [(tmp_path / f"killed.db{ending}").read_bytes() for ending in ("", "-wal")]
     connections["tvarr"].settings_dict["NAME"] = f"file:{tmp_path}/killed.db?mode=rw"
-    assert said(Subject.TVARR)[0] == "ok"
+    assert result_of(Subject.TVARR)[0] == "ok"
     assert [(tmp_path / f"killed.db{ending}").read_bytes() for ending in ("", "-wal")] == before
 
 
-def test_looking_waits_for_nobody_who_works_in_the_folder(folder: Path) -> None:
+def test_a_check_does_not_wait_for_the_lock_of_the_folder(folder: Path) -> None:
     make(folder)
     with work_in(folder):
         began = time.monotonic()
@@ -134,7 +135,7 @@ def test_looking_waits_for_nobody_who_works_in_the_folder(folder: Path) -> None:
 
 def test_a_folder_that_is_missing_is_not_made(folder: Path) -> None:
     folder.rmdir()
-    assert said(Subject.FOLDER) == ("ok", f"The first backup will make the folder {folder}.")
+    assert result_of(Subject.FOLDER) == ("ok", f"The first backup will create the folder {folder}.")
     assert not folder.exists()
 
 
@@ -157,11 +158,11 @@ def test_it_is_json_data(folder: Path) -> None:
 
 
 @pytest.mark.sqlite
-def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_our_own_database_some_checks_cannot_be_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(folder)
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", "/nowhere/app.db")
     found = check_health()
-    assert said(Subject.DEFAULT, found) == (
+    assert result_of(Subject.DEFAULT, found) == (
         "sick",
         (
             "/nowhere/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
@@ -169,40 +170,41 @@ def test_without_our_own_database_what_it_knows_cannot_be_told(folder: Path, mon
         ),
     )
     for subject in (Subject.QUEUE, Subject.SCHEDULE):
-        assert said(subject, found) == (
+        assert result_of(subject, found) == (
             "warning",
-            "This cannot be told while this program's own database cannot be used.",
+            "Not checked because this program's own database cannot be used.",
         )
-    assert said(Subject.LAST_BACKUP, found)[0] == "ok"
+    assert result_of(Subject.LAST_BACKUP, found)[0] == "ok"
 
 
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is not up to date with this version of the program. Run `manage.py prepare`."),
+        (b"", "is not up to date with this version of tvarr-backup. Run `manage.py prepare`."),
         (b"x" * 999, "is not an SQLite"),
     ],
 )
-def test_a_file_that_is_not_ours_is_told(
+def test_a_file_that_is_not_ours_is_a_failure(
     content: bytes, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "app.db").write_bytes(content)
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))
-    state, sentence = said(Subject.DEFAULT)
+    state, sentence = result_of(Subject.DEFAULT)
     assert state == "sick"
     assert words in sentence
 
 
-def test_a_stored_schedule_that_is_none_is_told() -> None:
+def test_an_invalid_stored_setting_is_a_warning() -> None:
     BackupSettings.objects.create(pk=1, cron="at tea time")
-    state, sentence = said(Subject.DEFAULT)
+    state, sentence = result_of(Subject.DEFAULT)
     assert state == "warning"
-    assert sentence.startswith("A stored setting makes no sense, and counts as not set: cron “at tea time”")
+    assert sentence.startswith("Some stored settings are invalid and are ignored: cron: Expected ")
+    assert 'got "at tea time".' in sentence
 
 
 def test_tvarrs_own_database_is_attached(attached: Path) -> None:
-    assert said(Subject.TVARR) == ("ok", "It answers, and is tvarr's own, attached.")
+    assert result_of(Subject.TVARR) == ("ok", "It can be used (created by tvarr).")
 
 
 def locked(path: Path, mode: str) -> closing[sqlite3.Connection]:
@@ -218,10 +220,10 @@ def locked(path: Path, mode: str) -> closing[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
-def test_a_database_that_others_have_locked_is_told_soon(attached: Path, mode: str) -> None:
+def test_a_locked_database_is_a_failure_after_two_seconds(attached: Path, mode: str) -> None:
     with locked(attached, mode):
         began = time.monotonic()
-        assert said(Subject.TVARR) == (
+        assert result_of(Subject.TVARR) == (
             "sick",
             f"{attached} cannot be read, because another program has locked it. Try again when it has finished.",
         )
@@ -234,10 +236,10 @@ def test_one_that_is_being_written_to_is_not_sick(attached: Path, mode: str) -> 
         writer.execute(f"PRAGMA journal_mode={mode}")
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE filters SET description = 'mine'")
-        assert said(Subject.TVARR)[0] == "ok"
+        assert result_of(Subject.TVARR)[0] == "ok"
 
 
-def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
+def test_a_table_whose_first_page_is_damaged_is_a_failure(attached: Path) -> None:
     with closing(sqlite3.connect(attached)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'filters'").fetchone()
@@ -245,27 +247,27 @@ def test_a_table_whose_first_page_is_damaged_is_told(attached: Path) -> None:
     with attached.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xaa" * size)
-    assert said(Subject.TVARR) == (
+    assert result_of(Subject.TVARR) == (
         "sick",
         (
-            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
-            "`manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged file, stop tvarr and add "
-            "`--offline`."
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` "
+            "shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged "
+            "file, stop tvarr and add `--offline`."
         ),
     )
 
 
-def test_one_file_for_both_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_for_both_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = conf.database_path("default")
     monkeypatch.setitem(connections["tvarr"].settings_dict, "NAME", f"file:{ours}?mode=rw")
-    assert said(Subject.TVARR)[1].startswith("DATABASE_URL and TVARR_DATABASE_DSN are the same file")
+    assert result_of(Subject.TVARR)[1].startswith("DATABASE_URL and TVARR_DATABASE_DSN name the same file")
 
 
 @pytest.mark.sqlite
-def test_tvarrs_own_database_in_the_place_of_ours_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tvarrs_own_database_in_the_place_of_ours_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_tvarr_database(tmp_path / "app.db")
     monkeypatch.setitem(connections["default"].settings_dict, "NAME", str(tmp_path / "app.db"))
-    assert said(Subject.DEFAULT)[1].startswith("DATABASE_URL names tvarr's own database")
+    assert result_of(Subject.DEFAULT)[1].startswith("DATABASE_URL names tvarr's own database")
 
 
 class NotSqlite(dummy.DatabaseWrapper):
@@ -277,7 +279,7 @@ class NotSqlite(dummy.DatabaseWrapper):
         raise OperationalError("connection refused")
 
 
-def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means(
+def test_a_server_that_does_not_answer_is_a_failure_and_needs_no_backup_here(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     usual = connections["tvarr"]
@@ -286,10 +288,10 @@ def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means
         found = check_health()
     finally:
         connections["tvarr"] = usual
-    assert said(Subject.TVARR, found) == ("sick", "tvarr's database does not answer; the log says why.")
+    assert result_of(Subject.TVARR, found) == ("sick", "tvarr's database does not answer. The log has the reason.")
     assert "connection refused" in caplog.text
     for subject in (Subject.SCHEDULE, Subject.LAST_BACKUP):
-        state, sentence = said(subject, found)
+        state, sentence = result_of(subject, found)
         assert state == "ok"
         assert "use pg_dump for PostgreSQL" in sentence
 
@@ -299,26 +301,27 @@ def test_a_server_that_does_not_answer_is_told_and_is_backed_up_by_its_own_means
 
 def test_a_worker_that_is_silent_is_missed(tmp_path: Path) -> None:
     os.utime(tmp_path / "worker", (0, 0))
-    state, sentence = said(Subject.WORKER)
+    state, sentence = result_of(Subject.WORKER)
     assert state == "sick"
     assert "Start one with `manage.py worker`" in sentence
 
 
-def test_what_has_just_been_asked_for_may_wait() -> None:
+def test_an_operation_may_be_queued_for_a_while() -> None:
     operation = queued()
-    assert said(Subject.QUEUE) == ("ok", f"A backup waits since {operation.created_at:%Y-%m-%d %H:%M} UTC.")
+    since = format_time(operation.created_at)
+    assert result_of(Subject.QUEUE) == ("ok", f"A backup has been queued since {since}.")
     assert check_health().observation.queued == (operation,)
 
 
-def test_what_nobody_begins_is_told() -> None:
+def test_an_operation_that_no_worker_starts_is_a_failure() -> None:
     operation = queued()
     since = datetime.now(UTC) - timedelta(minutes=6)
     Operation.objects.filter(pk=operation.pk).update(created_at=since)
-    assert said(Subject.QUEUE) == (
+    assert result_of(Subject.QUEUE) == (
         "sick",
         (
-            f"A backup waits since {since:%Y-%m-%d %H:%M} UTC, and nobody begins it. See that a worker runs, and what its log "
-            "says; or cancel what waits."
+            f"A backup has been queued since {format_time(since)}; no worker has started it. Check that a worker is "
+            "running and what it logs, or cancel the operation."
         ),
     )
 
@@ -326,13 +329,13 @@ def test_what_nobody_begins_is_told() -> None:
 # --- The schedule ----------------------------------------------------------------------------------------------------
 
 
-def test_the_schedule_is_told_with_its_next_time() -> None:
+def test_the_schedule_is_shown_with_its_next_time() -> None:
     planned(timedelta(hours=3))
     found = check_health()
     assert found.expected.next_run == Schedule.objects.get().next_run
-    assert said(Subject.SCHEDULE, found) == (
+    assert result_of(Subject.SCHEDULE, found) == (
         "ok",
-        f"Every day at 02:00 (UTC); the next is due {found.expected.next_run:%Y-%m-%d %H:%M} UTC.",
+        f"Every day at 02:00 (UTC). The next backup is due on {format_time(found.expected.next_run)}.",
     )
 
 
@@ -349,62 +352,62 @@ def test_a_schedule_that_is_off_expects_nothing(folder: Path) -> None:
     make(folder, timedelta(days=900))
     found = check_health()
     assert found.state is HealthState.OK
-    assert (found.expected.next_run, found.expected.may_be_old) == (None, None)
-    assert said(Subject.SCHEDULE, found)[1] == "Scheduled backups are off."
-    assert "scheduled backups are off, so none is expected" in said(Subject.LAST_BACKUP, found)[1]
+    assert (found.expected.next_run, found.expected.max_age) == (None, None)
+    assert result_of(Subject.SCHEDULE, found)[1] == "Automatic backups are off."
+    assert "Automatic backups are off, so no newer one is expected." in result_of(Subject.LAST_BACKUP, found)[1]
 
 
 @pytest.mark.parametrize(
     ("state", "values", "words"),
     [
-        (OperationState.FAILED, {"error": "The disk is full."}, "failed: The disk is full. The next is due "),
+        (OperationState.FAILED, {"error": "The disk is full."}, "failed: The disk is full. The next one is due on "),
         (
             OperationState.INTERRUPTED,
             {"message": "It was stopped."},
-            "was interrupted: It was stopped. The next is due ",
+            "was interrupted: It was stopped. The next one is due on ",
         ),
     ],
 )
-def test_a_scheduled_backup_that_came_to_nothing_is_told_with_its_reason(
+def test_a_failed_automatic_backup_is_a_warning_with_its_reason(
     folder: Path, state: OperationState, values: dict[str, Any], words: str
 ) -> None:
     make(folder)
     ended(state, **values)
-    was, sentence = said(Subject.SCHEDULE)
+    was, sentence = result_of(Subject.SCHEDULE)
     assert was == "warning"
     assert words in sentence
 
 
 @pytest.mark.parametrize("state", [OperationState.SUCCEEDED, OperationState.ATTENTION, OperationState.CANCELLED])
-def test_after_any_other_end_the_schedule_is_well(state: OperationState) -> None:
+def test_after_any_other_end_the_schedule_is_fine(state: OperationState) -> None:
     ended(OperationState.FAILED, error="The disk is full.")
     ended(state)
-    assert said(Subject.SCHEDULE)[0] == "ok"
+    assert result_of(Subject.SCHEDULE)[0] == "ok"
 
 
 def test_a_backup_by_hand_that_failed_says_nothing_of_the_schedule() -> None:
     ended(OperationState.FAILED, Origin.WEB, error="The disk is full.")
-    assert said(Subject.SCHEDULE)[0] == "ok"
+    assert result_of(Subject.SCHEDULE)[0] == "ok"
 
 
 def test_a_backup_may_begin_a_little_late() -> None:
     planned(-timedelta(minutes=4))
     found = check_health()
-    assert (found.expected.is_overdue, said(Subject.SCHEDULE, found)[0]) == (False, "ok")
+    assert (found.expected.is_overdue, result_of(Subject.SCHEDULE, found)[0]) == (False, "ok")
 
 
 def test_one_that_has_not_begun_by_then_is_overdue() -> None:
     planned(-timedelta(minutes=6))
     found = check_health()
     assert found.expected.is_overdue
-    assert said(Subject.SCHEDULE, found)[0] == "warning"
-    assert "has not begun: see that a worker runs" in said(Subject.SCHEDULE, found)[1]
+    assert result_of(Subject.SCHEDULE, found)[0] == "warning"
+    assert "has not started. Check that a worker is running" in result_of(Subject.SCHEDULE, found)[1]
 
 
 def test_one_that_waits_for_something_else_says_so() -> None:
     planned(-timedelta(minutes=6))
     running(OperationKind.VERIFY)
-    assert said(Subject.SCHEDULE)[1].endswith("has not begun: a check is running.")
+    assert result_of(Subject.SCHEDULE)[1].endswith("has not started because a verification is running.")
 
 
 # --- The last good backup --------------------------------------------------------------------------------------------
@@ -424,16 +427,16 @@ def test_one_that_waits_for_something_else_says_so() -> None:
 def test_it_may_be_twice_as_old_as_the_interval(folder: Path, values: dict[str, Any], hours: int, state: str) -> None:
     change_settings(values)
     make(folder, timedelta(hours=hours))
-    assert said(Subject.LAST_BACKUP)[0] == state
+    assert result_of(Subject.LAST_BACKUP)[0] == state
 
 
-def test_one_that_is_too_old_is_told_with_its_age_and_what_is_allowed(folder: Path) -> None:
+def test_one_that_is_too_old_is_a_failure_with_its_age_and_the_maximum(folder: Path) -> None:
     backup = make(folder, timedelta(hours=49))
-    assert said(Subject.LAST_BACKUP) == (
+    assert result_of(Subject.LAST_BACKUP) == (
         "sick",
         (
-            f"The last good backup is of {backup.sidecar.created_at:%Y-%m-%d %H:%M} UTC, 2 days and 1 hour ago; by the "
-            "schedule it may be 2 days old. `manage.py backup create` makes one, or says what stands in the way."
+            f"The last good backup was made on {format_time(backup.sidecar.created_at)}, 2 days and 1 hour ago. With "
+            "this schedule it should be at most 2 days old. To make one, use `manage.py backup create`."
         ),
     )
 
@@ -443,7 +446,7 @@ def test_every_copy_of_the_live_database_counts(folder: Path, kind: BackupKind) 
     make(folder, timedelta(days=3))
     newest = make(folder, kind=kind)
     found = check_health()
-    assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (newest, "ok")
+    assert (found.last_good, result_of(Subject.LAST_BACKUP, found)[0]) == (newest, "ok")
 
 
 @pytest.mark.parametrize(
@@ -462,47 +465,44 @@ def test_what_comes_from_elsewhere_or_has_not_passed_its_check_does_not_count(
     old = make(folder, timedelta(days=3))
     rewrite(folder, make(folder), **changes)
     found = check_health()
-    assert (found.last_good, said(Subject.LAST_BACKUP, found)[0]) == (old, "sick")
+    assert (found.last_good, result_of(Subject.LAST_BACKUP, found)[0]) == (old, "sick")
 
 
-def test_the_newest_is_told_by_its_number_whatever_the_clock_said(folder: Path) -> None:
+def test_the_newest_has_the_highest_number_whatever_the_clock_was(folder: Path) -> None:
     make(folder)
     rewound = make(folder, timedelta(days=3))
     assert check_health().last_good == rewound
 
 
-def test_one_that_is_dated_in_the_future_is_no_comfort(folder: Path) -> None:
+def test_one_that_is_dated_in_the_future_is_a_warning(folder: Path) -> None:
     make(folder, -timedelta(days=400))
-    state, sentence = said(Subject.LAST_BACKUP)
+    state, sentence = result_of(Subject.LAST_BACKUP)
     assert state == "warning"
-    assert "which is still to come: set the clock" in sentence
+    assert "which is in the future. Set the clock." in sentence
 
 
-def test_without_one_it_is_well_until_the_first_is_overdue() -> None:
+def test_without_one_everything_is_fine_until_the_first_is_overdue() -> None:
     planned(timedelta(hours=3))
-    state, sentence = said(Subject.LAST_BACKUP)
+    state, sentence = result_of(Subject.LAST_BACKUP)
     assert state == "ok"
-    assert sentence.startswith("There is no backup yet; the first is due ")
+    assert sentence.startswith("There is no backup yet. The first one is due on ")
     planned(-timedelta(minutes=6))
-    assert said(Subject.LAST_BACKUP) == (
+    assert result_of(Subject.LAST_BACKUP) == (
         "sick",
-        (
-            "There is no good backup, though one was due by the schedule. `manage.py backup create` makes one, or says what "
-            "stands in the way."
-        ),
+        "There is no good backup, although one was due. To make one, use `manage.py backup create`.",
     )
 
 
 def test_without_one_after_a_scheduled_run_something_is_wrong() -> None:
     ended(OperationState.SUCCEEDED)
-    assert said(Subject.LAST_BACKUP)[0] == "sick"
+    assert result_of(Subject.LAST_BACKUP)[0] == "sick"
 
 
-def test_without_one_though_there_were_some_is_worth_a_look() -> None:
+def test_without_one_although_there_were_some_is_a_warning() -> None:
     ended(OperationState.SUCCEEDED, Origin.WEB)
-    state, sentence = said(Subject.LAST_BACKUP)
+    state, sentence = result_of(Subject.LAST_BACKUP)
     assert state == "warning"
-    assert sentence.startswith("There is no good backup any more, though backups were made.")
+    assert sentence.startswith("There is no good backup any more, although some were made.")
 
 
 # --- The folder ------------------------------------------------------------------------------------------------------
@@ -511,23 +511,26 @@ def test_without_one_though_there_were_some_is_worth_a_look() -> None:
 def test_a_folder_that_has_gone_is_missed(folder: Path) -> None:
     ended(OperationState.SUCCEEDED)
     folder.rmdir()
-    assert said(Subject.FOLDER) == (
+    assert result_of(Subject.FOLDER) == (
         "sick",
-        f"The backup folder {folder} is not there any more, though backups were made. Is its disk mounted?",
+        (
+            f"The backup folder {folder} does not exist any more, although backups were made. Check that its disk is "
+            "mounted."
+        ),
     )
 
 
 @pytest.mark.parametrize("what", ["nowhere/backups", "file", "loop", "link"])
-def test_what_can_be_no_backup_folder_is_told(what: str, tmp_path: Path, settings: Any) -> None:
+def test_an_unusable_backup_folder_is_a_failure(what: str, tmp_path: Path, settings: Any) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "link").symlink_to("nowhere")
     settings.BACKUP_DIRECTORY = tmp_path / what
     found = check_health()
-    assert said(Subject.FOLDER, found)[0] == "sick"
-    assert said(Subject.FOLDER, found)[1].startswith(f"The backup folder {tmp_path / what} cannot be ")
+    assert result_of(Subject.FOLDER, found)[0] == "sick"
+    assert result_of(Subject.FOLDER, found)[1].startswith(f"The backup folder {tmp_path / what} cannot be ")
     for subject in (Subject.LAST_BACKUP, Subject.BACKUPS, Subject.RESTORE):
-        assert said(subject, found) == ("warning", "This cannot be told while the backup folder cannot be read.")
+        assert result_of(subject, found) == ("warning", "Not checked because the backup folder cannot be read.")
 
 
 def test_backups_that_cannot_be_relied_on_are_named(folder: Path) -> None:
@@ -538,7 +541,7 @@ def test_backups_that_cannot_be_relied_on_are_named(folder: Path) -> None:
         checked=Checked(CheckLevel.FULL, datetime(2026, 1, 1, tzinfo=UTC), ("Its checksum is another.",)),
     )
     (folder / broken.name.sidecar).unlink()
-    state, sentence = said(Subject.BACKUPS)
+    state, sentence = result_of(Subject.BACKUPS)
     assert state == "warning"
     assert f"{damaged.filename} is damaged" in sentence
     assert f"{broken.filename} is broken (its metadata file {broken.name.sidecar} is missing)" in sentence
@@ -548,7 +551,7 @@ def test_backups_that_cannot_be_relied_on_are_named(folder: Path) -> None:
 def test_of_many_only_some_are_named(folder: Path) -> None:
     for second in range(9):
         (folder / f"tvarr-backup-2026-01-01T00-00-0{second}.db.gz").touch()
-    sentence = said(Subject.BACKUPS)[1]
+    sentence = result_of(Subject.BACKUPS)[1]
     assert sentence.count(" is broken ") == 3
     assert "; and 6 more." in sentence
 
@@ -560,13 +563,13 @@ def unfinished(folder: Path) -> None:
     )
 
 
-def test_a_restore_that_broke_off_is_told(folder: Path) -> None:
+def test_an_unfinished_restore_is_a_warning(folder: Path) -> None:
     unfinished(folder)
-    assert said(Subject.RESTORE) == (
+    assert result_of(Subject.RESTORE) == (
         "warning",
         (
-            "The restore of tvarr-backup-a.db.gz was not finished. `manage.py backup recover` settles it, or says what stands in "
-            "the way; what was there before is kept until then."
+            "The restore of tvarr-backup-a.db.gz was not finished. Run `manage.py backup recover` to finish or undo "
+            "it. The previous data is kept."
         ),
     )
 
@@ -574,21 +577,21 @@ def test_a_restore_that_broke_off_is_told(folder: Path) -> None:
 def test_one_that_is_under_way_is_no_matter(folder: Path) -> None:
     unfinished(folder)
     running(OperationKind.RESTORE)
-    assert said(Subject.RESTORE) == ("ok", "tvarr-backup-a.db.gz is being restored.")
+    assert result_of(Subject.RESTORE) == ("ok", "tvarr-backup-a.db.gz is being restored.")
 
 
 def test_something_else_under_way_does_not_hide_it(folder: Path) -> None:
     unfinished(folder)
     running(OperationKind.VERIFY)
-    assert said(Subject.RESTORE)[0] == "warning"
+    assert result_of(Subject.RESTORE)[0] == "warning"
 
 
 def test_the_room_asked_for_is_that_of_a_backup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tvarr_backup.backups.room.free_bytes", lambda _folder: 100_000)
-    state, sentence = said(Subject.FOLDER)
+    state, sentence = result_of(Subject.FOLDER)
     assert state == "sick"
     assert sentence.startswith("The backup needs about 0.")
-    assert sentence.endswith("; there are 0.1 MB. Make room, or name another folder.")
+    assert sentence.endswith(" Free some space, or use another folder.")
 
 
 def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
@@ -607,11 +610,11 @@ def test_archives_of_tvarrs_in_the_folder_are_a_warning(
     folder: Path, tmp_path: Path, make_one: Callable[[Path, Path], Path]
 ) -> None:
     make(folder)
-    assert said(Subject.FOLDER)[0] == "ok"
+    assert result_of(Subject.FOLDER)[0] == "ok"
     make_one(folder, settled(tvarrs(tmp_path / "copy.db")))
-    state, sentence = said(Subject.FOLDER)
+    state, sentence = result_of(Subject.FOLDER)
     assert state == "warning"
-    assert "tvarr's retention deletes backups that were made here" in sentence
+    assert "tvarr's retention deletes your backups" in sentence
     assert "backup adopt FILE" in sentence
 
 
@@ -619,11 +622,11 @@ def test_what_stands_in_the_way_of_a_restore_is_a_warning(
     tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.BACKUP_DIRECTORY = tmp_path
-    assert said(Subject.RESTORE) == ("ok", "No restore is unfinished.")
+    assert result_of(Subject.RESTORE) == ("ok", "No restore is unfinished.")
     monkeypatch.setattr(
         "tvarr_backup.backups.live.why_unwritable", lambda _path: "tvarr.db cannot be written. Run: chmod"
     )
-    assert said(Subject.RESTORE) == (
+    assert result_of(Subject.RESTORE) == (
         "warning",
         "No backup can be restored now: tvarr.db cannot be written. Run: chmod.",
     )

@@ -1,4 +1,4 @@
-"""The trial of the backup folder, done the way a backup is published."""
+"""The test of the backup folder, which writes a file the way a backup is published."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def folder_check() -> tuple[str, str]:
     return str(check.state), check.message
 
 
-def test_it_leaves_nothing_behind_and_keeps_nobody_from_work(folder: Path) -> None:
+def test_it_leaves_nothing_behind_and_waits_for_no_lock(folder: Path) -> None:
     with work_in(folder):
         before = state(folder)
         (folder / PROBE_NAME).touch()  # of a worker that was killed
@@ -35,12 +35,10 @@ def test_missing_hard_links_are_a_fact_and_not_a_failure(folder: Path) -> None:
         probe_now()
     state_, sentence = folder_check()
     assert state_ == "ok"
-    assert sentence.endswith("It has no hard links: backups are published by renaming.")
+    assert sentence.endswith("It does not support hard links, so backups are published by renaming.")
 
 
-def test_a_folder_where_nothing_can_be_published_is_not_shown_as_well(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_where_nothing_can_be_published_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with refusing_links(5):
         probe_now()
     state_, sentence = folder_check()
@@ -48,13 +46,13 @@ def test_a_folder_where_nothing_can_be_published_is_not_shown_as_well(
     assert "Input/output error" in sentence
 
 
-def test_another_folder_and_an_old_trial_do_not_count(folder: Path, tmp_path: Path) -> None:
+def test_a_result_of_another_folder_does_not_count(folder: Path, tmp_path: Path) -> None:
     probe_now()
     assert last_probe(folder) is not None
     assert last_probe(tmp_path) is None
 
 
-def test_a_folder_that_does_not_exist_yet_is_not_tried(folder: Path) -> None:
+def test_a_folder_that_does_not_exist_yet_is_not_tested(folder: Path) -> None:
     folder.rmdir()
     assert probe_now() is None
     assert not folder.exists()

@@ -62,8 +62,7 @@ def test_what_a_killed_process_left_is_ended_and_cleaned_up(killed: Operation, f
     row = stored(killed)
     assert (changed.pk, changed.state, row.state) == (killed.pk, "interrupted", "interrupted")
     assert row.message == (
-        "The process that worked on it ended before its work was done in the phase “copy”. What was unfinished has been "
-        "removed; a backup that is listed is complete."
+        'The process ended during the phase "copy". Unfinished files were removed. Listed backups are complete.'
     )
     assert row.finished_at is not None
     assert list((folder / ".work").iterdir()) == []
@@ -83,7 +82,7 @@ def test_several_processes_that_do_it_at_once_end_it_once(killed: Operation) -> 
     assert stored(killed).state == "interrupted"
 
 
-def test_afterwards_the_next_one_may_be_asked_for(killed: Operation) -> None:
+def test_afterwards_the_next_one_may_start(killed: Operation) -> None:
     following = submitted()
     assert (stored(killed).state, following.state) == ("interrupted", "queued")
 
@@ -157,7 +156,7 @@ def test_while_somebody_holds_the_folder_nothing_is_ended(killed: Operation, fol
         {"pid": 4711},
     ],
 )
-def test_what_has_gone_on_since_it_was_looked_at_is_left_alone(columns: dict[str, Any], folder: Path) -> None:
+def test_an_operation_that_has_changed_in_the_meantime_is_left_alone(columns: dict[str, Any], folder: Path) -> None:
     seen = running()
     change(seen, **columns)
     before = Operation.objects.values().get()
@@ -165,10 +164,10 @@ def test_what_has_gone_on_since_it_was_looked_at_is_left_alone(columns: dict[str
     assert Operation.objects.values().get() == before
 
 
-def test_a_folder_that_is_gone_does_not_keep_the_dead_in_office(killed: Operation, folder: Path, settings: Any) -> None:
+def test_an_operation_is_ended_even_if_the_folder_is_gone(killed: Operation, folder: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = folder / "missing" / "backups"
     (changed,) = reconcile()
-    assert "What was unfinished is removed by the next operation, because now: The backup folder" in changed.message
+    assert "Unfinished files could not be removed: The backup folder" in changed.message
 
 
 def test_with_nothing_open_it_asks_one_question_and_touches_no_file(folder: Path) -> None:

@@ -66,14 +66,12 @@ def refused(expected: type[TvarrBackupError], kind: OperationKind, **arguments: 
     return operation
 
 
-def test_what_was_asked_for_on_another_database_is_not_done_on_this_one(folder: Path) -> None:
+def test_an_operation_for_another_database_is_not_done_on_this_one(folder: Path) -> None:
     operation = queued()
     Operation.objects.update(database="/elsewhere/tvarr.db")
     begun = begin(operation.pk)
     assert begun is not None
-    with pytest.raises(
-        OperationForeign, match=r"It was asked for on /elsewhere/tvarr\.db, and where it was to be done"
-    ):
+    with pytest.raises(OperationForeign, match=r"The operation was started for /elsewhere/tvarr\.db,"):
         perform(begun)
     assert (begun.state, begun.error_code, filenames(folder)) == ("failed", "operation_foreign", [])
 
@@ -109,7 +107,7 @@ def test_the_description_has_tvarrs_members_and_ours(folder: Path) -> None:
     assert data["created_at"].endswith("Z")
 
 
-def test_a_folder_that_was_named_anew_is_another_one(folder: Path, settings: Any) -> None:
+def test_a_folder_with_a_new_name_is_another_one(folder: Path, settings: Any) -> None:
     before = do(OperationKind.BACKUP)
     Operation.objects.update(arguments=before.arguments | {"disk": str(folder)})
     settings.BACKUP_DIRECTORY = folder.parent / "other"
@@ -135,9 +133,9 @@ def test_the_clean_up_after_a_backup_goes_by_the_settings(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (BackupBusy("Busy."), "The backup is complete, but the clean-up after it was not: Busy."),
-        (OperationCancelled("Enough."), "The backup is complete, but the clean-up after it was not: Enough."),
-        (RuntimeError("odd"), "The backup is complete, but the clean-up after it failed; the log says why."),
+        (BackupBusy("Busy."), "The backup is complete, but cleanup failed: Busy."),
+        (OperationCancelled("Enough."), "The backup is complete, but cleanup failed: Enough."),
+        (RuntimeError("odd"), "The backup is complete, but cleanup failed. The log has the reason."),
     ],
 )
 def test_a_clean_up_that_fails_takes_nothing_from_the_backup(folder: Path, failure: Exception, words: str) -> None:
@@ -230,7 +228,7 @@ def test_among_several_one_that_is_gone_stops_none_of_the_others() -> None:
     names = [made(), "tvarr-backup-2026-03-01T10-30-00.db.gz", made()]
     operation = do(OperationKind.VERIFY, filenames=names)
     assert (operation.state, verified(operation)) == ("attention", [(names[0], True), (names[2], True)])
-    assert operation.message.startswith(f"{names[1]} could not be checked: There is no backup")
+    assert operation.message.startswith(f"{names[1]} could not be verified: There is no backup")
 
 
 def test_checking_what_is_not_there_fails() -> None:

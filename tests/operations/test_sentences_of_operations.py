@@ -1,4 +1,4 @@
-"""What is kept of the sentences of an operation: facts and advice, which each entrance shows in its own way."""
+"""The stored sentences of operations: facts and advice, which each entrance shows in its own way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_failure_is_kept_with_its_facts_and_advice() -> None:
 def test_what_needs_attention_is_kept_in_the_same_way() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention(Sentence("It is kept as {path}.", path=Path("/data/backups/x")))
+        tracker.add_warning(Sentence("It is kept as {path}.", path=Path("/data/backups/x")))
     assert Operation.objects.get(pk=operation.pk).sentence("message").without_paths() == "It is kept as x."
 
 

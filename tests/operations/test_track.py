@@ -1,10 +1,13 @@
-"""The life of an operation: created, begun, followed, cancelled, ended."""
+"""Creating, starting, tracking, canceling and ending operations."""
 
 from __future__ import annotations
 
 import errno
 import json
+import signal
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -31,6 +34,7 @@ from tvarr_backup.errors import (
     OperationRunning,
     TvarrBackupError,
 )
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.heartbeat import Heartbeat
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.process import this_process
@@ -41,7 +45,8 @@ from tvarr_backup.operations.track import (
     cancel,
     create_operation,
     find_operation,
-    stop_requested,
+    stop_flag,
+    stop_on_sigterm,
     track,
 )
 from tvarr_backup.sentences import Sentence
@@ -139,22 +144,24 @@ def test_a_refusal_names_the_operation_that_runs() -> None:
     begun = stored(Operation.objects.get()).started_at
     assert begun is not None
     assert str(refusal.value) == (
-        f"A check is running since {begun:%Y-%m-%d %H:%M:%S} UTC, asked for by Ada (web); try again when it is done."
+        f"A verification has been running since {format_time(begun)} (Ada, Web). Try again when it has finished."
     )
 
 
-def test_a_refusal_says_that_the_other_one_waits_for_a_worker_that_does_not_run() -> None:
+def test_a_refusal_says_that_the_queued_one_waits_for_a_worker() -> None:
     queued()
-    with pytest.raises(OperationRunning, match=r"A backup waits since .* UTC, .* No worker seems to run: start one"):
+    with pytest.raises(
+        OperationRunning, match=r"A backup has been queued since .* \(Web\). No worker is running. Start"
+    ):
         queued()
 
 
-def test_a_refusal_says_that_the_worker_will_begin_the_other_one() -> None:
+def test_a_refusal_says_that_a_worker_will_start_the_queued_one() -> None:
     queued()
     conf.storage_folder().mkdir(exist_ok=True)
     with (
         Heartbeat(),
-        pytest.raises(OperationRunning, match=r"A backup waits since .* The worker runs and will begin it"),
+        pytest.raises(OperationRunning, match=r"A backup has been queued since .* A worker will start it\."),
     ):
         queued()
 
@@ -194,12 +201,12 @@ def test_there_is_no_work_in_what_does_not_exist() -> None:
     assert begin("01ARZ3NDEKTSV4RRFFQ69G5FAV") is None
 
 
-# --- Cancelling ------------------------------------------------------------------------------------------------------
+# --- Canceling -------------------------------------------------------------------------------------------------------
 
 
-def test_what_waits_is_cancelled_at_once() -> None:
+def test_a_queued_operation_is_canceled_immediately() -> None:
     operation = cancel(queued())
-    assert (operation.state, operation.message) == ("cancelled", "Cancelled before it began.")
+    assert (operation.state, operation.message) == ("cancelled", "Canceled before it started.")
     assert operation.finished_at is not None
     assert begin(operation.pk) is None
 
@@ -207,15 +214,15 @@ def test_what_waits_is_cancelled_at_once() -> None:
 def test_what_runs_is_asked_to_end() -> None:
     operation = cancel(running())
     assert (operation.state, operation.cancel_requested, operation.finished_at) == ("running", True, None)
-    assert cancel(operation).cancel_requested  # asking twice is no mistake
+    assert cancel(operation).cancel_requested  # a second request is fine
 
 
 @pytest.mark.parametrize("state", FINAL)
 def test_what_has_ended_cannot_be_cancelled(state: OperationState) -> None:
     operation = ended(state)
-    words = rf"The backup cannot be cancelled: it has ended already \({state.label.lower()}\)"
-    with pytest.raises(OperationEnded, match=words):
+    with pytest.raises(OperationEnded) as refusal:
         cancel(operation)
+    assert refusal.value.facts == {"kind": "backup", "state": state.label.lower()}
     assert not stored(operation).cancel_requested
 
 
@@ -229,14 +236,14 @@ def test_a_cancelled_operation_ends_at_its_next_report() -> None:
     operation = running()
     with pytest.raises(OperationCancelled):
         work(operation, lambda _: cancel(operation), lambda tracker: tracker.progress(Phase.COPY, 10, 100))
-    assert (operation.state, operation.message) == ("cancelled", "Cancelled on request.")
+    assert (operation.state, operation.message) == ("cancelled", "Canceled on request.")
     assert stored(operation).finished_at is not None
 
 
 # --- Progress --------------------------------------------------------------------------------------------------------
 
 
-def test_progress_is_written_at_most_twice_a_second_and_with_it_a_sign_of_life() -> None:
+def test_progress_and_a_heartbeat_are_written_at_most_twice_a_second() -> None:
     operation = running()
     began = stored(operation).heartbeat_at
     assert began is not None
@@ -321,11 +328,11 @@ def test_the_percentage_of_several_things_goes_on_where_the_last_one_ended() -> 
 
 
 def test_the_watch_of_an_operation_gets_the_percentage_of_the_whole() -> None:
-    told: list[tuple[Phase, int, int]] = []
-    with track(running(), lambda *report: told.append(report)) as tracker:
+    reports: list[tuple[Phase, int, int]] = []
+    with track(running(), lambda *report: reports.append(report)) as tracker:
         tracker.progress(Phase.COPY, 100, 100)
         tracker.progress(Phase.PACK, 50, 100)
-    assert told == [(Phase.COPY, 50, 100), (Phase.PACK, 70, 100)]
+    assert reports == [(Phase.COPY, 50, 100), (Phase.PACK, 70, 100)]
 
 
 def test_one_that_fails_keeps_the_percentage_that_it_reached() -> None:
@@ -338,14 +345,14 @@ def test_one_that_fails_keeps_the_percentage_that_it_reached() -> None:
 def test_one_that_needs_attention_is_at_a_hundred() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention(Sentence("One."))
+        tracker.add_warning(Sentence("One."))
     assert stored(operation).percent == 100
 
 
 def test_who_lost_the_operation_stops_and_leaves_its_row_alone() -> None:
     operation = running()
     rows = Operation.objects.filter(pk=operation.pk)
-    with pytest.raises(OperationInterrupted, match="declared this operation ended"):
+    with pytest.raises(OperationInterrupted, match="ended this operation"):
         work(
             operation,
             lambda _: rows.update(state=OperationState.INTERRUPTED, message="It looked dead."),
@@ -369,7 +376,7 @@ def test_an_end_without_a_word_is_success() -> None:
     with track(operation) as tracker:
         tracker.progress(Phase.COPY, 100, 100)
         tracker.progress(Phase.PACK, 100, 100)
-        tracker.result({"backup": {"filename": "a"}})
+        tracker.set_result({"backup": {"filename": "a"}})
     row = stored(operation)
     assert (row.state, row.result, row.phase, row.percent) == (
         "succeeded",
@@ -385,8 +392,8 @@ def test_an_end_without_a_word_is_success() -> None:
 def test_sentences_ask_for_attention() -> None:
     operation = running()
     with track(operation) as tracker:
-        tracker.attention(Sentence("One."))
-        tracker.attention(Sentence("Two."))
+        tracker.add_warning(Sentence("One."))
+        tracker.add_warning(Sentence("Two."))
     assert (operation.state, operation.message) == ("attention", "One.\nTwo.")
 
 
@@ -402,31 +409,35 @@ def full() -> sqlite3.Error:
         return caught.value
 
 
+FAULT = "The operation failed because of an error in tvarr-backup "
+STOPPED = "The operation was interrupted because its process was stopped."
+
+
 @pytest.mark.parametrize(
-    ("failure", "state", "code", "words"),
+    ("failure", "state", "code", "sentence"),
     [
         (BackupBusy("Busy."), "failed", "backup_busy", "Busy."),
-        (OSError(errno.ENOSPC, "No space left on device"), "failed", "no_room", "The disk is full; what was begun"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "failed", "no_room", "The disk is full; what was begun"),
-        (full(), "failed", "no_room", "The disk is full; what was begun"),
-        (OSError(errno.EIO, "Input/output error"), "failed", "internal_error", "A fault of this program ended it (OSE"),
-        (sqlite3.DatabaseError("odd"), "failed", "internal_error", "A fault of this program ended it (DatabaseError)"),
-        (KeyError("harbour"), "failed", "internal_error", "A fault of this program ended it (KeyError); the log names"),
-        (TimeoutException("late"), "failed", "operation_timed_out", "It took longer than a task of the worker may"),
+        (OSError(errno.ENOSPC, "No space left on device"), "failed", "no_room", "The disk is full. Unfinished files"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "failed", "no_room", "The disk is full. Unfinished files"),
+        (full(), "failed", "no_room", "The disk is full. Unfinished files"),
+        (OSError(errno.EIO, "Input/output error"), "failed", "internal_error", f"{FAULT}(OSError)"),
+        (sqlite3.DatabaseError("odd"), "failed", "internal_error", f"{FAULT}(DatabaseError)"),
+        (KeyError("harbour"), "failed", "internal_error", f"{FAULT}(KeyError)"),
+        (TimeoutException("late"), "failed", "operation_timed_out", "The operation took longer than the worker allows"),
         (OperationCancelled("Enough."), "cancelled", "", "Enough."),
         (OperationInterrupted("Gone."), "interrupted", "", "Gone."),
-        (KeyboardInterrupt(), "interrupted", "", "The process was told to stop before the work was done."),
-        (SystemExit(1), "interrupted", "", "The process was told to stop before the work was done."),
+        (KeyboardInterrupt(), "interrupted", "", STOPPED),
+        (SystemExit(1), "interrupted", "", STOPPED),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_every_failure_ends_it_in_words(failure: BaseException, state: str, code: str, words: str) -> None:
+def test_every_failure_ends_it_with_a_sentence(failure: BaseException, state: str, code: str, sentence: str) -> None:
     operation = running()
     with pytest.raises(BaseException) as passed_on, track(operation):  # its class is looked at below
         raise failure
     row = stored(operation)
     assert (row.state, row.error_code, row.finished_at is not None) == (state, code, True)
-    assert (row.error or row.message).startswith(words)
+    assert (row.error or row.message).startswith(sentence)
     if state == "failed":
         assert isinstance(passed_on.value, TvarrBackupError)
         assert str(passed_on.value) == row.error
@@ -454,31 +465,52 @@ def test_what_is_foreseen_is_not_logged(caplog: pytest.LogCaptureFixture) -> Non
 def test_a_result_that_cannot_be_stored_is_a_failure_and_not_an_open_end() -> None:
     operation = running()
     with pytest.raises(InternalError):
-        work(operation, lambda tracker: tracker.result({"backup": object()}))
+        work(operation, lambda tracker: tracker.set_result({"backup": object()}))
     assert operation.state == "failed"
 
 
 def test_what_came_of_it_before_a_failure_is_kept() -> None:
     operation = running()
     with pytest.raises(NoRoom):
-        work(operation, lambda tracker: tracker.result({"removed": []}), lambda _: fail(NoRoom("Full.")))
+        work(operation, lambda tracker: tracker.set_result({"removed": []}), lambda _: fail(NoRoom("Full.")))
     assert stored(operation).result == {"removed": []}
 
 
-# --- Being told to stop ----------------------------------------------------------------------------------------------
+# --- Stopping --------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_that_was_told_to_stop_ends_its_work_at_the_next_report() -> None:
+def test_a_process_that_must_stop_ends_its_work_at_the_next_report() -> None:
     operation = running()
     with pytest.raises(OperationInterrupted):
         work(
             operation,
             lambda tracker: tracker.progress(Phase.COPY, 10, 100),
-            lambda _: stop_requested.set(),
+            lambda _: stop_flag.request(),
             lambda tracker: tracker.progress(Phase.COPY, 11, 100),
         )
     assert operation.state == "interrupted"
-    assert operation.message == "The process was told to stop before the work was done."
+    assert operation.message == STOPPED
+
+
+def test_a_signal_is_handled_in_the_middle_of_handling_another() -> None:
+    previous = signal.getsignal(signal.SIGTERM)
+    stop_on_sigterm()
+    handle: Any = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, previous)
+
+    def trace(_frame: Any, event: str, _argument: Any) -> Any:
+        if event == "line":
+            handle(signal.SIGTERM, None)
+        return trace
+
+    def handle_with_another_at_each_line() -> None:
+        sys.settrace(trace)
+        handle(signal.SIGTERM, None)
+
+    thread = threading.Thread(target=handle_with_another_at_each_line, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert (thread.is_alive(), stop_flag.is_set) == (False, True)
 
 
 def test_arguments_and_results_survive_as_json() -> None:
@@ -486,7 +518,7 @@ def test_arguments_and_results_survive_as_json() -> None:
         OperationKind.ADOPT, origin=Origin.WEB, state=OperationState.RUNNING, arguments={"note": "Hafen ⚓"}
     )
     with track(operation) as tracker:
-        tracker.result({"note": "⚓", "numbers": (1, 2)})
+        tracker.set_result({"note": "⚓", "numbers": (1, 2)})
     assert json.dumps([operation.arguments, operation.result], ensure_ascii=False) == (
         '[{"note": "Hafen ⚓"}, {"note": "⚓", "numbers": [1, 2]}]'
     )

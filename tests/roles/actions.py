@@ -1,6 +1,6 @@
-"""The table of actions: which entrances each has, and what each answers in which state to which role.
+"""The table of actions: the entrances of each, and the outcomes by state and role.
 
-Entrances may differ in how they answer. They must not differ in what they do, or in the code of the refusal.
+Entrances may differ in how they answer, but not in what they do or in the code of a refusal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tvarr_backup.operations.models import OperationKind
 
 
 class Entrance(StrEnum):
-    """Where an action is taken."""
+    """Where a user takes an action."""
 
     PAGE = "page"
     API = "API"
@@ -29,7 +29,7 @@ PAGE, API, ADMIN, COMMAND = Entrance
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, as `rows.Row` has them; or a command and its arguments."""
+    """A request, as in `rows.Row`, or a command and its arguments."""
 
     key: str
     body: Any = None
@@ -39,9 +39,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Case:
-    """An action in a state. `code` is that of the refusal, `DONE`, or by role where roles differ.
+    """An action in a state. `code` is `DONE` or the code of the refusal; a mapping if roles differ.
 
-    `on` is the backup that it is about, as in `rows.Row`, or `missing`; `queued` is waiting.
+    `on` is the backup, as in `rows.Row`, or `missing`; `queued` is an operation that is queued.
     """
 
     action: str
@@ -56,7 +56,7 @@ class Case:
 DONE = "done"
 DENIED = "permission_denied"
 NOT_CALLED = "the action was not called"
-"""Right only for those who may not take it, where they are not shown the form or the choice either."""
+"""Correct only for users without permission who do not get the form or the choice either."""
 
 _ONE, _V1, _LIST = "/backups/<str:filename>/", "/api/v1/backups", "/admin/operations/backup/"
 _CALL = f"{_V1}/<str:filename>"
@@ -216,7 +216,7 @@ CASES = [
     ),
     Case(
         "change_settings",
-        "cleanup will delete backups, and a program has asked for it",
+        "cleanup will delete backups, and a script has confirmed it",
         ADMINISTRATOR,
         DONE,
         {API: Ask(f"PUT {_V1}/schedule", {"retention": 1})},

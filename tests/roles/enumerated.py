@@ -1,4 +1,4 @@
-"""All entrances, as the URL patterns and the views have them."""
+"""All entrances, read from the URL patterns and views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATTERN = re.compile(r"\^?\(\?P(<\w+>)[^)]*\)")
 
 
 def routes() -> dict[str, Any]:
-    """Return the view of each route; of two patterns with the same route the first, which is the one that answers."""
+    """Return the view of each route. If two patterns have the same route, the first one answers."""
     found: dict[str, Any] = {}
     for route, pattern in _patterns(get_resolver().url_patterns):
         found.setdefault("/" + _PATTERN.sub(r"\1", route).removesuffix("$"), pattern.callback)
@@ -30,13 +30,13 @@ def _patterns(resolver: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def methods_of(view: Any) -> list[str]:
-    """Return the methods of a view of the API."""
+    """Return the methods of an API view."""
     found = getattr(view, "actions", None) or [name for name in view.cls.http_method_names if hasattr(view.cls, name)]
     return [method.upper() for method in found if method not in {"head", "options"}]
 
 
 def admin_actions() -> Iterator[tuple[str, str]]:
-    """Yield the address of each list of the admin with each of its own actions and Django's."""
+    """Yield the address of each list of the admin with each of its actions."""
     registry: dict[Any, Any] = site._registry
     for model, admin in registry.items():
         for action in admin._get_base_actions():

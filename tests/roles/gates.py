@@ -1,4 +1,4 @@
-"""All gates of the program, each of which can be taken out for a moment."""
+"""All gates of the program, each of which can be removed for a moment."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from tvarr_backup.web import account
 DOUBLED = {
     "/admin/access/apitoken/, has_view_permission",  # the queryset has no others' tokens
     "/admin/access/apitoken/, has_view_or_change_permission",
-    "/admin/operations/backup/, action unprotect",  # `may_unprotect` asks, too
-    "/admin/operations/operation/, action cancel",  # `cancel_operation` asks, too
+    "/admin/operations/backup/, action unprotect",  # `may_unprotect` checks it too
+    "/admin/operations/operation/, action cancel",  # `cancel_operation` checks it too
     "/admin/operations/operation/, has_cancel_permission",
-    "/admin/operations/backupsettings/, has_change_permission",  # it leads to the page of the settings, which asks
-    "/admin/operations/backupsettings/, has_view_or_change_permission",
-    *(f"/admin/tvarr_backup/{model}/, action export_selected" for model in MODELS.values()),  # `export_items` asks, too
+    # Redirects to the page of the settings, which checks the permission
+    *(f"/admin/operations/backupsettings/, has_{what}_permission" for what in ("view", "change", "view_or_change")),
+    *(
+        f"/admin/tvarr_backup/{model}/, action export_selected" for model in MODELS.values()
+    ),  # `export_items` checks it too
     *(f"/admin/tvarr_backup/{model}/, has_export_permission" for model in MODELS.values()),
 }
-"""Gates behind which is another, so that nothing is open without them; they decide what is shown."""
+"""Gates with another one behind them, which decide only what is offered."""
 _PAGES_THAT_ASK_NOTHING = {
     "/backups/create/",
     "/backups/<str:filename>/note/",
@@ -47,13 +49,13 @@ _PAGES_THAT_ASK_NOTHING = {
     "/export/<slug>/preview/",
 }
 _OTHER = "auth.view_permission"
-"""A permission that no entrance asks for."""
+"""A permission that no entrance requires."""
 _QUESTIONS = {"has_perm", "may", "require", "is_administrator"}
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Something that refuses: its name, a context in which it is not there, and the rows that it is about."""
+    """A check that refuses: its name, a context that removes it, and the rows that it is about."""
 
     name: str
     out: Callable[[], AbstractContextManager[Any]]
@@ -97,7 +99,7 @@ def _at(route: str) -> tuple[str, ...]:
 
 
 def _tests_of(view: Any) -> Iterator[Any]:
-    """Yield the cells with the conditions of `login_required` and `permission_required`, from without to within."""
+    """Yield the cells with the conditions of `login_required` and `permission_required`, outermost first."""
     while view is not None:
         names = getattr(getattr(view, "__code__", None), "co_freevars", ())
         if "test_func" in names:
@@ -137,11 +139,11 @@ def _of_calls() -> Iterator[Gate]:
 
 
 def _name_in_permissions(callback: Any, method: str) -> str:
-    """Return the name by which a view of the API says what a method requires: the action, or else the method."""
+    """Return the name under which an API view lists what a method requires: the action, or the method."""
     return str(getattr(callback, "actions", {}).get(method.lower(), method.lower()))
 
 
-# --- Admin: who is staff, what a model allows, and what an action asks for ---------------------------------------------
+# --- Admin: staff, permissions of models, and permissions of actions -------------------------------------------------
 
 
 def _of_the_admin() -> Iterator[Gate]:
@@ -178,7 +180,7 @@ def _asked_for_nothing(action: Any) -> Iterator[None]:
         function.allowed_permissions = before
 
 
-# --- Functions that all entrances ask, and what a view asks by itself ------------------------------------------------
+# --- Functions that all entrances call, and checks in views ----------------------------------------------------------
 
 
 def _in_functions() -> Iterator[Gate]:
@@ -197,7 +199,7 @@ def _in_functions() -> Iterator[Gate]:
 
 
 def asked_by_the_action() -> Iterator[str]:
-    """Yield the entrances that leave it to the action who may take it; nothing else stands in the way there."""
+    """Yield the entrances whose only gate is the one in the action."""
     views = routes()
     for key, row in TABLE.items():
         method, route = key.split(" ")[:2]
@@ -213,7 +215,7 @@ def asked_by_the_action() -> Iterator[str]:
 
 
 def inline_questions() -> dict[str, int]:
-    """Count the questions about a permission by the function that they are in."""
+    """Count the permission checks in each function."""
     found: dict[str, int] = {}
     root = Path(conf.__file__).parent
     for path in sorted(root.rglob("*.py")):

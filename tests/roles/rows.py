@@ -1,4 +1,4 @@
-"""What a row of the table of entrances says, and the rows that all models have in the admin."""
+"""The rows of the table of entrances, and those that all models have in the admin."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ NO_ONE = "no one"
 ROLES = (ANYONE, SIGNED_IN, VIEWER, OPERATOR, ADMINISTRATOR, SUPERUSER)
 
 SIGN_IN = "sign-in"
-"""The answer that leads to the page to sign in, as a redirect or as htmx wants it."""
+"""A redirect to the sign-in page, also in the form for htmx."""
 NOTHING = "nothing"
-"""The answer without a status of its own: the page is shown again, with nothing changed."""
+"""The page is shown again, with nothing changed."""
 
 Expected = int | str
 
 
 @dataclass(frozen=True)
 class Row:
-    """Who may use an entrance, and what it answers.
+    """An entrance: the roles that may use it, and the answers.
 
-    `first` is the first of `ROLES` that may; so may those after it. `needs` are the permissions (`app.codename`) that are
-    necessary, each for itself, and sufficient together; `a|b` is either of two. `answer` is what a user gets who may;
-    `refused` is what a user gets who may not, and `lacking` where the first of several `needs` is not there. `stranger` is the
-    answer to nobody in particular, where it is not that of the entrance.
+    `first` is the first of `ROLES` that may use it; so may those after it. `needs` are the necessary permissions
+    (`app.codename`), sufficient together; `a|b` is either of two. `answer` is for users with them, `refused` for the
+    rest, `lacking` if the first of several `needs` is missing, and `stranger` for anonymous users if that differs.
 
-    `does` names the action, so that the entrances of one action can be compared. `body` is sent as a form, or as JSON
-    below `/api/`; `query` follows the `?`; `target` is what htmx says it will replace. `queued` is waiting meanwhile. `on`
-    is the backup that it is about: one that is not protected, one that is, or a safety backup.
+    `does` names the action, so that its entrances can be compared. `body` is sent as a form, or as JSON below `/api/`;
+    `query` follows the `?`; `target` is htmx's target. `queued` is an operation that is queued. `on` is the backup: an
+    unprotected one, a protected one, or a safety backup.
     """
 
     first: str
@@ -54,7 +53,7 @@ class Row:
 
 
 def row(first: str, *needs: str, **more: Any) -> Row:
-    """Return a row; what it needs is said in the order in which it is asked for."""
+    """Return a row; `needs` are in the order in which they are checked."""
     return Row(first, needs, **more)
 
 
@@ -65,7 +64,7 @@ _SELECTED = {"action": "delete_selected", "_selected_action": "{object_id}"}
 
 
 def pages_of(model: str, first: str, *, does: str = "") -> Iterator[tuple[str, Row]]:
-    """Yield the pages of a model that can be looked at only."""
+    """Yield the pages of a read-only model."""
     app, _, name = model.partition(".")
     view, base = f"{app}.view_{name}|{app}.change_{name}", f"/admin/{app}/{name}/"
     yield f"GET {base}", row(first, view, does=f"list {does}" if does else "")
@@ -112,7 +111,7 @@ def pages_to_edit(model: str, viewer: str, editor: str, *, does: str = "") -> It
 
 
 def action(model: str, action: str, first: str, *needs: str, **more: Any) -> tuple[str, Row]:
-    """Return an action on a row that is selected in its list."""
+    """Return an action on a selected row of a list."""
     app, _, name = model.partition(".")
     body = {"action": action, "_selected_action": "{object_id}"}
     view = f"{app}.view_{name}|{app}.change_{name}"

@@ -1,7 +1,7 @@
-"""The table of all entrances: who may use each, and what it answers to those who may and to those who may not.
+"""The table of all entrances: who may use each, and what it answers.
 
-A key is a method and a route, as the URL patterns have it, and where one address has several uses, a word for the use. The
-test enumerates the URL patterns; an entrance without a row fails by its name.
+A key is a method and a route, as in the URL patterns, and a word for the use if an address has several. A test
+enumerates the URL patterns, so an entrance without a row fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VIEW_OPERATION = "operations.view_operation"
 VIEW_SETTINGS, CHANGE_SETTINGS = "operations.view_backupsettings", "operations.change_backupsettings"
 EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 
-# Who may ask for an operation may cancel it.
+# Users who may start an operation may cancel it.
 CANCEL = {
     OperationKind.BACKUP: (OPERATOR, CREATE),
     OperationKind.ADOPT: (OPERATOR, CREATE),
@@ -245,10 +245,10 @@ ADMIN: dict[str, Row] = {
         for kind, (first, permission) in CANCEL.items()
     ),
     **dict(pages_of("operations.importrecord", SUPERUSER)),
-    # Those of the settings lead to the page
+    # The settings redirect to the page, which checks the permission
     **dict(pages_of("operations.backupsettings", VIEWER)),
     **{
-        key: row(VIEWER, f"{VIEW_SETTINGS}|{CHANGE_SETTINGS}", answer=302)
+        key: row(SIGNED_IN, answer=302)
         for key in (
             "GET /admin/operations/backupsettings/",
             "POST /admin/operations/backupsettings/ delete_selected",
@@ -266,7 +266,7 @@ ADMIN: dict[str, Row] = {
             action(f"tvarr_backup.{model}", "export_selected", VIEWER, EXPORT, answer=200, does="export"),
         ]
     },
-    # Who may sign in
+    # Users and groups
     **dict(pages_to_edit("auth.user", SUPERUSER, SUPERUSER)),
     "GET /admin/auth/user/add/": row(SUPERUSER, "auth.change_user", "auth.add_user"),
     "POST /admin/auth/user/add/": row(SUPERUSER, "auth.change_user", "auth.add_user"),
@@ -304,10 +304,10 @@ ADMIN: dict[str, Row] = {
 # --- Commands --------------------------------------------------------------------------------------------------------
 
 COMMANDS = {"backup", "expression", "portable", "prepare", "status", "token", "up", "worker"}
-"""No roles: whoever may run them can read and write the files. The user that `token` is given is whose rights a token has."""
+"""Commands have no roles: users who can run them can read and write the files."""
 
 TABLE = {**PAGES, **CALLS, **HEALTH, **OUTSIDE, **ADMIN}
 
-# --- Where entrances disagree about an action --------------------------------------------------------------------------
+# --- Actions whose entrances require different permissions -------------------------------------------------------------
 
 DISAGREEMENTS: dict[str, str] = {}

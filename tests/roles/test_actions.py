@@ -1,4 +1,4 @@
-"""Every entrance of an action calls the action's one function, and does for each role what the table says."""
+"""Every entrance of an action calls the action's function, with the outcomes of the table for each role."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORMS = {
     "POST /settings/",
 }
 IN_THE_HISTORY = {"backup_protected", "upload_refused"}
-"""Refusals of operations that had begun; their records are what changes."""
+"""Refusals of operations that had started; only their records change."""
 NOT_ONE_FOR_ALL = {
     "prepare_upload",  # what comes before `add_backup`
     "prepare_import",  # what comes before `import_items` and `import_pending`
@@ -44,7 +44,7 @@ NOT_ONE_FOR_ALL = {
 
 
 def all_actions() -> set[str]:
-    """The functions that take an action for an actor."""
+    """Return the functions that take an action for an actor."""
     functions = inspect.getmembers(actions, inspect.isfunction)
     taking = (name for name, function in functions if next(iter(inspect.signature(function).parameters), "") == "actor")
     return {name for name in taking if not name.startswith(("_", "may_"))}
@@ -63,7 +63,7 @@ def world(tmp_path: Path, settings: Any) -> Iterator[World]:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The actions that were called, each with the code of its refusal, or as done."""
+    """Return the actions that were called, with `DONE` or the code of the refusal."""
     found: list[tuple[str, str]] = []
     for name in all_actions():
         monkeypatch.setattr(actions, name, _noting(name, getattr(actions, name), found))
@@ -95,7 +95,7 @@ def test_every_action_has_its_rows() -> None:
 
 
 def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterator[str]:
-    """What is not as the table says: another refusal, or none, or an entrance that decides by itself."""
+    """Yield deviations from the table: another outcome, or an entrance that decides by itself."""
     for entrance, ask in case.asks.items():
         for role in (COMMAND,) if entrance is COMMAND else ROLES_ASKED:
             taken.clear()
@@ -116,7 +116,7 @@ def _expected(case: Case, entrance: Entrance, ask: Ask, role: str) -> str:
 
 
 def _is_not_offered(entrance: Entrance, ask: Ask) -> bool:
-    """Whether those who may not are refused before the action is asked, as they are not shown its form either."""
+    """Return whether users without permission are refused before the action, like its form."""
     return ask.key in FORMS or (entrance is ADMIN and not ask.key.endswith("create/"))
 
 

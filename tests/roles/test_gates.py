@@ -1,4 +1,4 @@
-"""No gate is idle: with any of them taken out, the table of entrances is red."""
+"""Every gate is needed: with any of them removed, the table of entrances fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GATES = {
     "operations/imports.py:_may_open",
     "web/schedule.py:schedule",
 }
-"""Functions that ask for a permission and refuse; all of them are among `all_gates`."""
+"""Functions that check a permission and refuse; all of them are among `all_gates`."""
 
 SHOWN_OR_NOT = {
     "api/backups/views.py:_add_path",
@@ -45,11 +45,11 @@ SHOWN_OR_NOT = {
     "web/imports.py:_result",
     "web/operations.py:history",
 }
-"""Functions that ask what to show; they refuse nothing."""
+"""Functions that check a permission to decide what to show."""
 
 
 @pytest.mark.long
-def test_with_any_gate_taken_out_the_table_is_red(tmp_path: Path, settings: Any) -> None:
+def test_with_any_gate_removed_the_table_fails(tmp_path: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     world = World(prepare_folder(conf.backup_path()), tmp_path / "template")
     gates, idle = list(all_gates()), []
@@ -61,6 +61,6 @@ def test_with_any_gate_taken_out_the_table_is_red(tmp_path: Path, settings: Any)
     assert len(gates) > 150
 
 
-def test_a_permission_is_asked_for_in_no_other_function() -> None:
+def test_no_other_function_checks_a_permission() -> None:
     asking = {place for place in inline_questions() if not place.startswith("operations/actions.py:")}
     assert asking == GATES | SHOWN_OR_NOT

@@ -1,4 +1,4 @@
-"""Every entrance with every role answers as the table says, and no entrance is without a row."""
+"""Every entrance answers every role as the table says, and every entrance has a row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def unlisted() -> list[str]:
 
 
 def is_other_method(key: str) -> bool:
-    """Whether it is a page that has a row for GET, or for POST."""
+    """Return whether a page has a row for its other method."""
     addresses = {row.split(" ")[1] for row in TABLE}
     return not is_api(key) and len(key.split(" ")) == 2 and key.split(" ")[1] in addresses
 
@@ -91,8 +91,8 @@ def test_every_command_is_known_to_have_no_roles() -> None:
 # --- The answers -----------------------------------------------------------------------------------------------------
 
 
-def expected(key: str, row: Row, role: str, held: frozenset[str]) -> Expected:
-    """What the table says of a user in a role of `ROLES`, or with these permissions."""
+def expected(key: str, row: Row, role: str, permissions: frozenset[str]) -> Expected:
+    """Return the expected answer to a user in one of `ROLES`, or with these permissions."""
     if role == ANYONE and row.first != ANYONE:
         return row.stranger or (401 if is_api(key) else SIGN_IN)
     if role == ANYONE:
@@ -101,14 +101,14 @@ def expected(key: str, row: Row, role: str, held: frozenset[str]) -> Expected:
         return 403
     if role == SUPERUSER or (role in ROLES and ROLES.index(role) >= ROLES.index(row.first)):
         return row.answer
-    lacking = [number for number, need in enumerate(row.needs, 1) if not held & set(need.split("|"))]
+    lacking = [number for number, need in enumerate(row.needs, 1) if not permissions & set(need.split("|"))]
     if not lacking:
         return row.answer
     return row.lacking if lacking[0] == 1 and len(row.needs) > 1 else row.refused
 
 
 def users(world: World, key: str, row: Row) -> Iterator[tuple[str, frozenset[str], Person]]:
-    """Everybody whom a row is about: the role, or what is special; the permissions held; and the person."""
+    """Yield the users that a row is about: the role or a description, the permissions, and the person."""
     staff = is_admins(key)
     yield ANYONE, frozenset(), NOBODY
     for role in (SIGNED_IN, *(GROUPS if row.needs else ())):
@@ -121,7 +121,7 @@ def users(world: World, key: str, row: Row) -> Iterator[tuple[str, frozenset[str
 
 
 def specials(row: Row) -> Iterator[tuple[str, frozenset[str]]]:
-    """Users who have just what is needed, and users who have all but one of it."""
+    """Yield users with just the needed permissions, and users with all but one of them."""
     first = [need.split("|")[0] for need in row.needs]
     for number, need in enumerate(row.needs):
         for one in need.split("|"):
@@ -131,9 +131,9 @@ def specials(row: Row) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def complaints(world: World, key: str, row: Row, *, only_refused: bool = False) -> Iterator[str]:
-    """What is not as the table says, of all users or of those who may not."""
-    for role, held, person in users(world, key, row):
-        wanted = expected(key, row, role, held)
+    """Yield deviations from the table, for all users or only for those without permission."""
+    for role, permissions, person in users(world, key, row):
+        wanted = expected(key, row, role, permissions)
         if only_refused and wanted == row.answer != NOTHING:
             continue
         askers = [("", person, wanted)]

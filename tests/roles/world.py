@@ -1,4 +1,4 @@
-"""The users of the table, something real behind each address, and the answer to a user."""
+"""The users of the table, an object behind each address, and the answers."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _RECORDED: dict[str, dict[str, Any]] = {
     "scheduled": {"kind": BackupKind.SCHEDULED},
     "older": {"kind": BackupKind.SCHEDULED},
 }
-"""What the metadata files of backups say that only some tests want."""
+"""Changes to the metadata of backups that only some tests need."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A user of the table; `None` for nobody. With a token and no session it is a program of this user's."""
+    """A user of the table, or `None` for an anonymous one. With a token and no session it is a script of that user."""
 
     user: User | None = None
     session: str = ""
@@ -76,7 +76,7 @@ NOBODY = Person()
 
 
 class World:
-    """One installation with something of each kind; what a request changes is undone after it."""
+    """An installation with an object of each kind. Changes by a request are undone after it."""
 
     def __init__(self, folder: Path, template: Path, *more: str) -> None:
         self._folder, self._template = folder, template
@@ -113,7 +113,7 @@ class World:
     # --- People -------------------------------------------------------------------------------------------------------
 
     def person(self, group: str = "", permissions: Collection[str] = (), *, staff: bool, root: bool = False) -> Person:
-        """Return a user of a group, or with permissions of their own, who has a session and a token."""
+        """Return a user of a group, or with these permissions, who has a session and a token."""
         key = (group, frozenset(permissions), staff, root)
         if key not in self._people:
             user = factories.UserFactory.create(is_staff=staff, is_superuser=root)
@@ -129,7 +129,7 @@ class World:
     # --- Asking -------------------------------------------------------------------------------------------------------
 
     def answer(self, person: Person, key: str, row: Row, *, method: str = "") -> tuple[Expected, bool]:
-        """Return what a user gets, and whether anything has changed by it; then all is as before."""
+        """Return the answer to a user, and whether it has changed anything. Then undo it."""
         named_method, route, *use = key.split(" ")
         method = method or named_method
         with self.undoing():
@@ -165,12 +165,12 @@ class World:
         return next((pk for start, pk in self._objects.items() if route.startswith(start)), "1")
 
     def state(self) -> Any:
-        """What tells that rows or files were written, undone or not."""
+        """Return a value that changes when rows or files are written, even if that is undone."""
         return self._files(), [connections[alias].connection.total_changes for alias in _ALIASES]
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """Undo at the end what was done to the databases and to the backup folder."""
+        """Undo changes to the databases and the backup folder at the end."""
         cache.clear()
         files = self._files()
         with ExitStack() as stack:

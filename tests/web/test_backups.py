@@ -79,17 +79,17 @@ def test_each_backup_is_shown_in_words_with_the_newest_first(client: Client, fol
     protect_backup(folder, newest.filename, protected=True)
     text = text_of(client.get(HOME))
     size = format_size(newest.sidecar.compressed_size)
-    assert f"Manual before the new provider {size} 0.1.0 Checked, protected" in text
+    assert f"Manual before the new provider {size} 0.1.0 Verified, protected" in text
     assert text.index("Manual before") < text.index("Automatic 1")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"checked": None}, "Not checked"),
+        ({"checked": None}, "Not verified"),
         ({"checked": Checked(CheckLevel.FULL, datetime.now(UTC), ("torn",))}, "Damaged"),
         ({"schema": "tvarr 999"}, "Made by a newer version"),
-        ({"kind": BackupKind.PRE_RESTORE}, "Before restore"),
+        ({"kind": BackupKind.PRE_RESTORE}, "Safety"),
         ({"kind": BackupKind.UPLOADED}, "Uploaded"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_row_that_was_shown_before_follows_every_change(client: Client, folder
     assert "before the move" in text_of(client.get(HOME))
     protect_backup(folder, made.filename, note="after the move", protected=True)
     text = text_of(client.get(HOME))
-    assert f"after the move {format_size(made.sidecar.compressed_size)} 0.1.0 Checked, protected" in text
+    assert f"after the move {format_size(made.sidecar.compressed_size)} 0.1.0 Verified, protected" in text
     assert "before the move" not in text
 
 
@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_used_is_told_on_the_card(client: Client, tmp_pa
     settings.BACKUP_DIRECTORY = tmp_path / "missing" / "backups"
     text = text_of(client.get(HOME))
     assert "Needs your attention" in text
-    assert "backups cannot be made: the folder above it does not exist, or cannot be written to." in text
+    assert "backups cannot be created because its parent folder does not exist or cannot be written to." in text
 
 
 # --- The card on top -------------------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     response = client.get(HOME)
     text = text_of(response)
-    assert "Needs your attention Worker: No worker seems to run" in text
-    assert "9 days ago; by the schedule it may be 2 days old." in text
+    assert "Needs your attention Worker: No worker is running." in text
+    assert "9 days ago. With this schedule it should be at most 2 days old." in text
     assert "<code>manage.py worker</code>" in response.content.decode()
 
 
@@ -249,7 +249,7 @@ def test_the_card_names_the_box_that_accepts_a_folder_whose_disk_is_not_mounted(
 def test_the_card_tells_to_press_a_button_not_to_type_a_command(client: Client, folder: Path, worker: None) -> None:
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     text = text_of(client.get(HOME))
-    assert "“Back up now” makes one, or says what stands in the way." in text
+    assert "To make one, use “Back up now”." in text
     assert "backup create" not in text
 
 
@@ -307,7 +307,7 @@ def test_what_somebody_else_has_asked_for_is_told(client: Client) -> None:
     client.post(reverse("create-backup"))
     response = administrator().post(reverse("create-backup"))
     assert response["Location"] == HOME
-    assert messages_on(client, response).startswith("A backup waits since ")
+    assert messages_on(client, response).startswith("A backup has been queued since ")
     assert Operation.objects.count() == 1
 
 
@@ -536,7 +536,7 @@ def test_while_something_runs_nothing_is_deleted_and_that_is_told_once(client: C
     made = [make(folder), make(folder)]
     create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
     response = client.post(DELETE, {"name": [backup.filename for backup in made]})
-    assert messages_on(client, response).count("A backup is running since") == 1
+    assert messages_on(client, response).count("A backup has been running since") == 1
     assert len(present(folder)) == 2
 
 

@@ -388,7 +388,7 @@ def test_five_thousand_rows_go_through_from_start_to_end(operator: Client) -> No
     page = change(operator, page, page="100")
     response = press_import(operator, page, action_5000="skip")
     page = led(operator, response)
-    assert "your last choices changed what would happen" in text_of(page)
+    assert "your last choices changed the totals" in text_of(page)
     assert "4998 added" in text_of(led(operator, press_import(operator, page)))
     assert Filter.objects.filter(is_system=False).count() == 4998
 
@@ -496,7 +496,7 @@ def test_the_button_does_only_what_it_says(operator: Client) -> None:
     page = of_all_states(operator)
     page = change(operator, page, action_7="skip")
     page = led(operator, press_import(operator, page, action_4="overwrite"))
-    assert "Nothing was imported yet: your last choices changed what would happen." in text_of(page)
+    assert "Nothing was imported because your last choices changed the totals." in text_of(page)
     assert button(page) == ("Import 3 items, overwrite 1", True)
     assert not Filter.objects.filter(name="New").exists()
     assert "1 overwritten" in text_of(led(operator, press_import(operator, page)))

@@ -119,7 +119,7 @@ def test_one_that_runs_is_asked_to_end_and_the_button_goes(client: Client) -> No
 def test_a_second_click_on_cancel_says_that_it_has_ended(client: Client) -> None:
     operation = ended(OperationKind.BACKUP, OperationState.SUCCEEDED)
     response = client.post(reverse("cancel-operation", args=[operation.pk]))
-    assert "cannot be cancelled: it has ended already" in messages_on(client, response)
+    assert "cannot be canceled because it has already ended" in messages_on(client, response)
 
 
 def test_who_may_only_look_cannot_cancel(client: Client) -> None:

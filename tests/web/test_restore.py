@@ -118,7 +118,7 @@ def test_while_something_else_runs_it_leads_back_here_and_says_what(client: Clie
     create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
     response = client.post(page_of(made))
     assert response["Location"] == page_of(made)
-    assert "A backup is running since" in text_of(client.get(response["Location"]))
+    assert "A backup has been running since" in text_of(client.get(response["Location"]))
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_a_time_that_was_not_changed_stays_as_it_was_written(client: Client, cro
 
 def test_off_and_on_again(client: Client) -> None:
     answer = save(client, enabled=None)
-    assert messages_of(answer) == ["Saved. Scheduled backups are off."]
+    assert messages_of(answer) == ["Saved. Automatic backups are off."]
     assert (stored()["enabled"], Schedule.objects.exists()) == (False, False)
     save(client, enabled="on")
     assert (stored()["enabled"], Schedule.objects.exists()) == (True, True)

@@ -85,7 +85,7 @@ def test_a_backup_with_its_description_and_a_note_is_taken_in(client: Client, fo
     taken = find_backup(folder, theirs.filename).sidecar
     assert (taken.note, taken.protected, taken.imported) == ("mine", True, True)
     text = text_of(client.get(response["Location"]))
-    assert "Taken in" in text
+    assert "Uploaded" in text
     assert theirs.filename in text
     operation = Operation.objects.get()
     assert (operation.kind, operation.state, operation.origin) == ("adopt", "succeeded", "web")
@@ -154,7 +154,7 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 ) -> None:
     text = refusal(client, folder, send(client, content, name))
     assert words in text
-    assert "Not taken in" in text
+    assert "Not uploaded" in text
     assert "Nothing of the file was kept; your backups are as they were." in text
 
 
@@ -265,7 +265,7 @@ def test_what_is_no_form_with_a_file_is_refused(client: Client, folder: Path) ->
 
 def test_while_something_runs_it_is_refused(client: Client, folder: Path, copy: Path) -> None:
     create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
-    assert "A backup is running since" in refusal(client, folder, send(client, copy.read_bytes()))
+    assert "A backup has been running since" in refusal(client, folder, send(client, copy.read_bytes()))
 
 
 def test_the_page_names_the_limit(client: Client, settings: Any) -> None:

@@ -93,8 +93,6 @@ class BackupSettingsAdmin(ReadOnlyAdmin):
     """Leads to the page of the settings."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         return HttpResponseRedirect(reverse("settings"))
 
     def change_view(self, request: HttpRequest, *_args: Any, **_named: Any) -> HttpResponse:

@@ -66,7 +66,7 @@ def _collect_health(health: Health) -> Iterator[Metric]:
     yield _gauge(
         "last_good_backup_max_age_seconds",
         "How old the last good backup may be; absent while no backup is expected.",
-        expected.may_be_old.total_seconds() if expected.may_be_old else None,
+        expected.max_age.total_seconds() if expected.max_age else None,
     )
     yield _gauge(
         "next_run_timestamp_seconds",

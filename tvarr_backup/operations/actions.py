@@ -1,7 +1,7 @@
-"""What a user can do: each action is one function, which all entrances call.
+"""The actions of users: one function each, which pages, API, admin and commands call.
 
-It checks the permission and what the action needs, and does it or has it done. It raises `PermissionDenied`, or the
-`TvarrBackupError` that says why not; then nothing is changed. What was done is logged where it is done.
+An action checks the permission and its requirements, and then runs or starts the work. It raises `PermissionDenied`, or
+the `TvarrBackupError` that says why it was refused; then nothing has changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tvarr_backup.errors import (
 from tvarr_backup.operations import schedule, track
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.app_database import require_app_database
-from tvarr_backup.operations.cleanup import doomed_by
+from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.disk import backup_folder, folder_for_new_backup
 from tvarr_backup.operations.imports import OpenImport, apply_pending, import_file
 from tvarr_backup.operations.kinds import KINDS
@@ -61,11 +61,11 @@ DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RE
 CHANGE_SETTINGS = "operations.change_backupsettings"
 
 AGREED_TO_ALL = "*"
-"""Agrees to whatever backups a change of the settings lets cleanup delete."""
+"""Confirms whatever deletions a change of the settings causes."""
 
 
 class Start(Protocol):
-    """How an operation is started: `submit` leaves it to a worker, `run_here` does it before it returns."""
+    """Starts an operation: `submit` queues it for a worker, `run_here` runs it before it returns."""
 
     def __call__(
         self, kind: OperationKind, *, requested_by: Any, origin: Any, arguments: Mapping[str, Any]
@@ -76,8 +76,8 @@ def _start(actor: Actor, kind: OperationKind, start: Start, **arguments: Any) ->
     return start(kind, requested_by=actor.requested_by, origin=actor.origin, arguments=arguments)
 
 
-def _name(filename: str) -> BackupName:
-    """The parts of a name. Raises `BackupNotFound` for what is not a backup's name, before the disk is touched."""
+def _parse_backup_name(filename: str) -> BackupName:
+    """Return the parts of a backup's name, without touching the disk. Raises `BackupNotFound`."""
     name = parse_name(filename)
     if name is None:
         raise BackupNotFound("There is no backup {filename}.", filename=quoted(filename))
@@ -146,16 +146,16 @@ def add_backup(
     accept_code: bool | Collection[str] = False,
     start: Start = run_here,
 ) -> Operation:
-    """Add a backup from elsewhere. `accept_code` is all code in it, none, or that with these identities.
+    """Add a backup from elsewhere. `accept_code` accepts all code in it, none, or the code with these identities.
 
-    Code runs in tvarr's database after a restore, so that it takes the right to restore to accept it. Raises
+    Accepting code requires the right to restore, because it runs in tvarr's database after a restore. Raises
     `AcceptCodeDenied`, `NoteInvalid`, and what `start` raises.
     """
     actor.require(KINDS[OperationKind.ADOPT].permission)
     if accept_code and not actor.may(RESTORE):
         raise AcceptCodeDenied(
-            "Nothing was saved. Accepting views, triggers and virtual tables requires the right to restore backups. Ask an "
-            "administrator."
+            "The backup was not added. Accepting views, triggers and virtual tables requires the right to restore "
+            "backups. Ask an administrator."
         )
     return _start(
         actor,
@@ -171,7 +171,7 @@ def add_backup(
 
 
 def find_archive(actor: Actor, filename: str) -> Backup:
-    """Return a backup whose archive the actor will receive. Raises what `find_backup` raises."""
+    """Return a backup to download. Raises what `find_backup` raises."""
     actor.require(DOWNLOAD)
     return find_backup(backup_folder(), filename)
 
@@ -179,26 +179,23 @@ def find_archive(actor: Actor, filename: str) -> Backup:
 def delete_backup(
     actor: Actor, filename: str, *, only_if: Collection[str] | None = None, start: Start = run_here
 ) -> Operation:
-    """Delete a backup, or what is broken under a backup's name. Raises `BackupNotFound`, and what `start` raises.
-
-    `only_if` is as in `change_backup`.
-    """
+    """Delete a backup, also a broken one; `only_if` as in `change_backup`. Raises `BackupNotFound`, and as `start`."""
     actor.require(DELETE)
-    require_files(backup_folder(), _name(filename))
-    marks = None if only_if is None else list(only_if)
-    return _start(actor, OperationKind.DELETE, start, filename=filename, only_if=marks)
+    require_files(backup_folder(), _parse_backup_name(filename))
+    etags = None if only_if is None else list(only_if)
+    return _start(actor, OperationKind.DELETE, start, filename=filename, only_if=etags)
 
 
 @dataclass(frozen=True)
 class Deletions:
-    """Which of several backups were deleted, and why others were not."""
+    """The backups that were deleted, and the errors of those that were not."""
 
     deleted: tuple[str, ...]
     refused: tuple[tuple[str, TvarrBackupError], ...]
 
 
 def delete_backups(actor: Actor, filenames: Iterable[str]) -> Deletions:
-    """Delete backups one after another. A refusal stops none of the others, but while another operation runs all wait."""
+    """Delete backups one after another. One that is refused does not stop the others; a running operation does."""
     actor.require(DELETE)
     deleted: list[str] = []
     refused: list[tuple[str, TvarrBackupError]] = []
@@ -214,10 +211,7 @@ def delete_backups(actor: Actor, filenames: Iterable[str]) -> Deletions:
 
 
 def may_unprotect(actor: Actor, sidecar: Sidecar, now: datetime) -> bool:
-    """Return whether an actor may lift the protection of a backup.
-
-    A safety backup without protection can be deleted by cleanup, so that it needs the right to delete.
-    """
+    """Return whether an actor may unprotect a backup. Cleanup may delete it then, so a safety backup needs `DELETE`."""
     is_safety = sidecar.kind is BackupKind.PRE_RESTORE and sidecar.is_protected(now)
     return actor.may(PROTECT) and (not is_safety or actor.may(DELETE))
 
@@ -230,18 +224,18 @@ def change_backup(
     note: str | None = None,
     only_if: Collection[str] | None = None,
 ) -> Backup:
-    """Change the protection or the note of a backup, or both; None leaves either as it is.
+    """Change the protection or the note of a backup. None leaves either unchanged.
 
-    `only_if` are the marks of the backup that the change is based on, or None. Raises `UnprotectDenied`, `NoteInvalid`,
+    `only_if` are ETags, one of which the backup must have. Raises `UnprotectDenied`, `NoteInvalid`,
     `PreconditionFailed`, and what `find_backup` and `work_in` raise.
     """
     actor.require(PROTECT)
     folder = backup_folder()
-    _name(filename)
+    _parse_backup_name(filename)
     if protected is False and not may_unprotect(actor, find_backup(folder, filename).sidecar, datetime.now(UTC)):
         raise UnprotectDenied(
-            "The protection was not lifted. {filename} is still protected. Unprotecting a safety backup requires the "
-            "right to delete backups. Ask an administrator.",
+            "{filename} is still protected. Unprotecting a safety backup requires the right to delete backups. Ask an "
+            "administrator.",
             filename=filename,
         )
     backup = protect_backup(folder, filename, protected=protected, note=note, only_if=only_if)
@@ -253,7 +247,7 @@ def change_backup(
 
 
 def may_cancel(actor: Actor, operation: Operation) -> bool:
-    """Return whether an actor may cancel an operation, whoever started it."""
+    """Return whether an actor may cancel an operation, even if another user started it."""
     return actor.may(KINDS[OperationKind(operation.kind)].permission)
 
 
@@ -269,10 +263,7 @@ def cancel_operation(actor: Actor, operation_id: str) -> Operation:
 
 
 def export_items(actor: Actor, kind: Kind, ids: Collection[str] | None = None, *, skip_missing: bool = False) -> Export:
-    """Start an export as `stream_export` does, also while this program's own database cannot be used.
-
-    References that wait for what is not here are kept in that database. Without it they are left out with a warning.
-    """
+    """Start an export. Without this program's own database, pending references are left out with a warning."""
     actor.require(EXPORT)
     problem = ""
     try:
@@ -297,38 +288,39 @@ def import_items(
     )
 
 
-def import_pending(actor: Actor, opened: OpenImport, promised: str) -> ImportResult:
+def import_pending(actor: Actor, opened: OpenImport, shown_totals: str) -> ImportResult:
     """Apply a pending import. Raises what `apply_pending` raises."""
     actor.require(IMPORT)
-    return apply_pending(opened, promised, user=actor.user)
+    return apply_pending(opened, shown_totals, user=actor.user)
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------
 
 
-def mark_of_deletions(doomed: Iterable[Backup]) -> str:
-    """Return what stands for these backups and no others: a user who agrees to their deletion has seen just these."""
-    return hashlib.sha256("\n".join(backup.filename for backup in doomed).encode()).hexdigest()
+def fingerprint_of_deletions(deletions: Iterable[Backup]) -> str:
+    """Return a fingerprint of these backups, which a user sends back to confirm that just these are deleted."""
+    return hashlib.sha256("\n".join(backup.filename for backup in deletions).encode()).hexdigest()
 
 
 def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) -> None:
-    """Change columns of the schedule and the retention, and leave the others as they are.
+    """Change some columns of the settings.
 
-    Where the new retention would let cleanup delete backups that the stored one keeps, `agreed` must be their
-    `mark_of_deletions`, or `AGREED_TO_ALL`. Raises `DeletionsUnconfirmed`, `ValidationError`, and `BackupUnsupported`.
+    If the new retention lets cleanup delete backups that the stored one keeps, `agreed` must be their
+    `fingerprint_of_deletions`, or `AGREED_TO_ALL`. Raises `DeletionsUnconfirmed`, `ValidationError`, and
+    `BackupUnsupported`.
     """
     actor.require(CHANGE_SETTINGS)
-    conf.live_database()  # there is no schedule where no backups can be made
+    conf.live_database()  # without an SQLite file there is no schedule
     if agreed != AGREED_TO_ALL:
-        doomed: list[Backup] = []
-        with suppress(TvarrBackupError):  # the folder cannot be read, and then cleanup deletes nothing
+        deletions: list[Backup] = []
+        with suppress(TvarrBackupError):  # cleanup deletes nothing from a folder that cannot be read
             changed = BackupSettings.load(**changes)
             changed.clean_fields()
-            doomed = doomed_by(changed)
-        if doomed and agreed != mark_of_deletions(doomed):
+            deletions = find_new_deletions(changed)
+        if deletions and agreed != fingerprint_of_deletions(deletions):
             raise DeletionsUnconfirmed(
-                "Nothing was saved. With these settings the next cleanup would delete {count} backups that are kept now. "
-                "Confirm that they will be deleted.",
-                count=len(doomed),
+                "With these settings the next cleanup would delete {count} more backups. Nothing was saved. Confirm that "
+                "they will be deleted.",
+                count=len(deletions),
             )
     schedule.change_settings(changes)

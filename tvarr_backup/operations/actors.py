@@ -1,4 +1,4 @@
-"""Who takes an action: a user, or the system's administrator, who runs the commands."""
+"""Actors: the users who take actions, and the system administrator who runs commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvarr_backup.operations.models import Origin
 
 
 class SystemAdministrator:
-    """A person with access to the files, who may do everything."""
+    """The user who runs commands and has access to the files. May do everything."""
 
     def has_perm(self, _permission: str) -> bool:
         return True
@@ -20,7 +20,7 @@ class SystemAdministrator:
 
 @dataclass(frozen=True)
 class Actor:
-    """A user of Django's, nobody in particular, or the system's administrator, and the entrance that is used."""
+    """A user (of Django, anonymous, or the system administrator) and the entrance they use."""
 
     user: Any
     origin: Origin
@@ -29,18 +29,18 @@ class Actor:
         return bool(self.user.has_perm(permission))
 
     def require(self, permission: str) -> None:
-        """Raise `PermissionDenied` without the permission."""
+        """Raise `PermissionDenied` if the actor lacks the permission."""
         if not self.may(permission):
             raise PermissionDenied
 
     @property
     def is_administrator(self) -> bool:
-        """Whether the actor may replace all data. Then folders of the machine and other users' imports are shown, too."""
+        """Whether the actor may restore backups. Only administrators see folder names and other users' imports."""
         return self.may("operations.restore_backup")
 
     @property
     def requested_by(self) -> AbstractBaseUser | None:
-        """The user that an operation keeps; None for the system's administrator."""
+        """The user to record with an operation; None for commands."""
         return self.user if isinstance(self.user, AbstractBaseUser) else None
 
 

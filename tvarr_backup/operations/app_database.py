@@ -1,6 +1,6 @@
-"""Whether this program's own database (`default`) can be used, found out without opening it through Django.
+"""Checks this program's own database (`default`) before Django opens it.
 
-Operations need it only to be recorded. Commands go on without it, and the web server shows one page that needs nothing.
+Without it, commands run their operations unrecorded, and the web server shows a page that needs no database.
 """
 
 from __future__ import annotations
@@ -37,21 +37,20 @@ from tvarr_backup.sqlite_codes import primary_code
 logger = structlog.stdlib.get_logger(__name__)
 
 PATIENCE_SECONDS = 2.0
-"""For so long a database that others have locked is waited for."""
+"""How long to wait for a locked database."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-"""What SQLite reports where the files beside a database find no room."""
+"""SQLite's codes when there is no room for its journal files."""
 
 _Files = tuple[int, ...]
 _repeats = Repeats()
 
 
 def require_app_database() -> None:
-    """Raise `DatabaseUnusable` unless the database answers and fits this version; the sentence says what to do.
+    """Raise `DatabaseUnusable` with advice unless the database can be read and fits this version.
 
-    Nothing is created or changed, and others' locks are waited for `PATIENCE_SECONDS`. A server is only asked for an
-    answer.
+    Creates and changes nothing. Waits for locks for `PATIENCE_SECONDS`.
     """
     if not conf.is_file(DEFAULT_DB_ALIAS):
         _require_server()
@@ -66,7 +65,7 @@ def require_app_database() -> None:
 
 
 def require_undamaged() -> None:
-    """Raise `DatabaseUnusable` where SQLite finds damage anywhere in the file; reads all of it."""
+    """Raise `DatabaseUnusable` if SQLite finds damage anywhere in the file. Reads all of it."""
     if not conf.is_file(DEFAULT_DB_ALIAS):
         return
     path = conf.database_path(DEFAULT_DB_ALIAS)
@@ -79,15 +78,15 @@ def require_undamaged() -> None:
     except DatabaseUnusable as problem:
         raise _with_advice(problem, path) from problem
     if found != "ok":
-        raise DatabaseUnusable("{path} is damaged. {way_out}", path=path, way_out=_start_anew(path))
+        raise DatabaseUnusable("{path} is damaged. {way_out}", path=path, way_out=_advise_replacement(path))
 
 
 def find_problem() -> DatabaseUnusable | None:
-    """Return what `require_app_database` raises. Costs one look at the file while that stays as it is and was usable.
+    """Return what `require_app_database` raises. Costs one `stat` while a usable file is unchanged.
 
-    SQLite writes the file itself only at checkpoints, so a busy database is not asked again for each request.
+    SQLite writes to the file only at checkpoints, so even a busy database is not opened for each request.
     """
-    if not conf.is_file(DEFAULT_DB_ALIAS):  # each request asks the server anyway, and finds out
+    if not conf.is_file(DEFAULT_DB_ALIAS):  # requests query the server anyway
         return None
     reserve.release_if_full()
     files = _identity()
@@ -96,14 +95,14 @@ def find_problem() -> DatabaseUnusable | None:
     try:
         require_app_database()
     except DatabaseUnusable as problem:
-        _usable.lost(problem)
+        _usable.set_unusable(problem)
         return problem
-    _usable.found(files)
+    _usable.set_usable(files)
     return None
 
 
 def renew_connection() -> None:
-    """Close this thread's connection where another file has taken the place of the one that it has open."""
+    """Close this thread's connection if the file has been replaced since it was opened."""
     if not conf.is_file(DEFAULT_DB_ALIAS):
         return
     connection = connections[DEFAULT_DB_ALIAS]
@@ -112,14 +111,14 @@ def renew_connection() -> None:
 
 
 def wait_less(seconds: float) -> None:
-    """Let new connections of this process wait so long for others' locks from now on, where the database is a file."""
+    """Set how long new connections of this process wait for locks, if the database is a file."""
     if conf.is_file(DEFAULT_DB_ALIAS):
         _set_options(connections.settings[DEFAULT_DB_ALIAS]["OPTIONS"] | {"timeout": seconds})
 
 
 @contextmanager
 def waiting_less(seconds: float) -> Iterator[None]:
-    """The same for a while."""
+    """Do the same within the context."""
     before = connections.settings[DEFAULT_DB_ALIAS]["OPTIONS"]
     wait_less(seconds)
     try:
@@ -135,7 +134,7 @@ def _set_options(options: dict[str, Any]) -> None:
 
 
 class _Opened(threading.local):
-    """Device and number of the file that this thread's connection has open."""
+    """Device and inode of the file that this thread's connection has open."""
 
     file: _Files = ()
 
@@ -150,21 +149,21 @@ def _remember_file(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 class _Usable:
-    """The state of the file when it was last found usable, and whether the log knows that it is not."""
+    """The file as it was when it was last usable, and the problem that was last logged."""
 
     files: _Files = ()
-    known: object = None
+    logged: object = None
 
-    def found(self, files: _Files) -> None:
+    def set_usable(self, files: _Files) -> None:
         self.files = files
-        if self.known:
-            self.known = None
+        if self.logged:
+            self.logged = None
             logger.info("appdb.usable")
 
-    def lost(self, problem: DatabaseUnusable) -> None:
+    def set_unusable(self, problem: DatabaseUnusable) -> None:
         self.files = ()
-        if self.known != problem.identity:
-            self.known = problem.identity
+        if self.logged != problem.identity:
+            self.logged = problem.identity
             logger.error("appdb.unusable", code=problem.code, reason=str(problem))
 
 
@@ -172,11 +171,11 @@ _usable = _Usable()
 
 
 def _identity() -> _Files:
-    """Device, number, size and time of change of the file; empty where there is none, or the database is on a server."""
+    """Return device, inode, size and modification time of the file; empty if it is missing or on a server."""
     if not conf.is_file(DEFAULT_DB_ALIAS):
         return ()
     try:
-        status = os.stat(conf.database_path(DEFAULT_DB_ALIAS))  # noqa: PTH116  # for every request
+        status = os.stat(conf.database_path(DEFAULT_DB_ALIAS))  # noqa: PTH116  # faster, and called for every request
     except OSError:
         return ()
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -188,7 +187,7 @@ def _identity() -> _Files:
 def _tables_and_migrations(
     _path: Path, connection: sqlite3.Connection
 ) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    """The tables, of which each is read from, and the migrations that were applied, as pairs of application and name."""
+    """Return the tables, after reading from each, and the applied migrations as pairs of app and name."""
     tables = frozenset(schema.table_names(connection))
     for table in tables:
         quoted = table.replace('"', '""')
@@ -201,25 +200,23 @@ def _tables_and_migrations(
 def _require_fitting(path: Path, tables: frozenset[str], applied: frozenset[tuple[str, str]]) -> None:
     if schema.TVARRS_OWN_TABLE in tables:
         raise DatabaseForeign(
-            "DATABASE_URL names tvarr's own database, {path}. Name a file of this program's own there, and tvarr's in "
-            "TVARR_DATABASE_DSN.",
+            "DATABASE_URL names tvarr's own database, {path}. Set TVARR_DATABASE_DSN to it, and DATABASE_URL to another.",
             path=path,
         )
     if not tables <= {"sqlite_sequence", schema.OUR_TABLE} and not any(app in _own_apps() for app, _ in applied):
         raise DatabaseForeign(
-            "DATABASE_URL names {path}, which is the database of another program. Name a file of this program's own there.",
-            path=path,
+            "DATABASE_URL names {path}, which is the database of another program. Set it to another file.", path=path
         )
     newer = sorted(name for app, name in applied - conf.known_migrations(DEFAULT_DB_ALIAS) if app in _own_apps())
     if newer:
         raise DatabaseNewer(
-            "{path} was migrated by a newer version of this program (it has {migration}). Install that version again.",
+            "{path} was migrated by a newer version of tvarr-backup (it has {migration}). Install that version again.",
             path=path,
             migration=newer[0],
         )
     if not applied >= conf.known_migrations(DEFAULT_DB_ALIAS):
         raise DatabaseNotPrepared(
-            "{path} is not up to date with this version of the program. Run {advice}.",
+            "{path} is not up to date with this version of tvarr-backup. Run {advice}.",
             path=path,
             advice=Advice.PREPARE,
         )
@@ -227,29 +224,29 @@ def _require_fitting(path: Path, tables: frozenset[str], applied: frozenset[tupl
 
 @cache
 def _own_apps() -> frozenset[str]:
-    """The labels of this program's applications in this database."""
+    """Return the labels of this program's apps."""
     return frozenset(one.label for one in apps.get_app_configs() if one.name.startswith("tvarr_backup."))
 
 
 def _with_advice(problem: DatabaseUnusable, path: Path) -> DatabaseUnusable:
-    """The same failure with what to do about it."""
+    """Return the same failure with advice."""
     cause = problem.__cause__
     code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
     if isinstance(problem, DatabaseMissing):
         advice = Sentence("Put it back if it was lost, or {advice}", advice=Advice.NEW_DATABASE)
     elif code in _DAMAGED:
-        advice = _start_anew(path)
+        advice = _advise_replacement(path)
     elif code in _NO_ROOM and reserve.is_disk_full():
-        advice = Sentence("The disk that holds it is full. {advice}", advice=Advice.FREE_SPACE)
+        advice = Sentence("Its disk is full. {advice}", advice=Advice.FREE_SPACE)
     else:
         return problem
     return type(problem)("{problem} {advice}", problem=problem, advice=advice)
 
 
-def _start_anew(path: Path) -> Sentence:
+def _advise_replacement(path: Path) -> Sentence:
     return Sentence(
-        "Put back a copy of it; or stop the program, move {name}, {name}-wal and {name}-shm to another folder, "
-        "and {advice}",
+        "Put back a copy of it. Or stop tvarr-backup, move {name}, {name}-wal and {name}-shm to another folder, and "
+        "{advice}",
         name=path.name,
         advice=Advice.NEW_DATABASE,
     )
@@ -259,18 +256,19 @@ def _start_anew(path: Path) -> Sentence:
 
 
 def _require_server() -> None:
-    sentence = Sentence("This program's own database does not answer")
+    sentence = "This program's own database does not answer"
     try:
         with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
         ready = conf.is_up_to_date(DEFAULT_DB_ALIAS)
     except Error as problem:
-        # What a server says may name hosts and users, which not everybody who sees this may know.
+        # The server's message may name hosts and users, so it is only logged.
         reason = f"{sentence}: {conf.in_a_line(problem)}"
         if _repeats.is_due(reason):
             logger.warning("database.unusable", reason=reason)
-        raise DatabaseUnusable("{sentence}; the log says why.", sentence=sentence) from problem
+        raise DatabaseUnusable("{sentence}. The log has the reason.", sentence=sentence) from problem
     if not ready:
         raise DatabaseNotPrepared(
-            "This program's own database is not up to date with this version. Run {advice}.", advice=Advice.PREPARE
+            "This program's own database is not up to date with this version of tvarr-backup. Run {advice}.",
+            advice=Advice.PREPARE,
         )

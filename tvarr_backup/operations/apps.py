@@ -1,10 +1,10 @@
-"""The application that keeps operations and backup settings, in the database `default`."""
+"""The Django app of operations and backup settings, in the database `default`."""
 
 from django.apps import AppConfig
 
 
 class OperationsConfig(AppConfig):
-    """Operations, their settings, and the admin's index of backups."""
+    """Configuration of the app."""
 
     name = "tvarr_backup.operations"
     label = "operations"

@@ -1,4 +1,4 @@
-"""What cleanup deletes by the stored settings, and whether they can be read."""
+"""Predicts which backups cleanup will delete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RETENTION_UNKNOWN = Sentence("the retention settings are unknown while this prog
 
 
 def why_retention_is_unknown() -> str:
-    """Why the retention settings cannot be read now; empty where they can."""
+    """Return why the retention settings cannot be read now; empty if they can."""
     try:
         require_app_database()
         BackupSettings.load()
@@ -29,18 +29,18 @@ def why_retention_is_unknown() -> str:
     return ""
 
 
-def next_to_go(policy: Policy | None = None) -> list[str]:
-    """The file names of what the next clean-up removes; `policy` stands in for the stored settings."""
+def find_deletions(policy: Policy | None = None) -> list[str]:
+    """Return the file names that the next cleanup will delete. `policy` replaces the stored settings."""
     backups = read_folder(backup_folder()).backups
-    doomed = retention.expired(backups, policy or BackupSettings.load().policy(), datetime.now(UTC))
-    return [backup.filename for backup in doomed]
+    expired = retention.expired(backups, policy or BackupSettings.load().policy(), datetime.now(UTC))
+    return [backup.filename for backup in expired]
 
 
-def doomed_by(changed: BackupSettings) -> list[Backup]:
-    """What a clean-up by these settings would remove now, and by those that are stored would not; oldest first."""
+def find_new_deletions(changed: BackupSettings) -> list[Backup]:
+    """Return the backups, oldest first, that cleanup would delete with these settings but not with the stored ones."""
     before, after = BackupSettings.load().policy(), changed.policy()
     if before == after:
         return []
     backups, now = read_folder(backup_folder()).backups, datetime.now(UTC)
-    goes_anyway = {backup.filename for backup in retention.expired(backups, before, now)}
-    return [backup for backup in retention.expired(backups, after, now) if backup.filename not in goes_anyway]
+    expired = {backup.filename for backup in retention.expired(backups, before, now)}
+    return [backup for backup in retention.expired(backups, after, now) if backup.filename not in expired]

@@ -1,10 +1,10 @@
-"""The backup folder as every action uses it: whether its disk is mounted, and whether a file can be published there.
+"""Checks that the backup folder's disk is mounted, and that files can be written there.
 
-An unmounted disk leaves an empty folder in its place. Backups that are made there fill the wrong disk, and disappear once
-the right one is mounted again. So the operation records say where the disk was mounted.
+An unmounted disk leaves an empty folder in its place. Backups made there would fill the wrong disk, and disappear once
+the right one is mounted again. So each operation that writes a backup records where the disk was mounted.
 
-The worker tries the folder with a small file every ten minutes, and health shows the result. A check of health itself
-writes nothing, so that a monitor that asks every few seconds does not wear the disk.
+The worker tests the folder with a small file every ten minutes, and health shows the result. Health checks themselves
+write nothing, so that frequent monitoring does not wear the disk.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _COUNTS_FOR = timedelta(seconds=3 * PROBE_SECONDS)
 
 
 def backup_folder() -> Path:
-    """The backup folder by its real path; it is not created, and on a new installation it does not exist yet.
+    """Return the real path of the backup folder, without creating it. On a new installation it does not exist yet.
 
-    Raises `BackupFolderUnusable`, or of that `BackupFolderUnmounted` or `BackupFolderMissing` where backups were made in it.
+    Raises `BackupFolderUnusable`: `BackupFolderUnmounted` or `BackupFolderMissing` if backups were made in it.
     """
     folder = conf.backup_folder()
     disk = _recorded_disk(folder)
@@ -44,8 +44,8 @@ def backup_folder() -> Path:
         raise _unmounted(folder, disk)
     if not os.path.lexists(folder):
         raise BackupFolderMissing(
-            "The backup folder {folder} is not there any more, though backups were made in it. Bring it back; or start with "
-            "an empty one: {advice} creates it.",
+            "The backup folder {folder} does not exist any more, although backups were made in it. Put it back, or "
+            "create an empty one with {advice}.",
             folder=folder,
             advice=Advice.BACK_UP,
         )
@@ -53,7 +53,7 @@ def backup_folder() -> Path:
 
 
 def folder_for_new_backup(*, accept_folder: bool) -> Path:
-    """The same, created where it is missing. With `accept_folder` it is taken as it is, whatever was mounted before."""
+    """Return the same, created if missing. `accept_folder` accepts the folder without its previous disk."""
     folder = conf.backup_folder()
     disk = None if accept_folder else _recorded_disk(folder)
     if disk is not None and not disk.is_mount():
@@ -65,41 +65,38 @@ def folder_for_new_backup(*, accept_folder: bool) -> Path:
 
 
 def place_of(folder: Path) -> dict[str, Any]:
-    """What an operation that writes a backup, and no other one, keeps in its arguments, for the questions of later ones."""
+    """Return the arguments by which an operation that writes a backup records the folder and its disk."""
     return {"folder": str(folder), "disk": str(disk_of(folder))}
 
 
 def _recorded_disk(folder: Path) -> Path | None:
-    """Where the folder's disk was mounted when the last backup was written; `None` where that is not known."""
+    """Return where the folder's disk was mounted when the last backup was written; `None` if unknown."""
     if not conf.has_our_tables():
         return None
     written = Operation.objects.filter(state__in=COMPLETED_STATES, arguments__folder=str(folder))
     try:
         disk = written.values_list("arguments__disk", flat=True).first()
-    except Error:  # its own check says so
+    except Error:  # reported by the check of the database
         return None
     return Path(disk) if disk else None
 
 
 def _unmounted(folder: Path, disk: Path) -> BackupFolderUnmounted:
     return BackupFolderUnmounted(
-        "The backup folder {folder} was on a disk of its own when the last backup was made, and that disk is not mounted "
-        "now at {disk}. Mount it. If the folder is right as it is, {advice}",
+        "The disk of the backup folder {folder} is not mounted at {disk}, where it was when the last backup was made. "
+        "Mount it. If the folder is right without it, {advice}",
         folder=folder,
         disk=disk,
         advice=Advice.ACCEPT_FOLDER,
     )
 
 
-# --- Trials ----------------------------------------------------------------------------------------------------------
+# --- Tests -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Result of a trial. `problem` is the data of a sentence, and none where a file could be published.
-
-    `folder` is the path and identity of the folder.
-    """
+    """Result of a test: data of a sentence if there is a problem, and path and identity of the folder."""
 
     folder: str
     at: str
@@ -108,10 +105,7 @@ class Probe:
 
 
 def probe_now() -> Probe | None:
-    """Try the backup folder, and keep the result in the storage folder; `None` where there is no folder to try.
-
-    A folder that is missing or not mounted is not tried: health says so itself.
-    """
+    """Test the backup folder and store the result. None if it is missing or not mounted, which health reports."""
     try:
         folder = backup_folder()
         identity = _folder_identity(folder)
@@ -126,10 +120,10 @@ def probe_now() -> Probe | None:
 
 
 def last_probe(folder: Path) -> Probe | None:
-    """The result of the last trial of this folder; `None` where there was none within the last half hour."""
+    """Return the result of the last test of this folder; `None` if there was none within the last half hour."""
     try:
         data = json.loads(_probe_path().read_text(encoding="utf-8"))
-        if isinstance(data["problem"], str):  # of a version that kept the sentence alone
+        if isinstance(data["problem"], str):  # written by an earlier version, without facts
             return None
         probe = Probe(**data)
         is_recent = abs(datetime.now(UTC) - datetime.fromisoformat(probe.at)) < _COUNTS_FOR
@@ -139,7 +133,7 @@ def last_probe(folder: Path) -> Probe | None:
 
 
 def _folder_identity(folder: Path) -> str:
-    """Another one where another disk is mounted in its place."""
+    """Return the path with device and inode, which change when another disk is mounted there."""
     status = folder.stat()
     return f"{folder} {status.st_dev} {status.st_ino}"
 

@@ -1,4 +1,4 @@
-"""Why a request to a database has failed, found by asking both databases: one answer for pages, API and commands."""
+"""Explains why a database query failed, by checking both databases, for pages, API and commands."""
 
 from __future__ import annotations
 
@@ -25,33 +25,32 @@ from tvarr_backup.sqlite_codes import primary_code
 from tvarr_backup.tvarr_database import is_busy
 
 _OURS = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
-"""What a statement of ours does wrong, or meets in the rows; the database itself answers."""
+"""Errors of our own queries; the database itself works."""
 
 
 def explain_failure(problem: BaseException | None) -> TvarrBackupError | None:
-    """Return what is wrong with which database, with the way out; `None` where the failure is of another kind.
-
-    Takes a few seconds where one is locked. A reserve of room is given up where the disk is full.
-    """
+    """Return which database cannot be used and why; None for other failures. Takes a few seconds if one is locked."""
     if not isinstance(problem, (Error, sqlite3.Error)) or isinstance(problem, _OURS):
         return None
     cause = problem if isinstance(problem, sqlite3.Error) else problem.__cause__
     code = primary_code(cause) if isinstance(cause, sqlite3.Error) else None
     if code == sqlite3.SQLITE_FULL:
         reserve.release()
-        return NoRoom("The disk of a database is full, and nothing was changed. {advice}", advice=Advice.FREE_SPACE)
+        return NoRoom("The disk of a database is full. Nothing was changed. {advice}", advice=Advice.FREE_SPACE)
     if code == sqlite3.SQLITE_READONLY:
         unwritable = _find_unwritable()
         if unwritable:
             return DatabaseUnusable("{unwritable}. Nothing was changed.", unwritable=unwritable)
     found = _find_unusable(is_damaged=code == sqlite3.SQLITE_CORRUPT)
     if isinstance(problem, DatabaseError) and is_busy(problem):
-        return DatabaseBusy(found.sentence if found else "Others kept the database busy for too long; try again.")
-    return found or DatabaseUnusable("A database cannot be used just now; the log of the service says why. Try again.")
+        return DatabaseBusy(
+            found.sentence if found else "Other programs kept the database locked for too long. Try again."
+        )
+    return found or DatabaseUnusable("A database could not be used. The log has the reason. Try again.")
 
 
 def _find_unwritable() -> Sentence:
-    """Which of the two files cannot be written, and what helps; empty where permissions are not in the way."""
+    """Return which of the two files cannot be written, with advice; empty if both can."""
     paths = [conf.database_path(alias) for alias in (DEFAULT_DB_ALIAS, conf.tvarr_alias()) if conf.is_file(alias)]
     return next(filter(None, (why_unwritable(path) for path in paths if path.exists())), NOTHING)
 
@@ -64,7 +63,7 @@ def _find_unusable(*, is_damaged: bool) -> DatabaseUnusable | None:
         require_live()
     except DatabaseUnusable as problem:
         return problem
-    if is_damaged and conf.is_file(conf.tvarr_alias()):  # behind the pages that were looked at
+    if is_damaged and conf.is_file(conf.tvarr_alias()):  # in a page that the check does not read
         return DatabaseUnusable(
             "{path} is damaged. {advice}", path=conf.database_path(conf.tvarr_alias()), advice=Advice.RESTORE
         )

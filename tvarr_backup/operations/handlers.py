@@ -1,18 +1,20 @@
-"""What each kind of operation does: it calls `backups`, and gives the tracker its result.
+"""Handlers of the kinds of operations: each calls `backups` and passes the result to the tracker.
+
+Kind (arguments): result
 
 - backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
-- verify (`filenames`, `longest_ago`: the one backup whose full check is that, or neither for all): `{"verified": [every check
-  of each], "broken": [file name and reason]}`; what is damaged or broken needs attention
+- verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of
+  each], "broken": [file name and reason]}`; damaged and broken backups become warnings
 - prune: `{"removed": [file names]}`
 - delete (`filename`, `only_if`): `{"removed": [file name]}`
 - restore (`filename`, `accept_newer`, `accept_code`, `offline`): `{"outcome": "restored" or "attention", "filename",
-  "pre_restore_backup": metadata or none, "before": rows by table, "after": rows by table, "restart_required": whether a
-  running tvarr must be made to reload, "set_aside": paths of the old files of an offline restore, "facts": sentences about
-  a restore across versions}`
+  "pre_restore_backup": metadata or null, "before": rows by table, "after": rows by table, "restart_required": whether
+  tvarr must be restarted, "set_aside": paths of the old files of an offline restore, "facts": sentences about a restore
+  across versions}`
 - adopt (`source`, `filename`, `sidecar`, `note`, `accept_broken_references`, `accept_code`): `{"backup": metadata}`
 
-`accept_code` is true, or a list of identities. A restore or adoption that is refused for code has `{"refused_code": [its kind,
-name, SQL and identity]}`.
+`accept_code` is true, or a list of identities. A restore or adoption that was refused because of code has
+`{"refused_code": [kind, name, SQL and identity]}`.
 """
 
 from __future__ import annotations
@@ -77,46 +79,39 @@ def back_up(operation: Operation, tracker: Tracker) -> None:
         progress=tracker.progress,
     )
     data = {"backup": backup_as_data(backup, required), "removed": []}
-    tracker.result(data)  # from here on there is a backup, whatever happens
+    tracker.set_result(data)  # the backup exists even if cleanup fails
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
+    tracker.set_result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
 
 
 def _require_live_file() -> None:
-    """Raise `DatabaseUnusable` where there is no database of tvarr's to back up, before a copy of it is begun."""
+    """Raise `DatabaseUnusable` if there is no database of tvarr's to back up."""
     try:
         state = conf.tvarr_state()
         if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             what = "does not exist" if state is DatabaseState.MISSING else "is empty"
-            raise DatabaseMissing(
-                "{live} {what}.", live=conf.live_database(), what=what
-            )  # as those that looking raises
+            raise DatabaseMissing("{live} {what}.", live=conf.live_database(), what=what)
     except DatabaseUnusable as problem:
         raise with_way_out(problem) from problem
 
 
 def _prune_after_backup(operation: Operation, tracker: Tracker, folder: Path) -> list[str]:
-    """Clean up the folder of the backup, which may have been accepted for it. Return the names of deleted backups.
-
-    A cleanup that fails or is stopped leaves the backup as it is, and becomes a warning.
-    """
+    """Clean up and return the names of deleted backups. A cleanup that fails or is stopped becomes a warning."""
     if operation.unrecorded and why_retention_is_unknown():
-        tracker.attention(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
+        tracker.add_warning(Sentence("The backup is complete. Cleanup was skipped: {reason}", reason=RETENTION_UNKNOWN))
         return []
     try:
         return _prune_now(tracker, folder)
     except TvarrBackupError as problem:
-        tracker.attention(
-            Sentence("The backup is complete, but the clean-up after it was not: {problem}", problem=problem)
-        )
+        tracker.add_warning(Sentence("The backup is complete, but cleanup failed: {problem}", problem=problem))
     except Exception:
         logger.exception("pruning.failed")
-        tracker.attention(Sentence("The backup is complete, but the clean-up after it failed; the log says why."))
+        tracker.add_warning(Sentence("The backup is complete, but cleanup failed. The log has the reason."))
     return []
 
 
 def clean_up(_operation: Operation, tracker: Tracker) -> None:
-    tracker.result({"removed": _prune_now(tracker, backup_folder())})
+    tracker.set_result({"removed": _prune_now(tracker, backup_folder())})
 
 
 def _prune_now(tracker: Tracker, folder: Path) -> list[str]:
@@ -133,7 +128,7 @@ def delete(operation: Operation, tracker: Tracker) -> None:
     filename = operation.arguments["filename"]
     delete_backup(backup_folder(), filename, only_if=operation.arguments.get("only_if"))
     logger.info("backup.removed", filename=filename, reason="deletion")
-    tracker.result({"removed": [filename]})
+    tracker.set_result({"removed": [filename]})
 
 
 def restore(operation: Operation, tracker: Tracker) -> None:
@@ -143,7 +138,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
     folder, filename = backup_folder(), operation.arguments["filename"]
     facts = verdict_on(find_backup(folder, filename)).facts
     conf.require_no_transaction()
-    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file, so nothing here may have it open
+    connections[conf.tvarr_alias()].close()  # an offline restore replaces the file
     done = restore_backup(
         conf.live_database(),
         folder,
@@ -164,8 +159,8 @@ def restore(operation: Operation, tracker: Tracker) -> None:
         seconds=tracker.seconds,
     )
     for sentence in done.attention:
-        tracker.attention(sentence)
-    tracker.result(
+        tracker.add_warning(sentence)
+    tracker.set_result(
         {
             "outcome": "attention" if done.attention else "restored",
             "filename": done.filename,
@@ -180,10 +175,7 @@ def restore(operation: Operation, tracker: Tracker) -> None:
 
 
 def _migrate_copy(path: Path) -> None:
-    """Run our migrations on the copy of a backup, through a connection of its own in this thread.
-
-    The live database is never migrated for a restore.
-    """
+    """Migrate the unpacked copy of a backup, through a separate connection. The live database is never migrated."""
     alias = conf.tvarr_alias()
     usual = connections[alias]
     usual.close()
@@ -208,18 +200,13 @@ def verify(operation: Operation, tracker: Tracker) -> None:
     if filenames is None:
         filenames = [backup.filename for backup in listing.backups]
     for one in broken:
-        tracker.attention(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
+        tracker.add_warning(Sentence("{filename}: {reason}.", filename=one.filename, reason=one.reason))
         tracker.log(logging.ERROR, "backup.broken", filename=one.filename, reason=one.reason)
     verified: list[dict[str, Any]] = []
+    count = len(filenames)
     for number, filename in enumerate(filenames, start=1):
-        several = len(filenames) > 1
-        tracker.step(
-            Sentence("{filename} ({number} of {count})", filename=filename, number=number, count=len(filenames))
-            if several
-            else NOTHING,
-            number,
-            len(filenames),
-        )
+        label = Sentence("{filename} ({number} of {count})", filename=filename, number=number, count=count)
+        tracker.step(label if count > 1 else NOTHING, number, count)
         before = tracker.seconds
         try:
             verification = verify_backup(
@@ -228,16 +215,15 @@ def verify(operation: Operation, tracker: Tracker) -> None:
         except (OperationCancelled, OperationInterrupted):
             raise
         except TvarrBackupError as problem:
-            if len(filenames) == 1:
+            if count == 1:
                 raise
-            tracker.attention(
-                Sentence("{filename} could not be checked: {problem}", filename=filename, problem=problem)
-            )
+            unverified = Sentence("{filename} could not be verified: {problem}", filename=filename, problem=problem)
+            tracker.add_warning(unverified)
             continue
         _log_damage(verification, tracker, seconds=round(tracker.seconds - before, 3))
         verified.append(verification_as_data(verification, required))
-        tracker.result(_verified(verified, broken))
-    tracker.result(_verified(verified, broken))
+        tracker.set_result(_verified(verified, broken))
+    tracker.set_result(_verified(verified, broken))
 
 
 def _verified(verified: list[dict[str, Any]], broken: Iterable[Broken]) -> dict[str, Any]:
@@ -254,7 +240,7 @@ def _log_damage(verification: Verification, tracker: Tracker, *, seconds: float)
         return
     tracker.log(logging.ERROR, "backup.damaged", **sizes, problems=list(verification.problems), seconds=seconds)
     for problem in verification.problems:
-        tracker.attention(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
+        tracker.add_warning(Sentence("{filename}: {problem}", filename=verification.backup.filename, problem=problem))
 
 
 def adopt(operation: Operation, tracker: Tracker) -> None:
@@ -275,8 +261,8 @@ def adopt(operation: Operation, tracker: Tracker) -> None:
     )
     logger.info("backup.adopted", **_sizes(backup), seconds=tracker.seconds)
     for warning in backup.sidecar.lasting_warnings:
-        tracker.attention(warning.sentence)
-    tracker.result({"backup": backup_as_data(backup, required)})
+        tracker.add_warning(warning.sentence)
+    tracker.set_result({"backup": backup_as_data(backup, required)})
 
 
 def _sizes(backup: Backup) -> dict[str, Any]:

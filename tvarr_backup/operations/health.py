@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import humanize
 from django.db.models import TextChoices
-from django.utils import timezone
 
 from tvarr_backup import program, schema, tvarr_database
 from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.backups.sidecar import MADE_HERE, BackupKind
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState
 from tvarr_backup.operations.observe import Live, Observation, Records, observe
 from tvarr_backup.portable.kinds import KINDS
@@ -23,10 +23,10 @@ from tvarr_backup.schema import TVARRS_NEWEST
 from tvarr_backup.sentences import Advice, Sentence, join
 
 LATE = timedelta(minutes=5)
-"""What is due, or queued, for longer than this should have begun."""
+"""An operation that has been due or queued for longer than this should have started."""
 
 INTERVALS = 2
-"""So many times the schedule's interval the last good backup may be old."""
+"""Maximum age of the last good backup, in intervals of the schedule."""
 
 _BAD_ENDS = {OperationState.FAILED.value: "failed", OperationState.INTERRUPTED.value: "was interrupted"}
 _NAMED_AT_MOST = 3
@@ -34,7 +34,7 @@ _TABLES_OF_KINDS = frozenset(kind.model._meta.db_table for kind in KINDS.values(
 
 
 class HealthState(StrEnum):
-    """Result of a check. `FAILING` means that backups are not being made; `WARNING` needs a user's attention."""
+    """Result of a check. `FAILING` means backups are not being made; `WARNING` needs a user's attention."""
 
     OK = "ok"
     WARNING = "warning"
@@ -42,9 +42,9 @@ class HealthState(StrEnum):
 
 
 class Subject(TextChoices):
-    """What is checked."""
+    """The subject of a health check."""
 
-    DEFAULT = "default_database", "Our own database"
+    DEFAULT = "default_database", "Own database"
     TVARR = "tvarr_database", "tvarr's database"
     WORKER = "worker", "Worker"
     QUEUE = "queue", "Queue"
@@ -56,7 +56,7 @@ class Subject(TextChoices):
 
 
 class HealthCheck(NamedTuple):
-    """What was found, and where there is something to do, what. Unless `is_known`, another check says why not."""
+    """The result of one check, with advice. If not `is_known`, the check could not be made; another one says why."""
 
     state: HealthState
     message: Sentence
@@ -76,28 +76,21 @@ def _failing(template: str, /, **facts: object) -> HealthCheck:
 
 
 def _unknown(why: Sentence) -> HealthCheck:
-    return HealthCheck(HealthState.WARNING, Sentence("This cannot be told while {why}.", why=why), is_known=False)
+    return HealthCheck(HealthState.WARNING, Sentence("Not checked because {why}.", why=why), is_known=False)
 
 
 @dataclass(frozen=True)
 class Expected:
-    """When the next scheduled backup is due, and how old the last good one may be; `None` without a schedule.
-
-    `next_run` may have passed; after `LATE` it `is_overdue`.
-    """
+    """When the next automatic backup is or was due, and the maximum age of the last good one; None if off."""
 
     next_run: datetime | None = None
     is_overdue: bool = False
-    may_be_old: timedelta | None = None
+    max_age: timedelta | None = None
 
 
 @dataclass(frozen=True)
 class Health:
-    """Everything that was checked at one moment.
-
-    `last_good` is the newest backup that was made here of the live database, whatever for, and whose last check found no
-    problem.
-    """
+    """All checks. `last_good` is the newest backup of the live database that passed its last verification."""
 
     observation: Observation
     checks: Mapping[Subject, HealthCheck]
@@ -106,32 +99,32 @@ class Health:
 
     @property
     def state(self) -> HealthState:
-        """Return the worst of all."""
+        """The worst state of all checks."""
         return max((check.state for check in self.checks.values()), key=list(HealthState).index)
 
 
 def check_health() -> Health:
-    """Check everything, in about the time that listing the backup folder takes. Writes and raises nothing."""
-    seen = observe()
-    good, expected = _last_good(seen.folder.listing), _what_to_expect(seen)
+    """Check everything. Takes about as long as listing the backup folder. Writes and raises nothing."""
+    observed = observe()
+    good, expected = _last_good(observed.folder.listing), _expect(observed)
     checks = {
-        Subject.DEFAULT: _check_default(seen),
-        Subject.TVARR: _check_tvarr(seen),
-        Subject.WORKER: _check_worker(seen),
-        Subject.QUEUE: _check_queue(seen),
-        Subject.SCHEDULE: _check_schedule(seen, expected),
-        Subject.LAST_BACKUP: _check_last_backup(seen, expected, good),
-        Subject.FOLDER: _check_folder(seen),
-        Subject.BACKUPS: _check_backups(seen),
-        Subject.RESTORE: _check_restore(seen),
+        Subject.DEFAULT: _check_default(observed),
+        Subject.TVARR: _check_tvarr(observed),
+        Subject.WORKER: _check_worker(observed),
+        Subject.QUEUE: _check_queue(observed),
+        Subject.SCHEDULE: _check_schedule(observed, expected),
+        Subject.LAST_BACKUP: _check_last_backup(observed, expected, good),
+        Subject.FOLDER: _check_folder(observed),
+        Subject.BACKUPS: _check_backups(observed),
+        Subject.RESTORE: _check_restore(observed),
     }
-    return Health(seen, checks, good, expected)
+    return Health(observed, checks, good, expected)
 
 
 def health_as_data(health: Health) -> dict[str, Any]:
-    """Return health as JSON data: sizes are bytes, times RFC 3339 in UTC, null is unknown."""
-    good, expected, seen = health.last_good, health.expected, health.observation
-    running, queued = seen.running, seen.queued
+    """Return the results as JSON data: sizes in bytes, times as RFC 3339 in UTC, null for unknown."""
+    good, expected, observed = health.last_good, health.expected, health.observation
+    running, queued = observed.running, observed.queued
     return {
         "state": str(health.state),
         "checks": [
@@ -144,7 +137,7 @@ def health_as_data(health: Health) -> dict[str, Any]:
             "kind": str(good.sidecar.kind),
             "created_at": good.sidecar.created_at.isoformat(),
         },
-        "may_be_old_seconds": expected.may_be_old and int(expected.may_be_old.total_seconds()),
+        "may_be_old_seconds": expected.max_age and int(expected.max_age.total_seconds()),
         "next_run": expected.next_run and expected.next_run.isoformat(),
         "overdue": expected.is_overdue,
         "running_operation": running
@@ -157,24 +150,24 @@ def health_as_data(health: Health) -> dict[str, Any]:
         },
         "queued_operations": len(queued),
         "queued_since": min((operation.created_at.isoformat() for operation in queued), default=None),
-        "free_bytes": {"backup_folder": seen.folder.free, "tvarr_database": seen.free_beside_live},
+        "free_bytes": {"backup_folder": observed.folder.free, "tvarr_database": observed.free_beside_live},
     }
 
 
-# --- What the schedule lets expect -----------------------------------------------------------------------------------
+# --- Expectations of the schedule ------------------------------------------------------------------------------------
 
 
-def _what_to_expect(seen: Observation) -> Expected:
-    records = seen.records
-    if records is None or not records.settings.is_scheduled() or seen.unsupported:
+def _expect(observed: Observation) -> Expected:
+    records = observed.records
+    if records is None or not records.settings.is_scheduled() or observed.unsupported:
         return Expected()
     timetable = records.settings.timetable()
-    next_run = records.due or next(timetable.times_after(seen.at)).astimezone(UTC)
-    return Expected(next_run, seen.at - next_run > LATE, INTERVALS * timetable.interval_at(seen.at))
+    next_run = records.due or next(timetable.times_after(observed.at)).astimezone(UTC)
+    return Expected(next_run, observed.at - next_run > LATE, INTERVALS * timetable.interval_at(observed.at))
 
 
 def _last_good(listing: Listing | None) -> Backup | None:
-    """Return the newest by `seq`, because the clock may have been wrong. An uploaded backup protects nothing here."""
+    """Return the newest good backup by `seq`, because the clock may have been wrong. Uploaded backups do not count."""
     backups = listing.backups if listing else ()
     return next(
         (
@@ -189,31 +182,29 @@ def _last_good(listing: Listing | None) -> Backup | None:
 # --- The checks ------------------------------------------------------------------------------------------------------
 
 
-def _check_default(seen: Observation) -> HealthCheck:
-    if seen.records_problem:
-        return HealthCheck(HealthState.FAILING, seen.records_problem)
-    if seen.is_disk_short:
-        return _warning(
-            "The disk of app.db is nearly full. Free some space, for instance by deleting backups, so that everything can "
-            "go on."
-        )
-    problems = seen.records.settings.problems() if seen.records else []
+def _check_default(observed: Observation) -> HealthCheck:
+    if observed.records_problem:
+        return HealthCheck(HealthState.FAILING, observed.records_problem)
+    if observed.is_disk_short:
+        return _warning("The disk of app.db is nearly full. Free some space, for instance by deleting backups.")
+    problems = observed.records.settings.problems() if observed.records else []
     if problems:
-        return _warning("A stored setting makes no sense, and counts as not set: {problems}", problems=join(problems))
-    return _ok("It answers, and is up to date.")
+        return _warning("Some stored settings are invalid and are ignored: {problems}", problems=join(problems))
+    return _ok("It can be used and is up to date.")
 
 
-def _check_tvarr(seen: Observation) -> HealthCheck:
-    if seen.live is None:
-        return HealthCheck(HealthState.FAILING, seen.live_problem)
-    sentences = [Sentence("It answers, and is {what}.", what=seen.live.what)]
-    return HealthCheck(_state_of_schema(seen.live), join([*sentences, *_schema_sentences(seen.live, seen.records)]))
+def _check_tvarr(observed: Observation) -> HealthCheck:
+    live = observed.live
+    if live is None:
+        return HealthCheck(HealthState.FAILING, observed.live_problem)
+    sentences = [Sentence("It can be used ({what}).", what=live.what)]
+    return HealthCheck(_state_of_schema(live), join([*sentences, *_schema_sentences(live, observed.records)]))
 
 
 def _state_of_schema(live: Live) -> HealthState:
-    """A newer tvarr, or a kind that cannot be exported any more, needs a user's attention; an older tvarr does not."""
-    of_kinds = [name for name in live.missing if name.partition(".")[0] in _TABLES_OF_KINDS]
-    return HealthState.WARNING if _is_newer(live) or of_kinds else HealthState.OK
+    """Warn about a newer tvarr, or a kind that cannot be exported any more. An older tvarr is fine."""
+    missing_of_kinds = [name for name in live.missing if name.partition(".")[0] in _TABLES_OF_KINDS]
+    return HealthState.WARNING if _is_newer(live) or missing_of_kinds else HealthState.OK
 
 
 def _is_newer(live: Live) -> bool:
@@ -223,158 +214,164 @@ def _is_newer(live: Live) -> bool:
 def _schema_sentences(live: Live, records: Records | None) -> Iterator[Sentence]:
     if _is_newer(live) and live.schema.startswith("tvarr-backup "):
         yield Sentence(
-            "A newer version of this program has migrated it ({schema}). Backups and restores work. Update tvarr-backup.",
+            "A newer tvarr-backup has migrated it ({schema}). Backups and restores work. Update tvarr-backup.",
             schema=live.schema,
         )
     elif _is_newer(live):
         yield Sentence(
-            "Its schema, {schema}, is newer than this version of tvarr-backup knows (tvarr {newest}). Backups "
-            "and restores work. Exports leave out columns that are not known here, and say so. Update tvarr-backup when a "
+            "Its schema, {schema}, is newer than tvarr {newest}, the newest that this version of tvarr-backup knows. "
+            "Backups and restores work. Exports leave out unknown columns, and say so. Update tvarr-backup when a "
             "version for this tvarr is available.",
             schema=live.schema,
             newest=TVARRS_NEWEST,
         )
     if live.missing:
         yield Sentence(
-            "It does not have {names}; only what needs that cannot be shown, exported, imported or edited.",
+            "It does not have {names}. Items that need these cannot be shown, exported, imported or edited.",
             names=name_some(live.missing, _NAMED_AT_MOST),
         )
     change = records and records.schema_change
     if change:
-        yield Sentence("{change} Noticed {at}.", change=change.describe(), at=_time(change.noticed_at))
+        yield Sentence("{change} Noticed on {at}.", change=change.describe(), at=format_time(change.noticed_at))
 
 
-def _check_worker(seen: Observation) -> HealthCheck:
-    if seen.worker_is_alive:
-        return _ok("A worker has given a sign of life within the last minute.")
-    return _failing(
-        "No worker seems to run, so nothing that is asked for or due is done. {advice}", advice=Advice.START_WORKER
-    )
+def _check_worker(observed: Observation) -> HealthCheck:
+    if observed.worker_is_alive:
+        return _ok("A worker has reported within the last minute.")
+    return _failing("No worker is running. Operations and automatic backups wait. {advice}", advice=Advice.START_WORKER)
 
 
-def _check_queue(seen: Observation) -> HealthCheck:
-    if seen.records is None:
+def _check_queue(observed: Observation) -> HealthCheck:
+    if observed.records is None:
         return _unknown(_NO_DEFAULT)
-    if not seen.queued:
-        return _ok("Nothing waits.")
-    oldest = seen.queued[0]
-    operation, since = _a(oldest).capitalize(), _time(oldest.created_at)
-    if abs(seen.at - oldest.created_at) <= LATE:
-        return _ok("{operation} waits since {since}.", operation=operation, since=since)
+    if not observed.queued:
+        return _ok("No operation is queued.")
+    oldest = observed.queued[0]
+    operation, since = oldest.kind_with_article.capitalize(), format_time(oldest.created_at)
+    if abs(observed.at - oldest.created_at) <= LATE:
+        return _ok("{operation} has been queued since {since}.", operation=operation, since=since)
     return _failing(
-        "{operation} waits since {since}, and nobody begins it. See that a worker runs, and what its log says; or cancel "
-        "what waits.",
+        "{operation} has been queued since {since}; no worker has started it. Check that a worker is running and what "
+        "it logs, or cancel the operation.",
         operation=operation,
         since=since,
     )
 
 
-def _check_schedule(seen: Observation, expected: Expected) -> HealthCheck:
-    records, next_run = seen.records, expected.next_run
-    if seen.unsupported:
-        return HealthCheck(HealthState.OK, seen.unsupported)
+def _check_schedule(observed: Observation, expected: Expected) -> HealthCheck:
+    records, next_run = observed.records, expected.next_run
+    if observed.unsupported:
+        return HealthCheck(HealthState.OK, observed.unsupported)
     if records is None:
         return _unknown(_NO_DEFAULT)
     if next_run is None:
-        return _ok("Scheduled backups are off.")
+        return _ok("Automatic backups are off.")
+    due, last = format_time(next_run), records.last_scheduled
     if expected.is_overdue:
-        why = (
-            Sentence("{operation} is running", operation=_a(seen.running))
-            if seen.running
-            else Sentence("see that a worker runs, and what its log says")
-        )
-        return _warning("The backup that was due {due} has not begun: {why}.", due=_time(next_run), why=why)
-    last = records.last_scheduled
+        return _warn_overdue(due, observed.running)
     if last is not None and last.state in _BAD_ENDS:
         return _warning(
-            "The last scheduled backup, of {created_at}, {end}: {outcome} The next is due {next_run}; {advice} makes one "
-            "now.",
-            created_at=_time(last.created_at),
+            "The last automatic backup ({created_at}) {end}: {outcome} The next one is due on {next_run}. To make one "
+            "now, use {advice}.",
+            created_at=format_time(last.created_at),
             end=_BAD_ENDS[last.state],
             outcome=last.outcome,
-            next_run=_time(next_run),
+            next_run=due,
             advice=Advice.BACK_UP,
         )
-    return _ok(
-        "{times}; the next is due {next_run}.", times=records.settings.timetable().describe(), next_run=_time(next_run)
+    times = records.settings.timetable().describe()
+    return _ok("{times}. The next backup is due on {next_run}.", times=times, next_run=due)
+
+
+def _warn_overdue(due: str, running: Operation | None) -> HealthCheck:
+    if running is None:
+        return _warning(
+            "The automatic backup due on {due} has not started. Check that a worker is running and what it logs.",
+            due=due,
+        )
+    return _warning(
+        "The automatic backup due on {due} has not started because {operation} is running.",
+        due=due,
+        operation=running.kind_with_article,
     )
 
 
-def _check_last_backup(seen: Observation, expected: Expected, good: Backup | None) -> HealthCheck:
-    if seen.unsupported:
-        return HealthCheck(HealthState.OK, seen.unsupported)
-    if seen.folder.is_closed:
+def _check_last_backup(observed: Observation, expected: Expected, good: Backup | None) -> HealthCheck:
+    if observed.unsupported:
+        return HealthCheck(HealthState.OK, observed.unsupported)
+    if observed.folder.is_closed:
         return _unknown(_NO_FOLDER)
-    return _judge_last(good, seen, expected) if good else _judge_none(seen, expected)
+    return _judge_last(good, observed, expected) if good else _judge_none(observed, expected)
 
 
-def _judge_last(good: Backup, seen: Observation, expected: Expected) -> HealthCheck:
-    made, age = _time(good.sidecar.created_at), seen.at - good.sidecar.created_at
+def _judge_last(good: Backup, observed: Observation, expected: Expected) -> HealthCheck:
+    made, age = format_time(good.sidecar.created_at), observed.at - good.sidecar.created_at
     if age < -LATE:
         return _warning(
-            "The last good backup is of {made}, which is still to come: set the clock, or make another if it was wrong then.",
+            "The last good backup is dated {made}, which is in the future. Set the clock. If it was wrong when the "
+            "backup was made, make another one.",
             made=made,
         )
-    last = Sentence("The last good backup is of {made}, {age} ago", made=made, age=_duration(age))
-    if expected.may_be_old is not None and age > expected.may_be_old:
+    last = Sentence("The last good backup was made on {made}, {age} ago", made=made, age=_precise_duration(age))
+    if expected.max_age is not None and age > expected.max_age:
         return _failing(
-            "{last}; by the schedule it may be {may_be_old} old. {make_one}",
+            "{last}. With this schedule it should be at most {max_age} old. {make_one}",
             last=last,
-            may_be_old=_duration(expected.may_be_old),
+            max_age=_precise_duration(expected.max_age),
             make_one=_MAKE_ONE,
         )
-    if seen.records is not None and expected.may_be_old is None:
-        return _ok("{last}; scheduled backups are off, so none is expected.", last=last)
+    if observed.records is not None and expected.max_age is None:
+        return _ok("{last}. Automatic backups are off, so no newer one is expected.", last=last)
     return _ok("{last}.", last=last)
 
 
-def _judge_none(seen: Observation, expected: Expected) -> HealthCheck:
-    """There is no good backup. On a new installation that is fine until the first one is overdue."""
-    records, next_run = seen.records, expected.next_run
+def _judge_none(observed: Observation, expected: Expected) -> HealthCheck:
+    """Judge that there is no good backup. On a new installation that is fine until the first one is overdue."""
+    records, next_run = observed.records, expected.next_run
     if records is None:
-        return _warning("There is no good backup, and whether one was due cannot be told while {why}.", why=_NO_DEFAULT)
+        return _warning("There is no good backup. Whether one was due is unknown because {why}.", why=_NO_DEFAULT)
     if next_run is None:
-        return _ok("There is no good backup, and scheduled backups are off. {make_one}", make_one=_MAKE_ONE)
+        return _ok("There is no good backup, and automatic backups are off. {make_one}", make_one=_MAKE_ONE)
     if records.last_scheduled is not None or expected.is_overdue:
-        return _failing("There is no good backup, though one was due by the schedule. {make_one}", make_one=_MAKE_ONE)
+        return _failing("There is no good backup, although one was due. {make_one}", make_one=_MAKE_ONE)
     if records.has_made_backups:
-        return _warning("There is no good backup any more, though backups were made. {make_one}", make_one=_MAKE_ONE)
-    return _ok("There is no backup yet; the first is due {next_run}.", next_run=_time(next_run))
+        return _warning("There is no good backup any more, although some were made. {make_one}", make_one=_MAKE_ONE)
+    return _ok("There is no backup yet. The first one is due on {next_run}.", next_run=format_time(next_run))
 
 
-def _check_folder(seen: Observation) -> HealthCheck:
-    folder, probe = seen.folder, seen.folder.probe
+def _check_folder(observed: Observation) -> HealthCheck:
+    folder, probe = observed.folder, observed.folder.probe
     if folder.problem:
         return HealthCheck(HealthState.FAILING, folder.problem)
     if folder.listing is None:
-        return _ok("The first backup will make the folder {path}.", path=folder.path)
+        return _ok("The first backup will create the folder {path}.", path=folder.path)
     if probe is not None and probe.problem:
-        return _failing("{problem} So a trial of the worker's ended.", problem=Sentence.from_data(probe.problem))
+        return _failing("The worker's test of the folder failed: {problem}", problem=Sentence.from_data(probe.problem))
     if any(one.sidecar.kind is BackupKind.TVARR and not one.sidecar.imported for one in folder.listing.backups):
         return _warning(
-            "The backup folder contains archives that tvarr made. If tvarr uses it too, tvarr's retention deletes backups "
-            "that were made here, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to another "
-            "folder, and add the backups you want to keep there with `{program} backup adopt FILE`.",
+            "The backup folder contains archives that tvarr made. If tvarr uses this folder too, tvarr's retention "
+            "deletes your backups, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to "
+            "another folder, and add the backups you want to keep there with `{program} backup adopt FILE`.",
             program=program.NAME,
         )
     sentences = [Sentence("It can be read and written, and has room for the next backup.")]
     if probe is not None and not probe.has_hard_links:
-        sentences.append(Sentence("It has no hard links: backups are published by renaming."))
+        sentences.append(Sentence("It does not support hard links, so backups are published by renaming."))
     return HealthCheck(HealthState.OK, join(sentences))
 
 
-def _check_backups(seen: Observation) -> HealthCheck:
-    listing = seen.folder.listing
-    if seen.folder.is_closed:
+def _check_backups(observed: Observation) -> HealthCheck:
+    listing = observed.folder.listing
+    if observed.folder.is_closed:
         return _unknown(_NO_FOLDER)
     if listing is None:
-        return _ok("There are none yet.")
+        return _ok("There are no backups yet.")
     found = list(_bad_backups(listing))
     if not found:
-        return _ok("There are {number}, none known to be damaged.", number=len(listing.backups))
+        return _ok("{number} in total, none known to be damaged.", number=len(listing.backups))
     more = len(found) - _NAMED_AT_MOST
     named = [*found[:_NAMED_AT_MOST], *([Sentence("and {more} more", more=more)] if more > 0 else [])]
-    return _warning("Not to be relied on: {found}. {advice}", found=join(named, "; "), advice=Advice.CHECK_BROKEN)
+    return _warning("Do not rely on these: {found}. {advice}", found=join(named, "; "), advice=Advice.CHECK_BROKEN)
 
 
 def _bad_backups(listing: Listing) -> Iterator[Sentence]:
@@ -385,19 +382,18 @@ def _bad_backups(listing: Listing) -> Iterator[Sentence]:
             yield Sentence("{filename} is damaged", filename=backup.filename)
 
 
-def _check_restore(seen: Observation) -> HealthCheck:
-    unfinished, running = seen.folder.unfinished, seen.running
-    if seen.folder.is_closed:
+def _check_restore(observed: Observation) -> HealthCheck:
+    unfinished, running = observed.folder.unfinished, observed.running
+    if observed.folder.is_closed:
         return _unknown(_NO_FOLDER)
-    if unfinished is None and seen.obstacle and not running:
-        return _warning("No backup can be restored now: {obstacle}", obstacle=seen.obstacle)
+    if unfinished is None and observed.obstacle and not running:
+        return _warning("No backup can be restored now: {obstacle}", obstacle=observed.obstacle)
     if unfinished is None:
         return _ok("No restore is unfinished.")
     if running and running.kind == OperationKind.RESTORE:
         return _ok("{backup} is being restored.", backup=unfinished.backup)
     return _warning(
-        "The restore of {backup} was not finished. {advice} settles it, or says what stands in the way; what was there "
-        "before is kept until then.",
+        "The restore of {backup} was not finished. Run {advice} to finish or undo it. The previous data is kept.",
         backup=unfinished.backup,
         advice=Advice.RECOVER,
     )
@@ -405,17 +401,9 @@ def _check_restore(seen: Observation) -> HealthCheck:
 
 _NO_DEFAULT = Sentence("this program's own database cannot be used")
 _NO_FOLDER = Sentence("the backup folder cannot be read")
-_MAKE_ONE = Sentence("{advice} makes one, or says what stands in the way.", advice=Advice.BACK_UP)
+_MAKE_ONE = Sentence("To make one, use {advice}.", advice=Advice.BACK_UP)
 
 
-def _a(operation: Operation) -> str:
-    kind = operation.get_kind_display().lower()
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-
-
-def _duration(time: timedelta) -> str:
-    return humanize.precisedelta(time, minimum_unit="minutes", suppress=("months", "years"), format="%d")
-
-
-def _time(moment: datetime) -> str:
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M %Z}"
+def _precise_duration(duration: timedelta) -> str:
+    """Return a duration such as "2 days and 1 hour", because a rounded one could look equal to the maximum age."""
+    return humanize.precisedelta(duration, minimum_unit="minutes", suppress=("months", "years"), format="%d")

@@ -1,7 +1,7 @@
-"""The worker's sign of life: a small file in the storage folder, which the worker locks and touches now and then.
+"""Heartbeat of the worker: a small file in the storage folder, which the worker locks and touches every ten seconds.
 
-Where `default` is on a server, and hence may be that of several machines, a row there says it as well. On one machine a row
-would be a write of SQLite every ten seconds, for nobody.
+If `default` is on a server, which several machines may share, the worker also updates a row there (`WorkerSign`). On
+one machine, a row would only cost a write of SQLite every ten seconds.
 """
 
 import contextlib
@@ -24,20 +24,16 @@ from tvarr_backup.operations.models import WorkerSign
 from tvarr_backup.operations.process import ProcessIdentity, start_of, this_boot, this_host, this_process
 
 BEAT_SECONDS = 10
-"""How often a worker touches the file; more often would keep the disk of an idle machine awake."""
+"""More often would keep the disk of an idle machine awake."""
 _SILENT_SECONDS = 60
 _FORGOTTEN = timedelta(days=1)
 
 
 class Heartbeat:
-    """Held by the one worker of a storage folder; a second one is refused with `WorkerRunning`.
-
-    The lock is the kernel's: gone with its process, however that ends. The file is never deleted. Machines that share
-    `default` have a storage folder each.
-    """
+    """The lock of the one worker of a storage folder; a second one gets `WorkerRunning`. The file is never deleted."""
 
     leaves_work = False
-    """Whether another worker can do the work and this one cannot: the database or the folder is not on this machine."""
+    """Whether the database or the backup folder is not on this machine, and another worker can see both."""
 
     def __enter__(self) -> Self:
         path = _path()
@@ -46,7 +42,7 @@ class Heartbeat:
         except BlockingIOError:
             holder = _read(path)
             who = f"process {holder.pid} on {holder.host}" if holder else "another process"
-            raise WorkerRunning("A worker is running already: {path} is locked by {who}.", path=path, who=who) from None
+            raise WorkerRunning("A worker is already running: {path} is locked by {who}.", path=path, who=who) from None
         self._identity = asdict(this_process())
         self._write(json.dumps(self._identity))
         return self
@@ -57,10 +53,11 @@ class Heartbeat:
         self._write("")
         os.close(self._descriptor)
         if _is_shared():
-            with contextlib.suppress(Error):  # then it grows old
+            with contextlib.suppress(Error):  # otherwise it expires
                 WorkerSign.objects.filter(**self._identity).delete()
 
     def beat(self) -> None:
+        """Report that the worker is alive."""
         os.utime(self._descriptor)
         if _is_shared():
             sees = _sees_database()
@@ -68,8 +65,8 @@ class Heartbeat:
             WorkerSign.objects.filter(seen_at__lt=Now() - _FORGOTTEN).delete()
             self.leaves_work = not sees and any(sign.sees_database for sign in _living_signs())
 
-    def let_go(self) -> None:
-        """In a forked child: do not hold the lock beyond the life of the worker itself."""
+    def close_in_child(self) -> None:
+        """Close the file in a forked child, which must not keep the lock when the worker ends."""
         os.close(self._descriptor)
 
     def _write(self, text: str) -> None:
@@ -78,11 +75,11 @@ class Heartbeat:
 
 
 def worker_seems_alive() -> bool:
-    """Whether a worker has given a sign of life within a minute, and, if it is on this machine, still exists."""
-    return _file_says_so() or (_is_shared() and bool(_living_signs()))
+    """Return whether a worker has reported within a minute and, if it is on this machine, still exists."""
+    return _is_file_recent() or (_is_shared() and bool(_living_signs()))
 
 
-def _file_says_so() -> bool:
+def _is_file_recent() -> bool:
     path = _path()
     holder = _read(path)
     if holder is None or time.time() - path.stat().st_mtime >= _SILENT_SECONDS:
@@ -97,12 +94,12 @@ def _living_signs() -> list[WorkerSign]:
 
 
 def _exists(process: ProcessIdentity | WorkerSign) -> bool:
-    """Whether a process of this machine and boot has not ended."""
+    """Return whether a process of this machine and boot still runs."""
     return start_of(process.pid) == process.process_started
 
 
 def _is_shared() -> bool:
-    """Whether there may be workers on other machines."""
+    """Return whether there may be workers on other machines."""
     return not conf.is_file(DEFAULT_DB_ALIAS)
 
 
@@ -119,7 +116,7 @@ def _path() -> Path:
 
 
 def _read(path: Path) -> ProcessIdentity | None:
-    """Return the process that wrote the file; `None` where there is none, or the file says something else."""
+    """Return the process that wrote the file; `None` if there is none."""
     try:
         return ProcessIdentity(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

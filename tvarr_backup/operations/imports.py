@@ -1,4 +1,9 @@
-"""Imports: the records of files that are uploaded, previewed and applied, and the history of all."""
+"""Records of imports: files that are uploaded, previewed and applied, and the history.
+
+Each request plans a pending import again, so reload, a second tab and another device all see the same state. Choices
+are merged into the stored ones under a row lock. If an item has changed since it was shown, only its choice is dropped.
+An import compares the fingerprint in its transaction, so applying it twice does not import twice.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,7 @@ from django.db.models.functions import Length
 
 from tvarr_backup.errors import AnswerInvalid, DatabaseBusy, PlanStale
 from tvarr_backup.operations.actors import Actor
-from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, forget_oldest
+from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, delete_oldest
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
 from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
@@ -29,13 +34,14 @@ from tvarr_backup.portable.steps import ItemAction, Plan
 logger = structlog.stdlib.get_logger(__name__)
 
 KEPT = 5000
-"""So many applied imports are kept."""
+"""Number of applied imports in the history."""
 PENDING_FOR = timedelta(days=1)
 MOST_PENDING = 20
-"""Of one user; a new upload deletes the oldest ones beyond."""
+"""For each user; a new upload deletes the oldest ones beyond."""
 MOST_PENDING_BYTES = 64 * 2**20
-"""Of one user's pending files, as they are stored."""
+"""For each user, of the compressed files."""
 RESULTS_FOR = timedelta(days=30)
+"""How long the result lists its items."""
 _MOST_LINES = 1_000
 _LONGEST_NAME = 255
 
@@ -50,10 +56,10 @@ def import_file(
     file_name: str = "",
     record: ImportRecord | None = None,
 ) -> ImportResult:
-    """Apply an import and record it, in `record` where it was pending. Raises what `apply_import` does.
+    """Apply an import and record it, in `record` if it was pending.
 
-    Raises `DatabaseBusy` before anything is imported where the record could not be written. Where only that fails
-    afterwards, the log has it: the import is done.
+    Raises what `apply_import` raises, and `DatabaseBusy`, with nothing imported, if it could not be recorded. If
+    recording fails after the import, that is only logged.
     """
     _require_writable()
     done = apply_import(envelope, answers, fingerprint)
@@ -66,18 +72,18 @@ def import_file(
 
 
 def _require_writable() -> None:
-    """Raise `DatabaseBusy` where nothing can be written to our own database, before anything is imported."""
+    """Raise `DatabaseBusy` if our own database is locked."""
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             pass
     except OperationalError as problem:
         raise DatabaseBusy(
-            "Another program keeps this program's own database locked; nothing was imported. Try again."
+            "Nothing was imported because another program has locked this program's own database. Try again."
         ) from problem
 
 
 def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, origin: Origin) -> None:
-    """Store an import that was done. Whatever became of the record in the meantime, it is applied."""
+    """Store an applied import, even if its record was discarded or deleted in the meantime."""
     record.state = ImportState.APPLIED
     record.kind, record.requested_by, record.origin = done.kind.slug, requested_by, origin
     record.file, record.choices, record.fingerprint, record.marks = b"", "", "", ""
@@ -88,26 +94,26 @@ def _record(record: ImportRecord, done: ImportResult, *, requested_by: Any, orig
     record.result = _result_as_json(done) if origin == Origin.WEB else ""
     record.finished_at = datetime.now(UTC)
     record.save()
-    forget_old_imports()
+    delete_old_imports()
 
 
-def forget_old_imports() -> None:
-    """Delete what is no longer kept: pending imports after a day, the oldest applied ones, and old results in detail."""
+def delete_old_imports() -> None:
+    """Delete expired pending imports, the oldest applied ones, and the items of old results."""
     now, applied = datetime.now(UTC), Q(state=ImportState.APPLIED)
     ImportRecord.objects.filter(~applied, created_at__lt=now - PENDING_FOR).delete()
     ImportRecord.objects.filter(applied, finished_at__lt=now - RESULTS_FOR).exclude(result="").update(result="")
-    forget_oldest(ImportRecord.objects.filter(applied), KEPT)
+    delete_oldest(ImportRecord.objects.filter(applied), KEPT)
 
 
 # --- Pending imports --------------------------------------------------------------------------------------------------
 
 
 def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
-    """Read a file and keep it as a pending import of this user. Raises `FileRefused`."""
+    """Read a file and store it as a pending import of this user. Raises `FileRefused`."""
     envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
     packed = zlib.compress(content)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
-        forget_old_imports()
+        delete_old_imports()
         _make_room(user, len(packed))
         return ImportRecord.objects.create(
             state=ImportState.PENDING,
@@ -122,7 +128,7 @@ def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
 
 
 def _make_room(user: Any, size: int) -> None:
-    """Delete the user's oldest pending imports that are too many, or too large, beside a new one of this size."""
+    """Delete the user's oldest pending imports that exceed the limits together with a new one of this size."""
     pending = ImportRecord.objects.filter(state=ImportState.PENDING, requested_by=user)
     deleted = []
     for number, (key, stored) in enumerate(pending.values_list("pk", Length("file")), start=2):
@@ -133,10 +139,7 @@ def _make_room(user: Any, size: int) -> None:
 
 
 def find_import(key: str, user: Any) -> ImportRecord:
-    """Return an import that the user may open: an own one, or as an administrator any. Raise `DoesNotExist`.
-
-    A pending one that has expired counts as deleted.
-    """
+    """Return an import of the user, or any for an administrator. Raises `DoesNotExist`, also if it has expired."""
     found = ImportRecord.objects.get(pk=key)
     is_expired = found.state == ImportState.PENDING and expires_at(found) < datetime.now(UTC)
     if is_expired or not _may_open(found, user):
@@ -149,16 +152,16 @@ def _may_open(record: ImportRecord, user: Any) -> bool:
 
 
 def expires_at(record: ImportRecord) -> datetime:
-    """Return until when a pending import is kept."""
+    """Return when a pending import expires."""
     return record.created_at + PENDING_FOR
 
 
 @dataclass(frozen=True)
 class OpenImport:
-    """A pending import beside what is here now.
+    """A pending import, planned against the current data.
 
-    `newly_changed` are the items that changed here since the plan was shown last; their choices are dropped. `problem` says
-    that an answer was dropped because it fits nothing here any more.
+    `newly_changed` are the items that changed since they were shown last; their choices are dropped. `problem` says why
+    another answer was dropped.
     """
 
     record: ImportRecord
@@ -171,7 +174,7 @@ class OpenImport:
 
 
 def open_import(record: ImportRecord) -> OpenImport:
-    """Plan a pending import with its choices. Choices that no longer fit are dropped, also from the record."""
+    """Plan a pending import with its choices. Drop choices that no longer fit, also from the record."""
     envelope = read_envelope(BytesIO(zlib.decompress(record.file)), None, WRITTEN_BY)
     planner, choices, problem = Planner(envelope), read_choices(record.choices), ""
     try:
@@ -192,39 +195,36 @@ def open_import(record: ImportRecord) -> OpenImport:
 
 
 def change_choices(opened: OpenImport, change: Change) -> OpenImport:
-    """Store a change of the choices, but not for items that have changed since they were shown. Raise `AnswerInvalid`."""
+    """Store changed choices, except for items that changed since they were shown. Raises `AnswerInvalid`."""
     rows = {position: choice for position, choice in change.rows.items() if position not in opened.newly_changed}
     wanted = replace(change, rows=rows, references={} if opened.problem else change.references)
     choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan))
     return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
 
 
-def _store(record: ImportRecord, change: Callable[[Choices], Choices], **shown: str) -> Choices:
-    """Change the choices that are stored now, which another tab may have changed. One that is no longer pending stays as it is."""
+def _store(record: ImportRecord, change: Callable[[Choices], Choices], **columns: str) -> Choices:
+    """Change the stored choices, which another tab may have changed. Raises `DoesNotExist` if not pending."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         stored = ImportRecord.objects.select_for_update().values_list("choices", flat=True)
         choices = change(read_choices(stored.get(pk=record.pk, state=ImportState.PENDING)))
-        ImportRecord.objects.filter(pk=record.pk).update(choices=choices.as_json(), **shown)
-    for name, value in shown.items():
+        ImportRecord.objects.filter(pk=record.pk).update(choices=choices.as_json(), **columns)
+    for name, value in columns.items():
         setattr(record, name, value)
     return choices
 
 
-def promise_of(plan: Plan) -> str:
-    """Return what the button to import stands for: how many items it would add, overwrite and copy."""
+def totals_of(plan: Plan) -> str:
+    """Return how many items an import would add, overwrite and copy, as the button to import shows and sends them."""
     return ",".join(str(plan.count(action)) for action in (ItemAction.CREATE, ItemAction.OVERWRITE, ItemAction.RENAME))
 
 
-def apply_pending(opened: OpenImport, promised: str, *, user: Any) -> ImportResult:
-    """Apply a pending import if it would do what the button has promised.
-
-    Raises `PlanStale` with nothing imported where it would not, or where something changed here since it was shown.
-    """
+def apply_pending(opened: OpenImport, shown_totals: str, *, user: Any) -> ImportResult:
+    """Apply a pending import. Raises `PlanStale` if items or totals have changed since the user saw them."""
     if opened.newly_changed:
-        raise PlanStale("Nothing was imported: items changed here since you saw the preview.", plan=opened.plan)
-    if promised != promise_of(opened.plan):
+        raise PlanStale("Nothing was imported because items have changed since the preview.", plan=opened.plan)
+    if shown_totals != totals_of(opened.plan):
         raise PlanStale(
-            "Nothing was imported yet: your last choices changed what would happen. Look at the totals again.",
+            "Nothing was imported because your last choices changed the totals. Check them and import again.",
             plan=opened.plan,
         )
     return import_file(
@@ -238,13 +238,13 @@ def apply_pending(opened: OpenImport, promised: str, *, user: Any) -> ImportResu
 
 
 def discard_import(record: ImportRecord) -> None:
-    """Discard a pending import with its file; any other stays as it is."""
+    """Discard an import and its file if it is pending."""
     emptied = {"file": b"", "choices": "", "fingerprint": "", "marks": ""}
     pending = ImportRecord.objects.filter(pk=record.pk, state=ImportState.PENDING)
     pending.update(state=ImportState.DISCARDED, finished_at=datetime.now(UTC), **emptied)
 
 
-# --- What became of the items -----------------------------------------------------------------------------------------
+# --- Results ----------------------------------------------------------------------------------------------------------
 
 
 def _result_as_json(done: ImportResult) -> str:

@@ -14,15 +14,12 @@ from tvarr_backup.operations.models import Backup, BackupState
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.schema import RequiredSchema
 
-_DELETED_AT_ONCE = 500  # SQLite's limit of parameters is 999 where it is lowest
+_DELETED_TOGETHER = 500  # SQLite allows 999 parameters or more
 _COLUMNS = [field.attname for field in Backup._meta.concrete_fields if not field.primary_key]
 
 
 def refresh_index() -> catalogue.Listing:
-    """Read the folder and make the table say the same; one query where nothing has changed. What was read.
-
-    Raises `BackupFolderUnusable` where the folder cannot be read; the table is as it was then.
-    """
+    """Update the table from the folder, and return the listing. Raises `BackupFolderUnusable`."""
     listing = catalogue.read_folder(backup_folder())
     required, now = conf.required_schema(), datetime.now(UTC)
     wanted = {backup.filename: _row(backup, required, now) for backup in listing.backups}
@@ -38,8 +35,8 @@ def refresh_index() -> catalogue.Listing:
             Backup.objects.bulk_create(
                 changed, update_conflicts=True, unique_fields=["filename"], update_fields=_COLUMNS
             )
-            for start in range(0, len(gone), _DELETED_AT_ONCE):
-                Backup.objects.filter(pk__in=gone[start : start + _DELETED_AT_ONCE]).delete()
+            for start in range(0, len(gone), _DELETED_TOGETHER):
+                Backup.objects.filter(pk__in=gone[start : start + _DELETED_TOGETHER]).delete()
     return listing
 
 
@@ -54,7 +51,7 @@ def _row(backup: catalogue.Backup, required: RequiredSchema, now: datetime) -> B
         filename=backup.filename,
         kind=str(sidecar.kind),
         note=sidecar.note,
-        created_at=sidecar.created_at if sidecar.is_dated else None,  # unknown
+        created_at=sidecar.created_at if sidecar.is_dated else None,
         seq=sidecar.seq,
         database_size=sidecar.database_size,
         compressed_size=sidecar.compressed_size,

@@ -1,4 +1,4 @@
-"""What is known of each kind of operation and of each phase, in one table, and the percentage that follows from it."""
+"""The kinds of operations, the labels of phases, and the percentage of an operation."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ PHASE_LABELS: Mapping[Phase, str] = {
 
 @dataclass(frozen=True)
 class Step:
-    """A step as pages list it. `shares` are percent of the whole operation, by the phases of the step in any order."""
+    """A step of an operation, as pages list it. `shares` are the percentages of its phases, which come in any order."""
 
     label: str
     shares: Mapping[Phase, int]
 
     @property
     def share(self) -> int:
-        """The percentage of the whole operation that this step takes."""
+        """The percentage of this step in the whole operation."""
         return sum(self.shares.values())
 
 
 @dataclass(frozen=True)
 class KindDescription:
-    """A kind of operation; its label is that of `OperationKind`.
+    """A kind of operation. Users with `permission` may start and cancel one.
 
-    A user with `permission` may start one and cancel one. An exclusive kind writes the backup folder or a database, and one
-    at a time of all these is open; any number of others may run beside it. A verification writes its result to the metadata file. `needs_file` is whether tvarr's database must be
-    an SQLite file.
+    Only one operation of an exclusive kind is open at a time. A kind is exclusive if it writes to the backup folder or
+    to a database; so does a verification, which saves its result in the metadata file. `needs_file` says that tvarr's
+    database must be an SQLite file.
     """
 
     done: str
@@ -57,8 +57,8 @@ class KindDescription:
     needs_file: bool = False
 
 
-# The shares follow measurements with databases of 200 and 300 MB on an SSD. Of two phases that stand for each other
-# (a plain file is received, an archive is unpacked) the one that does not occur is skipped when the next step begins.
+# The shares were measured with databases of 200 and 300 MB on an SSD. A phase that does not occur (a plain file is
+# received, an archive is unpacked) is skipped when the next step starts.
 KINDS: Mapping[OperationKind, KindDescription] = {
     OperationKind.BACKUP: KindDescription(
         done="Backed up",
@@ -98,7 +98,7 @@ KINDS: Mapping[OperationKind, KindDescription] = {
         handler=handlers.delete,
     ),
     OperationKind.ADOPT: KindDescription(
-        done="Taken in",
+        done="Uploaded",
         permission="operations.create_backup",
         steps=(
             Step("Receive and unpack", {Phase.RECEIVE: 6, Phase.UNPACK: 19}),
@@ -139,25 +139,21 @@ _MOST_BEFORE_THE_END = 99
 
 
 def start_of_step(kind: OperationKind, number: int) -> int:
-    """Return the percentage at which a step begins; 0 is the first step."""
+    """Return the percentage at which a step starts; 0 is the first step."""
     return sum(step.share for step in KINDS[kind].steps[:number])
 
 
 def current_step(kind: OperationKind, phase: str, percent: int | None) -> int:
-    """Return the number of the step that an operation has reached. 0 where its phase belongs to no step.
-
-    Where several steps have the phase, the percentage tells them apart.
-    """
+    """Return the number of the step that an operation has reached; 0 if its phase belongs to none."""
     having = [number for number, step in enumerate(KINDS[kind].steps) if phase in step.shares]
     reached = [number for number in having if start_of_step(kind, number) <= (percent or 0)]
     return (reached or having or [0])[-1 if reached else 0]
 
 
 class Percentage:
-    """How much of a whole operation is done, from 0 to 99. It never goes back; only success makes it 100.
+    """The finished percentage of an operation, from 0 to 99. It never decreases; only success makes it 100.
 
-    Steps only go forward. A phase that comes again after its step does not count a second time, and a phase without a
-    known size counts when the next step begins.
+    A phase that is repeated after its step does not count. A phase of unknown size counts when the next step starts.
     """
 
     def __init__(self, kind: OperationKind) -> None:
@@ -168,13 +164,13 @@ class Percentage:
         self._fractions: dict[Phase, float] = {}
 
     def begin_item(self, number: int, count: int) -> None:
-        """Begin the steps again for one of several things that have equal shares; 1 is the first."""
+        """Start the steps again for the next of `count` items, which have equal shares; 1 is the first."""
         self._item, self._items = number - 1, max(1, count)
         self._step = 0
         self._fractions.clear()
 
     def report(self, phase: Phase, done: int, total: int) -> int:
-        """Return the percentage after a report of a phase, whose numbers may be anything."""
+        """Return the percentage after a report of progress. Any numbers are accepted."""
         if not self._enter_step_of(phase):
             return self.value
         fraction = min(1.0, max(0, done) / total) if total > 0 else 0.0
@@ -187,7 +183,7 @@ class Percentage:
         return self.value
 
     def _enter_step_of(self, phase: Phase) -> bool:
-        """Move to the present or the next step that has the phase. Return whether there is one."""
+        """Move on to a step that has the phase. Return whether there is one."""
         steps = KINDS[self._kind].steps
         for number in range(self._step, len(steps)):
             if phase in steps[number].shares:

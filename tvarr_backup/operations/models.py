@@ -35,25 +35,25 @@ _MOST_QUOTED = 100
 
 
 class OperationKind(models.TextChoices):
-    """What is to be done."""
+    """The kind of an operation."""
 
     BACKUP = "backup", "Backup"
-    VERIFY = "verify", "Check"
-    PRUNE = "prune", "Clean-up"
+    VERIFY = "verify", "Verification"
+    PRUNE = "prune", "Cleanup"
     DELETE = "delete", "Deletion"
     ADOPT = "adopt", "Upload"
     RESTORE = "restore", "Restore"
 
 
 class OperationState(models.TextChoices):
-    """Where an operation stands; see `Operation`."""
+    """The state of an operation; see `Operation`."""
 
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
-    ATTENTION = "attention", "Needs attention"
+    ATTENTION = "attention", "Succeeded with warnings"
     FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    CANCELLED = "cancelled", "Canceled"
     INTERRUPTED = "interrupted", "Interrupted"
 
 
@@ -62,7 +62,7 @@ COMPLETED_STATES = (OperationState.SUCCEEDED, OperationState.ATTENTION)
 
 
 class Origin(models.TextChoices):
-    """By which door an operation was asked for."""
+    """The entrance through which an operation was started."""
 
     WEB = "web", "Web"
     API = "api", "API"
@@ -71,23 +71,23 @@ class Origin(models.TextChoices):
 
 
 class Operation(models.Model):
-    """Something that takes time, from its request to its end. This row is the truth about it, not the queue.
+    """One run of a backup, restore, verification and so on. This row is authoritative, not the queue.
 
         (web, API, schedule) -> queued -> running -> succeeded
-                                  |         |  |---> attention     done, but a person should read `message`
+                                  |         |  |---> attention     succeeded; `message` has warnings
                                   |         |  |---> failed        `error_code` and `error` say why
-                                  |         |  |---> cancelled     asked for with `cancel_requested`
-                                  |         |  '---> interrupted   the process was told to stop, or is gone
+                                  |         |  |---> cancelled     after `cancel_requested`
+                                  |         |  '---> interrupted   its process was stopped or has died
         (command) ----------------|---------'
-                                  '---> cancelled      before it began
+                                  '---> cancelled      before it started
 
-    Every arrow is one UPDATE that names the state it leaves, so of two that try only one succeeds. The last five states
-    are final. `database` is the resolved path of the protected file: at most one exclusive operation on it is open (which
-    are, `kinds.KINDS` says). `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) say which process
-    works on it. `message` is for the user, one sentence a line; `sentences` keeps what it and `error` were made of.
-    `done_bytes` and `total_bytes` are those of the present phase; `total_bytes` is null while it is unknown. `percent` is
-    the share of the whole operation that is done: null until it begins, never less than it was, and 100 only when it has
-    succeeded. `due_at` is the time of the schedule that it is for, null for what a user asked for.
+    Every arrow is one UPDATE that names the state it leaves, so if two processes try, only one succeeds. The last five
+    states are final. `database` is the resolved path of tvarr's database: at most one exclusive operation on it is
+    open. `host`, `boot`, `pid` and `process_started` (clock ticks since the boot) identify the process that runs it.
+    `message` has one sentence a line; `sentences` keeps the templates and facts of it and of `error`. `done_bytes` and
+    `total_bytes` are those of the present phase; `total_bytes` is null while unknown. `percent` is the finished part of
+    the whole operation: null until it starts, never decreasing, and 100 only on success. `due_at` is the scheduled time
+    that it is for, and null if a user started it.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -121,10 +121,10 @@ class Operation(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     unrecorded = ""
-    """Why a command's operation is not in the history, or not with its end; empty if it is."""
+    """Why a command's operation, or its end, could not be recorded; empty if it was."""
 
     class Meta:
-        ordering = ["-id"]  # ULIDs sort by the moment of their making
+        ordering = ["-id"]  # ULIDs sort by time
         indexes = [models.Index(fields=["state"], name="operation_state")]
         constraints = [
             models.UniqueConstraint(
@@ -141,7 +141,7 @@ class Operation(models.Model):
         return f"{self.get_kind_display()} {self.id}: {self.get_state_display()}"
 
     def as_context(self) -> dict[str, Any]:
-        """Return what identifies the operation and its user in the log."""
+        """Return the members that identify the operation and its user in the log."""
         user = self.requested_by.get_username() if self.requested_by else None
         return {"operation": str(self.pk), "kind": str(self.kind), "origin": str(self.origin), "user": user}
 
@@ -152,28 +152,34 @@ class Operation(models.Model):
 
     @property
     def outcome(self) -> Sentence:
-        """Why it failed, or else what a user should read, with facts and advice."""
+        """The error if it failed, or else the message, with facts and advice."""
         return self.sentence("error") if self.error else self.sentence("message")
 
     def sentence(self, column: Literal["error", "message"]) -> Sentence:
-        """Return a text as what it was made of, where that is kept."""
-        kept = (self.sentences or {}).get(column)
-        return Sentence.from_data(kept) if kept else Sentence(getattr(self, column))
+        """Return a text with its facts, if they were stored."""
+        stored = (self.sentences or {}).get(column)
+        return Sentence.from_data(stored) if stored else Sentence(getattr(self, column))
 
     @property
     def is_open(self) -> bool:
         """Whether it is queued or running."""
         return self.state in OPEN_STATES
 
+    @property
+    def kind_with_article(self) -> str:
+        """The kind in a sentence, such as "an upload"."""
+        kind = self.get_kind_display().lower()
+        return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
 
 def sentence_columns(**columns: Sentence) -> dict[str, Any]:
-    """Return the values of `error`, `message` and `sentences` that keep sentences and what they were made of."""
-    made_of = {name: sentence.as_data() for name, sentence in columns.items() if sentence}
-    return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": made_of or None}
+    """Return the values of `error`, `message` and `sentences` that store these sentences with their facts."""
+    data = {name: sentence.as_data() for name, sentence in columns.items() if sentence}
+    return {name: str(sentence) for name, sentence in columns.items()} | {"sentences": data or None}
 
 
 class ImportState(models.TextChoices):
-    """Where an import stands; see `ImportRecord`."""
+    """The state of an import; see `ImportRecord`."""
 
     PENDING = "pending", "Pending"
     APPLIED = "applied", "Applied"
@@ -181,16 +187,17 @@ class ImportState(models.TextChoices):
 
 
 class ImportRecord(models.Model):
-    """An import: from the file that was uploaded, over the choices in its preview, to what became of the items.
+    """An import: the uploaded file, the choices in its preview, and its result.
 
         (web) -> pending -> applied
                         '-> discarded
         (API, command) --> applied
 
-    `requested_by` is the user who uploaded the file and, once it is applied, the user who applied it. As long as it is
-    pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks` the plan
-    that was shown last. `result` says item by item what was done through the pages, as JSON; empty when that is no longer
-    kept. JSON is kept as text because a file's names may hold characters that a JSON column refuses.
+    `requested_by` is the user who uploaded the file and, once it is applied, the user who applied it. While it is
+    pending, `file` holds the file (zlib), `choices` the choices (`portable.choices`), and `fingerprint` and `marks`
+    those of the plan and its items that were shown last. `result` lists what an import through the pages did to each
+    item, as JSON; it is empty once that has been deleted. JSON is stored as text because names in a file may contain
+    characters that a JSON column refuses.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -226,10 +233,10 @@ class ImportRecord(models.Model):
 
 
 class WorkerSign(models.Model):
-    """A worker's sign of life where `default` is on a server; on one machine a file says it.
+    """A running worker, if `default` is on a server; on one machine a file is enough (`heartbeat`).
 
-    It exists from the worker's start to its end, and grows old if the worker was killed. `sees_database` is whether the
-    protected file and the backup folder are on the worker's machine.
+    If the worker is killed, `seen_at` is no longer updated. `sees_database` is whether tvarr's database and the backup
+    folder are on the worker's machine.
     """
 
     host = models.CharField(max_length=255)
@@ -249,10 +256,10 @@ class WorkerSign(models.Model):
 
 
 class SchemaSighting(models.Model):
-    """The schema of tvarr's database at a moment when it was different from the sighting before.
+    """A schema of tvarr's database, stored when it differs from the previous one.
 
-    `database` is the resolved path, or the address on a server. `schema` is as metadata files record it (`tvarr 029`).
-    `columns` are the columns of every table, sorted, by its name.
+    `database` is the resolved path, or the address on a server. `schema` has the form of metadata files (`tvarr 029`).
+    `columns` are the sorted columns of each table.
     """
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
@@ -269,54 +276,48 @@ class SchemaSighting(models.Model):
         return f"{self.schema} in {self.database}"
 
 
-_FORGOTTEN = 500  # SQLite's limit of parameters is 999 where it is lowest
+_DELETED_TOGETHER = 500  # SQLite allows 999 parameters or more
 
 
-def forget_oldest(rows: models.QuerySet[Any], kept: int) -> None:
-    """Remove what is beyond the first `kept` of the rows, which are ordered newest first; a few hundred at once."""
-    oldest = rows.values_list("pk", flat=True)[kept : kept + _FORGOTTEN]
+def delete_oldest(rows: models.QuerySet[Any], kept: int) -> None:
+    """Delete rows, ordered newest first, beyond the first `kept`; a few hundred in one call."""
+    oldest = rows.values_list("pk", flat=True)[kept : kept + _DELETED_TOGETHER]
     rows.filter(pk__in=list(oldest)).delete()
 
 
-def _validate(parse: Callable[[str], object], text: str, sentence: str, code: str, **params: str) -> None:
-    """Refuse a text that cannot be parsed."""
+def _validate(parse: Callable[[str], object], text: str, expected: str, code: str) -> None:
+    """Raise `ValidationError` if a text cannot be parsed."""
     try:
         parse(text)
     except ValueError:
-        raise ValidationError(sentence, code=code, params={"value": text[:_MOST_QUOTED], **params}) from None
+        raise ValidationError(
+            'Expected %(expected)s, got "%(value)s".',
+            code=code,
+            params={"value": text[:_MOST_QUOTED], "expected": expected},
+        ) from None
 
 
 def validate_max_age(text: str) -> None:
-    """Refuse a text that is not a duration or the word for no limit."""
-    sentence = (
-        "max_age “%(value)s” is not allowed; allowed are %(allowed)s (1h to 9999w), “%(none)s” for no limit, or "
-        "nothing for the environment's default."
-    )
+    """Require a duration, or "none" for no limit."""
     if text != NO_AGE_LIMIT:
-        _validate(parse_duration, text, sentence, "invalid_duration", allowed=ALLOWED_DURATIONS, none=NO_AGE_LIMIT)
+        expected = f'"{NO_AGE_LIMIT}", or {ALLOWED_DURATIONS} (1h to 9999w)'
+        _validate(parse_duration, text, expected, "invalid_duration")
 
 
 def validate_cron(text: str) -> None:
-    """Refuse what is not a time of a schedule."""
-    sentence = "cron “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
-    _validate(parse_cron, text, sentence, "invalid_cron", allowed=ALLOWED_CRONS)
+    """Require a cron."""
+    _validate(parse_cron, text, ALLOWED_CRONS, "invalid_cron")
 
 
 def validate_time_zone(name: str) -> None:
-    """Refuse what is not a time zone."""
-    sentence = (
-        "time zone “%(value)s” is not allowed; allowed are %(allowed)s; or nothing for the environment's default."
-    )
-    _validate(parse_zone, name, sentence, "invalid_time_zone", allowed=ALLOWED_ZONES)
+    """Require the name of a time zone."""
+    _validate(parse_zone, name, ALLOWED_ZONES, "invalid_time_zone")
 
 
 class BackupSettings(models.Model):
-    """What was set on the settings page: one row at most. What is empty, or `None`, is as the environment says.
+    """The stored settings, one row at most. Empty or None: the environment's value. `keep_all` overrides `keep`."""
 
-    `keep_all` keeps every automatic backup, whatever `keep` says.
-    """
-
-    _KEEP_REFUSED = f"keep %(show_value)s is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}, or nothing."
+    _KEEP_REFUSED = f"Expected a whole number from 1 to {MOST_KEPT}, got %(show_value)s."
 
     id = models.PositiveSmallIntegerField(primary_key=True, editable=False)
     enabled = models.BooleanField(null=True, blank=True)
@@ -346,39 +347,36 @@ class BackupSettings(models.Model):
 
     @classmethod
     def load(cls, **changes: Any) -> BackupSettings:
-        """Return the row, or one with nothing set that is not stored yet, with these columns changed."""
+        """Return the row, or an empty unsaved one, with these columns changed."""
         stored = cls.objects.first() or cls(pk=1)
         for name, value in changes.items():
             setattr(stored, name, value)
         return stored
 
     def clean(self) -> None:
-        """Six fields are stored as five."""
-        with suppress(ValueError):  # the field's own check reports it
+        """Store a cron of six fields as five."""
+        with suppress(ValueError):  # the field's validator reports it
             self.cron = self.cron and parse_cron(self.cron)
 
     def problems(self) -> list[str]:
-        """Return sentences about stored values that cannot be read. They count as not set."""
+        """Return a sentence for each stored value that is invalid and therefore ignored."""
         try:
             self.clean_fields()
         except ValidationError as refusal:
-            return [sentence for sentences in refusal.message_dict.values() for sentence in sentences]
+            return [f"{name}: {sentence}" for name, found in refusal.message_dict.items() for sentence in found]
         return []
 
     def is_scheduled(self) -> bool:
-        """Return whether there are automatic backups, by these settings or else the environment."""
+        """Return whether automatic backups are on."""
         return bool(settings.BACKUP_SCHEDULE_ENABLED if self.enabled is None else self.enabled)
 
     def timetable(self) -> Timetable:
-        """Return when they are made, in the same way."""
+        """Return when automatic backups are made."""
         default = conf.default_timetable()
         return Timetable(_read(parse_cron, self.cron, default.cron), _read(parse_zone, self.time_zone, default.zone))
 
     def policy(self) -> Policy:
-        """Return the retention, by these settings and else the environment.
-
-        A maximum age that cannot be read is none, so that nothing is removed because of it.
-        """
+        """Return the retention. An invalid maximum age means no limit, so that nothing is deleted because of it."""
         default = conf.default_policy()
         keep = default.keep if self.keep is None else self.keep
         max_age = default.max_age
@@ -388,7 +386,7 @@ class BackupSettings(models.Model):
 
 
 def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:
-    """What a stored text says; `default` where it is empty, or says nothing."""
+    """Return the parsed text, or `default` if it is empty or invalid."""
     try:
         return parse(text) if text else default
     except ValueError:
@@ -396,10 +394,10 @@ def _read(parse: Callable[[str], _Value], text: str, default: _Value) -> _Value:
 
 
 class BackupState(models.TextChoices):
-    """What is known of a backup; the last is for files that are not a usable backup."""
+    """The state of a backup; `BROKEN` is for files that are not a usable backup."""
 
-    CHECKED = "checked", "Checked"
-    NOT_CHECKED = "not_checked", "Not checked"
+    CHECKED = "checked", "Verified"
+    NOT_CHECKED = "not_checked", "Not verified"
     DAMAGED = "damaged", "Damaged"
     NEWER = "newer", "Made by a newer version"
     BROKEN = "broken", "Broken"
@@ -408,17 +406,14 @@ class BackupState(models.TextChoices):
 KIND_LABELS = {
     BackupKind.SCHEDULED: "Automatic",
     BackupKind.MANUAL: "Manual",
-    BackupKind.PRE_RESTORE: "Before restore",
+    BackupKind.PRE_RESTORE: "Safety",
     BackupKind.UPLOADED: "Uploaded",
     BackupKind.TVARR: "Made by tvarr",
 }
 
 
 class Backup(models.Model):
-    """An index of the backup folder for the admin's lists, made equal to the folder before each look.
-
-    Never consulted for a decision: the files are the truth.
-    """
+    """An index of the folder for the admin's lists, updated before each use. Only the files are authoritative."""
 
     filename = models.CharField(primary_key=True, max_length=255, editable=False)
     kind = models.CharField(max_length=20, choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])

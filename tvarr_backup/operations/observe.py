@@ -1,7 +1,9 @@
-"""Observation of both databases, the backup folder, and what our own database has recorded of operations.
+"""Observes both databases, the backup folder, and the recorded operations, for the health checks.
 
-Nothing is written, and no lock but those of the databases is waited for. What cannot be seen becomes a sentence, with what to
-do about it, and is never raised.
+Writes nothing, takes no lock of the backup folder, and waits two seconds for a locked database. Problems become
+sentences with advice, and are never raised. tvarr's database is read through SQLite alone: with `mode=rw` if no program
+has it open, because a reader would leave a `-wal` and a `-shm` there, and with `mode=ro` next to a journal, which
+belongs to its owner.
 """
 
 from __future__ import annotations
@@ -51,12 +53,12 @@ logger = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Records:
-    """What our own database says. `due` is when the next scheduled backup is, or was, to begin, if one is planned."""
+    """The contents of our own database. `due` is when the next automatic backup is due, or was, if one is planned."""
 
     settings: BackupSettings
     due: datetime | None
     open_operations: tuple[Operation, ...]
-    """The oldest first."""
+    """Oldest first."""
     last_scheduled: Operation | None
     has_made_backups: bool
     schema_change: SchemaChange | None
@@ -64,9 +66,9 @@ class Records:
 
 @dataclass(frozen=True)
 class Live:
-    """tvarr's database: in a word what it is, and how many bytes of it are in use (`None` where it is not SQLite).
+    """tvarr's database: what it is in a few words, and how many bytes are in use (`None` if it is not SQLite).
 
-    `schema` is as metadata files record it; `missing` are the columns of our models that it lacks.
+    `schema` has the form of metadata files; `missing` are the columns of our models that it lacks.
     """
 
     what: str
@@ -79,43 +81,43 @@ class Live:
 
 @dataclass(frozen=True)
 class Folder:
-    """The backup folder: what is wrong with it, its contents, what a restore has left there, and the free bytes.
+    """The backup folder: its problem, contents, unfinished restore, and free bytes.
 
-    Without a listing it cannot be read, or, where nothing is wrong, is still to be made.
+    Without a listing it cannot be read or, if there is no problem, does not exist yet.
     """
 
     path: Path
     problem: Sentence
     code: str = ""
-    """Of the problem, where it is an error of ours."""
+    """The code of the problem, if it has one."""
     listing: Listing | None = None
     unfinished: Unfinished | None = None
     free: int | None = None
     probe: Probe | None = None
-    """The worker's last trial of it, if that is recent."""
+    """The worker's last test of it, if that is recent."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether its contents cannot be read."""
+        """Whether it cannot be read."""
         return self.listing is None and bool(self.problem)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen at one moment; a database that cannot be used is `None`, and has its `problem`.
+    """Everything that the health checks need. A database that cannot be used is `None`, and its `problem` says why.
 
-    `unsupported` says why no backups can be made of tvarr's database, where that is so.
+    `unsupported` says why tvarr's database cannot be backed up; empty if it can.
     """
 
     at: datetime
     records: Records | None
     records_problem: Sentence
     is_disk_short: bool
-    """Whether the disk of our own database has next to no room left."""
+    """Whether the disk of our own database is nearly full."""
     live: Live | None
     live_problem: Sentence
     obstacle: Sentence
-    """Why no backup can be restored into tvarr's database, although it can be read."""
+    """Why no backup can be restored, although tvarr's database can be read."""
     unsupported: Sentence
     worker_is_alive: bool
     folder: Folder
@@ -135,7 +137,7 @@ class Observation:
 
 
 def observe() -> Observation:
-    """Observe everything now."""
+    """Observe everything."""
     now = datetime.now(UTC)
     records, records_problem = _observe_default()
     live, live_problem = _observe_live()
@@ -189,12 +191,12 @@ def _observe_live() -> tuple[Live | None, Sentence]:
 
 
 def require_live() -> Live:
-    """Return what tvarr's database is. Raises `DatabaseUnusable` with advice where it cannot be used."""
+    """Return tvarr's database, after reading from each table. Raises `DatabaseUnusable` with advice."""
     return _ask_live(_judge_file)
 
 
 def require_tvarrs() -> Live:
-    """Do the same for an action that needs a few of its tables: others may be damaged."""
+    """Return the same without reading the tables, for actions that need only some of them."""
     return _ask_live(_identify_file)
 
 
@@ -206,7 +208,7 @@ def _ask_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
         path = conf.database_path(alias)
         if os.path.realpath(path) == os.path.realpath(conf.database_path(DEFAULT_DB_ALIAS)):
             raise DatabaseForeign(
-                "DATABASE_URL and TVARR_DATABASE_DSN are the same file, {path}; allowed are two files.", path=path
+                "DATABASE_URL and TVARR_DATABASE_DSN name the same file, {path}. Set them to two files.", path=path
             )
         return tvarr_database.query_cached(path, question, timeout_seconds=app_database.PATIENCE_SECONDS)
     except DatabaseUnusable as problem:
@@ -218,7 +220,7 @@ def _ask_live(question: Callable[[Path, sqlite3.Connection], Live]) -> Live:
 
 
 def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
-    """Why a restore of the newest backup would be refused now, as the restore itself finds it; "" where it would not."""
+    """Return why a restore of the newest backup would be refused now; empty if it would not be."""
     if live is None or live.used is None:
         return NOTHING
     path, listing = conf.live_database(), folder.listing
@@ -230,18 +232,17 @@ def _why_not_restorable(live: Live | None, folder: Folder) -> Sentence:
         require_room_for_restore(path, folder.path, listing, used=live.used, page_size=live.page_size, size=size)
     except NoRoom as problem:
         return problem.sentence
-    except OSError:  # another check says what is wrong there
+    except OSError:  # reported by the check of the folder
         return NOTHING
     return NOTHING
 
 
 def count_live_rows() -> tuple[dict[str, int], Sentence]:
-    """Return the rows of tvarr's tables, as far as they can be counted, and what is wrong with the database."""
+    """Return the number of rows in each of tvarr's tables, as far as they can be read, and the database's problem."""
     return rows_now(), _observe_live()[1]
 
 
 def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
-    """Return the same after reading from each of its tables."""
     live = _identify_file(path, connection)
     tables = schema.table_names(connection) & tvarr_database.required_schema().columns.keys()
     for table in tables:
@@ -250,20 +251,16 @@ def _judge_file(path: Path, connection: sqlite3.Connection) -> Live:
 
 
 def _identify_file(path: Path, connection: sqlite3.Connection) -> Live:
-    """Return whose it is, and how many bytes are in use."""
     state, required = tvarr_database.judge(path, connection), tvarr_database.required_schema()
     if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{path} is empty.", path=path)
     found = schema.schema_of(connection, required)
     if schema.is_older(found, required):
-        raise DatabaseNotPrepared(
-            "{path} is not up to date with this version; run {advice}.", path=path, advice=Advice.PREPARE
-        )
-    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
+        raise DatabaseNotPrepared(_NOT_PREPARED, database=path, advice=Advice.PREPARE)
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     missing = schema.missing_columns(connection, required)
-    return Live(whose, measure(connection).used, found, missing, journal == "wal", page_size)
+    return Live(_creator(state), measure(connection).used, found, missing, journal == "wal", page_size)
 
 
 def _judge_server(alias: str) -> Live:
@@ -272,17 +269,21 @@ def _judge_server(alias: str) -> Live:
     if state is schema.DatabaseState.EMPTY:
         raise DatabaseMissing("{name} is empty.", name=name)
     if state is schema.DatabaseState.OURS and not conf.is_up_to_date(alias):
-        raise DatabaseNotPrepared(
-            "{name} is not up to date with this version; run {advice}.", name=name, advice=Advice.PREPARE
-        )
-    whose = "tvarr's own, attached" if state is schema.DatabaseState.ATTACHED else "one of our own"
-    return Live(f"{whose}, on {connections[alias].display_name}", None)
+        raise DatabaseNotPrepared(_NOT_PREPARED, database=name, advice=Advice.PREPARE)
+    return Live(f"{_creator(state)}, on {connections[alias].display_name}", None)
+
+
+_NOT_PREPARED = "{database} is not up to date with this version of tvarr-backup. Run {advice}."
+
+
+def _creator(state: schema.DatabaseState) -> str:
+    return "created by tvarr" if state is schema.DatabaseState.ATTACHED else "created by tvarr-backup"
 
 
 def _log_problem(sentence: str, problem: Error) -> Sentence:
-    """Log what a server says, which may name hosts and users, and return a sentence without it."""
+    """Log the server's message, which may name hosts and users, and return a sentence without it."""
     logger.warning("database.unusable", reason=f"{sentence}: {problem}")
-    return Sentence("{sentence}; the log says why.", sentence=sentence)
+    return Sentence("{sentence}. The log has the reason.", sentence=sentence)
 
 
 def _why_unsupported() -> Sentence:
@@ -296,7 +297,7 @@ def _why_unsupported() -> Sentence:
 def _worker_is_alive() -> bool:
     try:
         return worker_seems_alive()
-    except (OSError, Error):  # its file went away between two looks, or the server that knows of others is gone
+    except (OSError, Error):  # the file has just been removed, or the server is down
         return False
 
 
@@ -310,7 +311,7 @@ def _observe_folder(records: Records | None, live: Live | None) -> Folder:
             backup_folder()
     except (BackupFolderUnmounted, BackupFolderMissing) as problem:
         return Folder(path, problem.sentence, problem.code)
-    except BackupFolderUnusable:  # as is said below
+    except BackupFolderUnusable:  # reported below
         pass
     if not os.path.lexists(path):
         return Folder(path, _why_missing(path, has_made_backups=records is not None and records.has_made_backups))
@@ -318,40 +319,42 @@ def _observe_folder(records: Records | None, live: Live | None) -> Folder:
         folder = Path(os.path.realpath(path, strict=True))
         listing, unfinished = read_folder(folder), read_journal(folder / WORK_NAME)
     except BackupFolderUnusable as problem:
-        return Folder(path, Sentence("{problem} Name another, or make it readable.", problem=problem))
+        return Folder(path, Sentence("{problem} Make it readable, or use another folder.", problem=problem))
     except OSError as problem:
         return Folder(
             path,
             Sentence(
-                "The backup folder {path} cannot be used: {reason}. Name another, or make it readable.",
+                "The backup folder {path} cannot be used: {reason}. Make it readable, or use another folder.",
                 path=path,
                 reason=problem.strerror,
             ),
         )
     return Folder(
-        folder, _why_closed(folder, live, listing), "", listing, unfinished, _free(folder), last_probe(folder)
+        folder, _why_not_writable(folder, live, listing), "", listing, unfinished, _free(folder), last_probe(folder)
     )
 
 
 def _why_missing(path: Path, *, has_made_backups: bool) -> Sentence:
     if has_made_backups:
         return Sentence(
-            "The backup folder {path} is not there any more, though backups were made. Is its disk mounted?", path=path
+            "The backup folder {path} does not exist any more, although backups were made. Check that its disk is "
+            "mounted.",
+            path=path,
         )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         return Sentence(
-            "The backup folder {path} cannot be made: the folder above it does not exist, or cannot be written to. Make that, "
-            "or name another.",
+            "The backup folder {path} cannot be created because its parent folder does not exist or cannot be written "
+            "to. Create the parent folder, or use another folder.",
             path=path,
         )
     return NOTHING
 
 
-def _why_closed(folder: Path, live: Live | None, listing: Listing) -> Sentence:
-    """Why the next backup would find no place there; empty where it would."""
+def _why_not_writable(folder: Path, live: Live | None, listing: Listing) -> Sentence:
+    """Return why the next backup could not be written there; empty if it could."""
     if not os.access(folder, os.W_OK | os.X_OK):
         return Sentence(
-            "The backup folder {folder} is read-only. {explanation}. Or name another folder.",
+            "The backup folder {folder} is read-only. {explanation}. Or use another folder.",
             folder=folder,
             explanation=explain(folder, whole=folder),
         )
@@ -359,7 +362,7 @@ def _why_closed(folder: Path, live: Live | None, listing: Listing) -> Sentence:
         if live is not None and live.used is not None:
             require_room_for_backup(folder, live.used, listing)
     except NoRoom as problem:
-        return Sentence("{problem} Make room, or name another folder.", problem=problem)
+        return Sentence("{problem} Free some space, or use another folder.", problem=problem)
     except OSError as problem:
         return Sentence("The backup folder {folder} cannot be used: {reason}.", folder=folder, reason=problem.strerror)
     return NOTHING

@@ -1,4 +1,4 @@
-"""Identity of a process, by which a later one with the same number is not mistaken for it."""
+"""Identifies processes, so that a later one with the same number is not mistaken for an earlier one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ _DEAD_STATES = frozenset("ZXx")
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process by host, boot of the kernel, number, and the moment it started in clock ticks since that boot.
-
-    Ticks since the boot, not the time of day: that one moves when the clock is set, and a living process would look
-    like another.
-    """
+    """A process. Its start is in clock ticks since the boot, which do not change when the clock is set."""
 
     host: str
     boot: str
@@ -26,7 +22,7 @@ class ProcessIdentity:
 
 
 def this_process() -> ProcessIdentity:
-    """The process that asks."""
+    """Return the identity of this process."""
     started = start_of(os.getpid())
     assert started is not None
     return ProcessIdentity(this_host(), this_boot(), os.getpid(), started)
@@ -38,12 +34,12 @@ def this_host() -> str:
 
 @cache
 def this_boot() -> str:
-    """The kernel's id of this boot."""
+    """Return the kernel's id of this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def start_of(pid: int) -> int | None:
-    """When a living process started, in clock ticks since the boot; `None` where there is none, or only its remains."""
+    """Return when a process started, in clock ticks since the boot; `None` if it has ended, also as a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

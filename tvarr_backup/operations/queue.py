@@ -1,4 +1,4 @@
-"""The queue of django-q2, in its table or on Redis. A task in it only wakes a worker up: the operations' rows say what to do."""
+"""The queue of django-q2, in its table or on Redis. A task only wakes a worker up; operations are rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from tvarr_backup.operations.models import Operation, OperationState
 RUN_OPERATION = "tvarr_backup.tasks.run_operation"
 
 GRACE = timedelta(seconds=10)
-"""An operation that is queued for longer than this, while the queue is empty, has lost its task."""
+"""An operation that is queued for longer than this with an empty queue has lost its task: with the queue, to a worker
+that died, or because another key has signed it."""
 
 
 def require_reachable() -> None:
-    """Raise `QueueUnreachable` where no worker could be woken up for a new operation now."""
+    """Raise `QueueUnreachable` if the queue cannot take a task now."""
     if Conf.ORM:
         return
     from redis import RedisError  # noqa: PLC0415  # an extra
@@ -29,16 +30,16 @@ def require_reachable() -> None:
         get_broker().ping()
     except RedisError as problem:
         raise QueueUnreachable(
-            "The queue's server (REDIS_URL) cannot be reached, and nothing was asked for; try again. It says: {problem}",
+            "Nothing was started because the queue (REDIS_URL) cannot be reached: {problem:clause}. Try again.",
             problem=problem,
         ) from problem
 
 
 def wake_worker(operation: Operation) -> None:
-    """Put the task of a new operation into the queue. Call it in the transaction that stores the row.
+    """Queue the task of a new operation. Call it in the transaction that stores the row.
 
-    A queue in the same database is written in that transaction: both are stored, or neither is. Redis gets the task after
-    the commit, since a worker must find the row. If that fails, it is logged, and a worker finds the operation without it.
+    A queue in the same database is written in that transaction. Redis gets the task after the commit, because a worker
+    must find the row; if that fails, it is logged, and a worker finds the operation without its task.
     """
     send = partial(async_task, RUN_OPERATION, operation.pk, task_name=str(operation.pk))
     if Conf.ORM:
@@ -48,11 +49,7 @@ def wake_worker(operation: Operation) -> None:
 
 
 def find_forgotten() -> Operation | None:
-    """Return a queued operation older than `GRACE`, for a worker that found the queue empty.
-
-    Its task was lost with the queue, was taken by a worker that died, or was signed with another key. If
-    another worker has just taken it, that is harmless, because an operation is begun once.
-    """
-    now = datetime.now(UTC)  # a clock that was put back leaves operations of the future
+    """Return a queued operation older than `GRACE`, for a worker that found the queue empty. Only one can claim it."""
+    now = datetime.now(UTC)  # after the clock was put back, `created_at` may be in the future
     queued = Operation.objects.filter(state=OperationState.QUEUED).exclude(created_at__range=(now - GRACE, now + GRACE))
     return queued.select_related("requested_by").order_by("created_at").first()

@@ -1,4 +1,4 @@
-"""Ends the operations that a crash left open, so that they do not block the next one."""
+"""Ends operations that a crash left running, so that they do not block the next one."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ from tvarr_backup.sentences import Sentence, join
 logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE_OF_THE_LIVING = timedelta(minutes=5)
-"""A process that lives but has not reported for this long, and does not hold the folder, has lost its operation."""
+"""A process that runs but has not reported for this long, and has no lock on the folder, has lost its operation."""
 
 SILENCE_ON_ANOTHER_HOST = timedelta(seconds=60)
 
 SILENCE_IN_ANOTHER_BOOT = timedelta(seconds=10)
-"""Not at once: machines may share a name."""
+"""Not immediately, because two machines may have the same name."""
 
 
-_AS_SEEN = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
+_COMPARED = ("state", "host", "boot", "pid", "process_started", "heartbeat_at")
 
 
 def reconcile() -> list[Operation]:
-    """End running operations without a process as `interrupted`, and return them as they are now.
+    """End running operations whose process is gone as `interrupted`, and return them. Queued ones stay.
 
-    One is ended when its process is gone and nobody holds the backup folder, which is cleaned up first. What is queued
-    waits until a worker begins it.
-
-    Can be called at any time and by several processes; costs one query when nothing is running.
+    Cleans up the backup folder first; while another process has it locked, an operation is left alone. Can be called at
+    any time and by several processes. Costs one query if nothing is running.
     """
     ended = []
     for operation in Operation.open_ones():
@@ -60,7 +58,7 @@ def _is_lost(operation: Operation, now: datetime) -> bool:
 
 
 def _is_silent(operation: Operation, now: datetime, limit: timedelta) -> bool:
-    """Compare in both directions: after a boot without a good clock the last sign of life may be in the future."""
+    """Compare in both directions, because after a boot without a correct clock the heartbeat may be in the future."""
     return operation.heartbeat_at is None or abs(now - operation.heartbeat_at) > limit
 
 
@@ -68,32 +66,32 @@ def _end(operation: Operation) -> bool:
     """Clean up and end the operation. Return whether this call ended it."""
     try:
         settled = finish_restore(backup_folder(), conf.required_schema())
-        cleaned = Sentence("What was unfinished has been removed; a backup that is listed is complete.")
+        cleaned = Sentence("Unfinished files were removed. Listed backups are complete.")
         if settled is not None and settled.safety is not None:
             cleaned = Sentence(
-                "The content had been replaced by then; what was there before is {filename}.",
-                filename=settled.safety.filename,
+                "The data had already been replaced. The safety backup is {filename}.", filename=settled.safety.filename
             )
             cleaned = join([cleaned, RELOAD_ADVICE]) if needs_reload(EVERYTHING) else cleaned
         elif settled is not None:
             cleaned = Sentence(
-                "The offline restore has been finished; the old files were set aside: {paths}.",
+                "The offline restore was finished. The old files were set aside: {paths}.",
                 paths=_joined(settled.set_aside),
             )
-    except BackupBusy:  # it lives after all, or somebody else is at work; that one cleans up
+    except BackupBusy:  # the process is alive after all, or another one is working in the folder and cleans up
         return False
     except TvarrBackupError as problem:
         cleaned = Sentence(
-            "What was unfinished is removed by the next operation, because now: {problem}", problem=problem
+            "Unfinished files could not be removed: {problem} The next operation tries again.", problem=problem
         )
-    where = " in the phase “{phase}”" if operation.phase else ""
     message = Sentence(
-        "The process that worked on it ended before its work was done" + where + ". {cleaned}",
+        'The process ended during the phase "{phase}". {cleaned}'
+        if operation.phase
+        else "The process ended before the operation had finished. {cleaned}",
         phase=operation.phase,
         cleaned=cleaned,
     )
-    # One that has gone on since it was looked at is left alone.
-    same = {name: getattr(operation, name) for name in _AS_SEEN}
+    # Leave it alone if it has made progress in the meantime.
+    same = {name: getattr(operation, name) for name in _COMPARED}
     return bool(
         Operation.objects.filter(pk=operation.pk, **same).update(
             state=OperationState.INTERRUPTED, finished_at=datetime.now(UTC), **sentence_columns(message=message)
@@ -102,4 +100,4 @@ def _end(operation: Operation) -> bool:
 
 
 def _joined(paths: Iterable[str]) -> Sentence:
-    return join(map(Path, paths), ", ") or Sentence("there were none")
+    return join(map(Path, paths), ", ") or Sentence("none")

@@ -1,4 +1,4 @@
-"""Backups, verifications and refused code as JSON data, the same for commands, results of operations, and the API."""
+"""Backups, verifications and refused code as JSON data, for commands, results of operations, and the API."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ from tvarr_backup.schema import RequiredSchema, is_newer
 
 _REFUSED_CODE = "refused_code"
 _MOST_KEPT_CHARACTERS = 2**16
-"""More SQL than a user would read is not kept, and so cannot be accepted on a page."""
+"""Longer SQL is not stored, because no user would read it. So it cannot be accepted on a page."""
 
 SAME_NUMBER_OF_ROWS = "same number of rows"
-"""Said of tables whose row counts are equal. Their contents may differ, so it is never "no change"."""
+"""The label of tables with equal row counts. Their contents may differ, so it does not say "no change"."""
 
 
 def unknown_date(sidecar: Sidecar) -> str:
-    """Return what replaces the date of a backup whose date is unknown, such as "date unknown, newest row 1 Mar 2026, 15:00".
-
-    Empty for a backup with a date.
-    """
+    """Return "date unknown", with the time of the newest row if there is one; empty for a backup with a date."""
     if sidecar.is_dated:
         return ""
     if sidecar.newest_row_at is None:
@@ -38,7 +35,7 @@ def unknown_date(sidecar: Sidecar) -> str:
 
 
 def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
-    """What is known of a complete backup: damage first, then whether this program is too old for it."""
+    """Return the state of a complete backup; damage takes precedence."""
     if sidecar.problems:
         return BackupState.DAMAGED
     if is_newer(sidecar.schema, required):
@@ -47,13 +44,13 @@ def state_of(sidecar: Sidecar, required: RequiredSchema) -> BackupState:
 
 
 def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> dict[str, Any]:
-    """The metadata of a backup: tvarr's members and ours; sizes are bytes, times RFC 3339 in UTC.
+    """Return the metadata of a backup: tvarr's members and ours, sizes in bytes, times as RFC 3339 in UTC.
 
-    `protected` is so now, and `protected_until` null where it has no end, or is over.
-    Who shows many passes `required`, which is otherwise looked up for each.
+    `protected` is whether it is protected now, and `protected_until` is null if that has no end or has ended. Pass
+    `required` for many backups, because it is otherwise looked up for each.
     """
     members = json.loads(encode_sidecar(backup.sidecar))
-    del members["format"]  # of the sidecar as a file
+    del members["format"]  # describes the file
     protected = backup.sidecar.is_protected(datetime.now(UTC))
     return {
         "filename": backup.filename,
@@ -66,7 +63,7 @@ def backup_as_data(backup: Backup, required: RequiredSchema | None = None) -> di
 
 
 def verification_as_data(verification: Verification, required: RequiredSchema | None = None) -> dict[str, Any]:
-    """Return every check of a backup with its outcome; `problems` is empty where there are none."""
+    """Return the checks of a backup with their results; `problems` is empty if all passed."""
     return {
         "backup": backup_as_data(verification.backup, required),
         "checks": [
@@ -82,29 +79,29 @@ def verification_as_data(verification: Verification, required: RequiredSchema | 
 
 
 def accepted_by(arguments: Mapping[str, Any]) -> bool | Collection[str]:
-    """Return what an operation was asked to accept: all code, none, or that with these identities."""
+    """Return the code that an operation accepts: all, none, or the code with these identities."""
     given = arguments.get("accept_code", False)
     return bool(given) if isinstance(given, bool) else frozenset(map(str, given))
 
 
 def refused_code(problem: CodeNotAccepted) -> dict[str, Any]:
-    """Return what an operation keeps of a refusal."""
+    """Return the result of an operation that was refused because of code."""
     return {_REFUSED_CODE: code_as_data(problem.found)}
 
 
 def code_as_data(found: Iterable[FoundCode]) -> list[dict[str, str]]:
-    """Return code as pages and answers show it; empty where it is more than a user would read."""
+    """Return code as pages and the API show it; empty if it is too long to read."""
     listed = [{name: getattr(one, name) for name in ("kind", "name", "sql", "identity")} for one in found]
     return listed if sum(len(one["sql"]) for one in listed) <= _MOST_KEPT_CHARACTERS else []
 
 
 def code_refused_in(operation: Operation | None) -> list[dict[str, str]]:
-    """Return the code that an operation refused, as `code_as_data`."""
+    """Return the code because of which an operation was refused, as `code_as_data`."""
     return list(((operation.result if operation else None) or {}).get(_REFUSED_CODE) or ())
 
 
 def last_refusal(filename: str) -> Operation | None:
-    """Return the last restore of a backup, where it was refused for the code in it."""
+    """Return the last restore of a backup if it was refused because of code."""
     last = Operation.objects.filter(kind=OperationKind.RESTORE, arguments__filename=filename).order_by("-pk").first()
     is_refusal = last is not None and last.state == OperationState.FAILED and last.error_code == CodeNotAccepted.code
     return last if is_refusal else None

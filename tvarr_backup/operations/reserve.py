@@ -1,7 +1,6 @@
-"""A file that keeps a little room on the disk of this program's own database.
+"""A file that reserves space on the disk of this program's own database.
 
-On a full disk nobody could sign in, and nothing could be recorded, so nothing could be deleted either. The file gives its
-room up then, and is made again when there is room enough.
+It is deleted when the disk is full, so that users can still sign in and delete backups, and created again later.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ RESERVE_BYTES = 4 * 2**20
 """As large as SQLite's journal usually grows (1000 pages): enough to sign in and to delete dozens of backups."""
 
 FULL_BYTES = 2**20
-"""With less than this free, a disk counts as full."""
+"""A disk with less free space counts as full."""
 
 ROOMY_BYTES = 8 * RESERVE_BYTES
-"""With less than this free, the file is not made: others need the room more."""
+"""With less free space, the file is not created."""
 
 
 def keep() -> None:
-    """Make the file where it is missing and there is room enough. A failure leaves none behind."""
+    """Create the file if it is missing and there is enough space. A failure leaves no file behind."""
     path = _path()
     if path is None or _size(path) == RESERVE_BYTES or _free() < ROOMY_BYTES:
         return
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(RESERVE_BYTES))  # a file system that compresses would keep no room for zeros
+            file.write(os.urandom(RESERVE_BYTES))  # a compressing file system would reserve no space for zeros
             file.flush()
             os.fsync(file.fileno())
     except OSError:
@@ -47,13 +46,13 @@ def keep() -> None:
 
 
 def release_if_full() -> None:
-    """Give the room up where the disk is full; costs one look at the disk."""
+    """Delete the file if the disk is full."""
     if is_disk_full():
         release()
 
 
 def release() -> bool:
-    """Give the room up, because a write has failed for want of it; whether there was any."""
+    """Delete the file. Return whether there was one."""
     path = _path()
     try:
         if path is None:
@@ -61,23 +60,23 @@ def release() -> bool:
         path.unlink()
     except OSError:
         return False
-    logger.warning("reserve.released", path=str(path), bytes=RESERVE_BYTES, reason="The disk is full; free some space.")
+    logger.warning("reserve.released", path=str(path), bytes=RESERVE_BYTES, reason="The disk is full. Free some space.")
     return True
 
 
 def is_disk_full() -> bool:
-    """Whether next to nothing is free on the disk of this program's own database; never for one on a server."""
+    """Return whether the disk of this program's own database is full; never for a server."""
     return _path() is not None and _free() < FULL_BYTES
 
 
 def is_missing() -> bool:
-    """Whether the file was given up, and there is no room to make it again."""
+    """Return whether the file is missing and there is no space to create it."""
     path = _path()
     return path is not None and _size(path) is None and _free() < ROOMY_BYTES
 
 
 def _path() -> Path | None:
-    """Next to the database; `None` where that is on a server."""
+    """Return the path next to the database; `None` for a server."""
     if not conf.is_file(DEFAULT_DB_ALIAS):
         return None
     path = conf.database_path(DEFAULT_DB_ALIAS).resolve()
@@ -85,7 +84,7 @@ def _path() -> Path | None:
 
 
 def _free() -> int:
-    """Bytes; a disk that cannot be asked counts as one with room."""
+    """Return the free bytes; if they are unknown, enough."""
     try:
         return free_bytes(conf.database_path(DEFAULT_DB_ALIAS).resolve().parent)
     except OSError:

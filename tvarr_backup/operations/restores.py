@@ -1,4 +1,4 @@
-"""What a restore needs and would do, for pages, API and commands alike."""
+"""Requirements and consequences of a restore, for pages, API and commands."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from tvarr_backup.operations.disk import backup_folder
 
 
 def require_restorable(filename: str, *, offline: bool = False, accept_newer: bool = False) -> None:
-    """Require what a restore needs, as far as that is known without unpacking the backup.
-
-    Raises `BackupNotFound`, `BackupBroken`, `BackupUnsupported`, and what `find_restorable` raises.
-    """
+    """Check what a restore needs, without unpacking the backup. Raises what `find_restorable` raises."""
     required = conf.required_schema()
     find_restorable(
         conf.live_database(), backup_folder(), filename, required, offline=offline, accept_newer=accept_newer
@@ -25,9 +22,9 @@ def require_restorable(filename: str, *, offline: bool = False, accept_newer: bo
 
 
 def damage_of_live(filename: str) -> str:
-    """Return what is wrong with the live file if only an offline restore can replace it, such as "is empty"; else "".
+    """Return the damage of the live file if only an offline restore can replace it, such as "is empty"; else "".
 
-    Raises every other reason against a restore into it.
+    Raises any other error that would prevent a restore.
     """
     try:
         inspect_live(conf.live_database(), conf.required_schema(), filename)
@@ -37,7 +34,7 @@ def damage_of_live(filename: str) -> str:
 
 
 def rows_now() -> dict[str, int]:
-    """Return the number of rows of each table of the live database; none where that cannot be read."""
+    """Return the number of rows of each table of the live database; empty if it cannot be read."""
     try:
         return live_rows(conf.live_database(), timeout_seconds=app_database.PATIENCE_SECONDS)
     except (sqlite3.Error, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""How an operation is started: in this process, or by a worker."""
+"""Starts operations, in this process or through a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.operations.kinds import KINDS
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.queue import require_reachable, wake_worker
 from tvarr_backup.operations.reconcile import reconcile
-from tvarr_backup.operations.track import create_operation, forget_old, new_operation, track
+from tvarr_backup.operations.track import create_operation, delete_old_operations, new_operation, track
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -25,10 +25,7 @@ logger = structlog.stdlib.get_logger(__name__)
 def submit(
     kind: OperationKind, *, requested_by: Any, origin: Origin, arguments: Mapping[str, Any] | None = None
 ) -> Operation:
-    """Queue an operation. Once it is stored, a worker will do it, whatever becomes of the queue.
-
-    Raises `OperationRunning` while another one is open, and `QueueUnreachable`; then nothing is stored.
-    """
+    """Queue an operation for a worker. Raises `OperationRunning` and `QueueUnreachable`, with nothing stored."""
     reconcile()
     require_reachable()
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -38,10 +35,7 @@ def submit(
 
 
 def queue_operation(kind: OperationKind, **values: Any) -> Operation:
-    """Store a queued operation and its task, or neither. Call it in a transaction.
-
-    `values` are those of `new_operation`. Raises `OperationRunning`.
-    """
+    """Store a queued operation and its task, or neither. Call it in a transaction. Raises `OperationRunning`."""
     operation = create_operation(kind, state=OperationState.QUEUED, **values)
     wake_worker(operation)
     return operation
@@ -56,11 +50,11 @@ def run_here(
     watch: Progress = no_progress,
     on_begin: Callable[[Operation], object] = lambda _operation: None,
 ) -> Operation:
-    """Do an operation in this process, without the queue, and return it as it ended.
+    """Run an operation in this process, and return it as it ended.
 
-    `watch` gets the percentage of the whole operation. `on_begin` is called with the operation before its work. A command's
-    operation that cannot be recorded runs all the same: `Operation.unrecorded` says why it is not. Raises
-    `OperationRunning` while another one is open, and what ended the work.
+    `watch` gets the percentage of the whole operation. `on_begin` is called with the operation before it is run. A
+    command's operation runs even if it cannot be recorded; then `Operation.unrecorded` says why. Raises
+    `OperationRunning`, and the error that ended the operation.
     """
     operation = _begin(kind, requested_by=requested_by, origin=origin, arguments=arguments)
     on_begin(operation)
@@ -83,21 +77,21 @@ def _begin(kind: OperationKind, *, origin: Origin, **values: Any) -> Operation:
 
 
 def perform(operation: Operation, watch: Progress = no_progress) -> None:
-    """Do the work of a running operation of this process; raises what ended it, after that was written down."""
+    """Run the handler of a running operation of this process. Raises the error that ended it, after recording it."""
     with track(operation, watch) as tracker:
         live = conf.protected_database()
         if operation.database != live:
             raise OperationForeign(
-                "It was asked for on {database}, and where it was to be done tvarr's database is {live}. Name it by "
-                "the same path on every machine (TVARR_DATABASE_DSN), and ask again.",
+                "The operation was started for {database}, but tvarr's database on this machine is {live}. Nothing was "
+                "done. Set TVARR_DATABASE_DSN to the same path on every machine, and try again.",
                 database=_as_place(operation.database),
                 live=_as_place(live),
             )
         KINDS[OperationKind(operation.kind)].handler(operation, tracker)
     if not operation.unrecorded:
-        forget_old()
+        delete_old_operations()
 
 
 def _as_place(database: str) -> Path | str:
-    """Return a recorded database as sentences name it: a path, or an address on a server."""
+    """Return a recorded database as a fact of a sentence: a path, or an address on a server."""
     return Path(database) if database.startswith("/") else database

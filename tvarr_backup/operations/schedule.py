@@ -1,14 +1,14 @@
-"""The schedule of backups: what is set, and when the next one is due.
+"""The schedule of automatic backups and nightly verifications.
 
-The next time is kept in a row of django-q2's table `Schedule`, called `scheduled-backup`. There is none while scheduled
-backups are off. The worker compares it with the clock; django-q2 neither reads the row nor knows about crons.
+The next time is in the row `scheduled-backup` of django-q2's table `Schedule`, which only the worker reads. There is no
+row while automatic backups are off.
 
-A time that has come stays due until its backup has been asked for: while the machine is off, and while another operation
-is open. However many times have passed in between, one backup is made. A backup that was cut off (the machine was switched
-off, its process was killed) is made up, in three attempts at most. One that failed is not: the next comes as usual.
+A backup stays due while the machine is off or another operation is open. One backup is made, however many times have
+passed. A backup that was interrupted by a power cut or a kill is repeated, three times at most. One that failed is not
+repeated: the next one runs as usual.
 
-Every operation of the schedule keeps in `due_at` which time it is for. So a time is known to be done when a clock that is
-put back by less than an hour shows it again. A clock that is put back further was wrong, and its times are done again.
+Every scheduled operation stores in `due_at` which time it is for. If the clock is put back by less than an hour, that
+time is not repeated. If it is put back further, it was wrong, and its times are repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 NAME = "scheduled-backup"
 _FUNCTION = "tvarr_backup.operations.schedule.request_due"
-"""Shown beside the row; django-q2 does not call it."""
+"""Required by the row; django-q2 does not call it."""
 
 _ATTEMPTS = 3
 _PUT_BACK = timedelta(hours=1)
@@ -53,10 +53,9 @@ _CHECK_HOUR = 4
 def schedule_as_data() -> dict[str, Any]:
     """Return the schedule and the retention that apply, with the environment's defaults: tvarr's members, and ours.
 
-    `retention` is 0 where all are kept, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339,
-    in the zone), none while it is off. `defaults` has the environment's values of the five that can be set. `last_run` is
-    the last backup that was asked for, `last_check` the last nightly check. `problems` are sentences about what is stored
-    and cannot be read.
+    `retention` is 0 to keep all, `max_age` a duration or `none`. `next_runs` are the next three times (RFC 3339, in the
+    zone), or none while it is off. `defaults` has the environment's values of the five settings. `last_run` is the last
+    automatic backup, `last_check` the last nightly verification. `problems` are sentences about invalid stored values.
     """
     stored = BackupSettings.load()
     now = datetime.now(UTC)
@@ -73,12 +72,12 @@ def schedule_as_data() -> dict[str, Any]:
 
 
 def describe(stored: BackupSettings) -> str:
-    """Return when backups are made, in a sentence."""
-    return stored.timetable().describe() if stored.is_scheduled() else "Scheduled backups are off"
+    """Return when automatic backups are made, such as "Every day at 02:00 (UTC)"."""
+    return stored.timetable().describe() if stored.is_scheduled() else "Automatic backups are off"
 
 
 def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[datetime]:
-    """Return the next times in the zone of the timetable; none while it is off."""
+    """Return the next times in the zone of the timetable; none while the schedule is off."""
     if not stored.is_scheduled():
         return []
     first = _next_time(stored, now, planned_run())
@@ -86,23 +85,23 @@ def next_runs(stored: BackupSettings, now: datetime, number: int = 3) -> list[da
 
 
 def planned_run() -> datetime | None:
-    """Return the time in the row, which may have passed; `None` without a row."""
+    """Return the next time, which may be in the past; `None` while the schedule is off."""
     rows = Schedule.objects.filter(name=NAME)
     return rows.values_list("next_run", flat=True).first()  # type: ignore[no-any-return]  # django-q2 has no types
 
 
 def overdue_since(stored: BackupSettings, now: datetime) -> datetime | None:
-    """Return the time that came more than five minutes ago and whose backup has not been asked for, if any."""
+    """Return the time of a backup that has been due for more than five minutes without being started, if any."""
     planned = planned_run() if stored.is_scheduled() else None
     return planned if planned is not None and planned < now - _OVERDUE else None
 
 
 def last_run(kind: OperationKind, now: datetime) -> Operation | None:
-    """Return the last of this kind that the schedule requested, without those that a clock ahead has dated later."""
-    return _asked(kind).filter(created_at__lte=now + _PUT_BACK).first()
+    """Return the last scheduled operation of this kind, except those that a wrong clock dated in the future."""
+    return _scheduled(kind).filter(created_at__lte=now + _PUT_BACK).first()
 
 
-def _asked(kind: OperationKind) -> QuerySet[Operation]:
+def _scheduled(kind: OperationKind) -> QuerySet[Operation]:
     return Operation.objects.filter(origin=Origin.SCHEDULE, kind=kind)
 
 
@@ -118,7 +117,7 @@ def _values(stored: BackupSettings) -> dict[str, Any]:
 
 
 def _run_as_data(operation: Operation | None) -> dict[str, Any] | None:
-    """Return an operation's outcome. `filename` is that of the backup that was made or verified."""
+    """Return the result of an operation. `filename` is that of the backup it made or verified."""
     if operation is None:
         return None
     result = operation.result or {}
@@ -142,12 +141,8 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def change_settings(changes: Mapping[str, Any]) -> None:
-    """Set these columns of the settings, and plan the next backup by them; other columns stay as they are.
-
-    Of two who change different columns both succeed; of the same one, the later. Raises `ValidationError`, and then all
-    is as it was.
-    """
-    with _alone():
+    """Change some columns of the settings, and plan the next backup. Raises `ValidationError`, with nothing changed."""
+    with _exclusive_transaction():
         stored = BackupSettings.load(**changes)
         stored.full_clean(validate_unique=False)
         stored.save()
@@ -155,12 +150,12 @@ def change_settings(changes: Mapping[str, Any]) -> None:
         transaction.on_commit(lambda: logger.info("schedule.changed", **_values(stored)), using=DEFAULT_DB_ALIAS)
 
 
-_LOCK = 0x7363_6865_64  # of PostgreSQL's advisory locks: "sched"
+_LOCK = 0x7363_6865_64  # "sched", for PostgreSQL's advisory locks
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Open a transaction that excludes others of its kind. SQLite begins all so; PostgreSQL waits for a lock here."""
+def _exclusive_transaction() -> Iterator[None]:
+    """Open a transaction that excludes others of its kind. SQLite's are all exclusive; PostgreSQL needs a lock."""
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         if not conf.is_file(DEFAULT_DB_ALIAS):
             with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
@@ -168,25 +163,25 @@ def _alone() -> Iterator[None]:
         yield
 
 
-# --- When a time has come --------------------------------------------------------------------------------------------
+# --- Starting what is due --------------------------------------------------------------------------------------------
 
 
 def report_problems() -> None:
-    """Log which stored settings cannot be read."""
+    """Log the stored settings that are invalid."""
     for problem in BackupSettings.load().problems():
         logger.error("settings.invalid", reason=problem)
 
 
 def plan_next_run() -> None:
-    """Make the row that of the settings. A time that has come is left to be done first."""
+    """Update the row from the settings. A backup that is due stays due."""
     rows = Schedule.objects.filter(name=NAME)
-    with _alone():
+    with _exclusive_transaction():
         stored = BackupSettings.load()
         if not stored.is_scheduled():
             rows.delete()
             return
         now, planned = datetime.now(UTC), planned_run()
-        time = _cut_off(now) or _next_time(stored, now, planned)
+        time = _interrupted_time(now) or _next_time(stored, now, planned)
         if planned is None:
             Schedule.objects.create(name=NAME, func=_FUNCTION, schedule_type=Schedule.ONCE, repeats=0, next_run=time)
         elif planned > now and planned != time:
@@ -194,19 +189,16 @@ def plan_next_run() -> None:
 
 
 def request_due() -> None:
-    """Queue the scheduled backup if it is due, or else the nightly check. For a worker, now and then."""
+    """Queue the automatic backup or the nightly verification if it is due. The worker calls this regularly."""
     plan_next_run()
     _request(OperationKind.BACKUP, _take_due_backup, {})
     _request(OperationKind.VERIFY, _find_due_check, {"longest_ago": True})
 
 
 def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], arguments: Mapping[str, Any]) -> None:
-    """Queue the operation that is due by `take`, and plan the next one, or do neither while another one is open.
-
-    If the operation is refused for another reason, that is logged, and the next comes as usual.
-    """
+    """Queue the operation that `take` says is due, unless another one is open. Other refusals are logged."""
     try:
-        with _alone():
+        with _exclusive_transaction():
             due = take(datetime.now(UTC))
             if due is None:
                 return
@@ -217,13 +209,13 @@ def _request(kind: OperationKind, take: Callable[[datetime], datetime | None], a
         logger.info("schedule.waiting", reason=str(problem))
     except TvarrBackupError as problem:
         take(datetime.now(UTC))
-        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # the place in the code says nothing
+        logger.error("schedule.skipped", reason=str(problem))  # noqa: TRY400  # a traceback would not help
     else:
         logger.info("schedule.due", **operation.as_context())
 
 
 def _take_due_backup(now: datetime) -> datetime | None:
-    """Return the time that has come, and move the row on to the next one."""
+    """Return the time of the backup that is due, if any, and move the row on to the next one."""
     due = planned_run()
     if due is None or due > now:
         return None
@@ -232,33 +224,33 @@ def _take_due_backup(now: datetime) -> datetime | None:
 
 
 def _next_time(stored: BackupSettings, now: datetime, planned: datetime | None) -> datetime:
-    """Return the next time of the timetable that has not been done. The planned one has not, whatever was before."""
+    """Return the next time of the timetable that has no operation yet. The planned one never has."""
     timetable = stored.timetable()
     time = next(timetable.times_after(now))
     if planned == time:
         return time
-    done = _asked(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
+    done = _scheduled(OperationKind.BACKUP).filter(due_at__gt=now, due_at__lte=now + _PUT_BACK)
     latest = done.aggregate(latest=Max("due_at"))["latest"]
     return next(timetable.times_after(latest)) if latest else time
 
 
-def _cut_off(now: datetime) -> datetime | None:
-    """Return the time of the last scheduled backup if it was cut off, and was not tried too often."""
+def _interrupted_time(now: datetime) -> datetime | None:
+    """Return the time of the last automatic backup if it was interrupted, and attempts are left."""
     last = last_run(OperationKind.BACKUP, now)
     if last is None or last.state != OperationState.INTERRUPTED or last.due_at is None:
         return None
-    attempts = _asked(OperationKind.BACKUP).filter(due_at=last.due_at, state=OperationState.INTERRUPTED).count()
+    attempts = _scheduled(OperationKind.BACKUP).filter(due_at=last.due_at, state=OperationState.INTERRUPTED).count()
     return last.due_at if attempts < _ATTEMPTS else None
 
 
-# --- The nightly check -----------------------------------------------------------------------------------------------
+# --- The nightly verification ----------------------------------------------------------------------------------------
 
 
 def _find_due_check(now: datetime) -> datetime | None:
-    """Return four o'clock last night, in the zone of the schedule, if its verification is due.
+    """Return 04:00 last night, in the zone of the schedule, if its verification is due.
 
-    It waits for an open exclusive operation, and for a backup that is due. There is one for a night, made up once however
-    many nights have passed; none while scheduled backups are off, nor for a night before the first operation.
+    It waits for an open exclusive operation, and for a backup that is due. Missed nights are made up by one
+    verification. There is none while the schedule is off, nor for a night before the first operation.
     """
     stored = BackupSettings.load()
     if not stored.is_scheduled():
@@ -267,7 +259,7 @@ def _find_due_check(now: datetime) -> datetime | None:
     if night > now:
         night -= timedelta(days=1)
     if (
-        _asked(OperationKind.VERIFY).filter(due_at=night).exists()
+        _scheduled(OperationKind.VERIFY).filter(due_at=night).exists()
         or not Operation.objects.filter(created_at__lt=night).exists()
     ):
         return None

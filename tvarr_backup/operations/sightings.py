@@ -1,4 +1,7 @@
-"""Which schemas of tvarr's database were seen here, and what an upgrade of tvarr has changed."""
+"""Records the schemas of tvarr's database, and reports what an upgrade of tvarr has changed.
+
+`prepare`, the worker (every ten seconds) and each backup record the schema if it has changed.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,14 @@ logger = structlog.stdlib.get_logger(__name__)
 _repeats = Repeats()
 
 REPORTED_FOR = timedelta(days=14)
-"""For so long health says what an upgrade of tvarr has changed."""
+"""How long health reports what an upgrade of tvarr has changed."""
 
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class SchemaChange:
-    """What has changed in tvarr's database between two sightings; tables by name, columns as `table.column`."""
+    """The changes between two schemas of tvarr's database; tables by name, columns as `table.column`."""
 
     before: str
     after: str
@@ -41,7 +44,7 @@ class SchemaChange:
     removed: tuple[str, ...]
 
     def describe(self) -> Sentence:
-        """Return the change in sentences, without its time."""
+        """Return sentences about the change, without its time."""
         parts = [
             Sentence("tvarr's database has changed from {before} to {after}.", before=self.before, after=self.after)
         ]
@@ -51,10 +54,7 @@ class SchemaChange:
 
 
 def record_sighting() -> None:
-    """Keep the schema of tvarr's database, where it is another one than the last that was seen.
-
-    Does nothing where the database cannot be read, or there is no database of ours to keep it. Never raises: what this is for is only said in a log.
-    """
+    """Store the schema of tvarr's database if it has changed. Does nothing if either database cannot be used."""
     if not conf.has_our_tables():
         return
     try:
@@ -73,12 +73,12 @@ def record_sighting() -> None:
         return
     except Error as problem:
         reason = conf.in_a_line(problem)
-        if _repeats.is_due(reason):  # the worker comes again every few seconds, and health reports the database
+        if _repeats.is_due(reason):  # the worker tries again every few seconds
             logger.info("schema.not_recorded", reason=reason)
 
 
 def recent_change(now: datetime) -> SchemaChange | None:
-    """Return what upgrades of tvarr have changed within the last 14 days; `None` where nothing has changed."""
+    """Return what upgrades of tvarr have changed within the last 14 days; `None` if nothing."""
     sightings = list(SchemaSighting.objects.filter(database=conf.protected_database()))
     recent = [sighting for sighting in sightings if now - sighting.seen_at <= REPORTED_FOR]
     if not recent or len(recent) == len(sightings) == 1:
@@ -94,7 +94,7 @@ def recent_change(now: datetime) -> SchemaChange | None:
 
 
 def verdict_on(backup: Backup, required: RequiredSchema | None = None) -> VersionVerdict:
-    """Judge the restore of a backup across schema versions, by what is live now, or else was seen there last."""
+    """Judge the restore of a backup across schema versions."""
     try:
         live = _describe_live().schema
     except (DatabaseUnusable, Error):
@@ -118,7 +118,7 @@ def _by_table(found: Description) -> dict[str, list[str]]:
 
 
 def _difference(these: Mapping[str, list[str]], those: Mapping[str, list[str]]) -> tuple[str, ...]:
-    """Return the tables and columns that only the first has."""
+    """Return the tables and columns that only the first schema has."""
     names = []
     for table, columns in sorted(these.items()):
         if table not in those:

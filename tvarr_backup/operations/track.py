@@ -1,7 +1,6 @@
-"""The life of an operation: created, begun, tracked, canceled and ended.
+"""Creates, starts, tracks, cancels and ends operations.
 
-Each step is one short transaction that names the state it leaves. Two databases would be locked for nothing if the work
-itself were done inside one of them.
+Each of these is one short transaction. The work itself is done outside of transactions, so that it locks no database.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import json
 import logging
 import signal
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -27,7 +25,7 @@ from django.db.models import QuerySet
 from django_q.exceptions import TimeoutException
 from structlog.contextvars import bound_contextvars
 
-from tvarr_backup import conf, program
+from tvarr_backup import conf
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
 from tvarr_backup.errors import (
     CodeNotAccepted,
@@ -41,8 +39,9 @@ from tvarr_backup.errors import (
     OperationTimedOut,
     TvarrBackupError,
 )
+from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.heartbeat import worker_seems_alive
-from tvarr_backup.operations.imports import forget_old_imports
+from tvarr_backup.operations.imports import delete_old_imports
 from tvarr_backup.operations.kinds import KINDS, Percentage
 from tvarr_backup.operations.models import (
     COMPLETED_STATES,
@@ -51,7 +50,7 @@ from tvarr_backup.operations.models import (
     OperationKind,
     OperationState,
     Origin,
-    forget_oldest,
+    delete_oldest,
     sentence_columns,
 )
 from tvarr_backup.operations.process import this_process
@@ -64,49 +63,48 @@ logger = structlog.stdlib.get_logger(__name__)
 
 SECONDS_BETWEEN_WRITES = 0.5
 KEPT = 5000
-"""So many operations that have ended are kept."""
+"""Number of finished operations in the history."""
 _ATTEMPTS_TO_END = 3
 _SECONDS_FOR_A_SERVER = 60
 _SECONDS_BETWEEN_ATTEMPTS = 0.5
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_STOPPED = "The process was told to stop before the work was done."
+_STOPPED = "The operation was interrupted because its process was stopped."
 
-stop_requested = threading.Event()
-"""Set when this process must stop; the operation then ends at its next report of progress. Ask it, never wait on it: a
-signal handler sets it, and must find its lock free."""
+
+class StopFlag:
+    """Whether this process must stop; its operation then ends at the next report of progress."""
+
+    is_set = False  # no event: a second signal could find its lock taken
+
+    def request(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Handle a signal."""
+        self.is_set = True
+
+
+stop_flag = StopFlag()
 
 
 def stop_on_sigterm() -> None:
-    """Let SIGTERM end the running operation in an orderly way. For the main thread."""
-    signal.signal(signal.SIGTERM, _request_stop)
+    """Let SIGTERM end the running operation gracefully. Call it in the main thread."""
+    signal.signal(signal.SIGTERM, stop_flag.request)
 
 
 def stop_on_first_sigint() -> None:
-    """Let Ctrl+C end the operation of a command in an orderly way, and immediately when pressed again.
+    """Let the first Ctrl+C end a command's operation gracefully, and not in the middle of a transaction."""
 
-    Python's own answer may come in the middle of the transaction that would record the end.
-    """
-
-    def request_stop(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.default_int_handler)
-        _request_stop(number, frame)
+        stop_flag.request()
 
     signal.signal(signal.SIGINT, request_stop)
 
 
-def _request_stop(_signal: int, _frame: FrameType | None) -> None:
-    stop_requested.set()
-
-
-# --- Creating and beginning ------------------------------------------------------------------------------------------
+# --- Creating and starting -------------------------------------------------------------------------------------------
 
 
 def create_operation(kind: OperationKind, **values: Any) -> Operation:
-    """Store a new operation on the protected database; `values` are those of `new_operation`.
-
-    Raises `OperationRunning` for an exclusive one while another exclusive one is open.
-    """
+    """Store an operation with the `values` of `new_operation`. Raises `OperationRunning`."""
     operation = new_operation(kind, **values)
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
@@ -114,8 +112,8 @@ def create_operation(kind: OperationKind, **values: Any) -> Operation:
     except IntegrityError:
         open_ones = Operation.objects.filter(state__in=OPEN_STATES, is_exclusive=True)
         open_one = open_ones.filter(database=operation.database).select_related("requested_by").first()
-        if open_one is None:  # it ended in this moment
-            raise OperationRunning("Another operation was just ending; try again.") from None
+        if open_one is None:  # it has ended since
+            raise OperationRunning("Another operation was still running. It has ended now. Try again.") from None
         raise OperationRunning(
             _describe_open(open_one), str(open_one.pk), is_repeated=_is_same(open_one, operation)
         ) from None
@@ -131,10 +129,7 @@ def new_operation(
     arguments: Mapping[str, Any] | None = None,
     due_at: datetime | None = None,
 ) -> Operation:
-    """Return an operation that is not stored: `queued`, or `running` if this process does it now.
-
-    Raises `BackupUnsupported` for what can only be done with an SQLite file.
-    """
+    """Return an unsaved operation: `queued`, or `running` in this process. Raises `BackupUnsupported`."""
     if KINDS[kind].needs_file:
         conf.live_database()
     now = datetime.now(UTC)
@@ -156,7 +151,7 @@ def new_operation(
 
 
 def _is_same(one: Operation, other: Operation) -> bool:
-    """Whether the same user requested the same."""
+    """Return whether the same user has requested the same."""
     names = ("kind", "arguments", "requested_by_id", "origin")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
@@ -175,31 +170,28 @@ def _start_by_this_process(now: datetime) -> dict[str, Any]:
 
 
 def _describe_open(operation: Operation) -> Sentence:
+    user, origin = operation.requested_by, operation.get_origin_display()
     facts = {
-        "kind": operation.get_kind_display().lower(),
-        "since": f"{operation.started_at or operation.created_at:%Y-%m-%d %H:%M:%S}",
-        "who": Sentence(
-            "asked for by {user} ({origin})",
-            user=operation.requested_by or "nobody by name",
-            origin=operation.get_origin_display().lower(),
-        ),
+        "operation": operation.kind_with_article.capitalize(),
+        "since": format_time(operation.started_at or operation.created_at),
+        "who": Sentence("{user}, {origin}", user=user, origin=origin) if user else origin,
     }
     if operation.state == OperationState.RUNNING:
-        return Sentence("A {kind} is running since {since} UTC, {who}; try again when it is done.", **facts)
+        return Sentence("{operation} has been running since {since} ({who}). Try again when it has finished.", **facts)
     if worker_seems_alive():
         return Sentence(
-            "A {kind} waits since {since} UTC, {who}. The worker runs and will begin it; try again when it is done.",
+            "{operation} has been queued since {since} ({who}). A worker will start it. Try again when it has "
+            "finished.",
             **facts,
         )
     return Sentence(
-        "A {kind} waits since {since} UTC, {who}. No worker seems to run: start one with `{program} worker`, or cancel "
-        "what waits.",
+        "{operation} has been queued since {since} ({who}). No worker is running. {advice} Or cancel the operation.",
         **facts,
-        program=program.NAME,
+        advice=Advice.START_WORKER,
     )
 
 
-# --- Cancelling ------------------------------------------------------------------------------------------------------
+# --- Canceling -------------------------------------------------------------------------------------------------------
 
 
 def find_operation(operation_id: str) -> Operation:
@@ -213,32 +205,34 @@ def find_operation(operation_id: str) -> Operation:
 
 
 def cancel(operation: Operation) -> Operation:
-    """End a queued operation, and ask a running one to end. Return the operation as it is then.
-
-    Raises `OperationEnded` where there is nothing left to cancel.
-    """
+    """End a queued operation, or ask a running one to end. Return it as it is now. Raises `OperationEnded`."""
     row = Operation.objects.filter(pk=operation.pk)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         cancelled = row.filter(state=OperationState.QUEUED).update(
             state=OperationState.CANCELLED,
             finished_at=datetime.now(UTC),
-            **sentence_columns(message=Sentence("Cancelled before it began.")),
+            **sentence_columns(message=Sentence("Canceled before it started.")),
         )
-        asked = not cancelled and row.filter(state=OperationState.RUNNING).update(cancel_requested=True)
+        requested = not cancelled and row.filter(state=OperationState.RUNNING).update(cancel_requested=True)
         operation = row.get()
-    if not cancelled and not asked:
+    if not cancelled and not requested:
         kind, state = operation.get_kind_display().lower(), operation.get_state_display().lower()
-        raise OperationEnded("The {kind} cannot be cancelled: it has ended already ({state}).", kind=kind, state=state)
-    event = "operation.cancelled" if cancelled else "operation.cancel_requested"
-    logger.info(event, operation=str(operation.pk), kind=str(operation.kind))
+        raise OperationEnded(
+            "The {kind} cannot be canceled because it has already ended ({state}).", kind=kind, state=state
+        )
+    context = {"operation": str(operation.pk), "kind": str(operation.kind)}
+    if cancelled:
+        logger.info("operation.cancelled", **context)
+    else:
+        logger.info("operation.cancel_requested", **context)
     return operation
 
 
-# --- Following and ending --------------------------------------------------------------------------------------------
+# --- Tracking and ending ---------------------------------------------------------------------------------------------
 
 
 class Tracker:
-    """Records the progress and the end of an operation. For one thread."""
+    """Records the progress and the end of an operation. Not thread-safe."""
 
     def __init__(self, operation: Operation, watch: Progress = no_progress) -> None:
         self._operation = operation
@@ -248,19 +242,19 @@ class Tracker:
         self._percentage = Percentage(OperationKind(operation.kind))
         self._phase: dict[str, Any] = {}
         self._running_message = ""
-        self._has_complained = False
-        self._began = time.monotonic()
-        self.sentences: list[Sentence] = []
+        self._is_write_failing = False
+        self._started = time.monotonic()
+        self.warnings: list[Sentence] = []
         self.data: dict[str, Any] | None = None
 
     def progress(self, phase: Phase, done: int, total: int) -> None:
-        """A `backups.progress.Progress`: at most twice a second it is written down, with a sign of life.
+        """Record progress (a `backups.progress.Progress`) at most twice a second, with a heartbeat.
 
-        Within a phase it never goes back, whatever the report says, and neither does the percentage of the whole operation,
-        which `watch` gets as done of 100. Raises `OperationCancelled` when that was requested, and `OperationInterrupted`
-        when this process was asked to stop or the operation is no longer its own.
+        Progress within a phase never decreases, and neither does the percentage of the whole operation, which `watch`
+        gets as done of 100. Raises `OperationCancelled` after a cancel request, and `OperationInterrupted` if this
+        process must stop or no longer owns the operation.
         """
-        if stop_requested.is_set():
+        if stop_flag.is_set:
             raise OperationInterrupted(_STOPPED)
         total = max(0, total)
         done = max(self._furthest.get(phase, 0), min(max(0, done), total))
@@ -278,17 +272,17 @@ class Tracker:
             self._written_at = time.monotonic()
 
     def step(self, message: str, number: int = 1, count: int = 1) -> None:
-        """Begin the phases again, for the next of `count` things that have equal shares; `number` 1 is the first."""
+        """Start the phases again for the next of `count` items, which have equal shares; 1 is the first."""
         self._furthest.clear()
         self._percentage.begin_item(number, count)
         self._running_message = message
 
-    def attention(self, sentence: Sentence) -> None:
-        """Add a sentence that a user should read; the operation ends in `attention` instead of `succeeded`."""
-        self.sentences.append(sentence)
+    def add_warning(self, sentence: Sentence) -> None:
+        """Add a warning; the operation ends in `attention` instead of `succeeded`."""
+        self.warnings.append(sentence)
 
-    def result(self, data: Mapping[str, Any]) -> None:
-        """Keep the result. Raises `TypeError` now, not at the end, for what is not JSON data."""
+    def set_result(self, data: Mapping[str, Any]) -> None:
+        """Set the result. Raises `TypeError` immediately if it is not JSON data."""
         self.data = json.loads(json.dumps(data))
 
     def remember(self, **arguments: Any) -> None:
@@ -299,17 +293,17 @@ class Tracker:
 
     @property
     def seconds(self) -> float:
-        """For how long the operation has been running."""
-        return round(time.monotonic() - self._began, 3)
+        """How long the operation has been running."""
+        return round(time.monotonic() - self._started, 3)
 
     def log(self, level: int, event: str, **members: Any) -> None:
-        """Log an event, with a lower level for a command, which says it to its user."""
+        """Log an event; for a command only as information, because the command prints the problem."""
         logger.log(logging.INFO if self._operation.origin == Origin.COMMAND else level, event, **members)
 
     def end(
         self, state: OperationState, message: Sentence = NOTHING, error: Sentence = NOTHING, error_code: str = ""
     ) -> None:
-        """Write the last state, unless the operation is no longer this process's own; in either case it is logged."""
+        """Store and log the final state. If this process no longer owns the operation, only log it."""
         changes = (
             sentence_columns(message=message, error=error)
             | self._phase
@@ -319,13 +313,13 @@ class Tracker:
         if self._operation.unrecorded:
             self._end_unrecorded(state, changes)
             return
-        own, began = False, time.monotonic()
+        own, started = False, time.monotonic()
         for attempt in itertools.count(1):
             try:
                 own = bool(self._own_row().update(**changes)) or own
                 self._operation.refresh_from_db()
             except Error as problem:
-                if attempt >= _ATTEMPTS_TO_END and time.monotonic() - began > _patience():
+                if attempt >= _ATTEMPTS_TO_END and time.monotonic() - started > _retry_seconds():
                     if self._operation.origin != Origin.COMMAND:
                         raise
                     self._operation.unrecorded = conf.in_a_line(problem)
@@ -349,7 +343,7 @@ class Tracker:
         elif state == OperationState.SUCCEEDED:
             logger.info("operation.succeeded", seconds=self.seconds)
         elif state == OperationState.ATTENTION:
-            self.log(logging.WARNING, "operation.attention", sentences=self.sentences, seconds=self.seconds)
+            self.log(logging.WARNING, "operation.attention", sentences=self.warnings, seconds=self.seconds)
         elif state == OperationState.FAILED:
             code, reason = changes["error_code"], changes["error"]
             event = KINDS[OperationKind(self._operation.kind)].failure_event
@@ -368,17 +362,17 @@ class Tracker:
                     heartbeat_at=datetime.now(UTC), message=self._running_message, **self._phase
                 )
                 cancelled = self._own_row().values_list("cancel_requested", flat=True).first()
-        except Error as problem:  # locked, no room, or a server that is gone: no reason to throw the work away
-            if not self._has_complained:  # a server may be gone for long
+        except Error as problem:  # the operation itself can still succeed
+            if not self._is_write_failing:  # log it once, because a server may be down for long
                 logger.warning("operation.progress_unwritten", reason=conf.in_a_line(problem))
-            self._has_complained = True
+            self._is_write_failing = True
             _renew_connection()
             return
-        self._has_complained = False
+        self._is_write_failing = False
         if not own:
-            raise OperationInterrupted("Another process has declared this operation ended, because it looked dead.")
+            raise OperationInterrupted("Another process ended this operation because it had stopped reporting.")
         if cancelled:
-            raise OperationCancelled("Cancelled on request.")
+            raise OperationCancelled("Canceled on request.")
 
     def _own_row(self) -> QuerySet[Operation]:
         operation = self._operation
@@ -394,10 +388,10 @@ class Tracker:
 
 @contextlib.contextmanager
 def track(operation: Operation, watch: Progress = no_progress) -> Iterator[Tracker]:
-    """Track a running operation of this process to its end, and record how it ended.
+    """Track a running operation of this process, and record its end.
 
-    `operation` itself is updated, and log events in between name it. A failure is raised as a `TvarrBackupError`: an
-    exception of the system becomes one with advice; any other is logged and becomes an `InternalError`.
+    Updates `operation`, and adds it to log events in between. Failures are raised as a `TvarrBackupError`: a full disk
+    becomes `NoRoom`, and an unexpected exception is logged and becomes an `InternalError`.
     """
     with (
         bound_contextvars(**operation.as_context()),
@@ -421,55 +415,55 @@ def _record_end(tracker: Tracker, operation: Operation) -> Iterator[Tracker]:
         _end_failed(tracker, problem)
         raise
     except TimeoutException as problem:
-        late = OperationTimedOut("It took longer than a task of the worker may, and was ended.")
-        _end_failed(tracker, late)
-        raise late from problem
+        timed_out = OperationTimedOut("The operation took longer than the worker allows, and was stopped.")
+        _end_failed(tracker, timed_out)
+        raise timed_out from problem
     except Exception as problem:
         explained = _explain(problem, operation)
         _end_failed(tracker, explained)
         raise explained from problem
-    except BaseException:  # the key that interrupts a command, or the end of the interpreter
+    except BaseException:  # Ctrl+C, or the interpreter exits
         tracker.end(OperationState.INTERRUPTED, message=Sentence(_STOPPED))
         raise
     else:
-        state = OperationState.ATTENTION if tracker.sentences else OperationState.SUCCEEDED
-        tracker.end(state, message=join(tracker.sentences, "\n"))
+        state = OperationState.ATTENTION if tracker.warnings else OperationState.SUCCEEDED
+        tracker.end(state, message=join(tracker.warnings, "\n"))
 
 
-def _patience() -> float:
-    """Return for how many seconds to retry writing the end: a server may be restarting."""
-    return 0 if conf.is_file(DEFAULT_DB_ALIAS) or stop_requested.is_set() else _SECONDS_FOR_A_SERVER
+def _retry_seconds() -> float:
+    """Return for how long to retry storing the end. A server may be restarting."""
+    return 0 if conf.is_file(DEFAULT_DB_ALIAS) or stop_flag.is_set else _SECONDS_FOR_A_SERVER
 
 
 def _renew_connection() -> None:
-    """Close a broken connection, so that the next statement opens one."""
+    """Close a broken connection, so that the next statement opens a new one."""
     connections[DEFAULT_DB_ALIAS].close_if_unusable_or_obsolete()
 
 
-def forget_old() -> None:
-    """Remove the oldest operations that have ended, beyond the `KEPT` newest, and imports that are no longer kept."""
-    with contextlib.suppress(Error):  # locked, damaged, or no room: the next operation does it
-        forget_oldest(Operation.objects.exclude(state__in=OPEN_STATES), KEPT)
-        forget_old_imports()
+def delete_old_operations() -> None:
+    """Delete finished operations beyond the `KEPT` newest, and imports that have expired."""
+    with contextlib.suppress(Error):  # the next operation tries again
+        delete_oldest(Operation.objects.exclude(state__in=OPEN_STATES), KEPT)
+        delete_old_imports()
 
 
 def _end_failed(tracker: Tracker, problem: TvarrBackupError) -> None:
     if isinstance(problem, CodeNotAccepted):
-        tracker.result(refused_code(problem))
+        tracker.set_result(refused_code(problem))
     tracker.end(OperationState.FAILED, error_code=problem.code, error=problem.sentence)
 
 
 def _explain(problem: Exception, operation: Operation) -> TvarrBackupError:
-    """Return the failure as an error of ours; an unexpected one is logged with its traceback."""
+    """Return the failure as a `TvarrBackupError`; log an unexpected one with its traceback."""
     full = isinstance(problem, OSError) and problem.errno in _FULL
     if full or getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return NoRoom(
-            "The disk is full; what was begun has been removed, and older backups are as they were. {advice}",
+            "The disk is full. Unfinished files were removed, and your existing backups are unchanged. {advice}",
             advice=Advice.FREE_SPACE,
         )
     logger.error("operation.fault", exc_info=problem)
     return InternalError(
-        "A fault of this program ended it ({fault}); the log names operation {id}.",
+        "The operation failed because of an error in tvarr-backup ({fault}). The log has details about operation {id}.",
         fault=type(problem).__name__,
         id=operation.pk,
     )

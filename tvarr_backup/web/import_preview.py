@@ -15,7 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 
-from tvarr_backup.operations.imports import OpenImport, promise_of
+from tvarr_backup.operations.imports import OpenImport, totals_of
 from tvarr_backup.portable.answers import Resolution
 from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_member
 from tvarr_backup.portable.envelope import Envelope, Item
@@ -289,7 +289,7 @@ class ImportPreview:
     @property
     def promise(self) -> str:
         """What the button stands for, as `apply_pending` reads it."""
-        return promise_of(self.plan)
+        return totals_of(self.plan)
 
     @property
     def can_import(self) -> bool:

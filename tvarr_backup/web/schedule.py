@@ -26,7 +26,7 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.errors import DeletionsUnconfirmed, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
-from tvarr_backup.operations.cleanup import doomed_by
+from tvarr_backup.operations.cleanup import find_new_deletions
 from tvarr_backup.operations.models import BackupSettings, Operation, Origin
 from tvarr_backup.operations.schedule import describe, next_runs
 from tvarr_backup.web.forms import ScheduleForm, values_of
@@ -52,7 +52,7 @@ class Outlook:
     @property
     def agreement(self) -> str:
         """What agrees to just these deletions."""
-        return actions.mark_of_deletions(self.doomed)
+        return actions.fingerprint_of_deletions(self.doomed)
 
 
 @login_required
@@ -97,7 +97,7 @@ def outlook(changes: Mapping[str, Any]) -> Outlook:
     for name, value in changes.items():
         setattr(stored, name, value)
     try:
-        return replace(_times(stored), doomed=doomed_by(stored))
+        return replace(_times(stored), doomed=find_new_deletions(stored))
     except TvarrBackupError as problem:
         return replace(_times(stored), problem=problem.sentence.for_page())
 

@@ -29,7 +29,7 @@ from tvarr_backup.management.terminal import TerminalCommand, align
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
-from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, next_to_go, why_retention_is_unknown
+from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, find_deletions, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder
 from tvarr_backup.operations.models import Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
@@ -208,7 +208,7 @@ class Command(TerminalCommand):
                 f"Nothing is removed, and the list goes by the retention of the environment, because {RETENTION_UNKNOWN} {unknown}"
             )
         if only_shows:
-            names = next_to_go(conf.default_policy() if unknown else None)
+            names = find_deletions(conf.default_policy() if unknown else None)
         else:
             names = self._run(lambda start: actions.request_cleanup(COMMAND_LINE, start=start))["removed"]
         word = "Would remove" if only_shows else "Removed"

@@ -1,4 +1,4 @@
-"""What the log is told of operations: each fact once, where it has become true, with the operation it belongs to."""
+"""The log events of operations: each fact once, with its operation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def made(folder: Path, **options: Any) -> str:
     return read_folder(folder).backups[0].filename
 
 
-def test_a_backup_is_told_with_its_operation_its_sizes_and_its_seconds(
+def test_a_backup_is_logged_with_its_operation_its_sizes_and_its_seconds(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     filename = made(folder, user=UserFactory.create(username="marit"))
@@ -64,7 +64,7 @@ def test_a_backup_is_told_with_its_operation_its_sizes_and_its_seconds(
     }
 
 
-def test_an_operation_is_told_from_its_begin_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_operation_is_logged_from_its_start_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
     operation = do(OperationKind.PRUNE)
     assert [event["event"] for event in told(caplog)] == ["operation.started", "operation.succeeded"]
     assert {event["operation"] for event in told(caplog)} == {operation.pk}
@@ -77,7 +77,7 @@ def test_nothing_of_it_is_left_in_what_is_logged_later(caplog: pytest.LogCapture
     assert told(caplog) == [{"level": "info", "event": "backup.changed"}]
 
 
-def test_of_a_command_only_what_it_does_not_tell_itself(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_a_command_only_what_it_does_not_print_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     filename = made(folder, origin=Origin.COMMAND)
     change_backup(COMMAND_LINE, filename, protected=True)
     with pytest.raises(BackupProtected):
@@ -91,7 +91,7 @@ def test_when_debugging_all_of_it(folder: Path, caplog: pytest.LogCaptureFixture
     assert len(told(caplog, "backup.created")) == 1
 
 
-def test_each_backup_that_is_removed_is_told_also_where_the_clean_up_is_cut_short(
+def test_each_deleted_backup_is_logged_even_if_cleanup_is_interrupted(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(4):
@@ -107,14 +107,14 @@ def test_each_backup_that_is_removed_is_told_also_where_the_clean_up_is_cut_shor
     assert len(told(caplog, "operation.cancelled")) == 1
 
 
-def test_a_deletion_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deletion_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     filename = made(folder)
     do(OperationKind.DELETE, filename=filename)
     (event,) = told(caplog, "backup.removed")
     assert (event["filename"], event["reason"], event["kind"]) == (filename, "deletion", "delete")
 
 
-def test_a_check_is_told_for_each_backup(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_verification_is_logged_for_each_backup(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     good, bad = made(folder), made(folder)
     spoil(folder / bad)
     do(OperationKind.VERIFY)
@@ -125,7 +125,7 @@ def test_a_check_is_told_for_each_backup(folder: Path, caplog: pytest.LogCapture
     assert bad in attention["sentences"][0]
 
 
-def test_a_file_that_is_no_backup_is_told_by_a_check(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_is_no_backup_is_logged_by_a_verification(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     filename = made(folder)
     (folder / filename).unlink()
     do(OperationKind.VERIFY)
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_backup_is_told_by_a_check(folder: Path, caplog: pytes
     assert event["reason"]
 
 
-def test_what_is_taken_in_is_told(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_added_backup_is_logged(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     elsewhere = (folder / made(folder)).rename(tmp_path / "from-elsewhere.db.gz")
     do(OperationKind.ADOPT, source=str(elsewhere))
     (event,) = told(caplog, "backup.adopted")
@@ -152,7 +152,7 @@ def test_what_is_taken_in_is_told(folder: Path, tmp_path: Path, caplog: pytest.L
         (OperationKind.RESTORE, "restore.failed"),
     ],
 )
-def test_a_failure_is_told_by_its_kind_with_the_reason(
+def test_a_failure_is_logged_by_its_kind_with_the_reason(
     kind: OperationKind, name: str, folder: Path, attached: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     filename = made(folder)
@@ -164,7 +164,7 @@ def test_a_failure_is_told_by_its_kind_with_the_reason(
     assert (event["level"], event["code"], event["reason"]) == ("error", operation.error_code, operation.error)
 
 
-def test_a_fault_is_told_with_its_traceback_beside_the_failure(
+def test_a_fault_is_logged_with_its_traceback_beside_the_failure(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_args: Any) -> None:
@@ -178,7 +178,7 @@ def test_a_fault_is_told_with_its_traceback_beside_the_failure(
     assert len(told(caplog, "pruning.failed")) == 1
 
 
-def test_who_asks_for_what_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_who_asks_for_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     operation = submit(OperationKind.BACKUP, requested_by=UserFactory.create(username="marit"), origin=Origin.API)
     (event,) = told(caplog)
     assert event == {
@@ -191,13 +191,13 @@ def test_who_asks_for_what_is_told(caplog: pytest.LogCaptureFixture) -> None:
     }
 
 
-def test_a_cancelled_one_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_canceled_operation_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     operation = queued()
     cancel(operation)
     assert [(event["event"], event["operation"]) for event in told(caplog)] == [("operation.cancelled", operation.pk)]
 
 
-def test_one_that_nobody_works_on_is_told_as_interrupted_with_who_wanted_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_interrupted_operation_is_logged_with_its_user(caplog: pytest.LogCaptureFixture) -> None:
     operation = submit(OperationKind.BACKUP, requested_by=UserFactory.create(username="marit"), origin=Origin.COMMAND)
     Operation.objects.update(state=OperationState.RUNNING, host="elsewhere", heartbeat_at=None)
     (ended,) = reconcile()
@@ -206,7 +206,7 @@ def test_one_that_nobody_works_on_is_told_as_interrupted_with_who_wanted_it(capl
     assert event["reason"] == ended.message
 
 
-def test_a_new_schedule_is_told_when_it_is_stored(
+def test_a_new_schedule_is_logged_when_it_is_stored(
     caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
