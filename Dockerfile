@@ -41,13 +41,13 @@ ENV PATH="/opt/tvarr-backup/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     TVARR_LOGGING_FORMAT=json \
     TVARR_SERVER_HOST=0.0.0.0 \
-    TVARR_SERVER_PORT=8080 \
+    TVARR_SERVER_PORT=8081 \
     TVARR_STORAGE_BASE_DIR=/data
 USER 1000:1000
 WORKDIR /data
 RUN ["tvarr-backup", "shell", "--no-imports", "--command", "import sqlite3, tvarr_backup.checks as checks; print('SQLite', sqlite3.sqlite_version); raise SystemExit(checks.has_wal_reset_bug(sqlite3.sqlite_version_info))"]
 VOLUME /data
-EXPOSE 8080
+EXPOSE 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["python", "-c", "import http.client, os, sys; asked = http.client.HTTPConnection('127.0.0.1', int(os.environ['TVARR_SERVER_PORT']), timeout=5); asked.request('GET', '/healthz'); sys.exit(asked.getresponse().status != 200)"]

@@ -27,9 +27,10 @@ BACKUP_MAX_AGE = env.duration("TVARR_BACKUP_SCHEDULE_MAX_AGE")
 BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
 BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
-SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8080, 1, 65535)
+SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8081, 1, 65535)
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD = env.text("TVARR_ADMIN_PASSWORD", "")
+ADMIN_IS_NAMED = bool(ADMIN_PASSWORD or env.text("TVARR_ADMIN_USERNAME", ""))
 
 # --- Django ----------------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ def test_without_any_variable_everything_lies_in_the_folder_data(installation: I
     assert shown["STORAGE_BASE_DIR"] == f"PosixPath('{installation.data}')"
     assert f"'file:{installation.data}/app.db?mode=rw'" in shown["DATABASES"]
     assert f"'file:{installation.data}/tvarr.db?mode=rw'" in shown["DATABASES"]
-    assert (shown["SERVER_HOST"], shown["SERVER_PORT"]) == ("'127.0.0.1'", "8080")
+    assert (shown["SERVER_HOST"], shown["SERVER_PORT"]) == ("'127.0.0.1'", "8081")
     assert list(installation.data.parent.iterdir()) == []
 
 

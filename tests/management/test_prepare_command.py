@@ -96,12 +96,42 @@ def test_a_weak_password_is_refused_before_anything_is_made(installation: Instal
     assert not installation.data.exists()
 
 
-def test_a_name_that_is_somebody_elses_is_refused(installation: Installation) -> None:
+class TestIgnoredVariables:
+    """Variables for the first administrator, when there is one."""
+
+    @pytest.fixture
+    def named(self, installation: Installation) -> Installation:
+        installation.environment |= {"TVARR_ADMIN_USERNAME": "harbourmaster", "TVARR_ADMIN_PASSWORD": "tide-table-1912"}
+        return installation.prepared()
+
+    def test_a_password_that_is_still_right_is_not_mentioned(self, named: Installation) -> None:
+        assert "ignored" not in named.run("prepare").stderr
+
+    def test_a_password_that_was_changed_is_reported(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_PASSWORD="moon-table-1912")
+        assert done.returncode == 0
+        assert 'TVARR_ADMIN_PASSWORD is ignored, because the user "harbourmaster" exists' in done.stderr
+        assert "`manage.py changepassword harbourmaster` changes it.\n" in done.stderr
+
+    def test_a_second_name_is_reported_and_creates_nobody(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_USERNAME="pilot", TVARR_ADMIN_PASSWORD="")
+        assert done.returncode == 0
+        assert 'are ignored, because an administrator exists. "pilot" was not created.' in done.stderr
+        assert "`manage.py changepassword harbourmaster` changes the password of this one." in done.stderr
+        assert rows(named.data / "app.db", "SELECT username FROM auth_user") == [("harbourmaster",)]
+
+    def test_without_variables_nothing_is_reported(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_USERNAME="", TVARR_ADMIN_PASSWORD="")
+        assert "ignored" not in done.stderr
+
+
+def test_a_name_of_a_user_who_is_no_administrator_is_refused(installation: Installation) -> None:
     installation.prepared()
     with closing(sqlite3.connect(installation.data / "app.db")) as connection, connection:
         connection.execute("UPDATE auth_user SET is_superuser = 0")
-    words = installation.refused("prepare")
-    assert "There is no administrator, and “admin” is somebody else; name another with TVARR_ADMIN_USERNAME." in words
+    message = installation.refused("prepare")
+    assert 'The administrator "admin" cannot be created' in message
+    assert "Set TVARR_ADMIN_USERNAME to another name." in message
 
 
 def test_a_key_that_is_given_is_not_kept(installation: Installation) -> None:
@@ -113,7 +143,7 @@ def test_a_key_that_is_given_is_not_kept(installation: Installation) -> None:
 def test_an_attached_database_is_left_as_it_is(installation: Installation, tvarr_own: Path) -> None:
     installation.environment["TVARR_DATABASE_DSN"] = str(tvarr_own)
     before = (schema_of(tvarr_own), tvarr_own.read_bytes())
-    assert f"tvarr's own database is attached: {tvarr_own}" in installation.ok("prepare")
+    assert f"Using tvarr's database: {tvarr_own}" in installation.ok("prepare")
     assert (schema_of(tvarr_own), tvarr_own.read_bytes()) == before
     assert not (installation.data / "tvarr.db").exists()
 
