@@ -178,7 +178,7 @@ def test_a_command_deletes_a_backup_and_records_it(small: OnSmallDisk) -> None:
     small.fill()
     done = small.run("backup", "delete", first)
     assert (done.returncode, done.stdout) == (0, f"Deleted {first}\n")
-    assert "could not be written to the history" not in done.stderr
+    assert "could not be recorded in the history" not in done.stderr
     assert small.backups() == [second, third]
 
 

@@ -1,4 +1,4 @@
-"""`status`, and `/readyz` beside it: real installations in every state that is not as it must be."""
+"""`status` and `/readyz` of real installations with every kind of problem."""
 
 from __future__ import annotations
 
@@ -160,21 +160,21 @@ def worker(idle: Place) -> Iterator[RunningWorker]:
     running.end()
 
 
-# --- When all is well ------------------------------------------------------------------------------------------------
+# --- Without problems ------------------------------------------------------------------------------------------------
 
 
-def test_all_is_well_on_one_screen(idle: Place, worker: RunningWorker) -> None:
+def test_everything_fits_on_one_screen(idle: Place, worker: RunningWorker) -> None:
     screen = idle.installation.ok("status").splitlines()
-    assert screen[0] == "All is well."
+    assert screen[0] == "Everything is fine."
     assert len(screen) < 24
-    assert [line.split()[0] for line in screen[2:11]] == ["ok"] * 9
+    assert [line.split()[0] for line in screen[2:11]] == ["OK"] * 9
     facts = {line[:11].strip(): line[11:].strip() for line in screen[-4:]}
     assert list(facts) == ["Last good", "Next run", "Running", "Free space"]
     assert facts["Last good"].endswith(".db.gz")
     assert facts["Next run"].endswith("-01-01 02:00:00 UTC")
 
 
-def test_programs_read_the_same(idle: Place, worker: RunningWorker) -> None:
+def test_readyz_answers_the_same(idle: Place, worker: RunningWorker) -> None:
     with served(idle.installation) as address:
         both = idle.both(address)
     assert (both.status[0], both.status[1]["state"]) == (0, "ok")
@@ -182,15 +182,15 @@ def test_programs_read_the_same(idle: Place, worker: RunningWorker) -> None:
     assert both.readyz[1]["last_good_backup"] == both.status[1]["last_good_backup"]
 
 
-def test_a_warning_is_said_and_fails_nobody(place: Place) -> None:
+def test_a_warning_is_shown_and_does_not_fail(place: Place) -> None:
     (archive,) = place.backups.glob("*.gz")
     shutil.copy(archive, archive.with_name("tvarr-backup-2020-01-01T00-00-00.db.gz"))
     screen = place.installation.ok("status")
-    assert screen.startswith("The work is done, but there is something to read.\n")
+    assert screen.startswith("Backups are made, but there are warnings.\n")
     assert "warning  Backups           Not to be relied on: tvarr-backup-2020-01-01T00-00-00.db.gz is broken" in screen
 
 
-def test_what_runs_is_told(place: Place) -> None:
+def test_a_running_operation_is_shown(place: Place) -> None:
     place.change(
         "app.db",
         "UPDATE operations_operation SET state = 'running', phase = 'pack', percent = 25",
