@@ -30,7 +30,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
 
 FROM base
 LABEL org.opencontainers.image.title="tvarr-backup" \
-      org.opencontainers.image.description="Backups that can be trusted and configuration that travels, for tvarr." \
+      org.opencontainers.image.description="Reliable backups and portable configuration for tvarr." \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/tvarr-backup /opt/tvarr-backup
 # 1000 is the user as whom tvarr's own image works, too.

@@ -1,4 +1,7 @@
-"""Which of the two databases has a model: tvarr's own tables are in `tvarr`, all others in `default`."""
+"""Route tvarr's tables to the database `tvarr`, and all others to `default`.
+
+In one file, a restore would undo its own bookkeeping and sign out all users.
+"""
 
 from typing import Any
 
@@ -10,7 +13,10 @@ _TVARR_APPS = frozenset({"tvarr_backup"})
 
 
 class DatabaseRouter:
-    """Routes by app label; nothing relates or migrates across the two."""
+    """Routes by app label. There are no relations between the two databases.
+
+    A transaction needs `using=`: a bare `atomic()` is one on `default`.
+    """
 
     def db_for_read(self, model: type[Model], **_hints: Any) -> str:
         return _alias(model._meta.app_label)

@@ -1,3 +1,3 @@
-"""Backups that can be trusted and configuration that travels, for tvarr."""
+"""Reliable backups and portable configuration for tvarr."""
 
 __version__ = "0.1.0"

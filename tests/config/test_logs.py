@@ -20,7 +20,7 @@ import structlog
 from django.http import HttpRequest
 from structlog.contextvars import bound_contextvars
 
-from config.logs import FORMS, WholeLines, WithoutHealth, logging_settings
+from config.logs import FORMS, WholeLineHandler, SkipHealthChecks, logging_settings
 from tests.installation import ROOT
 from tvarr_backup.texts import find_hidden
 
@@ -255,7 +255,7 @@ _HOLDER = (
 
 
 def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("config.logs._LONGEST_TURN_SECONDS", 20)
+    monkeypatch.setattr("config.logs._LOCK_SECONDS", 20)
     with (
         (tmp_path / "log").open("a+") as log,
         subprocess.Popen(
@@ -265,7 +265,7 @@ def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Monke
         assert holder.stderr is not None
         holder.stderr.readline()
         began = time.monotonic()
-        WholeLines(log).emit(logging.makeLogRecord({"msg": "x" * 1000}))
+        WholeLineHandler(log).emit(logging.makeLogRecord({"msg": "x" * 1000}))
         assert time.monotonic() - began < 20
         assert (tmp_path / "log").read_text() == "x" * 1000 + "\n"
 
@@ -274,4 +274,4 @@ def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_health_checks_are_answered_does_not_fill_the_log(path: str, told: bool) -> None:
     record = logging.makeLogRecord({"request": HttpRequest()})
     record.request.path_info = path  # type: ignore[attr-defined]  # as Django does
-    assert WithoutHealth().filter(record) is told
+    assert SkipHealthChecks().filter(record) is told

@@ -1,4 +1,4 @@
-"""Settings as processes meet them: nonsense stops every command, and reading them leaves no trace."""
+"""Settings: invalid values stop every command, and reading them changes nothing."""
 
 import os
 import runpy
@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.installation import ROOT, Installation
 
-NONSENSE = [
+INVALID = [
     ("TVARR_STORAGE_BASE_DIR", "~nobody-of-this-name/data"),
     ("TVARR_SERVER_HOST", "http://harbour.example"),
     ("TVARR_SERVER_PORT", "eighty"),
@@ -45,20 +45,23 @@ def shown_settings(installation: Installation) -> dict[str, str]:
     return {name: value for name, _, value in (line.strip("# ").partition(" = ") for line in lines)}
 
 
-@pytest.mark.parametrize(("name", "value"), NONSENSE)
-def test_nonsense_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_an_invalid_value_is_refused_and_the_variable_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ImproperlyConfigured) as refused:
         settings_of(monkeypatch, **{name: value})
-    assert str(refused.value).startswith(f"{name} is {value!r}; allowed is ")
+    assert str(refused.value).startswith(f"{name}: expected ")
+    assert str(refused.value).endswith(f', got "{value}".')
 
 
-def test_nonsense_stops_every_command_with_one_sentence(installation: Installation) -> None:
+def test_an_invalid_value_stops_every_command_with_one_sentence(installation: Installation) -> None:
     (sentence,) = installation.refused("prepare", TVARR_SERVER_PORT="eighty").splitlines()
-    assert sentence.startswith("error: TVARR_SERVER_PORT is 'eighty'; allowed is ")
+    assert sentence == 'error: TVARR_SERVER_PORT: expected a whole number from 1 to 65535, got "eighty".'
     assert list(installation.data.parent.iterdir()) == []
 
 
-def test_without_any_variable_everything_lies_in_the_folder_data(installation: Installation) -> None:
+def test_without_any_variable_everything_is_in_the_folder_data(installation: Installation) -> None:
     installation.environment["TVARR_STORAGE_BASE_DIR"] = ""
     shown = shown_settings(installation)
     assert shown["STORAGE_BASE_DIR"] == f"PosixPath('{installation.data}')"

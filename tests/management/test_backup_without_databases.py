@@ -95,9 +95,7 @@ def test_cleanup_without_app_db_only_shows_what_it_would_delete(backed_up: tuple
     installation.environment["TVARR_BACKUP_SCHEDULE_RETENTION"] = "1"
     out, err = ran(installation, *shows)
     assert json.loads(out) == {"removed": [], "dry_run": True}  # both were made by hand
-    words = (
-        "Nothing is deleted, and the list uses the retention of the environment, because the retention settings are"
-    )
+    words = "Nothing is deleted, and the list uses the retention of the environment, because the retention settings are"
     assert words in err
     out, err = ran(installation, "backup", "prune")
     assert (out, words in err) == ("There is nothing to delete.\n", True)

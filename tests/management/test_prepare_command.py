@@ -1,4 +1,4 @@
-"""`prepare`: both databases, the key and the first administrator, once and for all."""
+"""The command `prepare`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_it_makes_two_databases_a_key_and_an_administrator(installation: Install
     assert len((installation.data / "secret-key").read_text().strip()) == 50
 
 
-def test_all_is_readable_by_its_owner_alone(installation: Installation) -> None:
+def test_only_the_owner_can_read_the_files(installation: Installation) -> None:
     installation.prepared()
     assert stat.S_IMODE(installation.data.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in installation.data.iterdir()}
@@ -148,14 +148,14 @@ def test_an_attached_database_is_left_as_it_is(installation: Installation, tvarr
     assert not (installation.data / "tvarr.db").exists()
 
 
-def test_a_backup_folder_that_may_not_be_written_is_a_warning(installation: Installation) -> None:
+def test_a_backup_folder_that_cannot_be_written_to_is_a_warning(installation: Installation) -> None:
     closed = installation.data.with_name("closed")
     closed.mkdir(mode=0o500)
     installation.heeds_modes = True
     done = installation.run("prepare", TVARR_BACKUP_DIRECTORY=str(closed))
     assert done.returncode == 0, done.stderr
     assert (
-        f"warning: (tvarr_backup.E003) TVARR_BACKUP_DIRECTORY is '{closed}', and {closed} is not a folder"
+        f"warning: (tvarr_backup.E003) TVARR_BACKUP_DIRECTORY names {closed}, but {closed} is not a folder"
         in done.stderr
     )
 
@@ -170,7 +170,7 @@ def test_a_database_of_ours_that_cannot_be_used_is_named(installation: Installat
 
 
 class TestOneTimePassword:
-    """Its file goes when the administrator's password becomes another one."""
+    """Its file is deleted when the administrator's password is changed."""
 
     @pytest.fixture
     def file(self, settings: Any, tmp_path: Path) -> Path:
@@ -186,7 +186,7 @@ class TestOneTimePassword:
     def test_it_stays_when_the_administrator_is_made(self, administrator: User, file: Path) -> None:
         assert file.exists()
 
-    def test_it_goes_when_the_password_is_changed_in_the_admin(
+    def test_it_is_deleted_when_the_password_is_changed_in_the_admin(
         self, administrator: User, file: Path, client: Client
     ) -> None:
         client.force_login(administrator)
@@ -195,7 +195,7 @@ class TestOneTimePassword:
         assert answer.status_code == 302
         assert not file.exists()
 
-    def test_it_stays_when_somebody_else_changes_theirs(self, administrator: User, file: Path) -> None:
+    def test_it_stays_when_another_user_changes_theirs(self, administrator: User, file: Path) -> None:
         other = User.objects.create_user("guest", password="first-one-here")
         other.set_password("another-one-here")
         other.save()
@@ -208,7 +208,7 @@ class TestOneTimePassword:
         assert administrator.check_password("tide-table-1912")
 
 
-def test_what_a_crash_left_is_settled(prepared: Installation) -> None:
+def test_interrupted_operations_are_ended(prepared: Installation) -> None:
     with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
         connection.execute(
             "INSERT INTO operations_operation (id, kind, state, database, arguments, origin, phase, done_bytes, message, "

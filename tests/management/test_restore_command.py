@@ -340,7 +340,7 @@ def test_inside_a_transaction_it_is_refused(attached: Path, tmp_path: Path, sett
     before = content(attached)
     with (
         transaction.atomic(using="tvarr"),
-        pytest.raises(RestoreRefused, match="cannot be done inside a transaction on tvarr's database"),
+        pytest.raises(RestoreRefused, match="cannot run inside a transaction on tvarr's database"),
     ):
         run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments=arguments)
     assert Operation.objects.all()[0].state == "failed"
@@ -592,14 +592,14 @@ def test_a_database_that_is_lost_comes_back_by_prepare_and_restore(prepared: Ins
     assert content(live) == then
 
 
-def test_a_database_of_another_kind_is_refused_before_anything_is_looked_at(prepared: Installation) -> None:
+def test_a_database_of_another_kind_is_refused_first(prepared: Installation) -> None:
     name = created(prepared)
     dsn = "mysql://db.example/tvarr"
-    words = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
-    assert words == (
-        f"error: TVARR_DATABASE_DSN is '{dsn}'; allowed is the path of an SQLite file, file:PATH or sqlite:///PATH, or "
-        "postgresql://USER:PASSWORD@HOST:PORT/NAME with options of libpq such as ?sslmode=require.\n"
+    message = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
+    assert message.startswith(
+        "error: TVARR_DATABASE_DSN: expected an SQLite file (PATH, file:PATH or sqlite:///PATH), or"
     )
+    assert message.endswith(f', got "{dsn}".\n')
 
 
 _RESTORE = """
@@ -637,7 +637,7 @@ def test_the_right_tool_is_named_for_a_database_that_is_not_sqlite(tmp_path: Pat
     connections["tvarr"] = dummy.DatabaseWrapper(usual.settings_dict, "tvarr")
     try:
         with pytest.raises(
-            BackupUnsupported, match="only SQLite databases are backed up here: use pg_dump for PostgreSQL"
+            BackupUnsupported, match="Only SQLite databases can be backed up here. Use pg_dump for PostgreSQL"
         ):
             run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": "any"})
     finally:

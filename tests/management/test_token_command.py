@@ -93,9 +93,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "sentence"), REFUSED)
-def test_a_refusal_has_a_message(
-    words: tuple[str, ...], sentence: str, prepared: Installation
-) -> None:
+def test_a_refusal_has_a_message(words: tuple[str, ...], sentence: str, prepared: Installation) -> None:
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
 
     assert sentence in prepared.refused("token", *words)

@@ -87,7 +87,14 @@ class TerminalCommand(BaseCommand):
     """
 
     requires_system_checks = []
-    suppressed_base_arguments = {"--version", "--verbosity", "--settings", "--pythonpath", "--traceback", *_COLOR_OPTIONS}
+    suppressed_base_arguments = {
+        "--version",
+        "--verbosity",
+        "--settings",
+        "--pythonpath",
+        "--traceback",
+        *_COLOR_OPTIONS,
+    }
     stdout: Terminal
     stderr: Terminal
 

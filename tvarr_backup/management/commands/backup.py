@@ -66,7 +66,9 @@ class Command(TerminalCommand):
 
         create = add_action("create", "Back up tvarr's database now.", self._create)
         create.add_argument("--note", default="", help="one line of text")
-        add_flag(create, "--accept-folder", "use the backup folder although the disk of the last backup is not mounted there")
+        add_flag(
+            create, "--accept-folder", "use the backup folder although the disk of the last backup is not mounted there"
+        )
         add_action("list", "List backups, newest first.", self._list)
         add_action("show", "Show everything that is known about a backup.", self._show).add_argument("name")
         verify = add_action("verify", "Verify one backup, or all.", self._verify)

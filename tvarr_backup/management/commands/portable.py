@@ -77,7 +77,9 @@ class Command(TerminalCommand):
             _add_answers(command)
             command.add_argument("--json", action="store_true", help="print one JSON object")
             if name == "import":
-                command.add_argument("--fingerprint", help="refuse if anything has changed since the plan with this value")
+                command.add_argument(
+                    "--fingerprint", help="refuse if anything has changed since the plan with this value"
+                )
 
     @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
@@ -129,7 +131,9 @@ class Command(TerminalCommand):
             target = f' "{step.final_name}"' if step.action is Action.RENAME else ""
             self.line(f"#{step.position} {_STATES[step.state]}: {step.name} -> {_PLANNED[step.action]}{target}")
             for difference in step.differences:
-                self.line(f"    {difference.field}: now {_abbreviate(difference.now)}, in file {_abbreviate(difference.in_file)}")
+                self.line(
+                    f"    {difference.field}: now {_abbreviate(difference.now)}, in file {_abbreviate(difference.in_file)}"
+                )
             for problem in step.problems:
                 self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:

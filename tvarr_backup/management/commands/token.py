@@ -35,7 +35,9 @@ class Command(TerminalCommand):
         for action in (create, revoke):
             action.add_argument("name", help="name of the token")
             action.add_argument("--user", required=True, help="the user whose permissions it has")
-        create.add_argument("--expires", metavar="DURATION", help="expires after this time, such as 30d; default: never")
+        create.add_argument(
+            "--expires", metavar="DURATION", help="expires after this time, such as 30d; default: never"
+        )
         listing.add_argument("--user", help="only tokens of this user")
         for action in (create, listing):
             action.add_argument("--json", action="store_true", help="print one JSON value")
