@@ -16,9 +16,10 @@ ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type
 MADE_HERE = [
     *sorted((PACKAGE / "backups").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
+    *sorted((PACKAGE / "management").rglob("*.py")),
     *(
         PACKAGE / f"{name}.py"
-        for name in ("columns", "conf", "owner", "permissions", "schema", "tvarr_database", "way_out")
+        for name in ("columns", "conf", "owner", "permissions", "schema", "supervisor", "tvarr_database", "way_out")
     ),
 ]
 """Modules whose sentences name files, numbers and other facts."""

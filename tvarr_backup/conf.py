@@ -150,7 +150,7 @@ def is_up_to_date(alias: str) -> bool:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT app, name FROM django_migrations")
             applied = frozenset(cursor.fetchall())
-    except DatabaseError:  # without this table it returns nothing; for other errors it raises again
+    except DatabaseError:  # `applied_migrations` is empty without this table, and raises for other errors
         applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
     return applied >= known_migrations(alias)
 

@@ -20,7 +20,7 @@ import structlog
 from django.http import HttpRequest
 from structlog.contextvars import bound_contextvars
 
-from config.logs import FORMS, WholeLineHandler, SkipHealthChecks, logging_settings
+from config.logs import FORMS, SkipHealthChecks, WholeLineHandler, logging_settings
 from tests.installation import ROOT
 from tvarr_backup.texts import find_hidden
 

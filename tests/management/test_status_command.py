@@ -28,6 +28,7 @@ from tests.ups import free_port
 from tests.workers import RunningWorker, rows, states, submit_backup
 from tvarr_backup.backups.restore_journal import Unfinished, write_journal
 from tvarr_backup.operations.heartbeat import Heartbeat
+from tvarr_backup.sentences import Advice, Sentence
 
 
 def status(installation: Installation, prefix: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
@@ -246,29 +247,23 @@ def damage_its_first_page(place: Place) -> None:
         file.write(b"\xaa" * 3000)
 
 
-RESTORE_INTO_IT = (
-    "Restore a backup: `manage.py backup list` shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite "
-    "cannot write the damaged file, stop tvarr and add `--offline`."
+BRING_BACK, NAME_DATABASE, NEW_DATABASE, RESTORE = (
+    Sentence("{advice}", advice=advice)
+    for advice in (Advice.BRING_BACK, Advice.NAME_DATABASE, Advice.NEW_DATABASE, Advice.RESTORE)
 )
 
 SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     "moved away": (
         move_away,
-        (
-            "does not exist. Put it back, or restore a backup in its place: stop tvarr, then run `manage.py backup restore NAME "
-            "--yes --offline`. `manage.py prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
-        ),
+        f"does not exist. {BRING_BACK}",
     ),
     "garbage": (
         put_garbage,
-        f"is not an SQLite database. {RESTORE_INTO_IT}",
+        f"is not an SQLite database. {RESTORE}",
     ),
     "another program's": (
         put_another_programs,
-        (
-            "is not tvarr's database: it has neither tvarr's nor our tables, but recipes. Name tvarr's database in "
-            "TVARR_DATABASE_DSN."
-        ),
+        f"is not tvarr's database: it has neither tvarr's nor our tables, but recipes. {NAME_DATABASE}",
     ),
     "of an older version": (
         put_an_older_ones,
@@ -276,7 +271,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "damaged": (
         damage_its_first_page,
-        f"cannot be read: database disk image is malformed. {RESTORE_INTO_IT}",
+        f"cannot be read: database disk image is malformed. {RESTORE}",
     ),
 }
 
@@ -354,10 +349,7 @@ def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
         both = place.both(address)
         assert ask(address, "/healthz", "")[0] == 200
     show("our own database: moved away", both, "default_database")
-    sentence = (
-        f"{place.data}/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
-        "A new one has no users, settings or history. Your backups stay as they are."
-    )
+    sentence = f"{place.data}/app.db does not exist. Put it back if it was lost, or {NEW_DATABASE}"
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_missing")
     assert not (place.data / "app.db").exists()
