@@ -1,4 +1,4 @@
-"""The connections that the threads of a web server keep to its database."""
+"""Database connections that threads of the web server keep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_only_the_first_few_threads_keep_a_connection(monkeypatch: pytest.Monkey
     def request(_number: int) -> Any:
         together.wait(timeout=20)
         connection.ensure_connection()
-        connections._release_of_most_threads()
+        connections._release_unless_kept()
         kept = connection.connection is not None
         connection.close()
         return kept

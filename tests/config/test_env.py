@@ -173,7 +173,7 @@ REFUSED: list[tuple[str, str, str]] = [
         ("redis", "redis://:s3cret@a.example/tvarr", "redis://...@a.example/tvarr"),
     ],
 )
-def test_a_password_in_an_address_is_not_repeated(
+def test_a_password_in_an_address_is_hidden(
     reader: str, given: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARBOUR", given)
@@ -199,7 +199,7 @@ def test_an_address_of_postgresql_is_parsed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("given", ["postgres://%2Frun%2Fa%20b/tvarr", "postgres:///tvarr?host=/run/a%20b"])
-def test_a_server_may_be_found_by_the_folder_of_its_socket(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_can_be_the_folder_of_a_socket(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)
     entry = env.database("HARBOUR", Path("unused"))
     assert (entry["HOST"], entry["NAME"], entry["USER"], entry["PORT"]) == ("/run/a b", "tvarr", "", "")
@@ -224,14 +224,16 @@ def test_a_missing_extra_is_named(
 
 
 @pytest.mark.parametrize(("reader", "given", "value"), ACCEPTED)
-def test_it_reads(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_values_are_read(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)
     assert READERS[reader]() == value
 
 
 @pytest.mark.parametrize(("reader", "value"), DEFAULTS)
 @pytest.mark.parametrize("given", [None, "", "  "])
-def test_nothing_gives_the_default(reader: str, value: Any, given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_or_blank_value_gives_the_default(
+    reader: str, value: Any, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HARBOUR", raising=False)
     if given is not None:
         monkeypatch.setenv("HARBOUR", given)
@@ -252,7 +254,7 @@ def test_the_invalid_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -
         READERS["hosts"]()
 
 
-def test_every_reader_is_tried() -> None:
+def test_every_reader_is_tested() -> None:
     tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri"}
     public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
     assert {name for name in public if not name.startswith("_")} == tried
@@ -276,7 +278,7 @@ def test_a_key_in_the_environment_comes_first(kept: Path, monkeypatch: pytest.Mo
     assert env.secret_key(kept) == "given"
 
 
-def test_a_named_file_comes_before_the_kept_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_file_comes_before_the_saved_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.write_text("kept")
     named = kept.with_name("named")
     named.write_text("from the named file\n")
@@ -284,16 +286,16 @@ def test_a_named_file_comes_before_the_kept_key(kept: Path, monkeypatch: pytest.
     assert env.secret_key(kept) == "from the named file"
 
 
-def test_the_kept_key_is_read_without_its_line_end(kept: Path) -> None:
+def test_the_saved_key_is_read_without_its_line_end(kept: Path) -> None:
     kept.write_text("kept\n")
     assert env.secret_key(kept) == "kept"
 
 
-def test_without_a_kept_key_there_is_none_yet(kept: Path) -> None:
+def test_without_a_saved_key_there_is_none_yet(kept: Path) -> None:
     assert env.secret_key(kept) is None
 
 
-def test_a_storage_folder_that_is_a_file_holds_no_key(kept: Path) -> None:
+def test_a_storage_folder_that_is_a_file_has_no_key(kept: Path) -> None:
     kept.write_text("not a folder")
     assert env.secret_key(kept / "secret-key") is None
 

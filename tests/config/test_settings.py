@@ -77,11 +77,11 @@ def test_debugging_is_off_and_the_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("word", "level"), [("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")])
-def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tvarrs_names_of_levels_work(word: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"'level': '{level}'" in str(settings_of(monkeypatch, TVARR_LOGGING_LEVEL=word)["LOGGING"])
 
 
-def test_an_ipv6_address_is_a_host_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ipv6_address_is_an_allowed_host(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[fd00::5]" in settings_of(monkeypatch, TVARR_SERVER_HOST="fd00::5")["ALLOWED_HOSTS"]
 
 
@@ -90,7 +90,7 @@ def test_a_request_from_the_same_machine_is_always_allowed(monkeypatch: pytest.M
     assert shown["ALLOWED_HOSTS"] == ["backup.example", "localhost", "127.0.0.1", "[::1]"]
 
 
-def test_the_key_that_prepare_kept_is_the_key_of_later_processes(prepared: Installation) -> None:
+def test_later_processes_use_the_key_that_prepare_saved(prepared: Installation) -> None:
     kept = (prepared.data / "secret-key").read_text().strip()
     assert shown_settings(prepared)["SECRET_KEY"] == repr(kept)
 

@@ -94,7 +94,7 @@ def test_cleanup_without_app_db_only_shows_what_it_would_delete(backed_up: tuple
     shows = ("backup", "prune", "--dry-run", "--json")
     installation.environment["TVARR_BACKUP_SCHEDULE_RETENTION"] = "1"
     out, err = ran(installation, *shows)
-    assert json.loads(out) == {"removed": [], "dry_run": True}  # both were made by hand
+    assert json.loads(out) == {"removed": [], "dry_run": True}  # both are manual
     words = "Nothing is deleted, and the list uses the retention of the environment, because the retention settings are"
     assert words in err
     out, err = ran(installation, "backup", "prune")

@@ -48,7 +48,7 @@ def live_of(installation: Installation) -> Path:
 
 
 def content(path: Path) -> list[str]:
-    """Every row and every table, in words of SQL."""
+    """Every table and row, as SQL."""
     with closing(sqlite3.connect(path)) as connection:
         return sorted(connection.iterdump())
 
@@ -351,7 +351,7 @@ def test_inside_a_transaction_it_is_refused(attached: Path, tmp_path: Path, sett
 
 
 def _table_gone(live: Path) -> None:
-    """The first pages of a table and of its indexes are empty, and nobody has the database open."""
+    """Overwrite the first pages of a table and of its indexes."""
     pages = rows(live, "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'client_detection_rules'")
     ((size,),) = rows(live, "PRAGMA page_size")
     with live.open("r+b") as file:
@@ -489,7 +489,7 @@ def test_one_that_a_newer_version_made_needs_a_word(
     assert shown["facts"][0] in installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
 
-# --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------
+# --- Invalid requests and obstacles ----------------------------------------------------------------------------------
 
 
 def refused_and_nothing_changed(installation: Installation, name: str, words: str) -> None:
@@ -637,7 +637,7 @@ def test_the_right_tool_is_named_for_a_database_that_is_not_sqlite(tmp_path: Pat
     connections["tvarr"] = dummy.DatabaseWrapper(usual.settings_dict, "tvarr")
     try:
         with pytest.raises(
-            BackupUnsupported, match="Only SQLite databases can be backed up here. Use pg_dump for PostgreSQL"
+            BackupUnsupported, match=r"Only SQLite databases can be backed up here\. Use pg_dump for PostgreSQL"
         ):
             run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": "any"})
     finally:

@@ -117,7 +117,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Both:
-    """Exit status or status, and what was said."""
+    """Status codes and bodies."""
 
     status: tuple[int, Any]
     readyz: tuple[int, Any]
@@ -517,7 +517,7 @@ def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
 
 
 def show(what: str, both: Both, check: str) -> None:
-    """A row of a table, for whoever asks with -s."""
+    """Print a row of a table, visible with -s."""
     command = "; ".join((f"exit {both.status[0]}", ": ".join(said(both.status[1], check))))
     body = both.readyz[1]
     answer = ": ".join(said(body, check)) if "checks" in body else f"{body['code']}: {body['detail']}"

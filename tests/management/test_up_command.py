@@ -53,7 +53,7 @@ def up(prepared: Installation, start: Start) -> Up:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A service on a fresh installation, complete, which tests share and leave as it is."""
+    """A running service of a new installation, shared by tests that do not change it."""
     running = start_up(Installation(tmp_path_factory.mktemp("fresh") / "data"), free_port())
     try:
         yield complete(running)
