@@ -31,7 +31,6 @@ BLOCK = 2**20
 
 
 def main() -> None:
-    """Print a line per call."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         with bench.serving():
@@ -45,8 +44,6 @@ def main() -> None:
 
 
 class Bench:
-    """An installation with a large database, many backups, and a web server."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TVARR_")}
@@ -79,7 +76,6 @@ class Bench:
         self.manage("shell", "-c", "from tvarr_backup.operations.index import refresh_index; refresh_index()")
 
     def add_backup(self, scratch: Path, number: int) -> str:
-        """Pack a file as a backup made `number` days ago."""
         name = new_name(datetime.now(UTC) - timedelta(days=number), ())
         with (self.folder / "backups" / name.filename).open("wb") as target:
             measured = pack(scratch, target)
@@ -97,7 +93,6 @@ class Bench:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Run gunicorn like the service, with one process, whose memory is measured."""
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -142,7 +137,6 @@ class Bench:
         print(f"{name}: bare {floor * 1000:.1f} ms, ours {ours * 1000:.1f} ms, ratio {ours / floor:.2f}", flush=True)
 
     def imports(self) -> None:
-        """Import new filters each time."""
         floor = min(
             self.seconds("POST", "/floor/filters", json.dumps(self.items(f"bare {n}")).encode()) for n in range(3)
         )
@@ -162,7 +156,6 @@ class Bench:
         return json.dumps({"export": {"metadata": metadata, "items": self.items(prefix)}}).encode()
 
     def files(self) -> None:
-        """Measure the peak memory of the server during a large download and a large upload."""
         before = self.process.memory_info().rss
         target = self.folder / "down.gz"
         seconds, worst = self.measure(lambda: self.download(self.incompressible, target))
@@ -189,7 +182,6 @@ class Bench:
         )
 
     def measure(self, work: Callable[[], None]) -> tuple[float, int]:
-        """Return the seconds, and the peak memory of the server."""
         clear = Path(f"/proc/{self.process.pid}/clear_refs")
         clear.write_text("5")  # resets the peak
         started = time.perf_counter()

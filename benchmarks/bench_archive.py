@@ -20,7 +20,6 @@ RUNS = 3
 
 
 def main() -> None:
-    """Print one line per measurement."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         source, archive = Path(folder, "copy.db"), Path(folder, "copy.db.gz")
         _make_database(source)
@@ -40,7 +39,6 @@ def main() -> None:
 
 
 def bench_memory(large: Path, small: Path) -> None:
-    """Measure the peak memory of packing a file of 30 MB and a large one."""
     with large.open("rb") as file:
         small.write_bytes(file.read(30_000_000))
     peaks = [peak_bytes([sys.executable, "-c", _PACK, str(path)]) for path in (small, large)]
@@ -98,7 +96,6 @@ def _print(name: str, seconds: float, floor_seconds: float, size: int, goal: str
 
 
 def _best(work: Callable[[], object]) -> float:
-    """Return the shortest of several runs, in seconds."""
     seconds = []
     for _ in range(RUNS):
         started = time.perf_counter()

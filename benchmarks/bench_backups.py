@@ -37,7 +37,6 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Print a line per size, and the time to list many backups."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         print(f"the best of {RUNS} runs with a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; "
@@ -50,8 +49,6 @@ def main() -> None:
 
 
 class Bench:
-    """An installation whose database grows from size to size."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.live, self.backups = self.folder / "tvarr.db", self.folder / "backups"
@@ -169,7 +166,6 @@ class Bench:
         print(f"backup list --json: {full:.2f} s with them, {empty:.2f} s without any")
 
     def fill(self) -> None:
-        """Create valid backups of a small database, a day apart."""
         small, packed = self.scratch / "small.db", self.scratch / "small.db.gz"
         with closing(sqlite3.connect(small)) as connection:
             connection.execute("CREATE TABLE filters (id TEXT PRIMARY KEY)")

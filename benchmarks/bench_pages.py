@@ -62,7 +62,6 @@ for hour in range({number}):
 
 
 def main() -> None:
-    """Print a line for each page."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         with bench.serving():
@@ -96,8 +95,6 @@ class Page:
 
 
 class Bench:
-    """A large installation, its web server, and a signed-in user."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TVARR_")}
@@ -121,7 +118,6 @@ class Bench:
         return run([sys.executable, str(ROOT / "manage.py"), *arguments], self.environment)
 
     def add_backup(self, number: int) -> str:
-        """Pack a small file as an automatic backup made `number` days ago."""
         scratch = self.folder / "scratch"
         scratch.write_bytes(bytes(100_000))
         name = new_name(datetime.now(UTC) - timedelta(days=number), ())
@@ -142,7 +138,6 @@ class Bench:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Run gunicorn like the service, with one process."""
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -159,8 +154,6 @@ class Bench:
     def _listens(self) -> bool:
         with closing(socket.socket()) as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    # --- Requests ---
 
     def ask(
         self, path: str, form: Mapping[str, str] | None = None, target: str = ""
@@ -190,7 +183,6 @@ class Bench:
         return answer, content, seconds
 
     def token(self, path: str) -> str:
-        """Return the CSRF token of a page."""
         _, page, _ = self.ask(path)
         return str(_TOKEN.findall(page.decode())[0])
 
@@ -221,7 +213,6 @@ class Bench:
         return str(re.findall(r'href="(/operations/\w{26}/)"', history.decode())[0])
 
     def previews(self) -> list[Page]:
-        """Return the preview of an import with new, unchanged and changed items, and choices in it."""
         document = json.loads(self.manage("portable", "export", "filters", "--all"))
         for number, item in enumerate(document["items"]):
             item["name"] += " of elsewhere" if number % 3 == 0 else ""
@@ -243,8 +234,6 @@ class Bench:
         self.ask(floor), self.ask(page.path, page.form, page.target)
         both = [(self.ask(floor)[2], self.ask(page.path, page.form, page.target)[2]) for _ in range(CALLS)]
         return [theirs for theirs, _ in both], [ours for _, ours in both]
-
-    # --- Sizes ---
 
     def weights(self, page: Page) -> tuple[int, int]:
         """Return the bytes of a first visit, and of a later one with cached files."""

@@ -17,7 +17,6 @@ RUNS = 3
 
 
 def main() -> None:
-    """Print one line per measurement."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         os.environ |= {"TVARR_STORAGE_BASE_DIR": folder, "DJANGO_SETTINGS_MODULE": "config.settings"}
         import django  # noqa: PLC0415  # needs the variables
@@ -63,7 +62,6 @@ def bench_import() -> None:
 
 
 def bench_queries() -> None:
-    """Count the queries of a plan of 10 and of 10,000 items."""
     from django.db import connections  # noqa: PLC0415
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
 
@@ -82,7 +80,6 @@ def bench_queries() -> None:
 
 
 def bench_export_memory() -> None:
-    """Measure the peak memory of an export of 1,000 and of 100,000 items."""
     from tvarr_backup.models import Filter  # noqa: PLC0415
 
     peaks = []
@@ -98,7 +95,6 @@ def bench_export_memory() -> None:
 
 
 def _export_peak() -> tuple[int, int]:
-    """Return the peak memory of one `portable export`, and the bytes it wrote."""
     with tempfile.NamedTemporaryFile() as output:
         path = Path(output.name)
         export = [sys.executable, str(ROOT / "manage.py"), "portable", "export", "filters", "--all"]
@@ -134,7 +130,6 @@ def _envelope(items: list[dict[str, Any]]) -> Any:
 
 
 def _best(work: Callable[[], object], clean: Callable[[], object]) -> float:
-    """Return the shortest of several runs, in seconds."""
     seconds = []
     for _ in range(RUNS):
         clean()

@@ -21,7 +21,6 @@ RUNS = 2
 
 
 def main() -> None:
-    """Print a line per size."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = RestoreBench(Path(folder))
         print(f"the best of {RUNS} runs with a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; goals: "
@@ -32,8 +31,6 @@ def main() -> None:
 
 
 class RestoreBench(Bench):
-    """Restores the backup of its database repeatedly."""
-
     def measure(self) -> None:
         self.clean()
         name = json.loads(self.run(self.manage("backup", "create", "--json")))["filename"]

@@ -58,7 +58,6 @@ def _backups() -> Iterable[Any]:
 
 
 def _kinds() -> Iterable[Any]:
-    """Yield the number of items of each kind, and the names of built-in items."""
     for kind in KINDS.values():
         yield kind.slug, kind.model.objects.filter(is_system=False).count()
         yield from kind.model.objects.filter(is_system=True).order_by("name").values_list("name")
@@ -75,7 +74,6 @@ def _filters() -> Iterable[Any]:
 
 
 def _changes() -> Iterable[Any]:
-    """Return a backup, and the number of rows of each table."""
     models = apps.get_app_config("tvarr_backup").get_models()
     counts = [(model._meta.db_table, QuerySet(model).count()) for model in models]
     return [*Backup.objects.values_list()[:1], *counts]
@@ -98,7 +96,6 @@ TABLES: dict[str, Callable[[], Iterable[Any]]] = {
 
 @login_required
 def table(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the rows to a signed-in user."""
     form: ModelForm[BackupSettings] | None = None
     if name == "settings":
         form = modelform_factory(BackupSettings, fields="__all__")(instance=BackupSettings.objects.first())

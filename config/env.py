@@ -33,7 +33,6 @@ _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.
 
 
 def invalid(name: str, value: str, expected: str) -> ImproperlyConfigured:
-    """Return the error for an invalid variable."""
     return ImproperlyConfigured(f'{name}: expected {expected}, got "{value}".')
 
 
@@ -43,7 +42,6 @@ def text(name: str, default: str) -> str:
 
 
 def word(name: str, default: str, expected: Collection[str]) -> str:
-    """Return one of the expected words, in lower case."""
     value = text(name, default)
     if value.lower() not in expected:
         raise invalid(name, value, "one of " + ", ".join(expected))
@@ -132,13 +130,11 @@ def networks(name: str, default: str) -> list[str]:
 
 
 def time_zone(name: str, default: str) -> str:
-    """Return the name of an IANA zone."""
     value = text(name, default).removeprefix(":")
     return _parse(name, value, parse_zone, 'a time zone such as "UTC" or "Europe/Berlin"').key
 
 
 def cron(name: str, default: str) -> str:
-    """Return five cron fields."""
     return _parse(name, text(name, default), parse_cron, ALLOWED_CRONS)
 
 

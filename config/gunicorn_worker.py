@@ -1,10 +1,7 @@
-"""Web server worker processes that slow clients cannot block.
+"""Web server worker processes that slow clients cannot block: a connection takes a thread when its request is complete.
 
-A connection takes a thread only when its request is complete, and no thread waits for a client forever. With 40 slow
-connections of each kind in `tests/test_slow_clients.py`, other clients wait at most 0.005 s. They wait over 15 s with gunicorn's
-gthread (idle connections, half a request, unread answers) and with waitress (unread downloads). granian and cheroot keep a
-thread for half a body without limit, hypercorn and bjoern keep bodies in memory, and with gevent one SQLite statement stops all
-requests of a process.
+With 40 slow connections of each kind (`tests/test_slow_clients.py`), other clients wait 0.005 s at most, and over 15 s with
+gunicorn's gthread or waitress. Half a body keeps a thread of granian or cheroot, and bodies fill the memory of hypercorn or bjoern.
 """
 
 from __future__ import annotations
@@ -145,7 +142,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # it has no types
         super().enqueue_req(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Treat a silent client as disconnected."""
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as silent:

@@ -1,7 +1,4 @@
-"""The log: one format for our events and for lines of Django, django-q2 and gunicorn.
-
-This is `LOGGING_CONFIG`, so every process that sets up Django uses it. `config.gunicorn` uses it in gunicorn's main process.
-"""
+"""The log: one format for our events and for lines of Django, django-q2 and gunicorn."""
 
 from __future__ import annotations
 
@@ -215,7 +212,6 @@ def _hide_secret(name: str, value: Any) -> Any:
 
 
 def _format_json(_logger: Any, _method: str, event: _Event) -> str:
-    """Return one line of ASCII."""
     return escape_for_json(json.dumps(event, default=str))
 
 

@@ -21,7 +21,6 @@ from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    """400: an invalid request, or a host that is not allowed."""
     sentence = "The request is invalid, or its host name is not one of ALLOWED_HOSTS."
     return _refuse(request, 400, "bad_request", "Bad request", sentence)
 
@@ -31,7 +30,6 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
-    """403: a form from another site, or from an expired page."""
     sentence = "Nothing was changed, because the page has expired or the form is from another site. Reload the page and try again."
     back = "" if is_api(request) else page_before(request)
     return _refuse(request, 403, "csrf_failed", "Page expired", sentence, back=back)
@@ -94,7 +92,6 @@ class MethodNotAllowed:
 
 
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
-    """429: too many wrong passwords on the sign-in page."""
     seconds = lockout.seconds_closed((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
     response = _refuse(request, 429, "locked_out", "Sign-in locked", lockout.sentence(seconds))
     response["Retry-After"] = str(seconds)

@@ -1,7 +1,4 @@
-"""Route tvarr's tables to the database `tvarr`, and all others to `default`.
-
-In one file, a restore would undo its own bookkeeping and sign out all users.
-"""
+"""Route tvarr's tables to `tvarr`, and all others to `default`, so that a restore changes neither users nor the history."""
 
 from typing import Any
 
@@ -13,10 +10,7 @@ _TVARR_APPS = frozenset({"tvarr_backup"})
 
 
 class DatabaseRouter:
-    """Routes by app label. There are no relations between the two databases.
-
-    A transaction needs `using=`: a bare `atomic()` is one on `default`.
-    """
+    """Routes by app label. A transaction on tvarr's tables needs `using=`, because the default is the other database."""
 
     def db_for_read(self, model: type[Model], **_hints: Any) -> str:
         return _alias(model._meta.app_label)

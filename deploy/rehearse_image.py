@@ -57,8 +57,6 @@ exec chroot "$root" "$@"
 
 @dataclass
 class Image:
-    """The state of a stage of the Dockerfile."""
-
     root: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": _PATH})
     folder: str = "/"
@@ -71,14 +69,12 @@ class Image:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
-    def command_line(
-        self, command: Sequence[str], environment: Mapping[str, str], data: Path | None = None
-    ) -> list[str]:
-        """Return the command line that runs a command: in the finished image if `data` is given, otherwise as a build step."""
+    def argv(self, command: Sequence[str], environment: Mapping[str, str], data: Path | None = None) -> list[str]:
+        """Return the arguments that run a command: in the finished image if `data` is given, else as a build step."""
         uid, _, gid = self.user.partition(":")
         keep = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if data else []
-        arguments = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
-        arguments += [
+        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
+        argv += [
             str(self.root),
             str(data or ""),
             "setpriv",
@@ -90,12 +86,11 @@ class Image:
             *keep,
         ]
         given = {**self.environment, **environment}
-        arguments += ["env", "--ignore-environment", f"--chdir={self.folder}", *(f"{k}={v}" for k, v in given.items())]
-        return [*arguments, *command]
+        argv += ["env", "--ignore-environment", f"--chdir={self.folder}", *(f"{k}={v}" for k, v in given.items())]
+        return [*argv, *command]
 
 
 def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
-    """Yield each instruction with its text."""
     lines = [line for line in dockerfile.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
     for whole in "\n".join(lines).replace("\\\n", " ").splitlines():
         word, _, text = whole.partition(" ")
@@ -145,7 +140,6 @@ def build(dockerfile: Path, folder: Path) -> tuple[Image, Path]:  # noqa: PLR091
 
 
 def _bootstrap(name: str, folder: Path) -> Path:
-    """Create a root like `debian:SUITE-slim`."""
     found = re.fullmatch(r"debian:([a-z]+)-slim", name)
     if not found:
         sys.exit(f"FROM {name}: expected debian:SUITE-slim.")
@@ -162,7 +156,6 @@ def _bootstrap(name: str, folder: Path) -> Path:
 
 
 def _form(text: str) -> list[str]:
-    """Return the arguments of an exec form, or a shell command for a shell form."""
     return list(json.loads(text)) if text.startswith("[") else ["/bin/sh", "-c", text]
 
 
@@ -176,7 +169,7 @@ def _run(image: Image, command: Sequence[str]) -> None:
         given["PIP_CERT"] = "/tmp/certificates"
     for place, content in carried.items():
         (image.root / place[1:]).write_bytes(content)
-    subprocess.run(image.command_line(command, given), check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(image.argv(command, given), check=True, stdin=subprocess.DEVNULL)
     for place in carried:
         (image.root / place[1:]).unlink()
 
@@ -186,7 +179,6 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_files(text: str, image: Image, stages: dict[str, Image]) -> None:
-    """Copy from another stage, or from the checkout except for what `.dockerignore` excludes."""
     *options, source, target = text.split()
     place = image.root / PurePosixPath(image.folder, target).relative_to("/")
     if options:
@@ -204,7 +196,6 @@ def _copy_files(text: str, image: Image, stages: dict[str, Image]) -> None:
 
 
 def try_out(image: Image, folder: Path) -> None:
-    """Start the image with a read-only root, request a page, back up and stop. Print all measurements."""
     data = folder / "data"
     shutil.copytree(image.root / image.volume.lstrip("/"), data)
     shutil.copystat(image.root / image.volume.lstrip("/"), data)
@@ -214,15 +205,15 @@ def try_out(image: Image, folder: Path) -> None:
         port = str(listener.getsockname()[1])
 
     def inside(*command: str) -> subprocess.CompletedProcess[str]:
-        arguments = image.command_line(command, {"TVARR_SERVER_PORT": port}, data)
-        return subprocess.run(arguments, capture_output=True, text=True, check=False)
+        argv = image.argv(command, {"TVARR_SERVER_PORT": port}, data)
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
 
     refused = inside("touch", "/usr/written", "/opt/tvarr-backup/written")
     assert refused.stderr.count("Read-only file system") == 2, refused
     started = time.monotonic()
     with (folder / "log").open("wb") as log:
-        arguments = image.command_line([*image.entrypoint, *image.command], {"TVARR_SERVER_PORT": port}, data)
-        running = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT)
+        argv = image.argv([*image.entrypoint, *image.command], {"TVARR_SERVER_PORT": port}, data)
+        running = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
     try:
         while not _answers(f"http://127.0.0.1:{port}/admin/login/"):
             assert running.poll() is None, (folder / "log").read_text()

@@ -77,10 +77,7 @@ def tvarr_state() -> DatabaseState:
 
 
 def require_separate_databases() -> None:
-    """Raise `DatabaseForeign` if both settings name one database, or ours names tvarr's own.
-
-    Raises `DatabaseUnusable` if a server does not answer.
-    """
+    """Raise `DatabaseForeign` if both settings name one database, or ours names tvarr's own. Raise `DatabaseUnusable`."""
     name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
     try:
         if _are_one_database():
@@ -145,7 +142,6 @@ def in_a_line(problem: Exception) -> str:
 
 
 def is_up_to_date(alias: str) -> bool:
-    """Return whether an existing database has every migration of this version."""
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT app, name FROM django_migrations")
@@ -156,10 +152,7 @@ def is_up_to_date(alias: str) -> bool:
 
 
 def has_our_tables() -> bool:
-    """Return whether Django may open our own database: a file must exist and contain our tables.
-
-    Django would create a missing file, and change the journal mode of another program's.
-    """
+    """Return whether Django may open our own database. It would create a missing file, and change another program's."""
     if not is_file(DEFAULT_DB_ALIAS):
         return True
     patience = min(
@@ -177,7 +170,6 @@ def _has_operations(_path: Path, connection: sqlite3.Connection) -> bool:
 
 @cache
 def known_migrations(alias: str) -> frozenset[tuple[str, str]]:
-    """Return the migrations of this version for a database, as pairs of app and name."""
     nodes = MigrationLoader(None).graph.nodes
     return frozenset(node for node in nodes if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
@@ -206,10 +198,7 @@ def backup_path() -> Path:
 
 
 def backup_folder() -> Path:
-    """Return the real path of the backup folder, which may not exist. Raise `BackupFolderUnusable`.
-
-    Actions use `operations.disk`, which also knows whether its disk is mounted.
-    """
+    """Return the real path of the backup folder, which may not exist. Actions use `operations.disk` instead."""
     return find_folder(backup_path())
 
 
@@ -219,10 +208,7 @@ def scratch_folder(folder: Path) -> Path:
 
 
 def required_schema() -> RequiredSchema:
-    """Return the schema that this program knows, with the newest one that was ever seen.
-
-    It does not depend on the live database, because every earlier version must remain restorable.
-    """
+    """Return the known schema. It does not depend on the live database, so that every earlier version can be restored."""
     required = tvarr_database.required_schema()
     everywhere, here = _seen_schemas(protected_database())
     newest = [schema.removeprefix("tvarr ") for schema in everywhere if schema.startswith("tvarr ")]
@@ -235,10 +221,7 @@ def required_schema() -> RequiredSchema:
 
 
 def _seen_schemas(live: str) -> tuple[list[str], list[str]]:
-    """Return all schemas ever seen, and those of this database, oldest first.
-
-    If our own database cannot be read, use the metadata of backups that were made here.
-    """
+    """Return all schemas ever seen, and those of this database, oldest first. Fall back to metadata of our backups."""
     if not has_our_tables():
         return _backed_up_schemas()
     try:

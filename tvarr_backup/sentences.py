@@ -63,7 +63,6 @@ class Sentence(str):
         return (self.template,), self.facts
 
     def for_page(self) -> str:
-        """Return the text with advice for pages."""
         return _render(self.template, self.facts, _Reader.PAGE)
 
     def without_paths(self) -> str:
@@ -75,17 +74,14 @@ class Sentence(str):
         return tuple(dict.fromkeys(_advice_in(self.facts)))
 
     def as_data(self) -> dict[str, Any]:
-        """Return template and facts as JSON data."""
         return {"template": self.template, "facts": {name: _encode(value) for name, value in self.facts.items()}}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Return a sentence from `as_data`."""
         return cls(data["template"], **{name: _decode(value) for name, value in data["facts"].items()})
 
 
 def join(sentences: Iterable[object], between: str = " ") -> Sentence:
-    """Join sentences or other facts."""
     parts = {f"part_{number}": sentence for number, sentence in enumerate(sentences)}
     return Sentence(between.join(f"{{{name}}}" for name in parts), **parts)
 

@@ -1,7 +1,4 @@
-"""Start programs, restart them when they end, and stop them together.
-
-Each program has its own session. If the supervisor is killed, the kernel terminates the programs.
-"""
+"""Start programs, restart them when they end, and stop them together."""
 
 import contextlib
 import os
@@ -33,8 +30,6 @@ logger = structlog.stdlib.get_logger(__name__)
 
 @dataclass
 class Program:
-    """A program to keep running, and its current process."""
-
     name: str
     command: Sequence[str]
     passed_descriptors: Sequence[int] = ()

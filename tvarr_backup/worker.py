@@ -73,7 +73,6 @@ class _Outage:
             logger.error(event, **members, reason=conf.in_a_line(problem), exc_info=problem if is_first else None)
 
     def end(self, event: str, **members: Any) -> None:
-        """Log the end of the failure, if there was one."""
         if self._logged_at is not None:
             self._logged_at = None
             logger.info(event, **members)
@@ -170,7 +169,6 @@ class Worker:
                 chore.do_if_due()
 
     def _can_work(self) -> bool:
-        """Return whether this program's own database can be used."""
         if find_problem() is not None:
             connections[DEFAULT_DB_ALIAS].close()
             return False
@@ -325,7 +323,6 @@ def _call(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _record(task: dict[str, Any]) -> None:
-    """Save the result of a task, and remove it from the queue."""
     broker = get_broker()
     save_task(task, broker)
     if task.get("ack_id"):

@@ -1,8 +1,4 @@
-"""Output of commands. All of it is escaped, because names and notes come from other people.
-
-They may contain escape sequences, line breaks that imitate a line, or text direction marks. A test checks that commands
-write to stdout and stderr only through this module, except for files.
-"""
+"""Output of commands. All of it is escaped, because names and notes may contain escape sequences and line breaks."""
 
 from __future__ import annotations
 
@@ -52,6 +48,11 @@ def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryI
         raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
 
 
+def add_action(actions: Any, name: str, description: str, *aliases: str) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(name, aliases=aliases, help=description, description=description)
+    return parser
+
+
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of cells as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -81,10 +82,7 @@ class Terminal(OutputWrapper):
 
 
 class TerminalCommand(BaseCommand):
-    """Base class of all commands: results go to stdout, messages to stderr.
-
-    A `TvarrBackupError` ends a command with its message and exit status 1.
-    """
+    """Base class of all commands: results go to stdout, messages to stderr, and errors exit with 1."""
 
     requires_system_checks = []
     suppressed_base_arguments = {
@@ -112,7 +110,6 @@ class TerminalCommand(BaseCommand):
             self.stderr.style_func = self.style.ERROR
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command. `call_command` may pass streams."""
         if stdout := options.pop("stdout", None):
             self.stdout = Terminal(stdout)
         if stderr := options.pop("stderr", None):
@@ -133,11 +130,9 @@ class TerminalCommand(BaseCommand):
         return __version__
 
     def line(self, text: str = "") -> None:
-        """Write one line of the result."""
         self.stdout.write_line(text)
 
     def message(self, text: str) -> None:
-        """Write one line to stderr."""
         self.stderr.write_line(text)
 
     def print_result(self, data: Any, *lines: str) -> None:
@@ -149,7 +144,6 @@ class TerminalCommand(BaseCommand):
                 self.line(line)
 
     def print_json_text(self, pieces: Iterable[str]) -> None:
-        """Write one JSON value in pieces."""
         self.stdout.write_json(pieces)
 
     def print_json(self, data: Any, *, indent: int | None = 2) -> None:

@@ -115,7 +115,6 @@ class Command(TerminalCommand):
         self._insert(EpgProgram, _PROGRAMME_COLUMNS, rows, number)
 
     def _write(self, model: type[TvarrRow], rows: Iterable[TvarrRow], total: int) -> None:
-        """Write rows through the models."""
         waiting = iter(rows)
         while batch := list(islice(waiting, 5_000)):
             model.all_rows.bulk_create(batch)

@@ -25,7 +25,7 @@ from tvarr_backup.conf import in_a_line
 from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted
 from tvarr_backup.formatting import format_duration, format_exact_time, format_size
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.management.terminal import TerminalCommand, align
+from tvarr_backup.management.terminal import TerminalCommand, add_action, align
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
@@ -46,17 +46,13 @@ _PATIENCE_SECONDS = 0.5
 
 
 class Command(TerminalCommand):
-    """Results on stdout, progress on stderr, exit status 1 on failure or damage."""
-
     help = "Create, list, verify, protect, add, restore and delete backups of tvarr's database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-        def add_action(
-            name: str, description: str, run: Callable[[dict[str, Any]], None], *aliases: str
-        ) -> ArgumentParser:
-            added = actions.add_parser(name, aliases=aliases, help=description, description=description)
+        def add(name: str, description: str, run: Callable[[dict[str, Any]], None], *aliases: str) -> ArgumentParser:
+            added = add_action(actions, name, description, *aliases)
             added.add_argument("--json", action="store_true", help="print one JSON value")
             added.set_defaults(run=run)
             return added
@@ -64,36 +60,36 @@ class Command(TerminalCommand):
         def add_flag(to: ArgumentParser, name: str, description: str) -> None:
             to.add_argument(name, action="store_true", help=description)
 
-        create = add_action("create", "Back up tvarr's database now.", self._create)
+        create = add("create", "Back up tvarr's database now.", self._create)
         create.add_argument("--note", default="", help="one line of text")
         add_flag(
             create, "--accept-folder", "use the backup folder although the disk of the last backup is not mounted there"
         )
-        add_action("list", "List backups, newest first.", self._list)
-        add_action("show", "Show everything that is known about a backup.", self._show).add_argument("name")
-        verify = add_action("verify", "Verify one backup, or all.", self._verify)
+        add("list", "List backups, newest first.", self._list)
+        add("show", "Show everything that is known about a backup.", self._show).add_argument("name")
+        verify = add("verify", "Verify one backup, or all.", self._verify)
         selection = verify.add_mutually_exclusive_group(required=True)
         selection.add_argument("name", nargs="?")
         selection.add_argument("--all", action="store_true", help="verify all backups")
-        protect = add_action("protect", "Protect a backup from deletion, or end the protection.", self._protect)
+        protect = add("protect", "Protect a backup from deletion, or end the protection.", self._protect)
         protect.add_argument("name")
         add_flag(protect, "--off", "end the protection")
         protect.add_argument("--note", help="replace the note")
-        add_action("delete", "Delete a backup.", self._delete).add_argument("name")
-        add = add_action(
+        add("delete", "Delete a backup.", self._delete).add_argument("name")
+        adding = add(
             "add", "Add a backup from elsewhere: ours, tvarr's, or a copy of a database file.", self._add, "adopt"
         )
-        add.add_argument("file")
-        add.add_argument("--note", default="", help="one line of text")
-        add_flag(add, "--accept-broken-references", "accept rows that refer to missing rows")
-        add_flag(add, "--accept-code", "accept views, triggers and virtual tables, if you trust the file")
-        prune = add_action("prune", "Delete the backups that retention no longer keeps.", self._prune)
+        adding.add_argument("file")
+        adding.add_argument("--note", default="", help="one line of text")
+        add_flag(adding, "--accept-broken-references", "accept rows that refer to missing rows")
+        add_flag(adding, "--accept-code", "accept views, triggers and virtual tables, if you trust the file")
+        prune = add("prune", "Delete the backups that retention no longer keeps.", self._prune)
         add_flag(prune, "--dry-run", "only list them")
-        restore = add_action("restore", "Show what a restore would change; with --yes, restore.", self._restore)
+        restore = add("restore", "Show what a restore would change; with --yes, restore.", self._restore)
         restore.add_argument("name")
         add_flag(restore, "--accept-newer", "accept a schema that is newer than every known one")
         add_flag(restore, "--accept-code", "accept views, triggers and virtual tables, if you trust the backup")
-        undo = add_action("undo-restore", "Restore the safety backup of the last restore.", self._undo_restore)
+        undo = add("undo-restore", "Restore the safety backup of the last restore.", self._undo_restore)
         for command in (restore, undo):
             add_flag(command, "--yes", "restore; without it, nothing is changed")
             add_flag(
@@ -101,7 +97,7 @@ class Command(TerminalCommand):
                 "--offline",
                 "replace a damaged, empty or missing database file; confirms that tvarr is stopped",
             )
-        add_action("recover", "Clean up after a crash. Every operation does this first.", self._recover)
+        add("recover", "Clean up after a crash. Every operation does this first.", self._recover)
 
     @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, run: Callable[[dict[str, Any]], None], **options: Any) -> None:

@@ -18,7 +18,7 @@ from tvarr_backup.expressions import (
     read_domain,
 )
 from tvarr_backup.expressions.problems import is_printable, printable
-from tvarr_backup.management.terminal import TerminalCommand, open_input
+from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
 
 MAX_LINE_BYTES = 1024 * 1024
 _CONTEXT_LENGTH = 50
@@ -32,8 +32,7 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        description = "List the problems of an expression, and what tvarr would misunderstand."
-        check = actions.add_parser("check", help=description, description=description)
+        check = add_action(actions, "check", "List the problems of an expression, and what tvarr would misunderstand.")
         check.add_argument("text", nargs="?", help="the expression; - reads it from standard input")
         check.add_argument("--domain", help=f"one of {', '.join(Domain)}")
         check.add_argument("--json", action="store_true", help="print one JSON object")

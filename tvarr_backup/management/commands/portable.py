@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale
-from tvarr_backup.management.terminal import TerminalCommand, open_input
+from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
@@ -33,13 +33,7 @@ from tvarr_backup.portable.report import plan_as_json, result_as_data
 from tvarr_backup.portable.steps import Action, Plan, State
 from tvarr_backup.quoting import quoted
 
-_STATES = {
-    State.NEW: "new",
-    State.IDENTICAL: "unchanged",
-    State.DIFFERENT: "changed",
-    State.SYSTEM: "built-in",
-    State.INVALID: "invalid",
-}
+_STATES = {State.IDENTICAL: "unchanged", State.DIFFERENT: "changed", State.SYSTEM: "built-in"}
 _PLANNED = {
     Action.CREATE: "create",
     Action.SKIP: "skip",
@@ -47,31 +41,23 @@ _PLANNED = {
     Action.OVERWRITE: "overwrite",
     Action.BLOCKED: "INVALID",
 }
-_DONE = {
-    Action.CREATE: "created",
-    Action.SKIP: "skipped",
-    Action.RENAME: "renamed",
-    Action.OVERWRITE: "overwritten",
-}
+_DONE = {Action.CREATE: "created", Action.SKIP: "skipped", Action.RENAME: "renamed", Action.OVERWRITE: "overwritten"}
 
 
 class Command(TerminalCommand):
-    """Results on stdout, messages on stderr, exit status 1 on failure."""
-
     help = "Export and import filters, rules and profiles as JSON."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         kinds = f"one of {', '.join(KINDS)}"
-        text = "Write items as JSON."
-        export = actions.add_parser("export", help=text, description=text)
+        export = add_action(actions, "export", "Write items as JSON.")
         export.add_argument("kind", help=kinds)
         selection = export.add_mutually_exclusive_group(required=True)
         selection.add_argument("--all", action="store_true", help="all items except built-in ones")
         selection.add_argument("--ids", metavar="A,B", help="the items with these ids")
         export.add_argument("-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout")
         for name, text in (("plan", "Show what an import would do."), ("import", "Import everything or nothing.")):
-            command = actions.add_parser(name, help=text, description=text)
+            command = add_action(actions, name, text)
             command.add_argument("kind", help=kinds)
             command.add_argument("file", help="the file to import; - is stdin")
             _add_answers(command)
@@ -129,7 +115,9 @@ class Command(TerminalCommand):
             self.message(f"warning: {warning}")
         for step in plan.steps:
             target = f' "{step.final_name}"' if step.action is Action.RENAME else ""
-            self.line(f"#{step.position} {_STATES[step.state]}: {step.name} -> {_PLANNED[step.action]}{target}")
+            self.line(
+                f"#{step.position} {_STATES.get(step.state, step.state)}: {step.name} -> {_PLANNED[step.action]}{target}"
+            )
             for difference in step.differences:
                 self.line(
                     f"    {difference.field}: now {_abbreviate(difference.now)}, in file {_abbreviate(difference.in_file)}"

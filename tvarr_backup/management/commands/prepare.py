@@ -48,8 +48,6 @@ class NotReady(CommandError):
 
 
 class Command(TerminalCommand):
-    """Can be run at any time."""
-
     help = "Bring both databases up to date and create the first administrator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -12,26 +12,19 @@ from django.db import DatabaseError
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, revoke_token, token_as_data, tokens_of
 from tvarr_backup.formatting import format_exact_time
-from tvarr_backup.management.terminal import TerminalCommand, align
+from tvarr_backup.management.terminal import TerminalCommand, add_action, align
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.texts import escape_hidden
 
 
 class Command(TerminalCommand):
-    """Prints a token once, when it is created."""
-
     help = "Create, list and revoke API tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        create, listing, revoke = (
-            actions.add_parser(name, help=description, description=description)
-            for name, description in (
-                ("create", "Create an API token and print it once."),
-                ("list", "List tokens, without their secrets."),
-                ("revoke", "Revoke a token."),
-            )
-        )
+        create = add_action(actions, "create", "Create an API token and print it once.")
+        listing = add_action(actions, "list", "List tokens, without their secrets.")
+        revoke = add_action(actions, "revoke", "Revoke a token.")
         for action in (create, revoke):
             action.add_argument("name", help="name of the token")
             action.add_argument("--user", required=True, help="the user whose permissions it has")
