@@ -169,7 +169,7 @@ def _tvarr_database() -> dict[str, Any]:
         "ENGINE": "tvarr_backup.sqlite3",
         "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": 0,
-        # Without type detection: the driver's own reading of `datetime` columns fails on tvarr's forms.
+        # Without type detection, because the driver cannot parse tvarr's timestamps.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "detect_types": 0},
     }
 

@@ -74,17 +74,7 @@ class Image:
         uid, _, gid = self.user.partition(":")
         keep = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if data else []
         argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
-        argv += [
-            str(self.root),
-            str(data or ""),
-            "setpriv",
-            "--reuid",
-            uid,
-            "--regid",
-            gid,
-            "--clear-groups",
-            *keep,
-        ]
+        argv += [str(self.root), str(data or ""), "setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", *keep]
         given = {**self.environment, **environment}
         argv += ["env", "--ignore-environment", f"--chdir={self.folder}", *(f"{k}={v}" for k, v in given.items())]
         return [*argv, *command]

@@ -136,7 +136,7 @@ class Worker:
             while not self._must_stop():
                 self._do_chores()
                 for task in self._claim():
-                    if not self._must_stop():  # if so, the next worker finds the operation
+                    if not self._must_stop():  # after a stop, the next worker finds the operation
                         self._perform(task)
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())

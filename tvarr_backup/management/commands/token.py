@@ -50,7 +50,7 @@ class Command(TerminalCommand):
 
     def _create(self, user: str, name: str, lifetime: str | None) -> None:
         made, secret = create_token(user, name, lifetime)
-        sentence = f'Token "{name}" of {user}, {_format_expiry(made)}. It will not be shown again:'
+        sentence = f'Token "{name}" of {user}, {_format_expiry(made)}. Copy it now. You won\'t be able to see it again:'
         self.print_result(token_as_data(made) | {"token": secret}, sentence, secret)
 
     def _list(self, tokens: Sequence[ApiToken]) -> None:

@@ -89,10 +89,7 @@ def _lock_storage(folder: Path) -> Iterator[None]:
 
 def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
-    command += [
-        "--config",
-        str(program.ROOT / "config" / "gunicorn_conf.py"),
-    ]  # gunicorn's default is in the working directory
+    command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # not one in the working directory
     command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     command += ["--worker-class", "config.gunicorn_worker.Worker", "--workers", "2", "--threads", str(_THREADS)]
     command += ["--worker-connections", str(_CONNECTIONS), "--no-control-socket"]
