@@ -264,7 +264,7 @@ def test_invalid_input_is_refused(prepared: Installation, arguments: tuple[str, 
     ("name", "value", "expected"),
     [
         ("TVARR_BACKUP_SCHEDULE_RETENTION", "0", "a whole number from 1 to 100000"),
-        ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon", "whole weeks, days and hours"),
+        ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon", "a duration from 1h to 9999w"),
     ],
 )
 def test_an_invalid_setting_stops_it(prepared: Installation, name: str, value: str, expected: str) -> None:

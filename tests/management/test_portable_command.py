@@ -143,10 +143,10 @@ def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp
     assert '#1 changed: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
     assert "#2 new: New -> create\n" in shown
     assert (
-        "#3 invalid: Bad -> INVALID\n    problem: expression: It is missing or empty; allowed is a text that is not empty."
+        "#3 invalid: Bad -> blocked\n    problem: expression: It is missing or empty; allowed is a text that is not empty."
         in shown
     )
-    assert "3 items: create 1, overwrite 1, INVALID 1\n" in shown
+    assert "3 items: create 1, overwrite 1, blocked 1\n" in shown
 
 
 def test_a_plan_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:

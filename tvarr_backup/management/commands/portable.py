@@ -39,7 +39,7 @@ _PLANNED = {
     Action.SKIP: "skip",
     Action.RENAME: "rename to",
     Action.OVERWRITE: "overwrite",
-    Action.BLOCKED: "INVALID",
+    Action.BLOCKED: "blocked",
 }
 _DONE = {Action.CREATE: "created", Action.SKIP: "skipped", Action.RENAME: "renamed", Action.OVERWRITE: "overwritten"}
 
