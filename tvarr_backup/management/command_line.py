@@ -6,7 +6,6 @@ from argparse import _SubParsersAction
 from collections.abc import Iterator, Mapping
 
 from django.core.management import ManagementUtility, get_commands, load_command_class
-from django.core.management.base import BaseCommand
 
 from tvarr_backup.management.terminal import align
 
@@ -47,12 +46,12 @@ class CommandLine(ManagementUtility):
             text.append(f'"{self.prog_name} help --all" also lists the commands of Django and its libraries.')
         return "\n".join(text)
 
-    def _describe(self, app: str | BaseCommand, name: str, text: str) -> Iterator[tuple[str, str]]:
+    def _describe(self, app: str, name: str, text: str) -> Iterator[tuple[str, str]]:
         """Yield a command and its description, or each of its subcommands with theirs."""
         if text:
             yield name, text
             return
-        command = load_command_class(app, name) if isinstance(app, str) else app
+        command = load_command_class(app, name)
         parser = command.create_parser(self.prog_name, name)
         subcommands = [action for action in parser._actions if isinstance(action, _SubParsersAction)]  # noqa: SLF001  # argparse has no other way
         if not subcommands:
