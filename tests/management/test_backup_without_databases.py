@@ -115,7 +115,7 @@ def test_without_tvarrs_database_backups_are_seen_verified_and_deleted(
     UNUSABLE_LIVE[state](live)
     before = live.read_bytes() if live.exists() else None
     assert name in ran(installation, "backup", "list")[0]
-    assert "good" in ran(installation, "backup", "verify", name)[0]
+    assert "OK" in ran(installation, "backup", "verify", name)[0]
     words = installation.refused("backup", "create")
     assert str(live) in words
     ran(installation, "backup", "delete", name)
@@ -143,6 +143,6 @@ def test_with_neither_database_backups_are_seen_verified_and_deleted(backed_up: 
     remove(installation.data / "tvarr.db")
     remove(installation.data / "app.db")
     assert name in ran(installation, "backup", "list")[0]
-    assert "good" in ran(installation, "backup", "verify", "--all")[0]
+    assert "OK" in ran(installation, "backup", "verify", "--all")[0]
     ran(installation, "backup", "delete", name)
     assert [path.name for path in installation.data.glob("*.db*")] == ["app.db.reserve"]
