@@ -1,13 +1,12 @@
-# `make image-rehearsal` carries out these very steps without a container engine.
+# `make image-rehearsal` runs these steps without a container engine.
 
 FROM debian:trixie-slim AS base
-# The SQLite of this Debian loses commits in rare cases (mended in 3.51.3), so that one package, which needs nothing but
-# the C library, comes from the next Debian; nothing else may.
+# This Debian's SQLite can lose commits in rare cases (fixed in 3.51.3), so only that package comes from the next Debian.
 RUN printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: forky' 'Components: main' \
         'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' > /etc/apt/sources.list.d/forky.sources \
     && printf '%s\n' 'Package: *' 'Pin: release n=forky' 'Pin-Priority: -1' '' \
         'Package: libsqlite3-0' 'Pin: release n=forky' 'Pin-Priority: 990' > /etc/apt/preferences.d/forky
-# hadolint ignore=DL3008  # versions are those of the release, with its security updates
+# hadolint ignore=DL3008  # the release sets the versions
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libsqlite3-0 python3 \
     && rm -rf /var/lib/apt/lists/*
@@ -30,10 +29,10 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
 
 FROM base
 LABEL org.opencontainers.image.title="tvarr-backup" \
-      org.opencontainers.image.description="Backups that can be trusted and configuration that travels, for tvarr." \
+      org.opencontainers.image.description="Reliable backups and portable configuration for tvarr." \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/tvarr-backup /opt/tvarr-backup
-# 1000 is the user as whom tvarr's own image works, too.
+# tvarr's own image also uses user 1000.
 RUN useradd --uid 1000 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin tvarr-backup \
     && install --directory --owner 1000 --group 1000 --mode 0700 /data
 ENV PATH="/opt/tvarr-backup/bin:$PATH" \
@@ -41,13 +40,13 @@ ENV PATH="/opt/tvarr-backup/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     TVARR_LOGGING_FORMAT=json \
     TVARR_SERVER_HOST=0.0.0.0 \
-    TVARR_SERVER_PORT=8080 \
+    TVARR_SERVER_PORT=8081 \
     TVARR_STORAGE_BASE_DIR=/data
 USER 1000:1000
 WORKDIR /data
 RUN ["tvarr-backup", "shell", "--no-imports", "--command", "import sqlite3, tvarr_backup.checks as checks; print('SQLite', sqlite3.sqlite_version); raise SystemExit(checks.has_wal_reset_bug(sqlite3.sqlite_version_info))"]
 VOLUME /data
-EXPOSE 8080
+EXPOSE 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
     CMD ["python", "-c", "import http.client, os, sys; asked = http.client.HTTPConnection('127.0.0.1', int(os.environ['TVARR_SERVER_PORT']), timeout=5); asked.request('GET', '/healthz'); sys.exit(asked.getresponse().status != 200)"]

@@ -1,4 +1,4 @@
-"""Speed and memory as ratios against a floor that is measured in the same run; `make bench` runs all.
+"""Benchmarks of speed and memory, compared with a baseline of the same run. `make bench` runs all.
 
-As an app of Django it has the command `demo_data`.
+As a Django app, this package has the command `demo_data`.
 """

@@ -1,4 +1,4 @@
-"""Runs every benchmark, each in a process of its own so that none warms another."""
+"""Run every benchmark, each in its own process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The least that the framework can do for the same rows: no rules, no permissions, no warnings."""
+"""Views of the plain framework for the same rows, without rules, permissions and warnings."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class _Bare(generics.ListCreateAPIView[Any]):
 
 
 class Filters(_Bare):
-    """A page of 50; or as many new rows as there are in the body, in one statement each."""
+    """A page of 50 rows. A POST creates all rows of the body."""
 
     queryset = Filter.objects.order_by("name")
     serializer_class = BareFilter

@@ -1,4 +1,4 @@
-"""Calls of the API to a running server, from this process, against a bare list of the framework's in the same run."""
+"""API calls to a running server, compared with a plain list view of the framework."""
 
 import json
 import os
@@ -31,7 +31,6 @@ BLOCK = 2**20
 
 
 def main() -> None:
-    """Print a line per call."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         with bench.serving():
@@ -45,8 +44,6 @@ def main() -> None:
 
 
 class Bench:
-    """An installation with a large database, many backups, and a web server."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TVARR_")}
@@ -62,24 +59,23 @@ class Bench:
         self.large = json.loads(self.manage("backup", "create", "--json"))["filename"]
         self.fill()
 
-    def manage(self, *words: str) -> str:
-        return run([sys.executable, str(ROOT / "manage.py"), *words], self.environment)
+    def manage(self, *arguments: str) -> str:
+        return run([sys.executable, str(ROOT / "manage.py"), *arguments], self.environment)
 
     def fill(self) -> None:
-        """Small backups beside the large one, so that there are as many as are asked for; one cannot be made smaller."""
+        """Create small backups, and one that does not compress."""
         scratch = self.folder / "scratch"
         with scratch.open("wb") as target:
             for _ in range(SIZE // BLOCK):
                 target.write(os.urandom(BLOCK))
-        self.dense = self.lay(scratch, 1)
+        self.incompressible = self.add_backup(scratch, 1)
         scratch.write_bytes(bytes(100_000))
         for number in range(2, BACKUPS):
-            self.lay(scratch, number)
+            self.add_backup(scratch, number)
         scratch.unlink()
         self.manage("shell", "-c", "from tvarr_backup.operations.index import refresh_index; refresh_index()")
 
-    def lay(self, scratch: Path, number: int) -> str:
-        """A file as a backup of so many days ago."""
+    def add_backup(self, scratch: Path, number: int) -> str:
         name = new_name(datetime.now(UTC) - timedelta(days=number), ())
         with (self.folder / "backups" / name.filename).open("wb") as target:
             measured = pack(scratch, target)
@@ -97,7 +93,6 @@ class Bench:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Gunicorn as the service starts it, with one process so that its memory can be told."""
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -107,7 +102,7 @@ class Bench:
             try:
                 while not self._listens():
                     time.sleep(0.1)
-                self.call("GET", "/floor/nothing")  # answered when all is loaded
+                self.call("GET", "/floor/nothing")  # wait until everything is loaded
                 (self.process,) = psutil.Process(server.pid).children()
                 yield
             finally:
@@ -137,12 +132,11 @@ class Bench:
         self.call(method, path)
         return statistics.median(self.seconds(method, path) for _ in range(CALLS))
 
-    def compare(self, what: str, floor_path: str, path: str) -> None:
+    def compare(self, name: str, floor_path: str, path: str) -> None:
         floor, ours = self.median("GET", floor_path), self.median("GET", path)
-        print(f"{what}: bare {floor * 1000:.1f} ms, ours {ours * 1000:.1f} ms, ratio {ours / floor:.2f}", flush=True)
+        print(f"{name}: bare {floor * 1000:.1f} ms, ours {ours * 1000:.1f} ms, ratio {ours / floor:.2f}", flush=True)
 
     def imports(self) -> None:
-        """New filters each time, so that each is written."""
         floor = min(
             self.seconds("POST", "/floor/filters", json.dumps(self.items(f"bare {n}")).encode()) for n in range(3)
         )
@@ -162,10 +156,9 @@ class Bench:
         return json.dumps({"export": {"metadata": metadata, "items": self.items(prefix)}}).encode()
 
     def files(self) -> None:
-        """Much down and up: how much memory the server has at the worst moment."""
         before = self.process.memory_info().rss
         target = self.folder / "down.gz"
-        seconds, worst = self.watched(lambda: self.download(self.dense, target))
+        seconds, worst = self.measure(lambda: self.download(self.incompressible, target))
         size = target.stat().st_size
         print(f"download of {size / 1e6:.0f} MB: {seconds:.1f} s, {size / 1e6 / seconds:.0f} MB/s, peak RSS "
               f"{worst / 2**20:.0f} MiB, before {before / 2**20:.0f} MiB (goal: under 100)", flush=True)  # fmt: skip
@@ -174,7 +167,7 @@ class Bench:
         with plain.open("wb") as unpacked:
             subprocess.run(["gzip", "-dc", str(target)], stdout=unpacked, check=True)
         size = plain.stat().st_size
-        seconds, worst = self.watched(lambda: self.upload(plain))
+        seconds, worst = self.measure(lambda: self.upload(plain))
         print(f"upload of {size / 1e6:.0f} MB, checked and packed: {seconds:.1f} s, peak RSS {worst / 2**20:.0f} MiB "
               "(goal: under 100)", flush=True)  # fmt: skip
 
@@ -188,10 +181,9 @@ class Bench:
             [*command, f"http://127.0.0.1:{self.port}/api/v1/backups/upload"], check=True, capture_output=True
         )
 
-    def watched(self, work: Callable[[], None]) -> tuple[float, int]:
-        """Seconds, and the most memory that the server had meanwhile, as its system counts it."""
+    def measure(self, work: Callable[[], None]) -> tuple[float, int]:
         clear = Path(f"/proc/{self.process.pid}/clear_refs")
-        clear.write_text("5")  # sets the peak back
+        clear.write_text("5")  # resets the peak
         started = time.perf_counter()
         work()
         seconds = time.perf_counter() - started

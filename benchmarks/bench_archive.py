@@ -1,4 +1,4 @@
-"""Packing and unpacking: time against reading and hashing the same file, memory against its size."""
+"""Packing and unpacking, compared with reading and hashing the same file."""
 
 import hashlib
 import os
@@ -20,7 +20,6 @@ RUNS = 3
 
 
 def main() -> None:
-    """Print one line per figure: what, floor, ours, ratio, goal."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         source, archive = Path(folder, "copy.db"), Path(folder, "copy.db.gz")
         _make_database(source)
@@ -40,7 +39,6 @@ def main() -> None:
 
 
 def bench_memory(large: Path, small: Path) -> None:
-    """Peak resident memory of packing a file of 30 MB and a large one, each in a process of its own."""
     with large.open("rb") as file:
         small.write_bytes(file.read(30_000_000))
     peaks = [peak_bytes([sys.executable, "-c", _PACK, str(path)]) for path in (small, large)]
@@ -58,7 +56,7 @@ with open("/dev/null", "wb") as target:
 
 
 def _make_database(path: Path) -> None:
-    """Rows as tvarr's channels are: random keys, repeating names, addresses, and some that does not compress."""
+    """Create rows like tvarr's channels: random keys, repeating names, addresses, and some incompressible data."""
     chance = random.Random(1)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE channels (id TEXT PRIMARY KEY, name, address, group_title, logo)")
@@ -92,13 +90,12 @@ def _unpack(archive: Path) -> None:
         unpack(source, target.write, limit_bytes=2 * SIZE_BYTES)
 
 
-def _print(what: str, seconds: float, floor_seconds: float, size: int, goal: str) -> None:
-    print(f"{what}: {seconds:.2f} s, {size / 1e6 / seconds:.0f} MB/s, "
+def _print(name: str, seconds: float, floor_seconds: float, size: int, goal: str) -> None:
+    print(f"{name}: {seconds:.2f} s, {size / 1e6 / seconds:.0f} MB/s, "
           f"ratio {seconds / floor_seconds:.2f} (goal: {goal})")  # fmt: skip
 
 
 def _best(work: Callable[[], object]) -> float:
-    """The shortest of several runs, in seconds."""
     seconds = []
     for _ in range(RUNS):
         started = time.perf_counter()

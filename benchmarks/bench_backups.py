@@ -1,4 +1,4 @@
-"""Backups of databases of 100 MB, 1 GB and 3 GB against the bare `VACUUM INTO`; BENCH_SIZES=100,1000 (MB) for others."""
+"""Backups of databases of 100 MB, 1 GB and 3 GB (BENCH_SIZES, in MB), compared with a plain `VACUUM INTO`."""
 
 import json
 import os
@@ -30,14 +30,13 @@ COLUMNS = (
     ("shell", 7),
     ("peak RSS", 10),
     ("longest commit: alone", 22),
-    ("meanwhile", 10),
+    ("during", 10),
     ("verify", 7),
     ("shell", 7),
 )
 
 
 def main() -> None:
-    """Print a line per size, and what the listing of many backups takes."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         print(f"the best of {RUNS} runs with a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; "
@@ -50,8 +49,6 @@ def main() -> None:
 
 
 class Bench:
-    """An installation in a folder of its own, whose database grows from size to size."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.live, self.backups = self.folder / "tvarr.db", self.folder / "backups"
@@ -67,8 +64,8 @@ class Bench:
     def run(self, command: Sequence[str]) -> str:
         return run(command, self.environment)
 
-    def manage(self, *words: str) -> list[str]:
-        return [sys.executable, str(ROOT / "manage.py"), *words]
+    def manage(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
     def grow(self, size: int) -> None:
         missing = max(0, size - self.live.stat().st_size) // BYTES_PER_PROGRAMME
@@ -85,7 +82,7 @@ class Bench:
         verify, shell_verify = self.verify(made), _seconds(lambda: self.shell_verify(made))
         self.clean()
         alone = self.longest_commit(lambda: time.sleep(ours))
-        meanwhile = self.longest_commit(self.ours)
+        during = self.longest_commit(self.ours)
         return [
             f"{self.live.stat().st_size / 1e6:.0f} MB",
             f"{bare:.2f} s",
@@ -94,13 +91,13 @@ class Bench:
             f"{shell:.1f} s",
             f"{peak / 2**20:.0f} MiB",
             f"{alone * 1000:.0f} ms",
-            f"{meanwhile * 1000:.0f} ms",
+            f"{during * 1000:.0f} ms",
             f"{verify:.1f} s",
             f"{shell_verify:.1f} s",
         ]
 
     def best_of_both(self) -> tuple[float, float]:
-        """In turn and in turned order: on some disks every second large file is written more slowly."""
+        """Alternate the order, because some disks write every second large file more slowly."""
         bare: list[float] = []
         ours: list[float] = []
         for number in range(RUNS):
@@ -119,7 +116,7 @@ class Bench:
         return seconds
 
     def ours(self) -> float:
-        """`create_backup` without the start of its process."""
+        """Return the seconds of `create_backup`, without the start of its process."""
         os.sync()
         seconds = float(self.run([sys.executable, "-c", _CREATE]))
         self.clean()
@@ -140,7 +137,7 @@ class Bench:
         target.unlink()
 
     def longest_commit(self, work: Callable[[], object]) -> float:
-        """Of a writer in a process of its own that commits small transactions from before `work` until after it."""
+        """Return the seconds of the longest commit of another process, which writes while `work` runs."""
         writer = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(self.live)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -156,7 +153,7 @@ class Bench:
             path.unlink()
 
     def list_many(self) -> None:
-        """`read_folder` and `backup list` of many backups, against reading their sidecars as JSON."""
+        """Measure `read_folder` and `backup list`, compared with only reading the metadata files as JSON."""
         command = self.manage("backup", "list", "--json")
         empty = _seconds(lambda: self.run(command))
         self.fill()
@@ -169,7 +166,6 @@ class Bench:
         print(f"backup list --json: {full:.2f} s with them, {empty:.2f} s without any")
 
     def fill(self) -> None:
-        """Valid backups of a small database, a day apart."""
         small, packed = self.scratch / "small.db", self.scratch / "small.db.gz"
         with closing(sqlite3.connect(small)) as connection:
             connection.execute("CREATE TABLE filters (id TEXT PRIMARY KEY)")

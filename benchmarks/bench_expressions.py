@@ -1,4 +1,4 @@
-"""How long 1,000 typical expressions take to check, beside what Lark needs only to cut the same texts into tokens."""
+"""Checking of 1,000 typical expressions, compared with only splitting the same texts into tokens."""
 
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SIGN: /[=!?+]=?|[().,:]/
 
 
 def expressions() -> list[tuple[str, Domain]]:
-    """No two alike, so that nothing is remembered: each regular expression is compiled anew."""
+    """Return different expressions, so that each regular expression is compiled again."""
     typical = [TYPICAL[number % len(TYPICAL)] for number in range(COUNT)]
     return [(text.replace('"', f'"{number}', 1), domain) for number, (text, domain) in enumerate(typical)]
 

@@ -1,7 +1,6 @@
-"""Pages of a running server: the time of the whole response, against a plain view of Django with a table of the same rows.
+"""Response times of pages, compared with a plain Django view that shows a table of the same rows.
 
-Run it with `python -m benchmarks.bench_pages`. The server has answered each page once before: the times are those of one that
-has been running, not of one that starts.
+The server has answered each page once before.
 """
 
 import gzip
@@ -30,7 +29,7 @@ from tvarr_backup.backups.sidecar import BackupKind, Sidecar, encode_sidecar
 CHANNELS = int(os.environ.get("BENCH_PAGES_CHANNELS", "100000"))
 BACKUPS = OPERATIONS = ITEMS = 500
 CALLS = 40
-PASSWORD = "wharf-lantern-41"  # nobody else's
+PASSWORD = "wharf-lantern-41"
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 _FILES = re.compile(r'(?:src|href)="(/static/[^"#]+)')
 _IN_STYLES = re.compile(r"url\([\"']?(?!data:)([^)\"'#]+)")
@@ -42,7 +41,7 @@ _ROWS = {
     "/history/": "operations",
     "/settings/": "settings",
 }
-"""Which table of `page_floor` has the rows of a page; the others have none."""
+"""The table of `page_floor` with the rows of a page."""
 
 _POLL = "every 1s"
 _OPERATIONS = """
@@ -63,12 +62,11 @@ for hour in range({number}):
 
 
 def main() -> None:
-    """Print a line for each page."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = Bench(Path(folder))
         with bench.serving():
             bench.sign_in()
-            print(f"{CALLS} calls by turns with those of a plain table of the same rows, whole responses, with a load of "
+            print(f"{CALLS} calls, alternating with those of a plain table of the same rows, whole responses, with a load of "
                   f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; {CHANNELS:,} channels, {BACKUPS} backups, "
                   f"{OPERATIONS} operations, {ITEMS} items; goals: ratio at most 2, p95 under 100 ms, first visit under 400 KB, "
                   "later ones under 50 KB")  # fmt: skip
@@ -86,19 +84,17 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Page:
-    """What is asked for: a path, or the form that is sent there; `rows` is the table of `page_floor` to compare with."""
+    """A path to request, or a form to send to it. `rows` is the table of `page_floor` for comparison."""
 
     name: str
     path: str
     rows: str = "nothing"
     form: Mapping[str, str] | None = None
     target: str = ""
-    """The part that htmx asks for."""
+    """The id of the fragment that htmx requests."""
 
 
 class Bench:
-    """An installation with much in it, its web server, and somebody who is signed in."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TVARR_")}
@@ -112,17 +108,16 @@ class Bench:
         self.manage("prepare")
         self.manage("demo_data", f"--channels={CHANNELS}", "--programmes=1000", f"--items={ITEMS}")
         (self.folder / "backups").mkdir()
-        self.automatic, *_ = [self.lay(number) for number in range(1, BACKUPS)]
+        self.automatic, *_ = [self.add_backup(number) for number in range(1, BACKUPS)]
         self.newest = json.loads(self.manage("backup", "create", "--json"))["filename"]
         database = str(self.folder / "tvarr.db")
         self.manage("shell", "-c", _OPERATIONS.format(number=OPERATIONS, database=database, newest=self.newest))
         self.manage("shell", "-c", "from tvarr_backup.operations.index import refresh_index; refresh_index()")
 
-    def manage(self, *words: str) -> str:
-        return run([sys.executable, str(ROOT / "manage.py"), *words], self.environment)
+    def manage(self, *arguments: str) -> str:
+        return run([sys.executable, str(ROOT / "manage.py"), *arguments], self.environment)
 
-    def lay(self, number: int) -> str:
-        """A small file as a scheduled backup of so many days ago."""
+    def add_backup(self, number: int) -> str:
         scratch = self.folder / "scratch"
         scratch.write_bytes(bytes(100_000))
         name = new_name(datetime.now(UTC) - timedelta(days=number), ())
@@ -143,7 +138,6 @@ class Bench:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Gunicorn as the service starts it, with one process so that all calls meet the same one."""
         with closing(socket.socket()) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -161,12 +155,10 @@ class Bench:
         with closing(socket.socket()) as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    # --- Asking ---
-
     def ask(
         self, path: str, form: Mapping[str, str] | None = None, target: str = ""
     ) -> tuple[HTTPResponse, bytes, float]:
-        """The answer to a GET, or to a POST of a form; its content, and the seconds to its last byte. Cookies are kept."""
+        """Send a GET, or a POST of a form. Return the response, its content, and the seconds until its last byte."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         headers = {"Cookie": cookies, "Accept-Encoding": "gzip"}
         headers |= {"HX-Request": "true", "HX-Target": target} if target else {}
@@ -180,7 +172,7 @@ class Bench:
             answer = connection.getresponse()
             content = answer.read()
             seconds = time.perf_counter() - started
-            self.weight = len(content) + len(str(answer.headers))  # as it came
+            self.weight = len(content) + len(str(answer.headers))  # as received
         if answer.headers.get("Content-Encoding") == "gzip":
             content = gzip.decompress(content)
         for cookie in answer.headers.get_all("Set-Cookie", []):
@@ -191,7 +183,6 @@ class Bench:
         return answer, content, seconds
 
     def token(self, path: str) -> str:
-        """What every form of a page brings back."""
         _, page, _ = self.ask(path)
         return str(_TOKEN.findall(page.decode())[0])
 
@@ -200,9 +191,9 @@ class Bench:
         self.ask(SIGN_IN, {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": token})
 
     def pages(self) -> list[Page]:
-        """What the navigation leads to, what is made of the newest backup and operation, an import."""
+        """Return the pages in the navigation, of a backup, of an operation, and of an import."""
         named = [
-            *(Page(path, path, _ROWS.get(path, "nothing")) for path in self.places()),
+            *(Page(path, path, _ROWS.get(path, "nothing")) for path in self.navigation()),
             Page("a backup", f"/backups/{self.newest}/", "changes"),
             Page("an automatic one", f"/backups/{self.automatic}/", "changes"),
             Page("its restore", f"/backups/{self.newest}/restore/", "changes"),
@@ -210,9 +201,9 @@ class Bench:
             Page("an upload", "/backups/upload/"),
             Page("an operation", self.operation(), "operation"),
         ]
-        return [*named, *self.reviews()]
+        return [*named, *self.previews()]
 
-    def places(self) -> list[str]:
+    def navigation(self) -> list[str]:
         _, home, _ = self.ask("/")
         found = re.findall(r'<a href="(/[a-z/-]*)"', home.decode().partition("</header>")[0])
         return list(dict.fromkeys(["/", *(path for path in found if not path.startswith("/admin/"))]))
@@ -221,8 +212,7 @@ class Bench:
         _, history, _ = self.ask("/history/")
         return str(re.findall(r'href="(/operations/\w{26}/)"', history.decode())[0])
 
-    def reviews(self) -> list[Page]:
-        """A third of the items new, a third the same, a third different: as a page, and as choices are made."""
+    def previews(self) -> list[Page]:
         document = json.loads(self.manage("portable", "export", "filters", "--all"))
         for number, item in enumerate(document["items"]):
             item["name"] += " of elsewhere" if number % 3 == 0 else ""
@@ -239,25 +229,23 @@ class Bench:
         ]
 
     def side_by_side(self, page: Page) -> tuple[list[float], list[float]]:
-        """Seconds of the table and of this page by turns, so that what else the machine does falls on both."""
+        """Return seconds of the table and of this page, measured alternately."""
         floor = f"/floor/{page.rows}/"
         self.ask(floor), self.ask(page.path, page.form, page.target)
         both = [(self.ask(floor)[2], self.ask(page.path, page.form, page.target)[2]) for _ in range(CALLS)]
         return [theirs for theirs, _ in both], [ours for _, ours in both]
 
-    # --- Weighing ---
-
     def weights(self, page: Page) -> tuple[int, int]:
-        """Bytes of heads and bodies: of a first visit, and of one whose files are kept as their heads allow."""
+        """Return the bytes of a first visit, and of a later one with cached files."""
         answer, content, _ = self.ask(page.path, page.form, page.target)
         if _POLL in content.decode():
-            raise SystemExit(f"{page.name} asks again and again, though nothing runs")
+            raise SystemExit(f"{page.name} polls, although nothing is running")
         files = dict.fromkeys(_FILES.findall(content.decode()))
         first = later = self.weight
         for file in files:
             answer, content, _ = self.ask(file)
             for more in _IN_STYLES.findall(content.decode()) if file.endswith(".css") else ():
-                raise SystemExit(f"{urljoin(file, more)} is loaded too, and is not weighed")
+                raise SystemExit(f"{urljoin(file, more)} is loaded too, but its size is not counted")
             first += self.weight
             if "immutable" not in answer.headers.get("Cache-Control", ""):
                 later += self.weight

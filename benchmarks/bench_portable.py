@@ -1,4 +1,4 @@
-"""Export and import: time against bare bulk writing, memory against the number of items, queries of a plan."""
+"""Export and import: time compared with plain bulk writing, memory, and queries of a plan."""
 
 import gc
 import io
@@ -17,10 +17,9 @@ RUNS = 3
 
 
 def main() -> None:
-    """Print one line per figure: what, floor, ours, ratio or difference, goal."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         os.environ |= {"TVARR_STORAGE_BASE_DIR": folder, "DJANGO_SETTINGS_MODULE": "config.settings"}
-        import django  # noqa: PLC0415  # the folder must be known first
+        import django  # noqa: PLC0415  # needs the variables
 
         django.setup()
         from django.core.management import call_command  # noqa: PLC0415
@@ -32,7 +31,7 @@ def main() -> None:
 
 
 def bench_import() -> None:
-    """Plan and apply 10,000 new filters; floor: `bulk_create` of the same rows and parsing of their expressions."""
+    """Measure planning and applying 10,000 new filters, compared with parsing and `bulk_create`."""
     from tvarr_backup.expressions import parse, rewrite  # noqa: PLC0415
     from tvarr_backup.models import Filter  # noqa: PLC0415
     from tvarr_backup.portable.apply import apply_import  # noqa: PLC0415
@@ -63,7 +62,6 @@ def bench_import() -> None:
 
 
 def bench_queries() -> None:
-    """Queries of a plan of 10 and of 10,000 items."""
     from django.db import connections  # noqa: PLC0415
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
 
@@ -82,7 +80,6 @@ def bench_queries() -> None:
 
 
 def bench_export_memory() -> None:
-    """Peak resident memory of an export of 1,000 and of 100,000 items, each in a process of its own."""
     from tvarr_backup.models import Filter  # noqa: PLC0415
 
     peaks = []
@@ -98,7 +95,6 @@ def bench_export_memory() -> None:
 
 
 def _export_peak() -> tuple[int, int]:
-    """Peak resident bytes of one `portable export`, and the bytes it wrote."""
     with tempfile.NamedTemporaryFile() as output:
         path = Path(output.name)
         export = [sys.executable, str(ROOT / "manage.py"), "portable", "export", "filters", "--all"]
@@ -134,7 +130,6 @@ def _envelope(items: list[dict[str, Any]]) -> Any:
 
 
 def _best(work: Callable[[], object], clean: Callable[[], object]) -> float:
-    """The shortest of several runs, in seconds."""
     seconds = []
     for _ in range(RUNS):
         clean()

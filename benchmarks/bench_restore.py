@@ -1,4 +1,4 @@
-"""Restores of databases of 100 MB and 1 GB against the bare minimum; BENCH_RESTORE_SIZES=100,1000 (MB) for others."""
+"""Restores of databases of 100 MB and 1 GB (BENCH_RESTORE_SIZES, in MB), compared with unpacking and copying."""
 
 import gzip
 import json
@@ -21,7 +21,6 @@ RUNS = 2
 
 
 def main() -> None:
-    """Print a line per size."""
     with tempfile.TemporaryDirectory(prefix="tvarr-backup-bench-") as folder:
         bench = RestoreBench(Path(folder))
         print(f"the best of {RUNS} runs with a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; goals: "
@@ -32,8 +31,6 @@ def main() -> None:
 
 
 class RestoreBench(Bench):
-    """Restores the one backup of its database again and again."""
-
     def measure(self) -> None:
         self.clean()
         name = json.loads(self.run(self.manage("backup", "create", "--json")))["filename"]
@@ -45,11 +42,11 @@ class RestoreBench(Bench):
         size = self.live.stat().st_size
         extra = self.peak_disk(lambda: self.restored(name)) / size
         print(f"{size / 1e6:5.0f} MB: floor {floor:.2f} s, ours {ours:.2f} s, ratio {ours / floor:.2f}; peak "
-              f"{peak / 2**20:.0f} MiB; longest commit meanwhile {stall:.2f} s; extra disk {extra:.2f} x", flush=True)  # fmt: skip
+              f"{peak / 2**20:.0f} MiB; longest commit in the meantime {stall:.2f} s; extra disk {extra:.2f} x", flush=True)  # fmt: skip
         self.clean()
 
     def floor(self, archive: Path) -> float:
-        """Unpack to disk, SQLite's own copying into another live database, and a checkpoint; no check, no way back."""
+        """Unpack, copy into another live database, and checkpoint, without verification and safety backup."""
         target, staged = self.scratch / "floor.db", self.scratch / "floor-staged.db"
         with closing(sqlite3.connect(target)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -70,7 +67,7 @@ class RestoreBench(Bench):
         return seconds
 
     def restored(self, name: str) -> float:
-        """`restore_backup` without the start of its process."""
+        """Return the seconds of `restore_backup`, without the start of its process."""
         os.sync()
         seconds = float(self.run([sys.executable, "-c", _RESTORE, name]))
         for path in self.backups.glob("tvarr-backup-*"):
@@ -79,7 +76,7 @@ class RestoreBench(Bench):
         return seconds
 
     def peak_disk(self, work: Callable[[], object]) -> int:
-        """How many bytes more lay in the folder at the worst moment than before."""
+        """Return the largest increase of bytes in the folder during the work."""
         before, worst, done = _bytes_in(self.folder), 0, threading.Event()
 
         def watch() -> None:
@@ -100,7 +97,7 @@ def _bytes_in(folder: Path) -> int:
     for path in folder.rglob("*"):
         try:
             total += path.stat().st_size
-        except FileNotFoundError:  # gone meanwhile
+        except FileNotFoundError:  # deleted in the meantime
             continue
     return total
 

@@ -1,4 +1,4 @@
-"""Measuring other processes."""
+"""Measure other processes."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """What a command prints that must succeed; where it fails, its messages are shown."""
+    """Return the output of a command. Exit with its messages if it fails."""
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
@@ -27,8 +27,8 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 def peak_bytes(
     command: Sequence[str], *, output: Path = Path(os.devnull), environment: Mapping[str, str] | None = None
 ) -> int:
-    """Peak resident memory of a command that must succeed; what it prints goes to `output`.
+    """Return the peak resident memory of a command, which writes to `output`.
 
-    A small process starts it: a child's peak begins with the memory of the process that it was forked from.
+    A small process starts it, because a child's peak includes the memory of the process that forked it.
     """
     return int(run([sys.executable, "-S", "-c", _MEASURE, str(output), *command], environment))

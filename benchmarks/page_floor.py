@@ -1,4 +1,4 @@
-"""Plain pages of Django: each shows the rows of one of our pages in a stock table, below a stock navigation."""
+"""Plain Django pages, each with the rows of one of our pages in a table."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -53,29 +53,27 @@ def _page(rows: QuerySet[Any, Any], number: int) -> Iterable[Any]:
 
 
 def _backups() -> Iterable[Any]:
-    shown = ("filename", "created_at", "kind", "note", "compressed_size", "protected", "state")
-    return _page(Backup.objects.values_list(*shown), 25)
+    fields = ("filename", "created_at", "kind", "note", "compressed_size", "protected", "state")
+    return _page(Backup.objects.values_list(*fields), 25)
 
 
 def _kinds() -> Iterable[Any]:
-    """The number of each kind, and what is built in."""
     for kind in KINDS.values():
         yield kind.slug, kind.model.objects.filter(is_system=False).count()
         yield from kind.model.objects.filter(is_system=True).order_by("name").values_list("name")
 
 
 def _operations() -> Iterable[Any]:
-    shown = ("pk", "created_at", "kind", "arguments", "requested_by__username", "state", "message")
-    return _page(Operation.objects.values_list(*shown), 25)
+    fields = ("pk", "created_at", "kind", "arguments", "requested_by__username", "state", "message")
+    return _page(Operation.objects.values_list(*fields), 25)
 
 
 def _filters() -> Iterable[Any]:
-    shown = ("name", "source_type", "action", "expression", "description", "is_system")
-    return _page(Filter.objects.order_by("name").values_list(*shown), 50)
+    fields = ("name", "source_type", "action", "expression", "description", "is_system")
+    return _page(Filter.objects.order_by("name").values_list(*fields), 50)
 
 
 def _changes() -> Iterable[Any]:
-    """A backup, and the live rows of each table."""
     models = apps.get_app_config("tvarr_backup").get_models()
     counts = [(model._meta.db_table, QuerySet(model).count()) for model in models]
     return [*Backup.objects.values_list()[:1], *counts]
@@ -93,12 +91,11 @@ TABLES: dict[str, Callable[[], Iterable[Any]]] = {
     "tokens": lambda: ApiToken.objects.order_by("created").values_list("name", "created", "expiry"),
     "filters": _filters,
 }
-"""By what they show. The page of the settings is a form, and so is its floor."""
+"""Rows by page. The settings page has a form instead."""
 
 
 @login_required
 def table(request: HttpRequest, name: str) -> HttpResponse:
-    """The rows, for a user who is signed in."""
     form: ModelForm[BackupSettings] | None = None
     if name == "settings":
         form = modelform_factory(BackupSettings, fields="__all__")(instance=BackupSettings.objects.first())

@@ -1,5 +1,5 @@
-"""The settings of the service, with the floor's address beside its own."""
+"""The settings, with the addresses of `page_floor`."""
 
-from config.settings import *  # noqa: F403  # a settings module is its names
+from config.settings import *  # noqa: F403
 
 ROOT_URLCONF = "benchmarks.page_floor"

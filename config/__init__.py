@@ -1,1 +1,1 @@
-"""The Django project: settings, routing of databases and URLs."""
+"""The Django project: settings, database router and URLs."""

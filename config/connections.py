@@ -1,4 +1,4 @@
-"""How many database connections an idle process of the web server keeps."""
+"""Limit the database connections that an idle web server process keeps."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tvarr_backup.transfer.connection import release_databases
 KEPT_THREADS = 4
 
 _keeping: set[int] = set()
-_turn = threading.Lock()
+_lock = threading.Lock()
 
 
-def keep_few() -> None:
-    """Let only the first few threads keep theirs: the others are for slow clients, and a database server allows few."""
-    request_finished.connect(_release_of_most_threads, dispatch_uid="keep_few")
+def limit_kept_connections() -> None:
+    """Let only the first threads keep theirs. The others serve slow clients, and PostgreSQL allows 100 connections."""
+    request_finished.connect(_release_unless_kept, dispatch_uid="limit_kept_connections")
 
 
-def _release_of_most_threads(**_: Any) -> None:
+def _release_unless_kept(**_: Any) -> None:
     this = threading.get_ident()
-    with _turn:
+    with _lock:
         if len(_keeping) < KEPT_THREADS:
             _keeping.add(this)
-        keeps = this in _keeping
-    if not keeps:
+        is_kept = this in _keeping
+    if not is_kept:
         release_databases()

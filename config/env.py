@@ -1,4 +1,4 @@
-"""Reading of settings from the environment. Invalid values stop the program with the variable, its value and what is expected."""
+"""Read settings from the environment. Raise `ImproperlyConfigured` for invalid values."""
 
 import grp
 import ipaddress
@@ -13,151 +13,148 @@ from urllib.parse import quote, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
-from tvarr_backup.durations import ALLOWED_DURATIONS, parse_duration
+from tvarr_backup.durations import parse_duration
 
 T = TypeVar("T")
 SQLITE = "django.db.backends.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
-_ALLOWED_DATABASES = (
-    "the path of an SQLite file, file:PATH or sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/NAME with options of "
-    "libpq such as ?sslmode=require"
+_DATABASE = (
+    "an SQLite file (PATH, file:PATH or sqlite:///PATH), or postgresql://USER:PASSWORD@HOST:PORT/NAME with options such as "
+    "?sslmode=require"
 )
-_ALLOWED_REDIS = "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH?db=NUMBER"
+_REDIS = "redis://USER:PASSWORD@HOST:PORT/NUMBER, rediss:// for TLS, or unix:///PATH?db=NUMBER"
 _REDIS_SECONDS = {"socket_connect_timeout": 5, "socket_timeout": 10, "health_check_interval": 30}
 
-_WORDS_FOR_YES = ("true", "yes", "on", "1")
-_WORDS_FOR_NO = ("false", "no", "off", "0")
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
 _FILE_MODE = re.compile(r"0?(600|640|644|660)")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
-def refuse(name: str, value: str, allowed: str) -> ImproperlyConfigured:
-    """Return the error for an invalid variable."""
-    return ImproperlyConfigured(f"{name} is {value!r}; allowed is {allowed}.")
+def invalid(name: str, value: str, expected: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f'{name}: expected {expected}, got "{value}".')
 
 
 def text(name: str, default: str) -> str:
-    """Return the text without surrounding blanks, or `default` if it is unset or blank."""
+    """Return the text without surrounding spaces, or `default` if it is unset or blank."""
     return os.environ.get(name, "").strip() or default
 
 
-def word(name: str, default: str, allowed: Collection[str]) -> str:
-    """Return one of `allowed`, in lower case."""
+def word(name: str, default: str, expected: Collection[str]) -> str:
     value = text(name, default)
-    if value.lower() not in allowed:
-        raise refuse(name, value, "one of " + ", ".join(allowed))
+    if value.lower() not in expected:
+        raise invalid(name, value, "one of " + ", ".join(expected))
     return value.lower()
 
 
 def flag(name: str, *, default: bool) -> bool:
     value = text(name, "true" if default else "false").lower()
-    if value not in _WORDS_FOR_YES + _WORDS_FOR_NO:
-        raise refuse(name, value, "one of " + ", ".join(_WORDS_FOR_YES + _WORDS_FOR_NO))
-    return value in _WORDS_FOR_YES
+    if value not in _TRUE + _FALSE:
+        raise invalid(name, value, "one of " + ", ".join(_TRUE + _FALSE))
+    return value in _TRUE
 
 
 def integer(name: str, default: int, low: int, high: int) -> int:
     value = text(name, str(default))
     if not re.fullmatch(r"[0-9]{1,15}", value) or not low <= int(value) <= high:
-        raise refuse(name, value, f"a whole number from {low} to {high}")
+        raise invalid(name, value, f"a whole number from {low} to {high}")
     return int(value)
 
 
 def duration(name: str) -> timedelta | None:
-    """Return a duration such as `30d`; None if unset or blank."""
-    allowed = f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit"
-    return _parsed(name, text(name, ""), parse_duration, allowed) if text(name, "") else None
+    """Return a duration such as `30d`, or None if it is unset or blank."""
+    value = text(name, "")
+    expected = 'a duration from 1h to 9999w, such as "30d" or "1w2d", or nothing for no limit'
+    return _parse(name, value, parse_duration, expected) if value else None
 
 
 def group(name: str) -> int | None:
-    """Return the id of a system group by its name or id; None if unset or blank."""
+    """Return the id of a system group by its name or id, or None if it is unset or blank."""
     value = text(name, "")
     if not value:
         return None
     try:
         found = grp.getgrgid(int(value)) if value.isascii() and value.isdigit() else grp.getgrnam(value)
     except (KeyError, OverflowError):
-        raise refuse(name, value, "the name or the id of a group that exists on this system") from None
+        raise invalid(name, value, "the name or id of a group on this system") from None
     if os.geteuid() != 0 and found.gr_gid not in (os.getegid(), *os.getgroups()):
-        raise refuse(name, value, "a group that this program's user belongs to")
+        raise invalid(name, value, "a group that this program's user belongs to")
     return found.gr_gid
 
 
 def file_mode(name: str, default: str) -> int:
-    """Return a mode of files that their owner can read and write, and perhaps others can read."""
+    """Return a mode for files that their owner can read and write."""
     value = text(name, default)
     if not _FILE_MODE.fullmatch(value):
-        raise refuse(name, value, "0600, 0640, 0644 or 0660")
+        raise invalid(name, value, "0600, 0640, 0644 or 0660")
     return int(value, 8)
 
 
 def path(name: str, default: str) -> Path:
-    """Return an absolute path; a relative one is relative to the working directory."""
+    """Return an absolute path. A relative path is relative to the working directory."""
     value = text(name, default)
     try:
         return Path(value).expanduser().absolute()
-    except RuntimeError:  # ~somebody
-        raise refuse(name, value, "a path, with ~ only for a user who exists") from None
+    except RuntimeError:  # ~user
+        raise invalid(name, value, "a path, with ~ only before the name of a user who exists") from None
 
 
 def host(name: str, default: str) -> str:
-    """Return a host name or an address to listen on, an IPv6 address without its brackets."""
+    """Return a host name or an address to listen on, without the brackets of an IPv6 address."""
     value = text(name, default)
     bare = value.removeprefix("[").removesuffix("]")
     if bare == "*" or not (_HOST.fullmatch(bare) or (":" in bare and _HOST.fullmatch(f"[{bare}]"))):
-        raise refuse(name, value, "one host name or address, without scheme, port or path")
+        raise invalid(name, value, "one host name or address, without scheme, port or path")
     return bare
 
 
 def hosts(name: str, default: list[str]) -> list[str]:
-    """Return host names for `ALLOWED_HOSTS`, separated by commas; `default` is not checked."""
-    allowed = "host names or addresses separated by commas, without scheme, port or path"
-    return _matching(name, _HOST, allowed) or default
+    """Return host names for `ALLOWED_HOSTS`, separated by commas. `default` is not checked."""
+    expected = "host names or addresses separated by commas, without scheme, port or path"
+    return _match_all(name, _HOST, expected) or default
 
 
 def origins(name: str) -> list[str]:
     """Return origins for `CSRF_TRUSTED_ORIGINS`, separated by commas."""
-    return _matching(name, _ORIGIN, "origins such as https://backup.example, separated by commas")
+    return _match_all(name, _ORIGIN, "origins such as https://backup.example, separated by commas")
 
 
 def networks(name: str, default: str) -> list[str]:
     """Return addresses and networks of `FORWARDED_ALLOW_IPS`, separated by commas, for gunicorn."""
     values = _list(name) or default.split(",")
     for value in values:
-        allowed = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
-        _parsed(name, value, lambda value: ipaddress.ip_network("0.0.0.0/0" if value == "*" else value), allowed)
+        expected = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
+        _parse(name, value, lambda value: ipaddress.ip_network("0.0.0.0/0" if value == "*" else value), expected)
     return values
 
 
 def time_zone(name: str, default: str) -> str:
-    """Return the name of an IANA zone."""
     value = text(name, default).removeprefix(":")
-    return _parsed(name, value, parse_zone, "a zone name such as UTC or Europe/Berlin").key
+    return _parse(name, value, parse_zone, 'a time zone such as "UTC" or "Europe/Berlin"').key
 
 
 def cron(name: str, default: str) -> str:
-    """Return five cron fields."""
-    return _parsed(name, text(name, default), parse_cron, ALLOWED_CRONS)
+    return _parse(name, text(name, default), parse_cron, ALLOWED_CRONS)
 
 
-def _parsed(name: str, value: str, parse: Callable[[str], T], allowed: str) -> T:
+def _parse(name: str, value: str, parse: Callable[[str], T], expected: str) -> T:
     try:
         return parse(value)
     except ValueError:
-        raise refuse(name, value, allowed) from None
+        raise invalid(name, value, expected) from None
 
 
-def _matching(name: str, pattern: re.Pattern[str], allowed: str) -> list[str]:
+def _match_all(name: str, pattern: re.Pattern[str], expected: str) -> list[str]:
     values = _list(name)
     for value in values:
         if not pattern.fullmatch(value):
-            raise refuse(name, value, allowed)
+            raise invalid(name, value, expected)
     return values
 
 
 def secret_key(file: Path) -> str | None:
-    """Return `SECRET_KEY`, or the text of `SECRET_KEY_FILE`, or that of `file`; None if there is none yet."""
+    """Return `SECRET_KEY`, or the text of `SECRET_KEY_FILE`, or that of `file`. Return None if there is none yet."""
     given = text("SECRET_KEY", "")
     if given:
         return given
@@ -167,52 +164,51 @@ def secret_key(file: Path) -> str | None:
         value = source.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):
         if named:
-            raise refuse("SECRET_KEY_FILE", named, "a readable file; there is none at this path") from None
+            raise invalid("SECRET_KEY_FILE", named, "an existing file") from None
         return None
     except (OSError, UnicodeDecodeError) as problem:
-        raise refuse("SECRET_KEY_FILE", str(source), f"a readable text file ({problem})") from problem
+        raise invalid("SECRET_KEY_FILE", str(source), f"a readable text file ({problem})") from problem
     if not value:
-        raise refuse("SECRET_KEY_FILE", str(source), "a file that is not empty")
+        raise invalid("SECRET_KEY_FILE", str(source), "a file that is not empty")
     return value
 
 
 def database(name: str, default: Path) -> dict[str, Any]:
-    """Return a Django database entry from a path, a `file:` or `sqlite:` URI, or the address of a PostgreSQL database.
+    """Return a Django database entry from a path, a `file:` or `sqlite:` URI, or a PostgreSQL address.
 
-    An SQLite file has its absolute path in `NAME` and no options. An address is read as libpq does (percent-encoding, folders of
-    sockets, several hosts, options).
+    `NAME` of an SQLite file is its absolute path. Addresses are read as libpq reads them.
     """
     value = text(name, str(default))
     scheme = value.split(":", 1)[0].lower() if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) else ""
     if scheme in ("postgres", "postgresql"):
         return _postgresql(name, value)
-    file = _path_in(value, scheme) if scheme else value
+    file = _find_path(value, scheme) if scheme else value
     if not file or "\0" in file or file == ":memory:":
-        raise refuse(name, _without_password(value), _ALLOWED_DATABASES)
+        raise invalid(name, _hide_password(value), _DATABASE)
     try:
         return {"ENGINE": SQLITE, "NAME": str(Path(file).expanduser().absolute())}
-    except RuntimeError:  # ~somebody
-        raise refuse(name, _without_password(value), _ALLOWED_DATABASES) from None
+    except RuntimeError:  # ~user
+        raise invalid(name, _hide_password(value), _DATABASE) from None
 
 
 def redis(name: str) -> str:
-    """Return the address of a Redis server with limits for waiting; "" if unset or blank."""
+    """Return the address of a Redis server with time limits added, or "" if it is unset or blank."""
     value = text(name, "")
     if not value:
         return ""
     try:
         from redis import Redis, RedisError  # noqa: PLC0415  # an extra
     except ImportError:
-        raise _missing(name, value, "redis") from None
+        raise _missing_extra(name, value, "redis") from None
     try:
         parts = urlsplit(value)
         server = Redis.from_url(value)
-        server.connection_pool.make_connection()  # which judges the options, and connects only when it is used
+        server.connection_pool.make_connection()  # checks the options without connecting
     except (ValueError, TypeError, RedisError):
-        raise refuse(name, _without_password(value), _ALLOWED_REDIS) from None
-    # A number that is none is taken for 0, and a socket without a path for one of no name.
+        raise invalid(name, _hide_password(value), _REDIS) from None
+    # redis-py would use database 0 for an invalid number, and accept a socket without a path.
     if not (bool(parts.path) if parts.scheme == "unix" else re.fullmatch(r"/?|/[0-9]{1,9}", parts.path)):
-        raise refuse(name, _without_password(value), _ALLOWED_REDIS)
+        raise invalid(name, _hide_password(value), _REDIS)
     given = server.connection_pool.connection_kwargs
     waits = [f"{option}={seconds}" for option, seconds in _REDIS_SECONDS.items() if option not in given]
     return value + ("&" if parts.query else "?") * bool(waits) + "&".join(waits)
@@ -223,8 +219,8 @@ def existing_file_uri(file: str) -> str:
     return f"file:{quote(file)}?mode=rw"
 
 
-def _path_in(uri: str, scheme: str) -> str:
-    """Return the path in a URI; "" if there is none, or a host comes before it (`sqlite://app.db`)."""
+def _find_path(uri: str, scheme: str) -> str:
+    """Return the path in a URI, or "" if it has none or has a host (`sqlite://app.db`)."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -239,29 +235,28 @@ def _postgresql(name: str, value: str) -> dict[str, Any]:
         from psycopg import ProgrammingError  # noqa: PLC0415  # an extra
         from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
     except ImportError:
-        raise _missing(name, value, "postgres") from None
+        raise _missing_extra(name, value, "postgres") from None
     try:
         options = {key: str(part) for key, part in conninfo_to_dict(value).items()}
     except ProgrammingError:
-        raise refuse(name, _without_password(value), _ALLOWED_DATABASES) from None
-    entry = {django: options.pop(libpq, "") for libpq, django in _PARTS_OF_ADDRESS.items()}
-    # Without a name libpq would take the user's; a port it looks at when it connects.
+        raise invalid(name, _hide_password(value), _DATABASE) from None
+    entry = {django: options.pop(libpq, "") for libpq, django in _ADDRESS_PARTS.items()}
+    # Without a name libpq would use the user's, and it would check the port only when it connects.
     if not entry["NAME"] or not re.fullmatch(r"[0-9,]*", entry["PORT"]):
-        raise refuse(name, _without_password(value), _ALLOWED_DATABASES)
+        raise invalid(name, _hide_password(value), _DATABASE)
     return {"ENGINE": POSTGRESQL, **entry, "OPTIONS": options}
 
 
-_PARTS_OF_ADDRESS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+_ADDRESS_PARTS = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 
-def _missing(name: str, value: str, extra: str) -> ImproperlyConfigured:
+def _missing_extra(name: str, value: str, extra: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(
-        f"{name} is {_without_password(value)!r}, which needs more than is installed: install tvarr-backup[{extra}]."
+        f'{name} is "{_hide_password(value)}", which needs another package. Install tvarr-backup[{extra}].'
     )
 
 
-def _without_password(address: str) -> str:
-    """Hide what may be a password: what comes before the host, or an option for it."""
+def _hide_password(address: str) -> str:
     return re.sub(r"(?<=[?&])(password|username)=[^&]*", r"\1=...", re.sub(r"//[^/]*@", "//...@", address))
 
 

@@ -1,4 +1,4 @@
-"""gunicorn's log and refusals in our form."""
+"""gunicorn's log and error responses in our format."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ REFUSALS = {
     HTTPStatus.BAD_REQUEST: ("bad_request", "The request is not valid HTTP."),
     HTTPStatus.FORBIDDEN: ("permission_denied", "This proxy is not one of FORWARDED_ALLOW_IPS."),
     HTTPStatus.REQUEST_URI_TOO_LONG: ("uri_too_long", "The address is too long. Expected at most 4,094 bytes."),
-    HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", "Expected “100-continue” in the header Expect, or none."),
+    HTTPStatus.EXPECTATION_FAILED: ("expectation_failed", 'Expected "100-continue" or nothing in the header Expect.'),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
         "headers_too_large",
         "The headers are too large. Expected at most 100, of at most 8,190 bytes each.",
     ),
-    HTTPStatus.NOT_IMPLEMENTED: ("not_implemented", "This transfer coding is not supported. Send Content-Length."),
+    HTTPStatus.NOT_IMPLEMENTED: ("not_implemented", "This Transfer-Encoding is not supported. Send Content-Length."),
 }
 _FAILED = ("internal_error", "The server could not answer this request. Its log has the reason.")
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]  # it has no types
-    """Named by `--logger-class`. There is no access log: `config.requests` logs requests without their secrets."""
+    """Used with `--logger-class`. There is no access log, because `config.requests` logs requests without secrets."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -45,7 +45,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]  # it has no types
 
 
 def write_error(sock: socket.socket, status_int: int, _reason: str, _message: str) -> None:
-    """Write a refusal instead of gunicorn's page, which repeats what was sent."""
+    """Write an error response instead of gunicorn's page, which quotes the request."""
     from tvarr_backup.api.errors import CONTENT_TYPE, problem  # noqa: PLC0415  # needs Django, which only workers have
 
     code, sentence = REFUSALS.get(HTTPStatus(status_int), _FAILED)

@@ -1,4 +1,4 @@
-"""The form of the log: one for our events and for the lines of Django, django-q2 and gunicorn."""
+"""The log: one format for our events and for lines of Django, django-q2 and gunicorn."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden,
 
 FORMS = ("text", "json")
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Programs ask for these every few seconds, so their answers are not logged."""
+"""Requested every few seconds, so they are not logged."""
 
 _OURS = ("tvarr_backup", "config")
 _CONTEXT = ("operation", "kind", "origin", "user")
-"""What several lines may have in common comes first."""
+"""Members that come first, because several lines share them."""
 _HIDDEN = "(hidden)"
 _SECRET_MEMBER = re.compile(
     r"passw|secret|token|authori[sz]ation|api_?key|cookie|session|credential|dsn", re.IGNORECASE
@@ -39,39 +39,44 @@ _SECRET_MEMBER = re.compile(
 _SECRET_IN_TEXT = re.compile(
     r"(?<=//)[^\s/@:]*:[^\s/@]*(?=@)|(?<=\bbearer )\S{16,}|(?<=\bbasic )\S{16,}", re.IGNORECASE
 )
-_LONGEST_TURN_SECONDS = 5
+_LOCK_SECONDS = 5
 _BARE = re.compile(r'[^\s"=\\]+')
 
 _Event = MutableMapping[str, Any]
 
 
 def logging_settings(level: str, form: str) -> dict[str, Any]:
-    """Return `LOGGING`: everything from `level` on goes to standard error, as `text` or `json`."""
+    """Return `LOGGING`: everything of at least `level` goes to standard error, as `text` or `json`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "health": {"()": "config.logs.WithoutHealth"},
-            "repeats": {"()": "config.logs.WithoutRepeats"},
+            "health": {"()": "config.logs.SkipHealthChecks"},
+            "repeats": {"()": "config.logs.SkipRepeats"},
         },
         "formatters": {
             form: {
                 "()": "structlog.stdlib.ProcessorFormatter",
                 "foreign_pre_chain": [merge_contextvars, structlog.processors.format_exc_info],
-                "processors": [_headed, _answered, _masked, _as_json if form == "json" else _as_text],
+                "processors": [
+                    _order_members,
+                    _call_members,
+                    _hide_secrets,
+                    _format_json if form == "json" else _format_text,
+                ],
             }
         },
-        "handlers": {"console": {"class": "config.logs.WholeLines", "formatter": form}},
+        "handlers": {"console": {"class": "config.logs.WholeLineHandler", "formatter": form}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django": {"level": level},
-            "django.db.backends": {"level": "INFO"},  # statements have values in them
+            "django.db.backends": {"level": "INFO"},  # statements contain values
             "django.request": {"filters": ["health", "repeats"]},
             "django.server": {"handlers": [], "propagate": True},
             "gunicorn.error": {"level": level, "handlers": [], "propagate": True},
-            # Its five lines for each task say less than the operation's own ones.
+            # It logs five lines for each task, with less information than the operation's own events.
             "django-q": {"level": "DEBUG" if level == "DEBUG" else "WARNING"},
-            # Our own events tell of wrong passwords, and of names that are closed.
+            # Our own events report wrong passwords and locked names.
             "axes": {"level": "DEBUG" if level == "DEBUG" else "ERROR"},
         },
     }
@@ -85,7 +90,7 @@ def configure(settings: Mapping[str, Any]) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            _leave_to_commands,
+            _skip_command_events,
             merge_contextvars,
             structlog.processors.format_exc_info,
             ProcessorFormatter.wrap_for_formatter,
@@ -96,29 +101,28 @@ def configure(settings: Mapping[str, Any]) -> None:
     )
 
 
-class WholeLines(logging.StreamHandler[TextIO]):
-    """Writes each line in one piece, among all processes of the service.
+class WholeLineHandler(logging.StreamHandler[TextIO]):
+    """Writes each line in one piece, also when several processes share the stream.
 
-    The kernel keeps a write of up to `PIPE_BUF` bytes together in a pipe. Longer lines, such as tracebacks, could tear each other
-    when the reader is slow, so they wait for a lock, which ends with its process.
+    The kernel keeps writes of up to `PIPE_BUF` bytes to a pipe together. Longer lines, such as tracebacks, take a lock.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record) + self.terminator
             is_long = len(line.encode(errors="backslashreplace")) > select.PIPE_BUF
-            with _turn(self.stream) if is_long else contextlib.nullcontext():
+            with _lock(self.stream) if is_long else contextlib.nullcontext():
                 self.stream.write(line)
                 self.flush()
-        except Exception:  # noqa: BLE001  # as every handler does
+        except Exception:  # noqa: BLE001  # as in every handler
             self.handleError(record)
 
 
 @contextlib.contextmanager
-def _turn(stream: TextIO) -> Iterator[None]:
-    """Hold the lock; after some seconds, write without it."""
-    give_up = time.monotonic() + _LONGEST_TURN_SECONDS
-    with contextlib.suppress(OSError, ValueError):  # no file, or one that knows no locks
+def _lock(stream: TextIO) -> Iterator[None]:
+    """Lock the stream. Continue without the lock after some seconds, or if the stream cannot be locked."""
+    give_up = time.monotonic() + _LOCK_SECONDS
+    with contextlib.suppress(OSError, ValueError):
         while time.monotonic() < give_up:
             try:
                 fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,16 +136,16 @@ def _turn(stream: TextIO) -> Iterator[None]:
             fcntl.lockf(stream, fcntl.LOCK_UN)
 
 
-class WithoutHealth(logging.Filter):
-    """Drops failed health checks, which are how a health check says that something is wrong."""
+class SkipHealthChecks(logging.Filter):
+    """Drops 503 responses of health checks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
         return record.exc_info is not None or getattr(request, "path_info", None) not in HEALTH_PATHS
 
 
-class WithoutRepeats(logging.Filter):
-    """Drops requests that fail by the same database error within a minute: each of them would."""
+class SkipRepeats(logging.Filter):
+    """Drops requests that fail with the same database error within a minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,15 +166,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 # --- Processors ------------------------------------------------------------------------------------------------------
 
 
-def _leave_to_commands(logger: logging.Logger, method: str, event: _Event) -> _Event:
-    """Drop what a command tells its user on the same screen, except for `debug`."""
+def _skip_command_events(logger: logging.Logger, method: str, event: _Event) -> _Event:
+    """Drop events that a command prints on the same screen, unless the level is `debug`."""
     if method == "info" and get_contextvars().get("origin") == "command" and not logger.isEnabledFor(logging.DEBUG):
         raise structlog.DropEvent
     return event
 
 
-def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Put what every line has first; no member can replace it."""
+def _order_members(_logger: Any, _method: str, event: _Event) -> _Event:
+    """Put time, level, event and logger first. No other member can replace them."""
     record: logging.LogRecord = event.pop("_record")
     del event["_from_structlog"]
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -184,60 +188,59 @@ def _headed(_logger: Any, _method: str, event: _Event) -> _Event:
     return {**head, **context, **event, **head}
 
 
-def _answered(_logger: Any, _method: str, event: _Event) -> _Event:
+def _call_members(_logger: Any, _method: str, event: _Event) -> _Event:
     """Call members that are functions, and drop those that are None."""
-    answered = {name: value() if callable(value) else value for name, value in event.items()}
-    return {name: value for name, value in answered.items() if value is not None}
+    members = {name: value() if callable(value) else value for name, value in event.items()}
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _masked(_logger: Any, _method: str, event: _Event) -> _Event:
-    """Hide secrets. This is the last line of defense: callers do not log them."""
-    return {name: _without_secrets(name, value) for name, value in event.items()}
+def _hide_secrets(_logger: Any, _method: str, event: _Event) -> _Event:
+    """Hide secrets, although callers must not log them."""
+    return {name: _hide_secret(name, value) for name, value in event.items()}
 
 
-def _without_secrets(name: str, value: Any) -> Any:
+def _hide_secret(name: str, value: Any) -> Any:
     if _SECRET_MEMBER.search(name):
         return _HIDDEN
     if isinstance(value, str):
         return _SECRET_IN_TEXT.sub(_HIDDEN, value)
     if isinstance(value, Mapping):
-        return {str(key): _without_secrets(str(key), member) for key, member in value.items()}
+        return {str(key): _hide_secret(str(key), member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_without_secrets("", member) for member in value]
+        return [_hide_secret("", member) for member in value]
     return value
 
 
-def _as_json(_logger: Any, _method: str, event: _Event) -> str:
-    """Return one line of ASCII."""
+def _format_json(_logger: Any, _method: str, event: _Event) -> str:
     return escape_for_json(json.dumps(event, default=str))
 
 
-def _as_text(_logger: Any, _method: str, event: _Event) -> str:
+def _format_text(_logger: Any, _method: str, event: _Event) -> str:
     """Return `TIME LEVEL EVENT MEMBER=VALUE ...`, with an exception indented below it."""
-    moment, level, what, logger = (event.pop(name) for name in ("time", "level", "event", "logger"))
+    moment, level, title, logger = (event.pop(name) for name in ("time", "level", "event", "logger"))
     exception = str(event.pop("exception", ""))
     members = event if logger.split(".")[0] in _OURS else {**event, "logger": logger}
-    words = [f"{moment} {level:<8} {_sentence(what)}", *(f"{name}={_value(value)}" for name, value in members.items())]
-    return "\n    ".join([" ".join(words), *map(_printable, exception.splitlines())])
+    pairs = [f"{name}={_format_value(value)}" for name, value in members.items()]
+    line = " ".join([f"{moment} {level:<8} {_format_title(title)}", *pairs])
+    return "\n    ".join([line, *map(_escape, exception.splitlines())])
 
 
-def _sentence(text: str) -> str:
-    return text if text and _is_printable(text) and not re.search(r'["=\\]', text) else _quoted(text)
+def _format_title(text: str) -> str:
+    return text if text and _is_printable(text) and not re.search(r'["=\\]', text) else _quote(text)
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if _BARE.fullmatch(text) and _is_printable(text) else _quoted(text)
+    return text if _BARE.fullmatch(text) and _is_printable(text) else _quote(text)
 
 
-def _quoted(text: str) -> str:
-    return '"' + _printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+def _quote(text: str) -> str:
+    return '"' + _escape(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
-def _printable(text: str) -> str:
-    """Escape line breaks, control characters and whatever else could make a value look like another line."""
-    shown = escape_hidden(text)
-    return "".join(char if char.isprintable() else escape_character(char) for char in shown)
+def _escape(text: str) -> str:
+    """Escape line breaks and other characters that could make a value look like another line."""
+    return "".join(char if char.isprintable() else escape_character(char) for char in escape_hidden(text))
 
 
 def _is_printable(text: str) -> bool:

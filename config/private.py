@@ -1,4 +1,4 @@
-"""Private answers: browsers and proxies do not store pages, and HTTPS cookies are sent over HTTPS only."""
+"""Keep pages out of caches, and cookies of HTTPS requests on HTTPS."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.utils.cache import patch_cache_control
 
 
 class Private:
-    """Applies to every answer except static files, which are served before this.
+    """Middleware for all responses except static files.
 
-    gunicorn decides whether a request came by HTTPS (`FORWARDED_ALLOW_IPS`). Browsers would drop `Secure` cookies of a plain
-    address. HSTS is the proxy's header.
+    gunicorn decides whether a request came by HTTPS (`FORWARDED_ALLOW_IPS`). On a plain HTTP address, browsers would drop
+    `Secure` cookies. HSTS is the proxy's job.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,4 +1,4 @@
-"""Answers where no view has one: JSON for programs, pages for users."""
+"""Error responses outside of views: JSON for the API, pages for everything else."""
 
 from __future__ import annotations
 
@@ -21,37 +21,35 @@ from tvarr_backup.web.refusals import sentence_of_failure, status_of
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    """400: a host that is not allowed, or an invalid request."""
-    sentence = "The request makes no sense, or names a host that is not one of ALLOWED_HOSTS."
+    sentence = "The request is invalid, or its host name is not one of ALLOWED_HOSTS."
     return _refuse(request, 400, "bad_request", "Bad request", sentence)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    return _refuse(request, 403, "permission_denied", "Not allowed", "You are not allowed to do this.")
+    return _refuse(request, 403, "permission_denied", "Permission denied", "You do not have permission to do this.")
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponseBase:  # noqa: ARG001  # Django gives it
-    """403: a form from elsewhere, or from an expired page."""
-    sentence = "This form was not sent by a page of this site, or the page was too old; load it again and repeat it."
+    sentence = "Nothing was changed, because the page has expired or the form is from another site. Reload the page and try again."
     back = "" if is_api(request) else page_before(request)
-    return _refuse(request, 403, "csrf_failed", "Nothing was done", sentence, back=back)
+    return _refuse(request, 403, "csrf_failed", "Page expired", sentence, back=back)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001  # Django gives it by name
-    return _refuse(request, 404, "not_found", "Not found", "There is nothing at this address.")
+    return _refuse(request, 404, "not_found", "Page not found", "There is no page at this address.")
 
 
 def failed(request: HttpRequest) -> HttpResponseBase:
     """500, or 503 if a database is unavailable."""
     explained = explain_failure(sys.exception())
     if explained is None:
-        return _refuse(request, 500, "internal_error", "Our fault", sentence_of_failure(None))
+        return _refuse(request, 500, "internal_error", "Server error", sentence_of_failure(None))
     status = status_of(explained)
     return _refuse(request, status, explained.code, "Temporarily unavailable", explained.sentence.without_paths())
 
 
-class Emergency:
-    """503 for every address while this program's own database is unavailable, except static files and health checks."""
+class Unavailable:
+    """503 while this program's own database is unavailable, except for static files and health checks."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -66,19 +64,19 @@ class Emergency:
         if is_api(request):
             response: HttpResponse = problem_response(503, problem.code, sentence)
         else:
-            response = HttpResponse(_emergency_page(sentence), status=503)
+            response = HttpResponse(_render_unavailable(sentence), status=503)
         response["Retry-After"] = "30"
-        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # `find_problem` has, once
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  # `find_problem` logs it once
         return response
 
 
-def _emergency_page(sentence: str) -> str:
+def _render_unavailable(sentence: str) -> str:
     context = {"title": "Temporarily unavailable", "sentence": sentence, "program": program.NAME}
     return render_to_string("emergency.html", context)
 
 
-class OtherMethods:
-    """405 with a page for an address that accepts only forms."""
+class MethodNotAllowed:
+    """405 with a page, for an address that accepts only forms."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -87,16 +85,15 @@ class OtherMethods:
         response = self._get_response(request)
         if response.status_code != 405 or response.content:
             return response
-        sentence = "There is nothing to see at this address: it only takes what the form of another page sends."
-        page = _refuse(request, 405, "method_not_allowed", "Nothing was done", sentence)
+        sentence = "This address only accepts forms from other pages. Nothing was changed."
+        page = _refuse(request, 405, "method_not_allowed", "Method not allowed", sentence)
         page["Allow"] = response["Allow"]
         return page
 
 
 def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpResponseBase:
-    """429 on the sign-in page: too many wrong passwords."""
     seconds = lockout.remaining_seconds((credentials or {}).get("username", ""), request.META.get("REMOTE_ADDR", ""))
-    response = _refuse(request, 429, "locked_out", "Closed for now", lockout.describe_lockout(seconds))
+    response = _refuse(request, 429, "locked_out", "Sign-in locked", lockout.describe_lockout(seconds))
     response["Retry-After"] = str(seconds)
     return response
 
@@ -104,8 +101,8 @@ def locked_out(request: HttpRequest, _response: Any, credentials: Any) -> HttpRe
 def _refuse(
     request: HttpRequest, status: int, code: str, title: str, sentence: str, *, back: str = ""
 ) -> HttpResponseBase:
-    """Answer without database and session, which may have failed."""
+    """Respond without the database and the session, which may have failed."""
     if is_api(request):
         return problem_response(status, code, sentence)
-    shown = {"title": title, "sentence": sentence, "back": back}
-    return HttpResponse(render_to_string("refusal.html", shown), status=status)
+    context = {"title": title, "sentence": sentence, "back": back}
+    return HttpResponse(render_to_string("refusal.html", context), status=status)

@@ -1,4 +1,4 @@
-"""The log of requests: who asks is bound to all lines, and the answer is logged at `debug`."""
+"""Log requests at `debug`, and bind the user and the origin to all log lines of a request."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 class RequestLog:
-    """Values stay bound until the answer is closed: a stream is read after the view has answered."""
+    """Values stay bound until the response is closed, because a stream is read after the view has returned."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        began = time.monotonic()
+        started = time.monotonic()
         clear_contextvars()
-        bind_contextvars(origin=str(Origin.API if is_api(request) else Origin.WEB), user=lambda: _user_of(request))
+        bind_contextvars(origin=str(Origin.API if is_api(request) else Origin.WEB), user=lambda: _get_username(request))
         response = self._get_response(request)
         if request.path_info not in HEALTH_PATHS:
             logger.debug(
@@ -37,18 +37,18 @@ class RequestLog:
                 method=request.method,
                 path=request.path_info,
                 status=response.status_code,
-                seconds=round(time.monotonic() - began, 3),
+                seconds=round(time.monotonic() - started, 3),
             )
         return response
 
 
 @receiver(request_finished)
-def _forget(**_: Any) -> None:
+def _clear(**_: Any) -> None:
     clear_contextvars()
 
 
-def _user_of(request: HttpRequest) -> str | None:
-    """Return the name of the user if it is known already: looking it up now may be what has just failed."""
+def _get_username(request: HttpRequest) -> str | None:
+    """Return the user's name if it was loaded already. The query for it may be what has just failed."""
     user: Any = getattr(request, "user", None)
     if user is None or (isinstance(user, SimpleLazyObject) and user.__dict__["_wrapped"] is empty):
         return None

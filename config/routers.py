@@ -1,4 +1,4 @@
-"""Which of the two databases has a model: tvarr's own tables are in `tvarr`, all others in `default`."""
+"""Route tvarr's tables to `tvarr`, and all others to `default`, so that a restore changes neither users nor the history."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _TVARR_APPS = frozenset({"tvarr_backup"})
 
 
 class DatabaseRouter:
-    """Routes by app label; nothing relates or migrates across the two."""
+    """Routes by app label. A transaction on tvarr's tables needs `using=`, because the default is the other database."""
 
     def db_for_read(self, model: type[Model], **_hints: Any) -> str:
         return _alias(model._meta.app_label)

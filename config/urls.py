@@ -1,4 +1,4 @@
-"""All URLs of the service."""
+"""All URLs."""
 
 from django.contrib import admin
 from django.urls import include, path

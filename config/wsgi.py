@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 class Utf8Request(WSGIRequest):
-    """Reads addresses and forms as UTF-8 whatever charset a request names: Django would accept any codec of Python."""
+    """Reads addresses and forms as UTF-8. Django would use any codec that the request names."""
 
     @property
     def encoding(self) -> None:
@@ -19,7 +19,7 @@ class Utf8Request(WSGIRequest):
 
     @encoding.setter
     def encoding(self, value: str | None) -> None:
-        """Ignore what the request says."""
+        """Ignore the charset of the request."""
 
 
 class Handler(WSGIHandler):
@@ -27,13 +27,13 @@ class Handler(WSGIHandler):
 
 
 PATIENCE_SECONDS = 5
-"""How long a page waits for locks on this program's own database; commands and the worker wait longer."""
+"""How long a page waits for locks on this program's own database. Commands and the worker wait longer."""
 
 
 django.setup(set_prefix=False)
-from config.connections import keep_few  # noqa: E402  # needs the settings
+from config.connections import limit_kept_connections  # noqa: E402  # needs the settings
 from tvarr_backup.operations.app_database import wait_less  # noqa: E402  # needs the models
 
 wait_less(PATIENCE_SECONDS)
-keep_few()
+limit_kept_connections()
 application = Handler()

@@ -1,7 +1,7 @@
-"""Build and try the image without a container engine: the Dockerfile's own steps, in roots made by debootstrap.
+"""Build and run the image without a container engine: the steps of the Dockerfile, in a root made by debootstrap.
 
-Needs root, debootstrap and unshare. What an engine does is done by hand: namespaces for mounts and processes, a root that
-cannot be written, a user without any capability. Layers, the network of a container and other processors are not tried.
+It needs root, debootstrap and unshare, and uses mount and process namespaces, a read-only root and a user without capabilities.
+Layers, container networks and other processors are not covered.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ ROOT = Path(__file__).resolve().parent.parent
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_IN_SLIM = ("doc", "man", "info", "locale", "groff", "linda", "lintian")
 """Folders of /usr/share that Debian's slim images leave out."""
-_NO_PACKAGES_KEPT = """
+_APT_CLEAN = """
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
-"""What those images say to apt, too."""
+"""Apt settings of those images."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _OLD_MIRRORS = b'Acquire::Check-Valid-Until "false";\n'
-"""A mirror that somebody keeps may be some weeks old; who signed it is checked all the same."""
+"""A local mirror may be some weeks old. Signatures are still checked."""
 
-# Everything below is mounted in a namespace of its own, so nothing is left mounted, however this ends.
+# The mounts are in their own namespace, so they always end with it.
 _ENTER = """
 set -e
 root=$1 data=$2; shift 2
@@ -57,8 +57,6 @@ exec chroot "$root" "$@"
 
 @dataclass
 class Image:
-    """A stage of the Dockerfile, as far as it has come."""
-
     root: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": _PATH})
     folder: str = "/"
@@ -71,19 +69,18 @@ class Image:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
-    def words(self, command: Sequence[str], environment: Mapping[str, str], data: Path | None = None) -> list[str]:
-        """What runs a command in it: with `data` as an engine would run the image, without as a step of its build."""
+    def argv(self, command: Sequence[str], environment: Mapping[str, str], data: Path | None = None) -> list[str]:
+        """Return the arguments that run a command: in the finished image if `data` is given, else as a build step."""
         uid, _, gid = self.user.partition(":")
         keep = ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if data else []
-        words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
-        words += [str(self.root), str(data or ""), "setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", *keep]
+        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh"]
+        argv += [str(self.root), str(data or ""), "setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", *keep]
         given = {**self.environment, **environment}
-        words += ["env", "--ignore-environment", f"--chdir={self.folder}", *(f"{k}={v}" for k, v in given.items())]
-        return [*words, *command]
+        argv += ["env", "--ignore-environment", f"--chdir={self.folder}", *(f"{k}={v}" for k, v in given.items())]
+        return [*argv, *command]
 
 
 def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
-    """Each instruction with its text; comments and continued lines are taken together as an engine does."""
     lines = [line for line in dockerfile.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
     for whole in "\n".join(lines).replace("\\\n", " ").splitlines():
         word, _, text = whole.partition(" ")
@@ -91,7 +88,7 @@ def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
 
 
 def build(dockerfile: Path, folder: Path) -> tuple[Image, Path]:  # noqa: PLR0912  # one branch for each instruction
-    """Carry out all stages; the last one, and the root that it began from, which an engine would fetch."""
+    """Build all stages. Return the last one, and the root of its base image."""
     stages: dict[str, Image] = {}
     image, fetched = Image(folder), folder
     for word, text in instructions(dockerfile):
@@ -128,34 +125,32 @@ def build(dockerfile: Path, folder: Path) -> tuple[Image, Path]:  # noqa: PLR091
                 members = {"LABEL": "labels", "EXPOSE": "port", "STOPSIGNAL": "stop_signal"}
                 setattr(image, members.get(word, word.lower()), text)
             case _:
-                sys.exit(f"{dockerfile.name} has the instruction {word}, which this rehearsal does not know.")
+                sys.exit(f"{dockerfile.name} has the instruction {word}, which this rehearsal does not support.")
     return image, fetched
 
 
 def _bootstrap(name: str, folder: Path) -> Path:
-    """What stands in for `debian:SUITE-slim`: the same packages, less the same folders."""
     found = re.fullmatch(r"debian:([a-z]+)-slim", name)
     if not found:
-        sys.exit(f"FROM {name}: this rehearsal can make debian:SUITE-slim alone.")
+        sys.exit(f"FROM {name}: expected debian:SUITE-slim.")
     root = folder / "fetched"
     subprocess.run(["debootstrap", "--variant=minbase", found[1], root], check=True, stdout=subprocess.DEVNULL)
     kept = "".join(f"path-exclude /usr/share/{left_out}/*\n" for left_out in _NOT_IN_SLIM)
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(kept + "path-include /usr/share/doc/*/copyright\n")
     for left_out in _NOT_IN_SLIM:
         shutil.rmtree(root / "usr/share" / left_out, ignore_errors=True)
-    (root / "etc/apt/apt.conf.d/docker-clean").write_text(_NO_PACKAGES_KEPT)
+    (root / "etc/apt/apt.conf.d/docker-clean").write_text(_APT_CLEAN)
     for place in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(root / place)
     return root
 
 
 def _form(text: str) -> list[str]:
-    """The words of an exec form, or the shell for the other one."""
     return list(json.loads(text)) if text.startswith("[") else ["/bin/sh", "-c", text]
 
 
 def _run(image: Image, command: Sequence[str]) -> None:
-    """A step of the build, with the network of this machine; what has to be said of that does not stay."""
+    """Run a build step with the network settings of this machine, which are removed afterwards."""
     carried = {"/etc/resolv.conf": Path("/etc/resolv.conf").read_bytes(), "/tmp/apt": _OLD_MIRRORS}
     given = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     given["APT_CONFIG"] = "/tmp/apt"
@@ -164,7 +159,7 @@ def _run(image: Image, command: Sequence[str]) -> None:
         given["PIP_CERT"] = "/tmp/certificates"
     for place, content in carried.items():
         (image.root / place[1:]).write_bytes(content)
-    subprocess.run(image.words(command, given), check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(image.argv(command, given), check=True, stdin=subprocess.DEVNULL)
     for place in carried:
         (image.root / place[1:]).unlink()
 
@@ -174,7 +169,6 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_files(text: str, image: Image, stages: dict[str, Image]) -> None:
-    """COPY, from another stage or from the checkout less what `.dockerignore` keeps out."""
     *options, source, target = text.split()
     place = image.root / PurePosixPath(image.folder, target).relative_to("/")
     if options:
@@ -192,7 +186,6 @@ def _copy_files(text: str, image: Image, stages: dict[str, Image]) -> None:
 
 
 def try_out(image: Image, folder: Path) -> None:
-    """Start it with a root that cannot be written, ask, back up, stop; every figure is printed."""
     data = folder / "data"
     shutil.copytree(image.root / image.volume.lstrip("/"), data)
     shutil.copystat(image.root / image.volume.lstrip("/"), data)
@@ -202,34 +195,34 @@ def try_out(image: Image, folder: Path) -> None:
         port = str(listener.getsockname()[1])
 
     def inside(*command: str) -> subprocess.CompletedProcess[str]:
-        words = image.words(command, {"TVARR_SERVER_PORT": port}, data)
-        return subprocess.run(words, capture_output=True, text=True, check=False)
+        argv = image.argv(command, {"TVARR_SERVER_PORT": port}, data)
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
 
     refused = inside("touch", "/usr/written", "/opt/tvarr-backup/written")
     assert refused.stderr.count("Read-only file system") == 2, refused
-    begun = time.monotonic()
+    started = time.monotonic()
     with (folder / "log").open("wb") as log:
-        words = image.words([*image.entrypoint, *image.command], {"TVARR_SERVER_PORT": port}, data)
-        running = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+        argv = image.argv([*image.entrypoint, *image.command], {"TVARR_SERVER_PORT": port}, data)
+        running = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
     try:
         while not _answers(f"http://127.0.0.1:{port}/admin/login/"):
             assert running.poll() is None, (folder / "log").read_text()
             time.sleep(0.05)
-        print(f"start, with both databases made: {time.monotonic() - begun:.1f} s until the first page")
+        print(f"start of a new installation: {time.monotonic() - started:.1f} s until the first page")
         healthy = inside(*image.health)
         print(f"health check: exit status {healthy.returncode} {healthy.stderr.strip()[-200:]}")
         made = inside(*image.entrypoint, "backup", "create", "--json")
         assert made.returncode == 0, made.stderr
         print(f"backup: {json.loads(made.stdout)['filename']}")
         (first,) = map(int, Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split())
-        begun = time.monotonic()
+        started = time.monotonic()
         os.kill(first, getattr(signal, image.stop_signal))
-        print(f"stop: exit status {running.wait(timeout=20)} after {time.monotonic() - begun:.1f} s")
+        print(f"stop: exit status {running.wait(timeout=20)} after {time.monotonic() - started:.1f} s")
     finally:
         running.kill()
         print((folder / "log").read_text())
     if healthy.returncode or running.returncode:
-        sys.exit("The image does not do what it should; see above.")
+        sys.exit("The image does not work. See above.")
 
 
 def _answers(address: str) -> bool:
@@ -248,15 +241,15 @@ def _mebibytes(folder: Path) -> int:
 def main() -> None:
     missing = [name for name in ("debootstrap", "unshare", "setpriv") if not shutil.which(name)]
     if os.geteuid() != 0 or missing:
-        sys.exit(f"The rehearsal works as root, with debootstrap and util-linux; missing here: {missing or 'root'}.")
+        sys.exit(f"The rehearsal needs root, debootstrap and util-linux. Missing: {missing or 'root'}.")
     if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], check=False).returncode:
-        sys.exit("This machine lets nobody have namespaces of their own, so the image cannot be rehearsed here.")
+        sys.exit("The rehearsal needs namespaces, which this machine does not allow.")
     with tempfile.TemporaryDirectory(prefix="image-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        begun = time.monotonic()
+        started = time.monotonic()
         image, fetched = build(ROOT / "Dockerfile", folder)
-        print(f"built in {time.monotonic() - begun:.0f} s")
+        print(f"built in {time.monotonic() - started:.0f} s")
         ours = image.root / "opt/tvarr-backup"
         sizes = (_mebibytes(image.root), _mebibytes(fetched), _mebibytes(ours))
         print("size: {} MiB unpacked, of which Debian {} MiB, tvarr-backup with its libraries {} MiB".format(*sizes))

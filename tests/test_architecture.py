@@ -33,30 +33,36 @@ def test_nobody_imports_upward(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
-        ("tvarr_backup/models.py", "import tvarr_backup.portable.kinds", "nobody imports upward"),
+        ("tvarr_backup/models.py", "import tvarr_backup.portable.kinds", "Layers import downward only"),
         pytest.param(
-            "tvarr_backup/portable/plan.py", "import tvarr_backup.conf", "nobody imports upward", marks=pytest.mark.long
+            "tvarr_backup/portable/plan.py",
+            "import tvarr_backup.conf",
+            "Layers import downward only",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             "tvarr_backup/admin/kinds.py",
             "import tvarr_backup.management.commands.up",
-            "nobody imports upward",
+            "Layers import downward only",
             marks=pytest.mark.long,
         ),
         pytest.param(
-            "tvarr_backup/errors.py", "import tvarr_backup.expressions", "nobody imports upward", marks=pytest.mark.long
+            "tvarr_backup/errors.py",
+            "import tvarr_backup.expressions",
+            "Layers import downward only",
+            marks=pytest.mark.long,
         ),
         pytest.param(
             "tvarr_backup/expressions/check.py",
             "import django",
-            "Expressions and backups know nothing of Django",
+            "Expressions and backups do not import Django",
             marks=pytest.mark.long,
         ),
-        ("tvarr_backup/backups/sqlite.py", "import django", "Expressions and backups know nothing of Django"),
+        ("tvarr_backup/backups/sqlite.py", "import django", "Expressions and backups do not import Django"),
         pytest.param(
             "tvarr_backup/backups/sqlite.py",
             "import tvarr_backup.portable",
-            "nobody imports upward",
+            "Layers import downward only",
             marks=pytest.mark.long,
         ),
     ],

@@ -1,4 +1,4 @@
-"""`manage.py check` finds, by id, what would keep the service from working."""
+"""The system checks."""
 
 import sqlite3
 from pathlib import Path
@@ -9,35 +9,35 @@ from tests.installation import ROOT, Installation
 from tvarr_backup.checks import check_sqlite, has_wal_reset_bug
 
 
-def test_nothing_is_wrong_before_the_first_preparation(installation: Installation) -> None:
+def test_a_new_installation_has_no_problem(installation: Installation) -> None:
     installation.ok("check", "--fail-level", "WARNING")
     assert not installation.data.exists()
 
 
-def test_nothing_is_wrong_with_tvarrs_own_database(installation: Installation, tvarr_own: Path) -> None:
+def test_tvarrs_own_database_is_no_problem(installation: Installation, tvarr_own: Path) -> None:
     installation.environment["TVARR_DATABASE_DSN"] = str(tvarr_own)
     installation.ok("check", "--fail-level", "WARNING")
 
 
 def test_backups_on_the_disk_of_the_database_are_mentioned(prepared: Installation) -> None:
     prepared.ok("backup", "create")
-    told = prepared.run("check", "--fail-level", "WARNING")
-    assert (told.returncode, "(tvarr_backup.I001) Backups in " in told.stderr) == (0, True)
+    done = prepared.run("check", "--fail-level", "WARNING")
+    assert (done.returncode, "(tvarr_backup.I001) The backups in " in done.stderr) == (0, True)
     other = "/dev/shm" if Path("/dev/shm").stat().st_dev != prepared.data.stat().st_dev else "/proc"
     assert "I001" not in prepared.run("check", TVARR_BACKUP_DIRECTORY=other).stderr
 
 
-def test_a_backup_folder_that_may_not_be_written_is_refused(installation: Installation) -> None:
+def test_a_backup_folder_that_cannot_be_written_to_is_refused(installation: Installation) -> None:
     closed = installation.data.with_name("closed")
     closed.mkdir(mode=0o500)
     installation.heeds_modes = True
     found = installation.refused("check", TVARR_BACKUP_DIRECTORY=str(closed / "backups"))
-    assert f"(tvarr_backup.E003) TVARR_BACKUP_DIRECTORY is '{closed}/backups', and {closed} is not a folder" in found
+    assert f"(tvarr_backup.E003) TVARR_BACKUP_DIRECTORY names {closed}/backups, but {closed} is not a folder" in found
 
 
-def test_a_backup_folder_that_everybody_is_served_is_refused(installation: Installation) -> None:
+def test_a_backup_folder_that_is_served_to_everyone_is_refused(installation: Installation) -> None:
     found = installation.refused("check", TVARR_BACKUP_DIRECTORY=str(ROOT / "static" / "backups"))
-    assert "(tvarr_backup.E004) TVARR_BACKUP_DIRECTORY is " in found
+    assert "(tvarr_backup.E004) TVARR_BACKUP_DIRECTORY names " in found
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_versions_of_sqlite_that_can_lose_commits_are_known(version: tuple[int, 
 
 
 def test_such_a_version_is_mentioned(installation: Installation) -> None:
-    told = installation.run("check", "--fail-level", "WARNING").stderr
-    assert ("I002" in told) == has_wal_reset_bug(sqlite3.sqlite_version_info)
+    printed = installation.run("check", "--fail-level", "WARNING").stderr
+    assert ("I002" in printed) == has_wal_reset_bug(sqlite3.sqlite_version_info)
 
 
 def test_an_sqlite_that_cannot_copy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,14 +64,14 @@ def test_an_sqlite_that_cannot_copy_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("command", ["check", "prepare"])
 @pytest.mark.parametrize("below", ["", "deeper/still"])
-def test_a_storage_folder_that_may_not_be_written_is_refused(
+def test_a_storage_folder_that_cannot_be_written_to_is_refused(
     command: str, below: str, installation: Installation
 ) -> None:
     installation.data.mkdir(mode=0o500)
     installation.heeds_modes = True
     folder = installation.data / below
     found = installation.refused(command, TVARR_STORAGE_BASE_DIR=str(folder))
-    assert f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}" in found
+    assert f"TVARR_STORAGE_BASE_DIR names {folder}" in found
     assert ("tvarr_backup.E001" in found) == (command == "check")
     assert list(installation.data.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_a_storage_folder_out_of_reach_is_refused(installation: Installation) ->
         "TVARR_DATABASE_DSN": str(closed.with_name("tvarr.db")),
         "SECRET_KEY": "only for this test",
     }
-    assert f"(tvarr_backup.E001) TVARR_STORAGE_BASE_DIR is '{closed}/deeper'" in installation.refused("check")
+    assert f"(tvarr_backup.E001) TVARR_STORAGE_BASE_DIR names {closed}/deeper" in installation.refused("check")
 
 
 def test_one_file_under_two_names_is_one_file(installation: Installation, tvarr_own: Path) -> None:

@@ -61,8 +61,8 @@ def export(text: Text) -> object:
 
 
 def masked(text: str) -> object:
-    event = logs._masked(None, "", {"time": "", "level": "info", "event": text, "note": text, "logger": "web"})
-    return logs._as_text(None, "", event), logs._as_json(None, "", event)
+    event = logs._hide_secrets(None, "", {"time": "", "level": "info", "event": text, "note": text, "logger": "web"})
+    return logs._format_text(None, "", event), logs._format_json(None, "", event)
 
 
 def in_pieces(text: bytes) -> bool:

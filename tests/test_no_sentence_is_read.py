@@ -18,12 +18,16 @@ MADE_HERE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "backups").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
+    *sorted((PACKAGE / "management").rglob("*.py")),
     *sorted((PACKAGE / "portable").glob("*.py")),
     *sorted((PACKAGE / "expressions").glob("*.py")),
     *sorted((PACKAGE / "transfer").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
-        for name in ("columns", "conf", "etags", "models", "owner", "permissions", "schema", "tvarr_database", "way_out")
+        for name in (
+            *("columns", "conf", "etags", "models", "owner", "permissions", "schema", "supervisor", "tvarr_database"),
+            "way_out",
+        )
     ),
 ]
 """Modules whose sentences name files, numbers and other facts."""

@@ -1,4 +1,4 @@
-"""Sentences and what they are made of: one place makes them, for a terminal, a page and the API."""
+"""Messages as templates with facts."""
 
 import copy
 import errno
@@ -18,11 +18,11 @@ def test_a_sentence_is_text_for_a_terminal() -> None:
     assert Sentence("{path} is empty.", path=HERE) == "/data/tvarr/tvarr.db is empty."
 
 
-def test_the_api_learns_no_folder() -> None:
+def test_the_api_shows_no_folder() -> None:
     assert Sentence("{path} is empty.", path=HERE).without_paths() == "tvarr.db is empty."
 
 
-def test_neither_from_a_sentence_within() -> None:
+def test_nor_in_a_nested_sentence() -> None:
     inner = NoRoom("The disk of {folder} is full.", folder=HERE.parent)
     assert (
         Sentence("Cleanup failed: {problem}", problem=inner).without_paths()
@@ -30,7 +30,7 @@ def test_neither_from_a_sentence_within() -> None:
     )
 
 
-def test_nor_from_what_the_system_says() -> None:
+def test_nor_in_an_error_of_the_system() -> None:
     problem = FileNotFoundError(errno.ENOENT, "No such file or directory", str(HERE))
     assert Sentence("{problem}", problem=problem) == str(problem)
     assert Sentence("{problem}", problem=problem).without_paths() == "[Errno 2] No such file or directory: 'tvarr.db'"
@@ -39,7 +39,7 @@ def test_nor_from_what_the_system_says() -> None:
 def test_advice_is_a_command_on_a_terminal_and_a_button_on_a_page() -> None:
     sentence = Sentence("There is no backup. {advice} makes one.", advice=Advice.BACK_UP)
     assert sentence == f"There is no backup. `{NAME} backup create` makes one."
-    assert sentence.for_page() == "There is no backup. “Back up now” makes one."
+    assert sentence.for_page() == 'There is no backup. "Back up now" makes one.'
 
 
 def test_advice_is_found_as_a_value() -> None:
@@ -48,13 +48,13 @@ def test_advice_is_found_as_a_value() -> None:
 
 
 @pytest.mark.parametrize("advice", Advice)
-def test_every_advice_is_said(advice: Advice) -> None:
+def test_every_advice_has_a_text(advice: Advice) -> None:
     sentence = Sentence("{advice}", advice=advice)
     assert sentence
     assert sentence.for_page()
 
 
-def test_it_is_kept_as_what_it_was_made_of() -> None:
+def test_it_is_stored_as_data() -> None:
     sentence = Sentence(
         "{path}: {number} of {more}. {advice}", path=HERE, number=3, more=NOTHING, advice=Advice.PREPARE
     )
@@ -85,7 +85,7 @@ def test_an_error_carries_its_code_and_facts() -> None:
     assert (problem.code, problem.facts["path"], problem.advice) == ("database_missing", HERE, (Advice.BRING_BACK,))
 
 
-def test_errors_are_told_apart_by_code_and_facts() -> None:
+def test_errors_are_distinguished_by_code_and_facts() -> None:
     one, same = (DatabaseUnusable("{path} is locked.", path=HERE) for _ in range(2))
     assert one.identity == same.identity
     assert one.identity != DatabaseUnusable("{path} is locked.", path=HERE.parent).identity

@@ -1,4 +1,4 @@
-"""The log of a whole service, in real processes: every line in one form, the facts in it, and no secrets."""
+"""The log of a running service: one format, all facts and no secrets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINE = re.compile(
 
 @dataclass
 class Service:
-    """A service with a token, and what became of a backup that was asked for through the API."""
+    """A service with a token, and a backup that was made through the API."""
 
     up: Up
     token: str
@@ -84,7 +84,7 @@ def stopped(running: Service) -> None:
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """A service that has been used rightly and wrongly, and has ended; it logged as JSON, and all there is."""
+    """A stopped service that logged JSON at `debug`, after valid and invalid requests."""
     running = service(tmp_path_factory.mktemp("json"), "json", "debug")
     try:
         misuse(running.up, running.token)
@@ -96,7 +96,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Service:
 
 
 def misuse(up: Up, token: str) -> None:
-    """Everything that may bring a secret into a log."""
+    """Send secrets in every way that could bring them into a log."""
     for name in ("admin", WRONG, "harbour\n2026-01-01T00:00:00.000Z info forged"):
         basic = base64.b64encode(f"{name}:{WRONG}".encode()).decode()
         assert ask(up, "GET", "/api/v1/backups", Authorization=f"Basic {basic}")["status"] == 401
@@ -128,11 +128,11 @@ def test_every_line_is_an_object_with_time_level_event_and_logger(spoken: Servic
 
 
 @pytest.mark.parametrize("logger", ["gunicorn.error", "django-q", "django.request", "tvarr_backup.worker"])
-def test_all_who_log_use_the_one_form(spoken: Service, logger: str) -> None:
+def test_all_loggers_use_one_format(spoken: Service, logger: str) -> None:
     assert {line["logger"] for line in spoken.lines()} >= {logger}
 
 
-def test_both_kinds_of_gunicorns_processes_do(spoken: Service) -> None:
+def test_both_kinds_of_gunicorn_processes_do(spoken: Service) -> None:
     said = " ".join(line["event"] for line in spoken.lines() if line["logger"] == "gunicorn.error")
     for words in (
         "Starting gunicorn",
@@ -144,7 +144,7 @@ def test_both_kinds_of_gunicorns_processes_do(spoken: Service) -> None:
         assert words in said
 
 
-def test_a_backup_is_told_with_who_asked_and_how_large_it_is(spoken: Service) -> None:
+def test_a_backup_is_logged_with_its_user_and_size(spoken: Service) -> None:
     (event,) = spoken.told("backup.created")
     made = spoken.backup["result"]["backup"]
     assert (event["operation"], event["kind"]) == (spoken.backup["id"], "backup")
@@ -157,7 +157,7 @@ def test_a_backup_is_told_with_who_asked_and_how_large_it_is(spoken: Service) ->
     assert 0 < event["seconds"] < 30
 
 
-def test_the_way_of_an_operation_through_two_processes_is_found_by_its_id(spoken: Service) -> None:
+def test_events_of_an_operation_in_two_processes_share_its_id(spoken: Service) -> None:
     way = [line["event"] for line in spoken.lines() if line.get("operation") == spoken.backup["id"]]
     assert [event for event in way if "." in event] == [
         "operation.queued",
@@ -167,26 +167,26 @@ def test_the_way_of_an_operation_through_two_processes_is_found_by_its_id(spoken
     ]
 
 
-def test_who_is_wrong_is_told_by_a_name_only_if_there_is_one(spoken: Service) -> None:
+def test_a_failed_sign_in_has_a_name_only_if_the_user_exists(spoken: Service) -> None:
     found = spoken.told("login.failed")
     assert [event.get("user") for event in found] == ["admin", None, None, "admin"]
     assert {event["address"] for event in found} == {"127.0.0.1"}
     assert [event["user"] for event in spoken.told("login.succeeded")] == ["admin"]
 
 
-def test_programs_are_told_with_their_processes(spoken: Service) -> None:
+def test_programs_are_logged_with_their_pids(spoken: Service) -> None:
     first = {event["program"]: event["pid"] for event in spoken.told("program.started")[:2]}
     assert first == {"web server": spoken.program_pids["gunicorn"], "worker": spoken.program_pids["worker"]}
     (ended,) = spoken.told("program.ended")
     assert (ended["program"], ended["how"], ended["restart_seconds"]) == ("worker", "killed by SIGKILL", 1)
 
 
-def test_the_last_lines_come_out(spoken: Service) -> None:
+def test_the_last_lines_are_written(spoken: Service) -> None:
     assert len(spoken.told("worker.stopped")) == 1
     assert sorted(event["program"] for event in spoken.told("program.stopped")) == ["web server", "worker"]
 
 
-def test_requests_are_told_without_their_queries(spoken: Service) -> None:
+def test_requests_are_logged_without_their_queries(spoken: Service) -> None:
     answered = spoken.told("request.answered")
     asked = {(event["method"], event["path"], event["status"], event.get("user")) for event in answered}
     assert ("GET", "/api/v1/backups", 401, None) in asked
@@ -194,7 +194,7 @@ def test_requests_are_told_without_their_queries(spoken: Service) -> None:
     assert ("GET", "/nothing\nforged\x1b[31m", 404, None) in asked
 
 
-def test_nothing_that_was_sent_forges_a_line(spoken: Service) -> None:
+def test_no_request_can_forge_a_line(spoken: Service) -> None:
     assert not [line for line in spoken.lines() if line["event"].startswith("forged")]
     assert "\x1b" not in spoken.output()
 
@@ -209,13 +209,13 @@ def test_no_secret_is_in_anything_it_prints(spoken: Service) -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """The same as text, as everybody has it who sets nothing."""
+    """The same as text, with default settings."""
     running = service(tmp_path_factory.mktemp("text"), "text", "info")
     stopped(running)
     return running
 
 
-def test_as_text_every_line_has_the_one_form(written: Service) -> None:
+def test_every_line_of_text_has_one_format(written: Service) -> None:
     lines = written.up.log.splitlines()
     assert len(lines) > 10
     assert [line for line in lines if not LINE.fullmatch(line)] == []
@@ -224,18 +224,18 @@ def test_as_text_every_line_has_the_one_form(written: Service) -> None:
     )
 
 
-def test_usually_requests_are_not_told(written: Service) -> None:
+def test_requests_are_not_logged_by_default(written: Service) -> None:
     assert "request.answered" not in written.up.log
     assert "django-q" not in written.up.log
 
 
-def test_standard_output_stays_for_people(written: Service) -> None:
+def test_standard_output_has_no_log_lines(written: Service) -> None:
     printed = written.up.log_path.with_suffix(".out").read_text()
     assert f"Serving {written.up.address}/\n" in printed
     assert not re.search(TIME, printed)
 
 
-def test_what_a_task_says_when_it_is_told_to_end_comes_out(large: Installation) -> None:
+def test_the_last_lines_of_a_stopped_task_are_written(large: Installation) -> None:
     large.environment["TVARR_LOGGING_FORMAT"] = "json"
     worker = RunningWorker(large)
     task = hold_in_the_middle(large, lambda: worker.process.pid)

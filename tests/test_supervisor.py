@@ -1,6 +1,6 @@
-"""`up` and real backups: whatever is killed or told to end in the middle, the truth is told and nothing is left.
+"""`up` during real backups: after any kill or signal, the operation is interrupted and nothing is left.
 
-With `-s` the processes before and after each blow are shown.
+`-s` shows the processes before and after each signal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def end(running: Up) -> None:
         running.process.wait(timeout=30)
 
 
-def and_the_next_up_goes_on(installation: Installation) -> None:
+def check_that_the_next_up_recovers(installation: Installation) -> None:
     successor = complete(installation)
     try:
         assert states(installation) == ["interrupted"]
@@ -51,7 +51,7 @@ def and_the_next_up_goes_on(installation: Installation) -> None:
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_busy_it_is_told_to_end(
+def test_busy_it_ends_after_a_signal(
     large: Installation, up: Up, send: Callable[[int, int], None], number: signal.Signals
 ) -> None:
     task = hold_in_the_middle(large, lambda: up.program("worker").pid)
@@ -64,7 +64,7 @@ def test_busy_it_is_told_to_end(
     show("after", tree, blow)
     assert states(large) == ["interrupted"]
     assert work_files(large) == backups(large) == []
-    and_the_next_up_goes_on(large)
+    check_that_the_next_up_recovers(large)
 
 
 def test_busy_it_is_killed(large: Installation, up: Up) -> None:
@@ -77,7 +77,7 @@ def test_busy_it_is_killed(large: Installation, up: Up) -> None:
     none_is_left(tree, seconds=10)
     show("after", tree, blow)
     assert states(large) == ["interrupted"]
-    and_the_next_up_goes_on(large)
+    check_that_the_next_up_recovers(large)
 
 
 def test_busy_its_worker_is_killed(large: Installation, up: Up) -> None:
@@ -86,14 +86,14 @@ def test_busy_its_worker_is_killed(large: Installation, up: Up) -> None:
     worker = up.program("worker")
     blow = show(f"busy, before SIGKILL to the worker {worker.pid}", tree)
     worker.kill()
-    wait_until(lambda: states(large) == ["interrupted"], "it is told")
+    wait_until(lambda: states(large) == ["interrupted"], "it is interrupted")
     wait_until(up.is_complete, "it is complete again")
     show("after", family(up.process.pid), blow)
     assert work_files(large) == backups(large) == []
     the_next_one_succeeds(large)
 
 
-def test_busy_its_web_server_is_killed_and_the_backup_goes_on(large: Installation, up: Up) -> None:
+def test_busy_its_web_server_is_killed_and_the_backup_continues(large: Installation, up: Up) -> None:
     task = hold_in_the_middle(large, lambda: up.program("worker").pid)
     arbiter = up.program("gunicorn")
     blow = show(f"busy, before SIGKILL to gunicorn {arbiter.pid}", family(up.process.pid))
@@ -104,7 +104,7 @@ def test_busy_its_web_server_is_killed_and_the_backup_goes_on(large: Installatio
     wait_until(lambda: states(large) == ["succeeded"], "the backup")
 
 
-def test_programs_that_do_not_end_are_killed_after_the_grace(large: Installation, up: Up) -> None:
+def test_programs_that_do_not_end_are_killed_after_the_grace_period(large: Installation, up: Up) -> None:
     hold_in_the_middle(large, lambda: up.program("worker").pid)
     for program in ("worker", "gunicorn"):
         up.program(program).suspend()
@@ -114,4 +114,4 @@ def test_programs_that_do_not_end_are_killed_after_the_grace(large: Installation
     assert up.process.wait(timeout=12) == 0
     none_is_left(tree, seconds=0.1)
     show("after", tree, blow)
-    and_the_next_up_goes_on(large)
+    check_that_the_next_up_recovers(large)

@@ -1,4 +1,4 @@
-"""What the queue runs: stored with its operation, done once, and quiet about what is not to be done."""
+"""The task of the queue: stored with its operation, and performed once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_operation_and_its_task_are_stored_together(folder: Path) -> None:
 
 @pytest.mark.sqlite  # by its trigger
 @pytest.mark.django_db
-def test_where_the_queue_refuses_neither_is_stored(folder: Path) -> None:
+def test_if_the_queue_refuses_neither_is_stored(folder: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON django_q_ormq BEGIN SELECT RAISE(ABORT, 'no queue today'); END"
@@ -58,7 +58,7 @@ def test_where_the_queue_refuses_neither_is_stored(folder: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_while_one_is_open_no_second_task_is_queued(folder: Path) -> None:
+def test_a_second_operation_is_not_queued(folder: Path) -> None:
     submitted()
     with pytest.raises(OperationRunning):
         submitted()
@@ -66,7 +66,7 @@ def test_while_one_is_open_no_second_task_is_queued(folder: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_the_task_of_what_was_cancelled_before_it_began_finds_nothing_to_do(folder: Path) -> None:
+def test_the_task_of_a_canceled_operation_does_nothing(folder: Path) -> None:
     operation = cancel(submitted())
     run_operation(operation.pk)
     assert Operation.objects.get().state == "cancelled"
@@ -100,7 +100,7 @@ def test_a_task_without_its_operation_does_nothing(folder: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_failure_is_in_the_row_and_not_in_the_queues_log(folder: Path, attached: Path) -> None:
+def test_a_failure_is_in_the_row_only(folder: Path, attached: Path) -> None:
     operation = submitted()
     folder.mkdir(exist_ok=True)
     with backup_lock(folder):
@@ -131,9 +131,7 @@ def worker(prepared: Installation) -> Iterator[subprocess.Popen[bytes]]:
     none_is_left(processes)
 
 
-def test_a_real_worker_makes_the_backup_that_was_asked_for(
-    prepared: Installation, worker: subprocess.Popen[bytes]
-) -> None:
+def test_a_real_worker_makes_the_backup(prepared: Installation, worker: subprocess.Popen[bytes]) -> None:
     name = prepared.ok("shell", "--no-imports", "-c", _SUBMIT).split()[-1]
 
     def look(query: str) -> Any:

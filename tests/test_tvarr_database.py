@@ -184,7 +184,7 @@ def test_one_file_for_both_databases_is_refused(installation: Installation) -> N
 def test_tvarrs_own_database_never_becomes_ours(installation: Installation, tvarr_own: Path, command: str) -> None:
     before = tvarr_own.read_bytes()
     words = installation.refused(command, DATABASE_URL=str(tvarr_own))
-    assert f"DATABASE_URL names tvarr's own database, {tvarr_own}; allowed is one of ours." in words
+    assert f"DATABASE_URL names tvarr's own database, {tvarr_own}. Set TVARR_DATABASE_DSN to it" in words
     assert tvarr_own.read_bytes() == before
     assert not installation.data.exists()
 

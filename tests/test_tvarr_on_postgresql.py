@@ -18,7 +18,7 @@ from tests.processes import wait_until
 from tests.servers import PostgreSQL, running
 from tests.tvarr_own import FILTER_ID, build_tvarr_database, build_tvarr_on_server
 
-UNSUPPORTED = "tvarr's database is on PostgreSQL, and only SQLite databases are backed up here: use pg_dump"
+UNSUPPORTED = "tvarr's database is on PostgreSQL. Only SQLite databases can be backed up here. Use pg_dump"
 _numbers = count()
 
 
@@ -67,7 +67,7 @@ def test_tvarrs_own_is_attached_and_nothing_is_created_in_it(
 ) -> None:
     installation.environment["TVARR_DATABASE_DSN"] = build_tvarr_on_server(empty, tmp_path)
     before = schema_of(empty)
-    assert f"tvarr's own database is attached: {name_of(empty)}\n" in installation.ok("prepare")
+    assert f"Using tvarr's database: {name_of(empty)}\n" in installation.ok("prepare")
     installation.ok("portable", "export", "filters", "--all")
     installation.ok("check", "--fail-level", "WARNING")
     assert schema_of(empty) == before
@@ -77,7 +77,7 @@ def test_an_empty_one_is_filled_only_when_that_is_said(installation: Installatio
     installation.environment["TVARR_DATABASE_DSN"] = empty
     assert f"TVARR_DATABASE_DSN names {name_of(empty)}, which is empty." in installation.refused("prepare")
     assert schema_of(empty) == []
-    assert f"Created a database of our own: {name_of(empty)}\n" in installation.ok("prepare", "--create")
+    assert f"Created a new database: {name_of(empty)}\n" in installation.ok("prepare", "--create")
     assert ask(empty, "SELECT count(*) FROM filters WHERE is_system") == [(8,)]
     assert installation.ok("prepare") == ""
 
@@ -145,7 +145,7 @@ def test_the_same_database_by_two_names_is_refused(installation: Installation, s
     installation.environment["DATABASE_URL"] = (
         f"postgres:///{empty.rpartition('/')[2]}?user=postgres&host={server.folder}"
     )
-    words = f"DATABASE_URL and TVARR_DATABASE_DSN are the same database, {name_of(empty)}; allowed are two databases."
+    words = f"DATABASE_URL and TVARR_DATABASE_DSN are the same database, {name_of(empty)}. Set them to two databases."
     assert words in installation.refused("prepare")
 
 

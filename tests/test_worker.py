@@ -1,6 +1,6 @@
-"""The worker and real backups: whatever is killed or told to end in the middle, the truth is told and nothing is left.
+"""The worker during real backups: after any kill or signal, the operation is interrupted and nothing is left.
 
-With `-s` the processes before and after each blow are shown.
+`-s` shows the processes before and after each signal.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def worker(large: Installation) -> Iterator[RunningWorker]:
     running.end()
 
 
-class ToldWhileClaiming(Worker):
-    """Is told to stop in the moment between claiming a task and starting it."""
+class StoppedWhileClaiming(Worker):
+    """A worker that is stopped between claiming a task and starting it."""
 
     def _claim(self) -> list[dict[str, Any]]:
         tasks = super()._claim()
@@ -64,20 +64,18 @@ def _usual_signals() -> Iterator[None]:
 
 @pytest.mark.django_db(transaction=True, databases=["default"])
 @pytest.mark.usefixtures("_usual_signals")
-def test_a_task_that_is_claimed_when_the_worker_is_told_to_end_is_left_to_the_next(
-    tmp_path: Path, settings: Any
-) -> None:
+def test_a_task_claimed_during_a_stop_is_left_to_the_next_worker(tmp_path: Path, settings: Any) -> None:
     settings.STORAGE_BASE_DIR = tmp_path
     settings.BACKUP_SCHEDULE_ENABLED = False
     operation = submit(OperationKind.BACKUP, requested_by=None, origin=Origin.WEB)
-    ToldWhileClaiming().run()
+    StoppedWhileClaiming().run()
     assert OrmQ.objects.get().lock > timezone.now()
     assert find_forgotten() is None
     Operation.objects.update(created_at=timezone.now() - GRACE)
     assert find_forgotten() == operation
 
 
-def test_a_backup_is_done_and_told(worker: RunningWorker) -> None:
+def test_a_backup_is_made_and_recorded(worker: RunningWorker) -> None:
     submit_backup(worker.installation)
     wait_until(lambda: states(worker.installation) == ["succeeded"], "the backup")
     assert len(backups(worker.installation)) == 2
@@ -89,7 +87,7 @@ def test_the_process_of_a_task_is_killed(worker: RunningWorker) -> None:
     tree = worker.tree()
     blow = show(f"busy, before SIGKILL to the task's process {task.pid}", tree)
     task.kill()
-    wait_until(lambda: states(worker.installation) == ["interrupted"], "it is told")
+    wait_until(lambda: states(worker.installation) == ["interrupted"], "it is interrupted")
     show("after", tree, blow)
     assert work_files(worker.installation) == backups(worker.installation) == []
     the_next_one_succeeds(worker.installation)
@@ -104,7 +102,7 @@ def test_the_worker_is_killed(worker: RunningWorker) -> None:
     show("after", [*tree, task], blow)
     successor = RunningWorker(worker.installation)
     try:
-        wait_until(lambda: states(worker.installation) == ["interrupted"], "it is told")
+        wait_until(lambda: states(worker.installation) == ["interrupted"], "it is interrupted")
         assert work_files(worker.installation) == backups(worker.installation) == []
         the_next_one_succeeds(worker.installation)
     finally:
@@ -120,7 +118,7 @@ def test_the_worker_is_killed(worker: RunningWorker) -> None:
         pytest.param(os.killpg, signal.SIGINT, marks=pytest.mark.long),
     ],
 )
-def test_the_worker_is_told_to_end(
+def test_the_worker_ends_after_a_signal(
     worker: RunningWorker, send: Callable[[int, int], None], number: signal.Signals
 ) -> None:
     task = hold_in_the_middle(worker.installation, lambda: worker.process.pid)
@@ -140,18 +138,18 @@ def test_the_worker_is_told_to_end(
         successor.end()
 
 
-def test_a_worker_that_is_told_to_end_kills_a_task_that_does_not(worker: RunningWorker) -> None:
+def test_a_stopped_worker_kills_a_task_that_does_not_end(worker: RunningWorker) -> None:
     hold_in_the_middle(worker.installation, lambda: worker.process.pid)
     tree = worker.tree()
-    worker.process.terminate()  # the task stays held, and hears nothing
+    worker.process.terminate()  # the suspended task does not react
     assert worker.process.wait(timeout=9.5) == 0
     assert living(tree) == []
     assert states(worker.installation) == ["interrupted"]
     assert work_files(worker.installation) == []
 
 
-def test_what_a_killed_worker_had_claimed_but_not_begun_is_done_at_once(large: Installation) -> None:
-    """It was a minute ago that it was asked for."""
+def test_what_a_killed_worker_had_claimed_is_done_immediately(large: Installation) -> None:
+    """It was requested a minute ago."""
     submit_backup(large)
     execute(large, "UPDATE django_q_ormq SET lock = datetime('now', '+1 day')")
     execute(large, "UPDATE operations_operation SET created_at = datetime('now', '-1 minute')")
@@ -181,14 +179,14 @@ def next_run(installation: Installation) -> datetime:
 
 @pytest.fixture
 def scheduled(prepared: Installation) -> Installation:
-    """Every day, half a day from now: at no time of the test by itself."""
+    """A schedule whose next run is half a day from now."""
     then = datetime.now(UTC) + timedelta(hours=12)
     prepared.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "true"
     prepared.environment["TVARR_BACKUP_SCHEDULE_CRON"] = f"{then.minute} {then.hour} * * *"
     return prepared
 
 
-def test_what_was_missed_while_nothing_ran_is_made_up_once(scheduled: Installation) -> None:
+def test_a_missed_backup_is_made_once(scheduled: Installation) -> None:
     for _ in range(2):
         running = RunningWorker(scheduled)
         wait_until(lambda: rows(scheduled, "SELECT next_run FROM django_q_schedule"), "the next time is planned")
@@ -212,7 +210,7 @@ def test_what_was_missed_while_nothing_ran_is_made_up_once(scheduled: Installati
     assert origins(scheduled) == [("schedule", "succeeded")]
 
 
-def test_switched_off_nothing_is_made(scheduled: Installation) -> None:
+def test_without_a_schedule_nothing_is_made(scheduled: Installation) -> None:
     scheduled.ok("shell", "-c", "from tvarr_backup.operations.schedule import plan_next_run; plan_next_run()")
     execute(scheduled, "UPDATE django_q_schedule SET next_run = datetime('now', '-1 minute')")
     scheduled.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "false"
@@ -225,7 +223,7 @@ def test_switched_off_nothing_is_made(scheduled: Installation) -> None:
 
 
 @pytest.mark.long
-def test_every_minute_there_is_a_backup(prepared: Installation) -> None:
+def test_a_backup_is_made_every_minute(prepared: Installation) -> None:
     prepared.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "true"
     prepared.environment["TVARR_BACKUP_SCHEDULE_CRON"] = "* * * * *"
     running = RunningWorker(prepared)

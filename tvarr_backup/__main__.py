@@ -1,4 +1,4 @@
-"""The command line: `tvarr-backup` where this is installed, `manage.py` in a checkout."""
+"""The entry point: `tvarr-backup` where this is installed, `manage.py` in a checkout."""
 
 import os
 import sys
@@ -7,29 +7,33 @@ from typing import NoReturn
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
 
+from tvarr_backup import __version__
 from tvarr_backup.errors import OwnerUnreachable
+from tvarr_backup.management.command_line import CommandLine
 from tvarr_backup.management.terminal import Terminal
 from tvarr_backup.owner import become_owner_of
 from tvarr_backup.program import NAME
 
 
 def main() -> None:
-    """Run the command named on the command line; a bad setting ends it with one sentence."""
+    """Run the command that was typed. An invalid setting ends it with one sentence."""
+    if sys.argv[1:] in (["--version"], ["version"]):
+        Terminal(sys.stdout).write_line(f"tvarr-backup {__version__}")
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         _become_owner()
-        execute_from_command_line([NAME, *sys.argv[1:]])
+        CommandLine([NAME, *sys.argv[1:]]).execute()
     except ImproperlyConfigured as problem:
         _fail(problem)
-    except BrokenPipeError:  # whoever read our output has enough of it
+    except BrokenPipeError:  # the program that read our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
 def _become_owner() -> None:
-    """Before anything is opened or created: what root creates in another user's storage folder would stay root's."""
+    """Continue as the owner of the storage folder, who could not change files that root creates in it."""
     try:
         sentence = become_owner_of(Path(settings.STORAGE_BASE_DIR))
     except OwnerUnreachable as problem:

@@ -1,16 +1,16 @@
-"""The application that holds tvarr's tables."""
+"""The app of tvarr's tables."""
 
 from django.apps import AppConfig
 
 
 class TvarrBackupConfig(AppConfig):
-    """The mirrored tables, in the database `tvarr`."""
+    """tvarr's tables, in the database `tvarr`."""
 
     name = "tvarr_backup"
     verbose_name = "tvarr"
 
     def ready(self) -> None:
-        """Register the system checks, and what each connection to tvarr's database needs."""
+        """Register system checks, apply the settings for file sharing, and prepare each connection to tvarr's database."""
         from django.db.backends.signals import connection_created  # noqa: PLC0415  # needs the settings
 
         from tvarr_backup import conf  # noqa: PLC0415  # the same

@@ -1,4 +1,4 @@
-"""Settings and databases, as they are at the moment of the call."""
+"""Settings and databases, read at the time of the call."""
 
 import hashlib
 import os
@@ -77,24 +77,20 @@ def tvarr_state() -> DatabaseState:
 
 
 def require_separate_databases() -> None:
-    """Raise `DatabaseForeign` if both settings name one database, or ours names tvarr's own; changes nothing.
-
-    Raises `DatabaseUnusable` if a server does not answer.
-    """
+    """Raise `DatabaseForeign` if both settings name one database, or ours names tvarr's own. Raise `DatabaseUnusable`."""
     name, ours = database_name(tvarr_alias()), database_name(DEFAULT_DB_ALIAS)
     try:
         if _are_one_database():
             kind = "file" if is_file(DEFAULT_DB_ALIAS) else "database"
             raise DatabaseForeign(
-                "DATABASE_URL and TVARR_DATABASE_DSN are the same {kind}, {name}; allowed are two {kind}s.",
+                "DATABASE_URL and TVARR_DATABASE_DSN are the same {kind}, {name}. Set them to two {kind}s.",
                 kind=kind,
                 name=name,
             )
         path = database_path(DEFAULT_DB_ALIAS) if is_file(DEFAULT_DB_ALIAS) else None
         if is_tvarrs_own(path) if path else is_attached(DEFAULT_DB_ALIAS):
             raise DatabaseForeign(
-                "DATABASE_URL names tvarr's own database, {ours}; allowed is one of ours. tvarr's belongs into "
-                "TVARR_DATABASE_DSN.",
+                "DATABASE_URL names tvarr's own database, {ours}. Set TVARR_DATABASE_DSN to it, and DATABASE_URL to another one.",
                 ours=ours,
             )
     except DatabaseError as problem:
@@ -131,7 +127,7 @@ def _are_one_database() -> bool:
 
 
 def _identity_on_server(alias: str) -> Any:
-    """Return what identifies a database under any address; if the server does not answer, the address."""
+    """Return what identifies a database under any address, or its address if the server does not answer."""
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT oid, pg_postmaster_start_time() FROM pg_database WHERE datname = current_database()")
@@ -141,26 +137,22 @@ def _identity_on_server(alias: str) -> Any:
 
 
 def in_a_line(problem: Exception) -> str:
-    """Return the message of a driver, which may have several lines, as one."""
+    """Return a message, which may have several lines, as one line."""
     return " ".join(str(problem).split())
 
 
 def is_up_to_date(alias: str) -> bool:
-    """Return whether an existing database has every migration of this version."""
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT app, name FROM django_migrations")
             applied = frozenset(cursor.fetchall())
-    except DatabaseError:  # there is no such table, or it cannot be asked: this tells the two apart
+    except DatabaseError:  # `applied_migrations` is empty without this table, and raises for other errors
         applied = frozenset(MigrationRecorder(connections[alias]).applied_migrations())
     return applied >= known_migrations(alias)
 
 
 def has_our_tables() -> bool:
-    """Return whether Django may open our own database: a file must exist and contain our tables; changes nothing.
-
-    Django would create a missing file, and set the journal mode of one that belongs to another program.
-    """
+    """Return whether Django may open our own database. It would create a missing file, and change another program's."""
     if not is_file(DEFAULT_DB_ALIAS):
         return True
     patience = min(
@@ -178,7 +170,6 @@ def _has_operations(_path: Path, connection: sqlite3.Connection) -> bool:
 
 @cache
 def known_migrations(alias: str) -> frozenset[tuple[str, str]]:
-    """Return the migrations of this version for a database, as pairs of app and name; reads files once."""
     nodes = MigrationLoader(None).graph.nodes
     return frozenset(node for node in nodes if (node[0] == APP_LABEL) == (alias == tvarr_alias()))
 
@@ -188,45 +179,39 @@ def live_database() -> Path:
     alias = tvarr_alias()
     if not is_file(alias):
         raise BackupUnsupported(
-            "tvarr's database is on {server}, and only SQLite databases are backed up here: use "
-            "pg_dump for PostgreSQL, or mysqldump for MySQL.",
+            "tvarr's database is on {server}. Only SQLite databases can be backed up here. Use pg_dump for PostgreSQL, or "
+            "mysqldump for MySQL.",
             server=connections[alias].display_name,
         )
     return database_path(alias).resolve()
 
 
 def protected_database() -> str:
-    """Return the real path of tvarr's database, or its address on a server, as operations and sightings have it."""
+    """Return the real path of tvarr's database, or its address on a server."""
     alias = tvarr_alias()
     return str(database_path(alias).resolve()) if is_file(alias) else str(database_name(alias))
 
 
 def backup_path() -> Path:
-    """Return the backup folder as it was named."""
+    """Return the backup folder as set, without resolving links."""
     return Path(settings.BACKUP_DIRECTORY)
 
 
 def backup_folder() -> Path:
-    """Return the real path of the backup folder, which may not exist. Raise `BackupFolderUnusable`.
-
-    Actions use `operations.disk`, which also knows whether its disk is mounted.
-    """
+    """Return the real path of the backup folder, which may not exist. Actions use `operations.disk` instead."""
     return find_folder(backup_path())
 
 
 def scratch_folder(folder: Path) -> Path:
-    """Return where backups of a read-only folder are unpacked; it may not exist."""
+    """Return the folder where backups of a read-only folder are unpacked. It may not exist."""
     return storage_folder() / "work" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
 def required_schema() -> RequiredSchema:
-    """Return the schema that this program knows, with what was seen of tvarr's database before.
-
-    It does not depend on the live database: a restore must be possible back to any earlier one.
-    """
+    """Return the known schema. It does not depend on the live database, so that every earlier version can be restored."""
     required = tvarr_database.required_schema()
-    seen, here = _schemas_seen(protected_database())
-    newest = [schema.removeprefix("tvarr ") for schema in seen if schema.startswith("tvarr ")]
+    everywhere, here = _seen_schemas(protected_database())
+    newest = [schema.removeprefix("tvarr ") for schema in everywhere if schema.startswith("tvarr ")]
     return replace(
         required,
         tvarr_newest=max([required.tvarr_newest, *newest]),
@@ -235,22 +220,19 @@ def required_schema() -> RequiredSchema:
     )
 
 
-def _schemas_seen(live: str) -> tuple[list[str], list[str]]:
-    """Return all schemas ever seen, and those of this database, in the order of sighting.
-
-    If our own database cannot be read, the metadata of backups that were made here is used.
-    """
+def _seen_schemas(live: str) -> tuple[list[str], list[str]]:
+    """Return all schemas ever seen, and those of this database, oldest first. Fall back to metadata of our backups."""
     if not has_our_tables():
-        return _schemas_backed_up()
+        return _backed_up_schemas()
     try:
-        sightings = apps.get_model("operations", "SchemaSighting").objects  # the app lies above this module
+        sightings = apps.get_model("operations", "SchemaSighting").objects  # this module cannot import that app
         rows = list(sightings.order_by("pk").values_list("database", "schema"))
     except DatabaseError:
-        return _schemas_backed_up()
+        return _backed_up_schemas()
     return [schema for _, schema in rows], [schema for database, schema in rows if database == live]
 
 
-def _schemas_backed_up() -> tuple[list[str], list[str]]:
+def _backed_up_schemas() -> tuple[list[str], list[str]]:
     try:
         backups = read_folder(backup_path().resolve(strict=True)).backups
     except (OSError, BackupFolderUnusable):
@@ -275,6 +257,6 @@ def default_timetable() -> Timetable:
 
 
 def require_no_transaction() -> None:
-    """Raise `RestoreRefused` inside a transaction on tvarr's database: it would wait for its own end forever."""
+    """Raise `RestoreRefused` inside a transaction on tvarr's database, where a restore would wait forever."""
     if connections[tvarr_alias()].in_atomic_block:
-        raise RestoreRefused("A restore cannot be done inside a transaction on tvarr's database; nothing was changed.")
+        raise RestoreRefused("A restore cannot run inside a transaction on tvarr's database. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""Every failure a user can meet: one class per cause, each with a stable code."""
+"""Errors that users see: one class per cause, each with a stable code."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,10 @@ class FoundCode(Protocol):
 
 
 class TvarrBackupError(Exception):
-    """A failure with a sentence for the user, and a stable code: the name of the class in snake case, unless it has its own.
+    """An error with a message and a stable code, by default the class name in snake case.
 
-    Codes are a contract (`docs/api.md` lists them, and a test compares), so a class that is renamed keeps its code.
-
-    A message of several lines is given line by line. With `facts` the lines are templates, as those of `Sentence`, which may
-    also be given itself. Names in it may come from anybody, so hidden characters are escaped.
+    Codes are a contract: `docs/reference/errors.md` lists them, and a renamed class keeps its code. A message is a `Sentence`, or
+    one or more lines, which are templates of `Sentence` if there are facts. Hidden characters are escaped.
     """
 
     code = "error"
@@ -54,18 +52,18 @@ class TvarrBackupError(Exception):
 
     @property
     def identity(self) -> tuple[str, Mapping[str, Any]]:
-        """What distinguishes this failure from others: code and facts."""
+        """Code and facts, which distinguish this error from others."""
         return self.code, self.sentence.as_data()
 
 
 class SystemRowReadOnly(TvarrBackupError):
-    """A built-in row was to be changed or deleted."""
+    """A built-in row cannot be changed or deleted."""
 
     code = "system_row"
 
 
 class ItemInUse(TvarrBackupError):
-    """Another row needs the one that was to be deleted."""
+    """A row cannot be deleted, because another row needs it."""
 
     code = "in_use"
 
@@ -75,7 +73,7 @@ class DatabaseUnusable(TvarrBackupError):
 
 
 class DatabaseMissing(DatabaseUnusable):
-    """There is no file."""
+    """The database file does not exist."""
 
 
 class DatabaseForeign(DatabaseUnusable):
@@ -99,7 +97,7 @@ class DatabaseBusy(TvarrBackupError):
 
 
 class DatabaseInUse(DatabaseBusy):
-    """Other programs use a database that must not be in use; the message names those that can be seen."""
+    """Other programs use a database that must not be in use. The message names those that are visible."""
 
 
 class KindUnknown(TvarrBackupError):
@@ -107,15 +105,15 @@ class KindUnknown(TvarrBackupError):
 
 
 class SelectionEmpty(TvarrBackupError):
-    """An export of nothing."""
+    """No item was selected for an export."""
 
 
 class ItemNotFound(TvarrBackupError):
-    """No live row of the kind has this id."""
+    """No row of this kind has this id."""
 
 
 class SystemRowSelected(TvarrBackupError):
-    """A built-in row was to be exported."""
+    """A built-in row cannot be exported."""
 
 
 class RowUnreadable(TvarrBackupError):
@@ -131,7 +129,7 @@ class FileTooLarge(FileRefused):
 
 
 class NotJson(FileRefused):
-    """The file breaks off or is not valid JSON; the sentence has line and column."""
+    """The file is incomplete or not valid JSON. The message has line and column."""
 
 
 class EncodingUnsupported(FileRefused):
@@ -165,15 +163,15 @@ class MemberInvalid(FileRefused):
 
 
 class AnswerInvalid(TvarrBackupError):
-    """An answer that fits no item, or is not one of the expected words."""
+    """An answer matches no item, or is not one of the expected words."""
 
 
 class PageIncomplete(TvarrBackupError):
-    """A form was sent without the file or the text that it is for."""
+    """A form was sent without its file or text."""
 
 
 class ImportRefused(TvarrBackupError):
-    """Nothing was imported; `plan` shows each item."""
+    """Nothing was imported. `plan` shows each item."""
 
     code = TvarrBackupError.code
 
@@ -199,21 +197,21 @@ class BackupBusy(TvarrBackupError):
 
 
 class CopyFailed(TvarrBackupError):
-    """The database could not be copied; the database is unchanged and no partial copy is left."""
+    """The database could not be copied. It is unchanged, and no partial copy is left."""
 
 
 class ArchiveDamaged(TvarrBackupError):
-    """An archive is not exactly one complete gzip file; the sentence says what is wrong and where."""
+    """An archive is not exactly one complete gzip file. The message says what is wrong and where."""
 
 
 class ArchiveTooLarge(TvarrBackupError):
-    """An archive unpacks to more than is allowed; no more than that was written."""
+    """The unpacked archive exceeds the limit. Nothing beyond the limit was written."""
 
 
 class OperationRunning(BackupBusy):
-    """Another operation on the same database is queued or at work; the sentence and `operation`, its id, name it.
+    """Another operation on the same database is queued or running. `operation` is its id.
 
-    `is_repeated` says that the same user had asked for just the same.
+    `is_repeated` means that the same user has started the same operation before.
     """
 
     def __init__(self, message: str, operation: str = "", *, is_repeated: bool = False, **facts: object) -> None:
@@ -227,7 +225,7 @@ class OperationNotFound(TvarrBackupError):
 
 
 class OperationEnded(TvarrBackupError):
-    """The operation to cancel has ended."""
+    """An operation cannot be canceled, because it has ended."""
 
 
 class OperationCancelled(TvarrBackupError):
@@ -239,15 +237,15 @@ class OperationInterrupted(TvarrBackupError):
 
 
 class OperationTimedOut(TvarrBackupError):
-    """The operation took longer than a task of the worker may."""
+    """The operation exceeded the time limit of the worker's tasks."""
 
 
 class OperationForeign(TvarrBackupError):
-    """An operation was requested for another database than the one it would run on."""
+    """An operation was requested for a database other than the current one."""
 
 
 class InternalError(TvarrBackupError):
-    """A fault of this program; the log has the details."""
+    """An error in this program. The log has the details."""
 
 
 class BackupFolderUnusable(TvarrBackupError):
@@ -255,27 +253,27 @@ class BackupFolderUnusable(TvarrBackupError):
 
 
 class BackupFolderUnmounted(BackupFolderUnusable):
-    """The disk on which the last backup was made is not mounted at the backup folder."""
+    """The disk of the last backup is not mounted at the backup folder."""
 
 
 class BackupFolderMissing(BackupFolderUnusable):
-    """The backup folder, in which backups were made, no longer exists."""
+    """The backup folder, which contained backups, no longer exists."""
 
 
 class BackupFolderReadOnly(BackupFolderUnusable):
-    """Backups can be read but nothing can be written; the sentence says why, with the command that changes it."""
+    """Backups can be read but not written. The message says why, and which command changes it."""
 
 
 class OwnerUnreachable(TvarrBackupError):
-    """Root must work as the owner of the storage folder, and cannot become that user."""
+    """Root cannot become the owner of the storage folder."""
 
 
 class NoRoom(TvarrBackupError):
-    """The disk is full, or would be; no partial file is left."""
+    """The disk does not have enough space. No partial file is left."""
 
 
 class BackupUnsupported(TvarrBackupError):
-    """tvarr's database is not SQLite; the sentence names the right tool."""
+    """tvarr's database is not SQLite. The message names the right tool."""
 
 
 class BackupNotFound(TvarrBackupError):
@@ -287,15 +285,15 @@ class BackupBroken(TvarrBackupError):
 
 
 class BackupProtected(TvarrBackupError):
-    """A protected backup was to be deleted."""
+    """A protected backup cannot be deleted."""
 
 
 class UnprotectDenied(TvarrBackupError):
-    """A user who may not delete backups wanted to unprotect a safety backup."""
+    """Only users who may delete backups may unprotect a safety backup."""
 
 
 class BackupForeign(TvarrBackupError):
-    """One of tvarr's own archives has no place for the requested change."""
+    """tvarr's own archives cannot store the requested change."""
 
 
 class NoteInvalid(TvarrBackupError):
@@ -303,7 +301,7 @@ class NoteInvalid(TvarrBackupError):
 
 
 class CopyDamaged(CopyFailed):
-    """The copy of the database failed its check, and was not published."""
+    """The copy of the database failed verification and was not saved as a backup."""
 
 
 class PreconditionFailed(TvarrBackupError):
@@ -311,11 +309,11 @@ class PreconditionFailed(TvarrBackupError):
 
 
 class ConfirmationRequired(TvarrBackupError):
-    """Something that cannot be undone was requested without its confirmation."""
+    """A request that cannot be undone needs a confirmation."""
 
 
 class DeletionsUnconfirmed(ConfirmationRequired):
-    """New retention settings would let cleanup delete backups, and the user has not confirmed that."""
+    """With new retention settings, cleanup would delete backups, and the user has not confirmed this."""
 
     code = ConfirmationRequired.code
 
@@ -325,15 +323,15 @@ class UploadTooLarge(TvarrBackupError):
 
 
 class UploadIncomplete(TvarrBackupError):
-    """The sender of a file disconnected or fell silent."""
+    """The sender of a file disconnected or stopped sending."""
 
 
 class LengthRequired(TvarrBackupError):
-    """A file was sent without the length of the request."""
+    """An upload has no Content-Length."""
 
 
 class UploadRefused(TvarrBackupError):
-    """A file is not a backup that can be added; the sentence says what it is instead."""
+    """A file is not a backup that can be added. The message says what it is instead."""
 
 
 class SourceInUse(UploadRefused):
@@ -341,7 +339,7 @@ class SourceInUse(UploadRefused):
 
 
 class SourceChanged(UploadRefused):
-    """The file to add changed while it was copied."""
+    """The file to add changed during the copy."""
 
 
 class JournalUnusable(UploadRefused):
@@ -349,14 +347,11 @@ class JournalUnusable(UploadRefused):
 
 
 class ExaminationTooCostly(TvarrBackupError):
-    """Examining a database from elsewhere exceeded a limit of time or memory; its rows are unknown."""
+    """The examination of a database from elsewhere exceeded a limit of time or memory. Its rows are unknown."""
 
 
 class CodeNotAccepted(TvarrBackupError):
-    """A database from elsewhere contains code that no administrator has accepted; `found` has each piece of it.
-
-    A piece has `kind`, `name`, `sql` and `identity`.
-    """
+    """A database from elsewhere contains code that no administrator has accepted. `found` lists it."""
 
     def __init__(self, message: str, found: Sequence[FoundCode], **facts: object) -> None:
         super().__init__(message, **facts)
@@ -364,7 +359,7 @@ class CodeNotAccepted(TvarrBackupError):
 
 
 class AcceptCodeDenied(TvarrBackupError):
-    """A user who may not restore backups wanted to accept the code in one."""
+    """Only users who may restore backups may accept code in one."""
 
 
 class QueueUnreachable(TvarrBackupError):
@@ -372,7 +367,7 @@ class QueueUnreachable(TvarrBackupError):
 
 
 class WorkerRunning(TvarrBackupError):
-    """A second worker was to be started on one storage folder."""
+    """Another worker uses the same storage folder."""
 
 
 class ProgramNotStarted(TvarrBackupError):
@@ -380,18 +375,18 @@ class ProgramNotStarted(TvarrBackupError):
 
 
 class NothingToUndo(TvarrBackupError):
-    """The last restore has no safety backup; nothing was changed."""
+    """There is no safety backup to restore. Nothing was changed."""
 
 
 class RestoreRefused(TvarrBackupError):
-    """A backup cannot be restored into this live database; nothing was changed."""
+    """A backup cannot be restored into this live database. Nothing was changed."""
 
 
 class OfflineRestoreRequired(RestoreRefused):
-    """SQLite cannot write the live file, so only an offline restore can replace it. Nothing was changed.
+    """SQLite cannot write to the live file, so only an offline restore can replace it. Nothing was changed.
 
-    `damage` completes a sentence that begins with the path, such as "is empty". `is_readable` says that SQLite may still
-    be able to read the file.
+    `damage` completes a sentence that begins with the path, such as "is empty". If `is_readable`, SQLite may be able to
+    read the file.
     """
 
     def __init__(self, message: str, damage: str, *, is_readable: bool, **facts: object) -> None:
@@ -401,15 +396,15 @@ class OfflineRestoreRequired(RestoreRefused):
 
 
 class RestoreFailed(TvarrBackupError):
-    """A restore failed; the sentence says at which step, and what the live database contains now."""
+    """A restore failed. The message says at which step, and what the live database contains now."""
 
 
 class RestoreUnsettled(RestoreFailed):
-    """A restore broke off, and the live data is unknown or damaged; the previous data is kept."""
+    """A restore was interrupted, and the live data is unknown or damaged. The previous data is kept."""
 
 
 class UserNotFound(TvarrBackupError):
-    """There is no such user, or the user may not sign in."""
+    """The user does not exist, or may not sign in."""
 
 
 class TokenNotFound(TvarrBackupError):

@@ -7,20 +7,20 @@ from django.contrib.auth.models import AbstractBaseUser
 
 
 class InitialPasswordFile:
-    """A password validator that accepts everything: Django tells validators about changed passwords."""
+    """Deletes the file when the password changes. It is a validator, because Django notifies validators of changes."""
 
     def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
         """Accept every password."""
 
     def get_help_text(self) -> str:
-        return "The file with the one-time password is deleted as soon as a password of your own is stored."
+        return "The file with the one-time password is deleted when you save a new password."
 
     def password_changed(self, password: str, user: Any = None) -> None:
-        """Delete the file, unless it contains the stored password."""
+        """Delete the file unless it contains the new password."""
         path = settings.INITIAL_PASSWORD_PATH
         try:
-            kept = path.read_text(encoding="utf-8").strip()
+            saved = path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return
-        if kept != password and user is not None and user.get_username() == settings.ADMIN_USERNAME:
+        if saved != password and user is not None and user.get_username() == settings.ADMIN_USERNAME:
             path.unlink(missing_ok=True)

@@ -1,17 +1,17 @@
-"""Requests to Linux so that no process outlives its guardian."""
+"""Linux features that keep processes from outliving their parent."""
 
 import ctypes
 import os
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None, use_errno=True)  # found now: after a fork nothing should have to be loaded
+_libc = ctypes.CDLL(None, use_errno=True)  # loaded here, because loading after a fork is not safe
 
 
 def die_with_parent(parent: int, signal_number: int) -> None:
-    """Have the kernel send this process `signal_number` when `parent`, which has just forked it, ends, also after an `exec`.
+    """Have the kernel send this process `signal_number` when `parent` ends, also after an `exec`.
 
-    Where the parent has ended already, this process ends here.
+    Exit immediately if the parent has ended already.
     """
     _prctl(_PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:

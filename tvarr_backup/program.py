@@ -10,7 +10,7 @@ ROOT = _PACKAGE.parent
 
 _IS_INSTALLED = _BUNDLED.is_dir()
 IS_CHECKOUT = not _IS_INSTALLED and (ROOT / "manage.py").is_file()
-"""Whether this is a development checkout, with `benchmarks` and `tests`."""
+"""Whether `benchmarks` and `tests` are available."""
 
 ASSETS = _BUNDLED if _IS_INSTALLED else ROOT
 """The folder of `templates` and `static`: inside the package in a wheel, next to it in a checkout."""

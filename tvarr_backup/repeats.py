@@ -1,4 +1,4 @@
-"""Failures that last, such as a full disk, are logged when they begin and then once a minute, not for every request."""
+"""Log a lasting failure, such as a full disk, once a minute instead of for every request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Repeats:
         self._logged_at: dict[str, float] = {}
 
     def is_due(self, sentence: str) -> bool:
-        """Return whether to log a sentence now: it is new, or a minute has passed."""
+        """Return whether to log the sentence now. It is not due within a minute of the last time."""
         now = time.monotonic()
-        self._logged_at = {one: at for one, at in self._logged_at.items() if now - at < _SECONDS_BETWEEN}
+        self._logged_at = {text: at for text, at in self._logged_at.items() if now - at < _SECONDS_BETWEEN}
         if sentence in self._logged_at:
             return False
         self._logged_at[sentence] = now

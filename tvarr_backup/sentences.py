@@ -1,6 +1,7 @@
-"""Sentences with what they are made of. Every sentence with facts is made here, for each kind of reader.
+"""Messages as templates with facts, rendered for a terminal, a page or the API.
 
-Logic never reads a sentence: it uses codes, facts and advice.
+Code never reads a message. It uses codes, facts and advice. A test run in which every message is changed checks this
+(`tests/reworded.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tvarr_backup.texts import escape_hidden
 
 
 class Advice(StrEnum):
-    """What to do about a failure: a fact of a sentence, which each reader gets in another form."""
+    """What to do about an error. Terminals show a command, pages show a button or a link."""
 
     ACCEPT_FOLDER = "accept_folder"
     BACK_UP = "back_up"
@@ -37,15 +38,15 @@ class _Reader(Enum):
     TERMINAL = "terminal"
     PAGE = "page"
     API = "api"
-    """Elsewhere: paths are shortened to their last names."""
+    """Paths are shortened to their last names."""
 
 
 class Sentence(str):
-    """One or more sentences: as a text, those for a terminal.
+    """One or more sentences. Its text is the form for a terminal.
 
-    With facts, the template is one of `str.format`. A fact is a number, a text, a `Path`, an `Advice`, an exception, or another
-    sentence. Hidden characters and line breaks are escaped, except line breaks of the template and of sentences. `{fact:MB}`
-    writes bytes as megabytes, and `{fact:clause}` another sentence without its full stop.
+    If there are facts, the template is used as in `str.format`. A fact is a number, a text, a `Path`, an `Advice`, an exception,
+    or another sentence. Hidden characters and line breaks are escaped, except line breaks of the template and of sentences.
+    `{fact:MB}` formats bytes as megabytes, and `{fact:clause}` another sentence without its period.
     """
 
     __slots__ = ("facts", "template")
@@ -62,11 +63,10 @@ class Sentence(str):
         return (self.template,), self.facts
 
     def for_page(self) -> str:
-        """Return the sentence with advice for pages."""
         return _render(self.template, self.facts, _Reader.PAGE)
 
     def without_paths(self) -> str:
-        """Return the sentence with only the names of paths."""
+        """Return the text with only the last name of each path."""
         return _render(self.template, self.facts, _Reader.API)
 
     @property
@@ -74,17 +74,14 @@ class Sentence(str):
         return tuple(dict.fromkeys(_advice_in(self.facts)))
 
     def as_data(self) -> dict[str, Any]:
-        """Return template and facts as JSON data."""
         return {"template": self.template, "facts": {name: _encode(value) for name, value in self.facts.items()}}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Return a sentence from `as_data`."""
         return cls(data["template"], **{name: _decode(value) for name, value in data["facts"].items()})
 
 
 def join(sentences: Iterable[object], between: str = " ") -> Sentence:
-    """Join sentences or other facts into one sentence."""
     parts = {f"part_{number}": sentence for number, sentence in enumerate(sentences)}
     return Sentence(between.join(f"{{{name}}}" for name in parts), **parts)
 
@@ -131,11 +128,11 @@ def _advice_in(facts: Mapping[str, object]) -> Iterator[Advice]:
 
 
 def _render(template: str, facts: Mapping[str, object], reader: _Reader) -> str:
-    """Make the text: the only place for all sentences, which `tests/reworded.py` replaces."""
-    return _Words(reader).vformat(template, (), facts) if facts else escape_hidden(template, keep="\n")
+    """Render the text. All sentences are rendered here, and `tests/reworded.py` replaces this function."""
+    return _FactFormatter(reader).vformat(template, (), facts) if facts else escape_hidden(template, keep="\n")
 
 
-class _Words(Formatter):
+class _FactFormatter(Formatter):
     def __init__(self, reader: _Reader) -> None:
         self._reader = reader
 
@@ -156,46 +153,44 @@ class _Words(Formatter):
 
 _RUN = f"`{program.NAME} "
 _NEW_ONE = "A new one has no users, settings or history. Your backups stay as they are."
-_EMPTY_ONE = f"{_RUN}prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
+_EMPTY_ONE = f"{_RUN}prepare` creates an empty one, with `--create` if TVARR_DATABASE_DSN is set."
 _ADVICE: Mapping[Advice, str] = {
     Advice.ACCEPT_FOLDER: f"accept it with the next backup: {_RUN}backup create --accept-folder`.",
     Advice.BACK_UP: f"{_RUN}backup create`",
     Advice.BRING_BACK: (
-        f"Put it back, or restore a backup in its place: stop tvarr, then run {_RUN}backup restore NAME --yes --offline`. "
-        f"{_EMPTY_ONE}"
+        f"Put it back, or restore a backup: stop tvarr, then run {_RUN}backup restore NAME --yes --offline`. {_EMPTY_ONE}"
     ),
-    Advice.CHECK_BROKEN: f"{_RUN}backup show` says more of each, `backup delete` removes it.",
-    Advice.FREE_SPACE: f"Free some space, for instance with {_RUN}backup delete NAME`, then try again.",
+    Advice.CHECK_BROKEN: f"{_RUN}backup show NAME` shows details, `backup delete NAME` deletes a backup.",
+    Advice.FREE_SPACE: f"Free some space, for example with {_RUN}backup delete NAME`, then try again.",
     Advice.IMPORT: "import it with `portable import`",
-    Advice.NAME_DATABASE: "Name tvarr's database in TVARR_DATABASE_DSN.",
+    Advice.NAME_DATABASE: "Set TVARR_DATABASE_DSN to tvarr's database.",
     Advice.NAME_OR_CREATE: (
-        f"Name tvarr's database, restore a backup there ({_RUN}backup restore NAME --yes --offline`, with tvarr stopped), leave "
-        "the variable unset to start with a new one, or create one there with `prepare --create`."
+        f"Set it to tvarr's database, restore a backup there ({_RUN}backup restore NAME --yes --offline`, with tvarr stopped), "
+        "unset it to start with a new database, or create one there with `prepare --create`."
     ),
     Advice.NEW_DATABASE: f"create a new one with {_RUN}prepare`. {_NEW_ONE}",
     Advice.PREPARE: f"{_RUN}prepare`",
     Advice.RECOVER: f"{_RUN}backup recover`",
     Advice.RESTORE: (
-        f"Restore a backup: {_RUN}backup list` shows them, {_RUN}backup restore NAME --yes` restores one. Where SQLite "
-        "cannot write the damaged file, stop tvarr and add `--offline`."
+        f"Restore a backup: {_RUN}backup list` shows them, {_RUN}backup restore NAME --yes` restores one. If SQLite "
+        "cannot write to the damaged file, stop tvarr and add `--offline`."
     ),
     Advice.START_WORKER: f"Start one with {_RUN}worker`, or everything with {_RUN}up`.",
 }
-"""Each advice for a terminal."""
+"""Advice for a terminal."""
 _ADVICE_ON_PAGES: Mapping[Advice, str] = {
-    Advice.ACCEPT_FOLDER: "select “Use this folder without the disk” and press “Back up now”.",
-    Advice.BACK_UP: "“Back up now”",
+    Advice.ACCEPT_FOLDER: 'select "Use this folder without the disk", then "Back up now".',
+    Advice.BACK_UP: '"Back up now"',
     Advice.BRING_BACK: (
-        "Put it back, or restore a backup in its place: stop tvarr, then choose “Restore” next to a backup. "
-        f"{_EMPTY_ONE}"
+        f'Put it back, or restore a backup: stop tvarr, then select "Restore" next to a backup. {_EMPTY_ONE}'
     ),
-    Advice.CHECK_BROKEN: "Each says more below, where it can be deleted.",
-    Advice.FREE_SPACE: "Free some space, for instance by deleting backups, then try again.",
-    Advice.IMPORT: "import it on the page “Import”",
+    Advice.CHECK_BROKEN: "They are listed below, and can be deleted there.",
+    Advice.FREE_SPACE: "Free some space, for example by deleting backups, then try again.",
+    Advice.IMPORT: 'import it on the page "Import"',
     Advice.RESTORE: (
-        "Restore a backup: choose “Restore” next to it. If SQLite cannot write the damaged file, stop tvarr first."
+        'Restore a backup: select "Restore" next to it. If SQLite cannot write to the damaged file, stop tvarr first.'
     ),
 }
-"""Advice with another form on pages."""
+"""Advice for pages, if it differs."""
 
 NOTHING = Sentence("")

@@ -10,7 +10,7 @@ from tvarr_backup.operations.track import begin
 
 
 def run_operation(operation_id: str) -> None:
-    """Do the work unless it has been begun, canceled or done. The operation's row says how it ended."""
+    """Perform the operation, unless it was started or canceled before. Its row has the result."""
     operation = begin(operation_id)
     if operation is None:
         return

@@ -1,4 +1,4 @@
-"""What to do about tvarr's database when it cannot be used."""
+"""Advice for a database of tvarr's that cannot be used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def with_way_out(problem: DatabaseUnusable) -> DatabaseUnusable:
-    """Return the same failure with advice, unless it has advice already."""
+    """Return the error with advice. An error that has advice is returned as it is."""
     advice = None if problem.advice else _find_advice(problem)
     return type(problem)("{problem} {advice}", problem=problem, advice=advice) if advice else problem
 

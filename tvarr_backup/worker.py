@@ -1,10 +1,8 @@
-"""The worker: takes tasks from django-q2's queue, one at a time, and runs each in a process of its own.
+"""The worker: takes tasks from django-q2's queue, one at a time, and runs each in its own process.
 
-django-q2's own cluster (a sentinel, a pusher, a monitor and a pool, joined by queues in shared memory) is not used: a
-member that is killed keeps their locks for ever, a signal that arrives at a bad moment hangs the end, and tasks are
-claimed long before they can be run. Here one process claims, starts, watches and ends; the other runs the task, and
-nothing is shared between them. Of django-q2 remain the broker, the signed form of a task, its timeout, and the record of
-how tasks ended.
+It uses django-q2's broker, signatures, timeout and records, but not its cluster: there, a killed member keeps locks in shared
+memory, a signal to the group can hang its end, and tasks are claimed long before they can run. Here the two processes share
+nothing.
 """
 
 import multiprocessing
@@ -43,7 +41,7 @@ from tvarr_backup.operations.sightings import record_sighting
 from tvarr_backup.processes import die_with_parent
 
 GRACE_SECONDS = 6
-"""How long a task may take to end when the worker stops; Docker kills everything after 10 s."""
+"""How long a task may take to stop when the worker stops. Docker kills everything after 10 s."""
 _OVERTIME_SECONDS = 30
 _RECONCILE_SECONDS = 10
 _FORGOTTEN_SECONDS = 10
@@ -51,9 +49,9 @@ _SCHEDULE_SECONDS = 30
 _FIRST_PROBE_SECONDS = 60.0
 _RESERVE_SECONDS = 60
 _SIGHTING_SECONDS = 10
-_LOOK_SECONDS = 0.5
-_AFTER_FAILURE_SECONDS = 1
-_SECONDS_BETWEEN_COMPLAINTS = 60
+_POLL_SECONDS = 0.5
+_RETRY_SECONDS = 1
+_LOG_INTERVAL_SECONDS = 60
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -62,20 +60,19 @@ _processes = multiprocessing.get_context("fork")
 
 
 class _Outage:
-    """A failure that lasts, such as a server that is gone. It is logged when it begins, every minute, and when it is over."""
+    """A lasting failure, such as an unreachable server. It is logged when it begins, once a minute, and when it ends."""
 
     def __init__(self) -> None:
         self._logged_at: float | None = None
 
     def log(self, problem: Exception, event: str, **members: Any) -> None:
-        """Log the failure if that is due; with its place in the code only when it begins."""
-        begins, now = self._logged_at is None, time.monotonic()
-        if self._logged_at is None or now - self._logged_at >= _SECONDS_BETWEEN_COMPLAINTS:
+        """Log the failure if it is due, with a traceback only the first time."""
+        is_first, now = self._logged_at is None, time.monotonic()
+        if self._logged_at is None or now - self._logged_at >= _LOG_INTERVAL_SECONDS:
             self._logged_at = now
-            logger.error(event, **members, reason=conf.in_a_line(problem), exc_info=problem if begins else None)
+            logger.error(event, **members, reason=conf.in_a_line(problem), exc_info=problem if is_first else None)
 
     def end(self, event: str, **members: Any) -> None:
-        """Log the end of the failure, if there was one."""
         if self._logged_at is not None:
             self._logged_at = None
             logger.info(event, **members)
@@ -83,7 +80,7 @@ class _Outage:
 
 @dataclass
 class _Chore:
-    """Something to be done every so many seconds. When it fails, that is logged, and it is tried again next time."""
+    """A regular task of the worker. A failure is logged, and it is tried again next time."""
 
     name: str
     seconds: float
@@ -100,8 +97,8 @@ class _Chore:
         close_old_connections()
         try:
             self.do()
-        except Exception as problem:  # noqa: BLE001  # logged, with its place the first time
-            if not self.needs_app_database or find_problem() is None:  # otherwise that has been logged
+        except Exception as problem:  # noqa: BLE001  # logged
+            if not self.needs_app_database or find_problem() is None:  # which is logged elsewhere
                 self.outage.log(problem, "worker.chore_failed", chore=self.name, retry_seconds=self.seconds)
         else:
             self.outage.end("worker.chore_recovered", chore=self.name)
@@ -109,7 +106,7 @@ class _Chore:
 
 
 class Worker:
-    """Runs until a signal. A second worker on the same storage folder is refused with `WorkerRunning`."""
+    """Runs until a signal. Raises `WorkerRunning` if another worker uses the same storage folder."""
 
     def __init__(self) -> None:
         self._is_stop_requested = False
@@ -118,17 +115,17 @@ class Worker:
         self._outage = _Outage()
         self._heartbeat = Heartbeat()
         self._chores = [
-            _Chore("sign of life", BEAT_SECONDS, self._heartbeat.beat, needs_app_database=False),
-            _Chore("reserve", _RESERVE_SECONDS, reserve.keep, needs_app_database=False),
+            _Chore("heartbeat", BEAT_SECONDS, self._heartbeat.beat, needs_app_database=False),
+            _Chore("reserved space", _RESERVE_SECONDS, reserve.keep, needs_app_database=False),
             _Chore("reconciliation", _RECONCILE_SECONDS, reconcile),
-            _Chore("forgotten operations", _FORGOTTEN_SECONDS, self._perform_forgotten, while_idle=True),
+            _Chore("lost tasks", _FORGOTTEN_SECONDS, self._perform_forgotten, while_idle=True),
             _Chore("schedule", _SCHEDULE_SECONDS, self._request_due, while_idle=True),
-            _Chore("schema of tvarr's database", _SIGHTING_SECONDS, record_sighting),
-            _Chore("trial of the backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
+            _Chore("schema", _SIGHTING_SECONDS, record_sighting),
+            _Chore("backup folder", PROBE_SECONDS, probe_now, due=time.monotonic() + _FIRST_PROBE_SECONDS),
         ]
 
     def run(self) -> None:
-        """Return after an orderly end: no process is left, and the task that was running has ended."""
+        """Run until a signal. Afterwards no task is running."""
         for number in _STOP_SIGNALS:
             signal.signal(number, self._request_stop)
         self._wait_for_app_database()
@@ -139,27 +136,27 @@ class Worker:
             while not self._must_stop():
                 self._do_chores()
                 for task in self._claim():
-                    if not self._must_stop():  # otherwise the next worker finds the operation
+                    if not self._must_stop():  # after a stop, the next worker finds the operation
                         self._perform(task)
             connections.close_all()
             logger.info("worker.stopped", pid=os.getpid())
 
     def _wait_for_app_database(self) -> None:
-        """Return when this program's own database can be used, or after a signal. Why it waits is logged once."""
-        known: object = None
+        """Wait until this program's own database can be used, or for a signal. Log each reason once."""
+        logged: object = None
         while not self._must_stop():
             try:
                 require_app_database()
             except DatabaseUnusable as problem:
-                if known != problem.identity:
-                    known = problem.identity
+                if logged != problem.identity:
+                    logged = problem.identity
                     logger.warning("worker.waits", reason=str(problem), code=problem.code)
-                time.sleep(_AFTER_FAILURE_SECONDS)
+                time.sleep(_RETRY_SECONDS)
             else:
                 return
 
     def _request_stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._is_stop_requested = True  # no event: a second signal could find its lock taken
+        self._is_stop_requested = True  # a `threading.Event` could deadlock with a second signal
 
     def _must_stop(self) -> bool:
         return self._is_stop_requested
@@ -172,7 +169,6 @@ class Worker:
                 chore.do_if_due()
 
     def _can_work(self) -> bool:
-        """Whether this program's own database can be used; the log says when that changes."""
         if find_problem() is not None:
             connections[DEFAULT_DB_ALIAS].close()
             return False
@@ -181,12 +177,11 @@ class Worker:
 
     @cached_property
     def _broker(self) -> Broker:
-        """Made when the database can be used, which it opens."""
-        return get_broker()
+        return get_broker()  # it opens the database
 
     @cached_property
     def _are_backups_supported(self) -> bool:
-        """Whether there can be scheduled backups. The log says once why not, and which settings cannot be read."""
+        """Whether automatic backups are possible. If not, log why, otherwise log invalid settings."""
         try:
             conf.live_database()
         except BackupUnsupported as problem:
@@ -202,14 +197,13 @@ class Worker:
     # --- Claiming ----------------------------------------------------------------------------------------------------
 
     def _claim(self) -> list[dict[str, Any]]:
-        """Return what the queue hands out now, and wait a second when there is nothing.
+        """Return tasks from the queue, after waiting a second if there are none.
 
-        The queue's table locks a task for the time of a retry, and hands it out again then. That is harmless, because an
-        operation is begun once.
+        The queue may deliver a task again. This is harmless, because an operation starts only once.
         """
         self._is_idle = False
         if not self._can_work() or self._must_leave_work():
-            time.sleep(_AFTER_FAILURE_SECONDS)
+            time.sleep(_RETRY_SECONDS)
             return []
         tasks = []
         close_old_connections()
@@ -220,19 +214,19 @@ class Worker:
                 try:
                     task = SignedPackage.loads(payload)
                 except (TypeError, BadSignature):
-                    logger.error("task.foreign", reason="It is not signed with this installation's key.")  # noqa: TRY400  # the place in the code says nothing
+                    logger.error("task.foreign", reason="The task is not signed with this installation's key.")  # noqa: TRY400  # a traceback has no information
                     self._broker.fail(ack_id)
                     continue
                 tasks.append(task | {"cluster": Conf.CLUSTER_NAME, "ack_id": ack_id})
-        except Exception as problem:  # noqa: BLE001  # the same
-            self._outage.log(problem, "queue.unreadable", retry_seconds=_AFTER_FAILURE_SECONDS)
-            time.sleep(_AFTER_FAILURE_SECONDS)
+        except Exception as problem:  # noqa: BLE001  # logged
+            self._outage.log(problem, "queue.unreadable", retry_seconds=_RETRY_SECONDS)
+            time.sleep(_RETRY_SECONDS)
         else:
             self._outage.end("queue.readable")
         return tasks
 
     def _perform_forgotten(self) -> None:
-        """Do an operation that has lost its task."""
+        """Perform an operation whose task was lost."""
         operation = None if self._must_leave_work() else find_forgotten()
         if operation is not None:
             self._is_idle = False
@@ -243,11 +237,11 @@ class Worker:
             )
 
     def _must_leave_work(self) -> bool:
-        """Whether only other workers can do the work. Changes are logged."""
+        """Return whether only other workers can perform operations. Log changes."""
         if self._leaves_work != self._heartbeat.leaves_work:
             self._leaves_work = self._heartbeat.leaves_work
             if self._leaves_work:
-                logger.warning("worker.leaves_work", reason="The database or the backup folder is not here.")
+                logger.warning("worker.leaves_work", reason="This worker cannot see the database or the backup folder.")
             else:
                 logger.info("worker.takes_work")
         return self._leaves_work
@@ -255,12 +249,12 @@ class Worker:
     # --- Running -----------------------------------------------------------------------------------------------------
 
     def _perform(self, task: dict[str, Any]) -> None:
-        """Run one task to its end, its timeout, or the end of the grace after a signal."""
+        """Run one task until it ends, its time is up, or the grace period after a signal is over."""
         process, is_terminated = self._start(task), False
         timeout = task.get("timeout", Conf.TIMEOUT)
         deadline = time.monotonic() + timeout + _OVERTIME_SECONDS if timeout else float("inf")
         while process.is_alive():
-            process.join(_LOOK_SECONDS)
+            process.join(_POLL_SECONDS)
             self._do_chores()
             if self._must_stop() and not is_terminated:
                 is_terminated = True
@@ -273,21 +267,21 @@ class Worker:
         status = process.exitcode
         process.close()
         if status:
-            self._clear_up(task, status)
+            self._clean_up_after(task, status)
 
     def _start(self, task: dict[str, Any]) -> ForkProcess:
-        """Fork without an open database, and with signals held back until the child has its own handlers."""
+        """Fork without open connections, and with signals blocked until the child has its own handlers."""
         connections.close_all()
         process = _processes.Process(target=_run, args=(os.getpid(), self._heartbeat, task), name="task")
-        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
             process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return process
 
-    def _clear_up(self, task: dict[str, Any], status: int) -> None:
-        """Do for a process that was killed, or failed outside its task, what it could not do itself."""
+    def _clean_up_after(self, task: dict[str, Any], status: int) -> None:
+        """Record the end of a process that could not do so itself."""
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         logger.error("task.died", task=task["name"], how=how)
         result = {"success": False, "result": f"Its process ended with {how}.", "stopped": timezone.now()}
@@ -299,13 +293,13 @@ class Worker:
 
 
 def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
-    """Run a task in a process of its own, and record how it ended.
+    """Run a task in this forked process, and record its result.
 
-    The process is killed when the worker ends; then the next worker clears up. At a SIGTERM it ends its operation itself.
+    The kernel kills the process when the worker ends, and the next worker cleans up. On SIGTERM it ends its operation itself.
     """
     die_with_parent(parent, signal.SIGKILL)
     track.stop_on_sigterm()
-    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the worker too, which passes them on as SIGTERM
+    for number in (signal.SIGINT, signal.SIGHUP):  # the worker gets them too, and sends SIGTERM
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     heartbeat.close_in_child()
@@ -318,18 +312,17 @@ def _run(parent: int, heartbeat: Heartbeat, task: dict[str, Any]) -> None:
 
 
 def _call(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Call the function of a task. Return how that ended, as django-q2 records it."""
+    """Call the function of a task. Return the result as django-q2 records it."""
     try:
         with TimeoutHandler(task.get("timeout", Conf.TIMEOUT)):
             result, success = import_string(task["func"])(*task["args"], **task["kwargs"]), True
-    except (Exception, TimeoutException) as problem:  # whatever it is, it is logged
+    except (Exception, TimeoutException) as problem:  # logged
         result, success = f"{problem} : {traceback.format_exc()}", False
         logger.error("task.failed", task=task["name"], reason=str(problem), exc_info=problem)  # noqa: TRY400  # the same
     return {"result": result, "success": success, "stopped": timezone.now()}
 
 
 def _record(task: dict[str, Any]) -> None:
-    """Keep how a task ended, and take it off the queue."""
     broker = get_broker()
     save_task(task, broker)
     if task.get("ack_id"):

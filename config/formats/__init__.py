@@ -1,1 +1,1 @@
-"""How Django's own pages, those of the admin, write dates: as ours do."""
+"""Date formats of the admin, the same as on our pages."""

@@ -72,7 +72,7 @@ def test_a_form_from_before_another_sign_in_says_what_to_do(people: People, look
     person.open("/settings/")
     page.context.clear_cookies(name="tvarr_backup_csrf")
     person.press("Save", status=403)
-    expect(page.get_by_role("heading", name="Nothing was done")).to_be_visible()
+    expect(page.get_by_role("heading", name="Page expired")).to_be_visible()
     person.follow("Load the page again")
     assert page.url.endswith("/settings/")
 

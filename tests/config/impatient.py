@@ -1,4 +1,4 @@
-"""A small application, and our worker with little patience, for tests of the web server."""
+"""A small application, and our worker class with short timeouts, for tests of the web server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Impatient(Worker):
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """What was asked for and how much was sent; at `/large` more than fits between a server and a client."""
+    """Answer with the path and the size of the body; at `/large`, with more than the socket buffers hold."""
     if environ["PATH_INFO"] == "/large":
         start_response("200 OK", [("Content-Length", str(LARGE))])
         return (bytes(2**16) for _ in range(LARGE // 2**16))

@@ -1,4 +1,4 @@
-"""The connections that the threads of a web server keep to its database."""
+"""Database connections that threads of the web server keep."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_only_the_first_few_threads_keep_a_connection(monkeypatch: pytest.Monkey
     def request(_number: int) -> Any:
         together.wait(timeout=20)
         connection.ensure_connection()
-        connections._release_of_most_threads()
+        connections._release_unless_kept()
         kept = connection.connection is not None
         connection.close()
         return kept
@@ -35,13 +35,13 @@ def test_only_the_first_few_threads_keep_a_connection(monkeypatch: pytest.Monkey
 @pytest.mark.django_db(transaction=True, databases=["default"])
 def test_it_holds_where_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_keeping", set(range(-connections.KEPT_THREADS, 0)))
-    connections.keep_few()
+    connections.limit_kept_connections()
     connection.ensure_connection()
     try:
         request_finished.send(sender=None)
         assert connection.connection is None
     finally:
-        request_finished.disconnect(dispatch_uid="keep_few")
+        request_finished.disconnect(dispatch_uid="limit_kept_connections")
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The one page that is shown while this program's own database cannot be used."""
+"""The error page while this program's own database cannot be used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def put_back(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("state", UNUSABLE)
-def test_every_address_says_what_is_wrong_and_which_commands_help(
+def test_every_page_shows_the_problem_and_commands_that_help(
     state: str, app_database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     UNUSABLE[state][0](app_database)
@@ -54,7 +54,7 @@ def test_every_address_says_what_is_wrong_and_which_commands_help(
 
 
 @pytest.mark.parametrize("state", UNUSABLE)
-def test_programs_get_a_problem(state: str, app_database: Path) -> None:
+def test_the_api_answers_with_a_problem(state: str, app_database: Path) -> None:
     bring_about, code = UNUSABLE[state]
     bring_about(app_database)
     for address in ("/api/v1/backups", "/api/v1/operations", "/readyz", "/metrics"):
@@ -62,7 +62,7 @@ def test_programs_get_a_problem(state: str, app_database: Path) -> None:
         assert str(app_database.parent) not in sentence
 
 
-def test_without_a_restart_all_is_there_again(keeper: Client, app_database: Path) -> None:
+def test_it_recovers_without_a_restart(keeper: Client, app_database: Path) -> None:
     assert keeper.get("/account/").status_code == 200
     content = app_database.read_bytes()
     remove(app_database)
@@ -71,7 +71,7 @@ def test_without_a_restart_all_is_there_again(keeper: Client, app_database: Path
     assert keeper.get("/account/").status_code == 302  # the session was in the journal, which is lost
 
 
-def test_one_that_is_locked_is_waited_for_a_few_seconds(keeper: Client, app_database: Path) -> None:
+def test_a_page_waits_a_few_seconds_for_a_lock(keeper: Client, app_database: Path) -> None:
     connections["default"].close()
     with locked(app_database):
         response = keeper.get("/account/")

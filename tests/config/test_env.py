@@ -1,4 +1,4 @@
-"""Each reader of the environment: what it takes, what stands in for nothing, and what it says of nonsense."""
+"""Each reader of the environment: values it accepts, its default, and its error for an invalid value."""
 
 import grp
 import os
@@ -13,7 +13,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import env
 from tvarr_backup.cron import ALLOWED_CRONS
-from tvarr_backup.durations import ALLOWED_DURATIONS
 
 LEVELS = ("debug", "info")
 READERS: dict[str, Callable[[], Any]] = {
@@ -22,7 +21,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "duration": lambda: env.duration("HARBOUR"),
     "group": lambda: env.group("HARBOUR"),
     "file_mode": lambda: env.file_mode("HARBOUR", "0600"),
-    "integer": lambda: env.integer("HARBOUR", 8080, 1, 65535),
+    "integer": lambda: env.integer("HARBOUR", 8081, 1, 65535),
     "path": lambda: env.path("HARBOUR", "data"),
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
     "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
@@ -35,9 +34,9 @@ READERS: dict[str, Callable[[], Any]] = {
     "redis": lambda: env.redis("HARBOUR"),
 }
 WAITS = "socket_connect_timeout=5&socket_timeout=10&health_check_interval=30"
-ALLOWED_DATABASES = (
-    "the path of an SQLite file, file:PATH or sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/NAME with options of "
-    "libpq such as ?sslmode=require"
+EXPECTED_DATABASES = (
+    "an SQLite file (PATH, file:PATH or sqlite:///PATH), or postgresql://USER:PASSWORD@HOST:PORT/NAME with options such as "
+    "?sslmode=require"
 )
 ACCEPTED: list[tuple[str, str, Any]] = [
     ("text", "  a b ", "a b"),
@@ -93,7 +92,7 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("duration", None),
     ("group", None),
     ("file_mode", 0o600),
-    ("integer", 8080),
+    ("integer", 8081),
     ("path", Path.cwd() / "data"),
     ("host", "127.0.0.1"),
     ("hosts", ["my_own_name"]),
@@ -113,18 +112,18 @@ REFUSED: list[tuple[str, str, str]] = [
     ("word", "loud", "one of debug, info"),
     *[("file_mode", value, "0600, 0640, 0644 or 0660") for value in ("0777", "0400", "640x", "rw-r-----", "0o640")],
     *[
-        ("group", value, "the name or the id of a group that exists on this system")
+        ("group", value, "the name or id of a group on this system")
         for value in ("harbour-crew", "4294967294", "99999999999999999999", "-1")
     ],
     *[
-        ("duration", value, f"{ALLOWED_DURATIONS}, from 1h to 9999w, or nothing for no limit")
+        ("duration", value, 'a duration from 1h to 9999w, such as "30d" or "1w2d", or nothing for no limit')
         for value in ("soon", "0d", "30", "2d1w", "30 d", "9999w1h", "-1d", "1.5d", "٣d")
     ],
     *[
         ("integer", value, "a whole number from 1 to 65535")
         for value in ("0", "65536", "-1", "+1", "1.0", "0x50", "1e3", "port", "٣", "9" * 10)
     ],
-    ("path", "~nobody-of-this-name/data", "a path, with ~ only for a user who exists"),
+    ("path", "~nobody-of-this-name/data", "a path, with ~ only before the name of a user who exists"),
     *[
         ("host", value, "one host name or address, without scheme, port or path")
         for value in ("http://a.example", "a.example:80", "a b", "*", "a/b", "a,b")
@@ -141,13 +140,13 @@ REFUSED: list[tuple[str, str, str]] = [
         )
     ],
     *[
-        ("time_zone", value, "a zone name such as UTC or Europe/Berlin")
+        ("time_zone", value, 'a time zone such as "UTC" or "Europe/Berlin"')
         for value in ("Mars/Base", "../etc/passwd", "/etc/localtime", "Europe", "+01:00")
     ],
     *[("flag", value, "one of true, yes, on, 1, false, no, off, 0") for value in ("2", "enabled", "wahr")],
     *[("cron", value, ALLOWED_CRONS) for value in ("@daily", "30 0 2 * * *", "0 0 31 2 *", "x y z a b c")],
     *[
-        ("database", value, ALLOWED_DATABASES)
+        ("database", value, EXPECTED_DATABASES)
         for value in (
             "postgres://", "postgresql:///", "postgres://a.example/tvarr?speed=high", "postgres://a.example:port/tvarr",
             "postgres://a.example/%zz", "mysql://a.example/tvarr", "http://a.example/a.db", "C:/tvarr.db",
@@ -174,16 +173,17 @@ REFUSED: list[tuple[str, str, str]] = [
         ("redis", "redis://:s3cret@a.example/tvarr", "redis://...@a.example/tvarr"),
     ],
 )
-def test_a_password_in_an_address_is_not_repeated(
+def test_a_password_in_an_address_is_hidden(
     reader: str, given: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARBOUR", given)
     with pytest.raises(ImproperlyConfigured) as refused:
         READERS[reader]()
-    assert str(refused.value).startswith(f"HARBOUR is {shown!r}; allowed is ")
+    assert str(refused.value).startswith("HARBOUR: expected ")
+    assert str(refused.value).endswith(f', got "{shown}".')
 
 
-def test_an_address_of_postgresql_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_of_postgresql_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "HARBOUR", "postgresql://ada:p%40ss%2F@a.example:5433/our%20data?sslmode=require&connect_timeout=9"
     )
@@ -199,7 +199,7 @@ def test_an_address_of_postgresql_is_taken_apart(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("given", ["postgres://%2Frun%2Fa%20b/tvarr", "postgres:///tvarr?host=/run/a%20b"])
-def test_a_server_may_be_found_by_the_folder_of_its_socket(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_can_be_the_folder_of_a_socket(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)
     entry = env.database("HARBOUR", Path("unused"))
     assert (entry["HOST"], entry["NAME"], entry["USER"], entry["PORT"]) == ("/run/a b", "tvarr", "", "")
@@ -212,50 +212,50 @@ def test_a_server_may_be_found_by_the_folder_of_its_socket(given: str, monkeypat
         ("redis", "redis", "redis://ada:s3cret@a.example", "redis"),
     ],
 )
-def test_what_is_not_installed_is_named(
+def test_a_missing_extra_is_named(
     reader: str, module: str, given: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARBOUR", given)
-    monkeypatch.setitem(sys.modules, module, None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
     shown = given.replace("ada:s3cret", "...")
     with pytest.raises(ImproperlyConfigured) as refused:
         READERS[reader]()
-    assert str(refused.value) == (
-        f"HARBOUR is {shown!r}, which needs more than is installed: install tvarr-backup[{extra}]."
-    )
+    assert str(refused.value) == (f'HARBOUR is "{shown}", which needs another package. Install tvarr-backup[{extra}].')
 
 
 @pytest.mark.parametrize(("reader", "given", "value"), ACCEPTED)
-def test_it_reads(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_valid_values_are_read(reader: str, given: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)
     assert READERS[reader]() == value
 
 
 @pytest.mark.parametrize(("reader", "value"), DEFAULTS)
 @pytest.mark.parametrize("given", [None, "", "  "])
-def test_nothing_gives_the_default(reader: str, value: Any, given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_or_blank_value_gives_the_default(
+    reader: str, value: Any, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HARBOUR", raising=False)
     if given is not None:
         monkeypatch.setenv("HARBOUR", given)
     assert READERS[reader]() == value
 
 
-@pytest.mark.parametrize(("reader", "given", "allowed"), REFUSED)
-def test_nonsense_is_refused(reader: str, given: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("reader", "given", "expected"), REFUSED)
+def test_invalid_values_are_refused(reader: str, given: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", given)
     with pytest.raises(ImproperlyConfigured) as refused:
         READERS[reader]()
-    assert str(refused.value) == f"HARBOUR is {given!r}; allowed is {allowed}."
+    assert str(refused.value) == f'HARBOUR: expected {expected}, got "{given}".'
 
 
-def test_the_one_bad_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_invalid_value_of_a_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARBOUR", "a.example,b c,d.example")
-    with pytest.raises(ImproperlyConfigured, match=r"^HARBOUR is 'b c'; allowed is host names"):
+    with pytest.raises(ImproperlyConfigured, match=r'^HARBOUR: expected host names .*, got "b c"\.$'):
         READERS["hosts"]()
 
 
-def test_every_reader_is_tried() -> None:
-    tried = {reader for reader, _given, _value in ACCEPTED} | {"refuse", "secret_key", "existing_file_uri"}
+def test_every_reader_is_tested() -> None:
+    tried = {reader for reader, _given, _value in ACCEPTED} | {"invalid", "secret_key", "existing_file_uri"}
     public = {name for name, value in vars(env).items() if callable(value) and value.__module__ == env.__name__}
     assert {name for name in public if not name.startswith("_")} == tried
 
@@ -265,7 +265,7 @@ def test_every_reader_is_tried() -> None:
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the key is kept; nothing is there, and nothing is in the environment."""
+    """The path of the saved key, which does not exist."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.delenv("SECRET_KEY_FILE", raising=False)
     return tmp_path / "secret-key"
@@ -278,7 +278,7 @@ def test_a_key_in_the_environment_comes_first(kept: Path, monkeypatch: pytest.Mo
     assert env.secret_key(kept) == "given"
 
 
-def test_a_named_file_comes_before_the_kept_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_file_comes_before_the_saved_key(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.write_text("kept")
     named = kept.with_name("named")
     named.write_text("from the named file\n")
@@ -286,26 +286,26 @@ def test_a_named_file_comes_before_the_kept_key(kept: Path, monkeypatch: pytest.
     assert env.secret_key(kept) == "from the named file"
 
 
-def test_the_kept_key_is_read_without_its_line_end(kept: Path) -> None:
+def test_the_saved_key_is_read_without_its_line_end(kept: Path) -> None:
     kept.write_text("kept\n")
     assert env.secret_key(kept) == "kept"
 
 
-def test_without_a_kept_key_there_is_none_yet(kept: Path) -> None:
+def test_without_a_saved_key_there_is_none_yet(kept: Path) -> None:
     assert env.secret_key(kept) is None
 
 
-def test_a_storage_folder_that_is_a_file_holds_no_key(kept: Path) -> None:
+def test_a_storage_folder_that_is_a_file_has_no_key(kept: Path) -> None:
     kept.write_text("not a folder")
     assert env.secret_key(kept / "secret-key") is None
 
 
 @pytest.mark.parametrize(
-    ("content", "allowed"),
-    [(None, "a readable file; there is none"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a readable text")],
+    ("content", "expected"),
+    [(None, "an existing file"), (b"\n", "a file that is not empty"), (b"\xff\xfe", "a readable text")],
 )
 def test_a_named_file_without_a_key_is_refused(
-    content: bytes | None, allowed: str, kept: Path, monkeypatch: pytest.MonkeyPatch
+    content: bytes | None, expected: str, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = kept.with_name("named")
     if content is not None:
@@ -313,7 +313,8 @@ def test_a_named_file_without_a_key_is_refused(
     monkeypatch.setenv("SECRET_KEY_FILE", str(named))
     with pytest.raises(ImproperlyConfigured) as refused:
         env.secret_key(kept)
-    assert str(refused.value).startswith(f"SECRET_KEY_FILE is {str(named)!r}; allowed is {allowed}")
+    assert str(refused.value).startswith(f"SECRET_KEY_FILE: expected {expected}")
+    assert str(refused.value).endswith(f', got "{named}".')
 
 
 def test_a_uri_of_a_file_forbids_creating_it() -> None:

@@ -1,4 +1,4 @@
-"""Connections that are slow, silent or cut into pieces, at a real server with little patience."""
+"""Slow, silent and fragmented connections to a real server with short timeouts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THREADS, CONNECTIONS = 4, 12
 
 @dataclass
 class Server:
-    """One process with few threads, and few connections at a time."""
+    """A server with one process, few threads and few connections."""
 
     port: int
     log_path: Path
@@ -66,7 +66,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def everything(client: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
+    """Return everything until the server closes the connection."""
     received = b""
     while block := client.recv(2**16):
         received += block
@@ -74,7 +74,7 @@ def everything(client: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
-def test_a_request_may_come_in_pieces(server: Server, size: int) -> None:
+def test_a_request_can_arrive_in_pieces(server: Server, size: int) -> None:
     whole = b"\r\n" + HEAD + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello"
     with closing(server.connect()) as client:
         for start in range(0, len(whole), size):
@@ -84,19 +84,19 @@ def test_a_request_may_come_in_pieces(server: Server, size: int) -> None:
 
 
 @pytest.mark.parametrize("length", [SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1, 5 * 2**20])
-def test_a_body_of_any_size_comes_whole(server: Server, length: int) -> None:
+def test_a_body_of_any_size_is_received_completely(server: Server, length: int) -> None:
     with closing(server.connect(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % length)) as client:
         client.sendall(bytes(length))
         assert everything(client).endswith(b"POST /form %d" % length)
 
 
-def test_a_body_in_chunks_comes_whole(server: Server) -> None:
+def test_a_chunked_body_is_received_completely(server: Server) -> None:
     chunks = b"5\r\nhello\r\n0\r\n\r\n"
     with closing(server.connect(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)) as client:
         assert everything(client).endswith(b"POST /form 5")
 
 
-def test_a_client_that_asks_before_it_sends_its_body_is_answered(server: Server) -> None:
+def test_expect_100_continue_is_answered(server: Server) -> None:
     head = HEAD + b"Connection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with closing(server.connect(head)) as client:
         assert client.recv(100).startswith(b"HTTP/1.1 100 Continue")
@@ -104,7 +104,7 @@ def test_a_client_that_asks_before_it_sends_its_body_is_answered(server: Server)
         assert everything(client).endswith(b"POST /form 5")
 
 
-def test_requests_may_follow_one_another_without_waiting(server: Server) -> None:
+def test_requests_can_be_pipelined(server: Server) -> None:
     asked = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\nGET /two HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with closing(server.connect(asked)) as client:
         answered = everything(client)
@@ -121,7 +121,7 @@ SLOW = {
 }
 
 
-def test_each_that_stops_halfway_is_closed(tmp_path: Path) -> None:
+def test_a_connection_that_stops_halfway_is_closed(tmp_path: Path) -> None:
     with serving(tmp_path) as server, ExitStack() as stack:
         clients = {kind: stack.enter_context(closing(server.connect(begun))) for kind, begun in SLOW.items()}
         time.sleep(6 * Impatient.silence_seconds + 2)  # each part of a block that is taken begins the limit again
@@ -139,7 +139,7 @@ def test_each_that_stops_halfway_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["idle", "half a head", "half a small body", "half a large body", "half a chunk"])
-def test_many_slow_ones_leave_a_thread_to_others(server: Server, kind: str) -> None:
+def test_many_slow_clients_leave_a_thread_for_others(server: Server, kind: str) -> None:
     with ExitStack() as stack:
         for _ in range(2 * THREADS):
             stack.enter_context(closing(server.connect(SLOW[kind])))
@@ -148,7 +148,7 @@ def test_many_slow_ones_leave_a_thread_to_others(server: Server, kind: str) -> N
         assert time.monotonic() - began < 0.75 * Impatient.request_seconds
 
 
-def test_more_than_may_be_connected_keep_nobody_out(server: Server) -> None:
+def test_too_many_connections_do_not_block_new_ones(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(3 * CONNECTIONS):
             stack.enter_context(closing(server.connect()))
@@ -157,7 +157,7 @@ def test_more_than_may_be_connected_keep_nobody_out(server: Server) -> None:
         assert time.monotonic() - began < 0.75 * Impatient.request_seconds
 
 
-def test_large_bodies_wait_for_one_another(server: Server) -> None:
+def test_large_bodies_wait_for_each_other(server: Server) -> None:
     with ExitStack() as stack:
         begun = [stack.enter_context(closing(server.connect(SLOW["half a large body"]))) for _ in range(THREADS)]
         whole = HEAD + b"Connection: close\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
@@ -167,7 +167,7 @@ def test_large_bodies_wait_for_one_another(server: Server) -> None:
         assert everything(last).endswith(b"POST /form 100000")
 
 
-def test_clients_that_do_not_close_their_end_hold_up_nobody(server: Server) -> None:
+def test_clients_that_do_not_close_their_end_block_nobody(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(THREADS):
             client = stack.enter_context(closing(server.connect(b"GET / HTTP/1.0\r\n\r\n")))
@@ -182,12 +182,12 @@ def test_a_head_without_an_end_is_refused(server: Server) -> None:
         assert everything(client).startswith(b"HTTP/1.1 431 ")
 
 
-def test_what_is_no_request_is_refused(server: Server) -> None:
+def test_an_invalid_request_is_refused(server: Server) -> None:
     with closing(server.connect(b"this is\r\n\r\n")) as client:
         assert everything(client).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_stop_does_not_wait_for_slow_ones(tmp_path: Path) -> None:
+def test_a_stop_does_not_wait_for_slow_clients(tmp_path: Path) -> None:
     with serving(tmp_path) as server, ExitStack() as stack:
         for kind in ("idle", "half a head", "half a small body"):
             stack.enter_context(closing(server.connect(SLOW[kind])))

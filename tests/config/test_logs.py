@@ -1,4 +1,4 @@
-"""The form of a line: one for everybody, that no value can leave."""
+"""The format of log lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import structlog
 from django.http import HttpRequest
 from structlog.contextvars import bound_contextvars
 
-from config.logs import FORMS, WholeLines, WithoutHealth, logging_settings
+from config.logs import FORMS, SkipHealthChecks, WholeLineHandler, logging_settings
 from tests.installation import ROOT
 from tvarr_backup.texts import find_hidden
 
@@ -32,7 +32,7 @@ Written = Callable[[str], str]
 
 @pytest.fixture
 def written() -> Iterator[Written]:
-    """Begins a log in one of the forms; called again, what has been written since."""
+    """Starts a log in one of the formats. The result returns what was written since the last call."""
     stream = io.StringIO()
     root = logging.getLogger()
     handler = logging.StreamHandler(stream)
@@ -83,7 +83,7 @@ def test_json_has_the_same_as_an_object(written: Written) -> None:
     }
 
 
-def test_lines_of_others_have_the_same_form_and_say_whose_they_are(written: Written) -> None:
+def test_lines_of_libraries_have_the_same_format_and_a_logger(written: Written) -> None:
     written("text")
     theirs().error("Not Found: %s", "/harbour")
     assert re.fullmatch(TIME + " error    Not Found: /harbour logger=django.harbour\n", written("text"))
@@ -91,7 +91,7 @@ def test_lines_of_others_have_the_same_form_and_say_whose_they_are(written: Writ
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("log", [lambda: ours().info("odd", name=FORGED), lambda: theirs().error("odd: %s", FORGED)])
-def test_no_value_makes_a_line_of_its_own(form: str, log: Callable[[], None], written: Written) -> None:
+def test_no_value_can_look_like_a_line(form: str, log: Callable[[], None], written: Written) -> None:
     written(form)
     log()
     text = written(form)
@@ -101,7 +101,7 @@ def test_no_value_makes_a_line_of_its_own(form: str, log: Callable[[], None], wr
     assert find_hidden(text.removesuffix("\n")) == []
 
 
-def test_in_json_the_value_is_whole(written: Written) -> None:
+def test_in_json_the_value_is_complete(written: Written) -> None:
     written("json")
     ours().info("odd", name=FORGED)
     assert json.loads(written("json"))["name"] == FORGED
@@ -124,7 +124,7 @@ def _fail() -> None:
     raise ValueError(FORGED)
 
 
-def test_in_text_a_traceback_is_indented_so_that_it_holds_no_line_of_the_log(written: Written) -> None:
+def test_in_text_a_traceback_is_indented(written: Written) -> None:
     written("text")
     fail()
     first, *others = written("text").splitlines()
@@ -154,20 +154,20 @@ SECRETS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", SECRETS)
-def test_what_is_called_like_a_secret_is_hidden(name: str, form: str, written: Written) -> None:
+def test_members_with_names_of_secrets_are_hidden(name: str, form: str, written: Written) -> None:
     written(form)
     ours().info("odd", **{name: SECRETS[name]})
     assert "hunter2" not in written(form)
     assert "(hidden)" in written(form)
 
 
-def test_secrets_in_lines_of_others_are_hidden(written: Written) -> None:
+def test_secrets_in_lines_of_libraries_are_hidden(written: Written) -> None:
     written("text")
     theirs().error("cannot reach %s", SECRETS["address"])
     assert "cannot reach postgres://(hidden)@db.example/app" in written("text")
 
 
-def test_what_is_bound_is_in_every_line(written: Written) -> None:
+def test_bound_values_are_in_every_line(written: Written) -> None:
     written("text")
     with bound_contextvars(operation="01HARBOUR", user=lambda: "marit", asked=None):
         ours().info("odd")
@@ -176,7 +176,7 @@ def test_what_is_bound_is_in_every_line(written: Written) -> None:
     assert "asked" not in written("text")
 
 
-def test_what_a_command_has_done_it_tells_itself(written: Written) -> None:
+def test_commands_do_not_log_what_they_print(written: Written) -> None:
     written("text")
     with bound_contextvars(origin="command"):
         ours().info("backup.created")
@@ -193,19 +193,19 @@ def setting(script: str, folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def printed(script: str, folder: Path) -> list[dict[str, Any]]:
-    """What a process logs, which may end in any way."""
+    """Return the log of a process, which may fail."""
     command, environment = setting(script, folder)
     done = subprocess.run(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_what_nobody_catches_is_told_in_the_same_form(tmp_path: Path) -> None:
+def test_uncaught_errors_have_the_same_format(tmp_path: Path) -> None:
     (line,) = printed("raise KeyError('harbour')", tmp_path)
     assert (line["level"], line["event"]) == ("critical", "process.failed")
     assert "KeyError: 'harbour'" in line["exception"]
 
 
-def test_so_is_what_python_warns_of(tmp_path: Path) -> None:
+def test_warnings_have_the_same_format(tmp_path: Path) -> None:
     (line,) = printed("import warnings\nwarnings.warn('harbour')", tmp_path)
     assert (line["level"], line["logger"]) == ("warning", "py.warnings")
     assert "UserWarning: harbour" in line["event"]
@@ -220,7 +220,7 @@ log.warning("Invalid request from ip=192.0.2.7: Invalid HTTP request line: 'GET 
 """
 
 
-def test_gunicorn_tells_of_requests_without_what_they_hold(tmp_path: Path) -> None:
+def test_gunicorn_logs_requests_without_their_content(tmp_path: Path) -> None:
     assert [line["event"] for line in printed(_GUNICORN, tmp_path)] == [
         "Error handling request GET /a",
         "Invalid request from ip=192.0.2.7: Invalid HTTP request line: ...",
@@ -238,7 +238,7 @@ if all(children):
 """
 
 
-def test_long_lines_of_several_processes_are_not_torn_where_the_reader_is_slow(tmp_path: Path) -> None:
+def test_long_lines_of_several_processes_stay_in_one_piece(tmp_path: Path) -> None:
     read = b""
     command, environment = setting(_WRITERS, tmp_path)
     with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, bufsize=0) as writers:
@@ -254,8 +254,8 @@ _HOLDER = (
 )
 
 
-def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("config.logs._LONGEST_TURN_SECONDS", 20)
+def test_a_short_line_does_not_wait_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("config.logs._LOCK_SECONDS", 20)
     with (
         (tmp_path / "log").open("a+") as log,
         subprocess.Popen(
@@ -265,13 +265,13 @@ def test_a_short_line_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Monke
         assert holder.stderr is not None
         holder.stderr.readline()
         began = time.monotonic()
-        WholeLines(log).emit(logging.makeLogRecord({"msg": "x" * 1000}))
+        WholeLineHandler(log).emit(logging.makeLogRecord({"msg": "x" * 1000}))
         assert time.monotonic() - began < 20
         assert (tmp_path / "log").read_text() == "x" * 1000 + "\n"
 
 
 @pytest.mark.parametrize(("path", "told"), [("/readyz", False), ("/metrics", False), ("/admin/", True)])
-def test_what_health_checks_are_answered_does_not_fill_the_log(path: str, told: bool) -> None:
+def test_failed_health_checks_are_not_logged(path: str, told: bool) -> None:
     record = logging.makeLogRecord({"request": HttpRequest()})
     record.request.path_info = path  # type: ignore[attr-defined]  # as Django does
-    assert WithoutHealth().filter(record) is told
+    assert SkipHealthChecks().filter(record) is told

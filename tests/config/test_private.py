@@ -28,7 +28,7 @@ def sign_in(client: Client, *, secure: bool) -> Any:
     return client.post("/sign-in/", {"username": "marit", "password": "a long secret"}, secure=secure)
 
 
-def test_session_and_csrf_cookies_are_secure_where_the_request_came_by_https() -> None:
+def test_session_and_csrf_cookies_of_https_requests_are_secure() -> None:
     client = Client()
 
     answer = sign_in(client, secure=True)
@@ -39,11 +39,11 @@ def test_session_and_csrf_cookies_are_secure_where_the_request_came_by_https() -
     }
 
 
-def test_at_a_plain_address_they_are_not_because_browsers_would_drop_them() -> None:
+def test_cookies_of_http_requests_are_not_because_browsers_would_drop_them() -> None:
     assert not any(cookie["secure"] for cookie in sign_in(Client(), secure=False).cookies.values())
 
 
-def test_the_cookie_of_messages_is_secure_as_well() -> None:
+def test_the_cookie_of_messages_is_secure_too() -> None:
     client = Client()
     client.force_login(UserFactory.create())
 

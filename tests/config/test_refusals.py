@@ -1,4 +1,4 @@
-"""What is answered where no view has: a page for people, in the look of all pages."""
+"""Error responses outside of views."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.factories import UserFactory
 @pytest.mark.parametrize(
     ("view", "status", "words"),
     [
-        (lambda request: refusals.bad_request(request, ValueError()), 400, "The request makes no sense"),
-        (lambda request: refusals.forbidden(request, ValueError()), 403, "You are not allowed to do this."),
-        (refusals.csrf_failed, 403, "This form was not sent by a page of this site"),
-        (lambda request: refusals.not_found(request, ValueError()), 404, "There is nothing at this address."),
+        (lambda request: refusals.bad_request(request, ValueError()), 400, "The request is invalid"),
+        (lambda request: refusals.forbidden(request, ValueError()), 403, "You do not have permission to do this."),
+        (refusals.csrf_failed, 403, "Nothing was changed, because the page has expired"),
+        (lambda request: refusals.not_found(request, ValueError()), 404, "There is no page at this address."),
         (refusals.failed, 500, "Something failed that should not; the log of the service says what."),
     ],
 )
@@ -31,26 +31,26 @@ def test_a_page_needs_neither_database_nor_session(view: Any, status: int, words
 
 
 @pytest.mark.django_db
-def test_a_form_of_an_old_page_leads_back_to_it() -> None:
+def test_the_form_of_an_expired_page_links_back_to_it() -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(UserFactory.create())
     page = client.post("/backups/create/", headers={"Referer": "http://testserver/history/?page=2"})
     assert page.status_code == 403
-    assert "Nothing was done" in text_of(page)
+    assert "Page expired" in text_of(page)
     assert 'href="/history/?page=2"' in page.content.decode()
 
 
 @pytest.mark.django_db
-def test_an_address_for_forms_says_so_when_it_is_typed() -> None:
+def test_a_get_of_an_address_for_forms_is_explained() -> None:
     client = Client()
     client.force_login(UserFactory.create())
     page = client.get("/backups/create/")
     assert (page.status_code, page["Allow"]) == (405, "POST")
-    assert "it only takes what the form of another page sends." in text_of(page)
+    assert "This address only accepts forms from other pages." in text_of(page)
 
 
 @pytest.mark.django_db
-def test_a_program_gets_the_frameworks_own_refusal() -> None:
+def test_the_api_answers_with_a_problem() -> None:
     client = Client()
     client.force_login(UserFactory.create())
     answer = client.put("/api/v1/operations", headers={"X-CSRFToken": "x"})

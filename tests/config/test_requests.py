@@ -1,4 +1,4 @@
-"""The log of requests: who asks is in whatever is logged meanwhile, streams included, and in nothing later."""
+"""The log of requests: all events of a request have its user, including those of streams."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ pytestmark = pytest.mark.django_db
 
 
 def members(event: dict[str, Any]) -> dict[str, Any]:
-    """As they are written: functions are asked."""
+    """Call members that are functions."""
     return {name: value() if callable(value) else value for name, value in event.items()}
 
 
-def test_who_asks_through_the_api_is_told_with_a_stream_that_is_read_later(
-    client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_events_of_a_stream_have_the_user_of_the_request(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     client.force_login(UserFactory.create(username="marit"))
     caplog.set_level("INFO")
     FilterFactory.create()
@@ -36,7 +34,7 @@ def test_who_asks_through_the_api_is_told_with_a_stream_that_is_read_later(
     assert (event["origin"], event["user"]()) == ("api", "marit")
 
 
-def test_who_asks_in_the_admin_is_told(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_of_the_admin_are_logged_with_the_user(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     client.force_login(UserFactory.create(username="marit"))
     caplog.set_level("DEBUG", "config.requests")
     client.get(reverse("admin:index"), query_params={"token": "hunter2"})
@@ -53,7 +51,7 @@ def test_who_asks_in_the_admin_is_told(client: Client, caplog: pytest.LogCapture
     }
 
 
-def test_nobody_is_looked_up_for_the_log(caplog: pytest.LogCaptureFixture, django_assert_num_queries: Any) -> None:
+def test_the_log_needs_no_query_for_the_user(caplog: pytest.LogCaptureFixture, django_assert_num_queries: Any) -> None:
     caplog.set_level("DEBUG", "config.requests")
     with django_assert_num_queries(0):
         Client().get("/nothing")
@@ -61,17 +59,17 @@ def test_nobody_is_looked_up_for_the_log(caplog: pytest.LogCaptureFixture, djang
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_health_checks_are_not_told(path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_health_checks_are_not_logged(path: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "config.requests")
     Client().get(path)
     assert told(caplog, "request.answered") == []
 
 
-def test_nothing_of_a_request_is_left_when_it_is_answered() -> None:
+def test_no_value_of_a_request_stays_bound() -> None:
     Client().get("/nothing")
     assert get_contextvars() == {}
 
 
-def test_usually_requests_are_not_told() -> None:
+def test_requests_are_not_logged_by_default() -> None:
     assert logging_settings("INFO", "text")["root"]["level"] == "INFO"
     assert not logging.getLogger(RequestLog.__module__).isEnabledFor(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Which of the two databases holds what."""
+"""The database router."""
 
 import pytest
 from django.apps import apps
@@ -14,12 +14,12 @@ from tvarr_backup.portable.models import HeldReference
 
 
 @pytest.mark.parametrize("model", list(apps.get_app_config("tvarr_backup").get_models()))
-def test_tvarrs_rows_live_in_tvarr(model: type[Model]) -> None:
+def test_tvarrs_tables_are_in_tvarr(model: type[Model]) -> None:
     assert (router.db_for_read(model), router.db_for_write(model)) == ("tvarr", "tvarr")
 
 
 @pytest.mark.parametrize("model", [HeldReference, User, Session])
-def test_everything_else_lives_in_default(model: type[Model]) -> None:
+def test_all_other_tables_are_in_default(model: type[Model]) -> None:
     assert (router.db_for_read(model), router.db_for_write(model)) == ("default", "default")
 
 
@@ -31,7 +31,7 @@ def test_an_application_migrates_in_one_database_only(app_label: str) -> None:
 
 
 @pytest.mark.django_db
-def test_rows_relate_only_inside_one_database() -> None:
+def test_relations_stay_inside_one_database() -> None:
     tvarrs, ours = FilterFactory.build(), UserFactory.build()
     assert DatabaseRouter().allow_relation(tvarrs, EncodingProfileFactory.build())
     assert DatabaseRouter().allow_relation(ours, HeldReference())
@@ -39,7 +39,7 @@ def test_rows_relate_only_inside_one_database() -> None:
 
 
 @pytest.mark.django_db
-def test_only_a_transaction_of_the_right_database_takes_a_row_back() -> None:
+def test_only_a_transaction_on_the_right_database_rolls_back_a_row() -> None:
     for using, left in (("tvarr", 0), ("default", 1)):
         with transaction.atomic(using=using):
             FilterFactory.create(name=f"Harbour {using}")
@@ -48,7 +48,7 @@ def test_only_a_transaction_of_the_right_database_takes_a_row_back() -> None:
 
 
 @pytest.mark.django_db
-def test_rows_are_stored_where_the_router_says() -> None:
+def test_rows_are_stored_in_the_database_of_their_app() -> None:
     FilterFactory.create()
     HeldReference.objects.create(
         kind="filters", row_id=FilterFactory.create().pk, row_updated_at="2026-03-01 10:00:00Z"

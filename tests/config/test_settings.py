@@ -1,4 +1,4 @@
-"""Settings as processes meet them: nonsense stops every command, and reading them leaves no trace."""
+"""Settings: invalid values stop every command, and reading them changes nothing."""
 
 import os
 import runpy
@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tests.installation import ROOT, Installation
 
-NONSENSE = [
+INVALID = [
     ("TVARR_STORAGE_BASE_DIR", "~nobody-of-this-name/data"),
     ("TVARR_SERVER_HOST", "http://harbour.example"),
     ("TVARR_SERVER_PORT", "eighty"),
@@ -45,26 +45,29 @@ def shown_settings(installation: Installation) -> dict[str, str]:
     return {name: value for name, _, value in (line.strip("# ").partition(" = ") for line in lines)}
 
 
-@pytest.mark.parametrize(("name", "value"), NONSENSE)
-def test_nonsense_is_refused_by_name(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "value"), INVALID)
+def test_an_invalid_value_is_refused_and_the_variable_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ImproperlyConfigured) as refused:
         settings_of(monkeypatch, **{name: value})
-    assert str(refused.value).startswith(f"{name} is {value!r}; allowed is ")
+    assert str(refused.value).startswith(f"{name}: expected ")
+    assert str(refused.value).endswith(f', got "{value}".')
 
 
-def test_nonsense_stops_every_command_with_one_sentence(installation: Installation) -> None:
+def test_an_invalid_value_stops_every_command_with_one_sentence(installation: Installation) -> None:
     (sentence,) = installation.refused("prepare", TVARR_SERVER_PORT="eighty").splitlines()
-    assert sentence.startswith("error: TVARR_SERVER_PORT is 'eighty'; allowed is ")
+    assert sentence == 'error: TVARR_SERVER_PORT: expected a whole number from 1 to 65535, got "eighty".'
     assert list(installation.data.parent.iterdir()) == []
 
 
-def test_without_any_variable_everything_lies_in_the_folder_data(installation: Installation) -> None:
+def test_without_any_variable_everything_is_in_the_folder_data(installation: Installation) -> None:
     installation.environment["TVARR_STORAGE_BASE_DIR"] = ""
     shown = shown_settings(installation)
     assert shown["STORAGE_BASE_DIR"] == f"PosixPath('{installation.data}')"
     assert f"'file:{installation.data}/app.db?mode=rw'" in shown["DATABASES"]
     assert f"'file:{installation.data}/tvarr.db?mode=rw'" in shown["DATABASES"]
-    assert (shown["SERVER_HOST"], shown["SERVER_PORT"]) == ("'127.0.0.1'", "8080")
+    assert (shown["SERVER_HOST"], shown["SERVER_PORT"]) == ("'127.0.0.1'", "8081")
     assert list(installation.data.parent.iterdir()) == []
 
 
@@ -74,11 +77,11 @@ def test_debugging_is_off_and_the_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("word", "level"), [("warn", "WARNING"), ("Warning", "WARNING"), ("debug", "DEBUG")])
-def test_levels_may_be_written_as_tvarr_writes_them(word: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tvarrs_names_of_levels_work(word: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"'level': '{level}'" in str(settings_of(monkeypatch, TVARR_LOGGING_LEVEL=word)["LOGGING"])
 
 
-def test_an_ipv6_address_is_a_host_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ipv6_address_is_an_allowed_host(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "[fd00::5]" in settings_of(monkeypatch, TVARR_SERVER_HOST="fd00::5")["ALLOWED_HOSTS"]
 
 
@@ -87,7 +90,7 @@ def test_a_request_from_the_same_machine_is_always_allowed(monkeypatch: pytest.M
     assert shown["ALLOWED_HOSTS"] == ["backup.example", "localhost", "127.0.0.1", "[::1]"]
 
 
-def test_the_key_that_prepare_kept_is_the_key_of_later_processes(prepared: Installation) -> None:
+def test_later_processes_use_the_key_that_prepare_saved(prepared: Installation) -> None:
     kept = (prepared.data / "secret-key").read_text().strip()
     assert shown_settings(prepared)["SECRET_KEY"] == repr(kept)
 

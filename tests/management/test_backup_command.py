@@ -1,4 +1,4 @@
-"""`backup`: the whole command, in real processes."""
+"""The command `backup`, in real processes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def operations(installation: Installation) -> list[tuple[str, str, str]]:
         return [(kind, state, origin) for kind, state, origin in rows]
 
 
-def test_a_backup_is_what_its_description_says(attached_installation: Installation, tmp_path: Path) -> None:
+def test_a_backup_is_what_its_metadata_says(attached_installation: Installation, tmp_path: Path) -> None:
     before = schema_of(tmp_path / "tvarr.db")
     made = create(attached_installation, "--note", "before the new provider")
     archive = folder_of(attached_installation) / made["filename"]
@@ -83,7 +83,7 @@ def test_every_operation_is_recorded(prepared: Installation) -> None:
     name = create(prepared)["filename"]
     prepared.ok("backup", "verify", name)
     prepared.ok("backup", "prune")
-    prepared.refused("backup", "adopt", "nothing-here.gz")
+    prepared.refused("backup", "add", "nothing-here.gz")
     prepared.ok("backup", "delete", name)
     assert operations(prepared) == [
         ("backup", "succeeded", "command"),
@@ -94,7 +94,7 @@ def test_every_operation_is_recorded(prepared: Installation) -> None:
     ]
 
 
-def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
+def test_backups_are_listed_as_text_and_as_json(prepared: Installation) -> None:
     assert prepared.ok("backup", "list") == f"There are no backups in {folder_of(prepared)} yet.\n"
     first, second = create(prepared, "--note", "one"), create(prepared)
     (folder_of(prepared) / "holiday.jpg").write_bytes(b"")
@@ -107,7 +107,7 @@ def test_lists_are_for_people_and_for_programs(prepared: Installation) -> None:
     assert lines[1].startswith(first["filename"])
     assert lines[1].endswith("Verified  one")
     assert "BROKEN: its metadata file" in lines[2]
-    assert "1 other files" in lines[3]
+    assert lines[3] == f"Other files in {folder_of(prepared)}: 1"
 
 
 def test_one_can_be_shown(prepared: Installation) -> None:
@@ -116,22 +116,22 @@ def test_one_can_be_shown(prepared: Installation) -> None:
     assert f"checksum: {made['checksum']}" in prepared.ok("backup", "show", made["filename"])
 
 
-def test_a_good_one_is_verified_and_a_damaged_one_is_told(prepared: Installation) -> None:
+def test_verification_finds_a_damaged_backup(prepared: Installation) -> None:
     good, bad = create(prepared)["filename"], create(prepared)["filename"]
     archive = folder_of(prepared) / bad
     raw = bytearray(archive.read_bytes())
     raw[len(raw) // 2] ^= 1
     archive.write_bytes(raw)
-    assert prepared.ok("backup", "verify", good) == f"{good}: good (9 checks)\n"
+    assert prepared.ok("backup", "verify", good) == f"{good}: OK (9 checks)\n"
     assert prepared.json("backup", "show", good, "--json")["checked"]["level"] == "full"
     done = prepared.run("backup", "verify", "--all")
     assert (done.returncode, f"{bad}: DAMAGED" in done.stdout) == (1, True)
-    assert "1 of 2 cannot be relied on." in done.stderr
+    assert "1 of 2 backups has problems." in done.stderr
     assert prepared.json("backup", "show", bad, "--json")["state"] == "damaged"
     assert operations(prepared)[-1][:2] == ("verify", "attention")
 
 
-def test_nothing_is_verified_where_there_is_nothing(prepared: Installation) -> None:
+def test_without_backups_nothing_is_verified(prepared: Installation) -> None:
     assert prepared.ok("backup", "verify", "--all") == "There are no backups.\n"
     assert prepared.json("backup", "verify", "--all", "--json") == {"verified": [], "broken": []}
 
@@ -146,20 +146,21 @@ def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared:
     assert names_in(folder_of(prepared)) == set()
 
 
-def test_a_backup_moves_to_another_installation(prepared: Installation, tmp_path: Path) -> None:
+@pytest.mark.parametrize("action", ["add", "adopt"])
+def test_a_backup_moves_to_another_installation(action: str, prepared: Installation, tmp_path: Path) -> None:
     made = create(prepared, "--note", "from the attic")
     other = Installation(tmp_path / "other").prepared()
-    taken_in = other.json("backup", "adopt", str(folder_of(prepared) / made["filename"]), "--json")
+    added = other.json("backup", action, str(folder_of(prepared) / made["filename"]), "--json")
     for member in ("table_counts", "schema", "note", "database_checksum", "created_at"):
-        assert taken_in[member] == made[member], member
-    assert (taken_in["kind"], taken_in["imported"], taken_in["protected"]) == ("uploaded", True, True)
+        assert added[member] == made[member], member
+    assert (added["kind"], added["imported"], added["protected"]) == ("uploaded", True, True)
 
 
 def test_a_dead_machines_database_is_added_with_its_date_unknown(prepared: Installation, tmp_path: Path) -> None:
     (tmp_path / "dead").mkdir()
     source = died_in_wal_mode(tmp_path / "dead" / "tvarr.db")
     before = state(tmp_path / "dead")
-    added = prepared.json("backup", "adopt", str(source), "--json")
+    added = prepared.json("backup", "add", str(source), "--json")
     assert (added["created_at_source"], added["newest_row_at"]) == ("newest_row", "2026-03-01T15:00:00.123456Z")
     assert (added["table_counts"]["filters"], added["wal_missing"]) == (3, False)
     assert state(tmp_path / "dead") == before
@@ -170,7 +171,7 @@ def test_a_dead_machines_database_is_added_with_its_date_unknown(prepared: Insta
 def test_without_the_journal_the_command_warns(prepared: Installation, tmp_path: Path) -> None:
     source = died_in_wal_mode(tmp_path / "tvarr.db")
     source.with_name("tvarr.db-wal").unlink()
-    done = prepared.run("backup", "adopt", str(source))
+    done = prepared.run("backup", "add", str(source))
     assert "warning: date unknown, newest row 1 Mar 2026, 15:00" in done.stdout
     assert "came without its -wal file" in done.stderr
     assert done.returncode == 0
@@ -179,12 +180,10 @@ def test_without_the_journal_the_command_warns(prepared: Installation, tmp_path:
 def test_what_a_restore_loses_is_counted_from_the_newest_row(
     attached_installation: Installation, tmp_path: Path
 ) -> None:
-    name = attached_installation.json("backup", "adopt", str(settled(tvarrs(tmp_path / "copy.db"))), "--json")[
-        "filename"
-    ]
-    words = attached_installation.ok("backup", "restore", name)
-    assert "Everything changed since 2026-03-01 15:00:00 UTC (" in words
-    assert "; date unknown, newest row 1 Mar 2026, 15:00) would be lost" in words
+    source = settled(tvarrs(tmp_path / "copy.db"))
+    name = attached_installation.json("backup", "add", str(source), "--json")["filename"]
+    preview = attached_installation.ok("backup", "restore", name)
+    assert " of changes (since 2026-03-01 15:00:00 UTC; date unknown, newest row 1 Mar 2026, 15:00) would be" in preview
     shown = attached_installation.json("backup", "restore", name, "--json")
     assert (shown["created_at_source"], shown["newest_row_at"]) == ("newest_row", "2026-03-01T15:00:00.123456Z")
 
@@ -192,23 +191,23 @@ def test_what_a_restore_loses_is_counted_from_the_newest_row(
 def test_a_database_in_use_is_refused_with_the_programs_name(prepared: Installation, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tvarrs(tmp_path / "tvarr.db"))) as connection:
         connection.execute("SELECT * FROM filters").fetchone()
-        words = prepared.refused("backup", "adopt", str(tmp_path / "tvarr.db"))
+        words = prepared.refused("backup", "add", str(tmp_path / "tvarr.db"))
     assert "is open in python" in words
     assert f"(pid {os.getpid()})" in words
 
 
 def test_our_own_database_is_not_even_opened(prepared: Installation) -> None:
-    words = prepared.refused("backup", "adopt", str(prepared.data / "app.db"))
+    words = prepared.refused("backup", "add", str(prepared.data / "app.db"))
     assert "app.db is open in" in words
 
 
-def test_the_live_database_is_not_taken_in(prepared: Installation) -> None:
-    words = prepared.refused("backup", "adopt", str(prepared.data / "tvarr.db"))
+def test_the_live_database_is_not_added(prepared: Installation) -> None:
+    words = prepared.refused("backup", "add", str(prepared.data / "tvarr.db"))
     assert "is the live database. Nothing was saved. To back it up, run `backup create`." in words
 
 
 @pytest.mark.parametrize("setting", ["environment", "settings page"])
-def test_what_the_next_clean_up_removes_is_what_it_then_removes(prepared: Installation, setting: str) -> None:
+def test_cleanup_deletes_what_a_dry_run_lists(prepared: Installation, setting: str) -> None:
     create(prepared)
     names = [create(prepared)["filename"] for _ in range(3)]
     _make_scheduled(prepared, names)
@@ -222,8 +221,8 @@ def test_what_the_next_clean_up_removes_is_what_it_then_removes(prepared: Instal
             )
     announced = prepared.json("backup", "prune", "--dry-run", "--json")["removed"]
     assert announced == names[:2]
-    assert prepared.ok("backup", "prune").splitlines() == [f"Removed {name}" for name in announced]
-    assert prepared.ok("backup", "prune") == "There is nothing to remove.\n"
+    assert prepared.ok("backup", "prune").splitlines() == [f"Deleted {name}" for name in announced]
+    assert prepared.ok("backup", "prune") == "There is nothing to delete.\n"
 
 
 def _make_scheduled(installation: Installation, names: list[str]) -> None:
@@ -232,7 +231,7 @@ def _make_scheduled(installation: Installation, names: list[str]) -> None:
         path.write_text(path.read_text().replace('"kind": "manual"', '"kind": "scheduled"'))
 
 
-def test_recovery_says_what_it_removed(prepared: Installation) -> None:
+def test_recovery_lists_what_it_removed(prepared: Installation) -> None:
     name = create(prepared)["filename"]
     (folder_of(prepared) / ".work" / "snapshot.db").write_bytes(b"half")
     assert prepared.ok("backup", "recover") == "Removed .work/snapshot.db\n"
@@ -253,24 +252,25 @@ def test_recovery_says_what_it_removed(prepared: Installation) -> None:
         (("delete", "x"), 'There is no backup "x".'),
         (("create", "--note", "x" * 501), "Expected a note of at most 500 characters, got 501 characters."),
         (("create", "--note", "two\nlines"), "Expected a note of one line without control characters"),
-        (("adopt", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),
+        (("add", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),
     ],
 )
-def test_bad_input_is_refused_in_words(prepared: Installation, arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_input_is_refused(prepared: Installation, arguments: tuple[str, ...], words: str) -> None:
     assert words in prepared.refused("backup", *arguments)
     assert names_in(folder_of(prepared)) == set()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "allowed"),
+    ("name", "value", "expected"),
     [
         ("TVARR_BACKUP_SCHEDULE_RETENTION", "0", "a whole number from 1 to 100000"),
-        ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon", "whole weeks, days and hours"),
+        ("TVARR_BACKUP_SCHEDULE_MAX_AGE", "soon", "a duration from 1h to 9999w"),
     ],
 )
-def test_a_setting_that_is_nonsense_stops_it(prepared: Installation, name: str, value: str, allowed: str) -> None:
-    words = prepared.refused("backup", "create", **{name: value})
-    assert f"{name} is '{value}'; allowed is {allowed}" in words
+def test_an_invalid_setting_stops_it(prepared: Installation, name: str, value: str, expected: str) -> None:
+    message = prepared.refused("backup", "create", **{name: value})
+    assert message.startswith(f"error: {name}: expected {expected}")
+    assert f'got "{value}"' in message
 
 
 def test_nothing_is_done_before_the_first_preparation(installation: Installation) -> None:
@@ -280,7 +280,7 @@ def test_nothing_is_done_before_the_first_preparation(installation: Installation
     assert not installation.data.exists()
 
 
-def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Installation) -> None:
+def test_a_second_operation_is_refused_and_names_the_first(prepared: Installation) -> None:
     with closing(sqlite3.connect(prepared.data / "tvarr.db")) as connection, connection:
         connection.execute("CREATE TABLE ballast (data)")
         connection.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 200)
@@ -301,7 +301,7 @@ def test_a_second_one_at_the_same_moment_is_told_which_one_runs(prepared: Instal
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, signal_number: int) -> None:
+def test_a_signal_stops_it_and_nothing_is_left_behind(prepared: Installation, signal_number: int) -> None:
     with closing(sqlite3.connect(prepared.data / "tvarr.db")) as connection, connection:
         connection.execute("CREATE TABLE ballast (data)")
         connection.executemany("INSERT INTO ballast VALUES (randomblob(1000000))", [()] * 300)
@@ -316,7 +316,7 @@ def test_when_told_to_stop_it_leaves_nothing_behind(prepared: Installation, sign
     process.stderr.readline()
     process.send_signal(signal_number)
     _out, words = process.communicate(timeout=30)
-    assert (process.returncode, "Nothing half-made is left." in words) == (130, True), words
+    assert (process.returncode, "No partial files are left." in words) == (130, True), words
     assert names_in(folder_of(prepared)) == set()
     assert not list((folder_of(prepared) / ".work").iterdir())
     assert operations(prepared) == [("backup", "interrupted", "command")]
@@ -346,8 +346,7 @@ def test_a_terminal_shows_a_bar(prepared: Installation) -> None:
 def test_without_a_terminal_there_are_plain_lines(prepared: Installation) -> None:
     done = prepared.run("backup", "create")
     lines = done.stderr.splitlines()
-    lines.remove(
-        "Verifying"
-    ) if "Verifying" in lines else None  # told only where it takes longer than the packing beside it
+    if "Verifying" in lines:  # shown only if it takes longer than packing
+        lines.remove("Verifying")
     assert lines == ["Copying the database", "Packing", "Saving to the backup folder"]
     assert done.stdout.startswith("Created tvarr-backup-")

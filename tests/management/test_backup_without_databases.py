@@ -14,7 +14,7 @@ from tests.operations.app_databases import UNUSABLE, locked
 from tests.operations.live_databases import UNUSABLE_LIVE, remove
 from tests.workers import rows
 
-HISTORY = "This run could not be written to the history: "
+HISTORY = "This operation could not be recorded in the history: "
 LOCKED = "locked"
 
 
@@ -58,7 +58,7 @@ def test_without_app_db_all_but_cleanup_is_done_and_not_recorded(backed_up: tupl
     for action in (("show", name), ("protect", name), ("protect", name, "--off"), ("recover",)):
         assert HISTORY not in ran(installation, "backup", *action)[1]
     for action, words in (
-        (("verify", name), "good"),
+        (("verify", name), "OK"),
         (("restore", name, "--yes"), "Restored"),
         (("undo-restore", "--yes"), "Restored"),
         (("delete", name), f"Deleted {name}"),
@@ -72,7 +72,7 @@ def test_a_locked_app_db_keeps_nobody_from_work(backed_up: tuple[Installation, s
     installation, name = backed_up
     with locked(installation.data / "app.db"):
         out, err = ran(installation, "backup", "verify", name)
-        assert "good" in out
+        assert "OK" in out
         assert f"{HISTORY}{installation.data}/app.db cannot be read, because another program has locked it" in err
         assert name in ran(installation, "backup", "list")[0]
     assert rows(installation, "SELECT kind FROM operations_operation") == [("backup",)]
@@ -94,13 +94,11 @@ def test_cleanup_without_app_db_only_shows_what_it_would_delete(backed_up: tuple
     shows = ("backup", "prune", "--dry-run", "--json")
     installation.environment["TVARR_BACKUP_SCHEDULE_RETENTION"] = "1"
     out, err = ran(installation, *shows)
-    assert json.loads(out) == {"removed": [], "dry_run": True}  # both were made by hand
-    words = (
-        "Nothing is removed, and the list goes by the retention of the environment, because the retention settings are"
-    )
+    assert json.loads(out) == {"removed": [], "dry_run": True}  # both are manual
+    words = "Nothing is deleted, and the list uses the retention of the environment, because the retention settings are"
     assert words in err
     out, err = ran(installation, "backup", "prune")
-    assert (out, words in err) == ("There is nothing to remove.\n", True)
+    assert (out, words in err) == ("There is nothing to delete.\n", True)
     assert name in installation.ok("backup", "list")
     assert not (installation.data / "app.db").exists()
 
@@ -117,7 +115,7 @@ def test_without_tvarrs_database_backups_are_seen_verified_and_deleted(
     UNUSABLE_LIVE[state](live)
     before = live.read_bytes() if live.exists() else None
     assert name in ran(installation, "backup", "list")[0]
-    assert "good" in ran(installation, "backup", "verify", name)[0]
+    assert "OK" in ran(installation, "backup", "verify", name)[0]
     words = installation.refused("backup", "create")
     assert str(live) in words
     ran(installation, "backup", "delete", name)
@@ -136,7 +134,7 @@ def test_without_it_all_else_works_too(backed_up: tuple[Installation, str], tmp_
     elsewhere = tmp_path / "elsewhere.db.gz"
     elsewhere.write_bytes((installation.data / "backups" / name).read_bytes())
     remove(installation.data / "tvarr.db")
-    for action in (("show", name), ("protect", name), ("recover",), ("prune",), ("adopt", str(elsewhere))):
+    for action in (("show", name), ("protect", name), ("recover",), ("prune",), ("add", str(elsewhere))):
         ran(installation, "backup", *action)
 
 
@@ -145,6 +143,6 @@ def test_with_neither_database_backups_are_seen_verified_and_deleted(backed_up: 
     remove(installation.data / "tvarr.db")
     remove(installation.data / "app.db")
     assert name in ran(installation, "backup", "list")[0]
-    assert "good" in ran(installation, "backup", "verify", "--all")[0]
+    assert "OK" in ran(installation, "backup", "verify", "--all")[0]
     ran(installation, "backup", "delete", name)
     assert [path.name for path in installation.data.glob("*.db*")] == ["app.db.reserve"]

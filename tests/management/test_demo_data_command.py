@@ -1,4 +1,4 @@
-"""`manage.py demo_data`: fictional rows at any size, for databases of our own only."""
+"""The command `demo_data`."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -146,12 +146,12 @@ def test_proxies_use_filters_that_exist() -> None:
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
-        ({"channels": -1}, "--channels is -1; allowed is a whole number from 0 to 1000000."),
-        ({"channels": 1_000_001}, "--channels is 1000001;"),
-        ({"programmes": -5}, "--programmes is -5; allowed is a whole number from 0 to 10000000."),
-        ({"programmes": 10_000_001}, "--programmes is 10000001;"),
-        ({"items": -2}, "--items is -2; allowed is a whole number from 0 to 100000."),
-        ({"items": 100_001}, "--items is 100001;"),
+        ({"channels": -1}, "--channels: expected a whole number from 0 to 1000000, got -1."),
+        ({"channels": 1_000_001}, "got 1000001."),
+        ({"programmes": -5}, "--programmes: expected a whole number from 0 to 10000000, got -5."),
+        ({"programmes": 10_000_001}, "got 10000001."),
+        ({"items": -2}, "--items: expected a whole number from 0 to 100000, got -2."),
+        ({"items": 100_001}, "got 100001."),
     ],
 )
 def test_a_number_out_of_range_is_refused_before_anything_is_written(arguments: dict[str, int], refusal: str) -> None:
@@ -170,18 +170,18 @@ def test_progress_goes_to_stderr_and_the_result_to_stdout(capsys: pytest.Capture
     assert "channels: 7 of 7" in captured.err
 
 
-def test_tvarrs_own_database_is_refused_and_left_alone(attached: Path) -> None:
-    with pytest.raises(CommandError, match="for a database of our own"):
+def test_tvarrs_own_database_is_refused_and_not_changed(attached: Path) -> None:
+    with pytest.raises(CommandError, match="needs a database that tvarr-backup created"):
         fill()
 
     assert [len(made(model)) for model in (StreamSource, Channel)] == [1, 1]
 
 
-def test_a_database_that_is_not_there_is_refused_in_words(installation: Installation) -> None:
-    assert "run `prepare` first" in installation.refused("demo_data")
+def test_a_missing_database_is_refused(installation: Installation) -> None:
+    assert "Run `prepare` first" in installation.refused("demo_data")
 
 
-def test_a_file_that_is_no_database_is_refused_in_words(installation: Installation, tmp_path: Path) -> None:
+def test_another_file_is_refused(installation: Installation, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("Not a database at all. " * 100)
 

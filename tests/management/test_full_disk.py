@@ -1,4 +1,4 @@
-"""A disk that is filled to the last byte is emptied with the product itself: by page, by API and by command."""
+"""Backups can be deleted on a completely full disk: on pages, through the API and with commands."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SIZE = "96m"
 
 
 class OnSmallDisk(Installation):
-    """Its storage folder is a disk in memory that only its own processes see."""
+    """An installation whose storage folder is a small disk in memory, visible to its own processes."""
 
     holder: subprocess.Popen[bytes]
 
     def mount(self) -> None:
-        """Keep the disk for as long as `holder` runs."""
+        """Mount the disk until `holder` ends."""
         self.data.mkdir()
         script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && chmod 700 "$2" && echo mounted && exec sleep 600'
         command = ["unshare", "-rm", "bash", "-c", script, "bash", SIZE, str(self.data)]
@@ -52,7 +52,7 @@ class OnSmallDisk(Installation):
 
     @property
     def disk(self) -> Path:
-        """The disk, as it is seen from here."""
+        """The disk as a path of this process."""
         return Path(f"/proc/{self.holder.pid}/root{self.data}")
 
     @property
@@ -60,7 +60,7 @@ class OnSmallDisk(Installation):
         return self.disk / "app.db.reserve"
 
     def fill(self) -> None:
-        """To the last byte."""
+        """Fill the disk to the last byte."""
         with (self.disk / "film.mkv").open("ab", buffering=0) as file:
             for size in (2**20, 2**12, 1):
                 try:
@@ -101,7 +101,7 @@ def up(small: OnSmallDisk) -> Iterator[Up]:
 
 
 class Browser:
-    """Somebody who signs in and presses buttons."""
+    """A user who signs in and selects buttons."""
 
     def __init__(self, up: Up) -> None:
         self._address = up.address
@@ -131,7 +131,7 @@ def delete_by_api(up: Up, name: str) -> int:
         return int(answer.status)
 
 
-def test_prepare_keeps_a_reserve_where_there_is_room(small: OnSmallDisk) -> None:
+def test_prepare_reserves_space_if_there_is_enough(small: OnSmallDisk) -> None:
     assert small.reserve.stat().st_size == 4 * 2**20
     small.reserve.unlink()
     with (small.disk / "film.mkv").open("wb") as file:
@@ -144,7 +144,7 @@ def test_prepare_keeps_a_reserve_where_there_is_room(small: OnSmallDisk) -> None
     assert small.reserve.stat().st_size == 4 * 2**20
 
 
-def test_somebody_signs_in_and_deletes_backups_by_page_and_api(small: OnSmallDisk, up: Up) -> None:
+def test_a_user_signs_in_and_deletes_backups_on_a_page_and_through_the_api(small: OnSmallDisk, up: Up) -> None:
     first, second, third = small.backups()
     small.fill()
     browser = Browser(up)
@@ -178,12 +178,12 @@ def test_a_command_deletes_a_backup_and_records_it(small: OnSmallDisk) -> None:
     small.fill()
     done = small.run("backup", "delete", first)
     assert (done.returncode, done.stdout) == (0, f"Deleted {first}\n")
-    assert "could not be written to the history" not in done.stderr
+    assert "could not be recorded in the history" not in done.stderr
     assert small.backups() == [second, third]
 
 
 @pytest.mark.long
-def test_without_a_reserve_a_command_deletes_it_all_the_same(small: OnSmallDisk) -> None:
+def test_without_reserved_space_a_command_still_deletes_it(small: OnSmallDisk) -> None:
     first, second, third = small.backups()
     small.reserve.unlink()
     small.fill()
@@ -194,7 +194,7 @@ def test_without_a_reserve_a_command_deletes_it_all_the_same(small: OnSmallDisk)
 
 
 @pytest.mark.long
-def test_the_reserve_is_made_again_when_there_is_room(small: OnSmallDisk, up: Up) -> None:
+def test_space_is_reserved_again_when_there_is_enough(small: OnSmallDisk, up: Up) -> None:
     small.fill()
     Browser(up).get("/sign-in/")
     assert not small.reserve.exists()

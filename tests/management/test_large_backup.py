@@ -1,4 +1,4 @@
-"""A database of 1 GB is backed up by the worker while two processes write to it, and every figure is told."""
+"""The worker backs up a database of 1 GB while two processes write to it. All measurements are printed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ while os.getppid() != 1 and not os.path.exists(path + ".stop"):
 
 
 def acknowledged(log: Path) -> list[tuple[float, int, float]]:
-    """When, which, and after how long each commit was acknowledged."""
+    """Return the time, the number and the duration of each commit."""
     lines = [line.split() for line in log.read_text().splitlines()]
     return [(float(moment), int(number), float(seconds)) for moment, number, seconds in lines]
 
@@ -89,7 +89,7 @@ def test_a_gigabyte_is_backed_up_while_two_processes_write(prepared: Installatio
         (total,) = connection.execute("SELECT value FROM total").fetchone()
         found = dict(connection.execute("SELECT name, max(number) FROM oracle GROUP BY name").fetchall())
         assert connection.execute("SELECT count(*) FROM oracle").fetchone() == (total,) == (sum(found.values()),)
-    print(f"database {size / 1e6:.0f} MB, archive {backup['file_size'] / 1e6:.0f} MB, asked for until seen done "  # noqa: T201
+    print(f"database {size / 1e6:.0f} MB, archive {backup['file_size'] / 1e6:.0f} MB, from the request until it is done "  # noqa: T201
           f"{ended - began:.1f} s")  # fmt: skip
     for log in logs:
         commits = acknowledged(log)

@@ -1,4 +1,4 @@
-"""`portable`: what a person or a script gets, in real processes."""
+"""The command `portable`, in real processes."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_kinds_may_be_written_with_hyphens_too(prepared: Installation, slug: str
         (("plan", "filters", "/nowhere/at/all.json"), "/nowhere/at/all.json cannot be read: No such file"),
         (("plan", "filters", "/"), "/ cannot be read: Is a directory"),
         (("plan", "filters", "-", "--bulk", "merge"), 'Expected "skip", "rename" or "overwrite" for all other items'),
-        (("plan", "filters", "-", "--resolve", "News"), "--resolve is “News”; allowed is NAME=VALUE"),
-        (("plan", "filters", "-", "--new-name", "=News"), "--new-name is “=News”; allowed is NAME=VALUE"),
+        (("plan", "filters", "-", "--resolve", "News"), "--resolve: expected NAME=VALUE, got “News”."),
+        (("plan", "filters", "-", "--new-name", "=News"), "--new-name: expected NAME=VALUE, got “=News”."),
         (("import", "filters", "-"), "The file is empty. Expected an export."),
     ],
 )
@@ -140,10 +140,10 @@ def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp
         tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"), filter_item("Bad", expression=None)
     )
     shown = prepared.ok("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
-    assert '#1 different: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
-    assert "#2 new: New -> add\n" in shown
-    assert "#3 invalid: Bad -> PROBLEM\n    problem: expression: Expected text, got nothing." in shown
-    assert "3 items: add 1, overwrite 1, PROBLEM 1\n" in shown
+    assert '#1 changed: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
+    assert "#2 new: New -> create\n" in shown
+    assert "#3 invalid: Bad -> blocked\n    problem: expression: Expected text, got nothing." in shown
+    assert "3 items: create 1, overwrite 1, blocked 1\n" in shown
 
 
 def test_a_plan_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_import_prints_what_became_of_every_item(prepared: Installation, tmp_pat
     file = write(tmp_path, FILTERS, filter_item("A"), filter_item("B"))
     shown = prepared.ok("portable", "import", "filters", file, "--new-name", "B=Bee = two")
     assert shown == (
-        "create: A\nrename: B -> Bee = two\n2 items: 1 created, 1 renamed, 0 overwritten, 0 unchanged, 0 skipped\n"
+        "created: A\nrenamed: B -> Bee = two\n2 items: 1 created, 1 renamed, 0 overwritten, 0 unchanged, 0 skipped\n"
     )
 
 
@@ -210,11 +210,11 @@ def test_a_file_with_a_byte_order_mark_is_read_from_disk_and_from_stdin(
 ) -> None:
     file = tmp_path / "from-windows.json"
     file.write_bytes(encoded(document(FILTERS, filter_item("Новости")), encoding))
-    assert "#1 new: Новости -> add" in prepared.ok("portable", "plan", "filters", str(file))
+    assert "#1 new: Новости -> create" in prepared.ok("portable", "plan", "filters", str(file))
     with file.open("rb") as content:
         command = prepared.command("portable", "plan", "filters", "-")
         done = subprocess.run(command, env=prepared.variables(), stdin=content, capture_output=True, check=True)
-    assert "#1 new: Новости -> add" in done.stdout.decode()
+    assert "#1 new: Новости -> create" in done.stdout.decode()
 
 
 def test_references_can_be_mapped(prepared: Installation, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`prepare`: both databases, the key and the first administrator, once and for all."""
+"""The command `prepare`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_it_makes_two_databases_a_key_and_an_administrator(installation: Install
     assert len((installation.data / "secret-key").read_text().strip()) == 50
 
 
-def test_all_is_readable_by_its_owner_alone(installation: Installation) -> None:
+def test_only_the_owner_can_read_the_files(installation: Installation) -> None:
     installation.prepared()
     assert stat.S_IMODE(installation.data.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in installation.data.iterdir()}
@@ -96,12 +96,42 @@ def test_a_weak_password_is_refused_before_anything_is_made(installation: Instal
     assert not installation.data.exists()
 
 
-def test_a_name_that_is_somebody_elses_is_refused(installation: Installation) -> None:
+class TestIgnoredVariables:
+    """Variables for the first administrator, when there is one."""
+
+    @pytest.fixture
+    def named(self, installation: Installation) -> Installation:
+        installation.environment |= {"TVARR_ADMIN_USERNAME": "harbourmaster", "TVARR_ADMIN_PASSWORD": "tide-table-1912"}
+        return installation.prepared()
+
+    def test_a_password_that_is_still_right_is_not_mentioned(self, named: Installation) -> None:
+        assert "ignored" not in named.run("prepare").stderr
+
+    def test_a_password_that_was_changed_is_reported(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_PASSWORD="moon-table-1912")
+        assert done.returncode == 0
+        assert 'TVARR_ADMIN_PASSWORD is ignored, because the user "harbourmaster" exists' in done.stderr
+        assert "`manage.py changepassword harbourmaster` changes it.\n" in done.stderr
+
+    def test_a_second_name_is_reported_and_creates_nobody(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_USERNAME="pilot", TVARR_ADMIN_PASSWORD="")
+        assert done.returncode == 0
+        assert 'are ignored, because an administrator exists. "pilot" was not created.' in done.stderr
+        assert "`manage.py changepassword harbourmaster` changes the password of this one." in done.stderr
+        assert rows(named.data / "app.db", "SELECT username FROM auth_user") == [("harbourmaster",)]
+
+    def test_without_variables_nothing_is_reported(self, named: Installation) -> None:
+        done = named.run("prepare", TVARR_ADMIN_USERNAME="", TVARR_ADMIN_PASSWORD="")
+        assert "ignored" not in done.stderr
+
+
+def test_a_name_of_a_user_who_is_no_administrator_is_refused(installation: Installation) -> None:
     installation.prepared()
     with closing(sqlite3.connect(installation.data / "app.db")) as connection, connection:
         connection.execute("UPDATE auth_user SET is_superuser = 0")
-    words = installation.refused("prepare")
-    assert "There is no administrator, and “admin” is somebody else; name another with TVARR_ADMIN_USERNAME." in words
+    message = installation.refused("prepare")
+    assert 'The administrator "admin" cannot be created' in message
+    assert "Set TVARR_ADMIN_USERNAME to another name." in message
 
 
 def test_a_key_that_is_given_is_not_kept(installation: Installation) -> None:
@@ -113,19 +143,19 @@ def test_a_key_that_is_given_is_not_kept(installation: Installation) -> None:
 def test_an_attached_database_is_left_as_it_is(installation: Installation, tvarr_own: Path) -> None:
     installation.environment["TVARR_DATABASE_DSN"] = str(tvarr_own)
     before = (schema_of(tvarr_own), tvarr_own.read_bytes())
-    assert f"tvarr's own database is attached: {tvarr_own}" in installation.ok("prepare")
+    assert f"Using tvarr's database: {tvarr_own}" in installation.ok("prepare")
     assert (schema_of(tvarr_own), tvarr_own.read_bytes()) == before
     assert not (installation.data / "tvarr.db").exists()
 
 
-def test_a_backup_folder_that_may_not_be_written_is_a_warning(installation: Installation) -> None:
+def test_a_backup_folder_that_cannot_be_written_to_is_a_warning(installation: Installation) -> None:
     closed = installation.data.with_name("closed")
     closed.mkdir(mode=0o500)
     installation.heeds_modes = True
     done = installation.run("prepare", TVARR_BACKUP_DIRECTORY=str(closed))
     assert done.returncode == 0, done.stderr
     assert (
-        f"warning: (tvarr_backup.E003) TVARR_BACKUP_DIRECTORY is '{closed}', and {closed} is not a folder"
+        f"warning: (tvarr_backup.E003) TVARR_BACKUP_DIRECTORY names {closed}, but {closed} is not a folder"
         in done.stderr
     )
 
@@ -140,7 +170,7 @@ def test_a_database_of_ours_that_cannot_be_used_is_named(installation: Installat
 
 
 class TestOneTimePassword:
-    """Its file goes when the administrator's password becomes another one."""
+    """Its file is deleted when the administrator's password is changed."""
 
     @pytest.fixture
     def file(self, settings: Any, tmp_path: Path) -> Path:
@@ -156,7 +186,7 @@ class TestOneTimePassword:
     def test_it_stays_when_the_administrator_is_made(self, administrator: User, file: Path) -> None:
         assert file.exists()
 
-    def test_it_goes_when_the_password_is_changed_in_the_admin(
+    def test_it_is_deleted_when_the_password_is_changed_in_the_admin(
         self, administrator: User, file: Path, client: Client
     ) -> None:
         client.force_login(administrator)
@@ -165,7 +195,7 @@ class TestOneTimePassword:
         assert answer.status_code == 302
         assert not file.exists()
 
-    def test_it_stays_when_somebody_else_changes_theirs(self, administrator: User, file: Path) -> None:
+    def test_it_stays_when_another_user_changes_theirs(self, administrator: User, file: Path) -> None:
         other = User.objects.create_user("guest", password="first-one-here")
         other.set_password("another-one-here")
         other.save()
@@ -178,7 +208,7 @@ class TestOneTimePassword:
         assert administrator.check_password("tide-table-1912")
 
 
-def test_what_a_crash_left_is_settled(prepared: Installation) -> None:
+def test_interrupted_operations_are_ended(prepared: Installation) -> None:
     with closing(sqlite3.connect(prepared.data / "app.db")) as connection, connection:
         connection.execute(
             "INSERT INTO operations_operation (id, kind, state, database, arguments, origin, phase, done_bytes, message, "

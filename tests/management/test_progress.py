@@ -1,4 +1,4 @@
-"""The progress of an operation as a command shows it."""
+"""The progress that commands show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_terminal_shows_one_bar_for_the_whole_operation_with_the_phase() -> No
     assert any(line.startswith("Copying the database:") for line in lines)
 
 
-def test_everywhere_else_it_is_a_line_for_each_phase() -> None:
+def test_elsewhere_there_is_a_line_for_each_phase() -> None:
     stream = StringIO()
     with ProgressDisplay(stream) as display:
         display(Phase.COPY, 25, 100)

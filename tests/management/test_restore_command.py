@@ -48,7 +48,7 @@ def live_of(installation: Installation) -> Path:
 
 
 def content(path: Path) -> list[str]:
-    """Every row and every table, in words of SQL."""
+    """Every table and row, as SQL."""
     with closing(sqlite3.connect(path)) as connection:
         return sorted(connection.iterdump())
 
@@ -80,15 +80,15 @@ def attached_installation(installation: Installation, tmp_path: Path) -> Install
     return installation.prepared()
 
 
-def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
+def test_without_yes_a_restore_is_only_previewed(prepared: Installation) -> None:
     name = created(prepared)
     changed(live_of(prepared), "DELETE FROM filters")
     before, done_before = content(live_of(prepared)), operations(prepared)
-    told = prepared.ok("backup", "restore", name).splitlines()
-    assert told[0] == f"{name} would replace all that is in {live_of(prepared)}:"
-    assert told[1].startswith("    filters: 0 -> ")
-    assert "would be lost, but is kept in a copy that is made first." in told[-2]
-    assert told[-1] == "Nothing was changed. Add --yes to do it."
+    lines = prepared.ok("backup", "restore", name).splitlines()
+    assert lines[0] == f"{name} would replace the data in {live_of(prepared)}:"
+    assert lines[1].startswith("    filters: 0 -> ")
+    assert lines[-2].endswith(" would be lost. The safety backup keeps them.")
+    assert lines[-1] == "Nothing was changed. Add --yes to restore."
     data = prepared.json("backup", "restore", name, "--json")
     assert set(data) == {
         *("filename", "now", "after", "created_at", "created_at_source", "newest_row_at"),
@@ -103,19 +103,19 @@ def test_without_a_yes_it_is_only_told(prepared: Installation) -> None:
     assert operations(prepared) == done_before
 
 
-def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_installation: Installation) -> None:
+def test_with_yes_it_is_done_reported_and_recorded_and_can_be_undone(attached_installation: Installation) -> None:
     live = live_of(attached_installation)
     then, tables = content(live), schema_of(live)
     name = created(attached_installation)
     changed(live, "DELETE FROM client_detection_rules", "UPDATE filters SET name = 'spoilt'")
     now = content(live)
-    told = attached_installation.ok("backup", "restore", name, "--yes").splitlines()
+    lines = attached_installation.ok("backup", "restore", name, "--yes").splitlines()
     safety = listed(attached_installation)[0]
-    assert told[0] == f"Restored {name}"
-    assert told[1].startswith("    client_detection_rules: 0 -> ")
-    assert told[2] == "    every other table: same number of rows; contents may differ"
-    assert told[3:] == [
-        f"What was there before is {safety['filename']}; `backup undo-restore` goes back to it",
+    assert lines[0] == f"Restored {name}"
+    assert lines[1].startswith("    client_detection_rules: 0 -> ")
+    assert lines[2] == "    every other table: same number of rows; contents may differ"
+    assert lines[3:] == [
+        f"The previous data is in {safety['filename']}. `backup undo-restore` restores it.",
         RELOAD_ADVICE,
     ]
     assert content(live) == then
@@ -123,7 +123,7 @@ def test_with_a_yes_it_is_done_told_and_recorded_and_can_be_undone(attached_inst
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
     assert safety["note"] == f"before restoring {name}"
     assert "  protected until 2" in attached_installation.ok("backup", "list").splitlines()[0]
-    assert attached_installation.ok("backup", "verify", safety["filename"]).endswith("good (9 checks)\n")
+    assert attached_installation.ok("backup", "verify", safety["filename"]).endswith("OK (9 checks)\n")
     assert f"{safety['filename']} would replace" in attached_installation.ok("backup", "undo-restore")
     assert content(live) == then
     undone = attached_installation.json("backup", "undo-restore", "--yes", "--json")
@@ -165,8 +165,8 @@ def test_a_database_file_that_cannot_be_written_is_replaced_offline(
     DAMAGES[damage](live)
     spoilt = live.read_bytes() if live.exists() else None
     command = f"manage.py backup restore {name} --yes --offline`"
-    told = attached_installation.ok("backup", "restore", name)
-    assert command in told.splitlines()[-1]
+    preview = attached_installation.ok("backup", "restore", name)
+    assert command in preview.splitlines()[-1]
     data = attached_installation.json("backup", "restore", name, "--json")
     assert (data["offline_required"], data["now"]) == (True, {})
     assert command in attached_installation.refused("backup", "restore", name, "--yes")
@@ -183,9 +183,9 @@ def test_a_database_file_that_cannot_be_written_is_replaced_offline(
 def test_what_was_set_aside_is_named(attached_installation: Installation) -> None:
     name = created(attached_installation)
     live_of(attached_installation).write_bytes(b"")
-    told = attached_installation.ok("backup", "restore", name, "--yes", "--offline").splitlines()
-    assert told[-2].startswith(f"The old file is kept as {live_of(attached_installation)}.set-aside-")
-    assert told[-1] == "You can start tvarr again"
+    lines = attached_installation.ok("backup", "restore", name, "--yes", "--offline").splitlines()
+    assert lines[-2].startswith(f"The old file is kept as {live_of(attached_installation)}.set-aside-")
+    assert lines[-1] == "You can start tvarr again."
 
 
 def test_offline_is_refused_where_it_is_not_needed(attached_installation: Installation) -> None:
@@ -199,8 +199,8 @@ def test_a_database_in_rollback_journal_mode_is_restored(attached_installation: 
     then, name = content(live), created(attached_installation)
     changed(live, "DELETE FROM client_detection_rules")
     settled(live)
-    told = attached_installation.ok("backup", "restore", name, "--yes")
-    assert told.startswith(f"Restored {name}\n")
+    printed = attached_installation.ok("backup", "restore", name, "--yes")
+    assert printed.startswith(f"Restored {name}\n")
     assert content(live) == then
 
 
@@ -218,7 +218,7 @@ def test_equal_numbers_of_rows_do_not_pass_for_equal_contents(attached_installat
     assert sentence in attached_installation.ok("backup", "restore", name, "--yes").splitlines()
 
 
-def test_what_needs_attention_is_told(prepared: Installation) -> None:
+def test_success_with_warnings_is_reported(prepared: Installation) -> None:
     name = created(prepared)
     with closing(sqlite3.connect(live_of(prepared), isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -244,7 +244,7 @@ def test_a_damaged_one_is_refused_and_the_failure_is_recorded(prepared: Installa
     name = created(prepared)
     archive = prepared.data / "backups" / name
     raw = bytearray(archive.read_bytes())
-    raw[-5] ^= 1  # of the checksum at the end: in the middle, what is said depends on what the changed bit meant
+    raw[-5] ^= 1  # in the checksum: elsewhere, the message depends on what the changed bit meant
     archive.write_bytes(raw)
     before = content(live_of(prepared))
     words = prepared.refused("backup", "restore", name, "--yes")
@@ -266,7 +266,7 @@ def test_an_older_one_of_ours_is_brought_up_to_date_on_the_way(prepared: Install
     assert rows(older, "SELECT count(*) FROM filters") == [(0,)]
     changed(older, "PRAGMA journal_mode=DELETE")
     unchanged = older.read_bytes()
-    adopted = prepared.json("backup", "adopt", str(older), "--json")
+    adopted = prepared.json("backup", "add", str(older), "--json")
     assert adopted["schema"] == "tvarr-backup 0001_tables"
     live = live_of(prepared)
     changed(live, "UPDATE filters SET name = 'now ' || id")
@@ -309,8 +309,8 @@ def _kill_while_it_packs(prepared: Installation, name: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_recovery_tells_of_a_restore_that_had_happened(attached_installation: Installation) -> None:
-    """Killed while it packs what was there before, which a long line of bytes makes take its time."""
+def test_recovery_reports_a_restore_that_had_succeeded(attached_installation: Installation) -> None:
+    """Killed while it packs the previous data, which is large."""
     name = created(attached_installation)
     live = live_of(attached_installation)
     then = content(live)
@@ -318,9 +318,9 @@ def test_recovery_tells_of_a_restore_that_had_happened(attached_installation: In
     _kill_while_it_packs(attached_installation, name)
     assert content(live) == then
     assert [found["filename"] for found in listed(attached_installation)] == [name]
-    told = attached_installation.ok("backup", "recover")
+    printed = attached_installation.ok("backup", "recover")
     safety = listed(attached_installation)[0]
-    assert f"The restore had happened; what was there before is {safety['filename']}\n{RELOAD_ADVICE}\n" in told
+    assert f"The restore had succeeded. The previous data is in {safety['filename']}.\n{RELOAD_ADVICE}\n" in printed
     (message,) = rows(
         attached_installation.data / "app.db", "SELECT message FROM operations_operation WHERE state = 'interrupted'"
     )[0]
@@ -340,7 +340,7 @@ def test_inside_a_transaction_it_is_refused(attached: Path, tmp_path: Path, sett
     before = content(attached)
     with (
         transaction.atomic(using="tvarr"),
-        pytest.raises(RestoreRefused, match="cannot be done inside a transaction on tvarr's database"),
+        pytest.raises(RestoreRefused, match="cannot run inside a transaction on tvarr's database"),
     ):
         run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments=arguments)
     assert Operation.objects.all()[0].state == "failed"
@@ -351,7 +351,7 @@ def test_inside_a_transaction_it_is_refused(attached: Path, tmp_path: Path, sett
 
 
 def _table_gone(live: Path) -> None:
-    """The first pages of a table and of its indexes are empty, and nobody has the database open."""
+    """Overwrite the first pages of a table and of its indexes."""
     pages = rows(live, "SELECT rootpage FROM sqlite_master WHERE tbl_name = 'client_detection_rules'")
     ((size,),) = rows(live, "PRAGMA page_size")
     with live.open("r+b") as file:
@@ -360,12 +360,11 @@ def _table_gone(live: Path) -> None:
             file.write(bytes(100))
 
 
-def test_a_damaged_database_is_told_and_restored(prepared: Installation) -> None:
+def test_a_damaged_database_is_reported_and_restored(prepared: Installation) -> None:
     name = created(prepared)
     before = content(live_of(prepared))
     _table_gone(live_of(prepared))
-    told = prepared.ok("backup", "restore", name)
-    assert "    client_detection_rules: no -> " in told
+    assert "    client_detection_rules: no -> " in prepared.ok("backup", "restore", name)
     done = prepared.run("backup", "restore", name, "--yes")
     assert (done.returncode, "The previous data was damaged" in done.stderr) == (0, True), done.stderr
     assert content(live_of(prepared)) == before
@@ -373,8 +372,8 @@ def test_a_damaged_database_is_told_and_restored(prepared: Installation) -> None
     assert (salvage["kind"], salvage["protected"], salvage["state"]) == ("pre_restore", True, "damaged")
 
 
-def test_undo_after_a_restore_that_broke_off_goes_back_to_what_was_before_that_one(prepared: Installation) -> None:
-    """And not to what was before the last one that was told as done."""
+def test_undo_after_an_interrupted_restore_restores_the_data_before_that_one(prepared: Installation) -> None:
+    """And not the data before the last restore that reported success."""
     name = created(prepared)
     changed(live_of(prepared), "UPDATE filters SET name = 'first ' || id")
     prepared.ok("backup", "restore", name, "--yes")
@@ -489,7 +488,7 @@ def test_one_that_a_newer_version_made_needs_a_word(
     assert shown["facts"][0] in installation.ok("backup", "restore", made.filename, "--yes", "--accept-newer")
 
 
-# --- What is asked for wrongly, and what stands in the way -----------------------------------------------------------
+# --- Invalid requests and obstacles ----------------------------------------------------------------------------------
 
 
 def refused_and_nothing_changed(installation: Installation, name: str, words: str) -> None:
@@ -534,7 +533,7 @@ def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installa
     file = tmp_path / "downloaded.db.gz"
     file.touch()
     before = content(live_of(prepared)), state(prepared.data / "backups")
-    words = prepared.refused("backup", "adopt", str(file))
+    words = prepared.refused("backup", "add", str(file))
     assert (
         words
         == "CommandError: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file. Nothing was saved.\n"
@@ -595,14 +594,14 @@ def test_a_database_that_is_lost_comes_back_by_prepare_and_restore(prepared: Ins
     assert content(live) == then
 
 
-def test_a_database_of_another_kind_is_refused_before_anything_is_looked_at(prepared: Installation) -> None:
+def test_a_database_of_another_kind_is_refused_first(prepared: Installation) -> None:
     name = created(prepared)
     dsn = "mysql://db.example/tvarr"
-    words = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
-    assert words == (
-        f"error: TVARR_DATABASE_DSN is '{dsn}'; allowed is the path of an SQLite file, file:PATH or sqlite:///PATH, or "
-        "postgresql://USER:PASSWORD@HOST:PORT/NAME with options of libpq such as ?sslmode=require.\n"
+    message = prepared.refused("backup", "restore", name, "--yes", TVARR_DATABASE_DSN=dsn)
+    assert message.startswith(
+        "error: TVARR_DATABASE_DSN: expected an SQLite file (PATH, file:PATH or sqlite:///PATH), or"
     )
+    assert message.endswith(f', got "{dsn}".\n')
 
 
 _RESTORE = """
@@ -640,7 +639,7 @@ def test_the_right_tool_is_named_for_a_database_that_is_not_sqlite(tmp_path: Pat
     connections["tvarr"] = dummy.DatabaseWrapper(usual.settings_dict, "tvarr")
     try:
         with pytest.raises(
-            BackupUnsupported, match="only SQLite databases are backed up here: use pg_dump for PostgreSQL"
+            BackupUnsupported, match=r"Only SQLite databases can be backed up here\. Use pg_dump for PostgreSQL"
         ):
             run_here(OperationKind.RESTORE, origin=Origin.COMMAND, arguments={"filename": "any"})
     finally:

@@ -1,4 +1,4 @@
-"""`status`, and `/readyz` beside it: real installations in every state that is not as it must be."""
+"""`status` and `/readyz` of real installations with every kind of problem."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from tests.workers import RunningWorker, rows, states, submit_backup
 from tvarr_backup.backups.restore_journal import Unfinished, write_journal
 from tvarr_backup.formatting import format_time
 from tvarr_backup.operations.heartbeat import Heartbeat
+from tvarr_backup.sentences import Advice, Sentence
 
 
 def status(installation: Installation, prefix: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
@@ -117,7 +118,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Both:
-    """Exit status or status, and what was said."""
+    """Status codes and bodies."""
 
     status: tuple[int, Any]
     readyz: tuple[int, Any]
@@ -161,21 +162,21 @@ def worker(idle: Place) -> Iterator[RunningWorker]:
     running.end()
 
 
-# --- When all is well ------------------------------------------------------------------------------------------------
+# --- Without problems ------------------------------------------------------------------------------------------------
 
 
-def test_all_is_well_on_one_screen(idle: Place, worker: RunningWorker) -> None:
+def test_everything_fits_on_one_screen(idle: Place, worker: RunningWorker) -> None:
     screen = idle.installation.ok("status").splitlines()
-    assert screen[0] == "All is well."
+    assert screen[0] == "Everything is fine."
     assert len(screen) < 24
-    assert [line.split()[0] for line in screen[2:11]] == ["ok"] * 9
+    assert [line.split()[0] for line in screen[2:11]] == ["OK"] * 9
     facts = {line[:11].strip(): line[11:].strip() for line in screen[-4:]}
     assert list(facts) == ["Last good", "Next run", "Running", "Free space"]
     assert facts["Last good"].endswith(".db.gz")
     assert facts["Next run"].endswith("-01-01 02:00:00 UTC")
 
 
-def test_programs_read_the_same(idle: Place, worker: RunningWorker) -> None:
+def test_readyz_answers_the_same(idle: Place, worker: RunningWorker) -> None:
     with served(idle.installation) as address:
         both = idle.both(address)
     assert (both.status[0], both.status[1]["state"]) == (0, "ok")
@@ -183,15 +184,15 @@ def test_programs_read_the_same(idle: Place, worker: RunningWorker) -> None:
     assert both.readyz[1]["last_good_backup"] == both.status[1]["last_good_backup"]
 
 
-def test_a_warning_is_said_and_fails_nobody(place: Place) -> None:
+def test_a_warning_is_shown_and_does_not_fail(place: Place) -> None:
     (archive,) = place.backups.glob("*.gz")
     shutil.copy(archive, archive.with_name("tvarr-backup-2020-01-01T00-00-00.db.gz"))
     screen = place.installation.ok("status")
-    assert screen.startswith("The work is done, but there is something to read.\n")
+    assert screen.startswith("Backups are made, but there are warnings.\n")
     assert "warning  Backups           Do not rely on these: tvarr-backup-2020-01-01T00-00-00.db.gz is broken" in screen
 
 
-def test_what_runs_is_told(place: Place) -> None:
+def test_a_running_operation_is_shown(place: Place) -> None:
     place.change(
         "app.db",
         "UPDATE operations_operation SET state = 'running', phase = 'pack', percent = 25",
@@ -247,22 +248,19 @@ def damage_its_first_page(place: Place) -> None:
         file.write(b"\xaa" * 3000)
 
 
-RESTORE_INTO_IT = (
-    "Restore a backup: `manage.py backup list` shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite "
-    "cannot write the damaged file, stop tvarr and add `--offline`."
+BRING_BACK, NAME_DATABASE, NEW_DATABASE, RESTORE = (
+    Sentence("{advice}", advice=advice)
+    for advice in (Advice.BRING_BACK, Advice.NAME_DATABASE, Advice.NEW_DATABASE, Advice.RESTORE)
 )
 
 SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     "moved away": (
         move_away,
-        (
-            "does not exist. Put it back, or restore a backup in its place: stop tvarr, then run `manage.py backup restore NAME "
-            "--yes --offline`. `manage.py prepare` creates an empty one, with `--create` where TVARR_DATABASE_DSN names it."
-        ),
+        f"does not exist. {BRING_BACK}",
     ),
     "garbage": (
         put_garbage,
-        f"is not an SQLite database. {RESTORE_INTO_IT}",
+        f"is not an SQLite database. {RESTORE}",
     ),
     "another program's": (
         put_another_programs,
@@ -277,7 +275,7 @@ SICK_DATABASES: dict[str, tuple[Callable[[Place], None], str]] = {
     ),
     "damaged": (
         damage_its_first_page,
-        f"cannot be read: database disk image is malformed. {RESTORE_INTO_IT}",
+        f"cannot be read: database disk image is malformed. {RESTORE}",
     ),
 }
 
@@ -355,10 +353,7 @@ def test_our_own_database_moved_away_is_said_by_both(place: Place) -> None:
         both = place.both(address)
         assert ask(address, "/healthz", "")[0] == 200
     show("our own database: moved away", both, "default_database")
-    sentence = (
-        f"{place.data}/app.db does not exist. Put it back if it was lost, or create a new one with `manage.py prepare`. "
-        "A new one has no users, settings or history. Your backups stay as they are."
-    )
+    sentence = f"{place.data}/app.db does not exist. Put it back if it was lost, or {NEW_DATABASE}"
     assert (both.status[0], said(both.status[1], "default_database")) == (1, ("sick", sentence))
     assert (both.readyz[0], both.readyz[1]["code"]) == (503, "database_missing")
     assert not (place.data / "app.db").exists()
@@ -529,7 +524,7 @@ def test_a_restore_that_was_not_finished_is_said_by_both(place: Place) -> None:
 
 
 def show(what: str, both: Both, check: str) -> None:
-    """A row of a table, for whoever asks with -s."""
+    """Print a row of a table, visible with -s."""
     command = "; ".join((f"exit {both.status[0]}", ": ".join(said(both.status[1], check))))
     body = both.readyz[1]
     answer = ": ".join(said(body, check)) if "checks" in body else f"{body['code']}: {body['detail']}"

@@ -1,4 +1,4 @@
-"""What commands write to a terminal: texts that others wrote are shown, and do nothing."""
+"""Output of commands: text from other people is escaped."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def ways_past(module: Path) -> Iterator[str]:
                 yield f"{place} import"
 
 
-def test_no_command_writes_past_the_terminal() -> None:
+def test_no_command_writes_in_another_way() -> None:
     modules = [path for path in MANAGEMENT.rglob("*.py") if path.name != "terminal.py"]
     assert len(modules) > 10
     assert [way for module in modules for way in ways_past(module)] == []
@@ -167,7 +167,7 @@ def test_names_of_a_file_do_nothing_to_the_terminal(prepared: Installation, tmp_
         if "--json" in arguments or "export" in arguments:
             assert json.loads(done.stdout)["items"][0].get("name", EVIL) == EVIL
     plan = prepared.ok("portable", "plan", "filters", str(file))
-    assert f"#1 identical: {SHOWN} -> skip\n" in plan
+    assert f"#1 unchanged: {SHOWN} -> skip\n" in plan
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "iso8859-15"])
@@ -179,7 +179,7 @@ def test_an_old_terminal_gets_escapes_and_no_traceback(prepared: Installation, t
     shown = done.stdout.decode(encoding)
     cafe = "Café" if encoding == "iso8859-15" else r"Caf\xe9"
     assert b"Traceback" not in done.stderr
-    assert rf"#1 new: \u041d\u043e\u0432\u043e\u0441\u0442\u0438 {cafe} -> add" in shown
+    assert rf"#1 new: \u041d\u043e\u0432\u043e\u0441\u0442\u0438 {cafe} -> create" in shown
     assert '"x" is not allowed here' in shown
     as_json = run(prepared, "portable", "plan", "filters", str(file), "--json", **old).stdout.decode(encoding)
     assert json.loads(as_json)["items"][0]["name"] == "Новости Café"

@@ -1,4 +1,4 @@
-"""`token`: made, listed and revoked in real processes; the secret is printed once and kept nowhere."""
+"""The command `token`, in real processes. A token is printed once and stored nowhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_as_json_it_is_one_object(prepared: Installation) -> None:
     assert made == {"name": "Harbour script", "user": "admin", "expires": None}
 
 
-def test_it_expires_when_it_was_told_to(prepared: Installation) -> None:
+def test_it_expires_after_the_given_time(prepared: Installation) -> None:
     made = prepared.json("token", "create", "Harbour script", "--user", "admin", "--expires", "1w2d", "--json")
 
     lasting = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(made["created"])
@@ -69,7 +69,7 @@ def test_a_revoked_token_is_gone_and_its_name_is_free(prepared: Installation) ->
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
 
     assert prepared.ok("token", "revoke", "Harbour script", "--user", "admin") == (
-        "Revoked the token “Harbour script” of admin\n"
+        'Revoked token "Harbour script" of admin\n'
     )
     assert prepared.json("token", "list", "--json") == []
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
@@ -90,9 +90,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "sentence"), REFUSED)
-def test_what_cannot_be_done_is_said_in_a_sentence(
-    words: tuple[str, ...], sentence: str, prepared: Installation
-) -> None:
+def test_a_refusal_has_a_message(words: tuple[str, ...], sentence: str, prepared: Installation) -> None:
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
 
     assert sentence in prepared.refused("token", *words)

@@ -53,7 +53,7 @@ def up(prepared: Installation, start: Start) -> Up:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A service on a fresh installation, complete, which tests share and leave as it is."""
+    """A running service of a new installation, shared by tests that do not change it."""
     running = start_up(Installation(tmp_path_factory.mktemp("fresh") / "data"), free_port())
     try:
         yield complete(running)
@@ -62,7 +62,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         running.process.wait(timeout=30)
 
 
-def test_a_person_signs_in_with_the_printed_password(fresh: Up) -> None:
+def test_a_user_signs_in_with_the_printed_password(fresh: Up) -> None:
     password = re.findall(r"One-time password: (\S+)", fresh.log)[0]
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
@@ -83,20 +83,20 @@ def test_its_style_sheets_are_served(fresh: Up) -> None:
             assert (answer.status, answer.headers.get_content_type()) == (200, "text/css")
 
 
-def test_it_says_what_it_started(fresh: Up) -> None:
+def test_it_logs_what_it_started(fresh: Up) -> None:
     assert f"Serving {fresh.address}/\n" in fresh.log
     assert f'program.started program="web server" pid={fresh.program("gunicorn").pid}\n' in fresh.log
     assert f"program.started program=worker pid={fresh.program('worker').pid}\n" in fresh.log
 
 
 def test_each_program_has_a_session_of_its_own(fresh: Up) -> None:
-    """So a terminal's Ctrl-C reaches the supervisor alone, which then ends the others in order."""
+    """So Ctrl-C reaches only the supervisor, which then stops the others in order."""
     for word in ("gunicorn", "worker"):
         assert os.getsid(fresh.program(word).pid) == fresh.program(word).pid
 
 
 @told_to_end
-def test_it_ends_when_told_and_leaves_nothing_behind(up: Up, number: signal.Signals, send: object) -> None:
+def test_a_signal_stops_it_and_nothing_is_left_behind(up: Up, number: signal.Signals, send: object) -> None:
     processes = family(up.process.pid)
     assert callable(send)
     send(up.process.pid, number)
@@ -146,7 +146,7 @@ def test_a_program_that_keeps_ending_is_started_less_and_less_often(up: Up) -> N
         wait_until(lambda delay=delay: f" restart_seconds={delay}\n" in up.log, f"the delay of {delay} s")  # type: ignore[misc]  # a default argument
 
 
-def test_a_port_that_is_taken_ends_it_in_words(installation: Installation, start: Start) -> None:
+def test_a_port_in_use_ends_it_with_a_message(installation: Installation, start: Start) -> None:
     installation.prepared()
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -155,15 +155,15 @@ def test_a_port_that_is_taken_ends_it_in_words(installation: Installation, start
         up = start(installation, port)
         assert up.process.wait(timeout=60) == 1
     assert up.log.endswith(
-        f"CommandError: TVARR_SERVER_HOST is '127.0.0.1' and TVARR_SERVER_PORT is {port}, and nothing can listen there: "
+        f"CommandError: The web server cannot listen on TVARR_SERVER_HOST=127.0.0.1, TVARR_SERVER_PORT={port}: "
         "Address already in use.\n"
     )
 
 
-def test_a_web_server_that_cannot_start_ends_it_in_words(prepared: Installation, start: Start) -> None:
+def test_a_web_server_that_cannot_start_ends_it_with_a_message(prepared: Installation, start: Start) -> None:
     prepared.environment["GUNICORN_CMD_ARGS"] = "--certfile=/nowhere"
     up = start(prepared, free_port())
     processes = wait_until(lambda: family(up.process.pid)[1:], "its programs")
     assert up.process.wait(timeout=60) == 1
     none_is_left(processes)
-    assert "CommandError: The web server could not be started (exit status 1); its own message is above.\n" in up.log
+    assert "CommandError: The web server could not start (exit status 1). Its own message is above.\n" in up.log

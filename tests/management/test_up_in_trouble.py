@@ -56,12 +56,12 @@ def spoil(path: Path) -> None:
         file.write(b"\xaa" * 65_536)
 
 
-def test_with_a_damaged_database_of_tvarrs_it_starts_and_says_the_way_out(prepared: Installation, start: Start) -> None:
+def test_with_a_damaged_database_of_tvarrs_it_starts_and_says_what_to_do(prepared: Installation, start: Start) -> None:
     spoil(prepared.data / "tvarr.db")
     up = start(prepared)
     assert status(up, "/sign-in/") == 200
     wait_until(lambda: "worker.started" in up.log, "the worker")
-    assert "Starting all the same, though not everything is ready:" in up.log
+    assert "Starting with problems:" in up.log
     assert f"{prepared.data}/tvarr.db is not an SQLite database. Restore a backup:" in up.log
     assert "Traceback" not in up.log
 
@@ -143,7 +143,7 @@ def test_without_a_storage_folder_that_can_be_made_it_shows_that_page(installati
     up = start(installation)
     code, page = ask(up, "/")
     assert (code, "app.db does not exist." in page) == (503, True)
-    assert f"TVARR_STORAGE_BASE_DIR is '{folder}', and cannot be written" in up.log
+    assert f"TVARR_STORAGE_BASE_DIR names {folder}, which cannot be written to" in up.log
 
 
 def test_a_second_one_on_the_same_folder_is_refused_and_names_the_first(prepared: Installation, start: Start) -> None:
@@ -151,8 +151,8 @@ def test_a_second_one_on_the_same_folder_is_refused_and_names_the_first(prepared
     second = start(prepared)
     assert second.process.wait(timeout=30) == 1
     assert second.log.endswith(
-        f"CommandError: `manage.py up` is running already on the storage folder {prepared.data}, as process "
-        f"{first.process.pid}. Stop that one first, or name another folder in TVARR_STORAGE_BASE_DIR.\n"
+        f"CommandError: `manage.py up` is already running with the storage folder {prepared.data}, as process "
+        f"{first.process.pid}. Stop it first, or set TVARR_STORAGE_BASE_DIR to another folder.\n"
     )
     assert status(first, "/sign-in/") == 200
 

@@ -1,4 +1,4 @@
-"""`worker`: tasks run, and whatever is killed or told to end, nothing is left and nothing runs twice."""
+"""The command `worker`: after any kill or signal, no process is left and nothing runs twice."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def worker(prepared: Installation) -> Iterator[RunningWorker]:
 
 def queue(installation: Installation, task: str, *arguments: Any, **options: Any) -> None:
     """Put one of the tests' own tasks into the queue."""
-    words = [repr(f"tests.worker_tasks.{task}"), repr(str(installation.data.parent)), *map(repr, arguments)]
-    words += [f"{name}={value!r}" for name, value in options.items()]
-    installation.ok("shell", "-c", f"from django_q.tasks import async_task; async_task({', '.join(words)})")
+    parts = [repr(f"tests.worker_tasks.{task}"), repr(str(installation.data.parent)), *map(repr, arguments)]
+    parts += [f"{name}={value!r}" for name, value in options.items()]
+    installation.ok("shell", "-c", f"from django_q.tasks import async_task; async_task({', '.join(parts)})")
 
 
 def queue_is_empty(installation: Installation) -> bool:
-    """Whether nothing waits that a worker would take."""
+    """Return whether no task is waiting for a worker."""
     return rows(installation, "SELECT count(*) FROM django_q_ormq WHERE lock < datetime('now')") == [(0,)]
 
 
@@ -50,7 +50,7 @@ def make_busy(worker: RunningWorker, task: str = "nap") -> None:
 
 
 def next_worker_does_only(installation: Installation, name: str) -> None:
-    """What the next worker does is the task of this name, and nothing that was begun before."""
+    """Check that the next worker runs only the task of this name."""
     before = notes(installation.data.parent)
     running = RunningWorker(installation)
     try:
@@ -61,7 +61,7 @@ def next_worker_does_only(installation: Installation, name: str) -> None:
     assert notes(installation.data.parent) == [*before, f"{name} begun", f"{name} done"]
 
 
-def test_it_runs_a_task_and_keeps_its_result(worker: RunningWorker) -> None:
+def test_it_runs_a_task_and_stores_its_result(worker: RunningWorker) -> None:
     queue(worker.installation, "nap", "short", 0)
     wait_until(lambda: rows(worker.installation, "SELECT success FROM django_q_task"), "the result")
     assert notes(worker.folder) == ["short begun", "short done"]
@@ -80,7 +80,7 @@ def test_a_row_that_is_signed_with_another_key_does_not_stop_it(prepared: Instal
 @pytest.mark.parametrize(
     "name", ["django_q_ormq", "operations_operation", pytest.param("django_q_schedule", marks=pytest.mark.long)]
 )
-def test_a_table_that_cannot_be_read_for_a_while_does_not_end_it(prepared: Installation, name: str) -> None:
+def test_a_table_that_is_unreadable_for_a_while_does_not_stop_it(prepared: Installation, name: str) -> None:
     rename(prepared, name, "away")
     running = RunningWorker(prepared)
     try:
@@ -98,19 +98,19 @@ def rename(installation: Installation, name: str, to: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
-def test_idle_it_ends_when_told(worker: RunningWorker, number: signal.Signals) -> None:
+def test_idle_it_ends_after_a_signal(worker: RunningWorker, number: signal.Signals) -> None:
     worker.process.send_signal(number)
     assert worker.ends() == 0
     assert " worker.stopped " in worker.log
 
 
-def test_idle_it_ends_when_its_whole_group_is_told(worker: RunningWorker) -> None:
+def test_idle_it_ends_after_a_signal_to_its_group(worker: RunningWorker) -> None:
     os.killpg(worker.process.pid, signal.SIGTERM)
     assert worker.ends() == 0
 
 
 @told_to_end
-def test_busy_it_tells_the_task_and_ends(worker: RunningWorker, send: Any, number: signal.Signals) -> None:
+def test_busy_it_stops_the_task_and_ends(worker: RunningWorker, send: Any, number: signal.Signals) -> None:
     make_busy(worker)
     queue(worker.installation, "nap", "waiting", 0)
     send(worker.process.pid, number)
@@ -120,7 +120,7 @@ def test_busy_it_tells_the_task_and_ends(worker: RunningWorker, send: Any, numbe
 
 
 @pytest.mark.long
-def test_a_task_that_does_not_listen_is_killed_after_the_grace(worker: RunningWorker) -> None:
+def test_a_task_that_ignores_signals_is_killed_after_the_grace_period(worker: RunningWorker) -> None:
     make_busy(worker, "sleep_deafly")
     queue(worker.installation, "nap", "waiting", 0)
     worker.process.terminate()
@@ -130,7 +130,7 @@ def test_a_task_that_does_not_listen_is_killed_after_the_grace(worker: RunningWo
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_killed_it_takes_the_task_along(worker: RunningWorker, busy: bool) -> None:
+def test_the_task_ends_with_a_killed_worker(worker: RunningWorker, busy: bool) -> None:
     if busy:
         make_busy(worker)
     processes = worker.tree()
@@ -156,7 +156,7 @@ def test_a_task_whose_process_is_killed_is_recorded_and_the_next_runs(
     assert f" how={number.name}\n" in worker.log
 
 
-def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
+def test_a_task_that_takes_too_long_is_stopped(worker: RunningWorker) -> None:
     queue(worker.installation, "nap", "long", 60, timeout=1)
     queue(worker.installation, "nap", "waiting", 0)
     wait_for_note(worker.installation, "waiting done")
@@ -165,7 +165,7 @@ def test_a_task_that_takes_too_long_is_ended(worker: RunningWorker) -> None:
     assert "Task exceeded maximum timeout value (1 seconds)" in worker.log
 
 
-def test_a_task_whose_end_cannot_be_stored_is_told_in_one_line_with_its_traceback(prepared: Installation) -> None:
+def test_a_task_whose_result_cannot_be_stored_is_logged_with_a_traceback(prepared: Installation) -> None:
     prepared.environment["TVARR_LOGGING_FORMAT"] = "json"
     running = RunningWorker(prepared)
     try:
@@ -181,7 +181,7 @@ def test_a_task_whose_end_cannot_be_stored_is_told_in_one_line_with_its_tracebac
 
 
 @pytest.mark.long
-def test_a_task_that_takes_too_long_and_does_not_listen_is_killed(worker: RunningWorker) -> None:
+def test_a_task_that_takes_too_long_and_ignores_signals_is_killed(worker: RunningWorker) -> None:
     queue(worker.installation, "sleep_deafly", "long", 300, timeout=1)
     queue(worker.installation, "nap", "waiting", 0)
     wait_until(lambda: "waiting done" in notes(worker.folder), "the next task", seconds=60)
@@ -202,7 +202,7 @@ def test_a_second_worker_is_refused(worker: RunningWorker) -> None:
     assert worker.process.poll() is None
 
 
-def test_without_app_db_it_waits_and_says_so_once(prepared: Installation) -> None:
+def test_without_app_db_it_waits_and_logs_that_once(prepared: Installation) -> None:
     app = prepared.data / "app.db"
     app.rename(app.with_name("away.db"))
     log = prepared.data.parent / "waiting.log"
@@ -220,7 +220,7 @@ def test_without_app_db_it_waits_and_says_so_once(prepared: Installation) -> Non
         assert process.wait(timeout=20) == 0
 
 
-def test_when_app_db_goes_away_it_says_so_once_and_works_again_when_that_is_back(worker: RunningWorker) -> None:
+def test_when_app_db_disappears_it_logs_that_once_and_works_again_when_it_is_back(worker: RunningWorker) -> None:
     app = worker.installation.data / "app.db"
     app.rename(app.with_name("away.db"))
     wait_until(lambda: "appdb.unusable" in worker.log, "it notices")

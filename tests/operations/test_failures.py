@@ -18,4 +18,4 @@ def test_a_full_disk_is_explained_with_the_command_that_frees_space() -> None:
         except sqlite3.Error as problem:
             explained = explain_failure(problem)
     assert isinstance(explained, NoRoom)
-    assert "Nothing was changed. Free some space, for instance with `manage.py backup delete NAME`" in str(explained)
+    assert "Nothing was changed. Free some space, for example with `manage.py backup delete NAME`" in str(explained)

@@ -250,9 +250,9 @@ def test_a_table_whose_first_page_is_damaged_is_a_failure(attached: Path) -> Non
     assert result_of(Subject.TVARR) == (
         "sick",
         (
-            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` "
-            "shows them, `manage.py backup restore NAME --yes` restores one. Where SQLite cannot write the damaged "
-            "file, stop tvarr and add `--offline`."
+            f"{attached} cannot be read: database disk image is malformed. Restore a backup: `manage.py backup list` shows them, "
+            "`manage.py backup restore NAME --yes` restores one. If SQLite cannot write to the damaged file, stop tvarr and add "
+            "`--offline`."
         ),
     )
 

@@ -66,7 +66,7 @@ def test_as_long_as_something_waits_in_the_queue_no_operation_is_taken_for_forgo
     idle: tuple[Worker, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker, done = idle
-    worker._chores = [chore for chore in worker._chores if chore.name == "forgotten operations"]
+    worker._chores = [chore for chore in worker._chores if chore.name == "lost tasks"]
     monkeypatch.setattr(worker, "_can_work", lambda: True)
     monkeypatch.setattr("tvarr_backup.worker.close_old_connections", lambda: None)
     operation = aged(queued(), 60)

@@ -90,7 +90,7 @@ def test_the_admins_own_page_to_sign_in_leads_to_ours(client: Client) -> None:
 def test_who_may_not_see_the_admin_is_told_so_and_not_sent_in_circles(signed_in: Client) -> None:
     answer: Any = signed_in.get("/admin/", follow=True)
     assert answer.status_code == 403
-    assert "You are not allowed to do this." in text_of(answer)
+    assert "You do not have permission to do this." in text_of(answer)
 
 
 def test_signing_out_takes_a_form_and_leads_to_the_sign_in(signed_in: Client) -> None:

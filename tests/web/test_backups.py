@@ -242,14 +242,14 @@ def test_the_card_names_the_box_that_accepts_a_folder_whose_disk_is_not_mounted(
     )
     Operation.objects.filter(pk=operation.pk).update(state=OperationState.SUCCEEDED, finished_at=datetime.now(UTC))
     text = text_of(client.get(HOME))
-    assert "select “Use this folder without the disk” and press “Back up now”." in text
+    assert 'select "Use this folder without the disk", then "Back up now".' in text
     assert "--accept-folder" not in text
 
 
 def test_the_card_tells_to_press_a_button_not_to_type_a_command(client: Client, folder: Path, worker: None) -> None:
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     text = text_of(client.get(HOME))
-    assert "To make one, use “Back up now”." in text
+    assert 'To make one, use "Back up now".' in text
     assert "backup create" not in text
 
 

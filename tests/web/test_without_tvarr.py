@@ -21,7 +21,7 @@ from tvarr_backup.operations.models import Operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
-WAY_OUT = ("backup restore NAME", "Name tvarr's database in TVARR_DATABASE_DSN", "Restore a backup that has it")
+WAY_OUT = ("backup restore NAME", "Set TVARR_DATABASE_DSN to tvarr's database", "Restore a backup that has it")
 """One of them is in each sentence."""
 
 

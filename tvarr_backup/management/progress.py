@@ -1,4 +1,4 @@
-"""Progress of an operation: a bar on a terminal, plain lines everywhere else."""
+"""Progress of an operation: a bar on a terminal, a line for each phase elsewhere."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ _BAR = "{desc}{percentage:3.0f}% |{bar}| {elapsed}"
 
 
 class ProgressDisplay(contextlib.AbstractContextManager["ProgressDisplay", None]):
-    """The `watch` of an operation: a `Progress` whose total is that of the whole operation.
-
-    Shows one bar on a terminal, and a line for each phase everywhere else.
-    """
+    """The `watch` of an operation: a `Progress` whose total is that of the whole operation."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
@@ -32,16 +29,16 @@ class ProgressDisplay(contextlib.AbstractContextManager["ProgressDisplay", None]
             self._bar = None
 
     def __call__(self, phase: Phase, done: int, total: int) -> None:
-        """Show the progress. A stream that is no longer read does not end the operation."""
+        """Show the progress. The operation continues if nothing reads the stream any more."""
         with contextlib.suppress(BrokenPipeError):
             if self._bar is None and self._stream.isatty():
                 self._bar = tqdm(total=total, bar_format=_BAR, leave=False, file=self._stream)
             if phase is not self._phase:
-                self._name_phase(phase)
+                self._show_phase(phase)
             if self._bar is not None:
                 self._bar.update(max(0, done - self._bar.n))
 
-    def _name_phase(self, phase: Phase) -> None:
+    def _show_phase(self, phase: Phase) -> None:
         self._phase = phase
         if self._bar is not None:
             self._bar.set_description(PHASE_LABELS[phase])

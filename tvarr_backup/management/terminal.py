@@ -1,9 +1,4 @@
-"""The one way from a command to a terminal.
-
-Names, notes and sentences may contain what others wrote: escape sequences, line breaks that forge a line, marks that
-reverse text. Here they are escaped, and so is what the terminal's encoding lacks. A test makes sure that commands write to
-stdout and stderr in no other way, except for files.
-"""
+"""Output of commands. All of it is escaped, because names and notes may contain escape sequences and line breaks."""
 
 from __future__ import annotations
 
@@ -18,10 +13,12 @@ from typing import Any, BinaryIO, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
+from tvarr_backup import __version__
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden
 
 _LINES = "\n\t"
+_COLOR_OPTIONS = ("--no-color", "--force-color")
 _PLAIN = {"“": '"', "”": '"', "‘": "'", "’": "'", "…": "...", "–": "-", "→": "->", "×": "x", "\ufffd": "?"}  # noqa: RUF001  # what is replaced
 _REPLACED = "tvarr_backup.replaced"
 
@@ -36,19 +33,24 @@ codecs.register_error(_REPLACED, _replace)
 
 
 def for_terminal(text: str, encoding: str | None, *, keep: str = "") -> str:
-    """Return the text as a terminal of this encoding can show it, in one line unless `keep` has the line break."""
-    shown = escape_hidden(text, keep=keep)
-    return shown if shown.isascii() else shown.encode(encoding or "utf-8", _REPLACED).decode(encoding or "utf-8")
+    """Escape hidden characters except those in `keep`, and what the encoding does not have."""
+    escaped = escape_hidden(text, keep=keep)
+    return escaped if escaped.isascii() else escaped.encode(encoding or "utf-8", _REPLACED).decode(encoding or "utf-8")
 
 
 def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryIO]:
-    """Open a file that a command reads, or standard input for “-”. Raise `CommandError`."""
+    """Open a file for reading, or standard input for "-". Raise `CommandError`."""
     if name == "-":
         return nullcontext(sys.stdin.buffer)
     try:
         return Path(name).open("rb")
     except OSError as problem:
         raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
+
+
+def add_action(actions: Any, name: str, description: str, *aliases: str) -> ArgumentParser:
+    parser: ArgumentParser = actions.add_parser(name, aliases=aliases, help=description, description=description)
+    return parser
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -61,7 +63,7 @@ class Terminal(OutputWrapper):
     """A stream of a command that escapes everything written to it."""
 
     def write(self, msg: str = "", style_func: Any = None, ending: str | None = None) -> None:  # type: ignore[override]  # as in Django
-        """Write lines, as Django does for what commands raise."""
+        """Write lines. Django writes the errors of commands with this."""
         super().write(for_terminal(msg, self._encoding, keep=_LINES), style_func, ending)
 
     def write_line(self, text: str) -> None:
@@ -69,7 +71,7 @@ class Terminal(OutputWrapper):
         super().write(for_terminal(text, self._encoding), str)
 
     def write_json(self, pieces: Iterable[str]) -> None:
-        """Write one JSON value in pieces, none of which ends within a text."""
+        """Write one JSON value in pieces. No piece may end inside a text."""
         for piece in pieces:
             super().write(escape_for_json(piece, self._encoding), str, ending="")
         super().write()
@@ -80,12 +82,17 @@ class Terminal(OutputWrapper):
 
 
 class TerminalCommand(BaseCommand):
-    """Base of all commands: results are lines on stdout, messages are lines on stderr.
-
-    A `TvarrBackupError` ends a command with its sentence and exit status 1.
-    """
+    """Base class of all commands: results go to stdout, messages to stderr, and errors exit with 1."""
 
     requires_system_checks = []
+    suppressed_base_arguments = {
+        "--version",
+        "--verbosity",
+        "--settings",
+        "--pythonpath",
+        "--traceback",
+        *_COLOR_OPTIONS,
+    }
     stdout: Terminal
     stderr: Terminal
 
@@ -103,7 +110,6 @@ class TerminalCommand(BaseCommand):
             self.stderr.style_func = self.style.ERROR
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run the command, with the streams of `call_command` too."""
         if stdout := options.pop("stdout", None):
             self.stdout = Terminal(stdout)
         if stderr := options.pop("stderr", None):
@@ -115,21 +121,22 @@ class TerminalCommand(BaseCommand):
             raise CommandError(str(problem)) from problem
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Create a parser whose messages, which repeat what was typed, are escaped."""
+        """Create a parser that escapes its messages, which quote the arguments."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        _show_plainly(parser)
+        _escape_messages(parser)
         return parser
 
+    def get_version(self) -> str:
+        return __version__
+
     def line(self, text: str = "") -> None:
-        """Write one line of the result."""
         self.stdout.write_line(text)
 
     def message(self, text: str) -> None:
-        """Write one line about the result."""
         self.stderr.write_line(text)
 
     def print_result(self, data: Any, *lines: str) -> None:
-        """Write the result: with `--json` the data, otherwise the lines."""
+        """Write the data with `--json`, otherwise the lines."""
         if self._as_json:
             self.print_json(data)
         else:
@@ -137,15 +144,14 @@ class TerminalCommand(BaseCommand):
                 self.line(line)
 
     def print_json_text(self, pieces: Iterable[str]) -> None:
-        """Write the result, one JSON value in pieces."""
         self.stdout.write_json(pieces)
 
     def print_json(self, data: Any, *, indent: int | None = 2) -> None:
-        """Write data as one JSON value; on one line without `indent`."""
+        """Write data as one JSON value. Without `indent`, it is one line."""
         self.print_json_text([json.dumps(data, indent=indent, ensure_ascii=False)])
 
 
-def _show_plainly(parser: ArgumentParser) -> None:
+def _escape_messages(parser: ArgumentParser) -> None:
     def write(message: str, file: TextIO | None = None) -> None:
         if message:
             Terminal(file or sys.stderr).write(message, ending="")
@@ -154,6 +160,6 @@ def _show_plainly(parser: ArgumentParser) -> None:
     actions: list[Action] = parser._actions  # noqa: SLF001  # the same
     for action in actions:
         if isinstance(action.choices, dict):
-            for one in action.choices.values():
-                if isinstance(one, ArgumentParser):
-                    _show_plainly(one)
+            for choice in action.choices.values():
+                if isinstance(choice, ArgumentParser):
+                    _escape_messages(choice)

@@ -1,4 +1,4 @@
-"""`demo_data`: fill a database of our own with fictional channels, programmes, proxies and items."""
+"""The command `demo_data`."""
 
 from __future__ import annotations
 
@@ -46,24 +46,21 @@ _SLOT = timedelta(minutes=30)
 
 
 class Command(TerminalCommand):
-    """Adds to what is there; rows are written in large transactions, so an interruption leaves whole ones."""
+    """Writes rows in large transactions. An interruption leaves complete ones."""
 
-    help = "Fill a database of our own with fictional data, to try things out at size. Adds to what is there."
+    help = "Add fictional channels, programmes, proxies and items to a database that tvarr-backup created."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--channels", type=int, default=1000, help="channels, spread over four stream sources")
-        parser.add_argument(
-            "--programmes", type=int, default=10_000, help="programmes, spread over the channels' guide"
-        )
-        parser.add_argument("--items", type=int, default=20, help="rows of each of the four kinds")
-        parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same names and texts")
+        parser.add_argument("--channels", type=int, default=1000, help="number of channels, in four stream sources")
+        parser.add_argument("--programmes", type=int, default=10_000, help="number of programmes")
+        parser.add_argument("--items", type=int, default=20, help="number of items of each kind")
+        parser.add_argument("--seed", type=int, default=1, help="the same seed creates the same names and texts")
 
     def handle(self, *_args: Any, channels: int, programmes: int, items: int, seed: int, **_options: Any) -> None:
-        """Refuse numbers out of range and any database but one of our own, before anything is written."""
         for name, number in {"channels": channels, "programmes": programmes, "items": items}.items():
             if not 0 <= number <= LIMITS[name]:
-                raise CommandError(f"--{name} is {number}; allowed is a whole number from 0 to {LIMITS[name]}.")
-        _require_database_of_our_own()
+                raise CommandError(f"--{name}: expected a whole number from 0 to {LIMITS[name]}, got {number}.")
+        _require_our_database()
         self._add_items(items, _chance(seed, "items"))
         self._add_proxies(_chance(seed, "proxies"))
         self._add_channels(channels, _chance(seed, "channels"))
@@ -102,7 +99,7 @@ class Command(TerminalCommand):
             for index in range(_SOURCES)
         ]
         self._write(StreamSource, sources, len(sources))
-        self._write_plainly(Channel, _CHANNEL_COLUMNS, _channels(number, sources, chance), number)
+        self._insert(Channel, _CHANNEL_COLUMNS, _channels(number, sources, chance), number)
 
     def _add_programmes(self, number: int, guide_channels: int, chance: random.Random) -> None:
         start = _first_free_number(EpgSource)
@@ -115,17 +112,16 @@ class Command(TerminalCommand):
         )
         self._write(EpgSource, [source], 1)
         rows = _programmes(number, guide_channels, source.pk, chance)
-        self._write_plainly(EpgProgram, _PROGRAMME_COLUMNS, rows, number)
+        self._insert(EpgProgram, _PROGRAMME_COLUMNS, rows, number)
 
     def _write(self, model: type[TvarrRow], rows: Iterable[TvarrRow], total: int) -> None:
-        """Through the models: few rows, or rows whose columns need the models' forms."""
         waiting = iter(rows)
         while batch := list(islice(waiting, 5_000)):
             model.all_rows.bulk_create(batch)
         self._report(model, total, total)
 
-    def _write_plainly(self, model: type[TvarrRow], columns: Sequence[str], rows: Iterator[Any], total: int) -> None:
-        """Rows of stored values, four times as quick as through the models; the other columns get their defaults."""
+    def _insert(self, model: type[TvarrRow], columns: Sequence[str], rows: Iterator[Any], total: int) -> None:
+        """Insert stored values, four times as fast as through the models. Other columns get their defaults."""
         alias = router.db_for_write(model)
         others = [field for field in model._meta.concrete_fields if field.column not in columns]
         moment = write_timestamp(datetime.now(UTC))
@@ -150,23 +146,25 @@ class Command(TerminalCommand):
 
 
 def _chance(seed: int, subject: str) -> random.Random:
-    """Each subject has its own, so that what is there already changes nothing for the others."""
+    """Return a random generator for each subject, so that existing rows do not change other subjects."""
     return random.Random(f"{seed} {subject}")
 
 
-def _require_database_of_our_own() -> None:
+def _require_our_database() -> None:
     try:
         state = conf.tvarr_state()
     except DatabaseUnusable as problem:
         raise CommandError(f"TVARR_DATABASE_DSN: {problem}") from problem
     if state is DatabaseState.ATTACHED:
-        raise CommandError("Demo data is for a database of our own, and TVARR_DATABASE_DSN names tvarr's.")
+        raise CommandError(
+            "TVARR_DATABASE_DSN names tvarr's own database. Demo data needs a database that tvarr-backup created."
+        )
     if state is not DatabaseState.OURS:
-        raise CommandError("There is no database yet; run `prepare` first.")
+        raise CommandError("There is no database yet. Run `prepare` first.")
 
 
 def _first_free_number(model: Any) -> int:
-    """A number above those of earlier runs, so that no name is taken; rows marked as deleted hold theirs as well."""
+    """Return a number above those of earlier runs, including rows marked as deleted."""
     names = model.all_rows.filter(name__startswith="Demo ").values_list("name", flat=True)
     numbers = (name.rpartition(" ")[2] for name in names.iterator())
     return 1 + max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
@@ -232,7 +230,7 @@ _PROGRAMME_COLUMNS = ("id", "source_id", "channel_id", "start", "stop", "title",
 
 
 def _programmes(number: int, channels: int, source_id: str, chance: random.Random) -> Iterator[tuple[Any, ...]]:
-    """Half-hours without a gap, channel by channel, so that the indexes grow at their ends."""
+    """Yield half-hours without gaps, channel by channel, so that indexes grow at their ends."""
     evening = datetime.now(UTC).replace(hour=18, minute=0, second=0, microsecond=0)
     slots = -(-number // channels)
     times = [write_timestamp(evening + slot * _SLOT) for slot in range(slots + 1)]

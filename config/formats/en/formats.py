@@ -1,3 +1,3 @@
-"""Read by Django, by name; `shown.clock` is the same for our pages."""
+"""Date formats that Django reads."""
 
 DATETIME_FORMAT = "D j M Y, H:i T"

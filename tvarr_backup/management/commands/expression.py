@@ -1,4 +1,4 @@
-"""`expression check`: whether tvarr could run an expression, for one text or for a stream of them."""
+"""The command `expression check`."""
 
 import json
 import sys
@@ -18,10 +18,11 @@ from tvarr_backup.expressions import (
     read_domain,
 )
 from tvarr_backup.expressions.problems import is_printable, printable
-from tvarr_backup.management.terminal import TerminalCommand, open_input
+from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
 
 MAX_LINE_BYTES = 1024 * 1024
-NEIGHBOURHOOD = 50  # characters that are shown before and after a place
+_CONTEXT_LENGTH = 50
+"""Characters shown before and after the column of a finding."""
 
 
 class Command(TerminalCommand):
@@ -30,16 +31,16 @@ class Command(TerminalCommand):
     help = "Check expressions of filters, data mapping rules and client detection rules."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True)
-        check = actions.add_parser("check", help="say what is wrong with an expression, and what tvarr misunderstands")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        check = add_action(actions, "check", "List the problems of an expression, and what tvarr would misunderstand.")
         check.add_argument("text", nargs="?", help="the expression; - reads it from standard input")
         check.add_argument("--domain", help=f"one of {', '.join(Domain)}")
         check.add_argument("--json", action="store_true", help="print one JSON object")
         check.add_argument(
             "--jsonl",
             metavar="FILE",
-            help='check lines of {"expression", "domain"} and print a line of {"valid", "problems", "warnings"} for '
-            "each; - is standard input",
+            help='check each line, an object with "expression" and "domain", and print a line with "valid", "problems" '
+            'and "warnings"; - is standard input',
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -49,7 +50,7 @@ class Command(TerminalCommand):
         elif file is None and text is not None and domain is not None:
             self._check_text(text, domain, as_json=options["json"])
         else:
-            raise CommandError("Give either TEXT and --domain, or --jsonl FILE alone.")
+            raise CommandError("Expected either TEXT and --domain, or only --jsonl FILE.")
 
     def _check_text(self, text: str, domain: str, *, as_json: bool) -> None:
         try:
@@ -70,7 +71,7 @@ class Command(TerminalCommand):
     def _check_lines(self, name: str) -> None:
         count = invalid = 0
         with open_input(name, option="--jsonl: ") as file:
-            # Cut after one byte more than a line may have, so that a file without line breaks does not fill the memory.
+            # The limit keeps a file without line breaks from filling the memory.
             for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
                 check = _check_line(number, line)
                 self.print_json(findings_as_json(check), indent=None)
@@ -81,24 +82,24 @@ class Command(TerminalCommand):
 
 def _check_line(number: int, line: bytes) -> CheckedExpression:
     if len(line) > MAX_LINE_BYTES:
-        raise CommandError(f"Line {number} is longer than {MAX_LINE_BYTES:,} bytes.")
+        raise CommandError(f"Line {number} is too long. Expected at most {MAX_LINE_BYTES:,} bytes.")
     try:
         members = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise CommandError(f"Line {number} is not JSON: {printable(line.decode(errors='replace').strip())}") from error
     if not isinstance(members, dict):
         raise CommandError(
-            f'Line {number} is {printable(repr(members))}; allowed is an object with "expression" and "domain".'
+            f'Line {number}: expected an object with "expression" and "domain", got {printable(repr(members))}.'
         )
     text = members.get("expression")
     if not isinstance(text, str):
-        found = printable(repr(text)) if "expression" in members else "missing"
-        raise CommandError(f'Line {number}: "expression" is {found}; allowed is a text.')
+        found = f"got {printable(repr(text))}" if "expression" in members else "but it is missing"
+        raise CommandError(f'Line {number}, "expression": expected a text, {found}.')
     try:
         return check_expression(text, read_domain(members.get("domain")))
     except UnknownDomain as error:
         missing = "" if "domain" in members else " is missing"
-        raise CommandError(f'Line {number}: "domain"{missing}: {error}') from error
+        raise CommandError(f'Line {number}, "domain"{missing}: {error}') from error
 
 
 def _report(text: str, check: CheckedExpression) -> Iterator[str]:
@@ -114,14 +115,14 @@ def _report(text: str, check: CheckedExpression) -> Iterator[str]:
 
 
 def _excerpt(text: str, column: int) -> tuple[str, int]:
-    """The part of the text around a column as a terminal can show it, one cell per character, and the place in it."""
+    """Return the text around a column, with one printable character for each, and the index of the column in it."""
     place = column - 1
     line_start = text.rfind("\n", 0, place) + 1
     line_end = text.find("\n", place)
-    start = max(line_start, place - NEIGHBOURHOOD)
-    end = min(len(text) if line_end < 0 else line_end, place + NEIGHBOURHOOD)
-    shown = "".join(
+    start = max(line_start, place - _CONTEXT_LENGTH)
+    end = min(len(text) if line_end < 0 else line_end, place + _CONTEXT_LENGTH)
+    excerpt = "".join(
         " " if character.isspace() else character if is_printable(character) else "\ufffd"
         for character in text[start:end]
     )
-    return shown, place - start
+    return excerpt, place - start

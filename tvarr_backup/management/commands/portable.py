@@ -1,4 +1,4 @@
-"""`portable`: export, plan and import configuration from the command line."""
+"""The command `portable`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale
-from tvarr_backup.management.terminal import TerminalCommand, open_input
+from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
@@ -33,44 +33,51 @@ from tvarr_backup.portable.report import plan_as_json, result_as_data
 from tvarr_backup.portable.steps import ItemAction, ItemState, Plan
 from tvarr_backup.quoting import quoted
 
+_STATES = {ItemState.IDENTICAL: "unchanged", ItemState.DIFFERENT: "changed", ItemState.SYSTEM: "built-in"}
 _PLANNED = {
-    ItemAction.CREATE: "add",
+    ItemAction.CREATE: "create",
     ItemAction.SKIP: "skip",
-    ItemAction.RENAME: "add as",
+    ItemAction.RENAME: "rename to",
     ItemAction.OVERWRITE: "overwrite",
-    ItemAction.BLOCKED: "PROBLEM",
+    ItemAction.BLOCKED: "blocked",
+}
+_DONE = {
+    ItemAction.CREATE: "created",
+    ItemAction.SKIP: "skipped",
+    ItemAction.RENAME: "renamed",
+    ItemAction.OVERWRITE: "overwritten",
 }
 
 
 class Command(TerminalCommand):
-    """Results on stdout, messages on stderr, exit 1 with a sentence on failure."""
-
-    help = "Export configuration as portable JSON, see what an import would do, and import."
+    help = "Export and import filters, rules and profiles as JSON."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True)
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         kinds = f"one of {', '.join(KINDS)}"
-        export = actions.add_parser("export", help="write user-created items as JSON")
+        export = add_action(actions, "export", "Write items as JSON.")
         export.add_argument("kind", help=kinds)
-        chosen = export.add_mutually_exclusive_group(required=True)
-        chosen.add_argument("--all", action="store_true", help="all user-created items")
-        chosen.add_argument("--ids", metavar="A,B", help="the items with these ids")
+        selection = export.add_mutually_exclusive_group(required=True)
+        selection.add_argument("--all", action="store_true", help="all items except built-in ones")
+        selection.add_argument("--ids", metavar="A,B", help="the items with these ids")
         export.add_argument("-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout")
-        for name, words in (("plan", "show what an import would do"), ("import", "import: everything or nothing")):
-            command = actions.add_parser(name, help=words)
+        for name, text in (("plan", "Show what an import would do."), ("import", "Import everything or nothing.")):
+            command = add_action(actions, name, text)
             command.add_argument("kind", help=kinds)
-            command.add_argument("file", help="the export; - is stdin")
+            command.add_argument("file", help="the file to import; - is stdin")
             _add_answers(command)
             command.add_argument("--json", action="store_true", help="print one JSON object")
             if name == "import":
-                command.add_argument("--fingerprint", help="refuse if what this plan showed has changed since")
+                command.add_argument(
+                    "--fingerprint", help="refuse if anything has changed since the plan with this value"
+                )
 
     @bound_contextvars(origin=str(Origin.COMMAND))
     def handle(self, *_args: Any, action: str, **options: Any) -> None:
         try:
             if action != "export":
-                require_app_database()  # references that wait are kept there
-            require_tvarrs()  # a damaged table of another kind is not in the way
+                require_app_database()  # it stores references to items that do not exist yet
+            require_tvarrs()
             if action == "export":
                 self._export(options)
             elif action == "plan":
@@ -112,10 +119,14 @@ class Command(TerminalCommand):
         for warning in plan.warnings:
             self.message(f"warning: {warning}")
         for step in plan.steps:
-            target = f" “{step.final_name}”" if step.action is ItemAction.RENAME else ""
-            self.line(f"#{step.position} {step.state}: {step.name} -> {_PLANNED[step.action]}{target}")
+            target = f' "{step.final_name}"' if step.action is ItemAction.RENAME else ""
+            self.line(
+                f"#{step.position} {_STATES.get(step.state, step.state)}: {step.name} -> {_PLANNED[step.action]}{target}"
+            )
             for difference in step.differences:
-                self.line(f"    {difference.field}: now {_short(difference.now)}, in file {_short(difference.in_file)}")
+                self.line(
+                    f"    {difference.field}: now {_abbreviate(difference.now)}, in file {_abbreviate(difference.in_file)}"
+                )
             for problem in step.problems:
                 self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:
@@ -128,10 +139,9 @@ class Command(TerminalCommand):
         for note in result.notes:
             self.message(note)
         for line in result.lines:
-            same = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
-            what = "unchanged" if same else line.action.value
+            is_unchanged = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
             self.line(
-                f"{what}: {line.original_name}"
+                f"{'unchanged' if is_unchanged else _DONE[line.action]}: {line.original_name}"
                 + (f" -> {line.final_name}" if line.final_name != line.original_name else "")
             )
             for finding in line.warnings:
@@ -143,26 +153,26 @@ class Command(TerminalCommand):
 
 
 def _add_answers(command: ArgumentParser) -> None:
-    command.add_argument("--bulk", metavar="R", help="for items that differ: skip, rename or overwrite")
+    command.add_argument("--bulk", metavar="ANSWER", help="for all changed items: skip, rename or overwrite")
     command.add_argument(
         "--resolve",
-        metavar="NAME=R",
+        metavar="NAME=ANSWER",
         action="append",
         default=[],
-        help="for all items of a name; epg:NAME for one source type; #3 is the third",
+        help="for the items of a name, epg:NAME of one source type, or #3, the third item",
     )
     command.add_argument("--new-name", metavar="NAME=NEW", action="append", default=[], help="import under this name")
     command.add_argument(
-        "--map", metavar="REF=NAME", action="append", default=[], help="what a reference stands for here"
+        "--map", metavar="REFERENCE=NAME", action="append", default=[], help="the item here that a reference means"
     )
 
 
 def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
     kind = kind_named(options["kind"])
     answers = read_answers(
-        _pairs("--resolve", options["resolve"], str.rpartition),  # answers hold no =, names may
+        _pairs("--resolve", options["resolve"], str.rpartition),  # a name may contain "="
         options["bulk"],
-        _pairs("--new-name", options["new_name"], str.partition),  # an item whose name holds = can be given as #3
+        _pairs("--new-name", options["new_name"], str.partition),  # an item whose name contains "=" can be given as #3
         _pairs("--map", options["map"], str.partition),
     )
     with open_input(options["file"]) as file:
@@ -174,14 +184,14 @@ def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple
     for text in texts:
         name, divider, value = divide(text, "=")
         if not divider or not name:
-            raise AnswerInvalid(f"{option} is {quoted(text)}; allowed is NAME=VALUE.")
+            raise AnswerInvalid("{option}: expected NAME=VALUE, got {text}.", option=option, text=quoted(text))
         pairs[name] = value
     return pairs
 
 
 @contextlib.contextmanager
 def _output(name: str) -> Iterator[BinaryIO]:
-    """Open the destination of an export. A file appears whole or not at all; a device or a pipe is written to as it is."""
+    """Open the destination of an export. A file appears complete or not at all. Pipes and devices are written directly."""
     if name == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -206,6 +216,6 @@ def _output(name: str) -> Iterator[BinaryIO]:
         raise CommandError(f"{name} cannot be written: {problem.strerror}.") from problem
 
 
-def _short(value: Any) -> str:
+def _abbreviate(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 100 else text[:99] + "…"

@@ -1,4 +1,4 @@
-"""`prepare`: bring both databases up to date and make the first administrator; can be run at any time."""
+"""The command `prepare`."""
 
 import contextlib
 import math
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
@@ -19,7 +20,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, transaction
 
-from tvarr_backup import conf
+from tvarr_backup import conf, program
 from tvarr_backup.backups.durable import publish, write_whole
 from tvarr_backup.backups.lock import lock_file
 from tvarr_backup.errors import DatabaseForeign, DatabaseMissing, DatabaseNotPrepared, DatabaseUnusable
@@ -34,45 +35,40 @@ from tvarr_backup.way_out import with_way_out
 
 logger = structlog.stdlib.get_logger(__name__)
 
-_REPORTED = "tvarr_backup.E002"
+_TVARR_DATABASE = "tvarr_backup.E002"
 _BACKUP_FOLDER = "tvarr_backup.E003"
-_PASSING = frozenset({"tvarr_backup.E001", _REPORTED, _BACKUP_FOLDER})
-"""Checks of files and folders, which may become right while the program runs."""
+_TEMPORARY = frozenset({"tvarr_backup.E001", _TVARR_DATABASE, _BACKUP_FOLDER})
+"""Checks of files and folders. They can be fixed while the program runs."""
 
-_LOCK = 0x7476_6172_72  # of a server's advisory locks, the one that we take to prepare: "tvarr"
+_ADVISORY_LOCK = 0x7476_6172_72  # "tvarr"
 
 
 class NotReady(CommandError):
-    """Not all could be prepared, for a reason that may pass or be fixed while the program runs. The rest was prepared."""
+    """A part could not be prepared, for a reason that can be fixed while the program runs. The rest was prepared."""
 
 
 class Command(TerminalCommand):
-    """Idempotent, for people, images and scripts alike."""
-
-    help = "Bring both databases up to date and make the first administrator. Can be run at any time."
+    help = "Bring both databases up to date and create the first administrator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--create", action="store_true", help="create the database that TVARR_DATABASE_DSN names if it is missing"
+            "--create", action="store_true", help="create the database that TVARR_DATABASE_DSN names, if it is missing"
         )
 
     def handle(self, *_args: Any, create: bool = False, **options: Any) -> None:
-        """Prepare what can be prepared, this program's own database first, then report what is wrong.
-
-        Settings that contradict each other stop it before anything is created. A file that is not ours is never touched.
-        """
+        """Prepare what can be prepared, then report all problems. Conflicting settings stop it before anything is created."""
         verbosity = 0 if options["verbosity"] == 1 else options["verbosity"]
         self._check_settings()
         problems: list[Exception] = []
-        with _alone_in(conf.storage_folder()):
-            with _collecting(problems), _alone_on(DEFAULT_DB_ALIAS):
-                _keep_secret_key()
+        with _lock_storage(conf.storage_folder()):
+            with _collect(problems), _lock_server(DEFAULT_DB_ALIAS):
+                _save_secret_key()
                 self._prepare_ours(verbosity)
-                self._make_first_administrator()
-            with _collecting(problems), _alone_on(conf.tvarr_alias()):
+                self._create_first_administrator()
+            with _collect(problems), _lock_server(conf.tvarr_alias()):
                 self._prepare_tvarr(verbosity, may_be_missing=create or not settings.TVARR_DATABASE_NAMED)
-            with contextlib.suppress(DatabaseUnusable, Error):  # which was reported above
-                self._settle()
+            with contextlib.suppress(DatabaseUnusable, Error):  # already in `problems`
+                self._end_lost_operations()
         sentences = [*map(conf.in_a_line, problems), *self._check()]
         if sentences:
             raise NotReady("\n".join(sentences)) from (problems[0] if problems else None)
@@ -86,16 +82,16 @@ class Command(TerminalCommand):
             raise NotReady(str(problem)) from problem
         is_missing = conf.is_file(DEFAULT_DB_ALIAS) and not conf.database_path(DEFAULT_DB_ALIAS).exists()
         if settings.ADMIN_PASSWORD and is_missing:
-            _require_good_password(settings.ADMIN_PASSWORD)
+            _require_strong_password(settings.ADMIN_PASSWORD)
 
     def _check(self) -> list[str]:
-        """What is wrong with folders; other errors end it in Django's words. What should only be known is for the log.
+        """Run the system checks. Return problems with folders, log less serious findings, and raise all other errors.
 
-        Nothing here needs a backup folder that can be written to: health says what is wrong with it, and so does stderr.
+        A backup folder that cannot be written to is only a warning, because it is not needed here.
         """
         found = [issue for issue in run_checks() if not issue.is_silenced()]
         serious = [issue for issue in found if issue.is_serious()]
-        if any(issue.id not in _PASSING for issue in serious):
+        if any(issue.id not in _TEMPORARY for issue in serious):
             self.check()
         for issue in found:
             if issue not in serious:
@@ -103,13 +99,13 @@ class Command(TerminalCommand):
         sentences = {issue.id: f"({issue.id}) {issue.msg} {issue.hint or ''}".strip() for issue in serious}
         if _BACKUP_FOLDER in sentences:
             self.message(f"warning: {sentences[_BACKUP_FOLDER]}")
-        return [sentence for id_, sentence in sentences.items() if id_ not in (_REPORTED, _BACKUP_FOLDER)]
+        return [sentence for id_, sentence in sentences.items() if id_ not in (_TVARR_DATABASE, _BACKUP_FOLDER)]
 
     def _prepare_ours(self, verbosity: int) -> None:
         try:
             require_app_database()
         except DatabaseMissing:
-            conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # it will hold password hashes and sessions
+            conf.database_path(DEFAULT_DB_ALIAS).touch(mode=0o600)  # for password hashes and sessions
         except DatabaseNotPrepared:
             pass
         self._migrate(DEFAULT_DB_ALIAS, "DATABASE_URL", verbosity)
@@ -123,13 +119,13 @@ class Command(TerminalCommand):
         except DatabaseUnusable as problem:
             raise with_way_out(problem) from problem
         if state is DatabaseState.ATTACHED:
-            self.line(f"tvarr's own database is attached: {name}")
+            self.line(f"Using tvarr's database: {name}")
             return
         if state in (DatabaseState.MISSING, DatabaseState.EMPTY):
             if conf.is_file(alias):
                 create_empty(conf.database_path(alias))
             logger.info("database.created", path=name)
-            self.line(f"Created a database of our own: {name}")
+            self.line(f"Created a new database: {name}")
         self._migrate(alias, "TVARR_DATABASE_DSN", verbosity, APP_LABEL)
 
     def _migrate(self, alias: str, variable: str, verbosity: int, *labels: str) -> None:
@@ -138,49 +134,68 @@ class Command(TerminalCommand):
         except Error as problem:
             name = conf.database_name(alias)
             raise DatabaseUnusable(
-                "{variable} is {name!r}, and cannot be used: {reason}",
+                "{variable} names {name}, which cannot be used: {reason}",
                 variable=variable,
                 name=name,
                 reason=conf.in_a_line(problem),
             ) from problem
 
-    def _settle(self) -> None:
-        """End what a crash has cut off."""
+    def _end_lost_operations(self) -> None:
+        """End operations that a crash interrupted."""
         require_app_database()
         for operation in reconcile():
             self.line(f"{operation}. {operation.message}")
 
-    def _make_first_administrator(self) -> None:
+    def _create_first_administrator(self) -> None:
         users = get_user_model()
         if users.objects.filter(is_superuser=True).exists():
+            self._warn_of_ignored_variables()
             return
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             name, password = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD
             if hidden := find_hidden(name):
                 raise CommandError(
-                    f"TVARR_ADMIN_USERNAME is “{name}”. Character {hidden[0].position} is {hidden[0].point}. Expected a name "
-                    "without control characters, text direction marks and invisible characters."
+                    "TVARR_ADMIN_USERNAME: expected a name without control characters, text direction marks and invisible "
+                    f'characters, got "{name}" (character {hidden[0].position} is {hidden[0].point}).'
                 )
             if users.objects.filter(username=name).exists():
                 raise CommandError(
-                    f"There is no administrator, and “{name}” is somebody else; name another with TVARR_ADMIN_USERNAME."
+                    f'The administrator "{name}" cannot be created, because a user of this name exists who is not an '
+                    "administrator. Set TVARR_ADMIN_USERNAME to another name."
                 )
-            chosen = bool(password)
-            if chosen:
-                _require_good_password(password)
+            is_given = bool(password)
+            if is_given:
+                _require_strong_password(password)
             else:
                 password = secrets.token_urlsafe(12)
                 write_whole(settings.INITIAL_PASSWORD_PATH, f"{password}\n".encode())
             users.objects.create_superuser(username=name, password=password)
         logger.info("administrator.created", user=name)
         self.line(f"Administrator: {name}")
-        if not chosen:
+        if not is_given:
             self.line(f"One-time password: {password}  (also in {settings.INITIAL_PASSWORD_PATH})")
+
+    def _warn_of_ignored_variables(self) -> None:
+        """Report variables for the first administrator that no longer match, such as a password that was changed."""
+        name, password, users = settings.ADMIN_USERNAME, settings.ADMIN_PASSWORD, get_user_model().objects
+        user = users.filter(username=name).first()
+        if user is None and settings.ADMIN_IS_NAMED:
+            existing = users.filter(is_superuser=True).earliest("pk").get_username()
+            self.message(
+                "warning: TVARR_ADMIN_USERNAME and TVARR_ADMIN_PASSWORD are ignored, because an administrator exists. "
+                f'"{name}" was not created. `{program.NAME} createsuperuser` creates another administrator, '
+                f"`{program.NAME} changepassword {existing}` changes the password of this one."
+            )
+        elif user is not None and password and not check_password(password, user.password):
+            self.message(
+                f'warning: TVARR_ADMIN_PASSWORD is ignored, because the user "{name}" exists and has another password. '
+                f"`{program.NAME} changepassword {name}` changes it."
+            )
 
 
 @contextlib.contextmanager
-def _collecting(problems: list[Exception]) -> Iterator[None]:
-    """Note what keeps a database from being ready, and go on with the next."""
+def _collect(problems: list[Exception]) -> Iterator[None]:
+    """Add what keeps a database from being ready to `problems`."""
     try:
         yield
     except (DatabaseUnusable, NotReady, OSError, Error) as problem:
@@ -188,13 +203,13 @@ def _collecting(problems: list[Exception]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder, and wait until no other `prepare` works in it: Django's migrations do not heed each other."""
+def _lock_storage(folder: Path) -> Iterator[None]:
+    """Create the folder, and wait for other `prepare`s in it: migrations must not run at the same time."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = lock_file(folder / "prepare.lock", patience_seconds=math.inf)
     except OSError as problem:
-        raise NotReady(f"TVARR_STORAGE_BASE_DIR is {str(folder)!r}, and cannot be written: {problem}") from problem
+        raise NotReady(f"TVARR_STORAGE_BASE_DIR names {folder}, which cannot be written to: {problem}") from problem
     try:
         yield
     finally:
@@ -202,14 +217,14 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone_on(alias: str) -> Iterator[None]:
-    """Wait until no `prepare` of another machine works on a server's database; a file is for one machine."""
+def _lock_server(alias: str) -> Iterator[None]:
+    """Wait for `prepare`s of other machines on a server's database. A file belongs to one machine."""
     if conf.is_file(alias):
         yield
         return
     try:
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [_ADVISORY_LOCK])
     except DatabaseError as problem:
         name = conf.database_name(alias)
         raise NotReady(f"{name} cannot be prepared now: {conf.in_a_line(problem)}") from problem
@@ -217,18 +232,18 @@ def _alone_on(alias: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(DatabaseError), connections[alias].cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_ADVISORY_LOCK])
 
 
-def _require_good_password(password: str) -> None:
+def _require_strong_password(password: str) -> None:
     try:
         validate_password(password)
     except ValidationError as problem:
         raise CommandError("TVARR_ADMIN_PASSWORD is not strong enough: " + " ".join(problem.messages)) from problem
 
 
-def _keep_secret_key() -> None:
-    """Write the key of this process where the next ones will find it, unless one was given or is kept already."""
+def _save_secret_key() -> None:
+    """Save this process's key for later ones, unless a key is set or saved already."""
     if settings.SECRET_KEY_IS_NEW:
-        with contextlib.suppress(FileExistsError):  # another `prepare` was quicker; its key is the one that stays
+        with contextlib.suppress(FileExistsError):  # another `prepare` has saved its key
             write_whole(settings.SECRET_KEY_PATH, f"{settings.SECRET_KEY}\n".encode(), give_name=publish)

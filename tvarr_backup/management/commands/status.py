@@ -1,4 +1,4 @@
-"""`status`: whether all is well, on one screen."""
+"""The command `status`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from tvarr_backup.management.terminal import TerminalCommand
 from tvarr_backup.operations.health import Health, HealthState, check_health, health_as_data
 from tvarr_backup.operations.models import Operation
 
-_WORDS = {
-    HealthState.OK: "All is well.",
-    HealthState.WARNING: "The work is done, but there is something to read.",
-    HealthState.FAILING: "Something is not as it must be.",
+_SUMMARIES = {
+    HealthState.OK: "Everything is fine.",
+    HealthState.WARNING: "Backups are made, but there are warnings.",
+    HealthState.FAILING: "Something is wrong.",
 }
+_LABELS = {HealthState.OK: "OK", HealthState.WARNING: "warning", HealthState.FAILING: "failing"}
 
 
 class Command(TerminalCommand):
-    """Exit status 1 where something is sick; a warning fails nobody. Nothing is changed, and no worker is needed."""
+    """Exits with 1 if a check is failing. Changes nothing."""
 
-    help = "Say whether all is well: databases, worker, schedule, last good backup, space; 1 where it is not."
+    help = "Show the state of everything. Exit with 1 if something is failing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON value")
@@ -36,31 +37,34 @@ class Command(TerminalCommand):
 
 
 def _screen(health: Health) -> Iterator[str]:
-    yield _WORDS[health.state]
+    yield _SUMMARIES[health.state]
     yield ""
     for subject, check in health.checks.items():
-        yield f"{check.state:<8} {subject.label:<17} {check.message}"
+        yield f"{_LABELS[check.state]:<8} {subject.label:<17} {check.message}"
     yield ""
-    good, expected, seen = health.last_good, health.expected, health.observation
+    good, expected, running = health.last_good, health.expected, health.observation.running
     overdue = ", overdue" if expected.is_overdue else ""
     yield _fact("Last good", f"{format_exact_time(good.sidecar.created_at)}, {good.filename}" if good else "-")
     yield _fact("Next run", f"{format_exact_time(expected.next_run)}{overdue}" if expected.next_run else "-")
-    yield _fact("Running", _running(seen.running) if seen.running else "-")
-    yield _fact("Free space", _space(health) or "-")
+    yield _fact("Running", _describe(running) if running else "-")
+    yield _fact("Free space", _format_free_space(health) or "-")
 
 
-def _fact(name: str, words: str) -> str:
-    return f"{name:<11} {words}"
+def _fact(name: str, value: str) -> str:
+    return f"{name:<11} {value}"
 
 
-def _running(operation: Operation) -> str:
+def _describe(operation: Operation) -> str:
     percent = "" if operation.percent is None else f", {operation.percent} %"
     phase = f", {operation.phase}" if operation.phase else ""
     since = f" since {format_exact_time(operation.started_at)}" if operation.started_at else ""
     return f"{operation.get_kind_display()}{since}{phase}{percent}"
 
 
-def _space(health: Health) -> str:
-    seen = health.observation
-    places = {"in the backup folder": seen.folder.free, "beside tvarr's database": seen.free_beside_live}
+def _format_free_space(health: Health) -> str:
+    observation = health.observation
+    places = {
+        "in the backup folder": observation.folder.free,
+        "next to tvarr's database": observation.free_beside_live,
+    }
     return ", ".join(f"{format_size(free)} {where}" for where, free in places.items() if free is not None)

@@ -1,4 +1,4 @@
-"""`token`: keys for programs that use the HTTP API."""
+"""The command `token`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from django.db import DatabaseError
 from tvarr_backup.access.models import ApiToken
 from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token, token_as_data
 from tvarr_backup.formatting import format_exact_time
-from tvarr_backup.management.terminal import TerminalCommand, align
+from tvarr_backup.management.terminal import TerminalCommand, add_action, align
 from tvarr_backup.operations.app_database import require_app_database
 from tvarr_backup.texts import escape_hidden
 
 
 class Command(TerminalCommand):
-    """Results on stdout, exit 1 with a sentence on failure. A token is printed when it is made, and never again."""
-
-    help = "Make, list and revoke tokens for the HTTP API."
+    help = "Create, list and revoke API tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True)
-        create = actions.add_parser("create", help="make a token and print it, this once")
-        revoke = actions.add_parser("revoke", help="end a token")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        create = add_action(actions, "create", "Create an API token and print it once.")
+        listing = add_action(actions, "list", "List tokens, without their secrets.")
+        revoke = add_action(actions, "revoke", "Revoke a token.")
         for action in (create, revoke):
-            action.add_argument("name", help="what uses it")
-            action.add_argument("--user", required=True, help="whose rights it has")
-        create.add_argument("--expires", metavar="DURATION", help="after how long, such as 30d; by default never")
-        listing = actions.add_parser("list", help="list the tokens, without their secrets")
-        listing.add_argument("--user", help="only this user's")
+            action.add_argument("name", help="name of the token")
+            action.add_argument("--user", required=True, help="the user whose permissions it has")
+        create.add_argument(
+            "--expires", metavar="DURATION", help="expires after this time, such as 30d; default: never"
+        )
+        listing.add_argument("--user", help="only tokens of this user")
         for action in (create, listing):
             action.add_argument("--json", action="store_true", help="print one JSON value")
 
@@ -44,13 +44,13 @@ class Command(TerminalCommand):
                 self._create(str(user), options["name"], options["expires"])
             else:
                 revoke_token(str(user), options["name"])
-                self.line(f"Revoked the token “{options['name']}” of {user}")
+                self.line(f'Revoked token "{options["name"]}" of {user}')
         except DatabaseError as problem:
             raise CommandError(f"The database cannot be used: {problem}.") from problem
 
     def _create(self, user: str, name: str, lifetime: str | None) -> None:
         made, secret = create_token(user, name, lifetime)
-        sentence = f"Token “{name}” of {user}, {_end(made)}; it is shown this once:"
+        sentence = f'Token "{name}" of {user}, {_format_expiry(made)}. Copy it now. You won\'t be able to see it again:'
         self.print_result(token_as_data(made) | {"token": secret}, sentence, secret)
 
     def _list(self, tokens: Sequence[ApiToken]) -> None:
@@ -59,14 +59,14 @@ class Command(TerminalCommand):
                 escape_hidden(token.name),
                 escape_hidden(token.user.get_username()),
                 f"created {format_exact_time(token.created)}",
-                _end(token),
+                _format_expiry(token),
             )
             for token in tokens
         ]
         self.print_result([token_as_data(token) for token in tokens], *align(rows) or ["There are no tokens."])
 
 
-def _end(token: ApiToken) -> str:
+def _format_expiry(token: ApiToken) -> str:
     if token.expiry is None:
         return "never expires"
     return f"{'expired' if token.is_expired else 'expires'} {format_exact_time(token.expiry)}"

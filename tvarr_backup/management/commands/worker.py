@@ -1,4 +1,4 @@
-"""`worker`: run the queue's tasks until told to stop."""
+"""The command `worker`."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from tvarr_backup.worker import Worker
 
 
 class Command(TerminalCommand):
-    """Ends in an orderly way on SIGTERM, SIGINT and SIGHUP, with exit status 0."""
+    """Exits with 0 after SIGTERM, SIGINT or SIGHUP."""
 
-    help = "Run the tasks of the queue, one at a time, until told to stop."
+    help = "Run only the worker, which performs operations."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         Worker().run()
