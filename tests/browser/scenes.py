@@ -420,7 +420,7 @@ def importing(studio: Studio) -> None:
 
     def opened(person: Person) -> None:
         bring(mixed)(person)
-        for summary in person.page.locator("#review summary").all():
+        for summary in person.page.locator("#preview-items summary").all():
             summary.click()
 
     studio.take("import-review-opened", opened)

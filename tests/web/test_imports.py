@@ -560,7 +560,7 @@ def test_a_choice_renews_only_the_rows_that_change_by_it(operator: Client) -> No
 
 def test_a_choice_for_all_renews_the_rows(operator: Client) -> None:
     page = of_all_states(operator)
-    source = choose(operator, page, "review", bulk="overwrite", show="different").content.decode()
+    source = choose(operator, page, "preview-items", bulk="overwrite", show="different").content.decode()
     assert "<html" not in source
     assert source.count("<select") == 2
     assert "Will add 2, overwrite 2, skip 2." in source
@@ -570,7 +570,7 @@ def test_where_something_has_changed_the_whole_review_is_renewed(operator: Clien
     page = of_all_states(operator)
     Filter.objects.filter(name="Differs").update(description="edited")
     response = choose(operator, page, action_4="overwrite")
-    assert response["HX-Retarget"] == "#review"
+    assert response["HX-Retarget"] == "#preview-items"
     assert "1 item has changed here" in text_of(response)
     assert fields_of(operator.get(address(page)), FORM)["action-4"] == [""]
 
