@@ -121,7 +121,7 @@ def test_several_are_verified_in_one_operation(admin_client: Client, folder: Pat
 def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> None:
     row = make(folder)
     admin_client.get(list_url(Backup))
-    assert messages_of(run_action(admin_client, "protect", row)) == ["1 backup is protected."]
+    assert messages_of(run_action(admin_client, "protect", row)) == ["1 backup protected."]
     assert catalogue.find_backup(folder, row.filename).sidecar.protected
     run_action(admin_client, "unprotect", row)
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
@@ -165,7 +165,7 @@ def test_a_download_leads_to_the_address_of_the_pages(admin_client: Client, fold
 def test_two_are_not_downloaded_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
-    assert "please select one" in messages_of(run_action(admin_client, "download", *rows))[0]
+    assert "Select exactly one backup." in messages_of(run_action(admin_client, "download", *rows))[0]
 
 
 def test_a_deletion_leads_to_the_page_that_asks_first(admin_client: Client, folder: Path) -> None:
@@ -269,7 +269,7 @@ def test_operations_are_only_looked_at(admin_client: Client, folder: Path) -> No
 
 def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.WEB, state=OperationState.QUEUED)
-    assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup is cancelled."
+    assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup canceled."
     assert "cannot be cancelled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
     operation.refresh_from_db()
     assert operation.state == OperationState.CANCELLED

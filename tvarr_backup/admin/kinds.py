@@ -21,7 +21,7 @@ from django.utils.text import Truncator, capfirst
 
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
 from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
-from tvarr_backup.admin.visible import EscapedTextAdmin
+from tvarr_backup.admin.visible import Column, EscapedTextAdmin
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable, TvarrBackupError
 from tvarr_backup.fields import FlagColumn, IntegerColumn
@@ -73,17 +73,20 @@ class ItemAdmin(EscapedTextAdmin):
         derived = [*(column.name for column in columns if column.choices), *flags]
         return [*(self.list_filter or derived), ("is_system", OriginListFilter)]
 
-    def get_list_display(self, _request: HttpRequest) -> Any:
-        """Return `list_display`, or else the name and each number, flag and column with choices."""
+    def get_list_display(self, _request: HttpRequest) -> list[Column]:
+        """Return `list_display`, or else the name and each number, flag and column with choices, all escaped."""
         columns = [column for column in self.opts.concrete_fields if column.editable]
         names = [each.name for each in columns if each.choices or isinstance(each, (FlagColumn, IntegerColumn))]
-        return self.list_display or ("name", *names, "origin", "short_expression")
+        listed = self.list_display or ("name", *names, "origin", "short_expression")
+        return [self._escaped(column, in_list=True) for column in listed]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Return `fieldsets`, with all other columns added to the last one."""
         *others, (title, last) = super().get_fieldsets(request, obj)
-        named = flatten_fieldsets([*others, (title, last)])
-        rest = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
+        named = {getattr(column, "__name__", column) for column in flatten_fieldsets([*others, (title, last)])}
+        names = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
+        is_read = obj is not None and not self.has_change_permission(request, obj)
+        rest = [self._escaped(name, in_list=False) for name in names] if is_read else names
         return [*others, (title, {**last, "fields": (*last["fields"], *rest)}), *([_RECORD] if obj else [])]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
