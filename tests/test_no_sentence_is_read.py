@@ -16,6 +16,8 @@ ERRORS = {name for name, value in vars(errors).items() if isinstance(value, type
 MADE_HERE = [
     *sorted((PACKAGE / "backups").glob("*.py")),
     *sorted((PACKAGE / "operations").glob("*.py")),
+    *sorted((PACKAGE / "web").glob("*.py")),
+    *sorted((PACKAGE / "admin").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
         for name in ("columns", "conf", "owner", "permissions", "schema", "tvarr_database", "way_out")

@@ -11,10 +11,10 @@ document.addEventListener("click", (event) => {
 
 const rows = () => new Map([...document.querySelectorAll(".backups tbody tr")].map((row) => [row.querySelector("th a").href, row]));
 const controls = (row) => [...row.querySelectorAll("input, a, summary, button")];
-let before = [];
+let saved = [];
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (detail.target.id !== "overview") return;
-  before = [...rows()].map(([address, row]) => ({
+  saved = [...rows()].map(([address, row]) => ({
     address,
     isSelected: row.querySelector("input")?.checked,
     isOpen: row.querySelector("details")?.open,
@@ -23,12 +23,12 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
 });
 document.addEventListener("htmx:afterSettle", () => {
   const now = rows();
-  for (const { address, isSelected, isOpen, focus } of before) {
+  for (const { address, isSelected, isOpen, focus } of saved) {
     const row = now.get(address);
     if (!row) continue;
     if (isSelected) row.querySelector("input").checked = true;
     if (isOpen) row.querySelector("details").open = true;
     if (focus >= 0) controls(row)[focus]?.focus({ preventScroll: true });
   }
-  before = [];
+  saved = [];
 });

@@ -67,7 +67,7 @@ def test_the_list_is_the_folder_as_it_is_now(admin_client: Client, folder: Path)
     (folder / "holiday.jpg").write_bytes(b"")
     text = text_of(admin_client.get(list_url(Backup)))
     assert "Broken" in text
-    assert "1 other file there is no backup and is left alone." in text
+    assert "1 other file there, never changed or deleted." in text
 
 
 def test_an_unknown_date_is_shown_as_unknown(admin_client: Client, folder: Path) -> None:
@@ -203,17 +203,17 @@ def test_a_restore_leads_to_the_page_that_tells_what_it_would_do(admin_client: C
 def test_two_are_not_restored_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
-    assert "can be restored; please select one" in messages_of(run_action(admin_client, "restore", *rows))[0]
+    assert messages_of(run_action(admin_client, "restore", *rows)) == ["Select exactly one backup."]
 
 
-def test_a_restore_that_is_done_says_what_was_there_before(admin_client: Client, folder: Path) -> None:
+def test_a_completed_restore_names_its_safety_backup(admin_client: Client, folder: Path) -> None:
     was, copy = make(folder), make(folder)
     operation = create_operation(OperationKind.RESTORE, origin=Origin.WEB, state=OperationState.RUNNING)
     operation.state = OperationState.SUCCEEDED
     operation.result = {"filename": was.filename, "pre_restore_backup": {"filename": copy.filename}}
     operation.save()
     answer = admin_client.get(change_url(operation))
-    for text in (f"{was.filename} is restored.", copy.filename, "View on site"):
+    for text in (f"{was.filename} restored.", copy.filename, "View on site"):
         assert text in text_of(answer)
     assert reverse("operation", args=[operation.pk]) in answer.content.decode()
 
@@ -267,7 +267,7 @@ def test_operations_are_only_looked_at(admin_client: Client, folder: Path) -> No
         assert admin_client.post(address, {"post": "yes"}).status_code == 403
 
 
-def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Client, folder: Path) -> None:
+def test_a_queued_operation_can_be_canceled_once(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.WEB, state=OperationState.QUEUED)
     assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup canceled."
     assert "cannot be cancelled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
@@ -275,12 +275,12 @@ def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Cli
     assert operation.state == OperationState.CANCELLED
 
 
-def test_one_that_runs_shows_how_far_it_is(admin_client: Client, folder: Path) -> None:
+def test_a_running_operation_shows_its_progress(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
     Operation.objects.update(phase="copy", done_bytes=50_000_000, total_bytes=200_000_000, percent=12)
     assert "12 %" in text_of(admin_client.get(list_url(Operation)))
     response = run_action(admin_client, "cancel", operation)
-    assert messages_of(response)[-1] == "Backup was asked to end."
+    assert messages_of(response)[-1] == "Backup is being canceled."
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def one_backup(studio: Studio) -> None:
     automatic, manual, *_, oldest = [backup["filename"] for backup in backups(studio)]
     studio.take("backup", page(f"/backups/{manual}/"))
     page(f"/backups/{manual}/")(studio.person())
-    after(fill("Note", "before the new provider, and the new roof"), press("Save the note"))(studio.person())
+    after(fill("Note", "before the new provider, and the new roof"), press("Save note"))(studio.person())
     operation = do(studio, f"/backups/{manual}/", "Verify")
     studio.take("operation-verified", page(operation), looks=("wide",))
     dismiss(studio)
@@ -327,15 +327,15 @@ def restoring(studio: Studio) -> None:
     newest, *_ = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"]
     run_sql(studio.installation.data / "tvarr.db", "DELETE FROM filters WHERE NOT is_system")
     studio.take("restore", page(f"/backups/{newest}/restore/"))
-    with halfway(studio, f"/backups/{newest}/restore/", "Replace with the backup of") as operation:
+    with halfway(studio, f"/backups/{newest}/restore/", "Restore backup of") as operation:
         studio.take("operation-restoring", page(operation))
     studio.take("operation-restored", page(newest_operation(studio)))
     studio.take("backups-restored", page("/"), longest=HEIGHT)
     (before, *_) = [backup["filename"] for backup in backups(studio) if backup["kind"] == "pre_restore"]
     studio.take("backup-before-restore", page(f"/backups/{before}/"), looks=("wide",))
     studio.take("restore-undo", page(f"/backups/{before}/restore/"), looks=("wide",))
-    do(studio, f"/backups/{before}/restore/", "Replace with the backup of")
-    do(studio, f"/backups/{newest}/restore/", "Replace with the backup of")
+    do(studio, f"/backups/{before}/restore/", "Restore backup of")
+    do(studio, f"/backups/{newest}/restore/", "Restore backup of")
     dismiss(studio)
 
 
@@ -344,7 +344,7 @@ def damaged(studio: Studio) -> None:
     folder = studio.installation.data / "backups"
     good, rotten = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"][:2]
     _rot(folder / rotten)
-    operation = do(studio, f"/backups/{rotten}/restore/", "Replace with the backup of")
+    operation = do(studio, f"/backups/{rotten}/restore/", "Restore backup of")
     studio.take("operation-not-restored", page(operation))
     operation = do(studio, f"/backups/{rotten}/", "Verify")
     studio.take("operation-found-damage", page(operation), looks=("wide",))
@@ -365,7 +365,7 @@ def damaged(studio: Studio) -> None:
     _rot_live(studio)
     operation = do(studio, "/", "Back up now")
     studio.take("operation-not-backed-up", page(operation), looks=("wide",))
-    operation = do(studio, f"/backups/{good}/restore/", "Replace with the backup of")
+    operation = do(studio, f"/backups/{good}/restore/", "Restore backup of")
     studio.take("operation-restored-with-attention", page(operation))
     dismiss(studio)
 
@@ -413,7 +413,8 @@ def importing(studio: Studio) -> None:
     photo = written(studio, "holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(1000))
     studio.take("import-refused", bring(photo))
     studio.take(
-        "import-text-refused", after(page("/import/"), fill("Or paste its text", '{"items": ['), press("Read the text"))
+        "import-text-refused",
+        after(page("/import/"), fill("Or paste its content", '{"items": ['), press("Preview text")),
     )
     mixed = written(studio, "from-the-neighbour.json", OF_THE_NEIGHBOUR)
     studio.take("import-review", bring(mixed), looks=("wide", "narrow", "dark"))
@@ -435,7 +436,7 @@ def importing(studio: Studio) -> None:
     studio.take("import-name-taken", renamed)
     studio.take(
         "import-filtered",
-        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Problem 1").click(), pause(500)),
+        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Invalid 1").click(), pause(500)),
     )
     clients = written(studio, "clients.json", WITH_REFERENCES)
     studio.take("import-references", bring(clients))
@@ -457,14 +458,14 @@ def bring(file: Path) -> Show:
 
 def choose(shown: Page, name: str, what: str) -> None:
     with shown.expect_response("**/choices/"):
-        shown.get_by_label(f"What to do with {name}", exact=True).select_option(what)
+        shown.get_by_label(f"Action for {name}", exact=True).select_option(what)
 
 
 def _choose_all(mixed: Path, person: Person) -> None:
     """Bring the file, and answer for each item that needs an answer."""
     bring(mixed)(person)
     with person.page.expect_response("**/choices/"):
-        person.page.get_by_role("button", name="Skip all with a problem").click()
+        person.page.get_by_role("button", name="Skip all invalid").click()
     pause(300)(person)
     choose(person.page, "Radio", "overwrite")
     choose(person.page, "Harbour sports", "rename")
@@ -499,7 +500,7 @@ def settings(studio: Studio) -> None:
         person.page.get_by_label("Time zone").fill("Europe/Berlin")
         person.page.get_by_text("Every Sunday at 02:00 (Europe/Berlin).").wait_for()
 
-    how_many = "How many of the automatic backups"
+    how_many = "Number of automatic backups"
     studio.take("settings", page("/settings/"), looks=("wide", "narrow", "dark"))
     studio.take("settings-weekly", weekly, looks=("wide",))
     studio.take("settings-mistake", after(page("/settings/"), fill("Time zone", "Mars/Base"), press("Save")))
@@ -508,7 +509,7 @@ def settings(studio: Studio) -> None:
         page("/settings/")(person)
         person.page.get_by_label(how_many).fill("1")
         press("Save")(person)
-        person.page.get_by_role("heading", name="These settings remove").wait_for()
+        person.page.get_by_role("heading", name="Delete 2 backups?").wait_for()
 
     studio.take("settings-would-remove", would_remove)
     studio.take("settings-viewer", page("/settings/"), who="viola", looks=("wide",))
@@ -523,7 +524,7 @@ def history_and_account(studio: Studio) -> None:
     def token(person: Person) -> None:
         page("/account/")(person)
         person.page.get_by_label("Name").fill(f"Harbour script {person.page.evaluate('innerWidth')}")
-        press("Make it")(person)
+        press("Create token")(person)
 
     studio.take("account-token", token)
     studio.take("password", page("/account/password/"))
@@ -532,7 +533,7 @@ def history_and_account(studio: Studio) -> None:
         page("/account/password/")(person)
         for field in ("old_password", "new_password1", "new_password2"):
             person.page.fill(f"#id_{field}", "1234")
-        press("Change")(person)
+        press("Change password")(person)
 
     studio.take("password-refused", mistyped)
 

@@ -1,4 +1,4 @@
-"""Every page there is, in all looks: what `Person.look` asks of a page holds for each, and none can be forgotten."""
+"""Every page passes `Person.look` in all looks. New pages are included automatically."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def installed(installed: Installation) -> Installation:
 
 @pytest.fixture(scope="module")
 def parts(site: Site) -> dict[str, str]:
-    """What stands for the parts of addresses."""
+    """Values for the parameters of addresses."""
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
@@ -48,7 +48,7 @@ def parts(site: Site) -> dict[str, str]:
 def address_of(name: str, parts: dict[str, str]) -> str:
     pattern: URLPattern = next(each for each in urlpatterns if each.name == name)
     unknown = set(pattern.pattern.converters) - set(parts)
-    assert not unknown, f"say in `parts` what stands for {sorted(unknown)} in the address of {name}"
+    assert not unknown, f"add values for {sorted(unknown)} in the address of {name} to `parts`"
     return reverse(name, kwargs={part: parts[part] for part in pattern.pattern.converters})
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_wrong_without_scripts(people: People, parts: dict[str, str],
         ("/settings/", "Save"),
         ("/backups/upload/", "Upload"),
         ("/backups/delete/?name={filename}", "Delete 1 backup"),
-        ("/backups/{filename}/restore/", "Replace with the backup of"),
+        ("/backups/{filename}/restore/", "Restore backup of"),
     ],
 )
 def test_on_a_small_screen_the_main_button_stays_visible_at(

@@ -85,7 +85,7 @@ def test_a_restore_tells_its_two_checks_apart(client: Client, changes: dict[str,
 
 def test_a_queued_operation_without_a_worker_says_how_to_start_one(client: Client) -> None:
     client.post(reverse("create-backup"))
-    assert "No worker is running. Start one with manage.py worker." in page_text(client, Operation.objects.get())
+    assert "No worker is running. Start one with manage.py worker ." in page_text(client, Operation.objects.get())
 
 
 def test_who_looks_again_gets_the_middle_alone_and_is_told_the_end(client: Client) -> None:

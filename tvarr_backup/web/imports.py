@@ -169,7 +169,7 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
         context = _context(request, open_import(record))
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=record.file_name)
-    is_part = request.htmx.target == "review"
+    is_part = request.htmx.target == "preview-items"
     return render(request, "web/_import_changed.html" if is_part else "web/import_preview.html", context)
 
 
@@ -187,7 +187,7 @@ def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
         context["rows"] = context["preview"].rows_that_differ(before)
         return render(request, "web/_import_totals.html", context)
     response = render(request, "web/_import_changed.html", context)
-    return reswap(retarget(response, "#review"), "outerHTML")
+    return reswap(retarget(response, "#preview-items"), "outerHTML")
 
 
 @_of_a_pending_import
