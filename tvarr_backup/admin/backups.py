@@ -62,8 +62,6 @@ class BackupAdmin(ReadOnlyAdmin):
             return "protected" if backup.protected else ""
         return f"protected until {format_exact_time(backup.protected_until)}"
 
-    # --- Permissions --------------------------------------------------------------------------------------------------
-
     def has_delete_permission(self, request: HttpRequest, _obj: Model | None = None) -> bool:
         return _actor(request).may(actions.DELETE)
 
@@ -79,8 +77,6 @@ class BackupAdmin(ReadOnlyAdmin):
     def has_download_permission(self, request: HttpRequest) -> bool:
         return _actor(request).may("operations.download_backup")
 
-    # --- Pages --------------------------------------------------------------------------------------------------------
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"title": "Backups", **(extra_context or {})}
         try:
@@ -95,7 +91,6 @@ class BackupAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, context)
 
     def change_view(self, request: HttpRequest, object_id: str, *_args: Any, **_named: Any) -> HttpResponse:
-        """Redirect to the page of the backup."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         name = parse_name(unquote(object_id))
@@ -108,8 +103,6 @@ class BackupAdmin(ReadOnlyAdmin):
         if not self.has_delete_permission(request):
             raise PermissionDenied
         return _confirm_deletion([unquote(object_id)])
-
-    # --- Actions ------------------------------------------------------------------------------------------------------
 
     @admin.action(permissions=["verify"], description="Verify selected backups")
     def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:

@@ -18,8 +18,6 @@ class FlagListFilter(BooleanFieldListFilter):
 
 
 class OriginListFilter(FlagListFilter):
-    """Built-in rows, or those that were added."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = "origin"
@@ -30,8 +28,6 @@ class OriginListFilter(FlagListFilter):
 
 
 class ValuesListFilter(AllValuesFieldListFilter):
-    """All values of a column."""
-
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for choice in super().choices(changelist):
             yield choice | {"display": escape_hidden(str(choice["display"]))}

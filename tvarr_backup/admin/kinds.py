@@ -192,7 +192,6 @@ class ItemAdmin(EscapedTextAdmin):
 
     @admin.action(permissions=["export"], description="Export selected %(verbose_name_plural)s")
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
-        """Send the rows as an export file."""
         if self._refuse_system_rows(request, queryset, "are not exported"):
             return None
         kind = kind_of_model(self.model)

@@ -76,8 +76,6 @@ class OperationAdmin(ReadOnlyAdmin):
 
 @admin.register(ImportRecord)
 class ImportRecordAdmin(ReadOnlyAdmin):
-    """Completed imports, with file, user and numbers."""
-
     list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
     list_filter = ("kind", "origin")
     list_select_related = ("requested_by",)
@@ -90,8 +88,6 @@ class ImportRecordAdmin(ReadOnlyAdmin):
 
 @admin.register(BackupSettings)
 class BackupSettingsAdmin(ReadOnlyAdmin):
-    """Redirects to the settings page."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature
         if not self.has_view_permission(request):
             raise PermissionDenied

@@ -66,9 +66,6 @@ class Password(RedirectURLMixin, PasswordChangeView):
     form_class = PasswordForm
     next_page = "account"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"next": self.get_redirect_url()}
-
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         messages.success(self.request, "Password changed. Your API tokens still work: revoke those you do not trust.")
@@ -100,7 +97,6 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke(request: HttpRequest) -> HttpResponse:
-    """Revoke one of the user's tokens."""
     name = request.POST.get("name", "")
     try:
         revoke_token(request.user.get_username(), name)

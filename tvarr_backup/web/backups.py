@@ -118,16 +118,12 @@ def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation
 @require_POST
 @refuse_on_page
 def create(request: HttpRequest) -> HttpResponse:
-    """Queue a backup, and redirect to it."""
     note, accept_folder = request.POST.get("note", ""), request.POST.get("accept_folder") == "true"
     return lead_to(
         request,
         lambda: actions.request_backup(_actor(request), note=note, accept_folder=accept_folder),
         reverse("home"),
     )
-
-
-# --- One backup ------------------------------------------------------------------------------------------------------
 
 
 @login_required
@@ -168,7 +164,6 @@ def note(request: HttpRequest, filename: str) -> HttpResponse:
 @require_POST
 @refuse_on_page
 def protect(request: HttpRequest, filename: str) -> HttpResponse:
-    """Protect or unprotect a backup."""
     protected = request.POST.get("protected") == "true"
     done = "Backup protected. It cannot be deleted." if protected else "Backup unprotected. It can be deleted."
     return _change(request, filename, done, protected=protected)
@@ -199,7 +194,6 @@ def _has_values(filename: str, values: dict[str, Any]) -> bool:
 @require_POST
 @refuse_on_page
 def verify(request: HttpRequest, filename: str) -> HttpResponse:
-    """Queue a verification, and redirect to it."""
     return lead_to(
         request,
         lambda: actions.request_verification(_actor(request), [filename]),
@@ -211,15 +205,11 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD"])
 @refuse_on_page
 def send(request: HttpRequest, filename: str) -> HttpResponseBase:
-    """Send the archive, or a range of it."""
     backup = actions.find_archive(_actor(request), filename)
     try:
         return download(request, backup_folder(), backup)
     except RangeUnsatisfiable as refused:
         return HttpResponse(str(refused), status=416, headers={"Content-Range": refused.content_range})
-
-
-# --- Deleting --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from tvarr_backup.operations.models import OPEN_STATES, Operation
 
 
 class Place(NamedTuple):
-    """A link in the navigation."""
-
     label: str
     url: str
     is_here: bool

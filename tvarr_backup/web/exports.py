@@ -50,12 +50,10 @@ class Section:
 
     @property
     def slug(self) -> str:
-        """The kind in addresses."""
         return self.kind.url_slug
 
     @property
     def one(self) -> str:
-        """The kind as a singular noun."""
         return str(self.kind.model._meta.verbose_name)
 
     @property
@@ -131,7 +129,6 @@ def _ids(request: HtmxRequest) -> list[str] | None:
 
 @_of_a_kind
 def download(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
-    """Send the file."""
     return export_response(kind, actions.export_items(Actor(request.user, Origin.WEB), kind, ids))
 
 

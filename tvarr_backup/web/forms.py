@@ -26,8 +26,6 @@ _CLASSES: dict[type, str] = {
 
 
 class Styled:
-    """Mixin that gives every widget its Bootstrap class."""
-
     fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,8 +60,6 @@ def accepted_code(fields: Mapping[str, str]) -> list[str]:
         name.removeprefix(_ACCEPTED) for name, value in fields.items() if name.startswith(_ACCEPTED) and value
     )
 
-
-# --- The schedule ----------------------------------------------------------------------------------------------------
 
 _OFTEN = [
     (Often.DAY, "Every day"),
@@ -142,7 +138,6 @@ class ScheduleForm(Styled, forms.Form):
 
     @classmethod
     def of(cls, stored: BackupSettings) -> ScheduleForm:
-        """Return the form with the current values."""
         values = values_of(stored)
         times = times_of(values["cron"])
         initial = values | {
@@ -157,7 +152,6 @@ class ScheduleForm(Styled, forms.Form):
         return cls(initial=initial)
 
     def changes(self) -> dict[str, Any]:
-        """Return the changed columns of a valid form."""
         given = self.cleaned_data
         values = {
             "enabled": given["enabled"],

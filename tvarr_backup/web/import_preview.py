@@ -35,8 +35,6 @@ _MOST_MISSING = 50
 _MOST_DIGITS = 8
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
-# --- Forms -------------------------------------------------------------------------------------------------------------
-
 
 def read_change(form: QueryDict, envelope: Envelope) -> Change:
     """Return the changes of a form.
@@ -60,8 +58,6 @@ def read_number(text: str | None, default: int) -> int:
     """Return a number from an address or a form, or the default for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else default
 
-
-# --- View models -----------------------------------------------------------------------------------------------------
 
 _STATE_LABELS = {
     State.NEW: "New",
@@ -159,8 +155,6 @@ class Tile:
 
 @dataclass(frozen=True)
 class Missing:
-    """A missing reference and the user's answer."""
-
     reference: MissingReference
     answer: str
 
@@ -202,7 +196,6 @@ class ImportPreview:
 
     @property
     def one(self) -> str:
-        """The kind as a singular noun."""
         return str(self.plan.kind.model._meta.verbose_name)
 
     @cached_property
@@ -260,11 +253,8 @@ class ImportPreview:
     def more_missing(self) -> int:
         return len(self.plan.missing_references) - len(self.missing)
 
-    # --- Totals ---
-
     @property
     def totals(self) -> str:
-        """The effect of the import as a sentence."""
         labels = {"add": Action.CREATE, "overwrite": Action.OVERWRITE, "rename": Action.RENAME, "skip": Action.SKIP}
         counts = {label: self.plan.count(action) for label, action in labels.items()}
         parts = [f"{label} {number}" for label, number in counts.items() if number]

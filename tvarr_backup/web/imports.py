@@ -38,7 +38,6 @@ from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
 
 _MOST_BYTES = MAX_BYTES + 2**16
-"""Limit of a form with a file."""
 _BLOCK = 2**20
 _DONE = {
     Action.CREATE: "Added",
@@ -50,9 +49,6 @@ _DONE = {
 
 def _actor(request: HtmxRequest) -> Actor:
     return Actor(request.user, Origin.WEB)
-
-
-# --- The form for a file ----------------------------------------------------------------------------------------------
 
 
 @csrf_exempt
@@ -116,9 +112,6 @@ def _form(
     return render(request, "web/import.html", context)
 
 
-# --- The preview ------------------------------------------------------------------------------------------------------
-
-
 def _of_an_import(
     view: Callable[[HtmxRequest, ImportRecord], HttpResponse],
 ) -> Callable[Concatenate[HtmxRequest, ...], HttpResponse]:
@@ -175,7 +168,6 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 @_of_a_pending_import
 def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
-    """Store a change of the choices, and show its effect."""
     before = opened.plan
     opened = change_choices(opened, read_change(request.POST, opened.envelope))
     target = request.htmx.target
@@ -207,7 +199,6 @@ def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
 @_of_an_import
 @require_POST
 def discard(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    """Discard a pending import."""
     discard_import(record)
     return _redirect_to(request, record)
 
@@ -248,9 +239,6 @@ def _redirect_to(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 def _address(record: ImportRecord) -> str:
     return reverse("import-preview", args=[record.pk])
-
-
-# --- The result -------------------------------------------------------------------------------------------------------
 
 
 def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:

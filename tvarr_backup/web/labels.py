@@ -28,8 +28,6 @@ from tvarr_backup.portable import kinds as portable_kinds
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.quoting import name_some
 
-# --- Backups ---------------------------------------------------------------------------------------------------------
-
 FATES = {
     KeptReason.PROTECTED: "Kept: protected",
     KeptReason.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
@@ -51,12 +49,9 @@ def format_made(sidecar: Sidecar) -> str:
 
 @dataclass(frozen=True)
 class BackupRow:
-    """View model of a backup."""
-
     backup: Backup
     state: BackupState
     will_be_deleted: bool = False
-    """Whether the next cleanup deletes it."""
     may_change_protection: bool = False
 
     @property
@@ -90,7 +85,6 @@ class BackupRow:
 
     @property
     def short_version(self) -> str:
-        """The version, without the name of this program."""
         return self.version.removeprefix("tvarr-backup ")
 
 
@@ -108,7 +102,6 @@ class TableChange:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Both numbers as text."""
         missing = "missing" if self.is_known else "unknown"
         return tuple(missing if number is None else f"{number:,}" for number in (self.before, self.after))
 
@@ -119,7 +112,6 @@ class TableChange:
 
     @property
     def difference(self) -> str:
-        """The difference between the two numbers as a phrase."""
         if not self.is_known:
             return "unknown"
         if self.before == self.after:
@@ -141,8 +133,6 @@ def table_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[T
         if table in _TABLES_OF_KINDS or before.get(table) or after.get(table)
     ]
 
-
-# --- Operations ------------------------------------------------------------------------------------------------------
 
 _UNFINISHED = {
     OperationState.FAILED: "failed",
@@ -189,7 +179,6 @@ def _unfinished_title(operation: Operation, kind: OperationKind, state: Operatio
 
 
 def operation_level(operation: Operation) -> str:
-    """Return Bootstrap's name for the level of an outcome."""
     return _LEVELS.get(OperationState(operation.state), "info")
 
 
@@ -252,7 +241,6 @@ def import_title(record: ImportRecord) -> str:
 
 
 def import_details(record: ImportRecord) -> str:
-    """Return the results of an import as a sentence."""
     counts = {
         "added": record.added,
         "overwritten": record.overwritten,

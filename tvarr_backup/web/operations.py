@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _ROWS_ON_A_PAGE = 25
 _ENDED = "operation-ended"
-"""Event for pages that show operations."""
 DISMISSED = "dismissed_operation"
 """Session key: the newest operation whose result, like those of older ones, is hidden on the Backups page."""
 
@@ -90,7 +89,6 @@ def operation(request: HtmxRequest, pk: str) -> HttpResponse:
 
 
 def operation_context(operation: Operation, user: User | AnonymousUser, find: Find) -> dict[str, Any]:
-    """Return the context of `web/_operation.html`."""
     context = {
         "operation": operation,
         "title": labels.operation_title(operation),
@@ -156,7 +154,6 @@ def finder() -> Find:
 @login_required
 @require_POST
 def cancel(request: HttpRequest, pk: str) -> HttpResponse:
-    """Cancel an operation."""
     try:
         asked = actions.cancel_operation(Actor(request.user, Origin.WEB), pk)
         messages.info(request, "The operation is being canceled." if asked.is_open else "Operation canceled.")
@@ -171,9 +168,6 @@ def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
     """Hide a result, and those of older operations, on the Backups page."""
     request.session[DISMISSED] = max(pk, request.session.get(DISMISSED, ""))
     return HttpResponseRedirect(reverse("home"))
-
-
-# --- History ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

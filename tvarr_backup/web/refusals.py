@@ -33,8 +33,6 @@ _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
 
 
 class Button(NamedTuple):
-    """A link that looks like a button."""
-
     label: str
     address: str
 
@@ -59,7 +57,6 @@ def sentence_of_failure(problem: BaseException | None) -> str:
 
 
 def status_of(problem: TvarrBackupError) -> HTTPStatus:
-    """Return the HTTP status for an error."""
     return next((status for kind, status in _STATUS if isinstance(problem, kind)), HTTPStatus.CONFLICT)
 
 

@@ -37,8 +37,6 @@ _NOT_SENT_AGAIN = ("agreed", "csrfmiddlewaretoken", "preview")
 
 @dataclass(frozen=True)
 class Outlook:
-    """Effect of settings, stored or not."""
-
     sentence: str
     next_runs: list[datetime]
     deletions: list[Backup]

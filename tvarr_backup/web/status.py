@@ -17,8 +17,6 @@ _WIDTH, _HEIGHT = 200, 40
 
 
 class Level(StrEnum):
-    """Appearance of the card."""
-
     GOOD = "good"
     WARNING = "warning"
     FAILING = "failing"
@@ -58,7 +56,6 @@ class Status:
 
 
 def status_of(health: Health, *, with_folder: bool) -> Status:
-    """Return the card for the results of the health checks."""
     folder = health.observation.folder
     backups = folder.listing.backups if folder.listing else ()
     wrong = {subject: check for subject, check in health.checks.items() if check.state is not HealthState.OK}

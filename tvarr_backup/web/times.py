@@ -23,8 +23,6 @@ _NAMES |= {name: name for name, _ in DAYS}
 
 
 class Often(StrEnum):
-    """Choices for the frequency."""
-
     DAY = "day"
     WEEK = "week"
     HOURS = "hours"
@@ -43,7 +41,6 @@ class Times:
 
 
 def cron_of(times: Times) -> str:
-    """Return the five cron fields."""
     minute, hour = times.at.minute, times.at.hour
     match times.often:
         case Often.DAY:

@@ -21,22 +21,10 @@ register = template.Library()
 register.filter("short_time", formatting.format_time)
 register.filter("short_made", labels.format_made)
 register.filter("operation_title", labels.operation_title)
+register.simple_tag(lambda: __version__, name="version")
 
 _LEVELS = {"error": "danger", "debug": "secondary"}
 _EMPTY = SafeString("")
-_DOCUMENTATION = "https://github.com/jmylchreest/tvarr-backup/tree/main/docs"
-
-
-@register.simple_tag
-def version() -> str:
-    """Return the version of this program."""
-    return __version__
-
-
-@register.simple_tag
-def documentation_url() -> str:
-    """Return the address of the documentation."""
-    return _DOCUMENTATION
 
 
 @register.simple_tag
@@ -49,7 +37,6 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def clock(time: datetime) -> SafeString:
-    """Return day, date, time and zone."""
     local = time.astimezone()
     text = f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
     return format_html('<time datetime="{}">{}</time>', time.isoformat(), text)
@@ -57,13 +44,11 @@ def clock(time: datetime) -> SafeString:
 
 @register.filter
 def ago(time: datetime) -> SafeString:
-    """Return the distance of a time from now."""
     return format_html('<span class="ago">{}</span>', formatting.format_age(time))
 
 
 @register.filter
 def moment(time: datetime | None) -> SafeString:
-    """Return date, time and zone, and the distance from now."""
     return _EMPTY if time is None else format_html("{} {}", clock(time), _age(time))
 
 
@@ -97,13 +82,11 @@ def made_ago(sidecar: Sidecar) -> SafeString:
 
 @register.filter
 def size(size_bytes: int | None) -> str:
-    """Return a size, or nothing if it is unknown."""
     return "" if size_bytes is None else formatting.format_size(size_bytes)
 
 
 @register.filter
 def seconds_taken(operation: Operation) -> str:
-    """Return how long an operation took, or has been running."""
     return formatting.format_elapsed(operation.started_at, operation.finished_at)
 
 
@@ -115,7 +98,6 @@ def in_its_zone(time: datetime) -> str:
 
 @register.filter
 def bootstrap_level(tag: str) -> str:
-    """Return Bootstrap's name for the level of a message."""
     return _LEVELS.get(tag, tag)
 
 
@@ -129,7 +111,6 @@ def with_code(sentence: str) -> SafeString:
 
 @register.filter
 def item_value(value: Any) -> str:
-    """Return a value of an exported item as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
