@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Path:
-    """A backup folder of its own."""
+    """The backup folder of a test."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     return prepare_folder(conf.backup_path())
 
@@ -44,7 +44,7 @@ def present(folder: Path) -> list[str]:
 
 @pytest.fixture
 def person(client: Client) -> Any:
-    """Signs somebody in who may do what is named, and no more."""
+    """Return a function that signs in a user with only these permissions."""
 
     def sign_in(*permissions: str) -> Client:
         user = UserFactory.create(is_superuser=False)
@@ -141,7 +141,7 @@ def test_only_who_may_delete_unprotects_a_safety_backup(person: Any, folder: Pat
 
 
 def protect_for(folder: Path, row: Backup, hours: int) -> None:
-    """As a restore protects what was there before."""
+    """Protect a backup for some hours, as a restore does with its safety backup."""
     end = datetime.now(UTC) + timedelta(hours=hours)
     with work_in(folder) as work:
         made = catalogue.find_backup(folder, row.filename)

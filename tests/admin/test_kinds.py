@@ -1,4 +1,4 @@
-"""The four kinds in the admin: seen, edited, deleted and exported as tvarr would."""
+"""The four kinds in the admin: lists, forms, deletion and export."""
 
 import json
 import sqlite3

@@ -25,7 +25,7 @@ wide = pytest.mark.looks(Look.WIDE_LIGHT)
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation) -> Installation:
-    """With settings, and a backup."""
+    """With configuration, and a backup."""
     installed.ok("demo_data", "--channels", "50", "--programmes", "100", "--items", "50")
     installed.ok("backup", "create")
     return installed
@@ -198,7 +198,7 @@ def test_what_runs_is_asked_for_once_a_second_at_most_and_then_no_more(person: P
 
 
 def requests_of(page: Page) -> list[str]:
-    """What is asked for from now on."""
+    """Collect the addresses of requests from now on."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     return asked

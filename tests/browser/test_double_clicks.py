@@ -27,7 +27,7 @@ def installed(installed: Installation) -> Installation:
 
 
 def twice(person: Person, name: str) -> None:
-    """Double-click the button, and look at the page to which it leads; one form was sent."""
+    """Double-click a button, check that one form was sent, and check the next page."""
     sent: list[Request] = []
     page = person.page
 
@@ -44,7 +44,7 @@ def twice(person: Person, name: str) -> None:
 
 
 def says(person: Person, words: str) -> None:
-    """Just this, and nothing else."""
+    """The page has exactly one message, with this text."""
     expect(person.page.locator("main > .alert")).to_have_count(1)
     expect(person.page.locator("main > .alert")).to_contain_text(words)
 

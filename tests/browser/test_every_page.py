@@ -26,7 +26,7 @@ NAMES = sorted(str(pattern.name) for pattern in urlpatterns if pattern.name)
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation) -> Installation:
-    """With a little of everything."""
+    """With some of everything."""
     installed.ok("demo_data", "--channels", "50", "--programmes", "200", "--items", "10")
     installed.ok("backup", "create", "--note", "before the new provider")
     installed.ok("backup", "create")
@@ -53,13 +53,13 @@ def address_of(name: str, parts: dict[str, str]) -> str:
 
 
 def is_page(answer: Any) -> bool:
-    """Not a part that htmx fetches, nor a file."""
+    """Return whether an answer is a whole page."""
     return "text/html" in answer.headers["content-type"] and b"<html" in answer.body()
 
 
 @pytest.fixture
 def person(people: People) -> Person:
-    """The administrator, whose window changes."""
+    """The administrator, in a window of changing size."""
     return people.come()
 
 

@@ -36,13 +36,13 @@ def installed(installed: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def disk(site: Site) -> Path:
-    """The disk as `up` sees it; nobody else does."""
+    """The disk, which only `up` sees."""
     return Path(f"/proc/{site.up.process.pid}/root{site.installation.environment['TVARR_BACKUP_DIRECTORY']}")
 
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """With 0.1 MB of room."""
+    """Fill the disk, except for 0.1 MB."""
     path = disk / "film.mkv"
     left = os.statvfs(disk)
     with path.open("wb") as file:
@@ -54,7 +54,7 @@ def full(disk: Path) -> Iterator[None]:
 
 
 def spoil(archive: Path) -> None:
-    """Some bytes in the middle are others."""
+    """Overwrite some bytes in the middle."""
     content = bytearray(archive.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 20] = b"x" * 20

@@ -1,4 +1,4 @@
-"""The page for exports: who sees it, what can be chosen, and the files."""
+"""The Export page: permissions, selection, and files."""
 
 from __future__ import annotations
 
