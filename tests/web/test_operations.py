@@ -239,9 +239,9 @@ def test_a_restore_counts_its_warnings(client: Client, folder: Path) -> None:
         ),
         (
             {"error_code": RestoreUnsettled.code, "error": "It is kept."},
-            "Restore failed: read what to do",
+            "Restore failed: action needed",
         ),
-        ({"error_code": "internal_error", "error": "A fault."}, "Restore failed: read what to do"),
+        ({"error_code": "internal_error", "error": "A fault."}, "Restore failed: action needed"),
     ],
 )
 def test_a_failed_restore_shows_its_step_and_whether_the_data_is_unchanged(

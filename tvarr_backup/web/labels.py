@@ -173,7 +173,7 @@ def _unfinished_title(operation: Operation, kind: OperationKind, state: Operatio
         return "Upload rejected"
     title = f"{operation.get_kind_display()} {_UNFINISHED[state]}"
     if kind == OperationKind.RESTORE and operation.error_code in _DOUBTFUL:
-        return "Restore failed: read what to do"
+        return "Restore failed: action needed"
     is_unchanged = kind == OperationKind.RESTORE and state != OperationState.INTERRUPTED
     return f"{title}: your data is unchanged" if is_unchanged else title
 
