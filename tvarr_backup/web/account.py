@@ -23,7 +23,7 @@ from tvarr_backup.initial_password import has_one_time_password
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import PasswordForm, SignInForm, TokenForm
 
-_LOOPBACK = ("127.0.0.1", "::1")
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 class SignIn(LoginView):

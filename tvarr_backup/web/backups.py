@@ -134,19 +134,19 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
     """Show a backup, with its row counts next to the current ones."""
     folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
+    reason = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
     live_rows, unreadable = count_live_rows()
     row = BackupRow(
         found,
         state_of(found.sidecar, conf.required_schema()),
-        will_be_deleted=kept is None,
+        will_be_deleted=reason is None,
         may_change_protection=actions.may_unprotect(_actor(request), found.sidecar, now),
     )
     context = {
         "row": row,
         "changes": table_changes(live_rows, found.sidecar.table_counts),
         "unreadable": unreadable,
-        "fate": FATES[kept],
+        "fate": FATES[reason],
         "max_note": MAX_NOTE,
     }
     return render(request, "web/backup.html", context)

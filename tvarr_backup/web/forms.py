@@ -206,8 +206,8 @@ class ScheduleForm(Styled, forms.Form):
         except ValueError:
             self.add_error("at", f"Expected a time from 00:00 to 23:59, got {quoted(text)}.")
             return
-        chosen = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
-        given["cron"] = _keep_spelling(chosen, _read_values(given.get("before", "")).get("cron"))
+        cron = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
+        given["cron"] = _keep_spelling(cron, _read_values(given.get("before", "")).get("cron"))
 
     def _clean_cron(self, text: str) -> None:
         try:

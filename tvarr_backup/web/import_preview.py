@@ -118,9 +118,9 @@ class ItemRow:
             options.append((Resolution.RENAME, _CHOICE_LABELS[Resolution.RENAME]))
         if step.existing_id and step.differences and step.state is not State.SYSTEM:
             options.append((Resolution.OVERWRITE, _CHOICE_LABELS[Resolution.OVERWRITE]))
-        chosen = self.choice.word
-        if chosen in _CHOICE_LABELS and chosen not in dict(options):
-            options.append((chosen, _CHOICE_LABELS[Resolution(chosen)]))
+        answer = self.choice.word
+        if answer in _CHOICE_LABELS and answer not in dict(options):
+            options.append((answer, _CHOICE_LABELS[Resolution(answer)]))
         return options
 
     @property

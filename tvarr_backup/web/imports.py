@@ -88,10 +88,10 @@ def _keep(request: HtmxRequest) -> HttpResponse:
         if not sent and not request.POST.get("text", "").strip():
             raise PageIncomplete("No file was selected and no text was pasted. Select an export file.")
         content = sent.read() if sent else request.POST["text"].encode()
-        kept = keep_import(content, file_name=file_name, user=request.user)
+        record = keep_import(content, file_name=file_name, user=request.user)
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=file_name, text=request.POST.get("text", ""))
-    return HttpResponseRedirect(_address(kept))
+    return HttpResponseRedirect(_address(record))
 
 
 def _form(
