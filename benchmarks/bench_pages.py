@@ -225,7 +225,7 @@ class Bench:
         return [
             Page(f"preview of {number}", address, "filters"),
             Page("a choice in it", choices, "filters", token | {"action-2": "overwrite"}, "import-totals"),
-            Page("overwrite all in it", choices, "filters", token | {"bulk": "overwrite"}, "review"),
+            Page("overwrite all in it", choices, "filters", token | {"bulk": "overwrite"}, "preview-items"),
         ]
 
     def side_by_side(self, page: Page) -> tuple[list[float], list[float]]:

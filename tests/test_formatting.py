@@ -32,7 +32,7 @@ def test_days_are_not_counted_as_months() -> None:
 
 @pytest.mark.parametrize(
     ("started", "ended", "text"),
-    [(None, None, ""), (NOON, NOON, "under 1 s"), (NOON, NOON + timedelta(seconds=9), "9 s")],
+    [(None, None, ""), (NOON, NOON, "less than a second"), (NOON, NOON + timedelta(seconds=9), "9 s")],
 )
 def test_what_has_taken_no_time_yet_says_nothing(started: datetime | None, ended: datetime | None, text: str) -> None:
     assert formatting.format_elapsed(started, ended) == text

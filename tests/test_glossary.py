@@ -1,4 +1,4 @@
-"""Templates use the words of `docs/reference/glossary.md`."""
+"""Templates use the words of `docs/reference/glossary.md`, and none that it avoids."""
 
 import re
 from pathlib import Path

@@ -22,6 +22,8 @@ MADE_HERE = [
     *sorted((PACKAGE / "portable").glob("*.py")),
     *sorted((PACKAGE / "expressions").glob("*.py")),
     *sorted((PACKAGE / "transfer").glob("*.py")),
+    *sorted((PACKAGE / "web").glob("*.py")),
+    *sorted((PACKAGE / "admin").glob("*.py")),
     *(
         PACKAGE / f"{name}.py"
         for name in (

@@ -1,7 +1,4 @@
-"""Sizes and times as people read them: one form each, for pages, the admin, commands and messages.
-
-Times are shown in the time zone of the process, which is that of the settings.
-"""
+"""Format sizes, times and durations for users. Times are in the time zone of the process, which is that of the settings."""
 
 from __future__ import annotations
 
@@ -13,6 +10,11 @@ import humanize
 def format_size(size_bytes: int) -> str:
     """Return a size such as "7.1 MB"."""
     return humanize.naturalsize(size_bytes)
+
+
+def format_count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 problem" or "3 problems"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def format_time(time: datetime) -> str:
@@ -27,18 +29,18 @@ def format_exact_time(time: datetime) -> str:
 
 
 def format_age(time: datetime) -> str:
-    """Return how far a time is from now, such as "26 days ago". Days are not counted as months."""
+    """Return the distance from now, such as "26 days ago", without months."""
     return humanize.naturaltime(datetime.now(UTC) - time, months=False)
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return a duration such as "26 days", rounded to its largest unit. Days are not counted as months."""
+    """Return a duration such as "26 days", rounded to its largest unit, without months."""
     return humanize.naturaldelta(duration, months=False)
 
 
 def format_elapsed(started_at: datetime | None, finished_at: datetime | None) -> str:
-    """Return the seconds from a start to an end, or to now; empty for what has not started."""
+    """Return the seconds from a start to an end or to now, or nothing without a start."""
     if started_at is None:
         return ""
     seconds = ((finished_at or datetime.now(UTC)) - started_at).total_seconds()
-    return "under 1 s" if seconds < 1 else f"{seconds:.0f} s"
+    return "less than a second" if seconds < 1 else f"{seconds:.0f} s"

@@ -3,7 +3,12 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+
+def has_one_time_password(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Return whether a user must still replace the one-time password."""
+    return user.get_username() == settings.ADMIN_USERNAME and settings.INITIAL_PASSWORD_PATH.exists()
 
 
 class InitialPasswordFile:

@@ -1,35 +1,34 @@
-// One button that ticks all boxes of the page, and what keeps boxes ticked, menus open and the focus where it is when the list
-// is renewed, which happens when an operation ends: so the whole page is listened to.
-const show = () => document.querySelectorAll("[data-choose-all]").forEach((button) => (button.hidden = false));
+// Select all backups of the page, and keep selection, open menus and focus when htmx replaces the list.
+const show = () => document.querySelectorAll("[data-select-all]").forEach((button) => (button.hidden = false));
 show();
 document.addEventListener("htmx:afterSettle", show);
 document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-choose-all]")) return;
-  const boxes = [...document.querySelectorAll("input[form=choose]")];
+  if (!event.target.closest("[data-select-all]")) return;
+  const boxes = [...document.querySelectorAll("input[form=select]")];
   const all = boxes.every((box) => box.checked);
   boxes.forEach((box) => (box.checked = !all));
 });
 
 const rows = () => new Map([...document.querySelectorAll(".backups tbody tr")].map((row) => [row.querySelector("th a").href, row]));
-const parts = (row) => [...row.querySelectorAll("input, a, summary, button")];
-let before = [];
+const controls = (row) => [...row.querySelectorAll("input, a, summary, button")];
+let saved = [];
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (detail.target.id !== "overview") return;
-  before = [...rows()].map(([address, row]) => ({
+  saved = [...rows()].map(([address, row]) => ({
     address,
-    isTicked: row.querySelector("input")?.checked,
+    isSelected: row.querySelector("input")?.checked,
     isOpen: row.querySelector("details")?.open,
-    focus: parts(row).indexOf(document.activeElement),
+    focus: controls(row).indexOf(document.activeElement),
   }));
 });
 document.addEventListener("htmx:afterSettle", () => {
   const now = rows();
-  for (const { address, isTicked, isOpen, focus } of before) {
+  for (const { address, isSelected, isOpen, focus } of saved) {
     const row = now.get(address);
     if (!row) continue;
-    if (isTicked) row.querySelector("input").checked = true;
+    if (isSelected) row.querySelector("input").checked = true;
     if (isOpen) row.querySelector("details").open = true;
-    if (focus >= 0) parts(row)[focus]?.focus({ preventScroll: true });
+    if (focus >= 0) controls(row)[focus]?.focus({ preventScroll: true });
   }
-  before = [];
+  saved = [];
 });

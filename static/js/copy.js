@@ -1,20 +1,19 @@
-// Copies a text that is shown, at the click of a button that names it. Browsers give the clipboard to secure pages only;
-// on others the text is selected and copied in the old way.
+// Buttons that copy a text. Pages without HTTPS have no clipboard API, so the text is selected and copied instead.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
-    const shown = document.getElementById(button.dataset.copy);
+    const source = document.getElementById(button.dataset.copy);
     try {
       if (navigator.clipboard) {
-        await navigator.clipboard.writeText(shown.textContent);
+        await navigator.clipboard.writeText(source.textContent);
       } else {
-        getSelection().selectAllChildren(shown);
+        getSelection().selectAllChildren(source);
         document.execCommand("copy");
       }
       button.lastChild.textContent = " Copied";
     } catch {
-      getSelection().selectAllChildren(shown);
-      button.lastChild.textContent = " Selected: copy it with the keyboard";
+      getSelection().selectAllChildren(source);
+      button.lastChild.textContent = " Selected: press Ctrl+C to copy";
     }
   });
 }

@@ -1,49 +1,49 @@
-// On the page for exports: choosing all, searching, counting, copying. Without it the forms do the same by themselves.
+// The Export page: select all, search, count, copy. Without scripts, each form exports what is selected in it.
 const forms = [...document.querySelectorAll(".export-kind")];
 const summary = document.getElementById("export-summary");
 
 const boxes = (form) => [...form.querySelectorAll("input[name=ids]")];
-const whole = (form) => form.querySelector("input[name=all]"); // stands for all rows as long as they are not here
-const words = (form, number) => `${number} ${number === 1 ? form.dataset.one : form.dataset.many}`;
+const whole = (form) => form.querySelector("input[name=all]"); // present until the rows are loaded
+const countLabel = (form, number) => `${number} ${number === 1 ? form.dataset.one : form.dataset.many}`;
 
 function count(form) {
   const total = Number(form.dataset.number);
-  const chosen = boxes(form).filter((box) => box.checked);
-  const number = whole(form) ? (whole(form).disabled ? 0 : total) : chosen.length;
+  const selected = boxes(form).filter((box) => box.checked);
+  const number = whole(form) ? (whole(form).disabled ? 0 : total) : selected.length;
   const all = form.querySelector(".export-all");
   all.checked = number === (whole(form) ? total : boxes(form).length);
   all.indeterminate = number > 0 && !all.checked;
-  form.querySelector(".export-download").textContent = `Download ${words(form, number)}`;
+  form.querySelector(".export-download").textContent = `Download ${countLabel(form, number)}`;
   for (const button of form.querySelectorAll("button")) button.disabled = !number;
   for (const warning of form.querySelectorAll("[data-needed]")) {
     const { needed, ofAll } = warning.dataset;
-    const those = whole(form) ? (number ? Number(ofAll) : 0) : chosen.filter((box) => box.dataset.needs === needed).length;
-    warning.hidden = !those;
-    warning.querySelector(".export-number").textContent = those;
+    const affected = whole(form) ? (number ? Number(ofAll) : 0) : selected.filter((box) => box.dataset.needs === needed).length;
+    warning.hidden = !affected;
+    warning.querySelector(".export-number").textContent = affected;
   }
   return number;
 }
 
-function tell() {
+function showSummary() {
   const counts = forms.map((form) => [form, count(form)]).filter(([, number]) => number);
   const files = `${counts.length} ${counts.length === 1 ? "file" : "files"}`;
-  const parts = counts.map(([form, number]) => words(form, number)).join(", ");
-  summary.textContent = counts.length ? `Chosen: ${parts}. That is ${files}.` : "Nothing is chosen.";
+  const parts = counts.map(([form, number]) => countLabel(form, number)).join(", ");
+  summary.textContent = counts.length ? `Selected: ${parts} (${files}).` : "Nothing selected.";
 }
 
 async function copy(form) {
-  const told = form.querySelector(".export-copied");
+  const status = form.querySelector(".export-copied");
   const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
   if (!answer.ok) {
-    told.textContent = "It could not be copied; Download says why.";
+    status.textContent = "Copy failed. Select Download to see why.";
     return;
   }
   const text = await answer.text();
-  told.textContent = (await put(text)) ? "Copied." : "This browser does not let pages copy: use Preview, or Download.";
+  status.textContent = (await copyText(text)) ? "Copied." : "This browser blocks copying. Use Preview or Download.";
 }
 
-// Browsers have a clipboard for pages only over HTTPS and on the own machine; the older way works everywhere else.
-async function put(text) {
+// Browsers offer the clipboard API only over HTTPS and on localhost. The older command works elsewhere.
+async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -57,14 +57,14 @@ async function put(text) {
   }
 }
 
-// A preview that is shown follows the choice.
+// An open preview follows the selection.
 let waiting;
-function renew(form) {
-  const shown = form.querySelector(".export-preview");
-  if (!shown.childElementCount) return;
+function updatePreview(form) {
+  const preview = form.querySelector(".export-preview");
+  if (!preview.childElementCount) return;
   clearTimeout(waiting);
   if (count(form)) waiting = setTimeout(() => form.querySelector("[hx-post]").click(), 300);
-  else shown.replaceChildren();
+  else preview.replaceChildren();
 }
 
 function search(form, text) {
@@ -88,25 +88,25 @@ for (const form of forms) {
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches(".export-search")) event.preventDefault();
   });
-  // The rows have come, and are chosen as all of them were.
+  // Rows that were just loaded are selected if "all" is.
   form.addEventListener("htmx:afterSwap", ({ detail }) => {
-    if (!detail.target.matches(".export-choice")) return;
+    if (!detail.target.matches(".export-selection")) return;
     for (const box of boxes(form)) box.checked = all.checked;
     reveal(form);
-    tell();
+    showSummary();
   });
   all.addEventListener("change", () => {
     if (whole(form)) whole(form).disabled = !all.checked;
     for (const box of boxes(form)) box.checked = all.checked;
-    tell();
+    showSummary();
   });
   form.addEventListener("change", () => {
     form.querySelector(".export-copied").textContent = "";
-    tell();
-    renew(form);
+    showSummary();
+    updatePreview(form);
   });
 }
 if (forms.length) {
   document.getElementById("export-foot").hidden = false;
-  tell();
+  showSummary();
 }

@@ -1,4 +1,4 @@
-// A form is sent once, however often its button is pressed; what other scripts send is their own affair.
+// Send a form only once, however often its button is pressed. Forms that other scripts send are left to them.
 const forget = form => { delete form.dataset.sent; };
 document.addEventListener("submit", event => {
   const form = event.target;

@@ -1,5 +1,5 @@
-// Light or dark by the browser's wish, before anything is drawn, and again when the wish changes.
-const wish = matchMedia("(prefers-color-scheme: dark)");
-const heed = () => document.documentElement.setAttribute("data-bs-theme", wish.matches ? "dark" : "light");
-heed();
-wish.addEventListener("change", heed);
+// Follow the browser's color scheme, before anything is drawn.
+const preference = matchMedia("(prefers-color-scheme: dark)");
+const apply = () => document.documentElement.setAttribute("data-bs-theme", preference.matches ? "dark" : "light");
+apply();
+preference.addEventListener("change", apply);

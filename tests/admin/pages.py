@@ -27,29 +27,29 @@ def delete_url(row: Model) -> str:
 
 
 def run_action(client: Client, action: str, *rows: Model, **more: str) -> Any:
-    """Choose rows in their list and run an action on them."""
+    """Select rows in a list and run an action on them."""
     data = {"action": action, "_selected_action": [row.pk for row in rows], **more}
     return client.post(list_url(type(rows[0])), data)
 
 
 def messages_of(response: Any) -> list[str]:
-    """The texts of the messages that the next page will show."""
+    """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 def text_of(response: Any) -> str:
-    """What a person reads on a page: no tags, single blanks."""
+    """Return the text of a page, with single spaces."""
     plain = re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", response.content.decode()))
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 
 def form_data(response: Any) -> dict[str, Any]:
-    """What the browser would send if the person changed nothing."""
+    """Return the unchanged fields of a form."""
     form = response.context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
     return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 def problems_of(response: Any) -> dict[str, list[str]]:
-    """The messages beside the fields."""
+    """Return the errors by field."""
     return {name: list(errors) for name, errors in response.context["adminform"].form.errors.items()}

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Path:
-    """A backup folder of its own."""
+    """The backup folder of a test."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     return prepare_folder(conf.backup_path())
 
@@ -44,7 +44,7 @@ def present(folder: Path) -> list[str]:
 
 @pytest.fixture
 def person(client: Client) -> Any:
-    """Signs somebody in who may do what is named, and no more."""
+    """Return a function that signs in a user with only these permissions."""
 
     def sign_in(*permissions: str) -> Client:
         user = UserFactory.create(is_superuser=False)
@@ -67,7 +67,7 @@ def test_the_list_is_the_folder_as_it_is_now(admin_client: Client, folder: Path)
     (folder / "holiday.jpg").write_bytes(b"")
     text = text_of(admin_client.get(list_url(Backup)))
     assert "Broken" in text
-    assert "1 other file there is no backup and is left alone." in text
+    assert "1 other file there, never changed or deleted." in text
 
 
 def test_an_unknown_date_is_shown_as_unknown(admin_client: Client, folder: Path) -> None:
@@ -121,7 +121,7 @@ def test_several_are_verified_in_one_operation(admin_client: Client, folder: Pat
 def test_protection_is_set_and_lifted(admin_client: Client, folder: Path) -> None:
     row = make(folder)
     admin_client.get(list_url(Backup))
-    assert messages_of(run_action(admin_client, "protect", row)) == ["1 backup is protected."]
+    assert messages_of(run_action(admin_client, "protect", row)) == ["1 backup protected."]
     assert catalogue.find_backup(folder, row.filename).sidecar.protected
     run_action(admin_client, "unprotect", row)
     assert not catalogue.find_backup(folder, row.filename).sidecar.protected
@@ -141,7 +141,7 @@ def test_only_who_may_delete_unprotects_a_safety_backup(person: Any, folder: Pat
 
 
 def protect_for(folder: Path, row: Backup, hours: int) -> None:
-    """As a restore protects what was there before."""
+    """Protect a backup for some hours, as a restore does with its safety backup."""
     end = datetime.now(UTC) + timedelta(hours=hours)
     with work_in(folder) as work:
         made = catalogue.find_backup(folder, row.filename)
@@ -165,7 +165,7 @@ def test_a_download_leads_to_the_address_of_the_pages(admin_client: Client, fold
 def test_two_are_not_downloaded_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
-    assert "please select one" in messages_of(run_action(admin_client, "download", *rows))[0]
+    assert "Select exactly one backup." in messages_of(run_action(admin_client, "download", *rows))[0]
 
 
 def test_a_deletion_leads_to_the_page_that_asks_first(admin_client: Client, folder: Path) -> None:
@@ -203,17 +203,17 @@ def test_a_restore_leads_to_the_page_that_tells_what_it_would_do(admin_client: C
 def test_two_are_not_restored_at_a_time(admin_client: Client, folder: Path) -> None:
     rows = [make(folder), make(folder)]
     admin_client.get(list_url(Backup))
-    assert "can be restored; please select one" in messages_of(run_action(admin_client, "restore", *rows))[0]
+    assert messages_of(run_action(admin_client, "restore", *rows)) == ["Select exactly one backup."]
 
 
-def test_a_restore_that_is_done_says_what_was_there_before(admin_client: Client, folder: Path) -> None:
+def test_a_completed_restore_names_its_safety_backup(admin_client: Client, folder: Path) -> None:
     was, copy = make(folder), make(folder)
     operation = create_operation(OperationKind.RESTORE, origin=Origin.WEB, state=OperationState.RUNNING)
     operation.state = OperationState.SUCCEEDED
     operation.result = {"filename": was.filename, "pre_restore_backup": {"filename": copy.filename}}
     operation.save()
     answer = admin_client.get(change_url(operation))
-    for text in (f"{was.filename} is restored.", copy.filename, "View on site"):
+    for text in (f"{was.filename} restored.", copy.filename, "View on site"):
         assert text in text_of(answer)
     assert reverse("operation", args=[operation.pk]) in answer.content.decode()
 
@@ -267,20 +267,20 @@ def test_operations_are_only_looked_at(admin_client: Client, folder: Path) -> No
         assert admin_client.post(address, {"post": "yes"}).status_code == 403
 
 
-def test_one_that_waits_is_cancelled_and_one_that_ended_is_not(admin_client: Client, folder: Path) -> None:
+def test_a_queued_operation_can_be_canceled_once(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.WEB, state=OperationState.QUEUED)
-    assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup is cancelled."
+    assert messages_of(run_action(admin_client, "cancel", operation))[-1] == "Backup canceled."
     assert "cannot be canceled" in messages_of(run_action(admin_client, "cancel", operation))[-1]
     operation.refresh_from_db()
     assert operation.state == OperationState.CANCELLED
 
 
-def test_one_that_runs_shows_how_far_it_is(admin_client: Client, folder: Path) -> None:
+def test_a_running_operation_shows_its_progress(admin_client: Client, folder: Path) -> None:
     operation = create_operation(OperationKind.BACKUP, origin=Origin.COMMAND, state=OperationState.RUNNING)
     Operation.objects.update(phase="copy", done_bytes=50_000_000, total_bytes=200_000_000, percent=12)
     assert "12 %" in text_of(admin_client.get(list_url(Operation)))
     response = run_action(admin_client, "cancel", operation)
-    assert messages_of(response)[-1] == "Backup was asked to end."
+    assert messages_of(response)[-1] == "Backup is being canceled."
 
 
 # --- Settings --------------------------------------------------------------------------------------------------------

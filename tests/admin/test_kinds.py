@@ -1,4 +1,4 @@
-"""The four kinds in the admin: seen, edited, deleted and exported as tvarr would."""
+"""The four kinds in the admin: lists, forms, deletion and export."""
 
 import json
 import sqlite3
@@ -130,21 +130,21 @@ def test_rows_are_narrowed_by_origin(admin_client: Client) -> None:
     page = admin_client.get(list_url(Filter))
     (origin,) = [spec for spec in page.context["cl"].filter_specs if spec.title == "origin"]
     choices = {choice["display"]: choice["query_string"] for choice in origin.choices(page.context["cl"])}
-    assert list(choices) == ["All", "tvarr's own", "Added here"]
+    assert list(choices) == ["All", "Built-in", "Added"]
 
-    own = admin_client.get(list_url(Filter) + choices["tvarr's own"]).context["cl"].result_list
-    added = admin_client.get(list_url(Filter) + choices["Added here"]).context["cl"].result_list
+    own = admin_client.get(list_url(Filter) + choices["Built-in"]).context["cl"].result_list
+    added = admin_client.get(list_url(Filter) + choices["Added"]).context["cl"].result_list
 
     assert {row.is_system for row in own} == {True}
     assert list(added) == [mine]
 
 
 def test_rows_of_tvarrs_own_are_marked_in_the_list(admin_client: Client) -> None:
-    assert text_of(admin_client.get(list_url(Filter) + "?is_system__exact=1")).count("tvarr's own") == 9
+    assert text_of(admin_client.get(list_url(Filter) + "?is_system__exact=1")).count("built-in") == 8
 
     FilterFactory.create()
 
-    assert text_of(admin_client.get(list_url(Filter) + "?is_system__exact=0")).count("tvarr's own") == 1
+    assert text_of(admin_client.get(list_url(Filter) + "?is_system__exact=0")).count("built-in") == 0
 
 
 @pytest.mark.parametrize("kind", [Filter, DataMappingRule, ClientDetectionRule])
@@ -322,7 +322,7 @@ def test_a_rule_offers_the_sources_by_name(admin_client: Client) -> None:
 def test_a_filter_of_a_source_that_is_gone_can_still_be_saved(admin_client: Client) -> None:
     row = FilterFactory.create(source_id="01KAEHXEGJ5GMS392SP1ZYMK50")
     page = admin_client.get(change_url(row))
-    assert "01KAEHXEGJ5GMS392SP1ZYMK50 (not known here)" in text_of(page)
+    assert "01KAEHXEGJ5GMS392SP1ZYMK50 (unknown)" in text_of(page)
 
     assert admin_client.post(change_url(row), form_data(page) | {"name": "Renamed"}).status_code == 302
     assert Filter.objects.get(name="Renamed").source_id == "01KAEHXEGJ5GMS392SP1ZYMK50"
@@ -423,7 +423,7 @@ def test_a_filter_that_a_proxy_uses_is_kept_and_the_proxy_named(admin_client: Cl
 
     page = admin_client.post(delete_url(used), {"post": "yes"})
 
-    assert "Nothing was deleted, because it is in use here: Stream proxy: Living room" in text_of(page)
+    assert "Nothing was deleted, because these items use it: Stream proxy: Living room" in text_of(page)
     assert Filter.objects.filter(pk=used.pk).exists()
 
 
@@ -433,7 +433,7 @@ def test_a_profile_that_a_dead_rule_uses_is_kept_and_the_rule_named(admin_client
 
     page = run_action(admin_client, "delete_selected", profile, post="yes")
 
-    assert "Nothing was deleted, because it is in use here: Client detection rule: Old tablet" in text_of(page)
+    assert "Nothing was deleted, because these items use it: Client detection rule: Old tablet" in text_of(page)
     assert EncodingProfile.objects.filter(pk=profile.pk).exists()
 
 
@@ -463,7 +463,7 @@ def test_more_rows_than_a_confirmation_can_carry_are_refused_in_words(admin_clie
         {"action": "delete_selected", "_selected_action": [made[0].pk], "select_across": "1"},
     )
 
-    assert messages_of(response) == ["901 filters are chosen; at most 900 can be deleted at a time."]
+    assert messages_of(response) == ["Select at most 900 filters to delete, not 901. Nothing was deleted."]
 
 
 def test_as_many_rows_as_a_confirmation_can_carry_are_deleted(admin_client: Client) -> None:

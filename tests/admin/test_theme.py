@@ -1,4 +1,4 @@
-"""The admin bears our name and colours, and keeps to the strict content security policy."""
+"""The admin has our name and colors, and follows the content security policy."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def properties(sheet: str, selector: str) -> dict[str, str]:
 
 
 def colours(mode: str) -> dict[str, str]:
-    """What Django's sheets and ours amount to, with references followed."""
+    """Return the custom properties of Django's and our style sheets, resolved."""
     merged = properties(style_sheet("admin/css/base.css"), ":root")
     if mode == "dark":
         merged |= properties(style_sheet("admin/css/dark_mode.css"), 'html[data-theme="dark"]')
@@ -39,7 +39,7 @@ def colours(mode: str) -> dict[str, str]:
 
 
 def resolved(value: str, names: dict[str, str]) -> str:
-    """The value with references to other properties replaced by what they stand for."""
+    """Return a value with references to other properties resolved."""
     return re.sub(r"var\((--[\w-]+)\)", lambda found: resolved(names[found[1]], names), value)
 
 

@@ -1,4 +1,4 @@
-"""Which Chromium the tests drive; `python -m tests.browser.chromium` prints it, or fails in one sentence."""
+"""The Chromium of the tests. `python -m tests.browser.chromium` prints its path or an error."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 MISSING = (
-    "The tests of the pages need a Chromium: install one (Debian: apt-get install chromium; elsewhere: .venv/bin/playwright "
-    "install chromium), or name its program in the variable CHROMIUM."
+    "The browser tests need a Chromium: install one (Debian: apt-get install chromium; elsewhere: .venv/bin/playwright "
+    "install chromium), or set CHROMIUM to its path."
 )
 
 
 def find_chromium(playwright: Playwright) -> str:
-    """The program: what CHROMIUM names, one of the system's, or Playwright's own. Raises `LookupError` in words."""
+    """Return the program that CHROMIUM names, or one of the system, or Playwright's own. Raise `LookupError`."""
     named = os.environ.get("CHROMIUM", "")
     if named:
         if found := shutil.which(named):
             return found
-        raise LookupError(f"CHROMIUM is {named!r}, and there is no such program; allowed is the path of a Chromium.")
+        raise LookupError(f"Expected the path of a Chromium in CHROMIUM, got {named!r}.")
     for name in _NAMES:
         if found := shutil.which(name):
             return found
@@ -33,7 +33,7 @@ def find_chromium(playwright: Playwright) -> str:
 
 
 def start_chromium(playwright: Playwright) -> Browser:
-    """Chromium, silent by itself; without its sandbox where it would not start as root otherwise."""
+    """Start Chromium without background requests. Root needs it without its sandbox."""
     flags = [*_FLAGS, "--no-sandbox"] if os.geteuid() == 0 else [*_FLAGS]
     return playwright.chromium.launch(executable_path=find_chromium(playwright), args=flags)
 

@@ -1,4 +1,4 @@
-"""A Chromium, an `up`, and people for each module of stories; how they are used stands in `people.py`."""
+"""A Chromium, an `up` and users for each module; see `people.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _USUAL_LOOKS = (Look.WIDE_LIGHT, Look.NARROW_DARK)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with a person runs once for each look; those after the first are among the long tests."""
+    """Run a test once for each look. All but the first are long tests."""
     if "look" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("looks")
         first, *others = marker.args if marker else _USUAL_LOOKS
@@ -36,7 +36,7 @@ def _with_known_password(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(_with_known_password: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Prepared, with nothing in it but the administrator; a module may override this and put more into it."""
+    """A prepared installation with only the administrator. Modules may override this to add more."""
     installation = Installation(tmp_path_factory.mktemp("site") / "data")
     shutil.copytree(_with_known_password, installation.data)
     return installation
@@ -44,7 +44,7 @@ def installed(_with_known_password: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def site(installed: Installation) -> Iterator[Site]:
-    """`up` on it, complete."""
+    """A running `up`."""
     up = start_up(installed, free_port())
     wait_until(lambda: up.process.poll() is not None or up.is_complete(), "it is complete", seconds=60)
     assert up.process.poll() is None, up.log
@@ -54,10 +54,10 @@ def site(installed: Installation) -> Iterator[Site]:
     assert "Internal Server Error" not in up.log, up.log
 
 
-# Not longer than a module: while Playwright is there, Django refuses its database to all tests of this process.
+# One for each module: while Playwright runs, Django refuses database access to all tests of this process.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium of this module's own."""
+    """A Chromium for this module."""
     with sync_playwright() as playwright:
         try:
             started = start_chromium(playwright)
@@ -69,7 +69,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def people(browser: Browser, site: Site) -> Iterator[People]:
-    """For stories of several persons, and for strangers."""
+    """Windows of several users, or of nobody signed in."""
     brought = People(browser, site)
     yield brought
     brought.see_off()

@@ -1,4 +1,4 @@
-"""What is in the pictures: fictional settings and backups, and the files that come from elsewhere (without Django)."""
+"""Fictional configuration, backups and files for the screenshots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _profile(name: str, quality: str) -> dict[str, Any]:
 
 
 def document(kind: str, *items: Any, written_by: str = WRITTEN_BY) -> dict[str, Any]:
-    """An export as a JSON value."""
+    """Return an export as a JSON value."""
     head = {"version": "1.0.0", "tvarr_version": written_by, "export_type": kind, "item_count": len(items)}
     return {"metadata": head | {"exported_at": "2026-05-12T19:04:05Z"}, "items": list(items)}
 
@@ -69,7 +69,7 @@ OF_THE_NEIGHBOUR = document(
     _filter("Half a thought", 'group_title == "News" AND ('),
     written_by="0.0.27",
 )
-"""Beside the own filters: new twice, the same, different twice, built in, and one that cannot be stored."""
+"""Compared with `FILTERS`: two new, one unchanged, two changed, one built-in and one invalid item."""
 
 WITH_REFERENCES = document(
     "client_detection_rules",
@@ -91,7 +91,7 @@ for days in range(33, 8, -6):
     note = "before the new provider" if days == 21 else ""
     create_backup(conf.live_database(), prepare_folder(conf.backup_path()), conf.required_schema(), kind=kind, note=note, now=made)
 """
-"""Five backups of a database that grew; the last was made nine days ago."""
+"""Five backups of a growing database, the last of them nine days old."""
 
 MORE_THAN_A_PAGE = """
 from tvarr_backup import conf
@@ -110,4 +110,4 @@ try:
 except TvarrBackupError:
     pass
 """
-"""A backup as the schedule would make it now."""
+"""Make an automatic backup now."""

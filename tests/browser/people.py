@@ -1,6 +1,6 @@
-"""A person at a real Chromium, on a real `up`, who looks closely at every page.
+"""Users at a real Chromium, on a real `up`, with checks of every page they see.
 
-Stories use the fixtures of `tests/browser/conftest.py`:
+Tests use the fixtures of `tests/browser/conftest.py`:
 
     def test_a_backup_is_made(person: Person) -> None:
         person.open("/")
@@ -9,23 +9,22 @@ Stories use the fixtures of `tests/browser/conftest.py`:
         expect(person.page.get_by_role("heading", name="Backed up")).to_be_visible(timeout=20_000)
         person.look()
 
-`open`, `press` and `follow` look at the page that they lead to: axe finds nothing, nothing is wider than the window. For
-what htmx brings into a page, and where Playwright's own calls lead elsewhere, call `look` yourself: at the end of the
-test each address must have been looked at. Through the whole test no console message above `info`, no violation of the
-content security policy, no error in a script and no request to another host is forgiven. Who expects a refusal says so:
-`open("/nowhere/", status=404)`.
+`open`, `press` and `follow` check the page they lead to: axe finds nothing, and nothing is wider than the window. After
+changes by htmx or by Playwright's own calls, call `look`: at the end of the test each address must have been checked. A
+test fails on any console message above `info`, violation of the content security policy, script error, or request to
+another host. Expected errors are named: `open("/nowhere/", status=404)`.
 
-`person` comes twice, in a wide light and in a narrow dark window; `@pytest.mark.looks(*ALL_LOOKS)` asks for all four,
-`@pytest.mark.looks(Look.WIDE_LIGHT)` for one. `plain_person` has no JavaScript. Both are signed in as the administrator,
-`people.come("viewer")` brings another, see `People`. Each module has an `up` of its own; a module that wants another start than an empty
-installation overrides the fixture `installed`:
+Tests with `person` run twice, in a wide light and a narrow dark window. `@pytest.mark.looks(*ALL_LOOKS)` selects all four,
+`@pytest.mark.looks(Look.WIDE_LIGHT)` one. `plain_person` has no JavaScript. Both are signed in as the administrator;
+`people.come("viewer")` opens a window for another user. Each module has its own `up`. A module that needs more than an
+empty installation overrides the fixture `installed`:
 
     @pytest.fixture(scope="module")
     def installed(installed: Installation) -> Installation:
         installed.ok("demo_data", "--channels", "100", "--programmes", "1000", "--items", "20")
         return installed
 
-Tests of this folder cannot use Django's database: Playwright's event loop forbids it, and the server has its own.
+Tests in this folder cannot use Django's database, because of Playwright's event loop. The server has its own.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _UNTIL_COLOURS_HAVE_CHANGED = """async () => {
     await atMost(Promise.allSettled(document.getAnimations().map(each => each.finished)));
 }"""
 _ANSWERS = ("/account/", "/import/", "/settings/", "/settings/reset/", "/sign-in/", "/export/filters/preview/")
-"""What may answer a form with a page at once; everywhere else another page is led to, which can be reloaded and gone back to."""
+"""Addresses that may answer a form with a page. All others must redirect, so that the page can be reloaded."""
 _TELL_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", found =>
         console.error(`CSP: ${found.violatedDirective} ${found.blockedURI} ${found.sample} in ${found.sourceFile} ${found.lineNumber}`));
@@ -63,7 +62,7 @@ _TELL_VIOLATIONS = """
 
 
 class Look(enum.Enum):
-    """A window's width, and what the browser wishes."""
+    """Width of the window, and color scheme."""
 
     WIDE_LIGHT = (1280, "light")
     WIDE_DARK = (1280, "dark")
@@ -76,7 +75,7 @@ ALL_LOOKS = tuple(Look)
 
 @dataclass
 class Site:
-    """A running `up`, its installation, and the sessions that were begun there."""
+    """A running `up`, its installation, and its sessions."""
 
     up: Up
     installation: Installation
@@ -84,7 +83,7 @@ class Site:
 
 
 class Person:
-    """One window; see the top of this module."""
+    """A user's window; see the module's docstring."""
 
     def __init__(self, context: BrowserContext, address: str, *, has_scripts: bool) -> None:
         self.address = address
@@ -100,19 +99,17 @@ class Person:
         self.page = context.new_page()
         self.page.on("framenavigated", self._see_frame)
 
-    # --- Moving about ---
-
     def open(self, path: str, *, status: int = 200) -> Page:
-        """Go to an address of the site, and look at the page."""
+        """Go to an address of the site, and check the page."""
         self._reach(self.page.goto(self.address + path), path, status)
         return self.page
 
     def press(self, name: str, *, status: int = 200) -> Page:
-        """Press the button of this name, which leads to another page, and look at that."""
+        """Press the button of this name, and check the page it leads to."""
         return self._go("button", name, status)
 
     def follow(self, name: str, *, status: int = 200) -> Page:
-        """Follow the link of this name, and look at the page."""
+        """Follow the link of this name, and check the page."""
         return self._go("link", name, status)
 
     def _go(self, role: Any, name: str, status: int) -> Page:
@@ -132,10 +129,8 @@ class Person:
             self._refused.add(answer.url)
         self.look()
 
-    # --- Looking ---
-
     def look(self) -> None:
-        """Axe finds nothing on what is shown now, nothing is wider than the window, and nothing was complained of."""
+        """Check the page: axe finds nothing, nothing is wider than the window, and there were no complaints."""
         self.page.wait_for_load_state()
         where = self._where(self.page.url)
         self._looked_at.add(where)
@@ -148,7 +143,7 @@ class Person:
         self._require_no_complaint()
 
     def look_in_all_windows(self) -> None:
-        """The same in each look; the page stays, and heeds that the window and the browser's wish become others."""
+        """Check the page in each look, without reloading it."""
         for look in Look:
             width, scheme = look.value
             self.page.set_viewport_size({"width": width, "height": 800})
@@ -157,20 +152,18 @@ class Person:
             self.look()
 
     def leave(self) -> None:
-        """At the end of a test: every page was looked at, and nothing was complained of."""
+        """At the end of a test, check that there were no complaints and every page was checked."""
         self._require_no_complaint()
         assert self._reached <= self._looked_at, f"not looked at: {sorted(self._reached - self._looked_at)}"
 
     def forgive_console(self) -> None:
-        """What was complained of until now was meant, such as a server that is away."""
+        """Ignore complaints until now, such as those of a server that was stopped on purpose."""
         self._complaints.clear()
 
     def forgive(self) -> None:
-        """For tests of the looking itself."""
+        """Ignore everything until now, for tests of these checks."""
         self.forgive_console()
         self._reached.clear()
-
-    # --- Watching ---
 
     def _require_no_complaint(self) -> None:
         complaints = [f"{what} {url}" for what, url in self._complaints if url not in self._refused]
@@ -193,7 +186,7 @@ class Person:
 
 
 class People:
-    """Brings people to a site; they are seen off at the end of the test."""
+    """Opens windows for users, and closes them at the end of the test."""
 
     def __init__(self, browser: Browser, site: Site) -> None:
         self._browser = browser
@@ -201,7 +194,7 @@ class People:
         self._present: list[tuple[Person, BrowserContext]] = []
 
     def come(self, name: str = "admin", look: Look = Look.WIDE_LIGHT, *, has_scripts: bool = True) -> Person:
-        """Somebody in a window of their own: `admin`, another who has been made with `add_person`, or "" for a stranger."""
+        """Open a window for `admin`, a user added with `add_person`, or "" for nobody signed in."""
         width, scheme = look.value
         context = self._browser.new_context(
             viewport={"width": width, "height": 800},
@@ -215,14 +208,14 @@ class People:
         return person
 
     def see_off(self) -> None:
-        """Close all windows; then say what was wrong in one of them."""
+        """Close all windows, and then report problems."""
         for _, context in self._present:
-            context.close()  # once more does nothing
+            context.close()  # closing twice does nothing
         for person, _ in self._present:
             person.leave()
 
     def _session(self, name: str) -> Any:
-        """Signed in once for each module, and kept."""
+        """Return a session, which is created once for each module."""
         if name not in self._site.states:
             context = self._browser.new_context()
             page = context.new_page()
@@ -238,7 +231,7 @@ class People:
 
 
 def add_person(installation: Installation, name: str, group: str) -> None:
-    """Somebody of one of the groups (Viewer, Operator, Administrator), who signs in with `PASSWORD`."""
+    """Add a user of a group (Viewer, Operator, Administrator) with `PASSWORD`."""
     lines = (
         "from django.contrib.auth.models import Group, User",
         f"User.objects.create_user({name!r}, password={PASSWORD!r}).groups.add(Group.objects.get(name={group!r}))",

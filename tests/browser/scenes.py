@@ -1,7 +1,7 @@
-"""The scenes of `make screenshots`, one after another on one installation, from its first start to its ruin.
+"""The scenes of `make screenshots`, one after another on one installation, from its first start to its failures.
 
-Whatever takes time is done once, by the worker or a command, and then shown in all looks; `halfway` stops the worker's
-process for that. What somebody fills in is filled in for each look. Where something is broken, it is really broken.
+Operations run once and are then shown in all looks; `halfway` suspends the worker for that. Forms are filled in for each
+look. Damage is real.
 """
 
 from __future__ import annotations
@@ -31,16 +31,14 @@ from tests.browser.people import PASSWORD, Person, add_person
 from tests.browser.studio import HEIGHT, Show, Studio
 from tests.processes import family, wait_until
 
-# --- Ways to get somewhere -------------------------------------------------------------------------------------------
-
 
 def page(path: str) -> Show:
-    """This address, as it is."""
+    """Open an address."""
     return lambda person: person.page.goto(person.address + path)
 
 
 def after(*steps: Show) -> Show:
-    """One thing after another."""
+    """Run several steps."""
 
     def show(person: Person) -> None:
         for step in steps:
@@ -50,7 +48,7 @@ def after(*steps: Show) -> Show:
 
 
 def press(name: str, *, waits: bool = True) -> Show:
-    """The button of this name, which leads to another page."""
+    """Press a button that leads to another page."""
 
     def show(person: Person) -> None:
         button = person.page.get_by_role("button", name=name).first
@@ -68,15 +66,12 @@ def fill(label: str, text: str) -> Show:
 
 
 def pause(milliseconds: int) -> Show:
-    """For what the page asks for a moment after it was changed."""
+    """Wait for requests that the page sends after a change."""
     return lambda person: person.page.wait_for_timeout(milliseconds)
 
 
-# --- What is done once -----------------------------------------------------------------------------------------------
-
-
 def ask(studio: Studio, sql: str, *values: object) -> Any:
-    """The first row of our own bookkeeping."""
+    """Return the first row of a query of app.db."""
     with closing(sqlite3.connect(studio.installation.data / "app.db", timeout=20)) as connection:
         return connection.execute(sql, values).fetchone()
 
@@ -87,13 +82,13 @@ def run_sql(database: Path, sql: str) -> None:
 
 
 def newest_operation(studio: Studio) -> str:
-    """The address of its page."""
+    """Return the address of its page."""
     (key,) = ask(studio, "SELECT id FROM operations_operation ORDER BY id DESC")
     return f"/operations/{key}/"
 
 
 def done(studio: Studio) -> str:
-    """Wait until nothing is under way; the address of what was."""
+    """Wait until no operation is open, and return the address of the newest."""
     wait_until(
         lambda: not ask(studio, "SELECT 1 FROM operations_operation WHERE finished_at IS NULL"), "it ends", seconds=60
     )
@@ -101,7 +96,7 @@ def done(studio: Studio) -> str:
 
 
 def do(studio: Studio, path: str, button: str, **fields: str) -> str:
-    """The administrator presses a button, and it is waited for what the worker does; the address of that."""
+    """Press a button as administrator, wait for the operation, and return its address."""
     person = studio.person()
     page(path)(person)
     for label, text in fields.items():
@@ -112,7 +107,7 @@ def do(studio: Studio, path: str, button: str, **fields: str) -> str:
 
 @contextmanager
 def halfway(studio: Studio, path: str, button: str) -> Iterator[str]:
-    """The same, but the worker's process stands still in the middle of it."""
+    """Press a button, and suspend the worker in the middle of the operation."""
     person = studio.person()
     page(path)(person)
     press(button)(person)
@@ -127,7 +122,7 @@ def halfway(studio: Studio, path: str, button: str) -> Iterator[str]:
 
 
 def _go_on_by_inches(studio: Studio, members: list[psutil.Process]) -> None:
-    """Until it has said how far it is. It says so once a second, and is too quick for that otherwise."""
+    """Let the worker run in short steps until it has reported progress, which it does once a second."""
     said = "SELECT percent FROM operations_operation WHERE state = 'running'"
     for _ in range(40):
         _each(members, psutil.Process.suspend)
@@ -155,13 +150,13 @@ def shell(studio: Studio, script: str) -> None:
 
 
 def backups(studio: Studio) -> list[dict[str, Any]]:
-    """The newest first."""
+    """Return all backups, newest first."""
     found: list[dict[str, Any]] = studio.installation.json("backup", "list", "--json")["backups"]
     return found
 
 
 def written(studio: Studio, name: str, content: Any) -> Path:
-    """A file on somebody's desk."""
+    """Write a file outside the installation."""
     path = studio.installation.data.parent / name
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -172,7 +167,7 @@ def written(studio: Studio, name: str, content: Any) -> Path:
 
 @contextmanager
 def moved_away(path: Path) -> Iterator[None]:
-    """What lies there is gone for a while."""
+    """Move a file or folder away in the meantime."""
     aside = path.with_name(path.name + "-aside")
     path.rename(aside)
     try:
@@ -182,11 +177,8 @@ def moved_away(path: Path) -> Iterator[None]:
         aside.rename(path)
 
 
-# --- The scenes ------------------------------------------------------------------------------------------------------
-
-
 def signing_in(studio: Studio) -> None:
-    """The first start, with the password that was printed."""
+    """The first start, with the one-time password."""
     studio.take("sign-in-first", page("/sign-in/"), who="")
     own = f"from django.contrib.auth.models import User; user = User.objects.get(); user.set_password({PASSWORD!r}); user.save()"
     shell(studio, own)
@@ -206,14 +198,14 @@ def signing_in(studio: Studio) -> None:
 
 
 def empty(studio: Studio) -> None:
-    """Nothing was done yet."""
+    """Pages without content."""
     for name, path in (("backups", "/"), ("export", "/export/"), ("history", "/history/")):
         studio.take(f"{name}-empty", page(path))
 
 
 def neglected(studio: Studio) -> None:
-    """Backups of some weeks, but none for nine days, because the last try has failed."""
-    for document in OWN:  # by imports, as a person would have them
+    """Backups of some weeks, the last of them nine days old, and a failed one."""
+    for document in OWN:  # imported, as users do
         kind = document["metadata"]["export_type"]
         studio.installation.ok("portable", "import", kind, str(written(studio, "own.json", document)))
     shell(studio, SOME_WEEKS)
@@ -231,7 +223,7 @@ def neglected(studio: Studio) -> None:
 
 
 def backing_up(studio: Studio) -> None:
-    """From the press of the button to the end."""
+    """A backup from start to end."""
     with halfway(studio, "/", "Back up now") as operation:
         studio.take("backups-running", page("/"), longest=HEIGHT)
         studio.take("operation-running", page(operation))
@@ -250,11 +242,11 @@ def backing_up(studio: Studio) -> None:
 
 
 def one_backup(studio: Studio) -> None:
-    """Its page, and deleting."""
+    """The page of a backup, and deletion."""
     automatic, manual, *_, oldest = [backup["filename"] for backup in backups(studio)]
     studio.take("backup", page(f"/backups/{manual}/"))
     page(f"/backups/{manual}/")(studio.person())
-    after(fill("Note", "before the new provider, and the new roof"), press("Save the note"))(studio.person())
+    after(fill("Note", "before the new provider, and the new roof"), press("Save note"))(studio.person())
     operation = do(studio, f"/backups/{manual}/", "Verify")
     studio.take("operation-verified", page(operation), looks=("wide",))
     dismiss(studio)
@@ -276,7 +268,7 @@ def one_backup(studio: Studio) -> None:
 
 
 def uploading(studio: Studio) -> None:
-    """A backup from elsewhere, and what is none."""
+    """Uploads of a backup and of other files."""
     studio.take("upload", page("/backups/upload/"))
     photo = written(studio, "holiday.png", b"\x89PNG\r\n\x1a\n" + bytes(100_000))
     studio.take("upload-not-a-backup", page(_upload(studio, photo)))
@@ -290,7 +282,7 @@ def uploading(studio: Studio) -> None:
 
 
 def _copy(studio: Studio, name: str) -> Path:
-    """What is live now, as a plain file."""
+    """Copy the live database to a plain file."""
     path = studio.installation.data.parent / name
     with closing(sqlite3.connect(studio.installation.data / "tvarr.db", timeout=20)) as connection:
         connection.execute("VACUUM INTO ?", (str(path),))
@@ -323,28 +315,28 @@ def _without_a_file(person: Person) -> None:
 
 
 def restoring(studio: Studio) -> None:
-    """There and back again, and what stands in the way."""
+    """A restore and its undo."""
     newest, *_ = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"]
     run_sql(studio.installation.data / "tvarr.db", "DELETE FROM filters WHERE NOT is_system")
     studio.take("restore", page(f"/backups/{newest}/restore/"))
-    with halfway(studio, f"/backups/{newest}/restore/", "Replace with the backup of") as operation:
+    with halfway(studio, f"/backups/{newest}/restore/", "Restore backup of") as operation:
         studio.take("operation-restoring", page(operation))
     studio.take("operation-restored", page(newest_operation(studio)))
     studio.take("backups-restored", page("/"), longest=HEIGHT)
     (before, *_) = [backup["filename"] for backup in backups(studio) if backup["kind"] == "pre_restore"]
     studio.take("backup-before-restore", page(f"/backups/{before}/"), looks=("wide",))
     studio.take("restore-undo", page(f"/backups/{before}/restore/"), looks=("wide",))
-    do(studio, f"/backups/{before}/restore/", "Replace with the backup of")
-    do(studio, f"/backups/{newest}/restore/", "Replace with the backup of")
+    do(studio, f"/backups/{before}/restore/", "Restore backup of")
+    do(studio, f"/backups/{newest}/restore/", "Restore backup of")
     dismiss(studio)
 
 
 def damaged(studio: Studio) -> None:
-    """A backup whose file has rotted, one of a newer version, and at last the live database itself."""
+    """A damaged backup, one of a newer version, and a damaged live database."""
     folder = studio.installation.data / "backups"
     good, rotten = [backup["filename"] for backup in backups(studio) if backup["kind"] == "scheduled"][:2]
     _rot(folder / rotten)
-    operation = do(studio, f"/backups/{rotten}/restore/", "Replace with the backup of")
+    operation = do(studio, f"/backups/{rotten}/restore/", "Restore backup of")
     studio.take("operation-not-restored", page(operation))
     operation = do(studio, f"/backups/{rotten}/", "Verify")
     studio.take("operation-found-damage", page(operation), looks=("wide",))
@@ -365,13 +357,13 @@ def damaged(studio: Studio) -> None:
     _rot_live(studio)
     operation = do(studio, "/", "Back up now")
     studio.take("operation-not-backed-up", page(operation), looks=("wide",))
-    operation = do(studio, f"/backups/{good}/restore/", "Replace with the backup of")
+    operation = do(studio, f"/backups/{good}/restore/", "Restore backup of")
     studio.take("operation-restored-with-attention", page(operation))
     dismiss(studio)
 
 
 def _rot(file: Path) -> None:
-    """Some bytes in the middle of it turn."""
+    """Overwrite some bytes in the middle of a file."""
     with file.open("r+b") as opened:
         opened.seek(file.stat().st_size // 2)
         opened.write(os.urandom(4096))
@@ -384,7 +376,7 @@ def _rot_live(studio: Studio) -> None:
 
 
 def exporting(studio: Studio) -> None:
-    """Chosen settings."""
+    """Exports."""
     studio.take("export", page("/export/"))
 
     def single(person: Person) -> None:
@@ -408,19 +400,20 @@ def _nothing_chosen(person: Person) -> None:
 
 
 def importing(studio: Studio) -> None:
-    """From the file to its result."""
+    """An import from the file to its result."""
     studio.take("import", page("/import/"))
     photo = written(studio, "holiday.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(1000))
     studio.take("import-refused", bring(photo))
     studio.take(
-        "import-text-refused", after(page("/import/"), fill("Or paste its text", '{"items": ['), press("Read the text"))
+        "import-text-refused",
+        after(page("/import/"), fill("Or paste its content", '{"items": ['), press("Preview text")),
     )
     mixed = written(studio, "from-the-neighbour.json", OF_THE_NEIGHBOUR)
     studio.take("import-review", bring(mixed), looks=("wide", "narrow", "dark"))
 
     def opened(person: Person) -> None:
         bring(mixed)(person)
-        for summary in person.page.locator("#review summary").all():
+        for summary in person.page.locator("#preview-items summary").all():
             summary.click()
 
     studio.take("import-review-opened", opened)
@@ -435,7 +428,7 @@ def importing(studio: Studio) -> None:
     studio.take("import-name-taken", renamed)
     studio.take(
         "import-filtered",
-        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Problem 1").click(), pause(500)),
+        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Invalid 1").click(), pause(500)),
     )
     clients = written(studio, "clients.json", WITH_REFERENCES)
     studio.take("import-references", bring(clients))
@@ -445,7 +438,7 @@ def importing(studio: Studio) -> None:
 
 
 def bring(file: Path) -> Show:
-    """Choose the file, which is read at once."""
+    """Select the file, which opens its preview."""
 
     def show(person: Person) -> None:
         page("/import/")(person)
@@ -457,21 +450,21 @@ def bring(file: Path) -> Show:
 
 def choose(shown: Page, name: str, what: str) -> None:
     with shown.expect_response("**/choices/"):
-        shown.get_by_label(f"What to do with {name}", exact=True).select_option(what)
+        shown.get_by_label(f"Action for {name}", exact=True).select_option(what)
 
 
 def _choose_all(mixed: Path, person: Person) -> None:
-    """Bring the file, and answer for each item that needs an answer."""
+    """Open the preview of a file, and resolve all conflicts."""
     bring(mixed)(person)
     with person.page.expect_response("**/choices/"):
-        person.page.get_by_role("button", name="Skip all with a problem").click()
+        person.page.get_by_role("button", name="Skip all invalid").click()
     pause(300)(person)
     choose(person.page, "Radio", "overwrite")
     choose(person.page, "Harbour sports", "rename")
 
 
 def _import_late(studio: Studio, mixed: Path) -> None:
-    """Somebody else has changed a filter meanwhile."""
+    """Another user changes a filter during the preview."""
 
     def stale(person: Person) -> None:
         _choose_all(mixed, person)
@@ -499,7 +492,7 @@ def settings(studio: Studio) -> None:
         person.page.get_by_label("Time zone").fill("Europe/Berlin")
         person.page.get_by_text("Every Sunday at 02:00 (Europe/Berlin).").wait_for()
 
-    how_many = "How many of the automatic backups"
+    how_many = "Number of automatic backups"
     studio.take("settings", page("/settings/"), looks=("wide", "narrow", "dark"))
     studio.take("settings-weekly", weekly, looks=("wide",))
     studio.take("settings-mistake", after(page("/settings/"), fill("Time zone", "Mars/Base"), press("Save")))
@@ -508,7 +501,7 @@ def settings(studio: Studio) -> None:
         page("/settings/")(person)
         person.page.get_by_label(how_many).fill("1")
         press("Save")(person)
-        person.page.get_by_role("heading", name="These settings remove").wait_for()
+        person.page.get_by_role("heading", name="Delete 2 backups?").wait_for()
 
     studio.take("settings-would-remove", would_remove)
     studio.take("settings-viewer", page("/settings/"), who="viola", looks=("wide",))
@@ -516,14 +509,14 @@ def settings(studio: Studio) -> None:
 
 
 def history_and_account(studio: Studio) -> None:
-    """What was done, and who one is."""
+    """The History and Account pages."""
     studio.take("history", page("/history/"), longest=HEIGHT)
     studio.take("account", page("/account/"))
 
     def token(person: Person) -> None:
         page("/account/")(person)
         person.page.get_by_label("Name").fill(f"Harbour script {person.page.evaluate('innerWidth')}")
-        press("Make it")(person)
+        press("Create token")(person)
 
     studio.take("account-token", token)
     studio.take("password", page("/account/password/"))
@@ -532,13 +525,13 @@ def history_and_account(studio: Studio) -> None:
         page("/account/password/")(person)
         for field in ("old_password", "new_password1", "new_password2"):
             person.page.fill(f"#id_{field}", "1234")
-        press("Change")(person)
+        press("Change password")(person)
 
     studio.take("password-refused", mistyped)
 
 
 def admin(studio: Studio) -> None:
-    """Django's own pages."""
+    """The admin."""
     studio.take("admin", page("/admin/"))
     studio.take("admin-filters", page("/admin/tvarr_backup/filter/"))
 
@@ -561,7 +554,7 @@ def many(studio: Studio) -> None:
 
 
 def refusals(studio: Studio) -> None:
-    """What is not there, not allowed, or our fault."""
+    """Error pages."""
     studio.take("refused-403", page("/admin/"), who="viola")
     studio.take("refused-404", page("/nowhere/"))
     studio.take("refused-404-backup", page("/backups/tvarr-backup-2020-01-01T00-00-00.db.gz/"), looks=("wide",))
@@ -572,7 +565,7 @@ def refusals(studio: Studio) -> None:
         cookies = [each for each in person.page.context.cookies() if each["name"] == "tvarr_backup_csrf"]
         person.page.context.clear_cookies(name="tvarr_backup_csrf")
         press("Save")(person)
-        person.page.context.add_cookies(cookies)  # type: ignore[arg-type]  # as they were
+        person.page.context.add_cookies(cookies)  # type: ignore[arg-type]  # unchanged
 
     studio.take("refused-too-old", too_old, looks=("wide",))
     run_sql(studio.installation.data / "app.db", "ALTER TABLE operations_operation RENAME TO gone")

@@ -1,7 +1,4 @@
-"""Take pictures of the pages in all their states, of a real server and its worker: `make screenshots`.
-
-`scenes.py` says what each shows, `studio.py` how it is taken. Pictures that `docs/screenshots/` holds are renewed there.
-"""
+"""Take screenshots of all pages and states: `make screenshots`. Those in `docs/screenshots/` are replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _IN_DOCUMENTS = ROOT / "docs" / "screenshots"
 
 
 def main() -> None:
-    """Write all pictures to `screenshots/`, and renew those that documents show."""
+    """Write all screenshots to `screenshots/`, and replace those of the documentation."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.webp"):
         old.unlink()

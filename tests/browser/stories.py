@@ -1,4 +1,4 @@
-"""What stories of backups have in common."""
+"""Common steps of the browser tests about backups."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ while True:
 
 
 def ends(person: Person, title: str) -> Page:
-    """Wait until the operation that is shown has ended with these words, and look at the page."""
+    """Wait until the operation has this title, and check the page."""
     expect(person.page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=WAIT)
     person.look()
     return person.page
 
 
 def backed_up(person: Person, note: str = "") -> str:
-    """Make a backup and go to its page; its file name."""
+    """Make a backup, go to its page, and return its file name."""
     person.open("/")
     person.page.fill("#id_note", note)
     person.press("Back up now")
     ends(person, "Backed up")
-    person.follow("Look at the backup")
+    person.follow("View backup")
     return person.page.url.rstrip("/").rpartition("/")[2]
 
 
@@ -52,7 +52,7 @@ def number_of_filters(site: Site) -> int:
 
 @contextmanager
 def somebody_writing(site: Site) -> Iterator[None]:
-    """Another program, which nothing stops while the pages do their work."""
+    """Another program that writes all the time."""
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, live(site)])
     try:
         yield
@@ -64,7 +64,7 @@ def somebody_writing(site: Site) -> Iterator[None]:
 
 @contextmanager
 def worker_that_waits(site: Site) -> Iterator[None]:
-    """Nothing that is asked for begins in the meantime."""
+    """No queued operation starts in the meantime."""
     worker = site.up.program("worker")
     worker.suspend()
     try:
@@ -74,7 +74,7 @@ def worker_that_waits(site: Site) -> Iterator[None]:
 
 
 def mistake(site: Site) -> int:
-    """A filter is lost; how many there were."""
+    """Delete a filter, and return the previous number."""
     before = number_of_filters(site)
     with closing(sqlite3.connect(live(site), timeout=20)) as connection, connection:
         connection.execute("DELETE FROM filters WHERE id = (SELECT id FROM filters WHERE is_system = 0 LIMIT 1)")

@@ -1,4 +1,4 @@
-"""Where the pictures of the pages are taken: who looks through which window, and how a window becomes a file."""
+"""Take screenshots of pages: the windows of users, and their image files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.browser.people import Look, People, Person, Site
 from tests.installation import ROOT
 
 Show: TypeAlias = Callable[[Person], object]
-"""Brings a window into the state that is to be shown."""
+"""Brings a window into the state to show."""
 
 FOLDER = ROOT / "screenshots"
 HEIGHT = 800
@@ -38,7 +38,7 @@ _AS_IF_AT_THE_ROOT = """folder => {
 
 
 class Studio:
-    """Takes the pictures. Of paths it leaves out the temporary folder, so that `data` seems to lie at the root."""
+    """Takes screenshots. The temporary folder is removed from paths."""
 
     def __init__(self, people: People, site: Site, page: Page) -> None:
         self.people, self.site, self.installation = people, site, site.installation
@@ -46,14 +46,14 @@ class Studio:
         self._windows: dict[tuple[str, Look], Person] = {}
 
     def person(self, name: str = "admin", look: Look = Look.WIDE_LIGHT) -> Person:
-        """The same window each time; `name` is that of `People.come`."""
+        """Return the window of a user; `name` is that of `People.come`."""
         if (name, look) not in self._windows:
             self._windows[name, look] = self.people.come(name, look)
         return self._windows[name, look]
 
     @contextmanager
     def in_other_windows(self) -> Iterator[None]:
-        """What is done to windows meanwhile stays with them, and they are not used again."""
+        """Use other windows in the meantime, which are closed afterwards."""
         kept, self._windows = self._windows, {}
         try:
             yield
@@ -72,9 +72,9 @@ class Studio:
         settles: bool = True,
         longest: int = LONGEST,
     ) -> None:
-        """`show` brings a window into the state; it is called once for each look. Then the network is quiet, if it `settles`.
+        """Take a screenshot for each look, after `show` and, if it `settles`, when the network is idle.
 
-        What is below `longest` pixels is cut off, in a narrow window below `LONGEST`.
+        It is cut off below `longest` pixels, or `LONGEST` in a narrow window.
         """
         for look in looks:
             person = self.person(who, LOOKS[look])
@@ -87,12 +87,12 @@ class Studio:
             sys.stdout.write(f"{target.name}: {target.stat().st_size // 1000} KB\n")
 
     def _small(self, png: bytes) -> bytes:
-        """The same picture as WebP, made by the browser."""
+        """Convert an image to WebP in the browser."""
         return base64.b64decode(self._page.evaluate(_TO_WEBP, base64.b64encode(png).decode()))
 
 
 def _whole(page: Page, longest: int) -> bytes:
-    """As PNG, in a window that is high enough, so that what sticks to the bottom is at the bottom."""
+    """Return the whole page as PNG, in a window of its height, so that sticky elements are in place."""
     width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
     height = min(max(height, HEIGHT), longest)
     page.set_viewport_size({"width": width, "height": height})

@@ -1,4 +1,4 @@
-"""Stories of backups in a real browser, on a real server with its worker."""
+"""Backups in a real browser, on a real server with its worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ wide = pytest.mark.looks(Look.WIDE_LIGHT)
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation) -> Installation:
-    """With settings, and a backup."""
+    """With configuration, and a backup."""
     installed.ok("demo_data", "--channels", "50", "--programmes", "100", "--items", "50")
     installed.ok("backup", "create")
     return installed
@@ -35,11 +35,11 @@ def test_a_backup_is_made_watched_protected_verified_and_downloaded(person: Pers
     filename = backed_up(person, "before the new provider")
     assert person.page.input_value("#id_note") == "before the new provider"
     person.press("Protect")
-    expect(person.page.get_by_role("status").filter(has_text="is protected")).to_be_visible()
+    expect(person.page.get_by_role("status").filter(has_text="Backup protected")).to_be_visible()
     person.press("Verify")
     ends(person, "Verified")
     person.open(f"/backups/{filename}/")
-    expect(person.page.get_by_text("completely")).to_be_visible()
+    expect(person.page.get_by_text("full verification")).to_be_visible()
     with person.page.expect_download() as download:
         person.page.get_by_role("link", name="Download").click()
     assert Path(download.value.path()).read_bytes() == (site.installation.data / "backups" / filename).read_bytes()
@@ -53,14 +53,14 @@ def test_a_restore_and_its_undo_while_a_writer_runs(person: Person, site: Site) 
         person.follow("Restore")
         expect(person.page.get_by_role("link", name="Cancel")).to_be_focused()
         assert person.page.evaluate("scrollY") == 0
-        expect(person.page.get_by_text("Everything changed after")).to_be_visible()
+        expect(person.page.get_by_text("of changes (since")).to_be_visible()
         with person.page.expect_navigation():
-            person.page.get_by_role("button", name="Replace with the backup of").click()
+            person.page.get_by_role("button", name="Restore backup of").click()
         ends(person, "Restored")
         assert number_of_filters(site) == before
-        person.follow("Undo: go back to before the restore")
+        person.follow("Undo restore")
         with person.page.expect_navigation():
-            person.page.get_by_role("button", name="Replace with the backup of").click()
+            person.page.get_by_role("button", name="Restore backup of").click()
         ends(person, "Restored")
         assert number_of_filters(site) == after
 
@@ -80,9 +80,9 @@ def test_a_restore_by_the_keyboard_alone(person: Person, site: Site) -> None:
 def test_without_scripts_one_backs_up_and_restores(plain_person: Person, site: Site) -> None:
     page = plain_person.open("/")
     plain_person.press("Back up now")
-    for word, title in (("Back up", "Backed up"), ("Replace", "Restored")):
-        if word == "Replace":
-            plain_person.follow("Look at the backup")
+    for word, title in (("Back up", "Backed up"), ("Restore backup", "Restored")):
+        if word == "Restore backup":
+            plain_person.follow("View backup")
             before = mistake(site)
             plain_person.follow("Restore")
             with page.expect_navigation():
@@ -106,7 +106,7 @@ def test_a_backup_from_elsewhere_is_uploaded(person: Person, tmp_path: Path) -> 
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
     ends(person, "Uploaded")
-    person.follow("Look at the backup")
+    person.follow("View backup")
     assert person.page.input_value("#id_note") == "from the attic"
 
 
@@ -117,7 +117,7 @@ def test_a_photo_is_no_backup(person: Person, tmp_path: Path) -> None:
     person.page.set_input_files("#id_file", photo)
     with person.page.expect_navigation():
         person.page.get_by_role("button", name="Upload").click()
-    ends(person, "Not uploaded")
+    ends(person, "Upload rejected")
     expect(person.page.get_by_text("This file is not a backup. It looks like an image.")).to_be_visible()
 
 
@@ -136,7 +136,7 @@ def test_an_empty_file_is_not_even_sent(person: Person, tmp_path: Path) -> None:
     person.open("/backups/upload/")
     person.page.set_input_files("#id_file", tmp_path / "empty.db")
     assert person.page.eval_on_selector("#id_file", "each => each.validationMessage") == (
-        "This file is empty, so it is no backup."
+        "This file is not a backup. It is empty."
     )
 
 
@@ -147,11 +147,11 @@ def test_several_are_chosen_and_deleted(person: Person, site: Site) -> None:
     for name in names:
         person.page.check(f"input[value='{name}']")
     with person.page.expect_navigation():
-        person.page.get_by_role("button", name="Delete what is chosen").click()
+        person.page.get_by_role("button", name="Delete selected").click()
     person.look()
-    expect(person.page.get_by_text("cannot be brought back")).to_be_visible()
+    expect(person.page.get_by_text("will be deleted permanently")).to_be_visible()
     person.press("Delete 2 backups")
-    expect(person.page.get_by_text("2 backups are deleted.")).to_be_visible()
+    expect(person.page.get_by_text("2 backups deleted.")).to_be_visible()
     assert not any((site.installation.data / "backups" / name).exists() for name in names)
 
 
@@ -198,7 +198,7 @@ def test_what_runs_is_asked_for_once_a_second_at_most_and_then_no_more(person: P
 
 
 def requests_of(page: Page) -> list[str]:
-    """What is asked for from now on."""
+    """Collect the addresses of requests from now on."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     return asked
@@ -222,7 +222,7 @@ def test_what_is_ticked_and_opened_stays_so_when_the_list_is_renewed(person: Per
     expect(row.get_by_role("button", name="Verify")).to_be_focused()
     person.look()
     with page.expect_navigation():
-        page.get_by_role("button", name="Delete what is chosen").click()
+        page.get_by_role("button", name="Delete selected").click()
     person.look()
     expect(page.get_by_role("listitem").filter(has_text=filename)).to_be_visible()
 
@@ -246,7 +246,7 @@ def test_what_somebody_else_deletes_meanwhile_is_told_wherever_one_presses(perso
     person.open(f"/backups/delete/?name={filename}")
     site.installation.ok("backup", "delete", filename)
     person.press("Delete 1 backup")
-    expect(page.get_by_text(f"{filename} was gone already.")).to_be_visible()
+    expect(page.get_by_text(f"{filename} was already deleted.")).to_be_visible()
     person.open(f"/backups/{filename}/restore/", status=404)
     expect(page.get_by_text("Nothing was changed.")).to_be_visible()
 
@@ -260,11 +260,11 @@ def test_two_tabs_do_one_thing_after_the_other(people: People, site: Site) -> No
         second.open("/")
         second.press("Back up now")
         with first.page.expect_navigation():
-            first.page.get_by_role("button", name="Replace with the backup of").click()
+            first.page.get_by_role("button", name="Restore backup of").click()
         expect(first.page.get_by_role("alert")).to_contain_text("A backup has been queued since")
         first.look()
         assert first.page.url.endswith("/restore/")
-        second.press("Cancel")
+        second.press("Cancel operation")
 
 
 @wide
@@ -273,8 +273,8 @@ def test_a_note_that_was_changed_in_another_tab_is_not_lost(people: People) -> N
     filename = backed_up(first)
     second.open(f"/backups/{filename}/")
     second.page.fill("#id_note", "theirs")
-    second.press("Save the note")
+    second.press("Save note")
     first.page.fill("#id_note", "mine")
-    first.press("Save the note")
+    first.press("Save note")
     expect(first.page.get_by_role("alert")).to_contain_text("changed")
     expect(first.page.locator("#id_note")).to_have_value("theirs")

@@ -1,4 +1,4 @@
-"""A double click on each button: it does once what it says, and the page that follows tells that."""
+"""A double click on each button acts once, and the next page says so."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def installed(installed: Installation) -> Installation:
 
 
 def twice(person: Person, name: str) -> None:
-    """Double-click the button, and look at the page to which it leads; one form was sent."""
+    """Double-click a button, check that one form was sent, and check the next page."""
     sent: list[Request] = []
     page = person.page
 
@@ -44,7 +44,7 @@ def twice(person: Person, name: str) -> None:
 
 
 def says(person: Person, words: str) -> None:
-    """Just this, and nothing else."""
+    """The page has exactly one message, with this text."""
     expect(person.page.locator("main > .alert")).to_have_count(1)
     expect(person.page.locator("main > .alert")).to_contain_text(words)
 
@@ -58,9 +58,9 @@ def operations(site: Site, kind: str) -> int:
 def test_on_the_page_of_a_backup(person: Person, site: Site) -> None:
     filename = backed_up(person)
     person.page.fill("#id_note", "the good one")
-    twice(person, "Save the note")
-    says(person, "The note is changed.")
-    for button, words in (("Protect", "is protected"), ("Unprotect", "is no longer protected")):
+    twice(person, "Save note")
+    says(person, "Note saved.")
+    for button, words in (("Protect", "Backup protected."), ("Unprotect", "Backup unprotected.")):
         twice(person, button)
         says(person, words)
     twice(person, "Verify")
@@ -68,7 +68,7 @@ def test_on_the_page_of_a_backup(person: Person, site: Site) -> None:
     person.open(f"/backups/{filename}/")
     person.follow("Delete")
     twice(person, "Delete 1 backup")
-    says(person, f"{filename} is deleted.")
+    says(person, f"{filename} deleted.")
     assert (operations(site, "verify"), operations(site, "delete")) == (1, 1)
 
 
@@ -76,7 +76,7 @@ def test_on_the_page_of_a_restore_and_of_its_result(person: Person, site: Site) 
     backed_up(person)
     mistake(site)
     person.follow("Restore")
-    twice(person, "Replace with the backup of")
+    twice(person, "Restore backup of")
     ends(person, "Restored")
     assert operations(site, "restore") == 1
     person.open("/")
@@ -88,8 +88,8 @@ def test_on_cancel(person: Person, site: Site) -> None:
     with worker_that_waits(site):
         person.open("/")
         person.press("Back up now")
-        twice(person, "Cancel")
-        says(person, "It is cancelled.")
+        twice(person, "Cancel operation")
+        says(person, "Operation canceled.")
 
 
 def test_on_the_page_for_uploads(person: Person, site: Site, tmp_path: Path) -> None:
@@ -104,16 +104,16 @@ def test_on_the_settings(person: Person) -> None:
     page = person.open("/settings/")
     page.get_by_label("Time", exact=True).fill("04:45")
     twice(person, "Save")
-    says(person, "Saved.")
+    says(person, "Settings saved.")
     expect(page.get_by_label("Time", exact=True)).to_have_value("04:45")
-    twice(person, "Go by the environment again")
-    says(person, "Saved.")
+    twice(person, "Reset to defaults")
+    says(person, "Settings saved.")
 
 
 def test_on_the_pages_for_imports(person: Person) -> None:
     page = person.open("/import/")
     page.fill("#id_text", json.dumps(document(FILTERS, filter_item("New"))))
-    twice(person, "Read the text")
+    twice(person, "Preview text")
     twice(person, "Import 1 item")
     expect(page.get_by_text("1 added")).to_be_visible()
 
@@ -134,9 +134,9 @@ def test_on_the_download_of_an_export(person: Person) -> None:
 def test_on_what_one_has_to_do_with_tokens(person: Person) -> None:
     page = person.open("/account/")
     page.get_by_label("Name").fill("Harbour script")
-    twice(person, "Make it")
+    twice(person, "Create token")
     twice(person, "Revoke")
-    says(person, "The token “Harbour script” is revoked")
+    says(person, "revoked.")
 
 
 def test_on_signing_in_and_out(people: People) -> None:
@@ -155,7 +155,7 @@ def test_without_scripts_what_is_sent_twice_is_not_told_as_a_mistake(plain_perso
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     page = plain_person.open(f"/backups/{newest['filename']}/")
     page.fill("#id_note", "the good one")
-    page.get_by_role("button", name="Save the note").dblclick()
+    page.get_by_role("button", name="Save note").dblclick()
     page.wait_for_timeout(1000)  # for the page that the second click leads to
     page.wait_for_load_state("networkidle")
     plain_person.look()
@@ -164,6 +164,6 @@ def test_without_scripts_what_is_sent_twice_is_not_told_as_a_mistake(plain_perso
     with worker_that_waits(site):
         plain_person.open("/")
         page.get_by_role("button", name="Back up now").dblclick()
-        expect(page.get_by_role("heading", name="Backup: waiting for the worker")).to_be_visible()
+        expect(page.get_by_role("heading", name="Backup: queued")).to_be_visible()
         plain_person.look()
-        plain_person.press("Cancel")
+        plain_person.press("Cancel operation")

@@ -1,4 +1,4 @@
-"""Every page there is, in all looks: what `Person.look` asks of a page holds for each, and none can be forgotten."""
+"""Every page passes `Person.look` in all looks. New pages are included automatically."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = sorted(str(pattern.name) for pattern in urlpatterns if pattern.name)
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation) -> Installation:
-    """With a little of everything."""
+    """With some of everything."""
     installed.ok("demo_data", "--channels", "50", "--programmes", "200", "--items", "10")
     installed.ok("backup", "create", "--note", "before the new provider")
     installed.ok("backup", "create")
@@ -37,7 +37,7 @@ def installed(installed: Installation) -> Installation:
 
 @pytest.fixture(scope="module")
 def parts(site: Site) -> dict[str, str]:
-    """What stands for the parts of addresses."""
+    """Values for the parameters of addresses."""
     (newest, *_) = site.installation.json("backup", "list", "--json")["backups"]
     with closing(sqlite3.connect(site.installation.data / "app.db")) as connection:
         ((operation,), *_) = connection.execute("SELECT id FROM operations_operation ORDER BY id DESC").fetchall()
@@ -48,18 +48,18 @@ def parts(site: Site) -> dict[str, str]:
 def address_of(name: str, parts: dict[str, str]) -> str:
     pattern: URLPattern = next(each for each in urlpatterns if each.name == name)
     unknown = set(pattern.pattern.converters) - set(parts)
-    assert not unknown, f"say in `parts` what stands for {sorted(unknown)} in the address of {name}"
+    assert not unknown, f"add values for {sorted(unknown)} in the address of {name} to `parts`"
     return reverse(name, kwargs={part: parts[part] for part in pattern.pattern.converters})
 
 
 def is_page(answer: Any) -> bool:
-    """Not a part that htmx fetches, nor a file."""
+    """Return whether an answer is a whole page."""
     return "text/html" in answer.headers["content-type"] and b"<html" in answer.body()
 
 
 @pytest.fixture
 def person(people: People) -> Person:
-    """The administrator, whose window changes."""
+    """The administrator, in a window of changing size."""
     return people.come()
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_wrong_without_scripts(people: People, parts: dict[str, str],
         ("/settings/", "Save"),
         ("/backups/upload/", "Upload"),
         ("/backups/delete/?name={filename}", "Delete 1 backup"),
-        ("/backups/{filename}/restore/", "Replace with the backup of"),
+        ("/backups/{filename}/restore/", "Restore backup of"),
     ],
 )
 def test_on_a_small_screen_the_main_button_stays_visible_at(

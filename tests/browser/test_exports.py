@@ -1,4 +1,4 @@
-"""Exports in a real Chromium: choosing, searching, previewing, copying, downloading."""
+"""Exports in a real browser: select, search, preview, copy, download."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_single_items_are_found_chosen_and_downloaded(person: Person) -> None:
     page = person.open("/export/")
     filters = part(page, "filters")
     expect(page.locator("#export-summary")).to_contain_text("500 filters")
-    filters.get_by_label("All 500 of your own").uncheck()
+    filters.get_by_label("All 500 filters").uncheck()
     expect(filters.get_by_role("button", name="Download 0 filters")).to_be_disabled()
-    filters.get_by_text("choose single ones").click()
-    filters.get_by_label("Search these").fill("500")
+    filters.get_by_text("Select individually").click()
+    filters.get_by_label("Search").fill("500")
     filters.locator(".export-rows li:visible input").first.check()
-    expect(page.locator("#export-summary")).to_contain_text("Chosen: 1 filter,")
+    expect(page.locator("#export-summary")).to_contain_text("Selected: 1 filter,")
     person.look()
     file = file_behind(page, filters.get_by_role("button", name="Download 1 filter"))
     assert [item["name"].endswith("500") for item in file["items"]] == [True]
@@ -55,7 +55,7 @@ def test_the_preview_follows_the_choice(person: Person) -> None:
     profiles.get_by_role("button", name="Preview").click()
     expect(profiles.locator("textarea")).to_have_value(re.compile('"item_count": 500'))
     person.look()
-    profiles.get_by_text("choose single ones").click()
+    profiles.get_by_text("Select individually").click()
     profiles.locator(".export-rows input").first.uncheck()
     expect(profiles.locator("textarea")).to_have_value(re.compile('"item_count": 499'))
 
@@ -73,8 +73,8 @@ def test_the_file_can_be_copied(person: Person) -> None:
 def test_without_scripts_items_are_chosen_and_downloaded(plain_person: Person) -> None:
     page = plain_person.open("/export/")
     filters = part(page, "filters")
-    filters.get_by_text("choose single ones").click()
-    filters.get_by_role("link", name="Show all 500").click()
+    filters.get_by_text("Select individually").click()
+    filters.get_by_role("link", name="List all 500").click()
     filters.locator(".export-rows input").first.uncheck()
     file = file_behind(page, filters.get_by_role("button", name="Download filters"))
     assert file["metadata"]["item_count"] == 499

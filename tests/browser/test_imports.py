@@ -1,4 +1,4 @@
-"""Imports in a real Chromium: review, choices, problems, somebody else's change, and no mouse or no scripts at all."""
+"""Imports in a real browser: preview, choices, problems, changes by other users, keyboard, and no scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HERE = [filter_item(name, description="") for name in ("Same", "Differs", "Diff
 
 @pytest.fixture(scope="module")
 def rows(site: Site) -> list[tuple[Any, ...]]:
-    """The filters that are people's own, as the database has them."""
+    """The filters that are not built in, as database rows."""
     script = f"from tvarr_backup.models import Filter\nfor item in {_HERE!r}: Filter.objects.create(**item)"
     site.installation.ok("shell", "-c", script)
     with closing(sqlite3.connect(site.installation.data / "tvarr.db")) as connection:
@@ -30,7 +30,7 @@ def rows(site: Site) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(autouse=True)
 def _as_at_first(site: Site, rows: list[tuple[Any, ...]]) -> None:
-    """Only these filters are people's own."""
+    """Only these filters exist besides the built-in ones."""
     with closing(sqlite3.connect(site.installation.data / "tvarr.db", timeout=20)) as connection, connection:
         connection.execute("DELETE FROM filters WHERE NOT is_system")
         connection.execute("DELETE FROM client_detection_rules WHERE NOT is_system")
@@ -39,7 +39,7 @@ def _as_at_first(site: Site, rows: list[tuple[Any, ...]]) -> None:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """New, the same, different three times, built in, and one that cannot be stored."""
+    """Items of all states: new, unchanged, changed three times, built-in, and invalid."""
     items = [filter_item("New"), _HERE[0]]
     items += [filter_item(name, action="exclude") for name in ("Differs", "Differs, too", "Third", "Sports Only")]
     return written(tmp_path, document(FILTERS, *items, filter_item("Broken", expression=None)))
@@ -52,7 +52,7 @@ def written(folder: Path, content: Any) -> Path:
 
 
 def bring(person: Person, file: Path) -> Page:
-    """Choose the file, which is read at once."""
+    """Select the file, which opens its preview."""
     page = person.open("/import/")
     with page.expect_navigation():
         page.set_input_files("#id_file", file)
@@ -61,7 +61,7 @@ def bring(person: Person, file: Path) -> Page:
 
 
 def choose(page: Page, name: str, what: str) -> None:
-    page.get_by_label(f"What to do with {name}", exact=True).select_option(what)
+    page.get_by_label(f"Action for {name}", exact=True).select_option(what)
 
 
 def totals(page: Page) -> Locator:
@@ -69,7 +69,7 @@ def totals(page: Page) -> Locator:
 
 
 def change(site: Site, statement: str) -> None:
-    """As somebody else would."""
+    """Change a row, as another user would."""
     with closing(sqlite3.connect(site.installation.data / "tvarr.db", timeout=20)) as connection, connection:
         connection.execute(statement)
 
@@ -86,17 +86,17 @@ def names_here(site: Site) -> list[str]:
 @pytest.mark.looks(*ALL_LOOKS)
 def test_an_import_with_every_state_from_start_to_end(person: Person, mixed: Path, site: Site) -> None:
     page = bring(person, mixed)
-    expect(totals(page)).to_have_text("Will add 1, skip 5. 1 problem first: mend the file, or skip or rename.")
+    expect(totals(page)).to_have_text("Will add 1, skip 5. Fix or skip 1 invalid item to continue.")
     choose(page, "Differs", "overwrite")
     expect(totals(page)).to_contain_text("overwrite 1")
     choose(page, "Differs, too", "rename")
     page.get_by_label("New name for Differs, too").fill("By hand")
     page.get_by_label("New name for Differs, too").press("Tab")
-    page.get_by_role("button", name="Skip all with a problem").click()
-    expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    page.get_by_role("button", name="Skip all invalid").click()
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, rename 1, skip 4.")
     person.look()
     person.press("Import 3 items, overwrite 1")
-    expect(page.get_by_text("1 added, 1 overwritten, 1 copied, 3 skipped, 1 unchanged.")).to_be_visible()
+    expect(page.get_by_text("1 added, 1 overwritten, 1 renamed, 3 skipped, 1 unchanged.")).to_be_visible()
     page.reload()
     expect(page.get_by_text("1 added, 1 overwritten")).to_be_visible()
     person.look()
@@ -117,7 +117,7 @@ def test_five_hundred_rows_stay_usable(person: Person, tmp_path: Path, site: Sit
     expect(totals(page)).to_have_text("Will add 495, overwrite 4, skip 1.")
     page.get_by_role("button", name="Next items").click()
     expect(page.get_by_text(re.compile("Items .* to .* of 500"))).to_be_visible()
-    page.get_by_role("button", name="Different 4").click()
+    page.get_by_role("button", name="Changed 4").click()
     expect(page.get_by_text(re.compile("Items .* to .* of 500"))).to_have_count(0)
     expect(page.locator(".htmx-added")).to_have_count(0)  # what has just come listens a moment later
     choose(page, "Same", "")
@@ -146,15 +146,15 @@ def test_the_bulk_bar_the_tiles_and_the_opened_rows(person: Person, mixed: Path)
     page = bring(person, mixed)
     choose(page, "Third", "rename")
     page.get_by_role("button", name="Overwrite all").click()
-    expect(totals(page)).to_contain_text("overwrite 2, copy 1")
-    page.get_by_role("button", name="Different 3").click()
-    expect(page.locator(".review-table > tbody > tr")).to_have_count(3)
-    expect(page.get_by_role("button", name="Different 3")).to_be_focused()
+    expect(totals(page)).to_contain_text("overwrite 2, rename 1")
+    page.get_by_role("button", name="Changed 3").click()
+    expect(page.locator(".preview-table > tbody > tr")).to_have_count(3)
+    expect(page.get_by_role("button", name="Changed 3")).to_be_focused()
     page.locator("summary").first.click()
-    expect(page.locator(".review-table del").first).to_have_text("include")
-    expect(page.locator(".review-table ins").first).to_have_text("exclude")
+    expect(page.locator(".preview-table del").first).to_have_text("include")
+    expect(page.locator(".preview-table ins").first).to_have_text("exclude")
     person.look()
-    page.get_by_label("also rows set by hand").check()
+    page.get_by_label("Include rows I changed").check()
     page.get_by_role("button", name="Skip all", exact=True).click()
     expect(totals(page)).to_contain_text("Will add 1, skip 5.")
 
@@ -162,12 +162,12 @@ def test_the_bulk_bar_the_tiles_and_the_opened_rows(person: Person, mixed: Path)
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_somebody_elses_change_reopens_just_that_row(person: Person, mixed: Path, site: Site) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     page.get_by_role("button", name="Overwrite all").click()
     expect(totals(page)).to_contain_text("overwrite 3")
     change_third(site)
     person.press("Import 4 items, overwrite 3")
-    expect(page.get_by_text("1 item has changed here since you looked")).to_be_visible()
+    expect(page.get_by_text("Another user changed 1 item after you opened this preview.")).to_be_visible()
     expect(totals(page)).to_have_text("Will add 1, overwrite 2, skip 4.")
     person.press("Import 3 items, overwrite 2")
     expect(page.get_by_text("1 added, 2 overwritten")).to_be_visible()
@@ -178,15 +178,15 @@ def test_somebody_elses_change_is_told_at_the_next_choice_with_totals_that_are_t
     person: Person, mixed: Path, site: Site
 ) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     page.get_by_role("button", name="Overwrite all").click()
     expect(totals(page)).to_contain_text("overwrite 3")
     change_third(site)
     choose(page, "Differs", "rename")
-    expect(page.get_by_text("1 item has changed here since you looked")).to_be_visible()
-    expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    expect(page.get_by_text("Another user changed 1 item after you opened this preview.")).to_be_visible()
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, rename 1, skip 4.")
     person.press("Import 3 items, overwrite 1")
-    expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+    expect(page.get_by_text("1 added, 1 overwritten, 1 renamed")).to_be_visible()
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
@@ -194,10 +194,10 @@ def test_what_is_not_found_here_is_mapped_for_all_its_items(person: Person, tmp_
     items = [client_item(name, encoding_profile_name="HEVC high") for name in ("A", "B")]
     page = bring(person, written(tmp_path, document(CLIENTS, *items)))
     expect(page.locator(".found")).to_have_count(2)
-    page.get_by_label("The encoding profile “HEVC high”, in 2 items").select_option("-")
+    page.get_by_label('Encoding profile "HEVC high" (2 items)').select_option("-")
     expect(totals(page)).to_have_text("Will skip 2. Nothing would change.")
     expect(page.locator(".htmx-added")).to_have_count(0)  # what has just come listens a moment later
-    page.get_by_label("The encoding profile “HEVC high”, in 2 items").select_option("=H.265 High Quality")
+    page.get_by_label('Encoding profile "HEVC high" (2 items)').select_option("=H.265 High Quality")
     expect(page.locator(".found")).to_have_count(0)
     person.press("Import 2 items")
 
@@ -207,12 +207,12 @@ def test_a_photo_a_broken_file_and_one_too_large_are_each_refused_in_words(perso
     photo = tmp_path / "holiday.jpg"
     photo.write_bytes(b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(1000))
     page = bring(person, photo)
-    expect(page.get_by_text("“holiday.jpg” cannot be imported.")).to_be_visible()
+    expect(page.get_by_text('"holiday.jpg" cannot be imported.')).to_be_visible()
     film = tmp_path / "film.mkv"
     with film.open("wb") as file:
         file.truncate(2 * 2**30)
     page.set_input_files("#id_file", film)
-    expect(page.get_by_text("an export is at most 32 MiB. Nothing was sent.")).to_be_visible()
+    expect(page.get_by_text("The limit is 32 MiB. Nothing was sent.")).to_be_visible()
     person.look()
 
 
@@ -251,13 +251,13 @@ def test_going_back_after_an_import_leads_to_its_result(person: Person, tmp_path
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_going_away_and_back_leads_to_the_preview_with_its_choices(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     choose(page, "Differs", "overwrite")
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, skip 5.")
     person.follow("History")
     page.go_back()
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, skip 5.")
-    expect(page.get_by_label("What to do with Differs", exact=True)).to_have_value("overwrite")
+    expect(page.get_by_label("Action for Differs", exact=True)).to_have_value("overwrite")
     person.look()
 
 
@@ -282,25 +282,25 @@ def test_whose_session_ends_in_a_preview_signs_in_and_goes_on(person: Person, mi
     page = bring(person, mixed)
     choose(page, "Differs", "rename")
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
-    page.get_by_role("button", name="Skip all with a problem").click()
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    page.get_by_role("button", name="Skip all invalid").click()
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     page.context.clear_cookies(name="tvarr_backup_session")
     with page.expect_navigation():
         choose(page, "Third", "overwrite")
-    expect(page.get_by_text("You were signed out in the meantime, so what you sent was not done.")).to_be_visible()
+    expect(page.get_by_text("You were signed out, so your last action was not carried out.")).to_be_visible()
     person.look()
     sign_in(page)
     person.look()
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     person.press("Import 2 items")
-    expect(page.get_by_text("1 added, 0 overwritten, 1 copied")).to_be_visible()
+    expect(page.get_by_text("1 added, 0 overwritten, 1 renamed")).to_be_visible()
     assert "By hand" in names_here(site)
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_whose_session_ends_before_the_import_signs_in_and_presses_again(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     page.context.clear_cookies(name="tvarr_backup_session")
     person.press("Import 1 item")
@@ -313,7 +313,7 @@ def test_whose_session_ends_before_the_import_signs_in_and_presses_again(person:
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_after_signing_in_in_another_tab_this_one_goes_on(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     page.context.clear_cookies(name="tvarr_backup_session")
     elsewhere = page.context.new_page()
@@ -328,20 +328,20 @@ def test_after_signing_in_in_another_tab_this_one_goes_on(person: Person, mixed:
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_the_same_import_in_two_tabs_keeps_the_choices_of_both(person: Person, mixed: Path, site: Site) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     other = page.context.new_page()
     other.goto(page.url)
     choose(page, "Differs", "overwrite")
     expect(totals(page)).to_have_text("Will add 1, overwrite 1, skip 5.")
     choose(other, "Third", "rename")
-    expect(totals(other)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    expect(totals(other)).to_have_text("Will add 1, overwrite 1, rename 1, skip 4.")
     person.press("Import 2 items, overwrite 1")
     expect(page.get_by_text("Nothing was imported because your last choices changed")).to_be_visible()
-    expect(totals(page)).to_have_text("Will add 1, overwrite 1, copy 1, skip 4.")
+    expect(totals(page)).to_have_text("Will add 1, overwrite 1, rename 1, skip 4.")
     person.press("Import 3 items, overwrite 1")
     other.get_by_role("button", name="Import 3 items").click()
-    expect(other.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+    expect(other.get_by_text("1 added, 1 overwritten, 1 renamed")).to_be_visible()
     assert names_here(site).count("New") == 1
 
 
@@ -363,9 +363,9 @@ def test_an_import_is_discarded(person: Person, mixed: Path, site: Site) -> None
     page = bring(person, mixed)
     address = page.url
     person.press("Discard import")
-    expect(page.get_by_text("This import was discarded.")).to_be_visible()
+    expect(page.get_by_text("Import discarded. Nothing was imported.")).to_be_visible()
     page.goto(address)
-    expect(page.get_by_text("This import was discarded.")).to_be_visible()
+    expect(page.get_by_text("Import discarded. Nothing was imported.")).to_be_visible()
     assert "New" not in names_here(site)
 
 
@@ -393,14 +393,14 @@ def test_what_the_database_does_not_take_is_told_and_tried_again_with_all_choice
     page = bring(person, mixed)
     choose(page, "Differs", "rename")
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
-    page.get_by_role("button", name="Skip all with a problem").click()
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    page.get_by_role("button", name="Skip all invalid").click()
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     before = names_here(site)
     change(site, "CREATE TRIGGER closed BEFORE INSERT ON filters BEGIN SELECT RAISE(ABORT, 'it is closed'); END")
     person.press("Import 2 items")
     change(site, "DROP TRIGGER closed")
     expect(page.get_by_role("alert")).to_contain_text("reported an error: it is closed.")
-    expect(page.get_by_role("alert")).to_contain_text("Your choices are all still here.")
+    expect(page.get_by_role("alert")).to_contain_text("Your choices are kept.")
     assert names_here(site) == before
     person.press("Import 2 items")
     assert names_here(site) == sorted([*before, "By hand", "New"])
@@ -415,11 +415,11 @@ def test_a_preview_that_is_loaded_again_shows_its_choices_and_imports_nothing(
     choose(page, "Differs", "rename")
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
     page.get_by_label("New name for Differs", exact=True).press("Tab")
-    page.get_by_role("button", name="Different 3").click()
-    expect(page.locator(".review-table > tbody > tr")).to_have_count(3)
+    page.get_by_role("button", name="Changed 3").click()
+    expect(page.locator(".preview-table > tbody > tr")).to_have_count(3)
     page.reload()
-    expect(page.locator(".review-table > tbody > tr")).to_have_count(3)
-    expect(page.get_by_label("What to do with Differs", exact=True)).to_have_value("rename")
+    expect(page.locator(".preview-table > tbody > tr")).to_have_count(3)
+    expect(page.get_by_label("Action for Differs", exact=True)).to_have_value("rename")
     expect(page.get_by_label("New name for Differs", exact=True)).to_have_value("By hand")
     person.look()
     assert names_here(site) == before
@@ -428,11 +428,11 @@ def test_a_preview_that_is_loaded_again_shows_its_choices_and_imports_nothing(
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_a_choice_that_does_not_reach_the_server_is_sent_with_the_import(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     page.context.set_offline(True)
     choose(page, "Differs", "overwrite")
-    expect(totals(page)).to_contain_text("The server did not answer, and nothing was imported.")
+    expect(totals(page)).to_contain_text("The server did not answer. Nothing was imported.")
     page.context.set_offline(False)
     person.forgive_console()
     person.press("Import 1 item")
@@ -456,7 +456,7 @@ def test_an_import_by_keyboard_alone(person: Person, mixed: Path) -> None:
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     reach(page, "action-3")
     page.keyboard.press("ArrowDown")
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     page.keyboard.press("Tab")
     page.keyboard.type("typed")
     page.keyboard.press("Tab")
@@ -471,14 +471,14 @@ def test_an_import_by_keyboard_alone(person: Person, mixed: Path) -> None:
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_a_press_of_the_button_counts_while_the_totals_are_renewed(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
-    page.get_by_role("button", name="Skip all with a problem").click()
+    page.get_by_role("button", name="Skip all invalid").click()
     expect(totals(page)).to_have_text("Will add 1, skip 6.")
     choose(page, "Differs", "rename")
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     page.get_by_label("New name for Differs", exact=True).fill("typed")
 
     def later(route: Route) -> None:
-        """The press comes first."""
+        """Answer after the click."""
         time.sleep(1)
         route.continue_()
 
@@ -497,7 +497,7 @@ _WHERE = """() => {
 
 
 def reach(page: Page, wanted: str) -> None:
-    """Press Tab until what has this id or these words has the focus; it must not be covered."""
+    """Press Tab until the element with this id or text has the focus, and is not covered."""
     for _ in range(120):
         name, is_seen = page.evaluate(_WHERE)
         if name == wanted:
@@ -510,28 +510,28 @@ def reach(page: Page, wanted: str) -> None:
 def test_without_scripts_from_start_to_end(plain_person: Person, mixed: Path) -> None:
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", mixed)
-    plain_person.press("Read the file")
+    plain_person.press("Preview file")
     choose(page, "Differs", "rename")
     page.get_by_label("New name for Differs", exact=True).fill("By hand")
     choose(page, "Broken", "skip")
-    plain_person.press("Update the totals")
-    expect(totals(page)).to_have_text("Will add 1, copy 1, skip 5.")
+    plain_person.press("Update totals")
+    expect(totals(page)).to_have_text("Will add 1, rename 1, skip 5.")
     plain_person.press("Overwrite all")
-    expect(totals(page)).to_have_text("Will add 1, overwrite 2, copy 1, skip 3.")
+    expect(totals(page)).to_have_text("Will add 1, overwrite 2, rename 1, skip 3.")
     choose(page, "Third", "")
     plain_person.press("Import 4 items, overwrite 2")
     expect(page.get_by_text("Nothing was imported because your last choices changed")).to_be_visible()
     plain_person.press("Import 3 items, overwrite 1")
-    expect(page.get_by_text("1 added, 1 overwritten, 1 copied")).to_be_visible()
+    expect(page.get_by_text("1 added, 1 overwritten, 1 renamed")).to_be_visible()
 
 
 def test_without_scripts_a_session_that_ends_costs_no_choice_that_was_sent(plain_person: Person, mixed: Path) -> None:
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", mixed)
-    plain_person.press("Read the file")
+    plain_person.press("Preview file")
     choose(page, "Differs", "overwrite")
     choose(page, "Broken", "skip")
-    plain_person.press("Update the totals")
+    plain_person.press("Update totals")
     page.context.clear_cookies(name="tvarr_backup_session")
     plain_person.press("Import 2 items, overwrite 1")
     sign_in(page)
@@ -544,14 +544,14 @@ def test_without_scripts_tiles_and_pages_keep_what_was_chosen(plain_person: Pers
     page = plain_person.open("/import/")
     items = [filter_item(f"Harbour {number}") for number in range(60)]
     page.set_input_files("#id_file", written(tmp_path, document(FILTERS, *items)))
-    plain_person.press("Read the file")
+    plain_person.press("Preview file")
     choose(page, "Harbour 7", "skip")
     plain_person.press("Next items")
     expect(page.get_by_text("Items 51 to 60 of 60")).to_be_visible()
     choose(page, "Harbour 55", "skip")
     plain_person.press("New 60")
     expect(page.get_by_text("Items 1 to 50 of 60")).to_be_visible()
-    expect(page.get_by_label("What to do with Harbour 7", exact=True)).to_have_value("skip")
+    expect(page.get_by_label("Action for Harbour 7", exact=True)).to_have_value("skip")
     expect(totals(page)).to_have_text("Will add 58, skip 2.")
 
 
@@ -561,5 +561,5 @@ def test_without_scripts_a_file_that_is_too_large_is_refused_in_words(plain_pers
         file.truncate(100 * 2**20)
     page = plain_person.open("/import/")
     page.set_input_files("#id_file", film)
-    plain_person.press("Read the file")
-    expect(page.get_by_text(re.compile("This is larger than 32 MiB"))).to_be_visible()
+    plain_person.press("Preview file")
+    expect(page.get_by_text("The file is too large. The limit is 32 MiB.")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The looking itself: what is wrong with a page is seen."""
+"""The checks of pages find what is wrong with one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_stranger_is_led_to_the_sign_in(people: People) -> None:
 
 
 class Nothing:
-    """Playwright without a browser of its own."""
+    """Playwright without a browser."""
 
     class chromium:  # noqa: N801
         executable_path = "/nowhere/chromium"
@@ -101,5 +101,5 @@ def test_a_missing_chromium_is_told_in_words(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_chromium_that_is_named_and_not_there_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHROMIUM", "/nowhere/chrome")
     nothing: Playwright = Nothing()  # type: ignore[assignment]  # all that is asked of it
-    with pytest.raises(LookupError, match="CHROMIUM is '/nowhere/chrome', and there is no such program"):
+    with pytest.raises(LookupError, match="Expected the path of a Chromium in CHROMIUM, got '/nowhere/chrome'"):
         find_chromium(nothing)

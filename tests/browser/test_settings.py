@@ -1,4 +1,4 @@
-"""Stories of the settings: the schedule, what it leads to, and what saving would remove."""
+"""The settings page in a real browser: schedule, effect, and confirmation of deletions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ for _ in range(3):
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation) -> Installation:
-    """With three scheduled backups."""
+    """With three automatic backups."""
     installed.environment["TVARR_BACKUP_SCHEDULE_ENABLED"] = "true"
     installed.ok("shell", "-c", _MAKE)
     return installed
@@ -37,42 +37,42 @@ def test_the_next_times_follow_what_is_chosen_and_are_there_after_saving(person:
     expect(outlook.get_by_text("05:30 +0545")).to_have_count(3)
     person.look()
     person.press("Save")
-    expect(page.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Settings saved.")).to_be_visible()
     expect(outlook).to_contain_text("Every Monday at 05:30 (Asia/Kathmandu).")
-    person.press("Go by the environment again")
+    person.press("Reset to defaults")
     expect(outlook).to_contain_text("Every day at 02:00 (UTC).")
 
 
 def test_a_mistake_is_told_at_once_and_beside_its_field_after_saving(person: Person) -> None:
     page = person.open("/settings/")
-    page.get_by_label("At other times (cron)").check()
+    page.get_by_label("Custom (cron)").check()
     page.get_by_label("Cron", exact=True).fill("every night")
     expect(page.locator("#outlook")).to_contain_text("This cannot be saved yet")
     person.press("Save")
     expect(page.get_by_label("Cron", exact=True)).to_have_value("every night")
-    expect(page.locator("#id_cron_error")).to_contain_text("“every night” is not allowed")
+    expect(page.locator("#id_cron_error")).to_contain_text("Expected five cron fields")
 
 
 def test_saving_that_would_remove_backups_asks_first(person: Person) -> None:
     page = person.open("/settings/")
-    page.get_by_label("How many of the automatic backups").fill("1")
-    expect(page.locator("#outlook")).to_contain_text("would remove 2 backups")
+    page.get_by_label("Number of automatic backups").fill("1")
+    expect(page.locator("#outlook")).to_contain_text("would delete 2 backups")
     person.press("Save")
-    expect(page.get_by_role("heading", level=1)).to_have_text("These settings remove 2 backups")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete 2 backups?")
     page.reload()
-    expect(page.get_by_text("Nothing is saved yet.")).to_be_visible()
-    person.press("Back to the settings, as I filled them in")
-    expect(page.get_by_label("How many of the automatic backups")).to_have_value("1")
+    expect(page.get_by_text("Nothing has been saved yet.")).to_be_visible()
+    person.press("Keep editing")
+    expect(page.get_by_label("Number of automatic backups")).to_have_value("1")
     person.press("Save")
-    person.press("Save, and let 2 backups be removed")
-    expect(page.get_by_label("How many of the automatic backups")).to_have_value("1")
-    person.press("Go by the environment again")
+    person.press("Save and delete 2 backups")
+    expect(page.get_by_label("Number of automatic backups")).to_have_value("1")
+    person.press("Reset to defaults")
 
 
 def test_without_scripts_a_button_tells_what_it_means(plain_person: Person) -> None:
     page = plain_person.open("/settings/")
     page.get_by_label("Every few hours").check()
-    plain_person.press("Show what it means without saving it")
+    plain_person.press("Show effect")
     expect(page.locator("#outlook")).to_contain_text("Every day at 02:00, 08:00, 14:00 and 20:00 (UTC).")
     page.get_by_label("Every day", exact=True).check()
     plain_person.press("Save")
@@ -100,4 +100,4 @@ def test_two_windows_that_change_different_things_both_succeed(people: People) -
     second.press("Save")
     expect(second.page.get_by_label("Time", exact=True)).to_have_value("04:45")
     expect(second.page.get_by_label("Keep all")).to_be_checked()
-    second.press("Go by the environment again")
+    second.press("Reset to defaults")

@@ -1,4 +1,4 @@
-"""What goes wrong, in a real browser: a full disk, a worker that stands still, files that are something else, spoiled backups."""
+"""Failures in a real browser: a full disk, a stopped worker, wrong files, damaged backups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMIT = 5_000_000
 
 @pytest.fixture(scope="module")
 def installed(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Its backups lie on a disk of their own, of 100 MB; nothing larger than 5 MB is taken in."""
+    """Backups are on another disk of 100 MB, and uploads have at most 5 MB."""
     disk = tmp_path_factory.mktemp("disk")
     mount = 'mount -t tmpfs -o size=100m tmpfs "$1" && shift && exec "$@"'
     installed.program = ("unshare", "-rm", "bash", "-c", mount, "bash", str(disk), *installed.program)
@@ -36,13 +36,13 @@ def installed(installed: Installation, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def disk(site: Site) -> Path:
-    """The disk as `up` sees it; nobody else does."""
+    """The disk, which only `up` sees."""
     return Path(f"/proc/{site.up.process.pid}/root{site.installation.environment['TVARR_BACKUP_DIRECTORY']}")
 
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """With 0.1 MB of room."""
+    """Fill the disk, except for 0.1 MB."""
     path = disk / "film.mkv"
     left = os.statvfs(disk)
     with path.open("wb") as file:
@@ -54,7 +54,7 @@ def full(disk: Path) -> Iterator[None]:
 
 
 def spoil(archive: Path) -> None:
-    """Some bytes in the middle are others."""
+    """Overwrite some bytes in the middle."""
     content = bytearray(archive.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 20] = b"x" * 20
@@ -71,11 +71,11 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
         person.open("/")
         expect(page.get_by_role("region", name="Status")).to_contain_text("Free some space, or use another folder.")
         person.press("Back up now")
-        ends(person, "Not backed up")
+        ends(person, "Backup failed")
         expect(page.locator(".alert")).to_contain_text("there are 0.1 MB")
         person.open(f"/backups/{filename}/restore/")
-        expect(page.get_by_role("alert")).to_contain_text("cannot be restored now; your data is unchanged.")
-        expect(page.get_by_role("button", name="Replace with the backup of")).to_be_disabled()
+        expect(page.get_by_role("alert")).to_contain_text("cannot be restored now. Your data is unchanged.")
+        expect(page.get_by_role("button", name="Restore backup of")).to_be_disabled()
         person.open("/backups/upload/")
         (tmp_path / "copy.db").write_bytes(b"SQLite format 3\0" + bytes(1_000_000))
         page.set_input_files("#id_file", tmp_path / "copy.db")
@@ -96,9 +96,9 @@ def test_without_a_worker_it_is_asked_whether_one_runs_and_one_can_cancel(person
         os.utime(site.installation.data / "worker", (long_ago, long_ago))
         person.open("/")
         person.press("Back up now")
-        expect(person.page.get_by_text("It waits for the worker: is it running?")).to_be_visible()
-        person.press("Cancel")
-        ends(person, "Not backed up (cancelled)")
+        expect(person.page.get_by_text("No worker is running.")).to_be_visible()
+        person.press("Cancel operation")
+        ends(person, "Backup canceled")
 
 
 # --- Backups that are not whole --------------------------------------------------------------------------------------
@@ -111,15 +111,15 @@ def test_a_spoiled_backup_is_not_restored_and_found_by_verifying(person: Person,
     page = person.page
     person.follow("Restore")
     with page.expect_navigation():
-        page.get_by_role("button", name="Replace with the backup of").click()
-    ends(person, "Not restored, your data is unchanged")
-    expect(page.locator(".alert")).to_contain_text("At the step “Verify the backup")
+        page.get_by_role("button", name="Restore backup of").click()
+    ends(person, "Restore failed: your data is unchanged")
+    expect(page.locator(".alert")).to_contain_text("Step: Verify the backup")
     assert number_of_filters(site) == before
     person.open(f"/backups/{filename}/")
     person.press("Verify")
-    ends(person, "Not all is well, 1 thing needs attention")
+    ends(person, "Verification found 1 problem")
     person.open(f"/backups/{filename}/")
-    expect(page.get_by_text("Its last check found that it cannot be relied on")).to_be_visible()
+    expect(page.get_by_text("The last verification found problems")).to_be_visible()
     person.open(f"/backups/{filename}/restore/")
     expect(page.get_by_role("alert")).to_contain_text("its last verification found a problem")
 
@@ -146,9 +146,9 @@ def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_pat
     page.set_input_files("#id_file", export(tmp_path))
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not uploaded")
-    expect(page.get_by_text("Nothing of the file was kept; your backups are as they were.")).to_be_visible()
-    person.follow("Import it")
+    ends(person, "Upload rejected")
+    expect(page.get_by_text("Nothing was saved. Your existing backups are unchanged.")).to_be_visible()
+    person.follow("Import file")
 
 
 @narrow
@@ -158,9 +158,9 @@ def test_a_backup_on_the_page_for_imports_leads_to_the_upload(person: Person, tm
     with page.expect_navigation():
         page.set_input_files("#id_file", tmp_path / "backup.db.gz")
     person.look()
-    expect(page.get_by_role("alert")).to_contain_text("“backup.db.gz” cannot be imported.")
+    expect(page.get_by_role("alert")).to_contain_text('"backup.db.gz" cannot be imported.')
     expect(page.get_by_role("alert")).to_contain_text("Nothing was changed.")
-    person.follow("Upload it as a backup")
+    person.follow("Upload as a backup")
 
 
 @wide
@@ -168,7 +168,7 @@ def test_a_film_of_two_gigabytes_is_not_even_sent(person: Person, tmp_path: Path
     page = person.open("/backups/upload/")
     page.set_input_files("#id_file", film(tmp_path))
     said = page.eval_on_selector("#id_file", "each => each.validationMessage")
-    assert said == "This file is larger than 5.0 MB, which is the most that is taken in here."
+    assert said == "This file is too large. The limit is 5.0 MB."
     page.get_by_role("button", name="Upload").click()
     assert page.url.endswith("/backups/upload/")
 
@@ -185,7 +185,7 @@ def test_a_film_is_refused_without_scripts_too(plain_person: Person, tmp_path: P
 @pytest.mark.parametrize(
     ("path", "button", "sentence"),
     [
-        ("/import/", "Read the file", "The file is empty. Expected an export."),
+        ("/import/", "Preview file", "The file is empty. Expected an export."),
         ("/backups/upload/", "Upload", "This file is not a backup. It looks like an empty file."),
     ],
 )
@@ -206,9 +206,9 @@ def test_a_connection_that_is_lost_in_an_upload_is_told(person: Person, tmp_path
     page.set_input_files("#id_file", tmp_path / "copy.db")
     page.context.set_offline(offline=True)
     page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_text("The connection was lost before all of it was sent. Nothing was taken in;")).to_be_visible()
+    expect(page.get_by_text("Upload failed: the connection was lost. Nothing was saved.")).to_be_visible()
     page.context.set_offline(offline=False)
     person.forgive_console()
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
-    ends(person, "Not uploaded")
+    ends(person, "Upload rejected")

@@ -1,4 +1,4 @@
-"""What the tests of the pages about backups have in common: who looks, and what lies in the folder."""
+"""Helpers of the tests of backup pages: users, backups and messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["NO_BACKUP", "administrator", "client_of", "described", "make", "mess
 
 
 def client_of(*permissions: str, **options: Any) -> Client:
-    """Signed in as somebody who may do what is named of operations and backups, and no more."""
+    """Return a client of a user with only these permissions."""
     person = UserFactory.create(is_superuser=False, is_staff=False)
     wanted = Permission.objects.filter(content_type__app_label="operations", codename__in=permissions)
     assert len(wanted) == len(permissions)
@@ -39,12 +39,12 @@ def administrator(**options: Any) -> Client:
 
 
 def make(folder: Path, **changes: Any) -> Backup:
-    """A backup of the test database."""
+    """Make a backup of the test database."""
     return create_backup(conf.live_database(), folder, conf.required_schema(), **{"kind": BackupKind.MANUAL} | changes)
 
 
 def described(folder: Path, backup: Backup, **changes: Any) -> None:
-    """Another description of a backup, as if it had been made so."""
+    """Change the metadata file of a backup."""
     (folder / backup.name.sidecar).write_bytes(encode_sidecar(backup.sidecar.with_changes(**changes)))
 
 
@@ -53,7 +53,7 @@ def present(folder: Path) -> list[str]:
 
 
 def messages_on(client: Client, response: Any) -> str:
-    """What the page says to which an answer leads."""
+    """Return the messages of the page that an answer redirects to."""
     assert response.status_code == 302, response.content
     messages = [str(message) for message in get_messages(response.wsgi_request)]
     assert client.get(response["Location"]).status_code in (200, 404)

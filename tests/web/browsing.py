@@ -1,4 +1,4 @@
-"""A browser without scripts: who is signed in, what a form on a page would send, and what a person reads."""
+"""A browser without scripts: signed-in users, the fields of forms, and the text of pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def person(permissions: Collection[str], *, is_staff: bool = False, enforce_csrf_checks: bool = False) -> Client:
-    """Somebody signed in who may do what is named (`app.codename`), and no more."""
+    """Return a client of a user with only these permissions (`app.codename`)."""
     user = UserFactory.create(is_superuser=False, is_staff=is_staff)
     user.user_permissions.set(
         permission
@@ -31,18 +31,18 @@ def person(permissions: Collection[str], *, is_staff: bool = False, enforce_csrf
 
 
 def send(client: Client, address: str, fields: dict[str, Any], **headers: str) -> Any:
-    """Send a form as a browser does that has no file to send."""
+    """Send a form without files."""
     return client.post(address, urlencode(fields, doseq=True), content_type=FORM, headers=headers)
 
 
 def text_of(response: Any) -> str:
-    """What a person reads on a page: no tags, single blanks."""
+    """Return the text of a page, with single spaces."""
     plain = re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", response.content.decode()))
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 
 def fields_of(response: Any, form_id: str) -> dict[str, list[str]]:
-    """What the form would send if nothing were changed and no button had a name."""
+    """Return the unchanged fields of a form, without buttons."""
     reader = _Form(form_id)
     reader.feed(response.content.decode())
     assert reader.was_found, f"there is no form {form_id}"

@@ -1,4 +1,4 @@
-"""Somebody who is signed in and may do what a test names."""
+"""Clients of signed-in users."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SignIn = Callable[..., Client]
 
 @pytest.fixture
 def folder(tmp_path: Path, settings: Any) -> Path:
-    """A backup folder of its own."""
+    """The backup folder of a test."""
     settings.BACKUP_DIRECTORY = tmp_path / "backups"
     return prepare_folder(conf.backup_path())
 
 
 @pytest.fixture
 def signed_in(db: None) -> SignIn:
-    """Signs somebody of a group in: Viewer, Operator or Administrator; "" is of none."""
+    """Return a function that signs in a user of a group: Viewer, Operator, Administrator, or "" for none."""
 
     def sign_in(group: str = "Administrator") -> Client:
         user = UserFactory.create(is_superuser=False, is_staff=False)

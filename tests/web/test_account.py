@@ -1,4 +1,4 @@
-"""Signing in and out, the own password, and the own tokens."""
+"""Sign-in, password and API tokens of the user."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from knox.models import get_token_model
 
 from tests.admin.pages import messages_of, text_of
 from tests.factories import UserFactory
+from tvarr_backup import __version__
+from tvarr_backup.quoting import quoted
 
 pytestmark = pytest.mark.django_db
 
@@ -66,15 +68,66 @@ def test_too_many_wrong_passwords_say_for_how_long(client: Client, user: User) -
     assert sign_in(client).status_code == 429
 
 
-def test_where_the_first_password_is_stands_there_until_it_is_changed(
-    client: Client, settings: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def password_file(settings: Any, tmp_path: Path) -> Path:
+    """The file with the one-time password of marit, the first administrator."""
+    settings.ADMIN_USERNAME = "marit"
     settings.INITIAL_PASSWORD_PATH = tmp_path / "initial-password"
-    assert "For the first time" not in text_of(client.get("/sign-in/"))
     settings.INITIAL_PASSWORD_PATH.write_text(PASSWORD)
-    text = text_of(client.get("/sign-in/"))
-    assert "For the first time" in text
-    assert str(tmp_path) not in text
+    path: Path = settings.INITIAL_PASSWORD_PATH
+    return path
+
+
+def test_the_sign_in_page_names_the_file_with_the_one_time_password_while_it_exists(
+    client: Client, password_file: Path
+) -> None:
+    assert f"The password is also in the file {password_file} ." in text_of(client.get("/sign-in/"))
+    password_file.unlink()
+    assert "First sign-in" not in text_of(client.get("/sign-in/"))
+
+
+@pytest.mark.parametrize("origin", [{"REMOTE_ADDR": "192.0.2.7"}, {"HTTP_X_FORWARDED_FOR": "192.0.2.7"}])
+def test_other_machines_do_not_see_the_folder_of_that_file(client: Client, password_file: Path, origin: Any) -> None:
+    text = text_of(client.get("/sign-in/", **origin))
+    assert "in the file initial-password in the storage folder." in text
+    assert str(password_file.parent) not in text
+
+
+def test_the_one_time_password_leads_to_a_new_one_and_then_to_the_requested_page(
+    client: Client, user: User, password_file: Path
+) -> None:
+    password_page = sign_in(client, next="/account/").url
+    assert password_page == "/account/password/?next=%2Faccount%2F"
+    page = client.get(password_page)
+    assert "You signed in with the one-time password" in text_of(page)
+    answer: Any = change_password(client, password_page)
+    assert answer.url == "/account/"
+    assert "one-time password" not in text_of(client.get("/account/"))
+
+
+def test_every_page_warns_until_the_one_time_password_is_changed(signed_in: Client, password_file: Path) -> None:
+    source = signed_in.get("/account/").content.decode()
+    assert "You still use the one-time password." in source
+    assert 'href="/account/password/?next=/account/"' in source
+
+
+def test_other_users_choose_no_password(client: Client, user: User, password_file: Path, settings: Any) -> None:
+    settings.ADMIN_USERNAME = "joran"
+    assert sign_in(client).url == "/"
+    assert "one-time password" not in text_of(client.get("/account/"))
+
+
+def test_the_footer_has_the_version_and_links_to_the_documentation(signed_in: Client) -> None:
+    footer = signed_in.get("/account/").content.decode().partition("<footer")[2]
+    assert f"tvarr-backup {__version__}" in footer
+    assert '/tree/main/docs">Documentation</a>' in footer
+    assert '<a href="/api/v1/docs">API documentation</a>' in footer
+
+
+def test_strangers_get_no_link_to_the_api_documentation_which_they_may_not_read(client: Client) -> None:
+    footer = client.get("/sign-in/").content.decode().partition("<footer")[2]
+    assert __version__ in footer
+    assert "API" not in footer
 
 
 def test_whoever_is_signed_in_already_goes_on(signed_in: Client) -> None:
@@ -87,7 +140,7 @@ def test_the_admins_own_page_to_sign_in_leads_to_ours(client: Client) -> None:
     assert answer.redirect_chain[-1][0] == "/sign-in/?next=/admin/operations/backup/"
 
 
-def test_who_may_not_see_the_admin_is_told_so_and_not_sent_in_circles(signed_in: Client) -> None:
+def test_a_user_who_may_not_see_the_admin_gets_403_and_no_redirect_loop(signed_in: Client) -> None:
     answer: Any = signed_in.get("/admin/", follow=True)
     assert answer.status_code == 403
     assert "You do not have permission to do this." in text_of(answer)
@@ -103,15 +156,17 @@ def test_signing_out_takes_a_form_and_leads_to_the_sign_in(signed_in: Client) ->
 # --- The password ----------------------------------------------------------------------------------------------------
 
 
-def change_password(client: Client, old: str = PASSWORD, new: str = OTHER, again: str = OTHER) -> Any:
-    return client.post("/account/password/", {"old_password": old, "new_password1": new, "new_password2": again})
+def change_password(
+    client: Client, address: str = "/account/password/", old: str = PASSWORD, new: str = OTHER, again: str = OTHER
+) -> Any:
+    return client.post(address, {"old_password": old, "new_password1": new, "new_password2": again})
 
 
 def test_a_new_password_counts_and_the_session_goes_on(signed_in: Client, user: User) -> None:
     answer = change_password(signed_in)
     assert answer.url == "/account/"
     assert messages_of(answer) == [
-        "Your password is changed. Tokens are not: revoke those that you do not trust.",
+        "Password changed. Your API tokens still work: revoke those you do not trust.",
     ]
     assert signed_in.get("/account/").status_code == 200
     assert sign_in(Client(), OTHER).status_code == 302
@@ -125,16 +180,12 @@ def test_a_new_password_ends_other_sessions(signed_in: Client, user: User) -> No
 
 
 def test_the_administrators_new_password_deletes_the_file_with_the_first(
-    client: Client, settings: Any, tmp_path: Path
+    signed_in: Client, password_file: Path
 ) -> None:
-    settings.ADMIN_USERNAME = "marit"
-    settings.INITIAL_PASSWORD_PATH = tmp_path / "initial-password"
-    settings.INITIAL_PASSWORD_PATH.write_text(PASSWORD)
-    client.force_login(User.objects.create_user("marit", password=PASSWORD))
-    change_password(client, new="short", again="short")
-    assert settings.INITIAL_PASSWORD_PATH.exists()
-    change_password(client)
-    assert not settings.INITIAL_PASSWORD_PATH.exists()
+    change_password(signed_in, new="short", again="short")
+    assert password_file.exists()
+    change_password(signed_in)
+    assert not password_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -187,14 +238,14 @@ def test_a_revoked_token_is_gone(signed_in: Client) -> None:
     secret = signed_in.post("/account/", {"name": "Harbour script"}).context["secret"]
     answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
     assert answer.url == "/account/"
-    assert messages_of(answer) == ["The token “Harbour script” is revoked: nobody can use it any more."]
+    assert messages_of(answer) == [f"Token {quoted('Harbour script')} revoked."]
     bearer = {"Authorization": f"Bearer {secret}"}
     assert Client().get("/api/v1/backups", headers=bearer).status_code == 401
 
 
-def test_revoked_twice_it_is_told_that_it_was_gone(signed_in: Client) -> None:
+def test_revoking_a_token_twice_says_that_it_does_not_exist(signed_in: Client) -> None:
     answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
-    assert messages_of(answer) == ["You have no token “Harbour script” any more; nothing was done."]
+    assert messages_of(answer) == [f"You have no token {quoted('Harbour script')}. Nothing was changed."]
 
 
 def test_nobody_can_revoke_anothers(signed_in: Client) -> None:

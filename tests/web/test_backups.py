@@ -1,4 +1,4 @@
-"""The pages of the backups: the list, one of them, its note and protection, deleting, downloading."""
+"""The Backups page and the page of a backup: note, protection, deletion, download."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def bad(folder: Path, backup: Any) -> None:
 # --- The list --------------------------------------------------------------------------------------------------------
 
 
-def test_the_empty_page_says_when_the_first_one_comes_and_where_to_bring_one(client: Client) -> None:
+def test_the_empty_page_names_the_first_run_and_links_to_upload(client: Client) -> None:
     text = text_of(client.get(HOME))
-    assert "No backups yet. The first automatic one runs " in text
+    assert "No backups yet. The first automatic backup runs " in text
     assert ", 02:00 UTC" in text
-    assert "Make one now, it takes a few seconds." in text
+    assert "Back up now takes a few seconds." in text
     assert reverse("upload") in client.get(HOME).content.decode()
 
 
@@ -113,24 +113,24 @@ def test_an_unknown_date_is_shown_as_unknown(client: Client, folder: Path, chang
     described(folder, made, **changes)
     assert words in text_of(client.get("/"))
     page = text_of(client.get(reverse("backup", args=[made.filename])))
-    assert "Made Date unknown" in page
+    assert "Created Date unknown" in page
     assert "Backup of unknown date" in page
 
 
-def test_what_goes_with_the_next_clean_up_says_so_in_the_list(client: Client, folder: Path, settings: Any) -> None:
+def test_the_list_marks_backups_that_the_next_cleanup_deletes(client: Client, folder: Path, settings: Any) -> None:
     settings.BACKUP_RETENTION = 1
     for _ in range(2):
         make(folder, kind=BackupKind.SCHEDULED)
-    assert text_of(client.get(HOME)).count("goes with the next clean-up") == 1
+    assert text_of(client.get(HOME)).count("Will be deleted at the next cleanup") == 1
 
 
-def test_broken_and_foreign_files_are_told_and_left_alone(client: Client, folder: Path) -> None:
+def test_broken_and_foreign_files_are_listed(client: Client, folder: Path) -> None:
     (folder / NO_BACKUP).write_bytes(b"half")
     for name in ("holiday.jpg", "notes.txt", "list.m3u"):
         (folder / name).touch()
     text = text_of(client.get(HOME))
     assert f"{NO_BACKUP} : its metadata file" in text
-    assert "3 files here are not our backups and are left alone." in text
+    assert "3 other files in the backup folder" in text
     assert "holiday.jpg" in text
 
 
@@ -143,10 +143,10 @@ def test_a_row_that_was_shown_before_follows_every_change(client: Client, folder
     assert "before the move" not in text
 
 
-def test_two_who_may_do_different_things_see_different_rows(client: Client, folder: Path) -> None:
+def test_users_see_only_the_actions_they_may_use(client: Client, folder: Path) -> None:
     make(folder)
-    assert "Restore the backup of" in text_of(client.get(HOME))
-    assert "Restore the backup of" not in text_of(client_of("view_backup").get(HOME))
+    assert "Restore backup of" in text_of(client.get(HOME))
+    assert "Restore backup of" not in text_of(client_of("view_backup").get(HOME))
 
 
 def many(folder: Path, number: int) -> None:
@@ -187,10 +187,10 @@ def test_a_page_that_is_not_there_is_the_nearest(client: Client, folder: Path, q
     assert "Manual" in text_of(client.get(HOME, query))
 
 
-def test_a_folder_that_cannot_be_used_is_told_on_the_card(client: Client, tmp_path: Path, settings: Any) -> None:
+def test_the_card_reports_an_unusable_folder(client: Client, tmp_path: Path, settings: Any) -> None:
     settings.BACKUP_DIRECTORY = tmp_path / "missing" / "backups"
     text = text_of(client.get(HOME))
-    assert "Needs your attention" in text
+    assert "Problems found" in text
     assert "backups cannot be created because its parent folder does not exist or cannot be written to." in text
 
 
@@ -203,20 +203,22 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe, "worker_seems_alive", lambda: True)
 
 
-def test_the_card_says_that_all_is_well_and_what_there_is(client: Client, folder: Path, worker: None) -> None:
+def test_the_card_says_that_everything_is_fine_and_counts_the_backups(
+    client: Client, folder: Path, worker: None
+) -> None:
     made = make(folder)
     text = text_of(client.get(HOME))
-    assert "All is well Last good backup:" in text
-    assert ", checked. Next:" in text
-    assert f"1 backup, {format_size(made.sidecar.compressed_size)} in all; " in text
+    assert "Everything is fine Last good backup:" in text
+    assert ", verified. Next backup:" in text
+    assert f"1 backup, {format_size(made.sidecar.compressed_size)} (" in text
     assert f"{folder} Copy" in text
-    assert "Same disk as the database: keep a second copy elsewhere." in text
+    assert "Backups are on the same disk as the database. Keep another copy elsewhere." in text
     assert made.filename not in text.partition("All backups")[0]
 
 
 def test_the_card_says_when_there_is_none_yet(client: Client, worker: None) -> None:
     text = text_of(client.get(HOME))
-    assert "No backup yet Next:" in text
+    assert "No backup yet Next backup:" in text
     assert "0 backups" not in text
 
 
@@ -230,7 +232,7 @@ def test_the_card_says_what_is_wrong_and_what_to_do(client: Client, folder: Path
     described(folder, make(folder), created_at=datetime.now(UTC) - timedelta(days=9))
     response = client.get(HOME)
     text = text_of(response)
-    assert "Needs your attention Worker: No worker is running." in text
+    assert "Problems found Worker: No worker is running." in text
     assert "9 days ago. With this schedule it should be at most 2 days old." in text
     assert "<code>manage.py worker</code>" in response.content.decode()
 
@@ -323,7 +325,7 @@ def test_the_result_stays_until_it_is_dismissed(client: Client, folder: Path) ->
     operation = Operation.objects.get()
     Operation.objects.update(state=OperationState.FAILED, error="The disk is full.", finished_at=datetime.now(UTC))
     for _ in range(2):
-        assert "Not backed up The disk is full." in text_of(client.get(HOME))
+        assert "Backup failed The disk is full." in text_of(client.get(HOME))
     assert "The disk is full." not in text_of(administrator().get(HOME))
     client.post(reverse("dismiss-operation", args=[operation.pk]))
     assert "The disk is full." not in text_of(client.get(HOME))
@@ -336,35 +338,33 @@ def test_one_thing_alone_asks_each_second_and_only_while_something_runs(client: 
     assert [client.get(page).content.count(b"every 1s") for page in pages] == [1, 1, 1]
 
 
-# --- One -------------------------------------------------------------------------------------------------------------
+# --- One backup ------------------------------------------------------------------------------------------------------
 
 
-def test_one_shows_what_is_in_it_beside_what_is_live_now(client: Client, folder: Path) -> None:
+def test_a_backup_shows_its_row_counts_next_to_the_current_ones(client: Client, folder: Path) -> None:
     made = make(folder, note="the good one")
     described(folder, made, table_counts={"filters": 1006, "channels": 3, "old_things": 2})
     text = text_of(client.get(address("backup", made)))
     assert "filters 8 1,006 +998 rows" in text
-    assert "channels 0 3 +3 rows old things not there 2 not there now" in text
+    assert "channels 0 3 +3 rows old things missing 2 only in the backup" in text
     assert made.sidecar.checksum in text
-    assert "Kept: clean-ups remove automatic backups only" in text
+    assert "Kept: cleanup deletes only automatic backups" in text
     assert 'value="the good one"' in client.get(address("backup", made)).content.decode()
 
 
-def test_one_says_what_becomes_of_it(client: Client, folder: Path, settings: Any) -> None:
+def test_a_backup_says_whether_the_next_cleanup_deletes_it(client: Client, folder: Path, settings: Any) -> None:
     settings.BACKUP_RETENTION = 1
     old, new = (make(folder, kind=BackupKind.SCHEDULED) for _ in range(2))
-    assert "Will be removed by the next clean-up" in text_of(client.get(address("backup", old)))
-    assert "Kept: within the limits of the schedule" in text_of(client.get(address("backup", new)))
+    assert "Next cleanup Will be deleted" in text_of(client.get(address("backup", old)))
+    assert "Kept: within the retention" in text_of(client.get(address("backup", new)))
     protect_backup(folder, old.filename, protected=True)
     assert "Kept: protected" in text_of(client.get(address("backup", old)))
 
 
-def test_one_that_is_damaged_says_what_was_found(client: Client, folder: Path) -> None:
+def test_a_damaged_backup_lists_its_problems(client: Client, folder: Path) -> None:
     made = make(folder)
     bad(folder, made)
-    assert "Its last check found that it cannot be relied on: A page is torn." in text_of(
-        client.get(address("backup", made))
-    )
+    assert "The last verification found problems: A page is torn." in text_of(client.get(address("backup", made)))
 
 
 @pytest.mark.parametrize("name", ["backup", "restore", "download-backup"])
@@ -380,10 +380,10 @@ def test_a_broken_one_says_why(client: Client, folder: Path) -> None:
     assert f"{NO_BACKUP} cannot be used: its metadata file" in text_of(response)
 
 
-def test_a_note_is_changed(client: Client, folder: Path) -> None:
+def test_a_note_is_saved(client: Client, folder: Path) -> None:
     made = make(folder)
     response = client.post(address("backup-note", made), {"note": "the good one", "etag": made.etag})
-    assert messages_on(client, response) == "The note is changed."
+    assert messages_on(client, response) == "Note saved."
     assert find_backup(folder, made.filename).sidecar.note == "the good one"
 
 
@@ -395,19 +395,18 @@ def test_a_note_that_somebody_else_has_changed_meanwhile_stays(client: Client, f
     assert find_backup(folder, made.filename).sidecar.note == "theirs"
 
 
-def test_what_is_so_already_is_done_though_the_page_is_from_before(client: Client, folder: Path) -> None:
-    """A form that was sent twice."""
+def test_a_form_that_is_sent_twice_succeeds(client: Client, folder: Path) -> None:
     made = make(folder)
     for _ in range(2):
         response = client.post(address("backup-note", made), {"note": " the good one ", "etag": made.etag})
-        assert messages_on(client, response) == "The note is changed."
+        assert messages_on(client, response) == "Note saved."
     for _ in range(2):
         response = client.post(address("protect-backup", made), {"protected": "true", "etag": made.etag})
     assert "has changed since" in messages_on(client, response)
-    mark = find_backup(folder, made.filename).etag
+    etag = find_backup(folder, made.filename).etag
     for _ in range(2):
-        response = client.post(address("protect-backup", made), {"protected": "true", "etag": mark})
-        assert "is protected" in messages_on(client, response)
+        response = client.post(address("protect-backup", made), {"protected": "true", "etag": etag})
+        assert messages_on(client, response) == "Backup protected. It cannot be deleted."
 
 
 def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path) -> None:
@@ -437,7 +436,7 @@ def test_an_operator_protects_a_safety_backup_again(signed_in: Any, folder: Path
 def test_protection_is_set_and_lifted(client: Client, folder: Path) -> None:
     made = make(folder)
     response = client.post(address("protect-backup", made), {"protected": "true"})
-    assert "is protected: neither clean-ups nor a deletion touch it." in messages_on(client, response)
+    assert messages_on(client, response) == "Backup protected. It cannot be deleted."
     assert find_backup(folder, made.filename).sidecar.protected
     client.post(address("protect-backup", made), {"protected": "false"})
     assert not find_backup(folder, made.filename).sidecar.protected
@@ -476,46 +475,46 @@ def test_one_is_downloaded_whole_and_in_part(client: Client, folder: Path) -> No
 DELETE = "/backups/delete/"
 
 
-def test_deleting_names_each_and_says_that_it_cannot_be_brought_back(client: Client, folder: Path) -> None:
+def test_the_confirmation_lists_the_backups_to_delete(client: Client, folder: Path) -> None:
     made = [make(folder, note="the first"), make(folder, note="the second")]
     make(folder)
     text = text_of(client.get(DELETE, {"name": [backup.filename for backup in made]}))
-    assert "These backups cannot be brought back once they are deleted:" in text
-    assert "“the first”" in text
-    assert "“the second”" in text
-    assert "only checked" not in text
+    assert "These backups will be deleted permanently:" in text
+    assert '"the first"' in text
+    assert '"the second"' in text
+    assert "only verified" not in text
     assert len(present(folder)) == 3
 
 
-def test_what_is_confirmed_is_deleted(client: Client, folder: Path) -> None:
+def test_confirmed_backups_are_deleted(client: Client, folder: Path) -> None:
     gone, kept = [make(folder), make(folder)], make(folder)
     response = client.post(DELETE, {"name": [backup.filename for backup in gone]})
-    assert messages_on(client, response) == "2 backups are deleted."
+    assert messages_on(client, response) == "2 backups deleted."
     assert present(folder) == [kept.filename]
     assert Operation.objects.filter(kind="delete", state="succeeded", origin="web").count() == 2
 
 
-def test_a_protected_one_is_named_and_stays(client: Client, folder: Path) -> None:
+def test_a_protected_backup_is_not_deleted(client: Client, folder: Path) -> None:
     made = make(folder)
     protect_backup(folder, made.filename, protected=True)
     response = client.get(DELETE, {"name": made.filename})
-    assert "is protected and stays. Unprotect it first if it shall go." in text_of(response)
+    assert "is protected. Unprotect it first to delete it." in text_of(response)
     assert b"btn-danger" not in response.content
     refused = client.post(DELETE, {"name": made.filename})
     assert "is protected. Unprotect it first to delete it." in messages_on(client, refused)
     assert present(folder) == [made.filename]
 
 
-def test_the_only_checked_one_says_so(client: Client, folder: Path) -> None:
+def test_deleting_the_only_verified_backup_warns(client: Client, folder: Path) -> None:
     good, other = make(folder), make(folder)
     bad(folder, other)
-    assert "It is the only checked backup" in text_of(client.get(DELETE, {"name": good.filename}))
-    assert "only checked" not in text_of(client.get(DELETE, {"name": other.filename}))
+    assert "This is the only verified backup" in text_of(client.get(DELETE, {"name": good.filename}))
+    assert "only verified" not in text_of(client.get(DELETE, {"name": other.filename}))
 
 
 def test_a_broken_one_can_be_deleted(client: Client, folder: Path) -> None:
     (folder / NO_BACKUP).write_bytes(b"half")
-    assert "not usable: its metadata file" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
+    assert "broken: its metadata file" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
     client.post(DELETE, {"name": NO_BACKUP})
     assert not (folder / NO_BACKUP).exists()
 
@@ -524,12 +523,12 @@ def test_a_second_click_on_delete_does_no_harm(client: Client, folder: Path) -> 
     made = make(folder)
     client.post(DELETE, {"name": made.filename})
     response = client.post(DELETE, {"name": made.filename})
-    assert messages_on(client, response) == f"{made.filename} is deleted.\n{made.filename} was gone already."
+    assert messages_on(client, response) == f"{made.filename} deleted.\n{made.filename} was already deleted."
 
 
-def test_nothing_chosen_is_told(client: Client) -> None:
-    assert "Nothing was chosen: tick the backups that are to go." in text_of(client.get(DELETE))
-    assert "not there any more" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
+def test_an_empty_selection_is_refused(client: Client) -> None:
+    assert "Select at least one backup." in text_of(client.get(DELETE))
+    assert "no longer exist" in text_of(client.get(DELETE, {"name": NO_BACKUP}))
 
 
 def test_while_something_runs_nothing_is_deleted_and_that_is_told_once(client: Client, folder: Path) -> None:
@@ -609,4 +608,4 @@ def test_a_file_that_was_changed_is_shown_as_broken_immediately(client: Client, 
     client.get("/")
     with (folder / made.filename).open("ab") as archive:
         archive.write(b"more")
-    assert "Not usable" in text_of(client.get("/"))
+    assert "Broken backups" in text_of(client.get("/"))

@@ -1,4 +1,4 @@
-"""The page for exports: who sees it, what can be chosen, and the files."""
+"""The Export page: permissions, selection, and files."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def test_the_page_is_linked_and_names_all_kinds(viewer: Client) -> None:
     assert '<a href="/export/" aria-current="page">Export</a>' in viewer.get("/export/").content.decode()
 
 
-def test_all_own_items_are_chosen_and_built_in_ones_cannot_be(viewer: Client) -> None:
+def test_all_items_are_selected_except_built_in_ones(viewer: Client) -> None:
     FilterFactory.create_batch(3)
     text = text_of(viewer.get("/export/"))
-    assert "3 of your own: choose single ones Show all 3" in text
+    assert "Select individually : filters List all 3" in text
     built_in = Filter.objects.filter(is_system=True)
-    assert f"{built_in.count()} built in: always present, not exported" in text
+    assert f"{built_in.count()} built-in (not exported)" in text
     assert built_in[0].name in text
 
 
@@ -94,10 +94,10 @@ def test_without_single_items_the_file_holds_all_that_there_are_by_now(viewer: C
     assert names_in(send(viewer, "/export/filters/", {"all": "1"})) == [row.name for row in rows]
 
 
-def test_nothing_to_export_is_said_in_words(viewer: Client) -> None:
+def test_an_empty_page_says_that_there_is_nothing_to_export(viewer: Client) -> None:
     response = viewer.get("/export/")
-    assert "There is nothing of your own to export yet" in text_of(response)
-    assert "You have no filters of your own." in text_of(response)
+    assert "Nothing to export yet." in text_of(response)
+    assert "No filters to export." in text_of(response)
     assert "Download" not in text_of(response)
 
 
@@ -148,17 +148,17 @@ def test_a_file_is_only_given_to_a_form_of_ours() -> None:
     assert send(client, "/export/filters/", {"ids": row.pk, "csrfmiddlewaretoken": token[1]}).status_code == 200
 
 
-def test_rules_name_the_profile_that_is_not_in_their_file(viewer: Client) -> None:
+def test_rules_name_the_profile_that_is_missing_from_their_file(viewer: Client) -> None:
     profile = EncodingProfileFactory.create(name="HEVC high")
     ClientDetectionRuleFactory.create_batch(3, encoding_profile=profile)
     for address in ("/export/", "/export/?open=client-detection-rules"):
         text = text_of(viewer.get(address))
-        assert "With the encoding profile “HEVC high”, which is not in this file: 3 of these." in text
+        assert '3 of these use the encoding profile "HEVC high", which is not in this file.' in text
 
 
-def test_filters_name_the_source_that_does_not_travel(viewer: Client) -> None:
+def test_filters_name_the_source_that_is_not_exported(viewer: Client) -> None:
     FilterFactory.create(source_id=StreamSourceFactory.create(name="Pelican").pk)
-    assert "For the source “Pelican” alone: 1 of these." in text_of(viewer.get("/export/"))
+    assert '1 of these apply only to the source "Pelican".' in text_of(viewer.get("/export/"))
 
 
 def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> None:
@@ -171,12 +171,12 @@ def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> Non
     assert "<html" not in part.content.decode()
 
 
-def test_the_preview_of_a_large_file_says_that_it_is_a_beginning(viewer: Client) -> None:
+def test_the_preview_of_a_large_file_shows_its_beginning(viewer: Client) -> None:
     rows = [
         FilterFactory.create(description="d" * 1000, expression='group_title == "' + "x" * 70_000 + '"') for _ in "abc"
     ]
     text = text_of(send(viewer, "/export/filters/preview/", {"ids": [row.pk for row in rows]}))
-    assert "kB; only its beginning is shown" in text
+    assert "Beginning of the file (" in text
 
 
 def test_a_preview_of_nothing_says_so_in_its_place(viewer: Client) -> None:

@@ -93,6 +93,16 @@ def test_no_page_of_the_admin_holds_them(rows: list[Model]) -> None:
     assert admin.site.is_registered(models.Filter)
 
 
+def test_a_read_only_page_shows_each_column_once_and_escaped() -> None:
+    row = factories.FilterFactory.create(name="Built-in", expression=f'name equals "{EVIL}"', is_system=True)
+    response = administrator().get(change_url(row))
+    columns = [line.fields[0] for fieldset in response.context["adminform"] for line in fieldset]
+    names = [getattr(column, "__name__", column) for column in columns]
+    assert len(names) == len(set(names))
+    assert response.content.decode().count("name equals") == 1
+    assert hidden_on(response) == []
+
+
 @pytest.mark.sqlite  # it makes a backup
 def test_no_page_holds_them(rows: list[Model], folder: Path) -> None:
     client = administrator()

@@ -1,4 +1,4 @@
-"""The pages of an import: reading a file, the review with its choices, the import, and its result."""
+"""The Import pages: the form for a file, the preview with its choices, and the result."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def choose(client: Client, shown: Any, target: str = "import-totals", **fields: 
 
 
 def tiles(response: Any) -> dict[str, int]:
-    found = re.findall(r'class="[^"]*\btile"[^>]*>([\w ]+) <strong[^>]*>(\d+)<', response.content.decode())
+    found = re.findall(r'class="[^"]*\btile"[^>]*>([\w -]+) <strong[^>]*>(\d+)<', response.content.decode())
     return {label: int(number) for label, number in found if number != "0"}
 
 
 def names_shown(response: Any) -> list[str]:
     return re.findall(
-        r'<th scope="row">(?:<bdi>)?([^<]*)(?:</bdi>)?</th>\s*<td>\s*(?:<details|nothing)', response.content.decode()
+        r'<th scope="row">(?:<bdi>)?([^<]*)(?:</bdi>)?</th>\s*<td>\s*(?:<details|None)', response.content.decode()
     )
 
 
@@ -197,7 +197,7 @@ def test_choices_and_the_button_want_a_token() -> None:
 )
 def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, content: bytes, sentence: str) -> None:
     response = operator.post(PAGE, {"file": SimpleUploadedFile("holiday.jpg", content)})
-    assert "“holiday.jpg” cannot be imported." in text_of(response)
+    assert '"holiday.jpg" cannot be imported.' in text_of(response)
     assert sentence in text_of(response)
     assert "Nothing was changed." in text_of(response)
 
@@ -205,7 +205,8 @@ def test_a_file_that_is_no_export_is_refused_in_a_sentence(operator: Client, con
 def test_a_file_over_the_limit_is_refused_in_a_sentence(operator: Client) -> None:
     for size in (MAX_BYTES + 1, 2 * MAX_BYTES):
         response = operator.post(PAGE, {"file": SimpleUploadedFile("film.mkv", b"{" * size)})
-        assert "is larger than" in text_of(response)
+        (sentence,) = response.context["sentences"]
+        assert "32 MiB" in sentence
 
 
 def test_a_text_that_is_too_long_to_be_pasted_is_refused_in_a_sentence(operator: Client) -> None:
@@ -213,7 +214,7 @@ def test_a_text_that_is_too_long_to_be_pasted_is_refused_in_a_sentence(operator:
         send(operator, PAGE, {"text": "x" * 3_000_000}),
         operator.post(PAGE, {"text": "x" * 3_000_000}),
     ):
-        assert "The text is too long to be pasted. Save it as a file, and choose that." in text_of(response)
+        assert "The text is too long. Save it as a file and select the file." in text_of(response)
 
 
 def test_a_file_of_some_megabytes_is_read(operator: Client) -> None:
@@ -222,13 +223,13 @@ def test_a_file_of_some_megabytes_is_read(operator: Client) -> None:
 
 
 def test_no_file_and_no_text_is_said(operator: Client) -> None:
-    assert "No file was chosen, and no text was pasted." in text_of(operator.post(PAGE, {}))
-    assert "No file was chosen, and no text was pasted." in text_of(send(operator, PAGE, {"text": " \n"}))
+    assert "No file was selected and no text was pasted." in text_of(operator.post(PAGE, {}))
+    assert "No file was selected and no text was pasted." in text_of(send(operator, PAGE, {"text": " \n"}))
 
 
 def test_a_text_that_cannot_be_read_stays_in_the_form(operator: Client) -> None:
     response = send(operator, PAGE, {"text": '{"metadata": <'})
-    assert "This cannot be imported." in text_of(response)
+    assert "Import rejected." in text_of(response)
     assert "{&quot;metadata&quot;: &lt;</textarea>" in response.content.decode()
 
 
@@ -244,7 +245,7 @@ def test_the_kind_is_seen_from_the_file(operator: Client, kind: Kind) -> None:
 
 
 def of_all_states(client: Client) -> Any:
-    """A review with two new, two different, one same, one built in, one that cannot be stored."""
+    """A preview with two new, two changed, one unchanged, one built-in and one invalid item."""
     for name in ("Same", "Differs", "Differs, too"):
         FilterFactory.create(**filter_item(name, description=""))
     items = [filter_item("New"), filter_item("Newer"), filter_item("Same")]
@@ -254,8 +255,8 @@ def of_all_states(client: Client) -> Any:
 
 def test_the_tiles_count_the_states(operator: Client) -> None:
     page = of_all_states(operator)
-    assert tiles(page) == {"All": 7, "New": 2, "Different": 2, "Same": 1, "Built in": 1, "Problem": 1}
-    assert totals(page) == "Will add 2, skip 4. 1 problem first: mend the file, or skip or rename."
+    assert tiles(page) == {"All": 7, "New": 2, "Changed": 2, "Unchanged": 1, "Built-in": 1, "Invalid": 1}
+    assert totals(page) == "Will add 2, skip 4. Fix or skip 1 invalid item to continue."
     assert button(page) == ("Import 2 items", False)
 
 
@@ -296,7 +297,7 @@ def test_what_tvarr_stores_is_a_warning(operator: Client) -> None:
 def test_items_of_one_name_are_called_by_their_source_type(operator: Client) -> None:
     other = {"source_type": "epg", "expression": 'programme_title contains "x"'}
     page = review(operator, FILTERS, filter_item("Both"), filter_item("Both", **other), filter_item("One"))
-    labels = re.findall(r'aria-label="What to do with ([^"]*)"', page.content.decode())
+    labels = re.findall(r'aria-label="Action for ([^"]*)"', page.content.decode())
     assert labels == ["Both (stream)", "Both (epg)", "One"]
     assert totals(page) == "Will add 3."
 
@@ -304,7 +305,7 @@ def test_items_of_one_name_are_called_by_their_source_type(operator: Client) -> 
 def test_a_single_answer_changes_the_totals(operator: Client) -> None:
     page = of_all_states(operator)
     page = change(operator, page, action_4="overwrite", action_5="rename", action_7="skip")
-    assert totals(page) == "Will add 2, overwrite 1, copy 1, skip 3."
+    assert totals(page) == "Will add 2, overwrite 1, rename 1, skip 3."
     assert button(page) == ("Import 4 items, overwrite 1", True)
 
 
@@ -340,9 +341,9 @@ def test_an_answer_that_is_none_is_refused_in_words(operator: Client) -> None:
 def test_the_bulk_bar_leaves_rows_set_by_hand_alone(operator: Client) -> None:
     page = change(operator, of_all_states(operator), action_4="rename")
     page = change(operator, page, bulk="overwrite")
-    assert totals(page).startswith("Will add 2, overwrite 1, copy 1,")
+    assert totals(page).startswith("Will add 2, overwrite 1, rename 1,")
     page = change(operator, page, bulk="skip")
-    assert totals(page).startswith("Will add 2, copy 1, skip 3.")
+    assert totals(page).startswith("Will add 2, rename 1, skip 3.")
 
 
 def test_the_bulk_bar_changes_rows_set_by_hand_if_asked(operator: Client) -> None:
@@ -356,7 +357,7 @@ def test_a_row_set_back_by_hand_counts_as_set_by_hand(operator: Client) -> None:
     page = change(operator, of_all_states(operator), bulk="overwrite")
     page = change(operator, page, action_4="")
     page = change(operator, page, bulk="rename")
-    assert totals(page).startswith("Will add 2, copy 1, skip 3.")
+    assert totals(page).startswith("Will add 2, rename 1, skip 3.")
     assert fields_of(page, FORM)["action-4"] == [""]
 
 
@@ -367,9 +368,9 @@ def test_all_with_a_problem_can_be_skipped_at_once(operator: Client) -> None:
 
 def test_equal_names_of_profiles_are_a_problem_until_one_is_renamed(operator: Client) -> None:
     page = review(operator, PROFILES, profile_item("Twice"), profile_item("Twice"))
-    assert tiles(page)["Problem"] == 2
+    assert tiles(page)["Invalid"] == 2
     page = change(operator, page, action_2="rename")
-    assert (tiles(page), totals(page)) == ({"All": 2, "New": 2}, "Will add 1, copy 1.")
+    assert (tiles(page), totals(page)) == ({"All": 2, "New": 2}, "Will add 1, rename 1.")
 
 
 def test_more_rows_than_a_page_shows_are_kept_with_their_choices(operator: Client) -> None:
@@ -404,8 +405,8 @@ def with_missing_profile(client: Client) -> Any:
 
 def test_what_is_not_found_here_is_asked_for_with_the_number_of_its_items(operator: Client) -> None:
     text = text_of(with_missing_profile(operator))
-    assert "The encoding profile “HEVC high”, in 2 items" in text
-    assert "Import without it Skip its 2 items Use “AV1/Opus (Next-Gen)” Use “Attic”" in text
+    assert 'Encoding profile "HEVC high" (2 items)' in text
+    assert 'Import without the link Skip its 2 items Use "AV1/Opus (Next-Gen)" Use "Attic"' in text
 
 
 def test_a_name_for_it_is_used_for_all_its_items(operator: Client) -> None:
@@ -441,7 +442,7 @@ def test_an_import_leads_to_a_result_with_a_line_per_item_that_survives_a_reload
     response = press_import(client, page)
     assert response.status_code == 302
     first, again = client.get(response["Location"]), client.get(response["Location"])
-    assert "settings.json : 2 added, 1 overwritten, 1 copied, 2 skipped, 1 unchanged." in text_of(first)
+    assert "settings.json : 2 added, 1 overwritten, 1 renamed, 2 skipped, 1 unchanged." in text_of(first)
     assert text_of(first) == text_of(again)
     row = Filter.objects.get(name="Differs, too (1)")
     assert (
@@ -507,7 +508,7 @@ def test_what_somebody_else_changes_reopens_just_that_row(operator: Client) -> N
     page = change(operator, page, action_1="skip", action_7="skip")
     Filter.objects.filter(name="Differs").update(description="edited")
     page = led(operator, press_import(operator, page))
-    assert "1 item has changed here since you looked" in text_of(page)
+    assert "Another user changed 1 item after you opened this preview." in text_of(page)
     fields = fields_of(page, FORM)
     assert [fields[f"action-{number}"] for number in (1, 4, 5, 7)] == [["skip"], [""], ["overwrite"], ["skip"]]
     assert not Filter.objects.filter(name="Newer").exists()
@@ -520,9 +521,9 @@ def test_a_row_that_changed_is_marked_until_it_is_chosen_for(operator: Client) -
     Filter.objects.filter(name="Differs").update(description="edited")
     for _ in range(2):
         page = operator.get(address(page))
-        assert tiles(page)["Changed here"] == 1
+        assert tiles(page)["Changed since preview"] == 1
     page = change(operator, page, action_4="overwrite")
-    assert "Changed here" not in tiles(page)
+    assert "Changed since preview" not in tiles(page)
 
 
 def test_a_failed_import_keeps_all_choices(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -532,7 +533,7 @@ def test_a_failed_import_keeps_all_choices(operator: Client, monkeypatch: pytest
     monkeypatch.setattr("tvarr_backup.operations.actions.apply_pending", busy)
     page = change(operator, of_all_states(operator), action_4="rename", name_4="By hand", action_7="skip")
     page = led(operator, press_import(operator, page))
-    assert "Nothing was imported. Try again. Your choices are all still here." in text_of(page)
+    assert "Nothing was imported. Try again. Your choices are kept." in text_of(page)
     fields = fields_of(page, FORM)
     assert [fields[name] for name in ("action-4", "name-4", "action-7")] == [["rename"], ["By hand"], ["skip"]]
 
@@ -542,7 +543,7 @@ def test_a_result_of_very_many_lines_says_how_many_are_not_listed(operator: Clie
     response = press_import(operator, review(operator, FILTERS, *items))
     text = text_of(operator.get(response["Location"]))
     assert "1200 added" in text
-    assert "And 200 more, which are counted above." in text
+    assert "200 more items are not listed." in text
 
 
 # --- Parts for htmx --------------------------------------------------------------------------------------------------
@@ -565,7 +566,7 @@ def test_a_choice_renews_only_the_rows_that_change_by_it(operator: Client) -> No
 
 def test_a_choice_for_all_renews_the_rows(operator: Client) -> None:
     page = of_all_states(operator)
-    source = choose(operator, page, "review", bulk="overwrite", show="different").content.decode()
+    source = choose(operator, page, "preview-items", bulk="overwrite", show="different").content.decode()
     assert "<html" not in source
     assert source.count("<select") == 2
     assert "Will add 2, overwrite 2, skip 2." in source
@@ -575,8 +576,8 @@ def test_where_something_has_changed_the_whole_review_is_renewed(operator: Clien
     page = of_all_states(operator)
     Filter.objects.filter(name="Differs").update(description="edited")
     response = choose(operator, page, action_4="overwrite")
-    assert response["HX-Retarget"] == "#review"
-    assert "1 item has changed here" in text_of(response)
+    assert response["HX-Retarget"] == "#preview-items"
+    assert "Another user changed 1 item" in text_of(response)
     assert fields_of(operator.get(address(page)), FORM)["action-4"] == [""]
 
 
@@ -627,7 +628,7 @@ def test_a_discarded_import_is_over(operator: Client) -> None:
         assert response.status_code == 302
         shown = operator.get(response["Location"], follow=True)
         assert shown.redirect_chain == [(PAGE, 302)]
-        assert "This import was discarded." in text_of(shown)
+        assert "Import discarded. Nothing was imported." in text_of(shown)
     assert not Filter.objects.filter(name="A").exists()
 
 

@@ -1,4 +1,4 @@
-"""What pages say about the rows of two databases."""
+"""Row counts of two databases on pages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_rows_that_could_not_be_read_are_unknown() -> None:
     assert _filters({}, {"filters": 8}) == (("unknown", "8"), "unknown")
 
 
-def test_a_table_that_is_missing_is_not_there() -> None:
-    assert _filters({"channels": 1}, {"filters": 8}) == (("not there", "8"), "not there now")
+def test_a_missing_table_is_named_as_such() -> None:
+    assert _filters({"channels": 1}, {"filters": 8}) == (("missing", "8"), "only in the backup")
 
 
 def test_the_same_number_of_rows_is_no_claim_about_their_content() -> None:

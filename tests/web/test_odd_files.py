@@ -1,4 +1,4 @@
-"""Whatever the files of the backup folder say, every entrance shows the folder, in any time zone."""
+"""Every entrance shows the backup folder, whatever its files contain, in any time zone."""
 
 from __future__ import annotations
 

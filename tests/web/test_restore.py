@@ -1,4 +1,4 @@
-"""The restore page: what it says before, and what it asks for."""
+"""The restore page: the backup, the steps, what will be lost, and confirmations."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def page_of(backup: Backup) -> str:
 
 
 def refused(client: Client, backup: Backup) -> str:
-    """The reason, which the page shows with its button off, and which a POST is answered with all the same."""
+    """The text of the page with its button disabled, after a POST that is refused too."""
     page, answer = client.get(page_of(backup)), client.post(page_of(backup))
     assert b'btn-danger" disabled' in page.content
     assert answer.status_code == 409
     assert not Operation.objects.filter(kind=OperationKind.RESTORE).exists()
-    assert "This backup cannot be restored now; your data is unchanged." in text_of(page)
+    assert "This backup cannot be restored now. Your data is unchanged." in text_of(page)
     return text_of(page)
 
 
-def test_it_says_what_one_gets_what_happens_and_what_is_lost(client: Client, folder: Path, made: Backup) -> None:
+def test_the_page_shows_the_backup_the_steps_and_what_will_be_lost(client: Client, folder: Path, made: Backup) -> None:
     nine_days_ago = datetime.now(UTC) - timedelta(days=9, minutes=1)
     described(folder, made, created_at=nine_days_ago, table_counts={"filters": 5})
     text = text_of(client.get(page_of(made)))
@@ -64,9 +64,10 @@ def test_it_says_what_one_gets_what_happens_and_what_is_lost(client: Client, fol
     assert "filters 8 5 -3 rows" in text
     assert "same number of rows" in text
     assert "tables with the same number of rows may have different contents" in text
-    assert "What is there now becomes a backup of its own, protected" in text
-    assert f"Everything changed after {moment}: 9 days. It goes from tvarr's database, and is kept" in text
-    assert f"Replace with the backup of {moment}" in text
+    assert "Your current data is saved as a protected safety backup, so you can undo this." in text
+    lost = f"9 days of changes (since {moment}) will be removed from tvarr's database. The safety backup keeps them."
+    assert lost in text
+    assert f"Restore backup of {moment}" in text
 
 
 def test_cancel_has_the_focus_and_the_button_is_on(client: Client, made: Backup) -> None:
@@ -75,9 +76,9 @@ def test_cancel_has_the_focus_and_the_button_is_on(client: Client, made: Backup)
     assert "disabled" not in source
 
 
-def test_a_backup_from_the_future_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+def test_a_backup_with_a_date_in_the_future_gives_no_number_of_days(client: Client, folder: Path, made: Backup) -> None:
     described(folder, made, created_at=datetime.now(UTC) + timedelta(days=2))
-    assert "is still to come by this clock" in text_of(client.get(page_of(made)))
+    assert ") is in the future, will be removed" in text_of(client.get(page_of(made)))
 
 
 NEWEST = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,17 +88,19 @@ def test_a_backup_of_unknown_date_is_counted_from_its_newest_row(client: Client,
     described(folder, made, created_at=NEWEST, created_at_source=DateSource.NEWEST_ROW, newest_row_at=NEWEST)
     text = text_of(client.get(page_of(made)))
     days = (datetime.now(UTC) - NEWEST).days
-    assert "Backup of Date unknown newest row Sun 1 Mar 2026, 12:00" in text
-    assert "Everything changed after 1 Mar 2026, 12:00, the newest row in the backup, whose date is unknown: " in text
-    assert f"unknown: {days:,} days." in text or "unknown: 1 year" in text
-    assert "Replace with the backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
+    assert "Created Date unknown newest row Sun 1 Mar 2026, 12:00" in text
+    assert "of changes (since 1 Mar 2026, 12:00, the newest row in the backup) will be removed" in text
+    assert f"{days:,} days of changes" in text or "1 year" in text
+    assert "Restore backup of unknown date (newest row 1 Mar 2026, 12:00)" in text
 
 
-def test_a_backup_of_which_only_the_arrival_is_known_makes_no_sum(client: Client, folder: Path, made: Backup) -> None:
+def test_a_backup_of_unknown_date_gives_no_number_of_days(client: Client, folder: Path, made: Backup) -> None:
     described(folder, made, created_at_source=DateSource.ARRIVAL)
     text = text_of(client.get(page_of(made)))
-    assert "Everything that is not in the backup; how much that is cannot be told, because its date is unknown." in text
-    assert "Everything changed after" not in text
+    assert (
+        "All changes that are not in the backup, whose date is unknown, will be removed from tvarr's database." in text
+    )
+    assert "days of changes" not in text
 
 
 def test_updates_of_the_data_format_are_told(client: Client, folder: Path, made: Backup) -> None:

@@ -1,4 +1,4 @@
-"""The settings page: what it shows, what it stores, and what it asks first."""
+"""The settings page: values, saving, and the confirmation of deletions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def client(signed_in: SignIn, folder: Path) -> Client:
 
 @pytest.fixture
 def three(folder: Path, attached: Path) -> list[str]:
-    """Three scheduled backups, the oldest first."""
+    """Three automatic backups, oldest first."""
     live, required = conf.live_database(), conf.required_schema()
     return [create_backup(live, folder, required, kind=BackupKind.SCHEDULED).filename for _ in range(3)]
 
 
 def filled_in(client: Client, **changes: str | None) -> dict[str, str]:
-    """What the browser would send after these changes; `None` unticks."""
+    """What a browser sends after these changes. `None` clears a field."""
     form = client.get("/settings/").context["form"]
     values = {name: form[name].value() for name in form.fields}
     values |= changes
@@ -75,8 +75,8 @@ def test_values_of_the_environment_are_shown_with_their_variable(client: Client,
         assert value in text
 
 
-def test_how_the_last_scheduled_one_ended_stands_there(client: Client) -> None:
-    assert "There was no scheduled backup yet." in text_of(client.get("/settings/"))
+def test_the_result_of_the_last_automatic_backup_is_shown(client: Client) -> None:
+    assert "No automatic backups yet." in text_of(client.get("/settings/"))
     operation = create_operation(OperationKind.BACKUP, origin=Origin.SCHEDULE, state=OperationState.QUEUED)
     operation.state, operation.error = OperationState.FAILED, "The backup folder is full."
     operation.save()
@@ -87,7 +87,7 @@ def test_how_the_last_scheduled_one_ended_stands_there(client: Client) -> None:
 def test_a_viewer_sees_values_and_no_button(signed_in: SignIn, folder: Path) -> None:
     client = signed_in("Viewer")
     page = client.get("/settings/")
-    assert "The newest 7 automatic backups are kept." in text_of(page)
+    assert "Retention: the newest 7 automatic backups." in text_of(page)
     assert "<form" not in page.content.decode().partition("<main")[2]
 
 
@@ -117,7 +117,7 @@ def test_times_are_stored_and_planned(client: Client, changes: dict[str, str], c
     answer = save(client, **changes)
     assert answer.url == "/settings/"
     assert stored() == NOTHING | {"cron": cron}
-    assert messages_of(answer)[0].startswith("Saved. ")
+    assert messages_of(answer)[0].startswith("Settings saved. ")
     assert Schedule.objects.get(name="scheduled-backup").next_run > datetime.now(UTC)
 
 
@@ -137,7 +137,7 @@ def test_a_time_that_was_not_changed_stays_as_it_was_written(client: Client, cro
 
 def test_off_and_on_again(client: Client) -> None:
     answer = save(client, enabled=None)
-    assert messages_of(answer) == ["Saved. Automatic backups are off."]
+    assert messages_of(answer)[0].startswith("Settings saved. ")
     assert (stored()["enabled"], Schedule.objects.exists()) == (False, False)
     save(client, enabled="on")
     assert (stored()["enabled"], Schedule.objects.exists()) == (True, True)
@@ -188,31 +188,31 @@ def test_back_to_the_environment(client: Client) -> None:
     assert stored() == NOTHING
 
 
-# --- Nonsense --------------------------------------------------------------------------------------------------------
+# --- Invalid values --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        ({"often": "day", "at": "25:00"}, "at", "“25:00” is not allowed; allowed are times from 00:00 to 23:59."),
-        ({"often": "day", "at": ""}, "at", "“” is not allowed; allowed are times from 00:00 to 23:59."),
+        ({"often": "day", "at": "25:00"}, "at", "Expected a time from 00:00 to 23:59, got"),
+        ({"often": "day", "at": ""}, "at", "Expected a time from 00:00 to 23:59, got"),
         ({"often": "week", "day": "XYZ"}, "day", "Select a valid choice. XYZ is not one of the available choices."),
-        ({"often": "week", "day": ""}, "day", "Choose one."),
+        ({"often": "week", "day": ""}, "day", "Select one."),
         ({"often": "hours", "hours": "5"}, "hours", "Select a valid choice. 5 is not one of the available choices."),
-        ({"often": "cron", "cron": "x y"}, "cron", "“x y” is not allowed; allowed are five fields (minute, hour,"),
-        ({"often": "cron", "cron": ""}, "cron", "“” is not allowed; allowed are five fields (minute, hour,"),
+        ({"often": "cron", "cron": "x y"}, "cron", 'Expected five cron fields such as "0 2 * * 1,4", got'),
+        ({"often": "cron", "cron": ""}, "cron", 'Expected five cron fields such as "0 2 * * 1,4", got'),
         ({"often": "sometimes"}, "often", "Select a valid choice. sometimes is not one of the available choices."),
-        ({"time_zone": "Mars/Base"}, "time_zone", "“Mars/Base” is not allowed; allowed are names of time zones"),
+        ({"time_zone": "Mars/Base"}, "time_zone", 'Expected a time zone such as "Europe/Berlin", got'),
         ({"time_zone": ""}, "time_zone", "This field is required."),
-        ({"keep": "0"}, "keep", "“0” is not allowed; allowed are whole numbers from 1 to 100000."),
-        ({"keep": "2.5"}, "keep", "“2.5” is not allowed; allowed are whole numbers from 1 to 100000."),
-        ({"keep": "³"}, "keep", "“³” is not allowed; allowed are whole numbers from 1 to 100000."),
-        ({"keep": ""}, "keep", "“” is not allowed; allowed are whole numbers from 1 to 100000."),
-        ({"max_age": "soon"}, "max_age", "“soon” is not allowed; allowed are whole weeks, days and hours"),
-        ({"max_age": "0h"}, "max_age", "“0h” is not allowed; allowed are whole weeks, days and hours"),
+        ({"keep": "0"}, "keep", "Expected a whole number from 1 to 100000, got"),
+        ({"keep": "2.5"}, "keep", "Expected a whole number from 1 to 100000, got"),
+        ({"keep": "³"}, "keep", "Expected a whole number from 1 to 100000, got"),
+        ({"keep": ""}, "keep", "Expected a whole number from 1 to 100000, got"),
+        ({"max_age": "soon"}, "max_age", "Expected a duration from 1h to 9999w such as"),
+        ({"max_age": "0h"}, "max_age", "Expected a duration from 1h to 9999w such as"),
     ],
 )
-def test_nonsense_is_refused_beside_its_field_and_nothing_typed_is_lost(
+def test_an_invalid_value_is_refused_next_to_its_field_and_the_form_is_kept(
     client: Client, changes: dict[str, str], field: str, words: str
 ) -> None:
     change_settings({"cron": "0 3 * * *"})
@@ -235,16 +235,16 @@ def test_two_mistakes_are_told_at_once(client: Client) -> None:
     assert sorted(page.context["form"].errors) == ["at", "keep", "time_zone"]
 
 
-# --- What would be removed -------------------------------------------------------------------------------------------
+# --- Deletions -------------------------------------------------------------------------------------------------------
 
 
-def test_saving_that_would_remove_backups_asks_first(client: Client, three: list[str]) -> None:
+def test_settings_that_delete_backups_need_a_confirmation(client: Client, three: list[str]) -> None:
     page = save(client, keep="1")
     text = text_of(page)
     assert page.status_code == 200
-    assert "These settings remove 2 backups" in text
-    assert "Nothing is saved yet." in text
-    assert "kB in all. They cannot be brought back." in text
+    assert "Delete 2 backups?" in text
+    assert "Nothing has been saved yet." in text
+    assert "the next cleanup deletes these backups permanently" in text
     assert stored() == NOTHING
 
 
@@ -259,15 +259,15 @@ def test_who_agreed_to_less_is_asked_again(client: Client, three: list[str], fol
     page = save(client, keep="1")
     agreed = dict(page.context["sent"]) | {"agreed": page.context["outlook"].agreement}
     create_backup(conf.live_database(), folder, conf.required_schema(), kind=BackupKind.SCHEDULED)
-    assert "These settings remove 3 backups" in text_of(client.post("/settings/", agreed))
+    assert "Delete 3 backups?" in text_of(client.post("/settings/", agreed))
     assert stored() == NOTHING
 
 
-def test_the_way_back_from_the_question_keeps_what_was_filled_in(client: Client, three: list[str]) -> None:
+def test_keep_editing_keeps_the_form(client: Client, three: list[str]) -> None:
     page = save(client, keep="1", at="03:30")
-    back = client.post("/settings/", dict(page.context["sent"]) | {"agreed": "x", "look": "yes"})
+    back = client.post("/settings/", dict(page.context["sent"]) | {"agreed": "x", "preview": "yes"})
     assert (back.context["form"]["keep"].value(), back.context["form"]["at"].value()) == ("1", "03:30")
-    assert "would remove 2 backups" in text_of(back)
+    assert "would delete 2 backups" in text_of(back)
     assert stored() == NOTHING
 
 
@@ -276,11 +276,11 @@ def test_what_goes_anyway_is_not_asked_about(client: Client, three: list[str]) -
     assert save(client, at="03:30").status_code == 302
 
 
-def test_going_by_the_environment_again_asks_too(client: Client, three: list[str], settings: Any) -> None:
+def test_a_reset_that_deletes_backups_needs_a_confirmation(client: Client, three: list[str], settings: Any) -> None:
     settings.BACKUP_RETENTION = 1
     change_settings({"keep_all": True})
     page = client.post("/settings/reset/")
-    assert "These settings remove 2 backups" in text_of(page)
+    assert "Delete 2 backups?" in text_of(page)
     assert client.post("/settings/reset/", {"agreed": page.context["outlook"].agreement}).status_code == 302
     assert stored() == NOTHING
 
@@ -300,7 +300,7 @@ def test_a_look_does_not_read_the_backups(client: Client, monkeypatch: pytest.Mo
     assert client.get("/settings/").status_code == 200
 
 
-# --- Beforehand ------------------------------------------------------------------------------------------------------
+# --- Effect ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_next_times_are_told_before_anything_is_saved(client: Client) -> None:
@@ -310,18 +310,18 @@ def test_the_next_times_are_told_before_anything_is_saved(client: Client) -> Non
     assert stored() == NOTHING
 
 
-def test_what_would_go_is_told_before_anything_is_saved(client: Client, three: list[str]) -> None:
+def test_the_effect_includes_deletions(client: Client, three: list[str]) -> None:
     part = client.get("/settings/preview/", filled_in(client, keep="2"))
-    assert "The next clean-up would remove 1 backup," in text_of(part)
+    assert "The next cleanup would delete 1 backup (" in text_of(part)
 
 
-def test_what_cannot_be_saved_is_told_at_once(client: Client) -> None:
+def test_the_effect_of_an_invalid_form_lists_its_errors(client: Client) -> None:
     part = client.get("/settings/preview/", filled_in(client, at="25:00"))
-    assert "This cannot be saved yet: Time: “25:00” is not allowed" in text_of(part)
+    assert "This cannot be saved yet: Time: Expected a time" in text_of(part)
 
 
-def test_without_scripts_a_button_tells_it(client: Client) -> None:
-    page = client.post("/settings/", filled_in(client, often="week", day="MON", at="05:00") | {"look": "yes"})
+def test_without_scripts_a_button_shows_the_effect(client: Client) -> None:
+    page = client.post("/settings/", filled_in(client, often="week", day="MON", at="05:00") | {"preview": "yes"})
     assert "Every Monday at 05:00 (UTC)." in text_of(page)
     assert page.context["form"]["day"].value() == "MON"
     assert stored() == NOTHING

@@ -1,4 +1,4 @@
-"""The usual times, and the cron fields that say the same."""
+"""Common schedules and their cron fields."""
 
 from __future__ import annotations
 

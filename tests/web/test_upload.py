@@ -1,4 +1,4 @@
-"""The page that takes in a backup: straight into the backup folder, and nothing of what is refused is left."""
+"""The upload page: files are received straight into the backup folder, and refused ones leave nothing behind."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ def send(client: Client, content: bytes = b"", name: str = "copy.db", **fields: 
 
 
 def left(folder: Path) -> list[str]:
-    """What lies in the folder beside backups."""
+    """Working files in the backup folder."""
     work = folder / ".work"
     return [str(path) for path in work.rglob("*")] if work.exists() else []
 
 
 def refusal(client: Client, folder: Path, response: Any) -> str:
-    """What the page says to which a refused upload leads; nothing was kept."""
+    """The text of the page after a refused upload, which has saved nothing."""
     text = text_of(client.get(response["Location"]))
     assert present(folder) == []
     assert left(folder) == []
     return text
 
 
-# --- Taken in --------------------------------------------------------------------------------------------------------
+# --- Accepted --------------------------------------------------------------------------------------------------------
 
 
 def test_a_backup_with_its_description_and_a_note_is_taken_in(client: Client, folder: Path, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_without_its_journal_the_page_warns_of_what_may_be_missing(
     response = send(client, died_in_wal_mode(tmp_path / "tvarr.db").read_bytes(), "tvarr.db")
     assert "came without its -wal file" in text_of(client.get(response["Location"]))
     page = text_of(client.get(f"/backups/{present(folder)[0]}/"))
-    assert "The last check has warnings:" in page
+    assert "The last verification found warnings:" in page
     assert "the newest changes are missing" in page
 
 
@@ -154,8 +154,8 @@ def test_what_is_no_backup_is_refused_in_its_own_words(
 ) -> None:
     text = refusal(client, folder, send(client, content, name))
     assert words in text
-    assert "Not uploaded" in text
-    assert "Nothing of the file was kept; your backups are as they were." in text
+    assert "Upload rejected" in text
+    assert "Nothing was saved. Your existing backups are unchanged." in text
 
 
 def test_one_with_a_view_needs_its_box(client: Client, folder: Path, copy: Path) -> None:
@@ -242,9 +242,9 @@ def test_without_room_it_is_refused(client: Client, folder: Path, monkeypatch: p
     assert "The upload needs about 340.0 MB; there are 120.0 MB." in refusal(client, folder, send(client, b"x"))
 
 
-def test_without_a_file_it_says_so(client: Client, folder: Path) -> None:
+def test_a_file_is_required(client: Client, folder: Path) -> None:
     response = client.post(HERE, {"note": "nothing"})
-    assert "No file was chosen, so nothing was taken in. Choose one." in refusal(client, folder, response)
+    assert "No file was selected. Nothing was saved. Select a file." in refusal(client, folder, response)
 
 
 def test_a_note_that_is_too_long_is_refused(client: Client, folder: Path, copy: Path) -> None:

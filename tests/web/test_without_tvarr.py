@@ -1,4 +1,4 @@
-"""Pages and API while tvarr's database cannot be used: all about backups works, the rest says why it does not."""
+"""Pages and API while tvarr's database cannot be used: backups work, and the rest says what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stock admin under our name: the four kinds, backups, operations, settings and users."""
+"""Django's admin for the four kinds, backups, operations, settings and users."""
 
 from django.apps import apps
 from django.contrib import admin
@@ -11,7 +11,7 @@ admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"
 admin.site.index_title = "Administration"
 
-# An operation tells more than a task of the queue, and nobody should queue tasks by hand.
+# Operations show more than tasks of the queue, and tasks must not be queued here.
 admin.site.unregister(
     [model for model in apps.get_app_config("django_q").get_models() if admin.site.is_registered(model)]
 )

@@ -1,4 +1,4 @@
-"""API tokens in the admin: to look at and to revoke. They are made by the command, which shows a secret once."""
+"""API tokens and failed sign-ins in the admin. Tokens are created elsewhere, because their secret is shown once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.admin.visible import ReadOnlyAdmin
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
-    """Everybody's own; others' with the permission to view, and to delete, tokens."""
+    """The user's own tokens; those of others need the permission to view or delete tokens."""
 
     list_display = ("name", "user", "created", "expiry")
     list_select_related = ("user",)
@@ -34,29 +34,29 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return _is_own(request, obj) or request.user.has_perm("access.delete_apitoken")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        """The permission is asked for each row: a choice may hold others' tokens, too."""
+        """Delete the permitted tokens. A selection may include tokens of others."""
         allowed = [token.pk for token in queryset if self.has_delete_permission(request, token)]
         super().delete_queryset(request, queryset.filter(pk__in=allowed))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        shown = {
+        context = {
             "title": "API tokens",
-            "subtitle": f"Made with `{program.NAME} token create NAME --user USER`, which shows it once",
+            "subtitle": f"Create a token on the page Account, or with `{program.NAME} token create NAME --user USER`",
         }
-        return super().changelist_view(request, shown | (extra_context or {}))
+        return super().changelist_view(request, context | (extra_context or {}))
 
 
 def _is_own(request: HttpRequest, token: Model | None) -> bool:
-    """Whether it is the asking user's; of no token in particular, everybody may have some."""
+    """Return whether a token belongs to the user. Without a token, any user may have some."""
     return token is None or (isinstance(token, ApiToken) and token.user == request.user)
 
 
-# Neither is written: what fails is in the list of attempts, and deleting an attempt there lets its user in again.
+# Failed sign-ins are in the list of attempts; the other two logs are not written. Deleting an attempt ends its lock.
 admin.site.unregister([AccessAttempt, AccessLog, AccessFailureLog])
 
 
 @admin.register(AccessAttempt)
-class FailedSignInAdmin(AccessAttemptAdmin):  # type: ignore[misc]  # it has no types
-    """Failed attempts to sign in, without an action that fails and asks for no permission. Attempts expire anyway."""
+class FailedSignInAdmin(AccessAttemptAdmin):  # type: ignore[misc]  # untyped
+    """Failed sign-ins, without the action of django-axes, which fails and checks no permission. Attempts expire."""
 
     actions = ()

@@ -1,4 +1,4 @@
-"""Backups in the admin: the folder as it is now, and actions on several backups."""
+"""Backups in the admin: the contents of the backup folder, with actions on several backups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvarr_backup.admin.visible import ReadOnlyAdmin
 from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.names import parse_name
 from tvarr_backup.errors import BackupBroken, BackupNotFound, TvarrBackupError
-from tvarr_backup.formatting import format_exact_time, format_size
+from tvarr_backup.formatting import format_count, format_exact_time, format_size
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
@@ -34,9 +34,9 @@ def _actor(request: HttpRequest) -> Actor:
 
 @admin.register(Backup)
 class BackupAdmin(ReadOnlyAdmin):
-    """An index, made equal to the folder before it is listed. Actions change the files; a row leads to its page."""
+    """An index of the backup folder, refreshed before it is listed. Rows link to the page of the backup."""
 
-    list_display = ("created", "kind", "note", "size", "state", "shown_protected")
+    list_display = ("created", "kind", "note", "size", "state", "protection")
     list_filter = ("kind", "state", "protected")
     search_fields = ("filename", "note")
     list_per_page = 50
@@ -57,12 +57,10 @@ class BackupAdmin(ReadOnlyAdmin):
         return format_size(backup.compressed_size) if backup.compressed_size is not None else "-"
 
     @admin.display(description="protected", ordering="protected")
-    def shown_protected(self, backup: Backup) -> str:
+    def protection(self, backup: Backup) -> str:
         if not backup.protected or backup.protected_until is None:
             return "protected" if backup.protected else ""
         return f"protected until {format_exact_time(backup.protected_until)}"
-
-    # --- Permissions --------------------------------------------------------------------------------------------------
 
     def has_delete_permission(self, request: HttpRequest, _obj: Model | None = None) -> bool:
         return _actor(request).may(actions.DELETE)
@@ -79,8 +77,6 @@ class BackupAdmin(ReadOnlyAdmin):
     def has_download_permission(self, request: HttpRequest) -> bool:
         return _actor(request).may("operations.download_backup")
 
-    # --- Pages --------------------------------------------------------------------------------------------------------
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context: dict[str, Any] = {"title": "Backups", **(extra_context or {})}
         try:
@@ -90,12 +86,11 @@ class BackupAdmin(ReadOnlyAdmin):
             context |= {"backup_folder": backup_folder(), "foreign": len(foreign), "running": running}
         except TvarrBackupError as problem:
             self.message_user(request, str(problem), messages.ERROR)
-            if request.method == "POST":  # the index may say what is not so
+            if request.method == "POST":  # the index may be out of date
                 return HttpResponseRedirect(request.path)
         return super().changelist_view(request, context)
 
     def change_view(self, request: HttpRequest, object_id: str, *_args: Any, **_named: Any) -> HttpResponse:
-        """Lead to the page of the backup."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         name = parse_name(unquote(object_id))
@@ -104,12 +99,10 @@ class BackupAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("backup", args=[name.filename]))
 
     def delete_view(self, request: HttpRequest, object_id: str, *_args: Any, **_named: Any) -> HttpResponse:
-        """Lead to the page that asks first."""
+        """Redirect to the page that asks for confirmation."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
-        return _page_to_delete([unquote(object_id)])
-
-    # --- Actions ------------------------------------------------------------------------------------------------------
+        return _confirm_deletion([unquote(object_id)])
 
     @admin.action(permissions=["verify"], description="Verify selected backups")
     def verify(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
@@ -120,25 +113,23 @@ class BackupAdmin(ReadOnlyAdmin):
             return None
         return HttpResponseRedirect(reverse("operation", args=[started.pk]))
 
-    @admin.action(permissions=["restore"], description="Restore the selected backup")
+    @admin.action(permissions=["restore"], description="Restore selected backup")
     def restore(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
-        return self._lead_to_page("restore", request, queryset, "restored")
+        return self._redirect_to("restore", request, queryset)
 
-    @admin.action(permissions=["download"], description="Download the selected backup")
+    @admin.action(permissions=["download"], description="Download selected backup")
     def download(self, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
-        return self._lead_to_page("download-backup", request, queryset, "downloaded")
+        return self._redirect_to("download-backup", request, queryset)
 
-    def _lead_to_page(
-        self, page: str, request: HttpRequest, queryset: QuerySet[Backup], done: str
-    ) -> HttpResponse | None:
+    def _redirect_to(self, page: str, request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse | None:
         if queryset.count() == 1:
             return HttpResponseRedirect(reverse(page, args=[queryset.get().filename]))
-        self.message_user(request, f"One backup at a time can be {done}; please select one.", messages.ERROR)
+        self.message_user(request, "Select exactly one backup.", messages.ERROR)
         return None
 
     @admin.action(permissions=["delete"], description="Delete selected backups")
     def delete_selected(self, _request: HttpRequest, queryset: QuerySet[Backup]) -> HttpResponse:
-        return _page_to_delete([backup.filename for backup in queryset])
+        return _confirm_deletion([backup.filename for backup in queryset])
 
     @admin.action(permissions=["protect"], description="Protect selected backups")
     def protect(self, request: HttpRequest, queryset: QuerySet[Backup]) -> None:
@@ -149,7 +140,7 @@ class BackupAdmin(ReadOnlyAdmin):
         self._protect(request, queryset, protected=False)
 
     def _protect(self, request: HttpRequest, backups: QuerySet[Backup], *, protected: bool) -> None:
-        """Change one after another; a refusal stops none of the others."""
+        """Change each backup. An error does not stop the others."""
         done = 0
         for backup in list(backups):
             try:
@@ -159,9 +150,9 @@ class BackupAdmin(ReadOnlyAdmin):
                 self.message_user(request, problem.sentence.for_page(), messages.ERROR)
         refresh_index()
         if done:
-            outcome = "protected" if protected else "no longer protected"
-            self.message_user(request, f"{done} {'backup is' if done == 1 else 'backups are'} {outcome}.")
+            outcome = "protected" if protected else "unprotected"
+            self.message_user(request, f"{format_count(done, 'backup')} {outcome}.")
 
 
-def _page_to_delete(filenames: list[str]) -> HttpResponse:
+def _confirm_deletion(filenames: list[str]) -> HttpResponse:
     return HttpResponseRedirect(f"{reverse('delete-backups')}?{urlencode({'name': filenames}, doseq=True)}")

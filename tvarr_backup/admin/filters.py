@@ -1,4 +1,4 @@
-"""Narrows lists in the side bar."""
+"""Filters in the sidebar of the admin's lists."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -11,28 +11,23 @@ from tvarr_backup.texts import escape_hidden
 
 
 class FlagListFilter(BooleanFieldListFilter):
-    """All, yes or no; an unset flag is not a third answer, it means the default of its column."""
+    """All, yes or no. An unset flag counts as the default of its column."""
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         return islice(super().choices(changelist), 3)
 
 
 class OriginListFilter(FlagListFilter):
-    """tvarr's own rows, or those added here."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = "origin"
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for choice in super().choices(changelist):
-            shown = choice["display"].replace("Yes", "tvarr's own").replace("No", "Added here")
-            yield choice | {"display": shown}
+            yield choice | {"display": choice["display"].replace("Yes", "Built-in").replace("No", "Added")}
 
 
 class ValuesListFilter(AllValuesFieldListFilter):
-    """The values that there are."""
-
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         for choice in super().choices(changelist):
             yield choice | {"display": escape_hidden(str(choice["display"]))}

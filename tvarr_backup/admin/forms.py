@@ -1,4 +1,4 @@
-"""The form of the kinds; the rules are those of the models, here is only what a user sees."""
+"""Forms of the kinds in the admin. Validation is in the models."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,10 +18,10 @@ def _code(*, rows: int) -> forms.Textarea:
 
 
 class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generic, the class is not
-    """Offers known words as a list; a stored word that is not among them stays selectable, and the model judges it."""
+    """A form that offers known values as a list. A stored unknown value stays selectable; the model validates it."""
 
-    words: ClassVar[Mapping[str, Sequence[Choice]]] = {}
-    """Those of columns that have none of their own."""
+    choices: ClassVar[Mapping[str, Sequence[Choice]]] = {}
+    """Choices of columns that do not define them."""
 
     class Meta:
         widgets = {
@@ -36,8 +36,8 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for column in self.instance._meta.concrete_fields:
-            if words := getattr(column, "words", None) or self.words.get(column.name):
-                self.offer(column.name, words)
+            if choices := getattr(column, "words", None) or self.choices.get(column.name):
+                self.offer(column.name, choices)
         if "source_id" in self.fields:
             self._offer_sources()
         for name, field in self.fields.items():
@@ -45,19 +45,19 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
                 self._offer_stored(name, field)
 
     def _offer_stored(self, name: str, field: forms.TypedChoiceField) -> None:
-        """Keep a stored word that is not among the choices; a browser would send the first of them instead."""
+        """Add a stored unknown value to the choices, because a browser would otherwise send the first of them."""
         choices: Any = field.choices
         stored = getattr(self.instance, name) or ""
         if stored not in dict(choices):
             field.choices = [*choices, _unknown(stored)]
 
     def offer(self, name: str, choices: Iterable[Any]) -> None:
-        """Make the field a select box with these choices and the stored value."""
-        if name not in self.fields:  # shown read-only
+        """Make the field a list with these choices and the stored value."""
+        if name not in self.fields:  # read-only
             return
         stored = getattr(self.instance, name) or ""
         offered = list(choices)
-        known = {word for choice in offered for word in _values(choice)}
+        known = {value for choice in offered for value in _values(choice)}
         if stored not in known:
             offered.append(_unknown(stored))
         self.fields[name].widget = forms.Select(choices=offered)
@@ -72,7 +72,7 @@ class ItemForm(forms.ModelForm):  # type: ignore[type-arg]  # the stub is generi
         self.fields["source_id"].help_text = ""
 
     def clean(self) -> dict[str, Any]:
-        """What the user has not changed stays as tvarr stored it, and is not checked."""
+        """Keep unchanged fields as tvarr stored them, without validation."""
         for name in self.fields.keys() - set(self.changed_data):
             self.errors.pop(name, None)
             if isinstance(self.fields[name], TextFormField):
@@ -85,7 +85,7 @@ def _registry_choices(registry: Iterable[str]) -> list[Choice]:
 
 
 class ClientDetectionRuleForm(ItemForm):
-    words = {
+    choices = {
         "preferred_video_codec": _registry_choices(codecs.VIDEO_CODECS),
         "preferred_audio_codec": _registry_choices(codecs.AUDIO_CODECS),
         "preferred_format": _registry_choices(codecs.PREFERRED_FORMATS),
@@ -101,21 +101,21 @@ class ClientDetectionRuleForm(ItemForm):
                 self.fields[name].widget = forms.TextInput(attrs={"class": "vTextField"})
                 self.fields[
                     name
-                ].help_text = f"Separated by commas; empty accepts everything. Known: {', '.join(registry)}"
+                ].help_text = f"Separated by commas. Leave empty to accept everything. Known: {', '.join(registry)}."
         profile = self.fields.get("encoding_profile")
         if isinstance(profile, forms.ModelChoiceField):
             profile.queryset = _selectable_profiles(self.instance)
 
 
 def _selectable_profiles(rule: PortableRow) -> Any:
-    """Live profiles, and the one that the rule has: saving another field must not cut that link."""
+    """Return all profiles except deleted ones, but include the rule's own, so that saving the rule keeps its link."""
     live = EncodingProfile.all_rows.filter(deleted_at__isnull=True)
     own = EncodingProfile.all_rows.filter(pk=getattr(rule, "encoding_profile_id", None))
     return (live | own).order_by("name")
 
 
 def _unknown(stored: str) -> Choice:
-    return stored, f"{escape_hidden(stored)} (not known here)" if stored else "Not set"
+    return stored, f"{escape_hidden(stored)} (unknown)" if stored else "Not set"
 
 
 def _values(choice: tuple[str, Any]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""The kinds in the admin: rules as in the models, deletion as in tvarr, and export as an action."""
+"""The four kinds in the admin: validated by the models, deleted as in tvarr, and exported with an action."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django.utils.text import Truncator, capfirst
 
 from tvarr_backup.admin.filters import FlagListFilter, OriginListFilter, ValuesListFilter
 from tvarr_backup.admin.forms import ClientDetectionRuleForm, ItemForm
-from tvarr_backup.admin.visible import VisibleTexts
+from tvarr_backup.admin.visible import Column, EscapedTextAdmin
 from tvarr_backup.columns import require_columns
 from tvarr_backup.errors import DatabaseUnusable, TvarrBackupError
 from tvarr_backup.fields import FlagColumn, IntegerColumn
@@ -37,17 +37,17 @@ from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.tvarr_database import write_transaction
 
 SEARCHED_CHARACTERS = 200
-"""A search of thousands of words makes a query that SQLite refuses (depth 1000)."""
+"""SQLite refuses the query of a search for thousands of words (depth 1000)."""
 
 _NAMED_ROWS = 5
 _MOST_DELETED = 900
 _RECORD = ("Record", {"fields": ("is_system", "created_at", "updated_at"), "classes": ("collapse",)})
 
 
-class ItemAdmin(VisibleTexts):
-    """What the kinds have in common; that of one kind says what its pages show, and where.
+class ItemAdmin(EscapedTextAdmin):
+    """Base of the four kinds. Subclasses say what their pages show, and where.
 
-    A page says which column of the table is missing, and which rows cannot be read, instead of failing.
+    If a column is missing or a row cannot be read, the page says so instead of failing.
     """
 
     form = ItemForm
@@ -64,26 +64,29 @@ class ItemAdmin(VisibleTexts):
 
     @admin.display(description="origin", ordering="is_system")
     def origin(self, row: PortableRow) -> str:
-        return "tvarr's own" if row.is_system else ""
+        return "built-in" if row.is_system else ""
 
     def get_list_filter(self, _request: HttpRequest) -> list[Any]:
-        """Return what `list_filter` says, or else each column with fixed words and each flag; then the origin."""
+        """Return `list_filter`, or else each column with choices and each flag; then the origin."""
         columns = [column for column in self.opts.concrete_fields if column.editable]
         flags = [(column.name, FlagListFilter) for column in columns if isinstance(column, FlagColumn)]
         derived = [*(column.name for column in columns if column.choices), *flags]
         return [*(self.list_filter or derived), ("is_system", OriginListFilter)]
 
-    def columns(self, _request: HttpRequest) -> Any:
-        """Return `list_display`, or else the name and each number, flag and column with fixed words."""
+    def get_list_display(self, _request: HttpRequest) -> list[Column]:
+        """Return `list_display`, or else the name and each number, flag and column with choices, all escaped."""
         columns = [column for column in self.opts.concrete_fields if column.editable]
-        shown = [each.name for each in columns if each.choices or isinstance(each, (FlagColumn, IntegerColumn))]
-        return self.list_display or ("name", *shown, "origin", "short_expression")
+        names = [each.name for each in columns if each.choices or isinstance(each, (FlagColumn, IntegerColumn))]
+        listed = self.list_display or ("name", *names, "origin", "short_expression")
+        return [self._escaped(column, in_list=True) for column in listed]
 
-    def layout(self, request: HttpRequest, obj: Model | None) -> Any:
-        """Return `fieldsets`, with columns that they do not name in the last one."""
-        *others, (title, last) = super().layout(request, obj)
-        named = flatten_fieldsets([*others, (title, last)])
-        rest = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Return `fieldsets`, with all other columns added to the last one."""
+        *others, (title, last) = super().get_fieldsets(request, obj)
+        named = {getattr(column, "__name__", column) for column in flatten_fieldsets([*others, (title, last)])}
+        names = [each.name for each in self.opts.concrete_fields if each.editable and each.name not in named]
+        is_read = obj is not None and not self.has_change_permission(request, obj)
+        rest = [self._escaped(name, in_list=False) for name in names] if is_read else names
         return [*others, (title, {**last, "fields": (*last["fields"], *rest)}), *([_RECORD] if obj else [])]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -91,12 +94,12 @@ class ItemAdmin(VisibleTexts):
         page = self._refusal(request) or super().changelist_view(request, anchor | (extra_context or {}))
         changes = (getattr(page, "context_data", None) or {}).get("cl")
         if isinstance(changes, ChangeList):
-            self._name_unreadable(request, changes.result_list)
+            self._warn_of_unreadable(request, changes.result_list)
         return page
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if context.get("original") is not None:
-            self._name_unreadable(request, [context["original"]])
+            self._warn_of_unreadable(request, [context["original"]])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -109,8 +112,8 @@ class ItemAdmin(VisibleTexts):
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._refusal(request) or super().history_view(request, *args, **kwargs)
 
-    def _name_unreadable(self, request: HttpRequest, rows: Iterable[TvarrRow]) -> None:
-        """Name the rows with values that are not of their columns' types; the page shows others in their place."""
+    def _warn_of_unreadable(self, request: HttpRequest, rows: Iterable[TvarrRow]) -> None:
+        """Warn about rows with values of a wrong type, for which the page shows defaults."""
         unreadable = [row for row in rows if row.unreadable]
         for row in unreadable[:_NAMED_ROWS]:
             sentences = " ".join(row.unreadable_sentences.values())
@@ -122,7 +125,11 @@ class ItemAdmin(VisibleTexts):
         try:
             require_columns(self.model, adds_rows=adds_rows, with_related=True)
         except DatabaseUnusable as problem:
-            context = {**self.admin_site.each_context(request), "title": "Not available", "sentence": str(problem)}
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Temporarily unavailable",
+                "sentence": str(problem),
+            }
             return TemplateResponse(request, "admin/tvarr_backup/refused.html", context, status=HTTPStatus.CONFLICT)
         return None
 
@@ -136,7 +143,7 @@ class ItemAdmin(VisibleTexts):
         return not (obj and obj.is_system) and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:  # noqa: FBT001  # Django's signature
-        """Write only what the user changed, because a running tvarr may write other columns of the row at the same time."""
+        """Write only changed columns, because a running tvarr may write other columns of the row at the same time."""
         before = type(obj).all_rows.filter(pk=obj.pk).first()
         if not change:
             obj.save()
@@ -148,7 +155,7 @@ class ItemAdmin(VisibleTexts):
             self.message_user(request, f"Expression, column {warning.column}: {warning.message}", messages.WARNING)
 
     def get_deleted_objects(self, objs: Any, _request: HttpRequest) -> Any:
-        """Return the rows and what keeps them. Nothing is deleted with them, as in tvarr."""
+        """Return the rows and the items that use them. As in tvarr, nothing else is deleted with a row."""
         rows = list(objs)
         users = [user for row in rows for queryset in row.users() for user in queryset]
         count = {capfirst(self.opts.verbose_name_plural): len(rows)}
@@ -170,12 +177,12 @@ class ItemAdmin(VisibleTexts):
 
     @admin.action(permissions=["delete"], description="Delete selected %(verbose_name_plural)s")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
-        """Django's action, in one transaction, so that what it finds unused is unused when it is deleted."""
+        """Run Django's action in one transaction, so that no row comes into use before it is deleted."""
         with write_transaction():
             if self._refuse_system_rows(request, queryset, "cannot be deleted"):
                 return None
             if (number := queryset.count()) > _MOST_DELETED:
-                refusal = f"{number} {self.opts.verbose_name_plural} are chosen; at most {_MOST_DELETED} can be deleted at a time."
+                refusal = f"Select at most {_MOST_DELETED} {self.opts.verbose_name_plural} to delete, not {number}. Nothing was deleted."
                 self.message_user(request, refusal, messages.ERROR)
                 return None
             return delete_selected(self, request, queryset)
@@ -185,8 +192,7 @@ class ItemAdmin(VisibleTexts):
 
     @admin.action(permissions=["export"], description="Export selected %(verbose_name_plural)s")
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
-        """Offer the rows as a file that tvarr imports."""
-        if self._refuse_system_rows(request, queryset, "are not exported: every tvarr has them"):
+        if self._refuse_system_rows(request, queryset, "are not exported"):
             return None
         kind = kind_of_model(self.model)
         try:
@@ -205,7 +211,7 @@ class ItemAdmin(VisibleTexts):
         if not names:
             return False
         named = name_some(names, _NAMED_ROWS)
-        sentence = f"tvarr's own {self.opts.verbose_name_plural} {refusal}. Please leave out {named}."
+        sentence = f"Built-in {self.opts.verbose_name_plural} {refusal}. Deselect {named}."
         self.message_user(request, sentence, messages.ERROR)
         return True
 
@@ -220,7 +226,7 @@ class DataMappingRuleAdmin(ItemAdmin):
     ordering = ("priority", "name")
     fieldsets = (
         (None, {"fields": ("name", "description", "source_type", "expression")}),
-        ("When it runs", {"fields": ("is_enabled", "priority")}),
+        ("Execution", {"fields": ("is_enabled", "priority")}),
     )
 
 
@@ -232,9 +238,9 @@ class ClientDetectionRuleAdmin(ItemAdmin):
     ordering = ("priority", "name")
     fieldsets = (
         (None, {"fields": ("name", "description", "expression", "is_enabled", "priority")}),
-        ("What the player accepts", {"fields": ("accepted_video_codecs", "accepted_audio_codecs")}),
+        ("Accepted by the player", {"fields": ("accepted_video_codecs", "accepted_audio_codecs")}),
         (
-            "What it is given",
+            "Output",
             {
                 "fields": (
                     "preferred_video_codec",
@@ -267,18 +273,18 @@ class EncodingProfileAdmin(ItemAdmin):
         (None, {"fields": ("name", "description", "enabled")}),
         ("Encoding", {"fields": ("target_video_codec", "target_audio_codec", "quality_preset", "hw_accel")}),
         (
-            "Own ffmpeg flags",
+            "Custom ffmpeg flags",
             {
                 "fields": ("global_flags", "input_flags", "output_flags"),
-                "description": "Output flags of your own replace codecs and preset; input flags of your own replace the "
-                "hardware acceleration.",
+                "description": "Custom output flags replace codecs and preset. Custom input flags replace hardware "
+                "acceleration.",
             },
         ),
     )
 
 
 def _linked(row: Model) -> str:
-    """Name the row, with a link to its page if the admin has one."""
+    """Return the row's name, with a link if the admin has a page for it."""
     opts = row._meta
     if not admin.site.is_registered(type(row)):
         return format_html("{}: {}", capfirst(opts.verbose_name), row)

@@ -23,7 +23,7 @@ from tvarr_backup.texts import escape_hidden
 
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin):
-    """What was done and how it went, with all details. "View on site" leads to the page."""
+    """Operations with all details. "View on site" links to the page of the operation."""
 
     list_display = ("kind", "state", "outcome", "created_at", "took", "requested_by", "origin")
     list_filter = ("kind", "state", "origin")
@@ -31,7 +31,7 @@ class OperationAdmin(ReadOnlyAdmin):
     actions = ("cancel",)
     fieldsets = (
         (None, {"fields": ("kind", "state", "phase", "percent", "outcome")}),
-        ("Who and when", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
+        ("Origin and times", {"fields": ("requested_by", "origin", "created_at", "started_at", "finished_at", "took")}),
         ("Details", {"fields": ("arguments", "result", "host", "pid", "heartbeat_at"), "classes": ("collapse",)}),
     )
 
@@ -45,7 +45,7 @@ class OperationAdmin(ReadOnlyAdmin):
         if not found and operation.is_open and operation.percent is not None:
             return f"{operation.percent} %"
         if not found and operation.kind == OperationKind.RESTORE and operation.result:
-            return f"{operation.result['filename']} is restored."
+            return f"{operation.result['filename']} restored."
         return escape_hidden(found, keep="\n")
 
     def view_on_site(self, operation: Operation) -> str:
@@ -65,33 +65,29 @@ class OperationAdmin(ReadOnlyAdmin):
             try:
                 asked = actions.cancel_operation(Actor(request.user, Origin.WEB), operation.pk)
             except PermissionDenied:
-                sentence = f"You are not allowed to cancel this operation: {operation.get_kind_display()}."
+                sentence = f"You do not have permission to cancel this operation: {operation.get_kind_display()}."
                 self.message_user(request, sentence, messages.ERROR)
             except TvarrBackupError as problem:
                 self.message_user(request, str(problem), messages.ERROR)
             else:
-                outcome = "was asked to end" if asked.is_open else "is cancelled"
+                outcome = "is being canceled" if asked.is_open else "canceled"
                 self.message_user(request, f"{operation.get_kind_display()} {outcome}.")
 
 
 @admin.register(ImportRecord)
 class ImportRecordAdmin(ReadOnlyAdmin):
-    """What was imported, by whom, and from which file."""
-
     list_display = ("kind", "file_name", "added", "overwritten", "copied", "skipped", "unchanged", "finished_at", "requested_by", "origin")  # fmt: skip
     list_filter = ("kind", "origin")
     list_select_related = ("requested_by",)
     fields = ("kind", "file_name", "requested_by", "origin", "added", "overwritten", "copied", "skipped", "unchanged", "created_at", "finished_at")  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ImportRecord]:
-        """Pending imports are their users' own affair."""
+        """Leave out pending imports, which only their users see."""
         return super().get_queryset(request).filter(state=ImportState.APPLIED).defer("result")
 
 
 @admin.register(BackupSettings)
 class BackupSettingsAdmin(ReadOnlyAdmin):
-    """Leads to the page of the settings."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002  # Django's signature
         return HttpResponseRedirect(reverse("settings"))
 

@@ -1,9 +1,9 @@
-"""Bases of the admin's pages: texts that others wrote show what is hidden in them, and rows can be read only."""
+"""Base classes of the admin: texts with hidden characters escaped, and read-only rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Any, cast
 
@@ -15,49 +15,41 @@ from django.utils.html import format_html
 from tvarr_backup.texts import escape_for_json, escape_hidden
 
 Column = Any
-"""What Django's options take for a column: its name, or a function of a row."""
+"""A column in Django's options: its name, or a function of a row."""
 
 
-class VisibleTexts(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
-    """Shows every column of text with escapes for what is not seen, in lists and where it cannot be edited."""
-
-    def columns(self, request: HttpRequest) -> Sequence[Column]:
-        """Return the columns of the list."""
-        return super().get_list_display(request)
-
-    def layout(self, request: HttpRequest, obj: Model | None) -> Any:
-        """Return the fieldsets of the form."""
-        return super().get_fieldsets(request, obj)
+class EscapedTextAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    """Escapes hidden characters of all text columns, in lists and in read-only fields."""
 
     def get_list_display(self, request: HttpRequest) -> list[Column]:
-        return [self._shown(name, in_list=True) for name in self.columns(request)]
+        return [self._escaped(name, in_list=True) for name in super().get_list_display(request)]
 
     def get_sortable_by(self, request: HttpRequest) -> list[Column]:
-        return [self._shown(name, in_list=True) for name in super().get_sortable_by(request)]
+        return [self._escaped(name, in_list=True) for name in super().get_sortable_by(request)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return [self._shown(name, in_list=False) for name in super().get_readonly_fields(request, obj)]
+        return [self._escaped(name, in_list=False) for name in super().get_readonly_fields(request, obj)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Return the layout. Where nothing can be edited, Django shows the fields that are named here."""
-        fieldsets = self.layout(request, obj)
+        """Escape the fields of the fieldsets, too, which Django shows if nothing can be edited."""
+        fieldsets = super().get_fieldsets(request, obj)
         is_read = obj is not None and not self.has_change_permission(request, obj)
-        shown = set(self.get_readonly_fields(request, obj))
+        readonly = set(self.get_readonly_fields(request, obj))
         return [
-            (title, {**options, "fields": [self._field(name, shown, is_read=is_read) for name in options["fields"]]})
+            (title, {**options, "fields": [self._field(name, readonly, is_read=is_read) for name in options["fields"]]})
             for title, options in fieldsets
         ]
 
-    def _shown(self, name: Column, *, in_list: bool) -> Column:
-        return _show(cast("Hashable", self.model), name, in_list)
+    def _escaped(self, name: Column, *, in_list: bool) -> Column:
+        return _escape_column(cast("Hashable", self.model), name, in_list)
 
-    def _field(self, name: Column, shown: set[Column], *, is_read: bool) -> Column:
-        column = self._shown(name, in_list=False)
-        return column if is_read or column in shown else name
+    def _field(self, name: Column, readonly: set[Column], *, is_read: bool) -> Column:
+        column = self._escaped(name, in_list=False)
+        return column if is_read or column in readonly else name
 
 
-class ReadOnlyAdmin(VisibleTexts):
-    """Rows that nobody adds, changes or deletes here."""
+class ReadOnlyAdmin(EscapedTextAdmin):
+    """Rows that cannot be added, changed or deleted in the admin."""
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
@@ -70,8 +62,8 @@ class ReadOnlyAdmin(VisibleTexts):
 
 
 @cache
-def _show(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # by place, for the cache
-    """Return a function that shows a column of text; other columns as they are."""
+def _escape_column(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT001  # positional, for the cache
+    """Return a function that escapes a text column, or the name of any other column."""
     assert isinstance(model, type)
     assert issubclass(model, Model)
     fields = {field.name: field for field in model._meta.concrete_fields}
@@ -81,7 +73,7 @@ def _show(model: Hashable, name: Column, in_list: bool) -> Column:  # noqa: FBT0
 
 
 def _column(field: Field[Any, Any], *, in_list: bool) -> Callable[[Model], str]:
-    def show(row: Model) -> str:
+    def escape(row: Model) -> str:
         value = getattr(row, field.attname)
         if value is None or value in ("", [], {}):
             return "-"
@@ -90,5 +82,5 @@ def _column(field: Field[Any, Any], *, in_list: bool) -> Callable[[Model], str]:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         return format_html("<bdi>{}</bdi>", escape_hidden(text)) if in_list else escape_hidden(text, keep="\n\t")
 
-    show.__name__ = field.name
-    return admin.display(show, description=field.verbose_name, ordering=field.name if in_list else None)
+    escape.__name__ = field.name
+    return admin.display(escape, description=field.verbose_name, ordering=field.name if in_list else None)

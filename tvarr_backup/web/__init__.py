@@ -1,1 +1,1 @@
-"""The pages that people use."""
+"""The web pages."""

@@ -1,54 +1,74 @@
-"""Signing in and out, the own password, and the own tokens."""
+"""Sign-in, password and API tokens of the user."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView, PasswordChangeView, redirect_to_login
+from django.contrib.auth.views import LoginView, PasswordChangeView, RedirectURLMixin, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token
 from tvarr_backup.errors import TokenInvalid, TokenNotFound
+from tvarr_backup.initial_password import has_one_time_password
 from tvarr_backup.quoting import quoted
 from tvarr_backup.web.forms import PasswordForm, SignInForm, TokenForm
 
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
 
 class SignIn(LoginView):
-    """Then on to where one wanted to go."""
+    """Sign in, and continue to the requested page. A user with the one-time password chooses another one first."""
 
     template_name = "web/sign_in.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"first_start": settings.INITIAL_PASSWORD_PATH.exists()}
+        return super().get_context_data(**kwargs) | {"password_file": _password_file(self.request)}
+
+    def get_success_url(self) -> str:
+        target = super().get_success_url()
+        if not has_one_time_password(self.request.user):
+            return target
+        return f"{reverse('password')}?{urlencode({'next': target})}"
+
+
+def _password_file(request: HttpRequest) -> Path | None:
+    """Return the file with the one-time password while it exists. Only users of this machine see its folder."""
+    path: Path = settings.INITIAL_PASSWORD_PATH
+    if not path.exists():
+        return None
+    is_local = request.META.get("REMOTE_ADDR") in _LOOPBACK and "X-Forwarded-For" not in request.headers
+    return path if is_local else Path(path.name)
 
 
 def sign_in_to_admin(request: HttpRequest) -> HttpResponse:
-    """The admin's own address to sign in at leads to ours; who is signed in and sent there may not see the admin."""
+    """Redirect the admin's sign-in page to ours. A signed-in user who may not see the admin gets 403."""
     if request.user.is_authenticated and not request.user.is_staff:
         raise PermissionDenied
     return redirect_to_login(request.GET.get("next", reverse("admin:index")))
 
 
-class Password(PasswordChangeView):
-    """A new password for oneself."""
+class Password(RedirectURLMixin, PasswordChangeView):
+    """Change the user's password, and continue to the requested page or to the account."""
 
     template_name = "web/password.html"
     form_class = PasswordForm
-    success_url = reverse_lazy("account")
+    next_page = "account"
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        messages.success(self.request, "Your password is changed. Tokens are not: revoke those that you do not trust.")
+        messages.success(self.request, "Password changed. Your API tokens still work: revoke those you do not trust.")
         return response
 
 
@@ -56,9 +76,9 @@ class Password(PasswordChangeView):
 @never_cache
 @require_http_methods(["GET", "POST"])
 def account(request: HttpRequest) -> HttpResponse:
-    """One's tokens; a POST makes one, whose secret is in this answer and never shown again.
+    """List the user's tokens. A POST creates one, whose secret is only in this answer.
 
-    No redirection, because the secret would have to be kept for the page after it. Sent again, the name is taken.
+    A redirect would have to store the secret for the next page. If the form is sent again, its name is already taken.
     """
     form = TokenForm(request.POST or None)
     secret = ""
@@ -77,11 +97,10 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke(request: HttpRequest) -> HttpResponse:
-    """End one of one's tokens."""
     name = request.POST.get("name", "")
     try:
         revoke_token(request.user.get_username(), name)
-        messages.success(request, f"The token {quoted(name)} is revoked: nobody can use it any more.")
+        messages.success(request, f"Token {quoted(name)} revoked.")
     except TokenNotFound:
-        messages.error(request, f"You have no token {quoted(name)} any more; nothing was done.")
+        messages.error(request, f"You have no token {quoted(name)}. Nothing was changed.")
     return HttpResponseRedirect(reverse("account"))

@@ -1,4 +1,4 @@
-"""The backups: all of them, one of them, and what is done to them."""
+"""The Backups page, the page of a backup, and their actions."""
 
 from __future__ import annotations
 
@@ -60,23 +60,24 @@ def _actor(request: HttpRequest) -> Actor:
 @require_GET
 @refuse_on_page
 def backups(request: HttpRequest) -> HttpResponse:
-    """Show all backups, the newest first, and what is running."""
+    """List backups, newest first, and show the current operation."""
     reconcile()
     health, actor, now = check_health(), _actor(request), datetime.now(UTC)
-    seen = health.observation
-    listing, stored = seen.folder.listing or Listing((), (), ()), seen.records and seen.records.settings
-    chosen = request.GET.get("kind", "")
+    observation = health.observation
+    listing = observation.folder.listing or Listing((), (), ())
+    stored = observation.records and observation.records.settings
     counts = Counter(backup.sidecar.kind for backup in listing.backups)
-    chosen = chosen if chosen in counts else ""
-    found = [backup for backup in listing.backups if chosen in ("", backup.sidecar.kind)]
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in counts else ""
+    found = [backup for backup in listing.backups if kind in ("", backup.sidecar.kind)]
     page = Paginator(found, _ROWS_ON_A_PAGE).get_page(request.GET.get("page"))
-    doomed = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
+    deletions = {backup.filename for backup in expired(listing.backups, stored.policy(), now)} if stored else set()
     required = conf.required_schema()
     rows = [
         BackupRow(
             backup,
             state_of(backup.sidecar, required),
-            is_doomed=backup.filename in doomed,
+            will_be_deleted=backup.filename in deletions,
             may_change_protection=actions.may_unprotect(actor, backup.sidecar, now),
         )
         for backup in page
@@ -84,22 +85,22 @@ def backups(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "rows": rows,
-        "kinds": [(kind.value, label, counts[kind]) for kind, label in KIND_LABELS.items() if counts[kind]],
-        "kind": chosen,
+        "kinds": [(each.value, label, counts[each]) for each, label in KIND_LABELS.items() if counts[each]],
+        "kind": kind,
         "listing": listing,
         "status": status_of(health, with_folder=actor.is_administrator),
         "max_note": MAX_NOTE,
         "may": {action: actor.may(f"operations.{action}_backup") for action in _ACTIONS},
-        "query": f"kind={chosen}&" if chosen else "",
+        "query": f"kind={kind}&" if kind else "",
     }
-    if operation := _operation_to_show(request, seen.open_operations):
+    if operation := _operation_to_show(request, observation.open_operations):
         by_name = {backup.filename: backup for backup in listing.backups}
         context |= operation_context(operation, request.user, by_name.get)
     return render(request, "web/backups.html", context)
 
 
 def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation]) -> Operation | None:
-    """Return what is open, or else the user's newest result, until it is dismissed."""
+    """Return an open operation, or else the user's newest result until it is dismissed."""
     if not request.user.has_perm("operations.view_operation"):
         return None
     if open_operations:
@@ -117,7 +118,6 @@ def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation
 @require_POST
 @refuse_on_page
 def create(request: HttpRequest) -> HttpResponse:
-    """Ask the worker for a backup, and lead to it."""
     note, accept_folder = request.POST.get("note", ""), request.POST.get("accept_folder") == "true"
     return lead_to(
         request,
@@ -126,30 +126,27 @@ def create(request: HttpRequest) -> HttpResponse:
     )
 
 
-# --- One -------------------------------------------------------------------------------------------------------------
-
-
 @login_required
 @permission_required("operations.view_backup", raise_exception=True)
 @require_GET
 @refuse_on_page
 def backup(request: HttpRequest, filename: str) -> HttpResponse:
-    """Show a backup, and how the number of rows differs from what is live."""
+    """Show a backup, with its row counts next to the current ones."""
     folder, now = backup_folder(), datetime.now(UTC)
     found = find_backup(folder, filename)
-    kept = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
+    reason = why_kept(found, lambda: read_folder(folder).backups, BackupSettings.load().policy(), now)
     live_rows, unreadable = count_live_rows()
     row = BackupRow(
         found,
         state_of(found.sidecar, conf.required_schema()),
-        is_doomed=kept is None,
+        will_be_deleted=reason is None,
         may_change_protection=actions.may_unprotect(_actor(request), found.sidecar, now),
     )
     context = {
         "row": row,
         "changes": table_changes(live_rows, found.sidecar.table_counts),
         "unreadable": unreadable,
-        "fate": FATES[kept],
+        "fate": FATES[reason],
         "max_note": MAX_NOTE,
     }
     return render(request, "web/backup.html", context)
@@ -159,22 +156,17 @@ def backup(request: HttpRequest, filename: str) -> HttpResponse:
 @require_POST
 @refuse_on_page
 def note(request: HttpRequest, filename: str) -> HttpResponse:
-    """Change the note, unless the backup was changed since the page was shown."""
-    return _change(request, filename, "The note is changed.", note=request.POST.get("note", "").strip())
+    """Change the note, unless the backup has been changed since the page was loaded."""
+    return _change(request, filename, "Note saved.", note=request.POST.get("note", "").strip())
 
 
 @login_required
 @require_POST
 @refuse_on_page
 def protect(request: HttpRequest, filename: str) -> HttpResponse:
-    """Protect or unprotect a backup."""
     protected = request.POST.get("protected") == "true"
-    outcome = (
-        "is protected: neither clean-ups nor a deletion touch it"
-        if protected
-        else "is no longer protected: clean-ups may remove it, and it can be deleted"
-    )
-    return _change(request, filename, f"{filename} {outcome}.", protected=protected)
+    done = "Backup protected. It cannot be deleted." if protected else "Backup unprotected. It can be deleted."
+    return _change(request, filename, done, protected=protected)
 
 
 def _change(request: HttpRequest, filename: str, done: str, **changes: Any) -> HttpResponse:
@@ -202,7 +194,6 @@ def _has_values(filename: str, values: dict[str, Any]) -> bool:
 @require_POST
 @refuse_on_page
 def verify(request: HttpRequest, filename: str) -> HttpResponse:
-    """Ask the worker for a verification, and lead to it."""
     return lead_to(
         request,
         lambda: actions.request_verification(_actor(request), [filename]),
@@ -214,7 +205,6 @@ def verify(request: HttpRequest, filename: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD"])
 @refuse_on_page
 def send(request: HttpRequest, filename: str) -> HttpResponseBase:
-    """Send the archive, or a range of it."""
     backup = actions.find_archive(_actor(request), filename)
     try:
         return download(request, backup_folder(), backup)
@@ -222,12 +212,9 @@ def send(request: HttpRequest, filename: str) -> HttpResponseBase:
         return HttpResponse(str(refused), status=416, headers={"Content-Range": refused.content_range})
 
 
-# --- Deleting --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Doomed:
-    """What a user has selected to delete: a backup, or a broken one."""
+class Selected:
+    """A backup that is selected for deletion. It may be a broken one."""
 
     filename: str
     row: BackupRow | None = None
@@ -243,22 +230,22 @@ class Doomed:
 @require_http_methods(["GET", "POST"])
 @refuse_on_page
 def delete(request: HttpRequest) -> HttpResponse:
-    """Name the selected backups, and delete them when that is confirmed."""
+    """List the selected backups. A POST deletes them."""
     if request.method == "POST":
         return _delete(request)
     reconcile()
-    selected, required = set(request.GET.getlist("name")), conf.required_schema()
+    names, required = set(request.GET.getlist("name")), conf.required_schema()
     listing = read_folder(backup_folder())
     rows = [BackupRow(backup, state_of(backup.sidecar, required)) for backup in listing.backups]
-    chosen = [Doomed(row.backup.filename, row=row) for row in rows if row.backup.filename in selected]
-    chosen += [Doomed(one.filename, broken=one) for one in listing.broken if one.filename in selected]
-    going = [one for one in chosen if not one.is_protected]
+    selected = [Selected(row.backup.filename, row=row) for row in rows if row.backup.filename in names]
+    selected += [Selected(one.filename, broken=one) for one in listing.broken if one.filename in names]
+    deletable = [one for one in selected if not one.is_protected]
     good = {row.backup.filename for row in rows if row.state is BackupState.CHECKED}
     context = {
-        "chosen": chosen,
-        "going": going,
-        "gone": sorted(selected - {one.filename for one in chosen}),
-        "takes_last_good": bool(good) and good <= {one.filename for one in going},
+        "selected": selected,
+        "deletable": deletable,
+        "gone": sorted(names - {one.filename for one in selected}),
+        "includes_last_good": bool(good) and good <= {one.filename for one in deletable},
     }
     return render(request, "web/delete.html", context)
 
@@ -267,11 +254,10 @@ def _delete(request: HttpRequest) -> HttpResponse:
     done = actions.delete_backups(_actor(request), request.POST.getlist("name"))
     for filename, problem in done.refused:
         if isinstance(problem, BackupNotFound):
-            messages.info(request, f"{filename} was gone already.")
+            messages.info(request, f"{filename} was already deleted.")
         else:
             messages.error(request, problem.sentence.for_page())
     if done.deleted:
         number = len(done.deleted)
-        text = f"{done.deleted[0]} is deleted." if number == 1 else f"{number} backups are deleted."
-        messages.success(request, text)
+        messages.success(request, f"{done.deleted[0]} deleted." if number == 1 else f"{number} backups deleted.")
     return HttpResponseRedirect(reverse("home"))

@@ -1,4 +1,4 @@
-"""What every page shows: the navigation, and the operation that is running."""
+"""Template context of all pages: navigation, running operation, one-time password."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import reverse
 
+from tvarr_backup.initial_password import has_one_time_password
 from tvarr_backup.operations.models import OPEN_STATES, Operation
 
 
 class Place(NamedTuple):
-    """A link of the navigation."""
-
     label: str
     url: str
     is_here: bool
@@ -28,8 +27,12 @@ _PLACES = (
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Return the context; `running` is asked for only where a page shows it."""
-    return {"navigation": lambda: _navigation(request), "running": lambda: _running(request)}
+    """Return the context. Functions are called only by templates that use them."""
+    return {
+        "navigation": lambda: _navigation(request),
+        "running": lambda: _running(request),
+        "one_time_password": lambda: has_one_time_password(request.user),
+    }
 
 
 def _running(request: HttpRequest) -> Operation | None:

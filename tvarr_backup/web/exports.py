@@ -1,4 +1,4 @@
-"""The page for exports: what there is, which of it is chosen, and the files."""
+"""The Export page: select items, preview and download files."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from tvarr_backup.transfer.exports import export_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import refuse_on_page
 
-_SHOWN_CHARACTERS = 200_000
+_PREVIEW_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True)
 class Section:
-    """One kind on the page: how much there is, and what the chosen rows need that no file brings along.
+    """A kind on the page. `needs` counts the selected rows by the item that they need and the file does not contain.
 
-    `rows`, each with whether it is chosen, are there where somebody wants to choose single ones; without them all are meant.
-    `refusal` says why nothing of the kind can be exported.
+    `rows` has each row and whether it is selected, or is None while all are selected. `refusal` says why the kind
+    cannot be exported.
     """
 
     exportable: Exportable
@@ -50,16 +50,14 @@ class Section:
 
     @property
     def slug(self) -> str:
-        """As it stands in addresses."""
         return self.kind.url_slug
 
     @property
     def one(self) -> str:
-        """The kind in words, singular."""
         return str(self.kind.model._meta.verbose_name)
 
     @property
-    def what_is_needed(self) -> str:
+    def needed_kind(self) -> str:
         return str(self.kind.reference.target) if self.kind.reference else ""
 
 
@@ -71,13 +69,13 @@ def _section(kind: Kind) -> Section:
     return Section(exportable, sorted(exportable.needs.items()))
 
 
-def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
-    """With its rows, and these of them chosen; all where nothing was chosen yet."""
+def _open_section(kind: Kind, selected: Collection[str] | None = None) -> Section:
+    """Return the section with its rows. Without `selected`, all are selected."""
     section = _section(kind)
     if section.refusal:
         return section
-    rows = [(row, chosen is None or row.row_id in chosen) for row in list_exportable(kind)]
-    needs = Counter(row.needs for row, is_chosen in rows if row.needs and is_chosen)
+    rows = [(row, selected is None or row.row_id in selected) for row in list_exportable(kind)]
+    needs = Counter(row.needs for row, is_selected in rows if row.needs and is_selected)
     return replace(section, needs=sorted(needs.items()), rows=rows)
 
 
@@ -86,18 +84,18 @@ def _opened(kind: Kind, chosen: Collection[str] | None = None) -> Section:
 @require_GET
 @refuse_on_page
 def page(request: HtmxRequest) -> HttpResponse:
-    """Everything that can be exported, all of it chosen at first; of the kind that is opened the single rows."""
+    """Show the kinds, with all items selected. An opened kind shows its rows."""
     try:
         kind = kind_named(request.GET["open"]) if "open" in request.GET else None
     except KindUnknown as problem:
         raise Http404 from problem
     if kind and (request.htmx.target or "").startswith("rows-"):
-        return render(request, "web/_export_rows.html", {"section": _opened(kind)})
-    return _page(request, _opened(kind) if kind else None)
+        return render(request, "web/_export_rows.html", {"section": _open_section(kind)})
+    return _page(request, _open_section(kind) if kind else None)
 
 
 def _page(request: HtmxRequest, opened: Section | None = None, problem: str = "") -> HttpResponse:
-    """The page, with one kind opened and what was chosen of it, and why that could not be exported."""
+    """Render the page, with one kind opened, and why its selection could not be exported."""
     sections = [opened if opened and each is opened.kind else _section(each) for each in KINDS.values()]
     total = sum(section.exportable.number for section in sections)
     return render(request, "web/export.html", {"sections": sections, "problem": problem, "total": total})
@@ -106,7 +104,7 @@ def _page(request: HtmxRequest, opened: Section | None = None, problem: str = ""
 def _of_a_kind(
     view: Callable[[HtmxRequest, Kind, list[str] | None], HttpResponseBase],
 ) -> Callable[Concatenate[HtmxRequest, ...], HttpResponseBase]:
-    """A POST of chosen ids of the kind in its address, or of `all`; what cannot be exported is said on the page."""
+    """Decorate a view for a POST of a selection: give it the kind of the address and the ids, and show its errors."""
 
     @wraps(view)
     def answer(request: HtmxRequest, slug: str) -> HttpResponseBase:
@@ -117,39 +115,38 @@ def _of_a_kind(
         try:
             return view(request, kind, _ids(request))
         except TvarrBackupError as problem:
-            if _is_fragment(request):  # htmx shows nothing that comes with another status
+            if _is_fragment(request):  # htmx ignores answers with an error status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return _page(request, _opened(kind, _ids(request)), str(problem))
+            return _page(request, _open_section(kind, _ids(request)), str(problem))
 
     return login_required(require_POST(answer))
 
 
 def _ids(request: HtmxRequest) -> list[str] | None:
-    """What was chosen; `None` for all that there is, where nobody has asked for the single rows."""
+    """Return the selected ids, or None for all items."""
     return None if "all" in request.POST else request.POST.getlist("ids")
 
 
 @_of_a_kind
 def download(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
-    """The file."""
     return export_response(kind, actions.export_items(Actor(request.user, Origin.WEB), kind, ids))
 
 
 @_of_a_kind
 def preview(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
-    """The file to look at, as a page or as a part of one; of a large one its beginning."""
+    """Show the file, or the beginning of a large one, as a page or a part of one."""
     export = actions.export_items(Actor(request.user, Origin.WEB), kind, ids)
     text = b"".join(export).decode()
-    shown = {
+    context = {
         "kind": kind,
         "slug": kind.url_slug,
         "warnings": export.warnings,
-        "text": text[:_SHOWN_CHARACTERS],
+        "text": text[:_PREVIEW_CHARACTERS],
         "size": len(text.encode()),
-        "is_whole": len(text) <= _SHOWN_CHARACTERS,
+        "is_whole": len(text) <= _PREVIEW_CHARACTERS,
     }
     template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
-    return render(request, template, shown)
+    return render(request, template, context)
 
 
 def _is_fragment(request: HtmxRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The forms of the pages."""
+"""Forms of the pages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.access.models import LONGEST_NAME
-from tvarr_backup.cron import ALLOWED_CRONS, ALLOWED_ZONES, LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
-from tvarr_backup.durations import ALLOWED_DURATIONS, format_duration, parse_duration
+from tvarr_backup.cron import LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
+from tvarr_backup.durations import format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
-from tvarr_backup.quoting import cut, quoted
+from tvarr_backup.quoting import quoted
 from tvarr_backup.web.times import DAYS, HOURS, Often, Times, cron_of, times_of
 
 _CLASSES: dict[type, str] = {
@@ -26,8 +26,6 @@ _CLASSES: dict[type, str] = {
 
 
 class Styled:
-    """A mixin that gives every widget the class that Bootstrap needs."""
-
     fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -37,19 +35,19 @@ class Styled:
 
 
 class SignInForm(Styled, AuthenticationForm):
-    """The name and the password."""
+    """User name and password."""
 
 
 class PasswordForm(Styled, PasswordChangeForm):
-    """The old password, and twice the new one."""
+    """The old password, and the new one twice."""
 
 
 class TokenForm(Styled, forms.Form):
     """A new token."""
 
-    name = forms.CharField(max_length=LONGEST_NAME, help_text="What it is for, such as “Harbour script”.")
+    name = forms.CharField(max_length=LONGEST_NAME, help_text='Its purpose, such as "Harbour script".')
     lifetime = forms.CharField(
-        required=False, max_length=20, help_text="Such as 30d or 1w2d. Empty: until you revoke it."
+        required=False, max_length=20, help_text="Such as 30d or 1w2d. Leave empty for no limit."
     )
 
 
@@ -57,26 +55,23 @@ _ACCEPTED = "accept_code_"
 
 
 def accepted_code(fields: Mapping[str, str]) -> list[str]:
-    """Return the identities of the code that a form accepts: that whose SQL the user has seen (`web/_code.html`)."""
+    """Return the identities of the code that a form accepts, whose SQL the page showed (`web/_code.html`)."""
     return sorted(
         name.removeprefix(_ACCEPTED) for name, value in fields.items() if name.startswith(_ACCEPTED) and value
     )
 
 
-# --- The schedule ----------------------------------------------------------------------------------------------------
-
 _OFTEN = [
     (Often.DAY, "Every day"),
     (Often.WEEK, "Every week"),
     (Often.HOURS, "Every few hours"),
-    (Often.CRON, "At other times (cron)"),
+    (Often.CRON, "Custom (cron)"),
 ]
 _LONGEST_VALUES = 500
-_WHOLE = f"“%(value)s” is not allowed; allowed are whole numbers from 1 to {MOST_KEPT}."
 
 
 def values_of(stored: BackupSettings) -> dict[str, Any]:
-    """Return what is in force, by the columns of the settings. `keep` has a number even where all are kept."""
+    """Return the current values by the columns of the settings. `keep` has a number even if all backups are kept."""
     policy, timetable = stored.policy(), stored.timetable()
     return {
         "enabled": stored.is_scheduled(),
@@ -89,17 +84,17 @@ def values_of(stored: BackupSettings) -> dict[str, Any]:
 
 
 class ScheduleForm(Styled, forms.Form):
-    """Times and retention, as a user chooses them. Fields that the choice does not use are not validated.
+    """Schedule and retention. Fields that the selected choice does not use are not validated.
 
-    `before` has the values that the page showed. Only what differs from them is stored, so that two users who change
-    different settings keep each other's changes, and what nobody changes still follows the environment.
+    `before` has the values that the page showed. Only changes are stored, so that two users can change different
+    settings, and unchanged settings still follow the environment.
     """
 
-    enabled = forms.BooleanField(label="Make backups by themselves", required=False)
+    enabled = forms.BooleanField(label="Automatic backups", required=False)
     often = forms.ChoiceField(label="How often", choices=_OFTEN, widget=forms.RadioSelect)
     day = forms.ChoiceField(label="Day of the week", choices=DAYS, required=False)
     hours = forms.TypedChoiceField(
-        label="Every how many hours",
+        label="Interval",
         choices=[(str(hours), "every hour" if hours == 1 else f"every {hours} hours") for hours in HOURS],
         coerce=int,
         required=False,
@@ -109,13 +104,13 @@ class ScheduleForm(Styled, forms.Form):
         max_length=8,
         required=False,
         widget=forms.TextInput(attrs={"type": "time"}),
-        help_text="Of several times a day, the first.",
+        help_text="First run of the day.",
     )
     cron = forms.CharField(
         label="Cron",
         max_length=LONGEST_CRON,
         required=False,
-        help_text="Minute, hour, day of the month, month, day of the week; such as 0 2 * * 1,4.",
+        help_text="Minute, hour, day of the month, month and day of the week, such as 0 2 * * 1,4.",
     )
     time_zone = forms.CharField(
         max_length=LONGEST_ZONE,
@@ -123,27 +118,26 @@ class ScheduleForm(Styled, forms.Form):
         help_text="Such as Europe/Berlin.",
     )
     keeping = forms.ChoiceField(
-        label="What is kept",
+        label="Retention",
         choices=[("newest", "The newest"), ("all", "Keep all")],
         widget=forms.RadioSelect,
     )
     keep = forms.CharField(
-        label="How many of the automatic backups",
+        label="Number of automatic backups",
         max_length=20,
         required=False,
         widget=forms.NumberInput(attrs={"min": 1, "max": MOST_KEPT}),
     )
     max_age = forms.CharField(
-        label="Also remove those that are older than",
+        label="Maximum age",
         max_length=20,
         required=False,
-        help_text="Such as 30d, 12h or 1w2d. Empty: however old.",
+        help_text="Such as 30d, 12h or 1w2d. Leave empty for no limit.",
     )
     before = forms.CharField(widget=forms.HiddenInput, required=False)
 
     @classmethod
     def of(cls, stored: BackupSettings) -> ScheduleForm:
-        """Return the form with what is in force."""
         values = values_of(stored)
         times = times_of(values["cron"])
         initial = values | {
@@ -158,7 +152,6 @@ class ScheduleForm(Styled, forms.Form):
         return cls(initial=initial)
 
     def changes(self) -> dict[str, Any]:
-        """Return the columns of a valid form with other values than before."""
         given = self.cleaned_data
         values = {
             "enabled": given["enabled"],
@@ -177,7 +170,7 @@ class ScheduleForm(Styled, forms.Form):
         try:
             return parse_zone(name).key
         except ValueError:
-            raise ValidationError(f"{quoted(name)} is not allowed; allowed are {ALLOWED_ZONES}.") from None
+            raise ValidationError(f'Expected a time zone such as "Europe/Berlin", got {quoted(name)}.') from None
 
     def clean_max_age(self) -> str:
         text: str = self.cleaned_data["max_age"]
@@ -186,7 +179,7 @@ class ScheduleForm(Styled, forms.Form):
                 parse_duration(text)
         except ValueError:
             raise ValidationError(
-                f"{quoted(text)} is not allowed; allowed are {ALLOWED_DURATIONS} (1h to 9999w), or nothing for no limit."
+                f'Expected a duration from 1h to 9999w such as "30d" or "1w2d", got {quoted(text)}.'
             ) from None
         return text
 
@@ -200,7 +193,7 @@ class ScheduleForm(Styled, forms.Form):
             self._clean_cron(given.get("cron", ""))
         elif needed and not given.get(needed):
             if needed not in self.errors:
-                self.add_error(needed, "Choose one.")
+                self.add_error(needed, "Select one.")
         elif often:
             self._clean_times(Often(often))
         return given
@@ -211,26 +204,26 @@ class ScheduleForm(Styled, forms.Form):
         try:
             at = time.fromisoformat(text if len(text) in (5, 8) else "-")
         except ValueError:
-            self.add_error("at", f"{quoted(text)} is not allowed; allowed are times from 00:00 to 23:59.")
+            self.add_error("at", f"Expected a time from 00:00 to 23:59, got {quoted(text)}.")
             return
-        chosen = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
-        given["cron"] = _keep_spelling(chosen, _read_values(given.get("before", "")).get("cron"))
+        cron = cron_of(Times(often, at, day=given.get("day") or "SUN", hours=given.get("hours") or HOURS[0]))
+        given["cron"] = _keep_spelling(cron, _read_values(given.get("before", "")).get("cron"))
 
     def _clean_cron(self, text: str) -> None:
         try:
             self.cleaned_data["cron"] = parse_cron(text)
         except ValueError:
-            self.add_error("cron", f"{quoted(text)} is not allowed; allowed are {ALLOWED_CRONS}.")
+            self.add_error("cron", f'Expected five cron fields such as "0 2 * * 1,4", got {quoted(text)}.')
 
     def _clean_keep(self, text: str) -> None:
         if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_KEPT:
             self.cleaned_data["keep"] = int(text)
         else:
-            self.add_error("keep", ValidationError(_WHOLE, params={"value": cut(text)}))
+            self.add_error("keep", f"Expected a whole number from 1 to {MOST_KEPT}, got {quoted(text)}.")
 
 
 def _keep_spelling(cron: str, before: Any) -> str:
-    """Return the cron fields as they were before, where both mean the same times."""
+    """Return the previous cron fields if they mean the same times."""
     try:
         return str(before) if cron_of(times_of(parse_cron(str(before)))) == cron else cron
     except ValueError:
@@ -238,7 +231,7 @@ def _keep_spelling(cron: str, before: Any) -> str:
 
 
 def _read_values(text: str) -> dict[str, Any]:
-    """Return what was before; nothing where the text is not what the page sent, and then everything counts as changed."""
+    """Return the previous values, or nothing for a text that the page did not send. Then everything counts as changed."""
     try:
         values = json.loads(text[:_LONGEST_VALUES])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Requests that htmx may have sent."""
+"""Requests from htmx, and redirects for them."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django_htmx.http import HttpResponseClientRedirect
@@ -6,11 +6,11 @@ from django_htmx.middleware import HtmxDetails
 
 
 class HtmxRequest(HttpRequest):
-    """A request that django-htmx's middleware has seen; `htmx` is true where htmx has sent it."""
+    """A request with the attribute of django-htmx's middleware. `htmx` is true if htmx sent it."""
 
     htmx: HtmxDetails
 
 
 def redirect(request: HtmxRequest, address: str) -> HttpResponse:
-    """Lead to an address. htmx loads it as a page, instead of following into the part that it has asked for."""
+    """Redirect to an address. htmx loads it as a whole page, not into a part of the present one."""
     return HttpResponseClientRedirect(address) if request.htmx else HttpResponseRedirect(address)

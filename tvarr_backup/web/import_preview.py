@@ -1,4 +1,4 @@
-"""The preview of an import: the choices that its forms send, and its items as they are shown."""
+"""The preview of an import: reads the choices from its forms, and prepares its items for display."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 
+from tvarr_backup.formatting import format_count
 from tvarr_backup.operations.imports import OpenImport, totals_of
 from tvarr_backup.portable.answers import Resolution
 from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_member
@@ -27,58 +28,54 @@ from tvarr_backup.web.templatetags.formatting import item_value
 
 ROWS_ON_A_PAGE = 50
 LIVE_ROWS = 1_000
-"""Up to so many items the totals follow each choice immediately."""
+"""Largest number of items for which each choice updates the totals immediately."""
 
 _MOST_COMPARED = 600
 _MOST_MISSING = 50
 _MOST_DIGITS = 8
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
-# --- What is sent -----------------------------------------------------------------------------------------------------
-
 
 def read_change(form: QueryDict, envelope: Envelope) -> Change:
-    """Return what a form changes.
+    """Return the changes of a form.
 
-    `action-3` and `name-3` are for the third item, `reference-3` is for what the third item refers to.
+    `action-3` and `name-3` are for the third item, `reference-3` for the reference of the third item.
     """
     member, rows, references = reference_member(envelope), {}, {}
     for field, value in form.dict().items():
-        what, _, number = field.partition("-")
+        part, _, number = field.partition("-")
         position = read_number(number, 0)
         if not 1 <= position <= len(envelope.items):
             continue
-        if what == "action":
+        if part == "action":
             rows[position] = Choice(str(value), form.get(f"name-{position}"), is_manual=True)
-        elif what == "reference" and member:
+        elif part == "reference" and member:
             references[str(envelope.items[position - 1].values[member])] = str(value)
     return Change(rows, references, form.get("bulk", ""), include_manual="also-by-hand" in form)
 
 
 def read_number(text: str | None, default: int) -> int:
-    """Return a number from an address or a form; the default for anything else."""
+    """Return a number from an address or a form, or the default for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else default
 
 
-# --- What is shown ---------------------------------------------------------------------------------------------------
-
 _STATE_LABELS = {
     ItemState.NEW: "New",
-    ItemState.DIFFERENT: "Different",
-    ItemState.IDENTICAL: "Same",
-    ItemState.SYSTEM: "Built in",
-    ItemState.INVALID: "Problem",
+    ItemState.DIFFERENT: "Changed",
+    ItemState.IDENTICAL: "Unchanged",
+    ItemState.SYSTEM: "Built-in",
+    ItemState.INVALID: "Invalid",
 }
 _CHOICE_LABELS = {
     Resolution.SKIP: "Skip",
-    Resolution.RENAME: "Import as",
+    Resolution.RENAME: "Rename",
     Resolution.OVERWRITE: "Overwrite",
 }
 
 
 @dataclass(frozen=True)
 class MemberLine:
-    """A member of an item: its value here and in the file, as HTML that marks the differences."""
+    """A member of an item: its current value and the one in the file, as HTML that marks differences."""
 
     field: str
     now: str
@@ -87,18 +84,18 @@ class MemberLine:
 
 @dataclass(frozen=True)
 class ItemRow:
-    """An item as it is shown. `called` is its name, with the source type if other items have the same name."""
+    """View model of an item. `label` is its name, with the source type if other items have the same name."""
 
     step: PlannedItem
     item: Item
     choice: Choice
     has_changed: bool
     name: str
-    called: str
+    label: str
 
     @property
     def position(self) -> str:
-        """Its place in the file, as it is part of names of fields."""
+        """Its position in the file, for names of form fields."""
         return str(self.step.position)
 
     @property
@@ -111,9 +108,9 @@ class ItemRow:
 
     @property
     def options(self) -> list[tuple[str, str]]:
-        """What can be chosen, with labels; the first is what is planned anyway."""
+        """Possible choices with labels. The first is the default."""
         step = self.step
-        planned = {ItemState.NEW: "Import", ItemState.INVALID: "Not decided"}.get(step.state)
+        planned = {ItemState.NEW: "Import", ItemState.INVALID: "Undecided"}.get(step.state)
         options = [("", planned)] if planned else []
         skips = planned or self.choice.answer == Resolution.SKIP
         options.append((Resolution.SKIP if skips else "", _CHOICE_LABELS[Resolution.SKIP]))
@@ -121,9 +118,9 @@ class ItemRow:
             options.append((Resolution.RENAME, _CHOICE_LABELS[Resolution.RENAME]))
         if step.existing_id and step.differences and step.state is not ItemState.SYSTEM:
             options.append((Resolution.OVERWRITE, _CHOICE_LABELS[Resolution.OVERWRITE]))
-        chosen = self.choice.answer
-        if chosen in _CHOICE_LABELS and chosen not in dict(options):
-            options.append((chosen, _CHOICE_LABELS[Resolution(chosen)]))
+        answer = self.choice.answer
+        if answer in _CHOICE_LABELS and answer not in dict(options):
+            options.append((answer, _CHOICE_LABELS[Resolution(answer)]))
         return options
 
     @property
@@ -136,7 +133,7 @@ class ItemRow:
 
     @property
     def lines(self) -> list[MemberLine]:
-        """What differs, or all members of a new item; nothing for an item that is the same."""
+        """The differences, or all members of a new item, or nothing for an unchanged one."""
         if self.step.differences:
             return [_compare(difference) for difference in self.step.differences]
         if self.step.existing_id:
@@ -148,36 +145,34 @@ class ItemRow:
 
 @dataclass(frozen=True)
 class Tile:
-    """A state with the number of its items; pressing it shows these alone."""
+    """A button that shows only the items of one state, with their number."""
 
     show: str
     label: str
     number: int
-    is_chosen: bool
+    is_selected: bool
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A reference that was not found, and the answer to it."""
-
     reference: MissingReference
-    chosen: str
+    answer: str
 
     @property
     def position(self) -> int:
-        """The first item that has it."""
+        """The first item with this reference."""
         return self.reference.positions[0]
 
     @property
     def options(self) -> list[tuple[str, str]]:
         items = "its item" if len(self.reference.positions) == 1 else f"its {len(self.reference.positions)} items"
-        names = [(f"={name}", f"Use “{escape_hidden(name)}”") for name in self.reference.names]
-        return [("", "Import without it"), (SKIP_ITEMS, f"Skip {items}"), *names]
+        names = [(f"={name}", f'Use "{escape_hidden(name)}"') for name in self.reference.names]
+        return [("", "Import without the link"), (SKIP_ITEMS, f"Skip {items}"), *names]
 
 
 @dataclass(frozen=True)
 class ImportPreview:
-    """A pending import as it is shown: items of one state or of all (`show`), page by page."""
+    """View model of a pending import: items of one state (`show`) or all, page by page."""
 
     opened: OpenImport
     show: str = ""
@@ -201,7 +196,6 @@ class ImportPreview:
 
     @property
     def one(self) -> str:
-        """The kind, singular."""
         return str(self.plan.kind.model._meta.verbose_name)
 
     @cached_property
@@ -228,11 +222,11 @@ class ImportPreview:
             choices.for_item(item, reference_member(envelope)),
             has_changed=step.position in self.changed,
             name=name,
-            called=f"{name} ({item.identity.source_type})" if types_by_name[item.name] > 1 else name,
+            label=f"{name} ({item.identity.source_type})" if types_by_name[item.name] > 1 else name,
         )
 
     def rows_that_differ(self, before: Plan) -> list[ItemRow]:
-        """Return the rows of this page that have other findings than in the plan before."""
+        """Return the rows of this page whose problems or warnings differ from those in the previous plan."""
         return [row for row in self.rows if _findings(row.step) != _findings(before.steps[row.step.position - 1])]
 
     @property
@@ -241,33 +235,30 @@ class ImportPreview:
         tiles = [Tile("", "All", len(self.plan.steps), self.show == "")]
         tiles += [Tile(state, label, numbers[state], self.show == state) for state, label in _STATE_LABELS.items()]
         if self.changed:
-            tiles.append(Tile("changed", "Changed here", len(self.changed), self.show == "changed"))
+            tiles.append(Tile("changed", "Changed since preview", len(self.changed), self.show == "changed"))
         return tiles
 
     @cached_property
-    def different(self) -> int:
+    def changed_count(self) -> int:
         return sum(step.state is ItemState.DIFFERENT for step in self.plan.steps)
 
     @cached_property
     def missing(self) -> list[Missing]:
-        """What most items refer to in vain."""
-        chosen = self.opened.choices.references
+        """The missing references of most items."""
+        answers = self.opened.choices.references
         most = sorted(self.plan.missing_references, key=lambda each: -len(each.positions))[:_MOST_MISSING]
-        return [Missing(each, chosen.get(each.value, "")) for each in most]
+        return [Missing(each, answers.get(each.value, "")) for each in most]
 
     @property
     def more_missing(self) -> int:
         return len(self.plan.missing_references) - len(self.missing)
 
-    # --- Totals ---
-
     @property
     def totals(self) -> str:
-        """What would happen, in a sentence."""
         labels = {
             "add": ItemAction.CREATE,
             "overwrite": ItemAction.OVERWRITE,
-            "copy": ItemAction.RENAME,
+            "rename": ItemAction.RENAME,
             "skip": ItemAction.SKIP,
         }
         counts = {label: self.plan.count(action) for label, action in labels.items()}
@@ -275,7 +266,7 @@ class ImportPreview:
         planned = f"Will {', '.join(parts)}." if parts else ""
         blocked = self.plan.count(ItemAction.BLOCKED)
         if blocked:
-            return f"{planned} {_number_of(blocked, 'problem')} first: mend the file, or skip or rename.".strip()
+            return f"{planned} Fix or skip {format_count(blocked, 'invalid item')} to continue.".strip()
         if not self.plan.steps:
             return "The file has no items."
         return planned if self.plan.writes else f"{planned} Nothing would change."
@@ -284,11 +275,11 @@ class ImportPreview:
     def button(self) -> str:
         written = len(self.plan.steps) - self.plan.count(ItemAction.SKIP) - self.plan.count(ItemAction.BLOCKED)
         overwritten = self.plan.count(ItemAction.OVERWRITE)
-        return f"Import {_number_of(written, 'item')}" + (f", overwrite {overwritten}" if overwritten else "")
+        return f"Import {format_count(written, 'item')}" + (f", overwrite {overwritten}" if overwritten else "")
 
     @property
     def promise(self) -> str:
-        """What the button stands for, as `apply_pending` reads it."""
+        """What the button shows, in the form that `apply_pending` compares."""
         return totals_of(self.plan)
 
     @property
@@ -300,30 +291,26 @@ def _findings(step: PlannedItem) -> tuple[object, object]:
     return step.problems, step.warnings
 
 
-def _number_of(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def _compare(difference: Difference) -> MemberLine:
-    """Mark what only one of the two values has. Texts too long to compare are marked as a whole."""
+    """Mark the differences of two values. Long texts are marked as a whole."""
     now, in_file = (cut(item_value(value), MOST_OF_TEXT) for value in (difference.now, difference.in_file))
     old, new = _WORD.findall(now), _WORD.findall(in_file)
     if max(len(old), len(new)) > _MOST_COMPARED:
-        return MemberLine(difference.field, _mark("del", now), _mark("ins", in_file))
+        return MemberLine(difference.field, _wrap("del", now), _wrap("ins", in_file))
     opcodes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return MemberLine(
         difference.field,
-        SafeString("".join(_mark("del" if tag != "equal" else "", "".join(old[a:b])) for tag, a, b, _, _ in opcodes)),
-        SafeString("".join(_mark("ins" if tag != "equal" else "", "".join(new[a:b])) for tag, _, _, a, b in opcodes)),
+        SafeString("".join(_wrap("del" if tag != "equal" else "", "".join(old[a:b])) for tag, a, b, _, _ in opcodes)),
+        SafeString("".join(_wrap("ins" if tag != "equal" else "", "".join(new[a:b])) for tag, _, _, a, b in opcodes)),
     )
 
 
-def _mark(element: str, text: str) -> SafeString:
+def _wrap(element: str, text: str) -> SafeString:
     return SafeString(f"<{element}>{escape(text)}</{element}>" if element and text else escape(text))
 
 
 def problem_lines(found: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield what is wrong in a file, with JSON pointers as users count: the first item is 1."""
+    """Yield the problems of a file. Items are counted from 1."""
     for pointer, message in found:
         match = re.fullmatch(r"/items/(\d+)(?:/(.+))?", pointer)
         place = f"Item {int(match[1]) + 1}" + (f", {match[2]}" if match[2] else "") if match else pointer

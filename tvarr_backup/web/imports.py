@@ -1,4 +1,4 @@
-"""The pages of an import: the form for a file, the preview with its choices, and the result."""
+"""The Import pages: the form for a file, the preview, and the result."""
 
 from __future__ import annotations
 
@@ -38,12 +38,11 @@ from tvarr_backup.web.htmx import HtmxRequest, redirect
 from tvarr_backup.web.import_preview import ImportPreview, problem_lines, read_change, read_number
 
 _MOST_BYTES = MAX_BYTES + 2**16
-"""Of a form with a file."""
 _BLOCK = 2**20
 _DONE = {
     ItemAction.CREATE: "Added",
     ItemAction.OVERWRITE: "Overwritten",
-    ItemAction.RENAME: "Copied",
+    ItemAction.RENAME: "Renamed",
     ItemAction.SKIP: "Skipped",
 }
 
@@ -52,34 +51,33 @@ def _actor(request: HtmxRequest) -> Actor:
     return Actor(request.user, Origin.WEB)
 
 
-# --- The form for a file ----------------------------------------------------------------------------------------------
-
-
 @csrf_exempt
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HtmxRequest) -> HttpResponse:
-    """Show the form for a file. A POST keeps the file and leads to its preview.
+    """Show the form for a file. A POST stores the file and redirects to its preview.
 
-    The token is checked after the permission, because Django reads all of a form for it.
+    The token is checked after the permission, because Django reads the whole form to find it.
     """
     actions.prepare_import(_actor(request))
     if request.method != "POST":
         return _form(request)
     if int(request.META.get("CONTENT_LENGTH") or 0) > _MOST_BYTES:
-        return _refuse_unread(request, f"This is larger than {MAX_BYTES // 2**20} MiB, which is the most that is read.")
+        return _refuse_unread(
+            request, FileTooLarge("The file is too large. The limit is {limit} MiB.", limit=MAX_BYTES // 2**20)
+        )
     request.upload_handlers = [KeepInMemory(request)]
     try:
         return _keep(request)
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
-        return _refuse_unread(request, "The text is too long to be pasted. Save it as a file, and choose that.")
+        return _refuse_unread(request, FileTooLarge("The text is too long. Save it as a file and select the file."))
 
 
-def _refuse_unread(request: HtmxRequest, sentence: str) -> HttpResponse:
-    """Refuse a form after all of it has come, because a browser that is still sending shows no answer."""
+def _refuse_unread(request: HtmxRequest, problem: FileTooLarge) -> HttpResponse:
+    """Refuse a form after reading all of it, because a browser that is still sending shows no answer."""
     while request.read(_BLOCK):
         pass
-    return _form(request, FileTooLarge(sentence))
+    return _form(request, problem)
 
 
 @csrf_protect
@@ -88,25 +86,25 @@ def _keep(request: HtmxRequest) -> HttpResponse:
     file_name = str(sent.name) if sent else ""
     try:
         if not sent and not request.POST.get("text", "").strip():
-            raise PageIncomplete("No file was chosen, and no text was pasted. Choose the file of an export.")
+            raise PageIncomplete("No file was selected and no text was pasted. Select an export file.")
         content = sent.read() if sent else request.POST["text"].encode()
-        kept = keep_import(content, file_name=file_name, user=request.user)
+        record = keep_import(content, file_name=file_name, user=request.user)
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=file_name, text=request.POST.get("text", ""))
-    return HttpResponseRedirect(_address(kept))
+    return HttpResponseRedirect(_address(record))
 
 
 def _form(
     request: HtmxRequest, problem: Exception | None = None, *, file_name: str = "", text: str = ""
 ) -> HttpResponse:
-    """Render the form, and why what was sent cannot be imported."""
+    """Render the form, and why the file or text cannot be imported."""
     if isinstance(problem, MemberInvalid):
         sentences = [*problem_lines(problem.found), *([f"And {problem.more} more."] if problem.more else [])]
     else:
         sentences = [str(problem)] if problem else []
     context = {
         "sentences": sentences,
-        "is_no_export": isinstance(problem, BackupNotExport),
+        "is_backup": isinstance(problem, BackupNotExport),
         "file_name": file_name,
         "text": text,
         "most_bytes": MAX_BYTES,
@@ -114,13 +112,10 @@ def _form(
     return render(request, "web/import.html", context)
 
 
-# --- The preview ------------------------------------------------------------------------------------------------------
-
-
 def _of_an_import(
     view: Callable[[HtmxRequest, ImportRecord], HttpResponse],
 ) -> Callable[Concatenate[HtmxRequest, ...], HttpResponse]:
-    """Give a view the import of its address; 404 where the user may not open it, or it is no longer kept."""
+    """Decorate a view: give it the import of its address, or answer 404 if it does not exist for this user."""
 
     @wraps(view)
     def answer(request: HtmxRequest, record: str) -> HttpResponse:
@@ -131,8 +126,8 @@ def _of_an_import(
             raise Http404 from problem
         try:
             return view(request, found)
-        except ImportRecord.DoesNotExist:  # another press has applied or discarded it in the meantime
-            return _lead(request, found)
+        except ImportRecord.DoesNotExist:  # another request has applied or discarded it
+            return _redirect_to(request, found)
 
     return login_required(answer)
 
@@ -140,7 +135,7 @@ def _of_an_import(
 def _of_a_pending_import(
     view: Callable[[HtmxRequest, OpenImport], HttpResponse],
 ) -> Callable[Concatenate[HtmxRequest, ...], HttpResponse]:
-    """Give a view the import of its address, opened. Where it is over, or has a problem, its page says so."""
+    """Decorate a view: give it the opened import of its address. If that fails, its page says why."""
 
     @wraps(view)
     def answer(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
@@ -148,8 +143,8 @@ def _of_a_pending_import(
             if record.state == ImportState.PENDING:
                 return view(request, open_import(record))
         except TvarrBackupError as problem:
-            messages.error(request, f"{problem} Your choices are all still here.")
-        return _lead(request, record)
+            messages.error(request, f"{problem} Your choices are kept.")
+        return _redirect_to(request, record)
 
     return _of_an_import(require_POST(answer))
 
@@ -157,40 +152,39 @@ def _of_a_pending_import(
 @_of_an_import
 @require_GET
 def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    """Show what an import would do; once it is applied, what became of each item."""
+    """Show what an import would do, or the result after it."""
     if record.state == ImportState.APPLIED:
         return _result(request, record)
     if record.state == ImportState.DISCARDED:
-        messages.info(request, "This import was discarded.")
+        messages.info(request, "Import discarded. Nothing was imported.")
         return HttpResponseRedirect(reverse("import"))
     try:
         context = _context(request, open_import(record))
     except TvarrBackupError as problem:
         return _form(request, problem, file_name=record.file_name)
-    is_part = request.htmx.target == "review"
+    is_part = request.htmx.target == "preview-items"
     return render(request, "web/_import_changed.html" if is_part else "web/import_preview.html", context)
 
 
 @_of_a_pending_import
 def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
-    """Store what a press has changed, and show what changes by it."""
     before = opened.plan
     opened = change_choices(opened, read_change(request.POST, opened.envelope))
     target = request.htmx.target
     if not target:
         _show_problem(request, opened)
-        return _lead(request, opened.record)
+        return _redirect_to(request, opened.record)
     context = _context(request, opened)
     if target == "import-totals" and not opened.newly_changed and not opened.problem:
         context["rows"] = context["preview"].rows_that_differ(before)
         return render(request, "web/_import_totals.html", context)
     response = render(request, "web/_import_changed.html", context)
-    return reswap(retarget(response, "#review"), "outerHTML")
+    return reswap(retarget(response, "#preview-items"), "outerHTML")
 
 
 @_of_a_pending_import
 def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
-    """Import, with what the form has changed, if that is what the button has promised."""
+    """Import, with the changes of the form, if the result is what the button showed."""
     opened = change_choices(opened, read_change(request.POST, opened.envelope))
     _show_problem(request, opened)
     if not opened.newly_changed and not opened.problem:
@@ -199,20 +193,19 @@ def apply(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
         except TvarrBackupError:
             if ImportRecord.objects.filter(pk=opened.record.pk, state=ImportState.PENDING).exists():
                 raise
-    return _lead(request, opened.record)
+    return _redirect_to(request, opened.record)
 
 
 @_of_an_import
 @require_POST
 def discard(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    """Discard a pending import."""
     discard_import(record)
-    return _lead(request, record)
+    return _redirect_to(request, record)
 
 
 def _context(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
     return {
-        "preview": ImportPreview(opened, *_place(request)),
+        "preview": ImportPreview(opened, *_position(request)),
         "record": opened.record,
         "envelope": opened.envelope,
         "plan": opened.plan,
@@ -221,8 +214,8 @@ def _context(request: HtmxRequest, opened: OpenImport) -> dict[str, Any]:
     }
 
 
-def _place(request: HtmxRequest) -> tuple[str, int]:
-    """Return which items are shown, by state and page. A button for another state begins at its first page."""
+def _position(request: HtmxRequest) -> tuple[str, int]:
+    """Return the state and page of the items to show. Another state starts at its first page."""
     sent = request.POST or request.GET
     shows = sent.getlist("show")
     page = 1 if len(shows) > 1 else read_number(sent.get("page"), 1)
@@ -234,9 +227,9 @@ def _show_problem(request: HtmxRequest, opened: OpenImport) -> None:
         messages.error(request, opened.problem)
 
 
-def _lead(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
-    """Lead to the page of an import, with the rows that the user wants to see."""
-    show, page = _place(request)
+def _redirect_to(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
+    """Redirect to the page of an import, with the rows that the user was viewing."""
+    show, page = _position(request)
     query = QueryDict(mutable=True)
     query.update({"show": show} if show else {})
     query.update({"page": str(page)} if page > 1 else {})
@@ -246,9 +239,6 @@ def _lead(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 def _address(record: ImportRecord) -> str:
     return reverse("import-preview", args=[record.pk])
-
-
-# --- The result -------------------------------------------------------------------------------------------------------
 
 
 def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
@@ -268,5 +258,5 @@ def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 
 
 def _done(line: dict[str, Any]) -> str:
-    is_same = line["action"] == ItemAction.SKIP and line["state"] == ItemState.IDENTICAL
-    return "Same, nothing to do" if is_same else _DONE[ItemAction(line["action"])]
+    is_unchanged = line["action"] == ItemAction.SKIP and line["state"] == ItemState.IDENTICAL
+    return "Unchanged" if is_unchanged else _DONE[ItemAction(line["action"])]

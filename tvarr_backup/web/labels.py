@@ -13,7 +13,7 @@ from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.retention import KeptReason
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.errors import InternalError, OperationTimedOut, RestoreUnsettled
-from tvarr_backup.formatting import format_time
+from tvarr_backup.formatting import format_count, format_time
 from tvarr_backup.operations.kinds import KINDS, PHASE_LABELS, current_step
 from tvarr_backup.operations.models import (
     KIND_LABELS,
@@ -28,21 +28,19 @@ from tvarr_backup.portable import kinds as portable_kinds
 from tvarr_backup.portable.kinds import kind_named
 from tvarr_backup.quoting import name_some
 
-# --- Backups ---------------------------------------------------------------------------------------------------------
-
 FATES = {
     KeptReason.PROTECTED: "Kept: protected",
     KeptReason.PROTECTED_FOR_NOW: "Kept: protected for seven days after the restore",
-    KeptReason.NOT_AUTOMATIC: "Kept: clean-ups remove automatic backups only",
-    KeptReason.NEWEST_GOOD: "Kept: the newest good backup is never removed",
-    KeptReason.WITHIN_LIMITS: "Kept: within the limits of the schedule",
-    None: "Will be removed by the next clean-up",
+    KeptReason.NOT_AUTOMATIC: "Kept: cleanup deletes only automatic backups",
+    KeptReason.NEWEST_GOOD: "Kept: newest good backup",
+    KeptReason.WITHIN_LIMITS: "Kept: within the retention",
+    None: "Will be deleted",
 }
 _STATE_ICONS = {BackupState.CHECKED: "check-circle", BackupState.NOT_CHECKED: "info-circle"}
 
 
 def format_made(sidecar: Sidecar) -> str:
-    """Return when a backup was made, for names and sentences: "Restore the backup of ..."."""
+    """Return when a backup was created, for phrases such as "Restore backup of ..."."""
     if sidecar.is_dated:
         return format_time(sidecar.created_at)
     newest = sidecar.newest_row_at
@@ -51,14 +49,10 @@ def format_made(sidecar: Sidecar) -> str:
 
 @dataclass(frozen=True)
 class BackupRow:
-    """A backup as lists and pages show it."""
-
     backup: Backup
     state: BackupState
-    is_doomed: bool = False
-    """Whether the next cleanup deletes it."""
+    will_be_deleted: bool = False
     may_change_protection: bool = False
-    """Whether the user may."""
 
     @property
     def sidecar(self) -> Sidecar:
@@ -66,7 +60,7 @@ class BackupRow:
 
     @cached_property
     def address(self) -> str:
-        """The path of its page. The paths of its actions begin with it."""
+        """The path of its page, with which the paths of its actions begin."""
         return reverse("backup", args=[self.backup.filename])
 
     @cached_property
@@ -91,7 +85,6 @@ class BackupRow:
 
     @property
     def short_version(self) -> str:
-        """The version without the name of this program; that of another program stays."""
         return self.version.removeprefix("tvarr-backup ")
 
 
@@ -100,7 +93,7 @@ _TABLES_OF_KINDS = [kind.model._meta.db_table for kind in portable_kinds.KINDS.v
 
 @dataclass(frozen=True)
 class TableChange:
-    """The number of rows of a table before and after. None is a missing table or, unless `is_known`, an unknown number."""
+    """Row counts of a table before and after. None is a missing table or, unless `is_known`, an unknown number."""
 
     name: str
     before: int | None
@@ -109,24 +102,22 @@ class TableChange:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """Both numbers as texts."""
-        missing = "not there" if self.is_known else "unknown"
+        missing = "missing" if self.is_known else "unknown"
         return tuple(missing if number is None else f"{number:,}" for number in (self.before, self.after))
 
     @property
     def is_different(self) -> bool:
-        """Whether the numbers are known to differ. Equal numbers do not mean equal contents."""
+        """Whether the numbers differ. Equal numbers do not mean equal contents."""
         return self.is_known and self.before != self.after
 
     @property
     def difference(self) -> str:
-        """The difference between the two numbers as a phrase."""
         if not self.is_known:
             return "unknown"
         if self.before == self.after:
             return SAME_NUMBER_OF_ROWS
         if self.before is None:
-            return "not there now"
+            return "only in the backup"
         if self.after is None:
             return "not in the backup"
         more = self.after - self.before
@@ -134,7 +125,7 @@ class TableChange:
 
 
 def table_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[TableChange]:
-    """Compare row counts: the kinds first, then other tables with rows on either side. An empty side is unknown."""
+    """Compare row counts: kinds first, then other tables that have rows. An empty mapping means unknown counts."""
     tables = sorted({*before, *after}, key=lambda table: (table not in _TABLES_OF_KINDS, table))
     return [
         TableChange(table.replace("_", " "), before.get(table), after.get(table), is_known=bool(before and after))
@@ -143,9 +134,11 @@ def table_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[T
     ]
 
 
-# --- Operations ------------------------------------------------------------------------------------------------------
-
-_STATES = {OperationState.CANCELLED: "cancelled", OperationState.INTERRUPTED: "interrupted"}
+_UNFINISHED = {
+    OperationState.FAILED: "failed",
+    OperationState.CANCELLED: "canceled",
+    OperationState.INTERRUPTED: "interrupted",
+}
 _LEVELS = {
     OperationState.SUCCEEDED: "success",
     OperationState.ATTENTION: "warning",
@@ -155,40 +148,42 @@ _LEVELS = {
 }
 _NAMED_AT_MOST = 3
 _DOUBTFUL = (RestoreUnsettled.code, InternalError.code, OperationTimedOut.code)
-"""Error codes after which the operation alone does not tell what data is live."""
+"""Error codes that leave open which data is live."""
 
 
 def operation_title(operation: Operation) -> str:
     """Return the operation's heading, such as "Restored" or "Backup: packing"."""
     kind, state = OperationKind(operation.kind), OperationState(operation.state)
-    done = KINDS[kind].done
+    label, done = operation.get_kind_display(), KINDS[kind].done
     if operation.is_open:
-        doing = next((label.lower() for phase, label in PHASE_LABELS.items() if phase == operation.phase), "starting")
-        waits = state == OperationState.QUEUED
-        return f"{operation.get_kind_display()}: {'waiting for the worker' if waits else doing}"
+        phase = next((label.lower() for phase, label in PHASE_LABELS.items() if phase == operation.phase), "starting")
+        return f"{label}: {'queued' if state == OperationState.QUEUED else phase}"
     if state == OperationState.SUCCEEDED:
         return done
     if state == OperationState.ATTENTION:
         number = len(operation.message.splitlines())
-        done = "Not all is well" if kind == OperationKind.VERIFY else done
-        return f"{done}, {number} {'thing needs' if number == 1 else 'things need'} attention"
-    missed = f"Not {done[0].lower()}{done[1:]}"
-    if kind == OperationKind.RESTORE:
-        if operation.error_code in _DOUBTFUL:
-            return "The restore did not end well: read what to do"
-        if state == OperationState.INTERRUPTED:
-            return "Restore: interrupted"
-        missed += ", your data is unchanged"
-    return f"{missed} ({_STATES[state]})" if state in _STATES else missed
+        if kind == OperationKind.VERIFY:
+            return f"Verification found {format_count(number, 'problem')}"
+        return f"{done} with {format_count(number, 'warning')}"
+    return _unfinished_title(operation, kind, state)
+
+
+def _unfinished_title(operation: Operation, kind: OperationKind, state: OperationState) -> str:
+    if kind == OperationKind.ADOPT and state == OperationState.FAILED:
+        return "Upload rejected"
+    title = f"{operation.get_kind_display()} {_UNFINISHED[state]}"
+    if kind == OperationKind.RESTORE and operation.error_code in _DOUBTFUL:
+        return "Restore failed: action needed"
+    is_unchanged = kind == OperationKind.RESTORE and state != OperationState.INTERRUPTED
+    return f"{title}: your data is unchanged" if is_unchanged else title
 
 
 def operation_level(operation: Operation) -> str:
-    """Return Bootstrap's name of the level of an outcome."""
     return _LEVELS.get(OperationState(operation.state), "info")
 
 
 def operation_subject(operation: Operation) -> str:
-    """Return the backup that an operation was about, or how many; empty where there is none."""
+    """Return the backup of an operation, or the number of backups, or nothing."""
     result, arguments = operation.result or {}, operation.arguments
     made = (result.get("backup") or {}).get("filename")
     names: list[str] = arguments.get("filenames") or []
@@ -197,28 +192,28 @@ def operation_subject(operation: Operation) -> str:
 
 
 def operation_details(operation: Operation) -> str:
-    """Return what a user should know of an outcome, one sentence a line; empty where the title is enough."""
+    """Return details of an outcome, one sentence per line. Empty if the title says everything."""
     result = operation.result or {}
     sentences = [operation.outcome.for_page()]
     removed = result.get("removed") or []
     named = name_some(removed, _NAMED_AT_MOST)
     if operation.kind == OperationKind.BACKUP and removed:
-        sentences.append(f"The clean-up after it removed {len(removed)}: {named}.")
+        sentences.append(f"Cleanup deleted {format_count(len(removed), 'backup')}: {named}.")
     if operation.kind == OperationKind.PRUNE and operation.state == OperationState.SUCCEEDED:
-        sentences.append(f"Removed: {named}." if removed else "There was nothing to remove.")
+        sentences.append(f"Deleted: {named}." if removed else "Nothing to delete.")
     return "\n".join(sentence for sentence in sentences if sentence)
 
 
 @dataclass(frozen=True)
 class ListedStep:
-    """A step of an operation, and where it stands: `done`, `now` or `to come`."""
+    """A step of an operation. `progress` is `done`, `now` or `to come`."""
 
     label: str
-    stands: str
+    progress: str
 
 
 def operation_steps(operation: Operation) -> list[ListedStep]:
-    """Return the steps of an operation that is open or has failed. Empty where there is only one."""
+    """Return the steps of an open or failed operation, or nothing if there is only one."""
     kind = OperationKind(operation.kind)
     if len(KINDS[kind].steps) < 2:
         return []
@@ -231,13 +226,13 @@ def operation_steps(operation: Operation) -> list[ListedStep]:
 
 
 def step_reached(operation: Operation) -> str:
-    """Return the label of the step at which an operation ended; empty if it had not begun."""
-    has_begun = bool(operation.phase or operation.started_at)
-    return next((step.label for step in operation_steps(operation) if has_begun and step.stands == "now"), "")
+    """Return the label of the step at which an operation ended. Empty if it had not started."""
+    has_started = bool(operation.phase or operation.started_at)
+    return next((step.label for step in operation_steps(operation) if has_started and step.progress == "now"), "")
 
 
 def import_title(record: ImportRecord) -> str:
-    """Return how many items of which kind an import has written."""
+    """Return how many items an import changed, such as "Imported 3 filters"."""
     written = record.added + record.overwritten + record.copied
     if not written:
         return "Nothing was changed"
@@ -246,13 +241,12 @@ def import_title(record: ImportRecord) -> str:
 
 
 def import_details(record: ImportRecord) -> str:
-    """Return what became of an import's items, as a sentence."""
     counts = {
         "added": record.added,
         "overwritten": record.overwritten,
-        "copied": record.copied,
+        "renamed": record.copied,
         "skipped": record.skipped,
-        "the same": record.unchanged,
+        "unchanged": record.unchanged,
     }
     text = ", ".join(f"{label} {number:,}" for label, number in counts.items() if number)
-    return f"{text[:1].upper()}{text[1:]}." if text else "The file held no items."
+    return f"{text[:1].upper()}{text[1:]}." if text else "The file had no items."

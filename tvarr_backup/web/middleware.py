@@ -1,4 +1,4 @@
-"""What all pages have in common: compressed, and for whom is no longer signed in, the way back."""
+"""Middleware for pages: compression, and the way back after a new sign-in."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tvarr_backup.web.htmx import HtmxRequest
 
 
 class Compressed(GZipMiddleware):
-    """Pages only: archives are compressed already, and a part of a file must stay the part that was asked for.
+    """Compress pages only. Archives are compressed already, and a range of a file must stay as it is.
 
-    Django adds a few random bytes, so that the length tells nothing of the secrets in a page.
+    Django adds random bytes, so that the length reveals no secret in a page.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -28,9 +28,9 @@ class Compressed(GZipMiddleware):
 
 
 class SignedOut:
-    """Whoever must sign in first comes back to the page where they were, not to an address that only takes forms.
+    """Lead users back to their page after a new sign-in, not to an address that only accepts forms.
 
-    htmx would put the page to sign in into the middle of the page that asks: it is told to load it as a whole.
+    htmx gets a redirect that loads the sign-in page as a whole, not into a part of the present page.
     """
 
     def __init__(self, get_response: Callable[[HtmxRequest], HttpResponse]) -> None:
@@ -49,7 +49,7 @@ class SignedOut:
 
 
 def page_before(request: HttpRequest) -> str:
-    """The page of ours that a request was sent from, as a path; the first page where that is not known."""
+    """Return the path of our page that a request came from, or of the start page."""
     address = request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(address, {request.get_host()}, require_https=request.is_secure()):
         return reverse("home")

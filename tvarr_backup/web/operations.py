@@ -1,4 +1,4 @@
-"""Operations: the one that is running, how one ended, and the history of all."""
+"""The page of an operation, the progress bar, and the history."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import trigger_client_event
 
+from tvarr_backup import program
 from tvarr_backup.backups.catalogue import Backup, find_backup
 from tvarr_backup.errors import OperationRunning, TvarrBackupError
 from tvarr_backup.operations import actions
@@ -37,16 +38,15 @@ if TYPE_CHECKING:
 
 _ROWS_ON_A_PAGE = 25
 _ENDED = "operation-ended"
-"""The event that pages listen to."""
 DISMISSED = "dismissed_operation"
-"""In the session: the newest operation whose result the page of the backups no longer shows, nor that of older ones."""
+"""Session key: the newest operation whose result, like those of older ones, is hidden on the Backups page."""
 
 Find = Callable[[str], Backup | None]
-"""Returns a backup that still exists, by its file name, which may be empty."""
+"""Find an existing backup by its file name, which may be empty."""
 
 
 def lead_to(request: HttpRequest, start: Callable[[], Operation], back: str) -> HttpResponse:
-    """Start an operation and lead to it, or back with the reason against it."""
+    """Start an operation and redirect to it, or back with an error message."""
     try:
         started = start()
     except TvarrBackupError as problem:
@@ -55,7 +55,7 @@ def lead_to(request: HttpRequest, start: Callable[[], Operation], back: str) -> 
 
 
 def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> HttpResponse:
-    """Lead back with the reason. A second click leads to what the first has started."""
+    """Redirect back with an error message. A second click redirects to the operation of the first."""
     if isinstance(problem, OperationRunning) and problem.is_repeated:
         return HttpResponseRedirect(reverse("operation", args=[problem.operation]))
     messages.error(request, problem.sentence.for_page())
@@ -66,7 +66,7 @@ def not_started(request: HttpRequest, problem: TvarrBackupError, back: str) -> H
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def bar(request: HttpRequest) -> HttpResponse:
-    """Render the bar, which pages ask for each second. When nothing is running any more, they get an event."""
+    """Render the progress bar, which pages load each second. Send an event when no operation is open."""
     response = render(request, "web/_bar.html")
     if not Operation.open_ones():
         trigger_client_event(response, _ENDED)
@@ -77,7 +77,7 @@ def bar(request: HttpRequest) -> HttpResponse:
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def operation(request: HtmxRequest, pk: str) -> HttpResponse:
-    """Show how an operation goes or how it ended. htmx, which asks each second, gets that part of the page alone."""
+    """Show the progress or the result of an operation. htmx loads only that part of the page."""
     reconcile()
     found = get_object_or_404(Operation.objects.select_related("requested_by"), pk=pk)
     is_part = request.htmx.target == "operation"
@@ -89,7 +89,6 @@ def operation(request: HtmxRequest, pk: str) -> HttpResponse:
 
 
 def operation_context(operation: Operation, user: User | AnonymousUser, find: Find) -> dict[str, Any]:
-    """Return what `web/_operation.html` needs to show an operation to a user."""
     context = {
         "operation": operation,
         "title": labels.operation_title(operation),
@@ -98,6 +97,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
     if operation.is_open:
         return context | {
             "worker_is_silent": not worker_seems_alive(),
+            "program": program.NAME,
             "steps": labels.operation_steps(operation),
             "may_cancel": actions.may_cancel(Actor(user, Origin.WEB), operation),
         }
@@ -123,7 +123,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
 
 
 def _accept_at(operation: Operation) -> str:
-    """Return the page on which the code that was refused can be accepted."""
+    """Return the page on which the refused code can be accepted."""
     if operation.kind == OperationKind.ADOPT:
         return f"{reverse('upload')}?refused={operation.pk}"
     return reverse("restore", args=[operation.arguments["filename"]])
@@ -134,12 +134,12 @@ def _safety_backup(operation: Operation) -> str:
 
 
 def _undo(safety: Backup | None) -> str:
-    """Return the backup that undoes a restore; empty where there is none, or it is one of damaged data."""
+    """Return the backup that undoes a restore. Empty if there is none or its data was damaged."""
     return safety.filename if safety and not safety.sidecar.problems else ""
 
 
 def finder() -> Find:
-    """Return a function that finds backups; none where the folder cannot be used. It asks for the folder only once."""
+    """Return a function that finds backups, or none if the folder cannot be used. It checks the folder only once."""
     folder = cache(backup_folder)
 
     def find(filename: str) -> Backup | None:
@@ -154,10 +154,9 @@ def finder() -> Find:
 @login_required
 @require_POST
 def cancel(request: HttpRequest, pk: str) -> HttpResponse:
-    """Cancel an operation."""
     try:
         asked = actions.cancel_operation(Actor(request.user, Origin.WEB), pk)
-        messages.info(request, "It was asked to end." if asked.is_open else "It is cancelled.")
+        messages.info(request, "The operation is being canceled." if asked.is_open else "Operation canceled.")
     except TvarrBackupError as problem:
         messages.error(request, problem.sentence.for_page())
     return HttpResponseRedirect(reverse("operation", args=[pk]))
@@ -166,22 +165,19 @@ def cancel(request: HttpRequest, pk: str) -> HttpResponse:
 @login_required
 @require_POST
 def dismiss(request: HttpRequest, pk: str) -> HttpResponse:
-    """Stop showing a result, and those of older operations, on the page of the backups."""
+    """Hide a result, and those of older operations, on the Backups page."""
     request.session[DISMISSED] = max(pk, request.session.get(DISMISSED, ""))
     return HttpResponseRedirect(reverse("home"))
 
 
-# --- The history -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class HistoryRow:
-    """An operation or an import. `address` and `undo` are empty where there is no such page."""
+    """An operation or an import. `address` and `undo` may be empty."""
 
     at: datetime
     kind: str
     subject: str
-    who: str
+    user: str
     title: str
     level: str
     details: str
@@ -193,7 +189,7 @@ class HistoryRow:
 @permission_required("operations.view_operation", raise_exception=True)
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
-    """Show operations and imports, the newest first."""
+    """List operations and imports, newest first."""
     reconcile()
     find = finder() if request.user.has_perm("operations.restore_backup") else lambda _filename: None
     operations = Operation.objects.order_by()
@@ -213,7 +209,7 @@ def _import_row(record: ImportRecord) -> HistoryRow:
         at=record.finished_at or record.created_at,
         kind="Import",
         subject=record.file_name,
-        who=str(record.requested_by or record.get_origin_display()),
+        user=str(record.requested_by or record.get_origin_display()),
         title=labels.import_title(record),
         level="success",
         details=labels.import_details(record),
@@ -226,7 +222,7 @@ def _operation_row(operation: Operation, find: Find) -> HistoryRow:
         at=operation.created_at,
         kind=operation.get_kind_display(),
         subject=labels.operation_subject(operation),
-        who=str(operation.requested_by or operation.get_origin_display()),
+        user=str(operation.requested_by or operation.get_origin_display()),
         title=labels.operation_title(operation),
         level=labels.operation_level(operation),
         details=labels.operation_details(operation),

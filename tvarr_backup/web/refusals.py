@@ -1,4 +1,4 @@
-"""Refusals as pages: what happened, with which status, and what the page offers to do about it."""
+"""Error pages: the message, the status code, and buttons for what to do next."""
 
 from __future__ import annotations
 
@@ -33,42 +33,35 @@ _STATUS: tuple[tuple[type[TvarrBackupError], HTTPStatus], ...] = (
 
 
 class Button(NamedTuple):
-    """A link that looks like a button."""
-
     label: str
     address: str
 
 
 _PAGES = {
     Advice.FREE_SPACE: ("Choose backups to delete", "home"),
-    Advice.IMPORT: ("Import it", "import"),
+    Advice.IMPORT: ("Import file", "import"),
     Advice.RESTORE: ("Choose a backup to restore", "home"),
     Advice.BRING_BACK: ("Choose a backup to restore", "home"),
 }
 
 
 def buttons_for(advice: Iterable[Advice]) -> list[Button]:
-    """Return a button for each advice that a page can follow."""
+    """Return a button for each advice that a page can carry out."""
     return [Button(label, reverse(name)) for label, name in (_PAGES[one] for one in advice if one in _PAGES)]
 
 
 def sentence_of_failure(problem: BaseException | None) -> str:
-    """Return which database cannot be used and what to do, or that the failure is a bug. The log has more."""
+    """Return the message for an unexpected failure: which database cannot be used, or that it is a bug."""
     explained = explain_failure(problem)
-    return (
-        explained.sentence.for_page()
-        if explained
-        else "Something failed that should not; the log of the service says what."
-    )
+    return explained.sentence.for_page() if explained else "Something is wrong. See the log of the service for details."
 
 
 def status_of(problem: TvarrBackupError) -> HTTPStatus:
-    """Return the status of the answer to an error."""
     return next((status for kind, status in _STATUS if isinstance(problem, kind)), HTTPStatus.CONFLICT)
 
 
 def refuse_on_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Turn the errors of a view into pages."""
+    """Decorate a view: show its errors as pages."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -81,7 +74,7 @@ def refuse_on_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
 
 
 def _refuse(request: HttpRequest, problem: TvarrBackupError) -> HttpResponse:
-    """Render the sentence. That backups of a database are not supported is content of a page, not a failure of it."""
+    """Render an error. Unsupported backups are a normal page with status 200."""
     if isinstance(problem, BackupUnsupported) and request.method == "GET":
         return render(request, "web/unsupported.html", {"sentence": problem.sentence.for_page()})
     context = {"sentence": problem.sentence.for_page(), "buttons": buttons_for(problem.advice)}

@@ -1,4 +1,4 @@
-"""The restore page: what a restore gives, what it does, and what will be lost."""
+"""The restore page: the backup, the steps, and what will be lost."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from tvarr_backup.web.refusals import refuse_on_page
 @require_http_methods(["GET", "POST"])
 @refuse_on_page
 def restore(request: HttpRequest, filename: str) -> HttpResponse:
-    """Show what a restore would do, and ask the worker for it when that is confirmed."""
-    if request.method == "GET":  # the page has a box for a newer schema, so that is no obstacle yet
+    """Show what a restore would do. A POST starts it."""
+    if request.method == "GET":  # the page has a checkbox for a newer schema
         found, obstacles = find_backup(backup_folder(), filename), _obstacles(filename, accept_newer=True)
         return render(request, "web/restore.html", _context(found, *obstacles))
     given: dict[str, Any] = {name: request.POST.get(name) == "true" for name in ("accept_newer", "offline")}
@@ -59,15 +59,15 @@ def restore(request: HttpRequest, filename: str) -> HttpResponse:
         raise
     except TvarrBackupError as problem:
         damage, blocked = _obstacles(filename, accept_newer=given["accept_newer"])
-        if not isinstance(problem, OfflineRestoreRequired):  # it is the damage, which the page shows
-            blocked = str(problem)
+        if not isinstance(problem, OfflineRestoreRequired):  # the page shows the damage
+            blocked = problem.sentence.for_page()
         context = _context(find_backup(backup_folder(), filename), damage, blocked)
         return render(request, "web/restore.html", context, status=HTTPStatus.CONFLICT)
     return HttpResponseRedirect(reverse("operation", args=[started.pk]))
 
 
 def _obstacles(filename: str, *, accept_newer: bool) -> tuple[str, str]:
-    """Return what is wrong with the live file if only an offline restore can replace it, and why a restore is refused."""
+    """Return the damage if only an offline restore is possible, and why a restore is refused; both may be empty."""
     damage = ""
     try:
         try:
@@ -89,7 +89,7 @@ def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
         "facts": verdict.facts,
         "needs_accept_newer": verdict.needs_confirmation,
         "row": BackupRow(found, state_of(found.sidecar, required)),
-        "button": f"Replace with the backup of {format_made(found.sidecar)}",
+        "button": f"Restore backup of {format_made(found.sidecar)}",
         "damage": damage,
         "live": conf.live_database().name,
         "blocked": blocked,
@@ -102,7 +102,7 @@ def _context(found: Backup, damage: str, blocked: str) -> dict[str, Any]:
 
 
 def _updates(backup: Backup, required: RequiredSchema) -> int:
-    """Return how many of our migrations the backup's tables lack."""
+    """Return how many of our migrations the backup lacks."""
     program, _, migration = backup.sidecar.schema.partition(" ")
     if program != "tvarr-backup":
         return 0
@@ -110,11 +110,13 @@ def _updates(backup: Backup, required: RequiredSchema) -> int:
 
 
 def _lost(sidecar: Sidecar, now: datetime) -> str:
-    """Return what the live database will lose, counted from the latest change that the backup is known to have."""
+    """Return what tvarr's database will lose, since the latest change that the backup is known to have."""
     made = sidecar.known_at
     if made is None:
-        return "everything that is not in the backup; how much that is cannot be told, because its date is unknown"
-    if made > now:
-        return f"everything that is not in the backup; its time, {format_time(made)}, is still to come by this clock"
-    since = "" if sidecar.is_dated else ", the newest row in the backup, whose date is unknown"
-    return f"everything changed after {format_time(made)}{since}: {format_duration(now - made)}"
+        changes = "All changes that are not in the backup, whose date is unknown,"
+    elif made > now:
+        changes = f"All changes that are not in the backup, whose date ({format_time(made)}) is in the future,"
+    else:
+        since = format_time(made) + ("" if sidecar.is_dated else ", the newest row in the backup")
+        changes = f"{format_duration(now - made)} of changes (since {since})"
+    return f"{changes[0].upper()}{changes[1:]} will be removed from tvarr's database."

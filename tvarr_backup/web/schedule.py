@@ -1,4 +1,4 @@
-"""The settings: when automatic backups are made, and how many of them are kept."""
+"""The settings page: schedule and retention."""
 
 from __future__ import annotations
 
@@ -32,27 +32,25 @@ from tvarr_backup.operations.schedule import describe, next_runs
 from tvarr_backup.web.forms import ScheduleForm, values_of
 from tvarr_backup.web.refusals import refuse_on_page
 
-_NOT_SENT_AGAIN = ("agreed", "csrfmiddlewaretoken", "look")
+_NOT_SENT_AGAIN = ("agreed", "csrfmiddlewaretoken", "preview")
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What settings lead to, whether they are stored or not."""
-
     sentence: str
     next_runs: list[datetime]
-    doomed: list[Backup]
-    """The backups that the next cleanup would delete with them, and would keep with those that are stored."""
+    deletions: list[Backup]
+    """Backups that the next cleanup would delete with these settings, but not with the stored ones."""
     problem: str = ""
 
     @property
     def size(self) -> int:
-        return sum(backup.sidecar.compressed_size for backup in self.doomed)
+        return sum(backup.sidecar.compressed_size for backup in self.deletions)
 
     @property
     def agreement(self) -> str:
-        """What agrees to just these deletions."""
-        return actions.fingerprint_of_deletions(self.doomed)
+        """The code that confirms exactly these deletions."""
+        return actions.fingerprint_of_deletions(self.deletions)
 
 
 @login_required
@@ -60,15 +58,15 @@ class Outlook:
 @require_http_methods(["GET", "POST"])
 @refuse_on_page
 def schedule(request: HttpRequest) -> HttpResponse:
-    """Show the settings. A POST stores what was changed; where cleanup would then delete backups, it asks first."""
-    conf.live_database()  # there is no schedule where no backups can be made
+    """Show the settings. A POST stores changes, after a confirmation if cleanup would then delete backups."""
+    conf.live_database()  # without a database file there are no backups to schedule
     if request.method == "GET":
         return _page(request)
-    Actor(request.user, Origin.WEB).require(actions.CHANGE_SETTINGS)  # also to see a form that is not valid
+    Actor(request.user, Origin.WEB).require(actions.CHANGE_SETTINGS)  # also for a form that is not valid
     form = ScheduleForm(request.POST)
     if not form.is_valid():
         return _page(request, form)
-    if "look" in request.POST:
+    if "preview" in request.POST:
         return _page(request, form, outlook(form.changes()))
     return _store(request, form.changes(), reverse("settings"))
 
@@ -77,7 +75,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
 @permission_required(actions.CHANGE_SETTINGS, raise_exception=True)
 @require_GET
 def preview(request: HttpRequest) -> HttpResponse:
-    """Render what the form would lead to as it is filled in now, for a part of the page."""
+    """Render the effect of the form as it is filled in, as a part of the page."""
     form = ScheduleForm(request.GET)
     found = outlook(form.changes()) if form.is_valid() else None
     return render(request, "web/_outlook.html", {"outlook": found, "form": form})
@@ -87,28 +85,28 @@ def preview(request: HttpRequest) -> HttpResponse:
 @require_POST
 @refuse_on_page
 def reset(request: HttpRequest) -> HttpResponse:
-    """Forget what was stored, so that the environment's values count again."""
+    """Delete the stored settings, so that the environment applies."""
     return _store(request, model_to_dict(BackupSettings()), reverse("reset-settings"))
 
 
 def outlook(changes: Mapping[str, Any]) -> Outlook:
-    """Return what the stored settings lead to with these changes, which a form has validated."""
+    """Return the effect of the stored settings with these changes, which a form has validated."""
     stored = BackupSettings.load()
     for name, value in changes.items():
         setattr(stored, name, value)
     try:
-        return replace(_times(stored), doomed=find_new_deletions(stored))
+        return replace(_times(stored), deletions=find_new_deletions(stored))
     except TvarrBackupError as problem:
         return replace(_times(stored), problem=problem.sentence.for_page())
 
 
 def _times(stored: BackupSettings) -> Outlook:
-    """Return the outlook without deletions. Stored settings delete nothing beyond themselves."""
-    return Outlook(describe(stored), next_runs(stored, datetime.now(UTC)), doomed=[])
+    """Return the effect without deletions. Stored settings add none."""
+    return Outlook(describe(stored), next_runs(stored, datetime.now(UTC)), deletions=[])
 
 
 def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> HttpResponse:
-    """Store changes, or show the backups that cleanup would delete with them, with a button that agrees to just that."""
+    """Store changes, or show the backups that cleanup would delete with them, and ask for confirmation."""
     try:
         actions.change_settings(Actor(request.user, Origin.WEB), changes, agreed=request.POST.get("agreed", ""))
     except DeletionsUnconfirmed:
@@ -118,7 +116,9 @@ def _store(request: HttpRequest, changes: Mapping[str, Any], address: str) -> Ht
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     else:
-        messages.success(request, f"Saved. {describe(BackupSettings.load())}." if changes else "Nothing was changed.")
+        messages.success(
+            request, f"Settings saved. {describe(BackupSettings.load())}." if changes else "Nothing was changed."
+        )
     return HttpResponseRedirect(reverse("settings"))
 
 
@@ -140,12 +140,12 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
 
 @cache
 def _zones() -> SafeString:
-    """Return the options of a list. They are kept, because finding them takes as long as several pages."""
+    """Return the options of the list of time zones. They are cached, because finding them is slow."""
     return format_html_join("", '<option value="{}">', ((zone,) for zone in sorted(available_timezones())))
 
 
 def _from_environment(stored: BackupSettings) -> dict[str, str]:
-    """Return the variable for each field whose setting comes from the environment."""
+    """Return the variable for each field whose value comes from the environment."""
     variables = {
         "enabled": ("TVARR_BACKUP_SCHEDULE_ENABLED", stored.enabled is None),
         "often": ("TVARR_BACKUP_SCHEDULE_CRON", not stored.cron),
@@ -157,10 +157,10 @@ def _from_environment(stored: BackupSettings) -> dict[str, str]:
 
 
 def _environment() -> list[tuple[str, str, str]]:
-    """Return what only the environment sets: label, value, variable."""
+    """Return label, value and variable of each setting that only the environment has."""
     return [
-        ("Backups lie in", str(settings.BACKUP_DIRECTORY), "TVARR_BACKUP_DIRECTORY"),
-        ("The database of tvarr is", str(conf.database_path(conf.tvarr_alias())), "TVARR_DATABASE_DSN"),
-        ("Everything of our own lies in", str(settings.STORAGE_BASE_DIR), "TVARR_STORAGE_BASE_DIR"),
-        ("Times are shown in", settings.TIME_ZONE, "TZ"),
+        ("Backup folder", str(settings.BACKUP_DIRECTORY), "TVARR_BACKUP_DIRECTORY"),
+        ("tvarr's database", str(conf.database_path(conf.tvarr_alias())), "TVARR_DATABASE_DSN"),
+        ("Storage folder", str(settings.STORAGE_BASE_DIR), "TVARR_STORAGE_BASE_DIR"),
+        ("Time zone", settings.TIME_ZONE, "TZ"),
     ]

@@ -1,4 +1,4 @@
-"""The card on top of the page of the backups: whether all is well, and how much there is."""
+"""The status card on the Backups page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from tvarr_backup.backups.catalogue import Backup, Listing
 from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.health import Health, HealthState, Subject
 
-_DRAWN = 100
+_MOST_DRAWN = 100
 _WIDTH, _HEIGHT = 200, 40
 
 
 class Level(StrEnum):
-    """How the card looks."""
-
     GOOD = "good"
     WARNING = "warning"
     FAILING = "failing"
@@ -27,7 +25,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Curve:
-    """The sizes of the newest backups over time, as points of an SVG polyline, and what it shows in words."""
+    """Sizes of the newest backups over time: points of an SVG polyline, and the first and last size."""
 
     points: str
     first: int
@@ -36,10 +34,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Status:
-    """What the card says; `folder` is empty where it is nobody's business who asks.
+    """Contents of the card. `folder` is empty for users who may not see it.
 
-    `is_closed` says that the folder cannot be read, so that nobody knows what is in it; `is_unmounted` that its disk is not
-    mounted, so that a new backup needs a confirmation. `unsupported` says why no backups can be made of tvarr's database.
+    `is_closed`: the backup folder cannot be read. `is_unmounted`: its disk is not mounted, so a new backup needs a
+    confirmation. `unsupported`: why tvarr's database cannot be backed up.
     """
 
     level: Level
@@ -58,7 +56,6 @@ class Status:
 
 
 def status_of(health: Health, *, with_folder: bool) -> Status:
-    """The card of what one look has found."""
     folder = health.observation.folder
     backups = folder.listing.backups if folder.listing else ()
     wrong = {subject: check for subject, check in health.checks.items() if check.state is not HealthState.OK}
@@ -94,8 +91,8 @@ def _are_on_one_disk(folder: Path, database: Path) -> bool:
 
 
 def _curve(listing: Listing) -> Curve | None:
-    """Of what was made here; none for fewer than two."""
-    made = [backup.sidecar for backup in listing.backups if not backup.sidecar.imported][:_DRAWN]
+    """Return the curve of backups made here, or None for fewer than two."""
+    made = [backup.sidecar for backup in listing.backups if not backup.sidecar.imported][:_MOST_DRAWN]
     made.sort(key=lambda sidecar: sidecar.created_at)
     if len(made) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The usual times of a schedule, as people choose them, and the cron fields that say the same."""
+"""Common schedules as users select them, and their cron fields."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ DAYS = (
     ("SUN", "Sunday"),
 )
 HOURS = (1, 2, 3, 4, 6, 8, 12)
-"""Every so many hours: what a day can be parted into, so that the times are the same each day."""
+"""Intervals that divide a day, so that the times are the same each day."""
 
 _NAMES = {"0": "SUN", "7": "SUN"} | {str(number): name for number, (name, _) in enumerate(DAYS, start=1)}
 _NAMES |= {name: name for name, _ in DAYS}
 
 
 class Often(StrEnum):
-    """How often."""
-
     DAY = "day"
     WEEK = "week"
     HOURS = "hours"
@@ -33,7 +31,7 @@ class Often(StrEnum):
 
 @dataclass(frozen=True)
 class Times:
-    """What is chosen. `at` is the time of day, and where there are several, one of them; `cron` is used by `CRON` alone."""
+    """A schedule. `at` is the time of a run, or of one of several a day. `cron` is used only with `Often.CRON`."""
 
     often: Often
     at: time = time(2, 0)
@@ -43,7 +41,6 @@ class Times:
 
 
 def cron_of(times: Times) -> str:
-    """The five fields."""
     minute, hour = times.at.minute, times.at.hour
     match times.often:
         case Often.DAY:
@@ -61,7 +58,7 @@ def cron_of(times: Times) -> str:
 
 
 def times_of(cron: str) -> Times:
-    """What one would have chosen for five fields that `parse_cron` has given; `CRON` for everything else."""
+    """Return the schedule that five fields from `parse_cron` stand for; `Often.CRON` if no other choice does."""
     minute, hour, day, month, weekday = cron.split()
     other = Times(Often.CRON, cron=cron)
     if not minute.isdigit() or (day, month) != ("*", "*"):
@@ -77,7 +74,7 @@ def times_of(cron: str) -> Times:
 
 
 def _every(field: str) -> tuple[int, int] | None:
-    """The first hour, and every how many, of a field such as `*`, `*/6` or `1,7,13,19`."""
+    """Return the first hour and the interval of a field such as `*`, `*/6` or `1,7,13,19`."""
     if field == "*":
         return 0, 1
     if field.startswith("*/") and field[2:].isdigit():

@@ -1,4 +1,4 @@
-"""The page to upload a backup from elsewhere."""
+"""The upload page: add a backup from elsewhere."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _TOKEN = "csrfmiddlewaretoken"  # noqa: S105  # the field's name
 @require_http_methods(["GET", "POST"])
 @refuse_on_page
 def upload(request: HtmxRequest) -> HttpResponse:
-    """Show the form, or receive what was sent with it, from the connection straight into the backup folder.
+    """Show the form. A POST is received from the connection straight into the backup folder.
 
-    Django would read a whole form before it checks the token. Here the token is in a header or in the form's first
-    field, and nothing after that is read before it is checked.
+    Django would read the whole form before it checks the token. Here the token is in a header or in the form's first
+    field, and is checked before anything else is read.
     """
     if request.method == "POST":
         body = Body(request)
         token = "" if "X-CSRFToken" in request.headers else body.first_field(_TOKEN)
         request.POST = QueryDict(urlencode({_TOKEN: token}))
         return _receive(request, body)
-    backup_folder()  # refuses the page where it cannot be used
+    backup_folder()  # raises an error if the folder cannot be used
     context = {
         "limit": settings.UPLOAD_BYTES,
         "max_note": MAX_NOTE,
@@ -79,7 +79,7 @@ def _receive(request: HtmxRequest, body: Body) -> HttpResponse:
 
 
 def _refused(request: HttpRequest) -> Operation | None:
-    """Return the upload whose code the user has read and wants to accept."""
+    """Return the refused upload whose code the page shows, so that the user can accept it."""
     refused = request.GET.get("refused")
     try:
         return Operation.objects.filter(pk=refused, kind=OperationKind.ADOPT).first() if refused else None
@@ -89,7 +89,7 @@ def _refused(request: HttpRequest) -> Operation | None:
 
 def _sentence(problem: Exception) -> str:
     if isinstance(problem, FieldRefused) and problem.name == "file":
-        return "No file was chosen, so nothing was taken in. Choose one."
+        return "No file was selected. Nothing was saved. Select a file."
     if isinstance(problem, RequestDataTooBig):
-        return "The form has more text beside the file than it may have; nothing was taken in."
+        return "The text in the form is too long. Nothing was saved. Shorten the note."
     return problem.sentence.for_page() if isinstance(problem, TvarrBackupError) else str(problem)

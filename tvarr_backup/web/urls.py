@@ -7,8 +7,6 @@ from tvarr_backup.web import account, backups, exports, imports, operations, res
 
 
 class Ulid:
-    """An id as our tables have them."""
-
     regex = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 
     def to_python(self, value: str) -> str:

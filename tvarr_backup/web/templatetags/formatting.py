@@ -1,4 +1,4 @@
-"""How templates show times, sizes, and texts that others wrote."""
+"""Template tags and filters for times, sizes, and texts from files and users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from tvarr_backup import formatting
+from tvarr_backup import __version__, formatting
 from tvarr_backup.backups.sidecar import Sidecar
 from tvarr_backup.operations.models import Operation
 from tvarr_backup.texts import escape_hidden, escape_unfit_for_note
@@ -21,6 +21,7 @@ register = template.Library()
 register.filter("short_time", formatting.format_time)
 register.filter("short_made", labels.format_made)
 register.filter("operation_title", labels.operation_title)
+register.simple_tag(lambda: __version__, name="version")
 
 _LEVELS = {"error": "danger", "debug": "secondary"}
 _EMPTY = SafeString("")
@@ -29,14 +30,13 @@ _EMPTY = SafeString("")
 @register.simple_tag
 @cache
 def icon(name: str) -> SafeString:
-    """Return an icon of `vendor/bootstrap-icons/icons.svg`. Screen readers skip it, so put a word next to it."""
+    """Return an icon of `vendor/bootstrap-icons/icons.svg`. Screen readers skip it, so put text next to it."""
     address = static("vendor/bootstrap-icons/icons.svg")
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', address, name)
 
 
 @register.filter
 def clock(time: datetime) -> SafeString:
-    """Return day, date, time and zone."""
     local = time.astimezone()
     text = f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
     return format_html('<time datetime="{}">{}</time>', time.isoformat(), text)
@@ -44,13 +44,11 @@ def clock(time: datetime) -> SafeString:
 
 @register.filter
 def ago(time: datetime) -> SafeString:
-    """Return how far a time is from now."""
     return format_html('<span class="ago">{}</span>', formatting.format_age(time))
 
 
 @register.filter
 def moment(time: datetime | None) -> SafeString:
-    """Return date, time and zone, and how far that is from now."""
     return _EMPTY if time is None else format_html("{} {}", clock(time), _age(time))
 
 
@@ -60,19 +58,19 @@ def _age(time: datetime) -> SafeString:
 
 @register.filter
 def made(sidecar: Sidecar) -> SafeString:
-    """Return when a backup was made and how long ago; or that its date is unknown, with its newest row."""
+    """Return when a backup was created and how long ago. If that is unknown, say so with the time of its newest row."""
     return format_html("{} {}", made_at(sidecar), made_ago(sidecar))
 
 
 @register.filter
 def made_at(sidecar: Sidecar) -> SafeString:
-    """Return date, time and zone of a backup, or that they are unknown."""
+    """Return date, time and zone of a backup, or "Date unknown"."""
     return clock(sidecar.created_at) if sidecar.is_dated else SafeString("Date unknown")
 
 
 @register.filter
 def made_ago(sidecar: Sidecar) -> SafeString:
-    """Return how long ago a backup was made, or when its newest row was changed; empty where neither is known."""
+    """Return how long ago a backup was created, or the time of its newest row, or nothing if neither is known."""
     if sidecar.is_dated:
         return _age(sidecar.created_at)
     newest = sidecar.newest_row_at
@@ -84,31 +82,28 @@ def made_ago(sidecar: Sidecar) -> SafeString:
 
 @register.filter
 def size(size_bytes: int | None) -> str:
-    """Return a size; empty where it is unknown."""
     return "" if size_bytes is None else formatting.format_size(size_bytes)
 
 
 @register.filter
 def seconds_taken(operation: Operation) -> str:
-    """Return how long an operation took, or has been running."""
     return formatting.format_elapsed(operation.started_at, operation.finished_at)
 
 
 @register.filter
 def in_its_zone(time: datetime) -> str:
-    """Return day, date, time and zone in the time's own zone, which is that of the schedule."""
+    """Return day, date, time and zone in the zone of the time, which is that of the schedule."""
     return f"{time:%A}, {time.day} {time:%B %Y, %H:%M %Z}"
 
 
 @register.filter
 def bootstrap_level(tag: str) -> str:
-    """Return Bootstrap's name of a message's level."""
     return _LEVELS.get(tag, tag)
 
 
 @register.filter
 def with_code(sentence: str) -> SafeString:
-    """Return a sentence with what is between backticks as code."""
+    """Return a sentence with text between backticks as code."""
     parts = escape_hidden(sentence, keep="\n").split("`")
     texts = (("<code>{}</code>" if number % 2 else "{}", part) for number, part in enumerate(parts))
     return format_html_join("", "{}", ((format_html(text, part),) for text, part in texts))
@@ -116,7 +111,6 @@ def with_code(sentence: str) -> SafeString:
 
 @register.filter
 def item_value(value: Any) -> str:
-    """Return a value of an item of an export."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
@@ -126,17 +120,17 @@ def item_value(value: Any) -> str:
 
 @register.filter
 def visible(text: object) -> str:
-    """Return a text that others wrote, with escapes for hidden characters: for attributes, options and sentences."""
+    """Return a text with hidden characters escaped, for attributes, options and sentences."""
     return escape_hidden(str(text))
 
 
 @register.filter
 def name(text: object) -> SafeString:
-    """Return a name that others wrote. One from right to left does not turn the text around it."""
+    """Return a name with hidden characters escaped. Right-to-left names do not affect the text around them."""
     return format_html("<bdi>{}</bdi>", escape_hidden(str(text))) if text else _EMPTY
 
 
 @register.filter
 def note(text: object) -> SafeString:
-    """Return a note in any script, which does not turn the text around it."""
+    """Return a note. Right-to-left notes do not affect the text around them."""
     return format_html("<bdi>{}</bdi>", escape_unfit_for_note(str(text))) if text else _EMPTY
