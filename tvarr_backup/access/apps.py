@@ -4,8 +4,6 @@ from django.apps import AppConfig
 
 
 class AccessConfig(AppConfig):
-    """Tokens, permissions and groups."""
-
     name = "tvarr_backup.access"
     label = "access"
     verbose_name = "Access"
