@@ -98,7 +98,7 @@ class TestAdmin:
         row = store_questionable(Slug.FILTERS)
         url = f"/admin/tvarr_backup/filter/{row.pk}/change/"
         form = as_a_browser_sends(admin_client.get(url)) | {"expression": "group_title"}
-        assert "column" in admin_client.post(url, form).content.decode()
+        assert "Column" in admin_client.post(url, form).content.decode()
         assert Filter.objects.get(pk=row.pk).expression == "channel_name"
 
     def test_blanks_around_a_new_name_are_cut(self, admin_client: Client) -> None:

@@ -54,7 +54,7 @@ def test_a_refused_export_leaves_the_older_file_as_it_was(prepared: Installation
     target = tmp_path / "filters.json"
     target.write_text("older")
     words = prepared.refused("portable", "export", "filters", "--ids", FILTER_ID, "-o", str(target))
-    assert f"none of the filters with the id {FILTER_ID}" in words
+    assert f"None of the filters has the id {FILTER_ID}" in words
     assert target.read_text() == "older"
 
 
