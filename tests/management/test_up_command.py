@@ -73,8 +73,8 @@ def test_a_user_signs_in_with_the_printed_password(fresh: Up) -> None:
     form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
     with browser.open(f"{fresh.address}/sign-in/", urllib.parse.urlencode(form).encode(), timeout=10) as page:
         text = page.read().decode()
-    assert page.url == f"{fresh.address}/admin/"
-    assert "Encoding profiles" in text
+    assert page.url == f"{fresh.address}/account/password/?next=%2Fadmin%2F"
+    assert "one-time password" in text
 
 
 def test_its_style_sheets_are_served(fresh: Up) -> None:
