@@ -202,7 +202,7 @@ def interval(cron: str, zone: str, now: str) -> timedelta:
         ("0 */6 * * *", "UTC", "2026-06-15T12:00", 6),
         ("30 4 * * SUN", "UTC", "2026-06-15T12:00", 7 * 24),
         ("0 2 * * MON-FRI", "UTC", "2026-06-18T12:00", 24),  # a Thursday
-        ("0 2 * * MON-FRI", "UTC", "2026-06-20T12:00", 72),  # a Saturday: it lies in the gap
+        ("0 2 * * MON-FRI", "UTC", "2026-06-20T12:00", 72),  # a Saturday: within the gap
         ("0 2 * * MON-FRI", "UTC", "2026-06-22T12:00", 72),  # a Monday: the gap came before
         ("0 2,3,4 * * *", "UTC", "2026-06-15T02:30", 22),
         ("0 2,3,4 * * *", "UTC", "2026-06-15T03:30", 1),

@@ -92,10 +92,10 @@ class Timetable:
         ):
             return f'At the times of "{self.cron}" ({self.zone.key})'
         from_monday = [_DAYS[weekday % 7] for weekday in range(1, 8) if weekday % 7 in weekdays]
-        days = "day" if len(from_monday) == 7 else _join_words(from_monday)
+        days = "day" if len(from_monday) == 7 else _join_names(from_monday)
         if times.hours == _EVERY_HOUR:
             return f"Every {days}, every hour at minute {int(minute)} ({self.zone.key})"
-        at = _join_words([f"{hour:02}:{int(minute):02}" for hour in sorted(times.hours)])
+        at = _join_names([f"{hour:02}:{int(minute):02}" for hour in sorted(times.hours)])
         return f"Every {days} at {at} ({self.zone.key})"
 
 
@@ -124,6 +124,6 @@ def _first_moment(clock_time: datetime, zone: ZoneInfo) -> datetime:
     return found
 
 
-def _join_words(words: Sequence[str]) -> str:
-    *most, last = words
+def _join_names(names: Sequence[str]) -> str:
+    *most, last = names
     return f"{', '.join(most)} and {last}" if most else last

@@ -36,8 +36,8 @@ class Unreadable(str):
     __slots__ = ("stands_for",)
     stands_for: Any
 
-    def __new__(cls, shown: str, stands_for: Any) -> Self:
-        value = super().__new__(cls, shown)
+    def __new__(cls, text: str, stands_for: Any) -> Self:
+        value = super().__new__(cls, text)
         value.stands_for = stands_for
         return value
 
@@ -47,8 +47,8 @@ def read_text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        shown = raw.decode(errors="replace")
-        return Unreadable(shown, stands_for=shown)
+        text = raw.decode(errors="replace")
+        return Unreadable(text, stands_for=text)
 
 
 def _unreadable(value: object, stands_for: Any) -> Unreadable:

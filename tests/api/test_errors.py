@@ -216,7 +216,7 @@ def test_a_body_arrives_as_it_was_sent(api: Any) -> None:
     assert send(api, b"\xef\xbb\xbf" + json.dumps(sent, ensure_ascii=False).encode()).json() == {"data": sent}
 
 
-TOO_DEEP = "The JSON is nested deeper than 32 levels, which is the most that is read."
+TOO_DEEP = "The JSON has more than 32 levels of nesting."
 BAD_JSON = {
     b"{": "Line 1, column 2: the JSON is incomplete.",
     b'{"a": 1,\n "b" 2}': "Line 2, column 7: this is not valid JSON.",
