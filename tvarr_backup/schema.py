@@ -50,7 +50,7 @@ class RequiredSchema:
 def judge(
     tables: set[str], migrations: Callable[[], Collection[tuple[str, str]]], required: RequiredSchema, name: Path | str
 ) -> DatabaseState:
-    """Return the state of a database with these tables. Raises `DatabaseForeign` if it is neither tvarr's nor ours.
+    """Return the state of a database with these tables. Raises `DatabaseForeign` for any other program's tables.
 
     Versions, columns and further tables make no difference, because only actions on a table need its columns. `migrations`
     returns app and name of each row of `django_migrations`, and is called only if that table exists. Messages call the

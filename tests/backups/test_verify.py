@@ -381,7 +381,7 @@ class TestWhatCannotBeChecked:
         disk.mkdir()
         problems, warnings, words = on_small_disk(code, disk, folder, NAME, tmp_path / "scratch", options="size=4m")
         assert (problems, warnings[-1]) == ([], NOT_SAVED_FULL.code)
-        assert "The disk is full (0 MB free). The check needs about 0." in words
+        assert "The disk is full (0 MB free). Verification needs about 0." in words
         assert words.count(" is full (") == 2
 
     def test_a_sidecar_that_may_not_be_written_leaves_it_as_it_was(self, made: Backup, folder: Path) -> None:
@@ -404,7 +404,7 @@ class TestWhatCannotBeChecked:
         described = json.loads((folder / META).read_text())
         (folder / META).write_text(json.dumps(described | {"database_size": 2**52}))
         before = state(folder)
-        with pytest.raises(NoRoom, match=r"^The check needs about 4593671\d+\.\d MB of free space in"):
+        with pytest.raises(NoRoom, match=r"^Verification needs about 4593671\d+\.\d MB of free space in"):
             verify(folder)
         assert state(folder) == before
 

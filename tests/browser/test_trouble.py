@@ -72,7 +72,7 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
         expect(page.get_by_role("region", name="Status")).to_contain_text("Free some space, or use another folder.")
         person.press("Back up now")
         ends(person, "Backup failed")
-        expect(page.locator(".alert")).to_contain_text("there are 0.1 MB")
+        expect(page.locator(".alert")).to_contain_text("only 0.1 MB is free")
         person.open(f"/backups/{filename}/restore/")
         expect(page.get_by_role("alert")).to_contain_text("cannot be restored now. Your data is unchanged.")
         expect(page.get_by_role("button", name="Restore backup of")).to_be_disabled()
@@ -82,7 +82,7 @@ def test_on_a_full_disk_each_page_says_what_is_safe_and_what_to_do(person: Perso
         with page.expect_navigation():
             page.get_by_role("button", name="Upload").click()
         person.look()
-        expect(page.get_by_text("there are 0.1 MB")).to_be_visible()
+        expect(page.get_by_text("only 0.1 MB is free")).to_be_visible()
     backed_up(person)
 
 

@@ -500,7 +500,9 @@ def test_a_disk_without_room_for_the_next_backup_is_said_by_both(place: Place) -
     show("backup folder: no room", both, "backup_folder")
     _, sentence = said(both.status[1], "backup_folder")
     assert sentence.startswith("The backup needs about 0.")
-    assert sentence.endswith(f" MB of free space in {disk}; there are 0.1 MB. Free some space, or use another folder.")
+    assert sentence.endswith(
+        f" MB of free space in {disk}, but only 0.1 MB is free. Free some space, or use another folder."
+    )
     place.require_sick(both, "backup_folder", sentence)
 
 

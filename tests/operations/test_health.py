@@ -591,7 +591,7 @@ def test_the_room_asked_for_is_that_of_a_backup(folder: Path, monkeypatch: pytes
     state, sentence = result_of(Subject.FOLDER)
     assert state == "sick"
     assert sentence.startswith("The backup needs about 0.")
-    assert sentence.endswith(" Free some space, or use another folder.")
+    assert sentence.endswith(", but only 0.1 MB is free. Free some space, or use another folder.")
 
 
 def test_a_look_at_five_hundred_backups_is_quick(folder: Path) -> None:
