@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tests.matrix.apart import apart
 from tests.matrix.entrances import Done, command
 from tests.tvarr_own import FILTER_ID, MAPPING_ID, PROFILE_ID, RULE_ID, build_tvarr_database
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar, encode_sidecar
+from tvarr_backup.operations.process import this_process
 
 KINDS = {
     "filters": FILTER_ID,
@@ -139,7 +140,7 @@ class World:
 
     def beat(self) -> None:
         """Write a worker's heartbeat."""
-        (self.data / "worker").write_text(json.dumps({"pid": os.getpid(), "host": os.uname().nodename}))
+        (self.data / "worker").write_text(json.dumps(asdict(this_process())))
 
     def copy_elsewhere(self) -> None:
         """Copy tvarr's database with SQLite: completely, and without a journal."""
