@@ -48,10 +48,7 @@ _repeats = Repeats()
 
 
 def require_app_database() -> None:
-    """Raise `DatabaseUnusable` with advice unless the database can be read and fits this version.
-
-    Creates and changes nothing. Waits for locks for `PATIENCE_SECONDS`.
-    """
+    """Raise `DatabaseUnusable` with advice unless the database can be read and fits this version. Changes nothing."""
     if not conf.is_file(DEFAULT_DB_ALIAS):
         _require_server()
         return

@@ -233,11 +233,7 @@ class ImportRecord(models.Model):
 
 
 class WorkerSign(models.Model):
-    """A running worker, if `default` is on a server; on one machine a file is enough (`heartbeat`).
-
-    If the worker is killed, `seen_at` is no longer updated. `sees_database` is whether tvarr's database and the backup
-    folder are on the worker's machine.
-    """
+    """A running worker, if `default` is on a server. `sees_database` means the backup folder, too."""
 
     host = models.CharField(max_length=255)
     boot = models.CharField(max_length=36)
@@ -256,11 +252,7 @@ class WorkerSign(models.Model):
 
 
 class SchemaSighting(models.Model):
-    """A schema of tvarr's database, stored when it differs from the previous one.
-
-    `database` is the resolved path, or the address on a server. `schema` has the form of metadata files (`tvarr 029`).
-    `columns` are the sorted columns of each table.
-    """
+    """A schema of tvarr's database (by path or address), stored when it differs from the previous one."""
 
     id = ULIDField(primary_key=True, default=new_ulid, editable=False)
     database = models.TextField()

@@ -66,10 +66,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Live:
-    """tvarr's database: what it is in a few words, and how many bytes are in use (`None` if it is not SQLite).
-
-    `schema` has the form of metadata files; `missing` are the columns of our models that it lacks.
-    """
+    """tvarr's database: what it is, and the bytes in use (`None` if it is not SQLite). `missing` are columns."""
 
     what: str
     used: int | None

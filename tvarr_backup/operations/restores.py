@@ -22,10 +22,7 @@ def require_restorable(filename: str, *, offline: bool = False, accept_newer: bo
 
 
 def damage_of_live(filename: str) -> str:
-    """Return the damage of the live file if only an offline restore can replace it, such as "is empty"; else "".
-
-    Raises any other error that would prevent a restore.
-    """
+    """Return the damage that only an offline restore can fix, such as "is empty"; else "". Raises other obstacles."""
     try:
         inspect_live(conf.live_database(), conf.required_schema(), filename)
     except OfflineRestoreRequired as problem:
