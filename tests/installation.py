@@ -36,7 +36,7 @@ class Installation:
         variables = self.variables() | environment
         command = self.command(*arguments)
         if command == [*_MANAGE, *arguments] and can_run(variables):
-            return _server().run(list(arguments), cwd=self.data.parent, env=variables, stdin=stdin, timeout=120)
+            return _server().run([*map(str, arguments)], cwd=self.data.parent, env=variables, stdin=stdin, timeout=120)
         return subprocess.run(
             command,
             cwd=self.data.parent,

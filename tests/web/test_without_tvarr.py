@@ -58,7 +58,7 @@ def test_the_card_of_the_home_page_is_red_and_names_a_button_instead_of_a_comman
     page = administrator(raise_request_exception=False).get("/")
     assert b"status-failing" in page.content
     assert "backup restore" not in text_of(page)
-    assert any(words in text_of(page) for words in ("“Restore” next to", *WAY_OUT[1:]))
+    assert any(words in text_of(page) for words in ('"Restore" next to', *WAY_OUT[1:]))
 
 
 def test_a_backup_is_uploaded_and_another_deleted(live: Path, backup: Backup, folder: Path) -> None:
