@@ -96,8 +96,8 @@ def test_kinds_may_be_written_with_hyphens_too(prepared: Installation, slug: str
         (("plan", "filters", "/nowhere/at/all.json"), "/nowhere/at/all.json cannot be read: No such file"),
         (("plan", "filters", "/"), "/ cannot be read: Is a directory"),
         (("plan", "filters", "-", "--bulk", "merge"), 'Expected "skip", "rename" or "overwrite" for all other items'),
-        (("plan", "filters", "-", "--resolve", "News"), "--resolve: expected NAME=VALUE, got “News”."),
-        (("plan", "filters", "-", "--new-name", "=News"), "--new-name: expected NAME=VALUE, got “=News”."),
+        (("plan", "filters", "-", "--resolve", "News"), '--resolve: expected NAME=VALUE, got "News".'),
+        (("plan", "filters", "-", "--new-name", "=News"), '--new-name: expected NAME=VALUE, got "=News".'),
         (("import", "filters", "-"), "The file is empty. Expected an export."),
     ],
 )

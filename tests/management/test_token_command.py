@@ -76,9 +76,9 @@ def test_a_revoked_token_is_gone_and_its_name_is_free(prepared: Installation) ->
 
 
 REFUSED = [
-    (("create", "Attic", "--user", "nobody"), "There is no user “nobody”."),
-    (("list", "--user", "nobody"), "There is no user “nobody”."),
-    (("revoke", "Attic", "--user", "nobody"), "There is no user “nobody”."),
+    (("create", "Attic", "--user", "nobody"), 'There is no user "nobody".'),
+    (("list", "--user", "nobody"), 'There is no user "nobody".'),
+    (("revoke", "Attic", "--user", "nobody"), 'There is no user "nobody".'),
     (("revoke", "Attic", "--user", "admin"), "List the tokens with `token list`."),
     (("create", "Harbour script", "--user", "admin"), "Choose another name, or revoke that token first."),
     (("create", "", "--user", "admin"), "Expected a name of 1 to 100 visible characters on one line, got "),

@@ -293,7 +293,7 @@ def test_a_server_that_does_not_answer_is_a_failure_and_needs_no_backup_here(
     for subject in (Subject.SCHEDULE, Subject.LAST_BACKUP):
         state, sentence = result_of(subject, found)
         assert state == "ok"
-        assert "use pg_dump for PostgreSQL" in sentence
+        assert "Use pg_dump for PostgreSQL" in sentence
 
 
 # --- Worker and queue ------------------------------------------------------------------------------------------------

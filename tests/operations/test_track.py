@@ -228,7 +228,7 @@ def test_what_has_ended_cannot_be_cancelled(state: OperationState) -> None:
 
 @pytest.mark.parametrize("name", ["01ARZ3NDEKTSV4RRFFQ69G5FAV"])
 def test_what_does_not_exist_is_not_found(name: str) -> None:
-    with pytest.raises(OperationNotFound, match=f"There is no operation “{name}”"):
+    with pytest.raises(OperationNotFound, match=f'There is no operation "{name}"'):
         find_operation(name)
 
 
