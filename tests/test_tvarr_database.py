@@ -209,7 +209,7 @@ def test_a_storage_folder_that_cannot_be_one_is_refused(installation: Installati
     installation.data.write_text("in the way")
     folder = str(installation.data / below)
     words = installation.refused(command, TVARR_STORAGE_BASE_DIR=folder)
-    assert f"TVARR_STORAGE_BASE_DIR is '{folder}', and " in words
+    assert f"TVARR_STORAGE_BASE_DIR names {folder}, " in words
 
 
 @pytest.mark.parametrize("unreadable", ["file", "folder"])

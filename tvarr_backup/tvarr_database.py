@@ -273,7 +273,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _explain_copying(path: Path) -> Sentence:
     return Sentence(
-        "{explanation}. Or copy {name} and {name}-wal to a folder on another disk and run `{program} backup adopt COPY`. That "
+        "{explanation}. Or copy {name} and {name}-wal to a folder on another disk and run `{program} backup add COPY`. That "
         "backup contains the changes.",
         explanation=explain(path),
         name=path.name,

@@ -460,7 +460,7 @@ class TestProtecting:
     def test_one_of_tvarrs_new_form_has_no_place_for_it(self, folder: Path, live: Path) -> None:
         new = tvarrs_new_backup(folder, live)
         before = state(folder)
-        with pytest.raises(BackupForeign, match=r"Add it as a backup first \(`backup adopt`\)"):
+        with pytest.raises(BackupForeign, match=r"Add it as a backup first \(`backup add`\)"):
             protect_backup(folder, new.name, protected=True)
         assert state(folder) == before
 

@@ -147,7 +147,7 @@ def test_an_export_among_the_backups_leads_to_the_import(person: Person, tmp_pat
     with page.expect_navigation():
         page.get_by_role("button", name="Upload").click()
     ends(person, "Upload rejected")
-    expect(page.get_by_text("Nothing was saved. Your existing backups are unchanged.")).to_be_visible()
+    expect(page.get_by_text("Your existing backups are unchanged.")).to_be_visible()
     person.follow("Import file")
 
 

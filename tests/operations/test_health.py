@@ -615,7 +615,7 @@ def test_archives_of_tvarrs_in_the_folder_are_a_warning(
     state, sentence = result_of(Subject.FOLDER)
     assert state == "warning"
     assert "tvarr's retention deletes your backups" in sentence
-    assert "backup adopt FILE" in sentence
+    assert "backup add FILE" in sentence
 
 
 def test_what_stands_in_the_way_of_a_restore_is_a_warning(

@@ -211,7 +211,7 @@ def rewrite_sidecar(folder: Path, work: Path, backup: Backup, **changes: Any) ->
     if name.format is ArchiveFormat.TAR:
         raise BackupForeign(
             "{filename} is an archive that tvarr made, with the metadata inside it, so it cannot be protected, given a note or "
-            "store a verification result. Nothing was changed. Add it as a backup first (`backup adopt`).",
+            "store a verification result. Nothing was changed. Add it as a backup first (`backup add`).",
             filename=name.filename,
         )
     sidecar = backup.sidecar.with_changes(**changes)

@@ -43,7 +43,7 @@ NEW_ENDING = ".new"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WAY_OUT = Sentence(
     "You can still list, download and verify backups. To restore one, set TVARR_BACKUP_DIRECTORY to a writable folder, add the "
-    "backup there with `backup adopt FILE`, and restore the new backup."
+    "backup there with `backup add FILE`, and restore the new backup."
 )
 
 

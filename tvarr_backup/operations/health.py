@@ -351,7 +351,7 @@ def _check_folder(observed: Observation) -> HealthCheck:
         return _warning(
             "The backup folder contains archives that tvarr made. If tvarr uses this folder too, tvarr's retention "
             "deletes your backups, and its protection removes parts of their metadata. Set TVARR_BACKUP_DIRECTORY to "
-            "another folder, and add the backups you want to keep there with `{program} backup adopt FILE`.",
+            "another folder, and add the backups you want to keep there with `{program} backup add FILE`.",
             program=program.NAME,
         )
     sentences = [Sentence("It can be read and written, and has room for the next backup.")]
