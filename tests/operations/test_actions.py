@@ -252,7 +252,7 @@ def kept(folder: Path) -> list[Any]:
 def test_a_retention_that_deletes_backups_needs_agreement_to_just_these(kept: list[Any]) -> None:
     actor = member_of("Administrator")
     for agreed in ("", actions.fingerprint_of_deletions(kept[:1])):
-        with pytest.raises(DeletionsUnconfirmed, match="2 backups"):
+        with pytest.raises(DeletionsUnconfirmed, match="delete 2 more backups"):
             actions.change_settings(actor, {"keep": 1}, agreed=agreed)
     assert BackupSettings.load().keep is None
     actions.change_settings(actor, {"keep": 1}, agreed=actions.fingerprint_of_deletions(kept))
