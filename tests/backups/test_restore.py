@@ -426,7 +426,7 @@ def test_what_progress_raises_undoes_it(
     live: Path, folder: Path, large: Backup, phase: Phase, call: int, error: type[BaseException]
 ) -> None:
     before, files = content(live), state(folder)
-    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    open_files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
     with closing(sqlite3.connect(live, isolation_level=None, timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("UPDATE filters SET name = 'now, too'")
@@ -440,7 +440,7 @@ def test_what_progress_raises_undoes_it(
     assert state(folder) == files
     assert is_clean(folder)
     assert len(list(Path("/proc/self/fd").iterdir())) == open_files
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
 
 
 def after_replacing(act: Callable[[Phase], None]) -> Progress:
