@@ -19,7 +19,7 @@ from tests.factories import UserFactory
         (lambda request: refusals.forbidden(request, ValueError()), 403, "You do not have permission to do this."),
         (refusals.csrf_failed, 403, "Nothing was changed, because the page has expired"),
         (lambda request: refusals.not_found(request, ValueError()), 404, "There is no page at this address."),
-        (refusals.failed, 500, "Something failed that should not; the log of the service says what."),
+        (refusals.failed, 500, "Something is wrong. See the log of the service for details."),
     ],
 )
 def test_a_page_needs_neither_database_nor_session(view: Any, status: int, words: str) -> None:
