@@ -83,6 +83,7 @@ from datetime import UTC, datetime, timedelta
 from django.core.management import call_command
 from tvarr_backup import conf
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import BackupKind
 for days in range(33, 8, -6):
     call_command("demo_data", channels=250, programmes=4_000, items=0)
@@ -96,6 +97,7 @@ for days in range(33, 8, -6):
 MORE_THAN_A_PAGE = """
 from tvarr_backup import conf
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import BackupKind
 for _ in range(25):
     create_backup(conf.live_database(), prepare_folder(conf.backup_path()), conf.required_schema(), kind=BackupKind.SCHEDULED)

@@ -428,7 +428,7 @@ def importing(studio: Studio) -> None:
     studio.take("import-name-taken", renamed)
     studio.take(
         "import-filtered",
-        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Invalid 1").click(), pause(500)),
+        after(bring(mixed), lambda person: person.page.get_by_role("button", name="Changed 2").click(), pause(500)),
     )
     clients = written(studio, "clients.json", WITH_REFERENCES)
     studio.take("import-references", bring(clients))
