@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import humanize
 
@@ -20,7 +20,12 @@ def format_count(number: int, noun: str) -> str:
 def format_time(time: datetime) -> str:
     """Return a time such as "2 Nov 2026, 02:00"."""
     local = time.astimezone()
-    return f"{local.day} {local:%b %Y, %H:%M}"
+    return f"{format_date(local)}, {local:%H:%M}"
+
+
+def format_date(day: date) -> str:
+    """Return a date such as "2 Nov 2026"."""
+    return f"{day.day} {day:%b %Y}"
 
 
 def format_exact_time(time: datetime) -> str:

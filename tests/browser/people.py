@@ -4,7 +4,6 @@ Tests use the fixtures of `tests/browser/conftest.py`:
 
     def test_a_backup_is_made(person: Person) -> None:
         person.open("/")
-        person.page.fill("#id_note", "before the new provider")
         person.press("Back up now")
         expect(person.page.get_by_role("heading", name="Backed up")).to_be_visible(timeout=20_000)
         person.look()

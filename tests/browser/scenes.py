@@ -100,6 +100,7 @@ def do(studio: Studio, path: str, button: str, **fields: str) -> str:
     person = studio.person()
     page(path)(person)
     for label, text in fields.items():
+        person.page.locator(f"details:has(#{label}) summary").click()
         person.page.fill(f"#{label}", text)
     press(button)(person)
     return done(studio)

@@ -35,7 +35,9 @@ def ends(person: Person, title: str) -> Page:
 def backed_up(person: Person, note: str = "") -> str:
     """Make a backup, go to its page, and return its file name."""
     person.open("/")
-    person.page.fill("#id_note", note)
+    if note:
+        person.page.get_by_text("Add a note").click()
+        person.page.fill("#id_note", note)
     person.press("Back up now")
     ends(person, "Backed up")
     person.follow("View backup")

@@ -105,7 +105,6 @@ def test_nothing_is_wrong_without_scripts(people: People, parts: dict[str, str],
         ("/settings/", "Save"),
         ("/backups/upload/", "Upload"),
         ("/backups/delete/?name={filename}", "Delete 1 backup"),
-        ("/backups/{filename}/restore/", "Restore backup of"),
     ],
 )
 def test_on_a_small_screen_the_main_button_stays_visible_at(

@@ -19,6 +19,7 @@ from tvarr_backup.backups.catalogue import find_backup
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import Checked, CheckLevel
 from tvarr_backup.errors import RestoreFailed, RestoreUnsettled
+from tvarr_backup.formatting import format_size
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
 from tvarr_backup.operations.report import backup_as_data
 from tvarr_backup.operations.run import run_here
@@ -57,6 +58,15 @@ def page_of(operation: Operation) -> str:
 
 def page_text(client: Client, operation: Operation) -> str:
     return text_of(client.get(page_of(operation)))
+
+
+def test_the_result_of_a_backup_shows_its_size_and_all_deleted_backups(client: Client, folder: Path) -> None:
+    made, names = make(folder), [f"tvarr-backup-2026-01-0{day}T00-00-00.db.gz" for day in range(1, 6)]
+    result = {"backup": backup_as_data(made), "removed": names}
+    text = page_text(client, ended(OperationKind.BACKUP, OperationState.SUCCEEDED, result=result))
+    assert f"Size: {format_size(made.sidecar.compressed_size)}." in text
+    assert "Deleted backups (5)" in text
+    assert all(name in text for name in names)
 
 
 # --- Running ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from tvarr_backup.backups.catalogue import Backup, read_folder, remove_backup
 from tvarr_backup.backups.folder import work_in
 from tvarr_backup.backups.progress import Phase, Progress, no_progress
-from tvarr_backup.backups.sidecar import BackupKind, Sidecar
+from tvarr_backup.backups.sidecar import BackupKind, Checked, CheckLevel, Sidecar
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,21 @@ def expired(backups: Iterable[Backup], policy: Policy, now: datetime, in_use: Co
     spared = {backup.filename for backup in (newest_good,) if backup is not None} | set(in_use)
     doomed = {backup.filename: backup for backup in beyond if backup.filename not in spared}
     return sorted(doomed.values(), key=lambda backup: (backup.sidecar.seq, backup.filename))
+
+
+def expired_after_backup(backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Backup]:
+    """Return the backups that the cleanup after a new manual backup deletes, oldest first."""
+    existing = list(backups)
+    new = Sidecar(
+        created_at=now,
+        database_size=0,
+        compressed_size=0,
+        checksum="",
+        kind=BackupKind.MANUAL,
+        seq=max((backup.sidecar.seq for backup in existing), default=0) + 1,
+        checked=Checked(CheckLevel.QUICK, now),
+    )
+    return expired([*existing, Backup("", new)], policy, now)
 
 
 class KeptReason(StrEnum):

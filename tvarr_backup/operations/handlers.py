@@ -2,7 +2,7 @@
 
 Kind (arguments): result
 
-- backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names]}`
+- backup (`note`, `accept_folder`): `{"backup": metadata, "removed": [file names], "free_bytes": of the disk afterwards}`
 - verify (`filenames`; `longest_ago` for the backup verified longest ago; neither for all): `{"verified": [checks of
   each], "broken": [file name and reason]}`; damaged and broken backups become warnings
 - prune: `{"removed": [file names]}`
@@ -35,6 +35,7 @@ from tvarr_backup.backups import retention
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.catalogue import Backup, Broken, delete_backup, find_backup, read_folder
 from tvarr_backup.backups.create import create_backup
+from tvarr_backup.backups.folder import free_bytes
 from tvarr_backup.backups.restore import restore_backup
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.backups.verify import Verification, next_to_verify, verify_backup
@@ -81,7 +82,8 @@ def back_up(operation: Operation, tracker: Tracker) -> None:
     data = {"backup": backup_as_data(backup, required), "removed": []}
     tracker.set_result(data)  # the backup exists even if cleanup fails
     logger.info("backup.created", **_sizes(backup), seconds=tracker.seconds)
-    tracker.set_result(data | {"removed": _prune_after_backup(operation, tracker, folder)})
+    removed = _prune_after_backup(operation, tracker, folder)
+    tracker.set_result(data | {"removed": removed, "free_bytes": free_bytes(folder)})
 
 
 def _require_live_file() -> None:

@@ -18,9 +18,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from tvarr_backup import conf
 from tvarr_backup.backups.catalogue import Broken, Listing, find_backup, read_folder
-from tvarr_backup.backups.retention import expired, why_kept
+from tvarr_backup.backups.retention import expired, expired_after_backup, why_kept
 from tvarr_backup.backups.sidecar import MAX_NOTE
-from tvarr_backup.errors import BackupNotFound, PreconditionFailed, TvarrBackupError
+from tvarr_backup.errors import BackupNotFound, OperationRunning, PreconditionFailed, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.disk import backup_folder
@@ -38,6 +38,7 @@ from tvarr_backup.operations.observe import count_live_rows
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import state_of
 from tvarr_backup.transfer.downloads import RangeUnsatisfiable, download
+from tvarr_backup.web import charts
 from tvarr_backup.web.labels import FATES, BackupRow, table_changes
 from tvarr_backup.web.operations import DISMISSED, lead_to, operation_context
 from tvarr_backup.web.refusals import refuse_on_page
@@ -82,9 +83,14 @@ def backups(request: HttpRequest) -> HttpResponse:
         )
         for backup in page
     ]
+    next_deletions = expired_after_backup(listing.backups, stored.policy(), now) if stored else []
+    ended = charts.ended_backups(now - timedelta(days=charts.DAYS)) if actor.may("operations.view_operation") else []
     context = {
         "page": page,
         "rows": rows,
+        "next_deletions": [backup.filename for backup in next_deletions],
+        "next_deletions_size": sum(backup.sidecar.compressed_size for backup in next_deletions),
+        "days": charts.recent_days(listing.backups, ended, now),
         "kinds": [(each.value, label, counts[each]) for each, label in KIND_LABELS.items() if counts[each]],
         "kind": kind,
         "listing": listing,
@@ -118,12 +124,33 @@ def _operation_to_show(request: HttpRequest, open_operations: Sequence[Operation
 @require_POST
 @refuse_on_page
 def create(request: HttpRequest) -> HttpResponse:
-    note, accept_folder = request.POST.get("note", ""), request.POST.get("accept_folder") == "true"
-    return lead_to(
-        request,
-        lambda: actions.request_backup(_actor(request), note=note, accept_folder=accept_folder),
-        reverse("home"),
+    """Start a backup, which the list shows."""
+    actor, note = _actor(request), request.POST.get("note", "")
+    try:
+        actions.request_backup(actor, note=note, accept_folder=request.POST.get("accept_folder") == "true")
+    except TvarrBackupError as problem:
+        if not (isinstance(problem, OperationRunning) and problem.is_repeated):
+            messages.error(request, problem.sentence.for_page())
+    else:
+        if not actor.may("operations.view_operation"):
+            messages.success(request, "Backup started.")
+    return HttpResponseRedirect(reverse("home"))
+
+
+@login_required
+@permission_required("operations.view_backup", raise_exception=True)
+@require_GET
+@refuse_on_page
+def chart(request: HttpRequest) -> HttpResponse:
+    """Show the sizes of backups, and the free space after them, as charts and as a table."""
+    points = charts.backup_points(read_folder(backup_folder()).backups)
+    free = [(point.at, point.free) for point in points if point.free is not None]
+    drawn = (
+        charts.draw_chart("Size of backups", [(point.at, point.size) for point in points]),
+        charts.draw_chart("Free space after a backup", free),
     )
+    context = {"charts": [one for one in drawn if one], "points": points[::-1]}
+    return render(request, "web/chart.html", context)
 
 
 @login_required

@@ -111,6 +111,7 @@ def operation_context(operation: Operation, user: User | AnonymousUser, find: Fi
         "verified": result.get("verified") or (),
         "changes": labels.table_changes(result["before"], result["after"]) if result.get("before") else [],
         "set_aside": [Path(path).name for path in result.get("set_aside") or ()],
+        "removed": result.get("removed") or (),
         "made": find((result.get("backup") or {}).get("filename") or ""),
         "safety": safety,
         "facts": " ".join(result.get("facts") or ()),

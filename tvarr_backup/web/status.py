@@ -8,12 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import Backup, Listing
+from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.errors import BackupFolderUnmounted
 from tvarr_backup.operations.health import Health, HealthState, Subject
-
-_MOST_DRAWN = 100
-_WIDTH, _HEIGHT = 200, 40
 
 
 class Level(StrEnum):
@@ -21,15 +18,6 @@ class Level(StrEnum):
     WARNING = "warning"
     FAILING = "failing"
     NONE_YET = "none yet"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Sizes of the newest backups over time: points of an SVG polyline, and the first and last size."""
-
-    points: str
-    first: int
-    last: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,6 @@ class Status:
     free_bytes: int | None
     folder: str
     on_same_disk: bool
-    curve: Curve | None
     is_closed: bool
     is_unmounted: bool
     unsupported: str
@@ -70,7 +57,6 @@ def status_of(health: Health, *, with_folder: bool) -> Status:
         free_bytes=folder.free,
         folder=str(conf.backup_path()) if with_folder else "",
         on_same_disk=_are_on_one_disk(conf.backup_path(), conf.database_path(conf.tvarr_alias())),
-        curve=_curve(folder.listing) if folder.listing else None,
         is_closed=Subject.FOLDER in wrong and not folder.listing,
         is_unmounted=folder.code == BackupFolderUnmounted.code,
         unsupported=health.observation.unsupported,
@@ -88,19 +74,3 @@ def _are_on_one_disk(folder: Path, database: Path) -> bool:
         return folder.stat().st_dev == database.stat().st_dev
     except OSError:
         return False
-
-
-def _curve(listing: Listing) -> Curve | None:
-    """Return the curve of backups made here, or None for fewer than two."""
-    made = [backup.sidecar for backup in listing.backups if not backup.sidecar.imported][:_MOST_DRAWN]
-    made.sort(key=lambda sidecar: sidecar.created_at)
-    if len(made) < 2:
-        return None
-    since = made[0].created_at
-    seconds = [(sidecar.created_at - since).total_seconds() for sidecar in made]
-    largest = max(sidecar.compressed_size for sidecar in made) or 1
-    points = " ".join(
-        f"{_WIDTH * second / (seconds[-1] or 1):.0f},{_HEIGHT - (_HEIGHT - 2) * sidecar.compressed_size / largest:.1f}"
-        for second, sidecar in zip(seconds, made, strict=True)
-    )
-    return Curve(points, made[0].compressed_size, made[-1].compressed_size)

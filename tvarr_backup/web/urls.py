@@ -21,6 +21,7 @@ register_converter(Ulid, "ulid")
 urlpatterns = [
     path("", backups.backups, name="home"),
     path("backups/create/", backups.create, name="create-backup"),
+    path("backups/chart/", backups.chart, name="backup-chart"),
     path("backups/upload/", upload.upload, name="upload"),
     path("backups/delete/", backups.delete, name="delete-backups"),
     path("backups/<str:filename>/", backups.backup, name="backup"),

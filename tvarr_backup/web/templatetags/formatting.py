@@ -23,6 +23,7 @@ register.filter("short_made", labels.format_made)
 register.filter("operation_title", labels.operation_title)
 register.simple_tag(lambda: __version__, name="version")
 
+_NEAR_DAYS = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}
 _LEVELS = {"error": "danger", "debug": "secondary"}
 _EMPTY = SafeString("")
 
@@ -37,9 +38,19 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def clock(time: datetime) -> SafeString:
+    """Return a time such as "Today, 02:00" or "2 Nov 2026, 02:00". Its title has the seconds and the zone."""
+    return _time_element(time, _short_time(time))
+
+
+def _short_time(time: datetime) -> str:
     local = time.astimezone()
-    text = f"{local:%a} {local.day} {local:%b %Y, %H:%M %Z}"
-    return format_html('<time datetime="{}">{}</time>', time.isoformat(), text)
+    day = _NEAR_DAYS.get((local.date() - datetime.now().astimezone().date()).days)
+    return f"{day}, {local:%H:%M}" if day else formatting.format_time(time)
+
+
+def _time_element(time: datetime, text: str) -> SafeString:
+    title = formatting.format_exact_time(time)
+    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), title, text)
 
 
 @register.filter
@@ -49,7 +60,11 @@ def ago(time: datetime) -> SafeString:
 
 @register.filter
 def moment(time: datetime | None) -> SafeString:
-    return _EMPTY if time is None else format_html("{} {}", clock(time), _age(time))
+    """Return a time for a sentence, such as "today, 02:00 (3 hours ago)"."""
+    if time is None:
+        return _EMPTY
+    text = _short_time(time)
+    return format_html("{} {}", _time_element(time, text[0].lower() + text[1:]), _age(time))
 
 
 def _age(time: datetime) -> SafeString:
@@ -64,7 +79,7 @@ def made(sidecar: Sidecar) -> SafeString:
 
 @register.filter
 def made_at(sidecar: Sidecar) -> SafeString:
-    """Return date, time and zone of a backup, or "Date unknown"."""
+    """Return when a backup was created, or "Date unknown"."""
     return clock(sidecar.created_at) if sidecar.is_dated else SafeString("Date unknown")
 
 
