@@ -6,16 +6,17 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
   const source = document.getElementById(button.dataset.copy);
+  const select = () => (source.select ? source.select() : getSelection().selectAllChildren(source));
   try {
     if (navigator.clipboard) {
       await navigator.clipboard.writeText(source.textContent);
     } else {
-      getSelection().selectAllChildren(source);
+      select();
       document.execCommand("copy");
     }
     button.lastChild.textContent = " Copied";
   } catch {
-    getSelection().selectAllChildren(source);
+    select();
     button.lastChild.textContent = " Selected: press Ctrl+C to copy";
   }
 });

@@ -52,7 +52,7 @@ _UNTIL_COLOURS_HAVE_CHANGED = """async () => {
     await atMost(new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
     await atMost(Promise.allSettled(document.getAnimations().map(each => each.finished)));
 }"""
-_ANSWERS = ("/account/", "/import/", "/settings/", "/settings/reset/", "/sign-in/", "/export/filters/preview/")
+_ANSWERS = ("/account/", "/import/", "/settings/", "/settings/reset/", "/sign-in/", "/export/preview/")
 """Addresses that may answer a form with a page. All others must redirect, so that the page can be reloaded."""
 _TELL_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", found =>

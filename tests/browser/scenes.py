@@ -386,8 +386,8 @@ def exporting(studio: Studio) -> None:
         filters.locator("summary").first.click()
         filters.locator(".export-rows input").first.uncheck()
         person.page.locator("#client-detection-rules summary").last.click()
-        filters.get_by_role("button", name="Preview").click()
-        filters.locator("textarea").wait_for()
+        person.page.get_by_role("button", name="Preview").click()
+        person.page.locator("#file-filters").wait_for()
 
     studio.take("export-chosen", single)
     studio.take("export-refused", _nothing_chosen)
@@ -395,8 +395,8 @@ def exporting(studio: Studio) -> None:
 
 def _nothing_chosen(person: Person) -> None:
     page("/export/")(person)
-    person.page.evaluate("document.querySelector('#filters input[name=all]').remove()")
-    person.page.evaluate("document.querySelector('#filters form').submit()")
+    person.page.evaluate("document.querySelectorAll('input[name=all]').forEach(box => box.remove())")
+    person.page.evaluate("document.getElementById('export-form').submit()")
     person.page.get_by_role("alert").wait_for()
 
 

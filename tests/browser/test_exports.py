@@ -38,35 +38,37 @@ def test_single_items_are_found_chosen_and_downloaded(person: Person) -> None:
     filters = part(page, "filters")
     expect(page.locator("#export-summary")).to_contain_text("500 filters")
     filters.get_by_label("All 500 filters").uncheck()
-    expect(filters.get_by_role("button", name="Download 0 filters")).to_be_disabled()
+    for other in ("data mapping rules", "client detection rules", "encoding profiles"):
+        page.get_by_label(f"All 500 {other}").uncheck()
+    expect(page.get_by_role("button", name="Download")).to_be_disabled()
     filters.get_by_text("Select individually").click()
     filters.get_by_label("Search").fill("500")
     filters.locator(".export-rows li:visible input").first.check()
-    expect(page.locator("#export-summary")).to_contain_text("Selected: 1 filter,")
+    expect(page.locator("#export-summary")).to_contain_text("Selected: 1 filter.")
     person.look()
-    file = file_behind(page, filters.get_by_role("button", name="Download 1 filter"))
+    file = file_behind(page, page.get_by_role("button", name="Download"))
     assert [item["name"].endswith("500") for item in file["items"]] == [True]
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
 def test_the_preview_follows_the_choice(person: Person) -> None:
     page = person.open("/export/")
-    profiles = part(page, "encoding-profiles")
-    profiles.get_by_role("button", name="Preview").click()
-    expect(profiles.locator("textarea")).to_have_value(re.compile('"item_count": 500'))
+    preview, profiles = page.locator("#file-encoding-profiles"), part(page, "encoding-profiles")
+    page.get_by_role("button", name="Preview").click()
+    expect(preview).to_have_value(re.compile('"item_count": 500'))
     person.look()
     profiles.get_by_text("Select individually").click()
     profiles.locator(".export-rows input").first.uncheck()
-    expect(profiles.locator("textarea")).to_have_value(re.compile('"item_count": 499'))
+    expect(preview).to_have_value(re.compile('"item_count": 499'))
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT)
-def test_the_file_can_be_copied(person: Person) -> None:
+def test_a_file_can_be_copied_from_the_preview(person: Person) -> None:
     page = person.open("/export/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    filters = part(page, "filters")
-    filters.get_by_role("button", name="Copy").click()
-    expect(filters.get_by_text("Copied.")).to_be_visible()
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_text("Copied")).to_be_visible()
     assert json.loads(page.evaluate("navigator.clipboard.readText()"))["metadata"]["item_count"] == 500
 
 
@@ -76,7 +78,9 @@ def test_without_scripts_items_are_chosen_and_downloaded(plain_person: Person) -
     filters.get_by_text("Select individually").click()
     filters.get_by_role("link", name="List all 500").click()
     filters.locator(".export-rows input").first.uncheck()
-    file = file_behind(page, filters.get_by_role("button", name="Download filters"))
+    for other in ("data mapping rules", "client detection rules", "encoding profiles"):
+        page.get_by_label(f"All 500 {other}").uncheck()
+    file = file_behind(page, page.get_by_role("button", name="Download"))
     assert file["metadata"]["item_count"] == 499
-    plain_person.press("Preview filters")
+    plain_person.press("Preview")
     expect(page.locator("textarea")).to_be_visible()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from typing import Any
 
 import pytest
@@ -39,26 +41,26 @@ def names_in(response: Any) -> list[str]:
 
 def boxes(response: Any) -> list[tuple[str, bool]]:
     """Ids on the page, and whether they are ticked."""
-    found = re.findall(r'name="ids" value="(\w+)"( checked)?', response.content.decode())
+    found = re.findall(r'name="ids-filters" value="(\w+)"( checked)?', response.content.decode())
     return [(row_id, bool(checked)) for row_id, checked in found]
 
 
 def test_without_the_permission_there_is_neither_page_nor_file_nor_a_link_to_them() -> None:
     nobody, row = person(()), FilterFactory.create()
     assert nobody.get("/export/").status_code == 403
-    assert send(nobody, "/export/filters/", {"ids": row.pk}).status_code == 403
-    assert send(nobody, "/export/filters/preview/", {"ids": row.pk}).status_code == 403
+    assert send(nobody, "/export/download/", {"ids-filters": row.pk}).status_code == 403
+    assert send(nobody, "/export/preview/", {"ids-filters": row.pk}).status_code == 403
     assert "/export/" not in nobody.get("/account/").content.decode()
 
 
 def test_who_is_not_signed_in_is_asked_to(client: Client) -> None:
-    for response in (client.get("/export/"), send(client, "/export/filters/", {})):
+    for response in (client.get("/export/"), send(client, "/export/download/", {})):
         assert (response.status_code, response["Location"].partition("?")[0]) == (302, "/sign-in/")
 
 
 def test_the_page_is_linked_and_names_all_kinds(viewer: Client) -> None:
     text = text_of(viewer.get("/export/"))
-    assert all(kind.label.capitalize() in text for kind in KINDS.values())
+    assert all(f"No {kind.label} to export." in text for kind in KINDS.values())
     assert '<a href="/export/" aria-current="page">Export</a>' in viewer.get("/export/").content.decode()
 
 
@@ -89,9 +91,9 @@ def test_as_a_part_the_single_items_come_alone(viewer: Client) -> None:
 
 def test_without_single_items_the_file_holds_all_that_there_are_by_now(viewer: Client) -> None:
     rows = FilterFactory.create_batch(2)
-    assert 'name="all" value="1"' in viewer.get("/export/").content.decode()
+    assert 'name="all" value="filters"' in viewer.get("/export/").content.decode()
     rows.append(FilterFactory.create())
-    assert names_in(send(viewer, "/export/filters/", {"all": "1"})) == [row.name for row in rows]
+    assert names_in(send(viewer, "/export/download/", {"all": "filters"})) == [row.name for row in rows]
 
 
 def test_an_empty_page_says_that_there_is_nothing_to_export(viewer: Client) -> None:
@@ -103,7 +105,7 @@ def test_an_empty_page_says_that_there_is_nothing_to_export(viewer: Client) -> N
 
 def test_the_ticked_items_are_downloaded_as_one_file_of_their_kind(viewer: Client) -> None:
     one, _two, three = FilterFactory.create_batch(3)
-    response = send(viewer, "/export/filters/", {"ids": [three.pk, one.pk]})
+    response = send(viewer, "/export/download/", {"ids-filters": [three.pk, one.pk]})
     assert re.fullmatch(r'attachment; filename="tvarr-filters-[-\dT]+\.json"', response["Content-Disposition"])
     assert response["Content-Type"] == "application/json"
     assert names_in(response) == [one.name, three.name]
@@ -112,40 +114,54 @@ def test_the_ticked_items_are_downloaded_as_one_file_of_their_kind(viewer: Clien
 def test_thousands_of_items_can_be_chosen_one_by_one(viewer: Client) -> None:
     row = FilterFactory.create()
     many = [NO_ROW] * (MAX_IDS - 1)
-    response = send(viewer, "/export/filters/", {"ids": [row.pk, *many]})
+    response = send(viewer, "/export/download/", {"ids-filters": [row.pk, *many]})
     assert f"None of the filters has the id {NO_ROW}" in text_of(response)
 
 
 def test_more_than_can_be_chosen_is_said_in_words(viewer: Client) -> None:
-    response = send(viewer, "/export/filters/", {"ids": [NO_ROW] * (MAX_IDS + 20)})
+    response = send(viewer, "/export/download/", {"ids-filters": [NO_ROW] * (MAX_IDS + 20)})
     assert f"Expected at most {MAX_IDS} ids, got {MAX_IDS + 20}." in text_of(response)
 
 
 def test_choosing_nothing_is_said_and_the_choice_stays(viewer: Client) -> None:
-    rows = FilterFactory.create_batch(2)
-    response = send(viewer, "/export/filters/", {})
-    assert "Select at least one of the filters" in text_of(response)
-    assert boxes(response) == [(row.pk, False) for row in rows]
+    FilterFactory.create_batch(2)
+    response = send(viewer, "/export/download/", {})
+    assert "Select at least one item." in text_of(response)
+    assert "checked" not in response.content.decode()
 
 
 def test_a_row_that_is_gone_meanwhile_is_named_and_the_choice_stays(viewer: Client) -> None:
     gone, here, unticked = FilterFactory.create_batch(3)
     gone.delete()
-    response = send(viewer, "/export/filters/", {"ids": [gone.pk, here.pk]})
+    response = send(viewer, "/export/download/", {"ids-filters": [gone.pk, here.pk]})
     assert f"None of the filters has the id {gone.pk}" in text_of(response)
     assert boxes(response) == [(here.pk, True), (unticked.pk, False)]
 
 
-def test_a_kind_that_is_none_is_not_found(viewer: Client) -> None:
-    assert send(viewer, "/export/proxies/", {"ids": NO_ROW}).status_code == 404
+def test_several_kinds_are_downloaded_as_an_archive_with_a_file_each(viewer: Client) -> None:
+    rows, rule = FilterFactory.create_batch(2), DataMappingRuleFactory.create()
+    response = send(viewer, "/export/download/", {"all": "data-mapping-rules", "ids-filters": rows[0].pk})
+    with zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content))) as archive:
+        files = {name[:13]: json.loads(archive.read(name))["items"] for name in archive.namelist()}
+    names = {start: [item["name"] for item in items] for start, items in files.items()}
+    assert names == {"tvarr-filters": [rows[0].name], "tvarr-data-ma": [rule.name]}
+    assert re.fullmatch(r'attachment; filename="tvarr-export-[-\dT]+\.zip"', response["Content-Disposition"])
+
+
+def test_there_is_one_main_button(viewer: Client) -> None:
+    FilterFactory.create()
+    DataMappingRuleFactory.create()
+    assert viewer.get("/export/").content.decode().count("btn-main") == 1
 
 
 def test_a_file_is_only_given_to_a_form_of_ours() -> None:
     row, client = FilterFactory.create(), person(MAY_EXPORT, enforce_csrf_checks=True)
-    assert send(client, "/export/filters/", {"ids": row.pk}).status_code == 403
+    assert send(client, "/export/download/", {"ids-filters": row.pk}).status_code == 403
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', client.get("/export/").content.decode())
     assert token is not None
-    assert send(client, "/export/filters/", {"ids": row.pk, "csrfmiddlewaretoken": token[1]}).status_code == 200
+    assert (
+        send(client, "/export/download/", {"ids-filters": row.pk, "csrfmiddlewaretoken": token[1]}).status_code == 200
+    )
 
 
 def test_rules_name_the_profile_that_is_missing_from_their_file(viewer: Client) -> None:
@@ -153,7 +169,7 @@ def test_rules_name_the_profile_that_is_missing_from_their_file(viewer: Client) 
     ClientDetectionRuleFactory.create_batch(3, encoding_profile=profile)
     for address in ("/export/", "/export/?open=client-detection-rules"):
         text = text_of(viewer.get(address))
-        assert '3 of these use the encoding profile "HEVC high", which is not in this file.' in text
+        assert '3 of these use the encoding profile "HEVC high". Export it too.' in text
 
 
 def test_filters_name_the_source_that_is_not_exported(viewer: Client) -> None:
@@ -163,10 +179,10 @@ def test_filters_name_the_source_that_is_not_exported(viewer: Client) -> None:
 
 def test_the_preview_shows_the_file_and_as_a_part_no_more(viewer: Client) -> None:
     row = FilterFactory.create(name="Harbour <b>")
-    page = send(viewer, "/export/filters/preview/", {"ids": row.pk})
+    page = send(viewer, "/export/preview/", {"ids-filters": row.pk})
     assert '"name": "Harbour <b>"' in text_of(page)
     assert "<b>" not in page.content.decode()
-    part = send(viewer, "/export/filters/preview/", {"ids": row.pk}, HX_Target="preview-filters")
+    part = send(viewer, "/export/preview/", {"ids-filters": row.pk}, HX_Target="export-preview")
     assert "<html" in page.content.decode()
     assert "<html" not in part.content.decode()
 
@@ -175,14 +191,14 @@ def test_the_preview_of_a_large_file_shows_its_beginning(viewer: Client) -> None
     rows = [
         FilterFactory.create(description="d" * 1000, expression='group_title == "' + "x" * 70_000 + '"') for _ in "abc"
     ]
-    text = text_of(send(viewer, "/export/filters/preview/", {"ids": [row.pk for row in rows]}))
-    assert "Beginning of the file (" in text
+    text = text_of(send(viewer, "/export/preview/", {"ids-filters": [row.pk for row in rows]}))
+    assert "Filters: beginning of the file (" in text
 
 
 def test_a_preview_of_nothing_says_so_in_its_place(viewer: Client) -> None:
     FilterFactory.create()
-    response = send(viewer, "/export/filters/preview/", {}, HX_Target="preview-filters")
-    assert (response.status_code, "Select at least one of the filters" in text_of(response)) == (200, True)
+    response = send(viewer, "/export/preview/", {}, HX_Target="export-preview")
+    assert (response.status_code, "Select at least one item." in text_of(response)) == (200, True)
 
 
 def test_many_items_cost_no_more_queries_than_few(viewer: Client, django_assert_max_num_queries: Any) -> None:

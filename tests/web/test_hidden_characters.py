@@ -119,7 +119,7 @@ def test_no_page_holds_them(rows: list[Model], folder: Path) -> None:
         *(f"{reverse('export')}?open={slug}" for slug in ("filters", "encoding-profiles", "client-detection-rules")),
     ):
         assert hidden_on(client.get(address)) == [], address
-    preview = client.post(reverse("export-preview", args=["filters"]), {"all": "1"})
+    preview = client.post(reverse("export-preview"), {"all": "filters"})
     assert hidden_on(preview) == []
     text = re.search(r"<textarea[^>]*>(.*?)</textarea>", preview.content.decode(), re.DOTALL)
     assert text is not None

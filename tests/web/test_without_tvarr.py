@@ -75,7 +75,7 @@ def test_pages_about_its_content_say_what_is_wrong_and_the_way_out(live: Path) -
     assert names_a_way_out(text_of(client.get("/export/")))
     filters = SimpleUploadedFile("filters.json", json.dumps(document(FILTERS, filter_item())).encode())
     for response in (
-        client.post("/export/filters/", {"all": ""}),
+        client.post("/export/download/", {"all": "filters"}),
         client.post("/import/", {"file": filters}, follow=True),
         client.get("/admin/tvarr_backup/filter/"),
     ):

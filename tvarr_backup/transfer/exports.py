@@ -1,8 +1,13 @@
-"""Send an export over HTTP."""
+"""Send exports over HTTP."""
 
 from __future__ import annotations
 
-from django.http import StreamingHttpResponse
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from datetime import UTC
+
+from django.http import FileResponse, StreamingHttpResponse
 from django.utils import timezone
 
 from tvarr_backup.portable.export import Export, export_file_name
@@ -14,3 +19,16 @@ def export_response(kind: Kind, export: Export) -> StreamingHttpResponse:
     name = export_file_name(kind, timezone.now())
     headers = {"Content-Type": "application/json", "Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(export, headers=headers)
+
+
+def archive_response(exports: Iterable[tuple[Kind, Export]]) -> FileResponse:
+    """Return a response that sends several exports as a ZIP archive, which is written to a temporary file first."""
+    now = timezone.now()
+    archive = tempfile.TemporaryFile()  # noqa: SIM115  # the response closes it
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for kind, export in exports:
+            with packed.open(export_file_name(kind, now), "w") as file:
+                file.writelines(export)
+    archive.seek(0)
+    name = f"tvarr-export-{now.astimezone(UTC):%Y-%m-%dT%H-%M-%S}.zip"
+    return FileResponse(archive, as_attachment=True, filename=name)

@@ -1,46 +1,45 @@
-"""The Export page: select items, preview and download files."""
+"""The Export page: select items of all kinds, preview them, and download them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Concatenate
+from typing import Any
 
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from tvarr_backup.errors import DatabaseUnusable, KindUnknown, TvarrBackupError
+from tvarr_backup.errors import DatabaseUnusable, KindUnknown, SelectionEmpty, TvarrBackupError
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import Actor
 from tvarr_backup.operations.models import Origin
-from tvarr_backup.portable.export import (
-    Exportable,
-    ExportableRow,
-    count_exportable,
-    list_exportable,
-)
+from tvarr_backup.portable.export import Export, Exportable, ExportableRow, count_exportable, list_exportable
 from tvarr_backup.portable.kinds import KINDS, Kind, kind_named
-from tvarr_backup.transfer.exports import export_response
+from tvarr_backup.transfer.exports import archive_response, export_response
 from tvarr_backup.web.htmx import HtmxRequest
 from tvarr_backup.web.refusals import refuse_on_page
 
 _PREVIEW_CHARACTERS = 200_000
+
+Selection = Mapping[Kind, list[str] | None]
+"""The selected ids of each kind, or None for all of its items. Kinds without a selection are left out."""
 
 
 @dataclass(frozen=True)
 class Section:
     """A kind on the page. `needs` counts the selected rows by the item that they need and the file does not contain.
 
-    `rows` has each row and whether it is selected, or is None while all are selected. `refusal` says why the kind
-    cannot be exported.
+    `is_whole`: all items are selected. `rows` has each row and whether it is selected, or is None if they are not listed.
+    `refusal` says why the kind cannot be exported.
     """
 
     exportable: Exportable
     needs: list[tuple[str, int]]
+    is_whole: bool = True
     rows: list[tuple[ExportableRow, bool]] | None = None
     refusal: str = ""
 
@@ -61,20 +60,21 @@ class Section:
         return str(self.kind.reference.target) if self.kind.reference else ""
 
 
-def _section(kind: Kind) -> Section:
+def _section(kind: Kind, *, is_whole: bool = True) -> Section:
     try:
         exportable = count_exportable(kind)
     except DatabaseUnusable as problem:
         return Section(Exportable(kind, 0, {}, []), [], refusal=str(problem))
-    return Section(exportable, sorted(exportable.needs.items()))
+    return Section(exportable, sorted(exportable.needs.items()), is_whole=is_whole)
 
 
-def _open_section(kind: Kind, selected: Collection[str] | None = None) -> Section:
+def _open_section(kind: Kind, selected: list[str] | None = None) -> Section:
     """Return the section with its rows. Without `selected`, all are selected."""
-    section = _section(kind)
+    section = _section(kind, is_whole=selected is None)
     if section.refusal:
         return section
-    rows = [(row, selected is None or row.row_id in selected) for row in list_exportable(kind)]
+    wanted = None if selected is None else set(selected)
+    rows = [(row, wanted is None or row.row_id in wanted) for row in list_exportable(kind)]
     needs = Counter(row.needs for row, is_selected in rows if row.needs and is_selected)
     return replace(section, needs=sorted(needs.items()), rows=rows)
 
@@ -84,70 +84,88 @@ def _open_section(kind: Kind, selected: Collection[str] | None = None) -> Sectio
 @require_GET
 @refuse_on_page
 def page(request: HtmxRequest) -> HttpResponse:
-    """Show the kinds, with all items selected. An opened kind shows its rows."""
+    """Show the kinds, with all items selected. Opened kinds show their rows."""
     try:
-        kind = kind_named(request.GET["open"]) if "open" in request.GET else None
+        opened = [kind_named(slug) for slug in request.GET.getlist("open")]
     except KindUnknown as problem:
         raise Http404 from problem
-    if kind and (request.htmx.target or "").startswith("rows-"):
-        return render(request, "web/_export_rows.html", {"section": _open_section(kind)})
-    return _page(request, _open_section(kind) if kind else None)
+    if opened and (request.htmx.target or "").startswith("rows-"):
+        return render(request, "web/_export_rows.html", {"section": _open_section(opened[0])})
+    return _page(request, [_open_section(kind) if kind in opened else _section(kind) for kind in KINDS.values()])
 
 
-def _page(request: HtmxRequest, opened: Section | None = None, problem: str = "") -> HttpResponse:
-    """Render the page, with one kind opened, and why its selection could not be exported."""
-    sections = [opened if opened and each is opened.kind else _section(each) for each in KINDS.values()]
-    total = sum(section.exportable.number for section in sections)
-    return render(request, "web/export.html", {"sections": sections, "problem": problem, "total": total})
+def _page(request: HtmxRequest, sections: list[Section], problem: str = "") -> HttpResponse:
+    """Render the page, and why the selection could not be exported."""
+    context = {
+        "sections": sections,
+        "problem": problem,
+        "total": sum(section.exportable.number for section in sections),
+        "opened": [section.slug for section in sections if section.rows is not None],
+    }
+    return render(request, "web/export.html", context)
 
 
-def _of_a_kind(
-    view: Callable[[HtmxRequest, Kind, list[str] | None], HttpResponseBase],
-) -> Callable[Concatenate[HtmxRequest, ...], HttpResponseBase]:
-    """Decorate a view for a POST of a selection: give it the kind of the address and the ids, and show its errors."""
+def _of_a_selection(
+    view: Callable[[HtmxRequest, list[tuple[Kind, Export]]], HttpResponseBase],
+) -> Callable[[HtmxRequest], HttpResponseBase]:
+    """Decorate a view for a POST of a selection: give it the exports, and show its errors."""
 
     @wraps(view)
-    def answer(request: HtmxRequest, slug: str) -> HttpResponseBase:
+    def answer(request: HtmxRequest) -> HttpResponseBase:
+        selection = _read_selection(request)
+        actor = Actor(request.user, Origin.WEB)
         try:
-            kind = kind_named(slug)
-        except KindUnknown as problem:
-            raise Http404 from problem
-        try:
-            return view(request, kind, _ids(request))
+            if not selection:
+                actor.require(actions.EXPORT)
+                raise SelectionEmpty("Select at least one item.")
+            return view(request, [(kind, actions.export_items(actor, kind, ids)) for kind, ids in selection.items()])
         except TvarrBackupError as problem:
             if _is_fragment(request):  # htmx ignores answers with an error status
                 return render(request, "web/_export_preview.html", {"problem": str(problem)})
-            return _page(request, _open_section(kind, _ids(request)), str(problem))
+            return _page(request, _selected_sections(selection), str(problem))
 
     return login_required(require_POST(answer))
 
 
-def _ids(request: HtmxRequest) -> list[str] | None:
-    """Return the selected ids, or None for all items."""
-    return None if "all" in request.POST else request.POST.getlist("ids")
+def _read_selection(request: HtmxRequest) -> Selection:
+    """Return the selection of a form: `all` has kinds, and `ids-KIND` has ids of a kind."""
+    whole = set(request.POST.getlist("all"))
+    ids = {kind: request.POST.getlist(f"ids-{kind.url_slug}") for kind in KINDS.values()}
+    return {kind: None if kind.url_slug in whole else ids[kind] for kind in ids if kind.url_slug in whole or ids[kind]}
 
 
-@_of_a_kind
-def download(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
-    return export_response(kind, actions.export_items(Actor(request.user, Origin.WEB), kind, ids))
+def _selected_sections(selection: Selection) -> list[Section]:
+    return [
+        _section(kind, is_whole=kind in selection)
+        if selection.get(kind) is None
+        else _open_section(kind, selection[kind])
+        for kind in KINDS.values()
+    ]
 
 
-@_of_a_kind
-def preview(request: HtmxRequest, kind: Kind, ids: list[str] | None) -> HttpResponseBase:
-    """Show the file, or the beginning of a large one, as a page or a part of one."""
-    export = actions.export_items(Actor(request.user, Origin.WEB), kind, ids)
+@_of_a_selection
+def download(_request: HtmxRequest, exports: list[tuple[Kind, Export]]) -> HttpResponseBase:
+    return export_response(*exports[0]) if len(exports) == 1 else archive_response(exports)
+
+
+@_of_a_selection
+def preview(request: HtmxRequest, exports: list[tuple[Kind, Export]]) -> HttpResponseBase:
+    """Show the files, or the beginnings of large ones, as a page or a part of one."""
+    files = [_preview_file(kind, export) for kind, export in exports]
+    template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
+    return render(request, template, {"files": files})
+
+
+def _preview_file(kind: Kind, export: Export) -> dict[str, Any]:
     text = b"".join(export).decode()
-    context = {
+    return {
         "kind": kind,
-        "slug": kind.url_slug,
         "warnings": export.warnings,
         "text": text[:_PREVIEW_CHARACTERS],
         "size": len(text.encode()),
         "is_whole": len(text) <= _PREVIEW_CHARACTERS,
     }
-    template = "web/_export_preview.html" if _is_fragment(request) else "web/export_preview.html"
-    return render(request, template, context)
 
 
 def _is_fragment(request: HtmxRequest) -> bool:
-    return (request.htmx.target or "").startswith("preview-")
+    return request.htmx.target == "export-preview"
