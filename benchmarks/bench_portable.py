@@ -126,7 +126,7 @@ def _envelope(items: list[dict[str, Any]]) -> Any:
         "item_count": len(items),
     }
     text = json.dumps({"metadata": metadata, "items": items}).encode()
-    return read_envelope(io.BytesIO(text), KINDS[Slug.FILTERS], "")
+    return read_envelope(io.BytesIO(text), KINDS[Slug.FILTERS])
 
 
 def _best(work: Callable[[], object], clean: Callable[[], object]) -> float:

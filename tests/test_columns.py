@@ -106,7 +106,7 @@ def test_neither_an_export_nor_a_preview_is_made_without_the_columns(tmp_path: P
     with pytest.raises(DatabaseIncomplete):
         stream_export(FILTERS)
     with file.open("rb") as source, pytest.raises(DatabaseIncomplete):
-        plan_import(read_envelope(source, FILTERS, "x"))
+        plan_import(read_envelope(source, FILTERS))
 
 
 def test_a_column_that_needs_a_value_stops_only_what_adds_rows() -> None:
@@ -231,7 +231,7 @@ def test_an_import_that_overwrites_keeps_the_bytes_of_what_is_the_same() -> None
     item = {"name": "Cafe", "description": "Caf\ufffd", "expression": 'group_title equals "y"', "source_type": "stream"}
     metadata = {"version": "1.0.0", "export_type": "filters", "exported_at": "2026-01-14T10:30:00Z", "item_count": 1}
     file = BytesIO(json.dumps({"metadata": metadata, "items": [item | {"action": "include"}]}).encode())
-    result = apply_import(read_envelope(file, FILTERS, "x"), read_answers({}, bulk="overwrite"))
+    result = apply_import(read_envelope(file, FILTERS), read_answers({}, bulk="overwrite"))
     assert result.count(ItemAction.OVERWRITE) == 1
     with connections["tvarr"].cursor() as cursor:
         cursor.execute("SELECT hex(description), expression FROM filters WHERE id = %s", [NOT_UTF8])

@@ -57,7 +57,7 @@ client = partial(check_expression, domain=Domain.CLIENT_DETECTION)
 
 
 def export(text: Text) -> object:
-    return read_envelope(io.BytesIO(text if isinstance(text, bytes) else text.encode()), None, "test")
+    return read_envelope(io.BytesIO(text if isinstance(text, bytes) else text.encode()), None)
 
 
 def masked(text: str) -> object:

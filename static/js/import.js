@@ -35,7 +35,7 @@ if (preview) {
   // The page has an old token after the user has signed in again in another tab.
   const token = () => document.cookie.match(/tvarr_backup_csrf=(\w+)/)?.[1];
   preview.addEventListener("formdata", ({ formData }) => {
-    for (const { name } of [...preview.elements].filter((each) => /^(action|name|reference)-/.test(each.name) && !each.closest("[data-changed]"))) {
+    for (const { name } of [...preview.elements].filter((each) => /^(action|name|reference|fix)-/.test(each.name) && !each.closest("[data-changed]"))) {
       formData.delete(name);
     }
     if (token()) formData.set("csrfmiddlewaretoken", token());
@@ -57,6 +57,17 @@ if (preview) {
   });
   document.addEventListener("htmx:afterSettle", () => {
     document.getElementById("import-now").disabled = document.getElementById("import-promise").dataset.canImport === "no";
+  });
+  const expand = () => preview.querySelector("[data-expand-all]");
+  const showExpand = () => (expand().hidden = !preview.querySelector("#preview-items details"));
+  showExpand();
+  document.addEventListener("htmx:afterSettle", showExpand);
+  preview.addEventListener("click", ({ target }) => {
+    if (target !== expand()) return;
+    const all = [...preview.querySelectorAll("#preview-items details")];
+    const open = all.some((each) => !each.open);
+    for (const each of all) each.open = open;
+    target.textContent = open ? "Collapse all" : "Expand all";
   });
   for (const failure of ["htmx:sendError", "htmx:responseError"]) {
     preview.addEventListener(failure, () => {

@@ -42,7 +42,6 @@ from tvarr_backup.operations.run import run_here
 from tvarr_backup.portable.answers import Answers, Resolution
 from tvarr_backup.portable.choices import Change, Choice
 from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.export import WRITTEN_BY
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +52,7 @@ def _folder(tmp_path: Path, settings: Any) -> None:
 
 
 def envelope(*items: dict[str, Any]) -> Envelope:
-    return read_envelope(BytesIO(json.dumps(document(FILTERS, *items)).encode()), FILTERS, WRITTEN_BY)
+    return read_envelope(BytesIO(json.dumps(document(FILTERS, *items)).encode()), FILTERS)
 
 
 def kept() -> ImportRecord:

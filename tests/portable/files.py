@@ -41,7 +41,7 @@ def read(value: Any, kind: Kind = FILTERS) -> Envelope:
     if not isinstance(value, str | bytes):
         value = json.dumps(value)
     raw = value.encode() if isinstance(value, str) else value
-    return read_envelope(io.BytesIO(raw), kind, OWN_VERSION)
+    return read_envelope(io.BytesIO(raw), kind)
 
 
 def envelope(kind: Kind, *items: Any) -> Envelope:

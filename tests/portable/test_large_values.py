@@ -12,7 +12,6 @@ from tests.factories import FilterFactory
 from tvarr_backup.errors import ImportBlocked
 from tvarr_backup.portable.apply import apply_import
 from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_data
 
@@ -24,7 +23,7 @@ GOOD = {"name": "Good", "source_type": "stream", "action": "include", "expressio
 
 def envelope(*items: dict[str, Any]) -> Envelope:
     file = {"metadata": {"version": "1.0.0", "export_type": "filters"}, "items": [GOOD | item for item in items]}
-    return read_envelope(io.BytesIO(json.dumps(file).encode()), None, WRITTEN_BY)
+    return read_envelope(io.BytesIO(json.dumps(file).encode()), None)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from tests.portable.files import (
 )
 from tests.web.browsing import fields_of, person, send, text_of
 from tvarr_backup.errors import DatabaseBusy
-from tvarr_backup.models import ClientDetectionRule, Filter
+from tvarr_backup.models import ClientDetectionRule, EncodingProfile, Filter
 from tvarr_backup.operations.imports import PENDING_FOR, apply_pending, change_choices
 from tvarr_backup.operations.models import ImportRecord
 from tvarr_backup.portable.json_events import MAX_BYTES
@@ -240,7 +240,7 @@ def test_a_text_that_cannot_be_read_stays_in_the_form(operator: Client) -> None:
 def test_the_kind_is_seen_from_the_file(operator: Client, kind: Kind) -> None:
     response = review(operator, kind, EXAMPLES[kind.slug]())
     assert f"Import {kind.label}" in text_of(response)
-    assert "settings.json : 1 item, exported Fri 2 Jan 2026, 03:04 UTC" in text_of(response)
+    assert "settings.json : 1 item, exported 2 Jan 2026, 03:04" in text_of(response)
     assert (totals(response), button(response)) == ("Will add 1.", ("Import 1 item", True))
 
 
@@ -655,3 +655,67 @@ def test_a_click_in_five_hundred_items_sends_little(operator: Client) -> None:
     page = review(operator, FILTERS, *items)
     assert "packed" not in fields_of(page, FORM)
     assert len(urlencode(fields_of(page, FORM), doseq=True)) < 2_000
+
+
+# --- Corrections in the preview --------------------------------------------------------------------------------------
+
+FIXED = 'channel_name equals "Radio"'
+
+
+def wrong_filter(operator: Client) -> Any:
+    """A preview with a good filter and one without an expression."""
+    return review(operator, FILTERS, filter_item("Good"), filter_item("Radio", expression=None))
+
+
+def test_invalid_items_come_first_and_the_button_leads_to_them(operator: Client) -> None:
+    source = wrong_filter(operator).content.decode()
+    assert source.index('id="row-2"') < source.index('id="row-1"')
+    assert 'href="?show=invalid#row-2"' in source
+
+
+def test_an_invalid_item_is_corrected_and_imported(operator: Client) -> None:
+    page = change(operator, wrong_filter(operator), fix_2_expression=FIXED)
+    assert tiles(page) == {"All": 2, "New": 2}
+    assert "2 added" in text_of(led(operator, press_import(operator, page)))
+    assert Filter.objects.get(name="Radio").expression == FIXED
+
+
+def test_a_name_that_appears_twice_is_corrected(operator: Client) -> None:
+    page = review(operator, PROFILES, profile_item("Twice"), profile_item("Twice"))
+    page = change(operator, page, fix_2_name="Once")
+    led(operator, press_import(operator, page))
+    assert set(EncodingProfile.objects.filter(is_system=False).values_list("name", flat=True)) == {"Twice", "Once"}
+
+
+def test_an_expression_that_tvarr_cannot_run_is_corrected(operator: Client) -> None:
+    page = review(operator, FILTERS, filter_item("Radio", expression="channel_name equals"))
+    assert 'name="fix-1-expression"' in page.content.decode()
+    page = change(operator, page, fix_1_expression=FIXED)
+    assert "cannot run it" not in text_of(page)
+    led(operator, press_import(operator, page))
+    assert Filter.objects.get(name="Radio").expression == FIXED
+
+
+def test_a_correction_is_checked_without_being_stored(operator: Client) -> None:
+    page = wrong_filter(operator)
+    headers = {"HX-Request": "true", "HX-Target": "found-2"}
+    asked = [
+        operator.post(address(page, "check/"), {"fix-2-expression": text}, headers=headers)
+        for text in (FIXED, "channel_name equals")
+    ]
+    assert "No problem found." in text_of(asked[0])
+    assert "tvarr stores this expression but cannot run it." in text_of(asked[1])
+    assert tiles(operator.get(address(page)))["Invalid"] == 1
+
+
+def test_a_correction_stays_when_another_item_is_changed(operator: Client) -> None:
+    page = change(operator, wrong_filter(operator), fix_2_expression=FIXED)
+    page = change(operator, page, action_1="skip")
+    assert totals(page) == "Will add 1, skip 1."
+
+
+@pytest.mark.parametrize("field", ["fix-9-name", "fix-1-source_type", "fix-1-id", "fix-x-name", "fix-1"])
+def test_only_names_and_expressions_of_the_file_are_corrected(operator: Client, field: str) -> None:
+    page = wrong_filter(operator)
+    response = send(operator, address(page, "choices/"), {field: "epg"})
+    assert tiles(operator.get(response["Location"])) == {"All": 2, "New": 1, "Invalid": 1}

@@ -19,7 +19,7 @@ from tvarr_backup.errors import FileTooLarge, NotJson
 from tvarr_backup.fields import parse_ulid
 from tvarr_backup.portable.answers import Answers, Resolution, read_answers
 from tvarr_backup.portable.envelope import FORMAT_VERSION, MAX_ITEMS, Envelope, read_envelope, read_wrapped_envelope
-from tvarr_backup.portable.export import MAX_IDS, WRITTEN_BY
+from tvarr_backup.portable.export import MAX_IDS
 from tvarr_backup.portable.json_events import value_of
 from tvarr_backup.portable.kinds import JsonType, Kind, Member
 from tvarr_backup.portable.steps import ItemAction, ItemState
@@ -175,7 +175,7 @@ class ImportRequest:
 
 def read_file(request: Request, kind: Kind) -> Envelope:
     """Read the body as an export."""
-    return read_envelope(io.BytesIO(_body(request)), kind, WRITTEN_BY)
+    return read_envelope(io.BytesIO(_body(request)), kind)
 
 
 def is_form(request: Request) -> bool:
@@ -186,9 +186,7 @@ def read_import(request: Request, kind: Kind) -> ImportRequest:
     """Read a JSON body or a form. Raises `FileRefused`, `AnswerInvalid` or `ValidationError`."""
     if is_form(request):
         return _read_form(request, kind)
-    envelope, others = read_wrapped_envelope(
-        io.BytesIO(_body(request)), kind, WRITTEN_BY, member="export", other_members=_ANSWERS
-    )
+    envelope, others = read_wrapped_envelope(io.BytesIO(_body(request)), kind, member="export", other_members=_ANSWERS)
     return _build_request(envelope, others)
 
 
@@ -213,7 +211,7 @@ def _read_form(request: Request, kind: Kind) -> ImportRequest:
         raise field_error("file", "Expected the export as a file.", "required")
     for name in set(files) - {"file"}:
         raise field_error(name[:80], 'Expected one file, in the field "file".', "unknown_member")
-    parsed = _build_request(read_envelope(files["file"], kind, WRITTEN_BY), values)
+    parsed = _build_request(read_envelope(files["file"], kind), values)
     return replace(parsed, file_name=str(files["file"].name))
 
 

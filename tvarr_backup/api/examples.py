@@ -109,7 +109,7 @@ def import_example(kind: Kind) -> dict[str, Any]:
 def plan_example(kind: Kind) -> dict[str, Any]:
     item = item_example(kind)
     name = item["name"]
-    (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind, WRITTEN_BY).items
+    (read,) = read_envelope(io.BytesIO(orjson.dumps(file_example(kind))), kind).items
     draft = Draft(
         read,
         ItemState.DIFFERENT,

@@ -26,8 +26,7 @@ from tvarr_backup.operations.models import ImportRecord, ImportState, Origin, de
 from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.apply import ImportResult, ResultLine, apply_import
 from tvarr_backup.portable.choices import Change, Choices, find_changed_items, join_fingerprints, read_choices
-from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.export import WRITTEN_BY
+from tvarr_backup.portable.envelope import Envelope, correct_envelope, read_envelope
 from tvarr_backup.portable.plan import Planner
 from tvarr_backup.portable.steps import ItemAction, Plan
 
@@ -110,7 +109,7 @@ def delete_old_imports() -> None:
 
 def keep_import(content: bytes, *, file_name: str, user: Any) -> ImportRecord:
     """Read a file and store it as a pending import of this user. Raises `FileRefused`."""
-    envelope = read_envelope(BytesIO(content), None, WRITTEN_BY)
+    envelope = read_envelope(BytesIO(content), None)
     packed = zlib.compress(content)
     with transaction.atomic(using=DEFAULT_DB_ALIAS):
         delete_old_imports()
@@ -175,8 +174,9 @@ class OpenImport:
 
 def open_import(record: ImportRecord) -> OpenImport:
     """Plan a pending import with its choices. Drop choices that no longer fit, also from the record."""
-    envelope = read_envelope(BytesIO(zlib.decompress(record.file)), None, WRITTEN_BY)
-    planner, choices, problem = Planner(envelope), read_choices(record.choices), ""
+    choices, problem = read_choices(record.choices), ""
+    envelope = correct_envelope(read_envelope(BytesIO(zlib.decompress(record.file)), None), choices.corrections)
+    planner = Planner(envelope)
     try:
         plan = planner.plan(choices.answers(envelope))
     except AnswerInvalid as refusal:
@@ -199,7 +199,28 @@ def change_choices(opened: OpenImport, change: Change) -> OpenImport:
     rows = {position: choice for position, choice in change.rows.items() if position not in opened.newly_changed}
     wanted = replace(change, rows=rows, references={} if opened.problem else change.references)
     choices = _store(opened.record, lambda stored: stored.with_change(wanted, opened.envelope, opened.plan))
-    return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
+    if choices.corrections == opened.choices.corrections:
+        return replace(opened, choices=choices, plan=opened.planner.plan(choices.answers(opened.envelope)))
+    corrected = _correct(opened, choices)
+    _store(
+        opened.record,
+        lambda stored: stored,
+        fingerprint=corrected.plan.fingerprint,
+        marks=join_fingerprints(corrected.plan),
+    )
+    return corrected
+
+
+def try_corrections(opened: OpenImport, change: Change) -> OpenImport:
+    """Return the import with the corrections of a change, without storing them."""
+    return _correct(opened, opened.choices.with_change(change, opened.envelope, opened.plan))
+
+
+def _correct(opened: OpenImport, choices: Choices) -> OpenImport:
+    envelope = correct_envelope(opened.envelope, choices.corrections)
+    planner = Planner(envelope)
+    plan = planner.plan(choices.answers(envelope))
+    return replace(opened, envelope=envelope, planner=planner, choices=choices, plan=plan)
 
 
 def _store(record: ImportRecord, change: Callable[[Choices], Choices], **columns: str) -> Choices:

@@ -34,10 +34,12 @@ class Change:
     """One change of choices: `rows` by position, and `bulk` (a resolution or `SKIP_INVALID`) for all items that differ.
 
     `references` has, for each missing reference, `=Name` of the row to use instead, `SKIP_ITEMS`, or "" for neither.
+    `corrections` are other values of members, by position.
     """
 
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    corrections: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     bulk: str = ""
     include_manual: bool = False
 
@@ -49,10 +51,12 @@ class Choices:
     rows: Mapping[int, Choice] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[int] = frozenset()
+    corrections: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def as_json(self) -> str:
         rows = {position: [choice.answer, choice.name, choice.is_manual] for position, choice in self.rows.items()}
-        return json.dumps([rows, dict(self.references), sorted(self.changed)], separators=(",", ":"))
+        corrections = {position: dict(texts) for position, texts in self.corrections.items()}
+        return json.dumps([rows, dict(self.references), sorted(self.changed), corrections], separators=(",", ":"))
 
     def for_item(self, item: Item, member: str | None) -> Choice:
         """Return the item's own choice, or the one for its missing reference."""
@@ -89,7 +93,24 @@ class Choices:
                 changed.discard(position)
         _require_offered(change.references, plan)
         references = {**self.references, **change.references}
-        return Choices(rows, {value: answer for value, answer in references.items() if answer}, frozenset(changed))
+        return Choices(
+            rows,
+            {value: answer for value, answer in references.items() if answer},
+            frozenset(changed),
+            self._merge_corrections(change.corrections, envelope),
+        )
+
+    def _merge_corrections(
+        self, added: Mapping[int, Mapping[str, str]], envelope: Envelope
+    ) -> Mapping[int, Mapping[str, str]]:
+        """Add corrections that differ from the values of the envelope, which has the previous ones."""
+        merged = dict(self.corrections)
+        for position, texts in added.items():
+            values = envelope.items[position - 1].values
+            differing = {name: text for name, text in texts.items() if text != _lines(values[name])}
+            if differing:
+                merged[position] = {**merged.get(position, {}), **differing}
+        return merged
 
     def without_changed(self, changed: Collection[int]) -> Choices:
         """Drop the choices for items that changed since the preview, and add the items to `changed`."""
@@ -107,13 +128,19 @@ class Choices:
         return replace(self, references=references)
 
 
+def _lines(value: object) -> str:
+    """Return a value as a form sends it back."""
+    return str(value).replace("\r\n", "\n")
+
+
 def read_choices(text: str) -> Choices:
     """Return choices from `Choices.as_json`."""
-    rows, references, changed = json.loads(text)
+    rows, references, changed, *later = json.loads(text)
     return Choices(
         {int(position): Choice(answer, name, is_manual) for position, (answer, name, is_manual) in rows.items()},
         references,
         frozenset(changed),
+        {int(position): texts for position, texts in (later[0] if later else {}).items()},
     )
 
 

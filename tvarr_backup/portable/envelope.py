@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from tvarr_backup.errors import (
@@ -91,19 +91,39 @@ class _Parts:
     others: list[str] = field(default_factory=list)
 
 
-def read_envelope(source: BinaryIO, kind: Kind | None, own_version: str) -> Envelope:
+def read_envelope(source: BinaryIO, kind: Kind | None) -> Envelope:
     """Read an export of `kind`, or of any kind if None, without using the database.
 
-    A `tvarr_version` other than `own_version` gives a warning. Raises `FileRefused` with place, expectation and value.
+    Raises `FileRefused` with place, expectation and value.
     """
     events = read_events(source)
     parts = _read_parts(next(events), events)
     deque(events, maxlen=0)  # reading to the end finds errors after the object
-    return _build_envelope(parts, kind, own_version)
+    return _build_envelope(parts, kind)
+
+
+def correct_envelope(envelope: Envelope, corrections: Mapping[int, Mapping[str, str]]) -> Envelope:
+    """Return the envelope with other values of `correctable` members, by position and member."""
+    if not corrections:
+        return envelope
+    items = [_correct(item, corrections.get(item.position, {})) for item in envelope.items]
+    return replace(envelope, items=tuple(items))
+
+
+def _correct(item: Item, texts: Mapping[str, str]) -> Item:
+    if not texts:
+        return item
+    values = item.values | {name: _value(item.kind.by_name[name], text) for name, text in texts.items()}
+    return replace(
+        item,
+        identity=Identity(values["name"], values.get("source_type", "")),
+        in_order=tuple(values.values()),
+        missing=item.missing - texts.keys() or _NOTHING,
+    )
 
 
 def read_wrapped_envelope(
-    source: BinaryIO, kind: Kind, own_version: str, *, member: str, other_members: Collection[str]
+    source: BinaryIO, kind: Kind, *, member: str, other_members: Collection[str]
 ) -> tuple[Envelope, dict[str, Any]]:
     """Read an object that has an export as `member`, in one pass and as strictly as `read_envelope`.
 
@@ -131,15 +151,15 @@ def read_wrapped_envelope(
     if parts is None:
         hint = " This looks like the export itself. Send it as that member." if "metadata" in others else ""
         raise NotAnExport('The member "{member}" with the export is missing.{hint}', member=member, hint=hint)
-    return _build_envelope(parts, kind, own_version), others
+    return _build_envelope(parts, kind), others
 
 
-def _build_envelope(parts: _Parts, wanted: Kind | None, own_version: str) -> Envelope:
+def _build_envelope(parts: _Parts, wanted: Kind | None) -> Envelope:
     metadata = _require_metadata(parts)
     warnings = [f"The unknown member {quoted(name)} of the file is ignored." for name in parts.others]
     warnings += _check_version(metadata["version"])
     kind = _kind_of(metadata["export_type"], wanted)
-    warnings += _check_metadata(metadata, own_version)
+    warnings += _check_metadata(metadata)
     if parts.items is None:
         raise NotAnExport('The file has no list "items". It may be incomplete.')
     items = tuple(_read_items(parts.items, kind))
@@ -260,14 +280,11 @@ def _require_metadata(parts: _Parts) -> dict[str, Any]:
     return metadata
 
 
-def _check_metadata(metadata: dict[str, Any], own_version: str) -> Iterator[str]:
+def _check_metadata(metadata: dict[str, Any]) -> Iterator[str]:
     if missing := [name for name in ("exported_at", "item_count") if metadata[name] is None]:
         yield f"The metadata has no {' and no '.join(missing)}."
     if metadata["exported_at"] and read_timestamp(metadata["exported_at"]) is None:
         yield f"/metadata/exported_at: Expected a date and time, got {quoted(metadata['exported_at'])}."
-    made_by = metadata["tvarr_version"]
-    if made_by and made_by != own_version:
-        yield f"The file was written by version {made_by[:80]}. This is {own_version}."
     known = {"version", "tvarr_version", "export_type", "exported_at", "item_count"}
     for name in metadata.keys() - known:
         yield f"The unknown member {quoted(name)} of the metadata is ignored."

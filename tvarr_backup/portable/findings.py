@@ -20,7 +20,8 @@ _NOT_VALIDATED = frozenset(
         "encoding_profile",  # looked up before, with one query for all items
     }
 )
-_CONSEQUENCES = {"invalid_expression": "tvarr stores this expression but cannot run it."}
+INVALID_EXPRESSION = "invalid_expression"
+_CONSEQUENCES = {INVALID_EXPRESSION: "tvarr stores this expression but cannot run it."}
 
 
 @dataclass(frozen=True, slots=True)

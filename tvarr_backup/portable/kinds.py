@@ -93,6 +93,11 @@ class Kind:
         return {member.name: member for member in self.members}
 
     @cached_property
+    def correctable(self) -> frozenset[str]:
+        """Members that users can correct in the preview of an import."""
+        return frozenset({"name", "expression"} & self.by_name.keys())
+
+    @cached_property
     def required(self) -> frozenset[str]:
         """Members without a default. Every file of tvarr has them, even if they are empty."""
         return frozenset(each.name for each in self.members if each.default == "" and not each.may_be_left_out)

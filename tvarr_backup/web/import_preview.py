@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from tvarr_backup.operations.imports import OpenImport, totals_of
 from tvarr_backup.portable.answers import Resolution
 from tvarr_backup.portable.choices import SKIP_ITEMS, Change, Choice, reference_member
 from tvarr_backup.portable.envelope import Envelope, Item
+from tvarr_backup.portable.findings import INVALID_EXPRESSION
 from tvarr_backup.portable.steps import Difference, ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import MOST_OF_NAME, MOST_OF_TEXT, cut
 from tvarr_backup.texts import escape_hidden
@@ -39,11 +40,14 @@ _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 def read_change(form: QueryDict, envelope: Envelope) -> Change:
     """Return the changes of a form.
 
-    `action-3` and `name-3` are for the third item, `reference-3` for the reference of the third item.
+    `action-3` and `name-3` are for the third item, `reference-3` for the reference of the third item. `fix-3-expression`
+    corrects the expression of the third item.
     """
     member, rows, references = reference_member(envelope), {}, {}
+    corrections: dict[int, dict[str, str]] = {}
     for field, value in form.dict().items():
         part, _, number = field.partition("-")
+        number, _, corrected = number.partition("-")
         position = read_number(number, 0)
         if not 1 <= position <= len(envelope.items):
             continue
@@ -51,7 +55,9 @@ def read_change(form: QueryDict, envelope: Envelope) -> Change:
             rows[position] = Choice(str(value), form.get(f"name-{position}"), is_manual=True)
         elif part == "reference" and member:
             references[str(envelope.items[position - 1].values[member])] = str(value)
-    return Change(rows, references, form.get("bulk", ""), include_manual="also-by-hand" in form)
+        elif part == "fix" and corrected in envelope.kind.correctable:
+            corrections.setdefault(position, {})[corrected] = str(value).replace("\r\n", "\n")
+    return Change(rows, references, corrections, form.get("bulk", ""), include_manual="also-by-hand" in form)
 
 
 def read_number(text: str | None, default: int) -> int:
@@ -83,6 +89,14 @@ class MemberLine:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """A member of an item that the user can correct."""
+
+    member: str
+    value: str
+
+
+@dataclass(frozen=True)
 class ItemRow:
     """View model of an item. `label` is its name, with the source type if other items have the same name."""
 
@@ -92,6 +106,19 @@ class ItemRow:
     has_changed: bool
     name: str
     label: str
+    corrected: Collection[str] = ()
+    """Members that the user has corrected."""
+
+    @property
+    def corrections(self) -> list[Correction]:
+        """The invalid members that can be corrected, and those that were corrected."""
+        invalid = [*self.step.problems, *(each for each in self.step.warnings if each.code == INVALID_EXPRESSION)]
+        wrong = {finding.field for finding in invalid} | set(self.corrected)
+        return [
+            Correction(member, str(value))
+            for member, value in self.item.values.items()
+            if member in wrong and member in self.item.kind.correctable
+        ]
 
     @property
     def position(self) -> str:
@@ -204,6 +231,7 @@ class ImportPreview:
             steps = [step for step in self.plan.steps if step.position in self.changed]
         else:
             steps = [step for step in self.plan.steps if self.show in ("", step.state)]
+            steps.sort(key=lambda step: step.state is not ItemState.INVALID)
         return Paginator(steps, ROWS_ON_A_PAGE).get_page(self.page_number)
 
     @cached_property
@@ -223,7 +251,11 @@ class ImportPreview:
             has_changed=step.position in self.changed,
             name=name,
             label=f"{name} ({item.identity.source_type})" if types_by_name[item.name] > 1 else name,
+            corrected=tuple(choices.corrections.get(step.position, ())),
         )
+
+    def row_at(self, position: int) -> ItemRow:
+        return self._row(self.plan.steps[position - 1], Counter())
 
     def rows_that_differ(self, before: Plan) -> list[ItemRow]:
         """Return the rows of this page whose problems or warnings differ from those in the previous plan."""
@@ -252,6 +284,11 @@ class ImportPreview:
     @property
     def more_missing(self) -> int:
         return len(self.plan.missing_references) - len(self.missing)
+
+    @property
+    def first_blocked(self) -> int | None:
+        """The position of the first item that keeps the file from being imported."""
+        return self.plan.blocked[0].position if self.plan.blocked else None
 
     @property
     def totals(self) -> str:

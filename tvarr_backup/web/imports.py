@@ -28,6 +28,7 @@ from tvarr_backup.operations.imports import (
     find_import,
     keep_import,
     open_import,
+    try_corrections,
 )
 from tvarr_backup.operations.models import ImportRecord, ImportState, Origin
 from tvarr_backup.portable.json_events import MAX_BYTES
@@ -169,17 +170,28 @@ def preview(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
 @_of_a_pending_import
 def choose(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
     before = opened.plan
-    opened = change_choices(opened, read_change(request.POST, opened.envelope))
+    change = read_change(request.POST, opened.envelope)
+    opened = change_choices(opened, change)
     target = request.htmx.target
     if not target:
         _show_problem(request, opened)
         return _redirect_to(request, opened.record)
     context = _context(request, opened)
-    if target == "import-totals" and not opened.newly_changed and not opened.problem:
+    if target == "import-totals" and not (opened.newly_changed or opened.problem or change.corrections):
         context["rows"] = context["preview"].rows_that_differ(before)
         return render(request, "web/_import_totals.html", context)
     response = render(request, "web/_import_changed.html", context)
     return reswap(retarget(response, "#preview-items"), "outerHTML")
+
+
+@_of_a_pending_import
+def check(request: HtmxRequest, opened: OpenImport) -> HttpResponse:
+    """Show the problems of an item as it is being corrected, without storing anything."""
+    change = read_change(request.POST, opened.envelope)
+    if not change.corrections:
+        raise Http404
+    row = ImportPreview(try_corrections(opened, change)).row_at(min(change.corrections))
+    return render(request, "web/_import_found.html", {"row": row, "is_correction": True})
 
 
 @_of_a_pending_import

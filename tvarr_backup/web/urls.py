@@ -40,6 +40,7 @@ urlpatterns = [
     path("import/", imports.upload, name="import"),
     path("import/<ulid:record>/", imports.preview, name="import-preview"),
     path("import/<ulid:record>/choices/", imports.choose, name="import-choices"),
+    path("import/<ulid:record>/check/", imports.check, name="import-check"),
     path("import/<ulid:record>/apply/", imports.apply, name="import-apply"),
     path("import/<ulid:record>/discard/", imports.discard, name="import-discard"),
     path("history/", operations.history, name="history"),

@@ -26,7 +26,6 @@ from tvarr_backup.operations.observe import require_tvarrs
 from tvarr_backup.portable.answers import Answers, read_answers
 from tvarr_backup.portable.apply import ImportResult
 from tvarr_backup.portable.envelope import Envelope, read_envelope
-from tvarr_backup.portable.export import WRITTEN_BY
 from tvarr_backup.portable.kinds import KINDS, kind_named
 from tvarr_backup.portable.plan import plan_import
 from tvarr_backup.portable.report import plan_as_json, result_as_data
@@ -176,7 +175,7 @@ def _read(options: dict[str, Any]) -> tuple[Envelope, Answers]:
         _pairs("--map", options["map"], str.partition),
     )
     with open_input(options["file"]) as file:
-        return read_envelope(file, kind, WRITTEN_BY), answers
+        return read_envelope(file, kind), answers
 
 
 def _pairs(option: str, texts: Sequence[str], divide: Callable[[str, str], tuple[str, str, str]]) -> dict[str, str]:
