@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import subprocess
@@ -41,6 +42,7 @@ def test_with_other_words_everything_is_done_as_before(package: str) -> None:
         "-q",
         *files,
     ]
+    faulthandler.cancel_dump_traceback_later()  # each test of the inner run has its own limit
     # It is no process of the run that started it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3600, check=False)

@@ -31,7 +31,9 @@ if (upload) {
 
 if (preview) {
   // Send only what was changed on this page. The server has the rest, and another tab may have changed it.
-  preview.addEventListener("change", ({ target }) => { (target.closest("tr") ?? target).dataset.changed = ""; }, true);
+  for (const name of ["change", "input"]) {
+    preview.addEventListener(name, ({ target }) => { (target.closest("tr") ?? target).dataset.changed = ""; }, true);
+  }
   // The page has an old token after the user has signed in again in another tab.
   const token = () => document.cookie.match(/tvarr_backup_csrf=(\w+)/)?.[1];
   preview.addEventListener("formdata", ({ formData }) => {

@@ -112,6 +112,9 @@ class Person:
         return self._go("link", name, status)
 
     def _go(self, role: Any, name: str, status: int) -> Page:
+        menu = self.page.get_by_role("button", name="Menu", exact=True)
+        if menu.is_visible() and self.page.locator("#app-menu").get_by_text(name, exact=True).count():
+            menu.click()
         with self.page.expect_navigation() as reached:
             self.page.get_by_role(role, name=name, exact=True).click()
         self._reach(reached.value, name, status)

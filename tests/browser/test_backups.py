@@ -169,6 +169,40 @@ def test_more_opens_and_protects(person: Person) -> None:
 
 
 @wide
+def test_more_closes_on_escape_and_on_a_click_outside(person: Person) -> None:
+    page = person.open("/")
+    menu = page.locator("details.more").first
+    menu.locator("summary").click()
+    page.keyboard.press("Escape")
+    expect(menu.locator("summary")).to_be_focused()
+    expect(menu).not_to_have_attribute("open", "")
+    menu.locator("summary").click()
+    page.locator("h1").click()
+    expect(menu).not_to_have_attribute("open", "")
+
+
+@wide
+def test_arrow_keys_show_the_days(person: Person) -> None:
+    page = person.open("/")
+    days = page.locator(".day")
+    days.last.focus()
+    expect(days.last.locator("span")).to_be_in_viewport()
+    page.keyboard.press("ArrowLeft")
+    expect(days.nth(-2)).to_be_focused()
+
+
+@pytest.mark.looks(Look.NARROW_LIGHT)
+def test_on_a_small_screen_the_navigation_is_a_menu(person: Person) -> None:
+    page = person.open("/")
+    expect(page.get_by_role("link", name="History")).to_be_hidden()
+    page.get_by_role("button", name="Menu").press("Enter")
+    person.look()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="History")).to_be_hidden()
+    person.follow("History")
+
+
+@wide
 def test_a_double_click_backs_up_once(person: Person, site: Site) -> None:
     person.open("/")
     before = len(list((site.installation.data / "backups").glob("*.db.gz")))

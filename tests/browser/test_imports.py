@@ -142,6 +142,21 @@ def test_a_typed_name_that_is_taken_is_told_beside_it_and_mended(person: Person,
 
 
 @pytest.mark.looks(Look.WIDE_LIGHT, Look.NARROW_DARK)
+def test_an_invalid_expression_is_corrected_in_place(person: Person, mixed: Path, site: Site) -> None:
+    page = bring(person, mixed)
+    field = page.get_by_label("Correct the expression")
+    field.press_sequentially('channel_name equals "A"')
+    expect(page.get_by_text("No problem found.")).to_be_visible()
+    person.look()
+    page.keyboard.press("Tab")
+    expect(totals(page)).to_have_text("Will add 2, skip 5.")
+    page.get_by_role("button", name="Expand all").click()
+    expect(page.locator("#preview-items details:not([open])")).to_have_count(0)
+    person.press("Import 2 items")
+    assert "Broken" in names_here(site)
+
+
+@pytest.mark.looks(Look.WIDE_LIGHT, Look.NARROW_DARK)
 def test_the_bulk_bar_the_tiles_and_the_opened_rows(person: Person, mixed: Path) -> None:
     page = bring(person, mixed)
     choose(page, "Third", "rename")
