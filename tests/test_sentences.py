@@ -77,6 +77,7 @@ def test_hidden_characters_in_facts_are_escaped() -> None:
 
 def test_megabytes_and_clauses() -> None:
     problem = DatabaseMissing("{path} is empty.", path=HERE)
+    assert Sentence("{size:MB}", size=78_000_000_000) == "78.0 GB"
     assert Sentence("{size:MB}; {problem:clause}!", size=2_500_000, problem=problem) == f"2.5 MB; {HERE} is empty!"
 
 

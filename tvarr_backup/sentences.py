@@ -46,7 +46,7 @@ class Sentence(str):
 
     If there are facts, the template is used as in `str.format`. A fact is a number, a text, a `Path`, an `Advice`, an exception,
     or another sentence. Hidden characters and line breaks are escaped, except line breaks of the template and of sentences.
-    `{fact:MB}` formats bytes as megabytes, and `{fact:clause}` another sentence without its period.
+    `{fact:MB}` formats bytes as MB or GB, and `{fact:clause}` another sentence without its period.
     """
 
     __slots__ = ("facts", "template")
@@ -140,7 +140,7 @@ class _FactFormatter(Formatter):
         if format_spec == "clause":
             return self.format_field(value, "").removesuffix(".")
         if format_spec == "MB":
-            return f"{value / 1_000_000:.1f} MB"
+            return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
         if isinstance(value, Sentence):
             return _render(value.template, value.facts, self._reader)
         if isinstance(value, Advice):

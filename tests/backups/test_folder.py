@@ -341,7 +341,7 @@ class TestWords:
             (
                 OSError(28, "No space left on device"),
                 NoRoom,
-                r"is full \([0-9.]+ MB free\)\. The unfinished files were",
+                r"is full \([0-9.]+ [MG]B free\)\. The unfinished files were",
             ),
             (OSError(122, "Disk quota exceeded"), NoRoom, r"is full \("),
             (OSError(5, "Input/output error"), BackupFolderUnusable, r"cannot be used: Input/output error\.$"),

@@ -136,7 +136,7 @@ def test_the_newest_archives_tell_the_ratio(tmp_path: Path, folder: Path) -> Non
 def test_too_little_room_is_reported_with_both_numbers(folder: Path) -> None:
     room.require_room(folder, 0, "Verification")
     with pytest.raises(
-        NoRoom, match=r"^Verification needs about 1020000000\.0 MB of free space in .*, but only [0-9.]+ MB is free"
+        NoRoom, match=r"^Verification needs about 1020000\.0 GB of free space in .*, but only [0-9.]+ [MG]B is free"
     ):
         room.require_room(folder, 10**15, "Verification")
 

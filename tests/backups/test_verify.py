@@ -404,7 +404,7 @@ class TestWhatCannotBeChecked:
         described = json.loads((folder / META).read_text())
         (folder / META).write_text(json.dumps(described | {"database_size": 2**52}))
         before = state(folder)
-        with pytest.raises(NoRoom, match=r"^Verification needs about 4593671\d+\.\d MB of free space in"):
+        with pytest.raises(NoRoom, match=r"^Verification needs about 4593671\.6 GB of free space in"):
             verify(folder)
         assert state(folder) == before
 

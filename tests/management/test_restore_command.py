@@ -626,7 +626,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(
-        rf"CommandError: The restore needs about [\d.]+ MB of free space in {disk}/backups, but only [\d.]+ MB is free.\n",
+        rf"CommandError: The restore needs about [\d.]+ [MG]B of free space in {disk}/backups, but only [\d.]+ [MG]B is free.\n",
         words,
     )
     assert live.read_bytes() == before
