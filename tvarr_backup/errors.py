@@ -280,6 +280,14 @@ class BackupNotFound(TvarrBackupError):
     """No backup has this name."""
 
 
+class BackupAmbiguous(TvarrBackupError):
+    """Several backups have names that start as the given one."""
+
+
+class BackupNumberRefused(TvarrBackupError):
+    """A number of the list cannot name the backup of an action that nobody confirms."""
+
+
 class BackupBroken(TvarrBackupError):
     """An archive without readable metadata, metadata without an archive, or a wrong size."""
 

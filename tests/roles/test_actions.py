@@ -39,6 +39,7 @@ IN_THE_HISTORY = {"backup_protected", "upload_refused"}
 NOT_ONE_FOR_ALL = {
     "prepare_upload",  # what comes before `add_backup`
     "prepare_import",  # what comes before `import_items` and `import_pending`
+    "prepare_deletions",  # what comes before `delete_backup` in the command
     "delete_backups",  # many times `delete_backup`
 }
 
@@ -101,7 +102,7 @@ def complaints(world: World, taken: list[tuple[str, str]], case: Case) -> Iterat
             taken.clear()
             is_changed = _taken_by(world, case, entrance, ask, role)
             wanted = _expected(case, entrance, ask, role)
-            asked = {case.action, "prepare_upload", "prepare_import"}
+            asked = {case.action, "prepare_upload", "prepare_import", "prepare_deletions"}
             found = next((code for name, code in reversed(taken) if name in asked), NOT_CALLED)
             if found != wanted:
                 yield f"{case.action}, {case.state}: {entrance} for {role}: {found}, not {wanted}"

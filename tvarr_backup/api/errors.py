@@ -39,6 +39,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.SystemRowSelected,
     ),
     HTTPStatus.CONFLICT: (
+        errors.BackupAmbiguous,
         errors.BackupBroken,
         errors.BackupBusy,
         errors.BackupForeign,
