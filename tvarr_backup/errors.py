@@ -415,5 +415,9 @@ class TokenNotFound(TvarrBackupError):
     """No token of the user has this name."""
 
 
+class ScopeExceeded(TvarrBackupError):
+    """The scope of the token does not include the call."""
+
+
 class TokenInvalid(TvarrBackupError):
     """A token's name is empty or taken, or its lifetime is not a duration."""
