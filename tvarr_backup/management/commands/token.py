@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError
 
 from tvarr_backup.access.models import ApiToken
+from tvarr_backup.access.scopes import Scope
 from tvarr_backup.access.tokens import create_token, list_tokens, revoke_token, token_as_data
 from tvarr_backup.formatting import format_exact_time
 from tvarr_backup.management.terminal import TerminalCommand, add_action, align
@@ -31,6 +32,9 @@ class Command(TerminalCommand):
         create.add_argument(
             "--expires", metavar="DURATION", help="expires after this time, such as 30d; default: never"
         )
+        create.add_argument(
+            "--scope", choices=Scope.values, default=Scope.ALL, help=f"what it can do; default: {Scope.ALL}"
+        )
         listing.add_argument("--user", help="only tokens of this user")
         for action in (create, listing):
             action.add_argument("--json", action="store_true", help="print one JSON value")
@@ -41,16 +45,16 @@ class Command(TerminalCommand):
             if action == "list":
                 self._list(list(list_tokens(user)))
             elif action == "create":
-                self._create(str(user), options["name"], options["expires"])
+                self._create(str(user), options["name"], options["expires"], Scope(options["scope"]))
             else:
                 revoke_token(str(user), options["name"])
                 self.line(f'Revoked token "{options["name"]}" of {user}')
         except DatabaseError as problem:
             raise CommandError(f"The database cannot be used: {problem}.") from problem
 
-    def _create(self, user: str, name: str, lifetime: str | None) -> None:
-        made, secret = create_token(user, name, lifetime)
-        sentence = f'Token "{name}" of {user}, {_format_expiry(made)}. Copy it now. You won\'t be able to see it again:'
+    def _create(self, user: str, name: str, lifetime: str | None, scope: Scope) -> None:
+        made, secret = create_token(user, name, lifetime, scope)
+        sentence = f'Token "{name}" of {user}, scope {scope}, {_format_expiry(made)}. Copy it now. You won\'t be able to see it again:'
         self.print_result(token_as_data(made) | {"token": secret}, sentence, secret)
 
     def _list(self, tokens: Sequence[ApiToken]) -> None:
@@ -58,8 +62,10 @@ class Command(TerminalCommand):
             (
                 escape_hidden(token.name),
                 escape_hidden(token.user.get_username()),
+                token.scope,
                 f"created {format_exact_time(token.created)}",
                 _format_expiry(token),
+                f"last used {format_exact_time(token.last_used)}" if token.last_used else "never used",
             )
             for token in tokens
         ]
