@@ -8,6 +8,7 @@ from pathlib import Path
 from tvarr_backup.backups.catalogue import read_folder
 from tvarr_backup.backups.names import is_start_of_name, parse_name
 from tvarr_backup.errors import BackupAmbiguous, BackupNotFound
+from tvarr_backup.formatting import format_count
 from tvarr_backup.quoting import name_some, quoted
 
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?", re.ASCII)
@@ -60,7 +61,9 @@ def _at(folder: Path, position: int, wanted: str) -> str:
     backups = read_folder(folder).backups
     if not 0 <= position < len(backups):
         raise BackupNotFound(
-            "There is no backup {wanted}. The number of backups is {count}.", wanted=quoted(wanted), count=len(backups)
+            "There is no backup {wanted}. The list has {count}.",
+            wanted=quoted(wanted),
+            count=format_count(len(backups), "backup"),
         )
     return backups[position].filename
 
