@@ -45,9 +45,10 @@ def test_the_list_has_name_user_and_times(prepared: Installation) -> None:
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
     prepared.ok("token", "create", "Attic", "--user", "admin", "--expires", "30d", "--scope", "backups")
 
-    attic, harbour = prepared.ok("token", "list").splitlines()
-    assert re.fullmatch(r"Attic +admin +backups +created 20\S+ \S+ UTC +expires 20\S+ \S+ UTC +never used", attic)
-    assert re.fullmatch(r"Harbour script +admin +all +created 20\S+ \S+ UTC +never expires +never used", harbour)
+    headings, attic, harbour = prepared.ok("token", "list").splitlines()
+    assert re.split(r"  +", headings) == ["Name", "User", "Scope", "Created", "Expires", "Last used"]
+    assert re.fullmatch(r"Attic +admin +backups +20\S+ \S+ UTC +20\S+ \S+ UTC +never", attic)
+    assert re.fullmatch(r"Harbour script +admin +all +20\S+ \S+ UTC +never +never", harbour)
 
 
 def test_the_list_may_be_that_of_one_user(prepared: Installation) -> None:

@@ -303,7 +303,10 @@ ADMIN: dict[str, Row] = {
 
 # --- Commands --------------------------------------------------------------------------------------------------------
 
-COMMANDS = {"backup", "expression", "portable", "prepare", "status", "token", "up", "worker"}
+COMMANDS = {
+    *("backup", "completion", "expression", "operation", "portable", "prepare", "schedule", "status", "token"),
+    *("up", "user", "worker"),
+}
 """Commands have no roles: users who can run them can read and write the files."""
 
 TABLE = {**PAGES, **CALLS, **HEALTH, **OUTSIDE, **ADMIN}

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import wraps
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tvarr_backup import conf
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import TvarrBackupError
 from tvarr_backup.operations import actions
-from tvarr_backup.operations.models import OperationState, Origin
+from tvarr_backup.operations.models import Operation, OperationState, Origin
 from tvarr_backup.operations.track import create_operation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
@@ -132,9 +132,11 @@ def _taken_by(world: World, case: Case, entrance: Entrance, ask: Ask, role: str)
     with world.undoing():
         if case.queued:
             create_operation(case.queued, origin=Origin.WEB, state=OperationState.QUEUED)
-        before = world.state()
-        command, *arguments = [word.format(filename=filename, export=world.export) for word in ask.arguments]
-        with suppress(CommandError):
+        before, newest = world.state(), Operation.objects.first()
+        given = {"filename": filename, "export": world.export, "operation": newest and newest.pk}
+        command, *arguments = [word.format(**given) for word in ask.arguments]
+        with suppress(CommandError), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"correct horse\n")))
             call_command(command, *arguments, stdout=StringIO(), stderr=StringIO())
         return bool(world.state() != before)
 
