@@ -254,7 +254,7 @@ def test_a_backup_from_elsewhere_is_added_and_seen_by_the_api(own: Installation,
     assert own.json("backup", "show", name, "--json")["filename"] == name
     assert UNSUPPORTED in own.refused("backup", "restore", name, "--yes")
     own.ok("backup", "protect", name, "--off")
-    own.ok("backup", "delete", name)
+    own.ok("backup", "delete", name, "--yes")
 
 
 def test_commands_that_need_a_file_say_why_not(own: Installation) -> None:

@@ -280,6 +280,14 @@ class BackupNotFound(TvarrBackupError):
     """No backup has this name."""
 
 
+class BackupAmbiguous(TvarrBackupError):
+    """Several backups have names that start as the given one."""
+
+
+class BackupNumberRefused(TvarrBackupError):
+    """A number of the list cannot name the backup of an action that nobody confirms."""
+
+
 class BackupBroken(TvarrBackupError):
     """An archive without readable metadata, metadata without an archive, or a wrong size."""
 
@@ -407,8 +415,16 @@ class UserNotFound(TvarrBackupError):
     """The user does not exist, or may not sign in."""
 
 
+class UserInvalid(TvarrBackupError):
+    """A user cannot be created: the name is taken or invalid, the password is too weak, or the role has no group."""
+
+
 class TokenNotFound(TvarrBackupError):
     """No token of the user has this name."""
+
+
+class ScopeExceeded(TvarrBackupError):
+    """The scope of the token does not include the call."""
 
 
 class TokenInvalid(TvarrBackupError):

@@ -64,6 +64,7 @@ def test_a_new_token_is_logged_without_its_secret(
         assert told(caplog) == []
     (event,) = told(caplog)
     assert (event["event"], event["owner"], event["name"]) == ("token.created", "marit", "Harbour script")
+    assert event["scope"] == "all"
     assert timedelta(days=29) < event["expires"] - timezone.now() < timedelta(days=31)
     assert secret not in caplog.text
     assert made.digest not in caplog.text

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 from tests.admin.pages import text_of
 from tests.factories import UserFactory
 from tvarr_backup.access.models import ApiToken
+from tvarr_backup.access.scopes import Scope
 from tvarr_backup.access.tokens import create_token, revoke_token
 
 pytestmark = pytest.mark.django_db
@@ -360,3 +361,39 @@ def test_a_failed_sign_in_is_logged_with_its_address_and_without_an_unknown_name
 
     assert "192.0.2.7" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+# --- Scope and last use ----------------------------------------------------------------------------------------------
+
+
+def test_a_call_outside_the_scope_is_refused_with_its_name() -> None:
+    UserFactory.create(username="joran")
+    secret = create_token("joran", "Harbour script", None, Scope.READ)[1]
+    response = APIClient().post("/api/v1/backups", headers={"X-Api-Key": secret})
+    status, code, sentence = refusal(response)
+    assert (status, code) == (403, "scope_exceeded")
+    assert 'the scope "Read only"' in sentence
+
+
+def test_without_the_permission_the_user_is_refused_not_the_scope(user: User) -> None:
+    secret = create_token("marit", "Harbour script", None, Scope.READ)[1]
+    assert refusal(ask("/api/v1/backups", **{"X-Api-Key": secret}))[:2] == (403, "permission_denied")
+
+
+def test_the_last_use_is_stored_once_an_hour(token: str) -> None:
+    for _ in range(2):
+        ask(**{"X-Api-Key": token})
+    first = ApiToken.objects.get().last_used
+    assert datetime.now(UTC) - first < timedelta(minutes=1)
+    ApiToken.objects.update(last_used=first - timedelta(minutes=59))
+    ask(**{"X-Api-Key": token})
+    assert ApiToken.objects.get().last_used == first - timedelta(minutes=59)
+    ApiToken.objects.update(last_used=first - timedelta(minutes=61))
+    ask(**{"X-Api-Key": token})
+    assert ApiToken.objects.get().last_used > first
+
+
+def test_a_refused_token_is_not_used(token: str) -> None:
+    ApiToken.objects.update(expiry=datetime.now(UTC) - timedelta(hours=1))
+    ask(**{"X-Api-Key": token})
+    assert ApiToken.objects.get().last_used is None

@@ -212,6 +212,53 @@ def test_a_backup_of_tvarr_is_shown(folder: Path, tvarr_own: Path) -> None:
     assert body["created_at"].endswith("Z")
 
 
+@pytest.mark.parametrize("name", ["latest", "latest~0", "{start}"])
+def test_a_backup_has_several_names(folder: Path, name: str) -> None:
+    make(folder)
+    made = make(folder)
+    client, address = administrator(), f"{BACKUPS}/{name.format(start=made.filename[:-3])}"
+    assert client.get(address).json()["filename"] == made.filename
+    assert made.filename in client.get(f"{address}/download")["Content-Disposition"]
+    assert client.patch(address, {"note": "x"}).json()["filename"] == made.filename
+    assert client.patch(f"{address}/protection", {"protected": True}).json()["filename"] == made.filename
+    started = client.post(f"{address}/verify").json()
+    assert Operation.objects.get().arguments == {"filenames": [made.filename]}
+    assert made.filename in started["message"]
+
+
+def test_a_restore_remembers_the_name_that_latest_had(folder: Path) -> None:
+    made = make(folder)
+    started = administrator().post(f"{BACKUPS}/latest/restore?confirm=true").json()
+    assert Operation.objects.get().arguments["filename"] == made.filename
+    assert made.filename in started["message"]
+
+
+def test_a_deletion_needs_the_complete_name(folder: Path) -> None:
+    made = make(folder)
+    for name in ("latest", "latest~0", made.filename[:-3], "1"):
+        problem(administrator().delete(f"{BACKUPS}/{name}"), 404, "backup_not_found")
+    assert (folder / made.filename).exists()
+
+
+def test_a_number_names_no_backup(folder: Path) -> None:
+    make(folder)
+    problem(administrator().get(f"{BACKUPS}/1"), 404, "backup_not_found")
+
+
+def test_a_start_of_several_names_is_refused_with_some_of_them(folder: Path) -> None:
+    made = [make(folder).filename for _ in range(2)]
+    detail = problem(administrator().get(f"{BACKUPS}/tvarr-backup-2"), 409, "backup_ambiguous")
+    assert all(name in detail for name in made)
+
+
+def test_names_are_found_only_for_users_with_the_permission(folder: Path) -> None:
+    make(folder)
+    client = client_of("view_operation")
+    for name in ("latest", "nothing", "tvarr-backup-2"):
+        problem(client.get(f"{BACKUPS}/{name}/download"), 403, "permission_denied")
+        problem(client.post(f"{BACKUPS}/{name}/verify"), 403, "permission_denied")
+
+
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])
 def test_a_missing_backup_is_not_found(folder: Path, method: str) -> None:
     response = getattr(administrator(), method)(f"{BACKUPS}/{NO_BACKUP}")

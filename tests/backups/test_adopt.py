@@ -398,7 +398,9 @@ class TestOtherFiles:
             (b"%PDF-1.7", "like a PDF document."),
             (b"#EXTM3U\n", "like a channel list."),
             (b"<?xml version='1.0'?>", "like an XML or HTML file."),
-            (b"SQLite format 3", "like another type of file (it begins with b'SQLite f')."),
+            (b"SQLite format 3", 'like another type of file (it begins with "SQLite f").'),
+            (b"hello\n", 'like another type of file (it begins with "hello").'),
+            (b"\x00\xffa", "like another type of file (it begins with the bytes 00 ff 61)."),
             (bytes(9999), "like another type of file"),
         ],
     )

@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from tvarr_backup.backups.names import ArchiveFormat, archive_of_sidecar, moment_in, new_name, parse_name
+from tvarr_backup.backups.names import (
+    ArchiveFormat,
+    archive_of_sidecar,
+    is_start_of_name,
+    moment_in,
+    new_name,
+    parse_name,
+)
 
 MOMENT = datetime(2025, 12, 14, 10, 30, 0, 123_456, tzinfo=UTC)
 
@@ -143,3 +150,17 @@ def test_a_thousand_backups_in_one_millisecond_all_get_names() -> None:
         assert parse_name(name.filename) == name
         taken |= {name.filename, name.sidecar}
     assert len(taken) == 2_000
+
+
+@pytest.mark.parametrize(
+    "name", ["tvarr-backup-2025-12-31T23-59-59.987.tar.gz", "tvarr-backup-2024-02-29T20-30-00.db.gz"]
+)
+def test_every_start_of_a_name_with_a_digit_of_its_time_is_one(name: str) -> None:
+    assert [length for length in range(len(name) + 1) if is_start_of_name(name[:length])] == [*range(14, len(name) + 1)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "tvarr-backup-", "tvarr-backup-2026-13", "tvarr-backup-2026-01-01T00-00-00.db.gz.gz"]
+)
+def test_other_texts_are_not(text: str) -> None:
+    assert not is_start_of_name(text)

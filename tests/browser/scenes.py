@@ -351,7 +351,7 @@ def damaged(studio: Studio) -> None:
         "INSERT INTO django_migrations (app, name, applied) VALUES ('tvarr_backup', '9999_to_come', '2030-01-01')",
     )
     studio.take("upload-newer", page(_upload(studio, newer)), looks=("wide",))
-    studio.installation.ok("backup", "delete", rotten)
+    studio.installation.ok("backup", "delete", rotten, "--yes")
     dismiss(studio)
     with moved_away(studio.installation.data / "tvarr.db"):
         studio.take("backups-no-database", page("/"), longest=HEIGHT)

@@ -280,7 +280,7 @@ def test_the_list_is_renewed_when_a_backup_ends_while_it_is_shown(person: Person
 def test_what_somebody_else_deletes_meanwhile_is_told_wherever_one_presses(person: Person, site: Site) -> None:
     filename, page = backed_up(person), person.page
     person.open(f"/backups/delete/?name={filename}")
-    site.installation.ok("backup", "delete", filename)
+    site.installation.ok("backup", "delete", filename, "--yes")
     person.press("Delete 1 backup")
     expect(page.get_by_text(f"{filename} was already deleted.")).to_be_visible()
     person.open(f"/backups/{filename}/restore/", status=404)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 
 from tests.backups.makers import died_in_wal_mode, settled, state, tvarrs
 from tests.installation import Installation
+from tests.management.terminals import type_into
 from tests.tvarr_own import build_tvarr_database, schema_of
 
 
@@ -84,7 +86,7 @@ def test_every_operation_is_recorded(prepared: Installation) -> None:
     prepared.ok("backup", "verify", name)
     prepared.ok("backup", "prune")
     prepared.refused("backup", "add", "nothing-here.gz")
-    prepared.ok("backup", "delete", name)
+    prepared.ok("backup", "delete", name, "--yes")
     assert operations(prepared) == [
         ("backup", "succeeded", "command"),
         ("verify", "succeeded", "command"),
@@ -103,17 +105,111 @@ def test_backups_are_listed_as_text_and_as_json(prepared: Installation) -> None:
     assert [backup["filename"] for backup in listed["backups"]] == [second["filename"], first["filename"]]
     assert listed["foreign"] == ["holiday.jpg"]
     assert "is missing" in listed["broken"][0]["reason"]
-    lines = prepared.ok("backup", "list").splitlines()
-    assert lines[1].startswith(first["filename"])
-    assert lines[1].endswith("Verified  one")
-    assert "BROKEN: its metadata file" in lines[2]
-    assert lines[3] == f"Other files in {folder_of(prepared)}: 1"
+    headings, *rows, total, broken, others = prepared.ok("backup", "list").splitlines()
+    assert headings.split() == ["#", "Created", "Kind", "Size", "State", "Note", "Name"]
+    assert [row.split()[0] for row in rows] == ["1", "2"]
+    assert re.fullmatch(rf"2  20\S+ \S+ \S+ +Manual  [0-9.]+ kB  Verified  one +{first['filename']}", rows[1])
+    assert re.fullmatch(r"2 backups, [0-9.]+ kB", total)
+    assert "BROKEN: its metadata file" in broken
+    assert others == f"Other files in {folder_of(prepared)}: 1"
+
+
+def test_the_list_cuts_long_notes_and_says_what_is_protected(prepared: Installation) -> None:
+    name = create(prepared, "--note", "n" * 100)["filename"]
+    prepared.ok("backup", "protect", "latest")
+    row = prepared.ok("backup", "list").splitlines()[1]
+    assert row.endswith(f"Verified, protected  {'n' * 39}…  {name}")
 
 
 def test_one_can_be_shown(prepared: Installation) -> None:
     made = create(prepared)
     assert prepared.json("backup", "show", made["filename"], "--json") == made
     assert f"checksum: {made['checksum']}" in prepared.ok("backup", "show", made["filename"])
+
+
+def test_what_is_shown_has_no_words_of_python(prepared: Installation) -> None:
+    shown = prepared.ok("backup", "show", create(prepared)["filename"])
+    assert "\nprotected: no\n" in shown
+    assert "\nprotected_until: -\n" in shown
+    assert not re.search(r"\b(?:None|True|False)\b|[{}]", shown)
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["latest", "latest~0", "1", "{start}"])
+def test_every_action_knows_several_names_of_a_backup(prepared: Installation, name: str) -> None:
+    create(prepared)
+    made = create(prepared)["filename"]
+    name = name.format(start=made[:-5])
+    assert prepared.json("backup", "show", name, "--json")["filename"] == made
+    assert prepared.ok("backup", "verify", name).startswith(f"{made}: OK")
+    assert prepared.ok("backup", "protect", name, "--off") == f"{made} is not protected\n"
+    assert prepared.ok("backup", "note", name, "x") == f"Changed the note of {made}\n"
+    assert prepared.ok("backup", "restore", name).startswith(f"{made} would replace")
+    if name != "1":
+        assert prepared.ok("backup", "delete", name, "--yes") == f"Deleted {made}\n"
+
+
+@pytest.mark.parametrize("action", ["delete", "restore"])
+def test_a_number_is_refused_where_nobody_is_asked(prepared: Installation, action: str) -> None:
+    create(prepared)
+    assert "may be another backup by now" in prepared.refused("backup", action, "1", "--yes")
+    assert operations(prepared) == [("backup", "succeeded", "command")]
+
+
+def test_a_start_of_several_names_is_refused_with_some_of_them(prepared: Installation) -> None:
+    names = [create(prepared)["filename"] for _ in range(2)]
+    words = prepared.refused("backup", "show", "tvarr-backup-2")
+    assert all(name in words for name in names)
+
+
+def test_a_note_is_replaced_and_removed(prepared: Installation) -> None:
+    create(prepared, "--note", "old")
+    assert prepared.json("backup", "note", "latest", "new", "--json")["note"] == "new"
+    assert prepared.ok("backup", "note", "latest", "").startswith("Removed the note of ")
+    assert prepared.json("backup", "show", "latest", "--json")["note"] == ""
+    assert "at most 500 characters" in prepared.refused("backup", "note", "latest", "x" * 501)
+
+
+# --- Deleting several ------------------------------------------------------------------------------------------------
+
+
+def test_several_backups_are_deleted_once_each(prepared: Installation) -> None:
+    first, second, third = (create(prepared)["filename"] for _ in range(3))
+    done = prepared.json("backup", "delete", "latest", first, third, "--yes", "--json")
+    assert done == {"removed": [third, first]}
+    assert [backup["filename"] for backup in prepared.json("backup", "list", "--json")["backups"]] == [second]
+
+
+@pytest.mark.parametrize("bad", ["protected", "missing"])
+def test_if_one_cannot_be_deleted_none_is(prepared: Installation, bad: str) -> None:
+    first, second = (create(prepared)["filename"] for _ in range(2))
+    if bad == "protected":
+        prepared.ok("backup", "protect", second)
+    other = second if bad == "protected" else "tvarr-backup-2026-01-01T00-00-00.db.gz"
+    prepared.refused("backup", "delete", first, other, "--yes")
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == 2
+
+
+def test_without_yes_and_a_terminal_nothing_is_deleted(prepared: Installation) -> None:
+    name = create(prepared)["filename"]
+    words = prepared.refused("backup", "delete", "latest")
+    assert name in words
+    assert "Add --yes to delete." in words
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"), [(b"y\n", 0), (b"Yes\n", 0), (b"n\n", 1), (b"\n", 1), (b"\xff\n", 1), (b"\x03", 1), (b"\x04", 1)]
+)
+def test_a_terminal_is_asked_before_a_deletion(prepared: Installation, typed: bytes, left: int) -> None:
+    create(prepared)
+    status, shown = type_into(prepared, typed, "backup", "delete", "1")
+    assert "Delete 1 backup? [y/N]" in shown
+    assert "Traceback" not in shown
+    assert (status == 0) is (left == 0)
+    assert len(prepared.json("backup", "list", "--json")["backups"]) == left
 
 
 def test_verification_finds_a_damaged_backup(prepared: Installation) -> None:
@@ -139,10 +235,10 @@ def test_without_backups_nothing_is_verified(prepared: Installation) -> None:
 def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared: Installation) -> None:
     name = create(prepared)["filename"]
     assert prepared.json("backup", "protect", name, "--note", "keep me", "--json")["protected"] is True
-    assert f"{name} is protected. Unprotect it first" in prepared.refused("backup", "delete", name)
+    assert f"{name} is protected. Unprotect it first" in prepared.refused("backup", "delete", name, "--yes")
     assert prepared.ok("backup", "protect", name, "--off") == f"{name} is not protected\n"
     assert prepared.json("backup", "show", name, "--json")["note"] == "keep me"
-    assert prepared.ok("backup", "delete", name) == f"Deleted {name}\n"
+    assert prepared.ok("backup", "delete", name, "--yes") == f"Deleted {name}\n"
     assert names_in(folder_of(prepared)) == set()
 
 
@@ -249,7 +345,7 @@ def test_recovery_lists_what_it_removed(prepared: Installation) -> None:
         ),
         (("verify", "tvarr-backup-2026-01-01T00-00-00.db.gz"), "There is no backup"),
         (("protect", "x"), 'There is no backup "x".'),
-        (("delete", "x"), 'There is no backup "x".'),
+        (("delete", "x", "--yes"), 'There is no backup "x".'),
         (("create", "--note", "x" * 501), "Expected a note of at most 500 characters, got 501 characters."),
         (("create", "--note", "two\nlines"), "Expected a note of one line without control characters"),
         (("add", "missing.db.gz"), "missing.db.gz cannot be read: No such file or directory."),

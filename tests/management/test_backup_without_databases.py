@@ -61,7 +61,7 @@ def test_without_app_db_all_but_cleanup_is_done_and_not_recorded(backed_up: tupl
         (("verify", name), "OK"),
         (("restore", name, "--yes"), "Restored"),
         (("undo-restore", "--yes"), "Restored"),
-        (("delete", name), f"Deleted {name}"),
+        (("delete", name, "--yes"), f"Deleted {name}"),
     ):
         out, err = ran(installation, "backup", *action)
         assert (words in out, lines(err, HISTORY)) == (True, 1)
@@ -118,7 +118,7 @@ def test_without_tvarrs_database_backups_are_seen_verified_and_deleted(
     assert "OK" in ran(installation, "backup", "verify", name)[0]
     words = installation.refused("backup", "create")
     assert str(live) in words
-    ran(installation, "backup", "delete", name)
+    ran(installation, "backup", "delete", name, "--yes")
     assert (live.read_bytes() if live.exists() else None) == before
 
 
@@ -144,5 +144,5 @@ def test_with_neither_database_backups_are_seen_verified_and_deleted(backed_up: 
     remove(installation.data / "app.db")
     assert name in ran(installation, "backup", "list")[0]
     assert "OK" in ran(installation, "backup", "verify", "--all")[0]
-    ran(installation, "backup", "delete", name)
+    ran(installation, "backup", "delete", name, "--yes")
     assert [path.name for path in installation.data.glob("*.db*")] == ["app.db.reserve"]

@@ -206,4 +206,4 @@ def test_a_real_process_exits_with_1_and_a_sentence(installation: Installation) 
 
     assert done.returncode == 1
     assert "Problem (unexpected, column 6)" in done.stdout
-    assert done.stderr == "CommandError: The expression is invalid.\n"
+    assert done.stderr == "error: The expression is invalid.\n"

@@ -176,7 +176,7 @@ def test_started_on_a_full_disk_it_does_the_same(small: OnSmallDisk) -> None:
 def test_a_command_deletes_a_backup_and_records_it(small: OnSmallDisk) -> None:
     first, second, third = small.backups()
     small.fill()
-    done = small.run("backup", "delete", first)
+    done = small.run("backup", "delete", first, "--yes")
     assert (done.returncode, done.stdout) == (0, f"Deleted {first}\n")
     assert "could not be recorded in the history" not in done.stderr
     assert small.backups() == [second, third]
@@ -187,7 +187,7 @@ def test_without_reserved_space_a_command_still_deletes_it(small: OnSmallDisk) -
     first, second, third = small.backups()
     small.reserve.unlink()
     small.fill()
-    done = small.run("backup", "delete", first)
+    done = small.run("backup", "delete", first, "--yes")
     assert (done.returncode, done.stdout) == (0, f"Deleted {first}\n"), done.stderr
     assert small.backups() == [second, third]
     assert json.loads(small.ok("backup", "list", "--json"))["broken"] == []

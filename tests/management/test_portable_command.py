@@ -139,7 +139,9 @@ def test_a_plan_shows_every_item_with_its_difference(prepared: Installation, tmp
     file = write(
         tmp_path, FILTERS, filter_item("Old", action="exclude"), filter_item("New"), filter_item("Bad", expression=None)
     )
-    shown = prepared.ok("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
+    done = prepared.run("portable", "plan", "filters", file, "--resolve", "Old=overwrite")
+    shown = done.stdout
+    assert (done.returncode, "1 item cannot be imported." in done.stderr) == (1, True)
     assert '#1 changed: Old -> overwrite\n    action: now "include", in file "exclude"\n' in shown
     assert "#2 new: New -> create\n" in shown
     assert "#3 invalid: Bad -> blocked\n    problem: expression: Expected text, got nothing." in shown
@@ -159,6 +161,40 @@ def test_a_plan_as_json_has_tvarrs_members_and_ours(prepared: Installation, tmp_
     assert plan["items"][0]["diff"] == [{"field": "action", "now": "include", "in_file": "exclude"}]
     assert plan["can_import"] is True
     assert plan["fingerprint"].startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        (("--exit-code",), 3),
+        ((), 0),
+        (("--bulk", "skip", "--exit-code"), 0),
+        (("--resolve", "Bad=skip", "--exit-code"), 3),
+    ],
+)
+def test_the_exit_status_says_what_a_plan_would_do(
+    prepared: Installation, tmp_path: Path, answers: tuple[str, ...], status: int
+) -> None:
+    prepared.ok("portable", "import", "filters", write(tmp_path, FILTERS, filter_item("Old")))
+    change = filter_item("Old", action="exclude") if "--bulk" in answers else filter_item("New")
+    bad = [filter_item("Bad", expression=None)] if "Bad=skip" in answers else []
+    done = prepared.run("portable", "plan", "filters", write(tmp_path, FILTERS, change, *bad), *answers)
+    assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("options", [("--exit-code",), ("--json",), ()])
+def test_a_plan_with_an_invalid_item_exits_with_1(prepared: Installation, tmp_path: Path, options: tuple[str]) -> None:
+    file = write(tmp_path, FILTERS, filter_item("Good"), filter_item("Bad", expression=None))
+    assert prepared.run("portable", "plan", "filters", file, *options).returncode == 1
+
+
+def test_long_lists_are_cut_unless_all_is_wanted(prepared: Installation, tmp_path: Path) -> None:
+    file = write(tmp_path, FILTERS, *(filter_item(f"F{number}") for number in range(30)))
+    for action, word in (("plan", "create"), ("import", "created")):
+        short = prepared.ok("portable", action, "filters", file)
+        assert short.count("F") == 20
+        assert f"Not listed: {word} 10. `--verbose` lists all.\n30 items: " in short
+    assert prepared.ok("portable", "plan", "filters", file, "--verbose").count("F") == 30
 
 
 def test_a_plan_writes_nothing(prepared: Installation, tmp_path: Path) -> None:

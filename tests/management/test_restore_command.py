@@ -122,7 +122,7 @@ def test_with_yes_it_is_done_reported_and_recorded_and_can_be_undone(attached_in
     assert {(*row[:3], row[4]) for row in schema_of(live)} == {(*row[:3], row[4]) for row in tables}
     assert (safety["kind"], safety["protected"], safety["restored_from"]) == ("pre_restore", True, name)
     assert safety["note"] == f"before restoring {name}"
-    assert "  protected until 2" in attached_installation.ok("backup", "list").splitlines()[0]
+    assert ", protected until " in attached_installation.ok("backup", "list").splitlines()[1]
     assert attached_installation.ok("backup", "verify", safety["filename"]).endswith("OK (9 checks)\n")
     assert f"{safety['filename']} would replace" in attached_installation.ok("backup", "undo-restore")
     assert content(live) == then
@@ -234,7 +234,7 @@ def test_success_with_warnings_is_reported(prepared: Installation) -> None:
 def test_what_is_not_there_is_refused(prepared: Installation, yes: tuple[str, ...]) -> None:
     name = created(prepared)
     before = content(live_of(prepared))
-    prepared.ok("backup", "delete", name)
+    prepared.ok("backup", "delete", name, "--yes")
     assert f'There is no backup "{name}".' in prepared.refused("backup", "restore", name, *yes)
     assert 'There is no backup "../tvarr.db".' in prepared.refused("backup", "restore", "../tvarr.db", *yes)
     assert content(live_of(prepared)) == before
@@ -500,7 +500,7 @@ def refused_and_nothing_changed(installation: Installation, name: str, words: st
 
     before = look()
     done = installation.run("backup", "restore", name, "--yes")
-    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (1, "", f"CommandError: {words}")
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (1, "", f"error: {words}")
     assert look() == before
 
 
@@ -525,7 +525,7 @@ def test_an_archive_of_no_bytes_is_refused(prepared: Installation, tmp_path: Pat
     archive.write_bytes(b"")
     words = f"{name} cannot be used: it has 0 bytes, but its metadata says {size}."
     refused_and_nothing_changed(prepared, name, words)
-    assert prepared.refused("backup", "restore", name) == f"CommandError: {words}\n"
+    assert prepared.refused("backup", "restore", name) == f"error: {words}\n"
 
 
 def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installation, tmp_path: Path) -> None:
@@ -536,7 +536,7 @@ def test_an_archive_of_no_bytes_is_not_taken_in_for_a_restore(prepared: Installa
     words = prepared.refused("backup", "add", str(file))
     assert (
         words
-        == "CommandError: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file. Nothing was saved.\n"
+        == "error: downloaded.db.gz was not added. This file is not a backup. It looks like an empty file. Nothing was saved.\n"
     )
     assert (content(live_of(prepared)), state(prepared.data / "backups")) == before
 
@@ -557,7 +557,7 @@ def test_while_a_backup_is_made_it_is_told_which_operation_runs(prepared: Instal
     assert making.poll() is None
     making.communicate()
     assert (done.returncode, making.returncode) == (1, 0)
-    assert done.stderr.startswith("CommandError: A backup has been running since ")
+    assert done.stderr.startswith("error: A backup has been running since ")
     assert done.stderr.endswith(" (Command). Try again when it has finished.\n")
     assert hashlib.sha256(live.read_bytes()).digest() == before
     assert [found[:2] for found in operations(prepared)] == [("backup", "succeeded"), ("backup", "succeeded")]
@@ -580,7 +580,7 @@ def test_what_is_live_must_be_fit_for_it(prepared: Installation, spoil: Callable
     prepared.heeds_modes = True
     done = prepared.run("backup", "restore", name, "--yes")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"CommandError: {live} {words}")
+    assert done.stderr.startswith(f"error: {live} {words}")
     assert (live.read_bytes() if live.exists() else None, state(folder)) == before
 
 
@@ -626,7 +626,7 @@ def test_without_room_for_it_nothing_is_begun(prepared: Installation, tmp_path: 
     )
     assert (status, left) == (1, [])
     assert re.fullmatch(
-        rf"CommandError: The restore needs about [\d.]+ [MG]B of free space in {disk}/backups, but only [\d.]+ [MG]B is free.\n",
+        rf"error: The restore needs about [\d.]+ [MG]B of free space in {disk}/backups, but only [\d.]+ [MG]B is free.\n",
         words,
     )
     assert live.read_bytes() == before

@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError, OutputWrapper
 
 from tests.installation import ROOT, Installation
+from tests.management.terminals import type_into
 from tests.portable.files import FILTERS, document, filter_item
-from tvarr_backup.management.terminal import Terminal, TerminalCommand, for_terminal
+from tvarr_backup.management.terminal import Terminal, TerminalCommand, align, for_terminal
 from tvarr_backup.texts import find_hidden
 
 MANAGEMENT = ROOT / "tvarr_backup" / "management"
@@ -170,6 +171,22 @@ def test_names_of_a_file_do_nothing_to_the_terminal(prepared: Installation, tmp_
     assert f"#1 unchanged: {SHOWN} -> skip\n" in plan
 
 
+def test_wide_characters_and_marks_keep_columns_aligned() -> None:
+    assert align([["日本", "x"], ["Cafe\u0301", "x"], ["plain", "x"]]) == ["日本   x", "Cafe\u0301   x", "plain  x"]
+
+
+def colored(installation: Installation, *options: str, **environment: str) -> bool:
+    _, shown = type_into(installation, b"", "status", *options, **environment)
+    return "\x1b[" in shown
+
+
+def test_status_has_colors_on_a_terminal_unless_they_are_not_wanted(prepared: Installation) -> None:
+    assert colored(prepared)
+    assert not colored(prepared, NO_COLOR="1")
+    assert not colored(prepared, "--no-color")
+    assert "\x1b" not in prepared.run("status").stdout
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "iso8859-15"])
 def test_an_old_terminal_gets_escapes_and_no_traceback(prepared: Installation, tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "names.json"
@@ -184,3 +201,17 @@ def test_an_old_terminal_gets_escapes_and_no_traceback(prepared: Installation, t
     as_json = run(prepared, "portable", "plan", "filters", str(file), "--json", **old).stdout.decode(encoding)
     assert json.loads(as_json)["items"][0]["name"] == "Новости Café"
     assert b"Traceback" not in run(prepared, "backup", "create", "--help", **old).stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "iso8859-15"},
+    ],
+)
+def test_notes_are_listed_in_every_locale(prepared: Installation, variables: dict[str, str]) -> None:
+    prepared.ok("backup", "create", "--note", "Größe 日本")
+    done = run(prepared, "backup", "list", **variables)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -31,7 +31,7 @@ def test_as_json_it_is_one_object(prepared: Installation) -> None:
 
     assert SECRET.fullmatch(made.pop("token"))
     assert datetime.fromisoformat(made.pop("created")) > datetime.now(UTC) - timedelta(minutes=5)
-    assert made == {"name": "Harbour script", "user": "admin", "expires": None}
+    assert made == {"name": "Harbour script", "user": "admin", "scope": "all", "expires": None, "last_used": None}
 
 
 def test_it_expires_after_the_given_time(prepared: Installation) -> None:
@@ -43,11 +43,12 @@ def test_it_expires_after_the_given_time(prepared: Installation) -> None:
 
 def test_the_list_has_name_user_and_times(prepared: Installation) -> None:
     prepared.ok("token", "create", "Harbour script", "--user", "admin")
-    prepared.ok("token", "create", "Attic", "--user", "admin", "--expires", "30d")
+    prepared.ok("token", "create", "Attic", "--user", "admin", "--expires", "30d", "--scope", "backups")
 
-    attic, harbour = prepared.ok("token", "list").splitlines()
-    assert re.fullmatch(r"Attic +admin +created 20\S+ \S+ UTC +expires 20\S+ \S+ UTC", attic)
-    assert re.fullmatch(r"Harbour script +admin +created 20\S+ \S+ UTC +never expires", harbour)
+    headings, attic, harbour = prepared.ok("token", "list").splitlines()
+    assert re.split(r"  +", headings) == ["Name", "User", "Scope", "Created", "Expires", "Last used"]
+    assert re.fullmatch(r"Attic +admin +backups +20\S+ \S+ UTC +20\S+ \S+ UTC +never", attic)
+    assert re.fullmatch(r"Harbour script +admin +all +20\S+ \S+ UTC +never +never", harbour)
 
 
 def test_the_list_may_be_that_of_one_user(prepared: Installation) -> None:
@@ -57,7 +58,7 @@ def test_the_list_may_be_that_of_one_user(prepared: Installation) -> None:
 
     listed = prepared.json("token", "list", "--user", "marit", "--json")
     assert [(token["name"], token["user"]) for token in listed] == [("Harbour script", "marit")]
-    assert set(listed[0]) == {"name", "user", "created", "expires"}
+    assert set(listed[0]) == {"name", "user", "scope", "created", "expires", "last_used"}
 
 
 def test_without_tokens_the_list_says_so(prepared: Installation) -> None:

@@ -155,7 +155,7 @@ def test_a_port_in_use_ends_it_with_a_message(installation: Installation, start:
         up = start(installation, port)
         assert up.process.wait(timeout=60) == 1
     assert up.log.endswith(
-        f"CommandError: The web server cannot listen on TVARR_SERVER_HOST=127.0.0.1, TVARR_SERVER_PORT={port}: "
+        f"error: The web server cannot listen on TVARR_SERVER_HOST=127.0.0.1, TVARR_SERVER_PORT={port}: "
         "Address already in use.\n"
     )
 
@@ -166,4 +166,4 @@ def test_a_web_server_that_cannot_start_ends_it_with_a_message(prepared: Install
     processes = wait_until(lambda: family(up.process.pid)[1:], "its programs")
     assert up.process.wait(timeout=60) == 1
     none_is_left(processes)
-    assert "CommandError: The web server could not start (exit status 1). Its own message is above.\n" in up.log
+    assert "error: The web server could not start (exit status 1). Its own message is above.\n" in up.log

@@ -151,7 +151,7 @@ def test_a_second_one_on_the_same_folder_is_refused_and_names_the_first(prepared
     second = start(prepared)
     assert second.process.wait(timeout=30) == 1
     assert second.log.endswith(
-        f"CommandError: `manage.py up` is already running with the storage folder {prepared.data}, as process "
+        f"error: `manage.py up` is already running with the storage folder {prepared.data}, as process "
         f"{first.process.pid}. Stop it first, or set TVARR_STORAGE_BASE_DIR to another folder.\n"
     )
     assert status(first, "/sign-in/") == 200

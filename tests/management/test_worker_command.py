@@ -196,7 +196,7 @@ def test_a_task_does_not_hold_the_lock_of_its_worker(worker: RunningWorker) -> N
 
 def test_a_second_worker_is_refused(worker: RunningWorker) -> None:
     assert worker.installation.refused("worker") == (
-        f"CommandError: A worker is already running: {worker.installation.data}/worker is locked by process "
+        f"error: A worker is already running: {worker.installation.data}/worker is locked by process "
         f"{worker.process.pid} on {os.uname().nodename}.\n"
     )
     assert worker.process.poll() is None

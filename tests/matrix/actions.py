@@ -393,7 +393,7 @@ def _protect(world: World) -> Outcome:
 @action("delete")
 def _delete(world: World) -> Outcome:
     before = observe(world)
-    done = command("backup", "delete", world.target, "--json")
+    done = command("backup", "delete", world.target, "--yes", "--json")
     if done.problem:
         return refused(done)
     gone = set(before.files) - set(observe(world).files)

@@ -66,7 +66,7 @@ def test_every_action_and_health_miss_a_disk_that_is_not_mounted(
         ["backup", "verify", "--all"],
         ["backup", "create"],
         ["backup", "protect", name],
-        ["backup", "delete", name],
+        ["backup", "delete", name, "--yes"],
         ["backup", "prune"],
         ["backup", "restore", name, "--yes"],
         ["status", "--json"],

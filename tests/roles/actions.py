@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
-from tests.roles.rows import ADMINISTRATOR, OPERATOR, VIEWER
+from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -105,7 +105,7 @@ def _delete() -> dict[Entrance, Ask]:
     return {
         PAGE: Ask("POST /backups/delete/", {"name": "{filename}"}),
         API: Ask(f"DELETE {_CALL}"),
-        **_command("delete", "{filename}"),
+        **_command("delete", "{filename}", "--yes"),
     }
 
 
@@ -113,7 +113,7 @@ def _change_note(note: str) -> dict[Entrance, Ask]:
     return {
         PAGE: Ask(f"POST {_ONE}note/", {"note": note}),
         API: Ask(f"PATCH {_CALL}", {"note": note}),
-        **_command("protect", "{filename}", "--note", note),
+        **_command("note", "{filename}", note),
     }
 
 
@@ -140,6 +140,15 @@ def _cancel() -> dict[Entrance, Ask]:
         PAGE: Ask("POST /operations/<ulid:pk>/cancel/"),
         API: Ask("POST /api/v1/operations/<str:operation_id>/cancel"),
         ADMIN: Ask("POST /admin/operations/operation/ cancel", {"action": "cancel", "_selected_action": "{object_id}"}),
+        COMMAND: Ask("", arguments=("operation", "cancel", "{operation}")),
+    }
+
+
+def _create_user(name: str) -> dict[Entrance, Ask]:
+    form = {"username": name, "role": "operator", "usable_password": "true"}
+    return {
+        ADMIN: Ask("POST /admin/auth/user/add/", form | dict.fromkeys(("password1", "password2"), "correct horse")),
+        COMMAND: Ask("", arguments=("user", "create", name, "--role", "operator")),
     }
 
 
@@ -212,14 +221,20 @@ CASES = [
         "cleanup would delete backups, and the user has not seen them",
         ADMINISTRATOR,
         "confirmation_required",
-        {PAGE: Ask("POST /settings/", _KEEP_ONE)},
+        {
+            PAGE: Ask("POST /settings/", _KEEP_ONE),
+            COMMAND: Ask("", arguments=("schedule", "set", "--keep", "1")),
+        },
     ),
     Case(
         "change_settings",
         "cleanup will delete backups, and a script has confirmed it",
         ADMINISTRATOR,
         DONE,
-        {API: Ask(f"PUT {_V1}/schedule", {"retention": 1})},
+        {
+            API: Ask(f"PUT {_V1}/schedule", {"retention": 1}),
+            COMMAND: Ask("", arguments=("schedule", "set", "--keep", "1", "--yes")),
+        },
     ),
     Case(
         "change_settings",
@@ -229,6 +244,7 @@ CASES = [
         {
             PAGE: Ask("POST /settings/", _KEEP_ONE | {"keep": "90"}),
             API: Ask(f"PUT {_V1}/schedule", {"retention": 90}),
+            COMMAND: Ask("", arguments=("schedule", "set", "--keep", "90")),
         },
     ),
     Case(
@@ -286,6 +302,7 @@ CASES = [
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
+    Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]
 
 ROLES_ASKED = (VIEWER, OPERATOR, ADMINISTRATOR)

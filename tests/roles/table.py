@@ -112,7 +112,7 @@ PAGES: dict[str, Row] = {
     "GET /settings/preview/": row(ADMINISTRATOR, CHANGE_SETTINGS, target="outlook"),
     "POST /settings/reset/": row(ADMINISTRATOR, CHANGE_SETTINGS, answer=302, does="change the schedule"),
     "GET /account/": row(SIGNED_IN),
-    "POST /account/": row(SIGNED_IN, body={"name": "a program", "lifetime": "30d"}),
+    "POST /account/": row(SIGNED_IN, body={"name": "a program", "lifetime": "30d", "scope": "read"}),
     "POST /account/tokens/revoke/": row(SIGNED_IN, answer=302, body={"name": "of a role"}),
     "GET /account/password/": row(SIGNED_IN),
     "POST /account/password/": row(SIGNED_IN),
@@ -303,7 +303,10 @@ ADMIN: dict[str, Row] = {
 
 # --- Commands --------------------------------------------------------------------------------------------------------
 
-COMMANDS = {"backup", "expression", "portable", "prepare", "status", "token", "up", "worker"}
+COMMANDS = {
+    *("backup", "completion", "expression", "operation", "portable", "prepare", "schedule", "status", "token"),
+    *("up", "user", "worker"),
+}
 """Commands have no roles: users who can run them can read and write the files."""
 
 TABLE = {**PAGES, **CALLS, **HEALTH, **OUTSIDE, **ADMIN}

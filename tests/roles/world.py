@@ -26,6 +26,7 @@ from tests.portable.files import FILTERS, document, filter_item
 from tests.roles.rows import NOTHING, SIGN_IN, Expected, Row
 from tvarr_backup import conf
 from tvarr_backup.access.models import ApiToken
+from tvarr_backup.access.scopes import Scope
 from tvarr_backup.access.tokens import create_token
 from tvarr_backup.backups.catalogue import Backup, protect_backup, rewrite_sidecar
 from tvarr_backup.backups.create import create_backup
@@ -112,9 +113,17 @@ class World:
 
     # --- People -------------------------------------------------------------------------------------------------------
 
-    def person(self, group: str = "", permissions: Collection[str] = (), *, staff: bool, root: bool = False) -> Person:
-        """Return a user of a group, or with these permissions, who has a session and a token."""
-        key = (group, frozenset(permissions), staff, root)
+    def person(
+        self,
+        group: str = "",
+        permissions: Collection[str] = (),
+        *,
+        staff: bool,
+        root: bool = False,
+        scope: Scope = Scope.ALL,
+    ) -> Person:
+        """Return a user of a group, or with these permissions, who has a session and a token that was used before."""
+        key = (group, frozenset(permissions), staff, root, scope)
         if key not in self._people:
             user = factories.UserFactory.create(is_staff=staff, is_superuser=root)
             user.groups.set(Group.objects.filter(name=group))
@@ -122,7 +131,8 @@ class World:
                 user.user_permissions.set(named(permissions))
             client = Client()
             client.force_login(user)
-            _, token = create_token(user.username, "of a role", None)
+            made, token = create_token(user.username, "of a role", None, scope)
+            made.store_use()
             self._people[key] = Person(user, client.cookies[settings.SESSION_COOKIE_NAME].value, token)
         return self._people[key]
 

@@ -207,7 +207,7 @@ def test_a_password_that_will_not_do_is_refused(signed_in: Client, given: dict[s
 
 
 def test_a_token_is_shown_once_and_works(signed_in: Client) -> None:
-    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": ""})
+    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": "", "scope": "all"})
     secret = page.context["secret"]
     assert secret in text_of(page)
     assert "no-store" in page["Cache-Control"]
@@ -218,7 +218,7 @@ def test_a_token_is_shown_once_and_works(signed_in: Client) -> None:
 
 def test_sent_again_it_makes_no_second_token(signed_in: Client) -> None:
     for _ in range(2):
-        page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": "30d"})
+        page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": "30d", "scope": "all"})
     assert get_token_model().objects.count() == 1
     assert page.context["secret"] == ""
     assert "Harbour script" in text_of(page)
@@ -227,14 +227,14 @@ def test_sent_again_it_makes_no_second_token(signed_in: Client) -> None:
 
 @pytest.mark.parametrize("lifetime", ["soon", "0h", "3 days"])
 def test_a_lifetime_that_makes_no_sense_is_refused_and_nothing_typed_is_lost(signed_in: Client, lifetime: str) -> None:
-    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": lifetime})
+    page = signed_in.post("/account/", {"name": "Harbour script", "lifetime": lifetime, "scope": "read"})
     assert lifetime in text_of(page)
     assert 'value="Harbour script"' in page.content.decode()
     assert not get_token_model().objects.exists()
 
 
 def test_a_revoked_token_is_gone(signed_in: Client) -> None:
-    secret = signed_in.post("/account/", {"name": "Harbour script"}).context["secret"]
+    secret = signed_in.post("/account/", {"name": "Harbour script", "scope": "all"}).context["secret"]
     answer: Any = signed_in.post("/account/tokens/revoke/", {"name": "Harbour script"})
     assert answer.url == "/account/"
     assert messages_of(answer) == [f"Token {quoted('Harbour script')} revoked."]
@@ -250,7 +250,22 @@ def test_revoking_a_token_twice_says_that_it_does_not_exist(signed_in: Client) -
 def test_nobody_can_revoke_anothers(signed_in: Client) -> None:
     other = Client()
     other.force_login(UserFactory.create(username="joran"))
-    other.post("/account/", {"name": "Joran's"})
+    other.post("/account/", {"name": "Joran's", "scope": "all"})
     assert "Joran's" not in text_of(signed_in.get("/account/"))
     signed_in.post("/account/tokens/revoke/", {"name": "Joran's"})
     assert get_token_model().objects.count() == 1
+
+
+def test_a_token_has_the_scope_that_was_selected_and_its_last_use_is_shown(signed_in: Client) -> None:
+    secret = signed_in.post("/account/", {"name": "Harbour script", "scope": "backups"}).context["secret"]
+    assert get_token_model().objects.get().scope == "backups"
+    assert "Never used" in text_of(signed_in.get("/account/"))
+    Client().get("/api/v1/schema", headers={"X-Api-Key": secret})
+    assert "Never used" not in text_of(signed_in.get("/account/"))
+
+
+@pytest.mark.parametrize("scope", ["", "everything"])
+def test_without_a_known_scope_no_token_is_made(signed_in: Client, scope: str) -> None:
+    page = signed_in.post("/account/", {"name": "Harbour script", "scope": scope})
+    assert page.context["form"].errors["scope"]
+    assert not get_token_model().objects.exists()

@@ -42,7 +42,9 @@ def log_failed_sign_in(credentials: Any, request: Any = None, **_: Any) -> None:
 def log_new_token(instance: ApiToken, created: bool, using: str, **_: Any) -> None:  # noqa: FBT001  # Django's signature
     """Log a new token after its transaction."""
     if created:
-        log = partial(logger.info, "token.created", **_describe_token(instance), expires=instance.expiry)
+        log = partial(
+            logger.info, "token.created", **_describe_token(instance), expires=instance.expiry, scope=instance.scope
+        )
         transaction.on_commit(log, using=using)
 
 

@@ -10,13 +10,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from tvarr_backup.access.models import LONGEST_NAME, ApiToken
+from tvarr_backup.access.scopes import Scope
 from tvarr_backup.durations import parse_duration
 from tvarr_backup.errors import TokenInvalid, TokenNotFound, UserNotFound
 from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import find_hidden
 
 
-def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiToken, str]:
+def create_token(username: str, name: str, lifetime: str | None, scope: Scope = Scope.ALL) -> tuple[ApiToken, str]:
     """Create a token with a lifetime such as `30d`, or without an end. Return it with its secret.
 
     A new password does not end it. Raises `UserNotFound` or `TokenInvalid`.
@@ -33,7 +34,7 @@ def create_token(username: str, name: str, lifetime: str | None) -> tuple[ApiTok
         raise TokenInvalid(str(problem)) from problem
     try:
         with transaction.atomic(using=user._state.db):  # noqa: SLF001  # where the user was found
-            created: tuple[ApiToken, str] = ApiToken.objects.create(user=user, name=name, expiry=expiry)
+            created: tuple[ApiToken, str] = ApiToken.objects.create(user=user, name=name, expiry=expiry, scope=scope)
     except IntegrityError as problem:
         sentence = "{user} already has a token {name}. Choose another name, or revoke that token first."
         raise TokenInvalid(sentence, user=username, name=quoted(name)) from problem
@@ -65,10 +66,12 @@ def find_user(username: str) -> User:
 
 
 def token_as_data(token: ApiToken) -> dict[str, Any]:
-    """Return a token as JSON data. Times are ISO 8601; `expires` is None for a token without an end."""
+    """Return a token as JSON data. Times are ISO 8601; `expires` is None without an end, `last_used` before any use."""
     return {
         "name": token.name,
         "user": token.user.get_username(),
+        "scope": token.scope,
         "created": token.created.isoformat(),
         "expires": token.expiry.isoformat() if token.expiry else None,
+        "last_used": token.last_used.isoformat() if token.last_used else None,
     }

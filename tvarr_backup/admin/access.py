@@ -19,9 +19,9 @@ from tvarr_backup.admin.visible import ReadOnlyAdmin
 class ApiTokenAdmin(ReadOnlyAdmin):
     """The user's own tokens; those of others need the permission to view or delete tokens."""
 
-    list_display = ("name", "user", "created", "expiry")
+    list_display = ("name", "user", "scope", "created", "expiry", "last_used")
     list_select_related = ("user",)
-    fields = ("name", "user", "created", "expiry")
+    fields = list_display
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         tokens = super().get_queryset(request)

@@ -77,7 +77,8 @@ def _authenticate_token(secret: str) -> tuple[Any, ApiToken]:
         raise AuthenticationFailed("This token has expired.")
     if not token.user.is_active:
         raise AuthenticationFailed("The user of this token is not active.")
-    return token.user, token
+    token.store_use()
+    return token.find_user(), token
 
 
 class Basic(BasicAuthentication):

@@ -30,7 +30,12 @@ _repeats = Repeats()
 CONTENT_TYPE = "application/problem+json"
 
 _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
-    HTTPStatus.FORBIDDEN: (errors.AcceptCodeDenied, errors.SystemRowReadOnly, errors.UnprotectDenied),
+    HTTPStatus.FORBIDDEN: (
+        errors.AcceptCodeDenied,
+        errors.ScopeExceeded,
+        errors.SystemRowReadOnly,
+        errors.UnprotectDenied,
+    ),
     HTTPStatus.NOT_FOUND: (
         errors.BackupNotFound,
         errors.ItemNotFound,
@@ -39,6 +44,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.SystemRowSelected,
     ),
     HTTPStatus.CONFLICT: (
+        errors.BackupAmbiguous,
         errors.BackupBroken,
         errors.BackupBusy,
         errors.BackupForeign,
@@ -95,6 +101,11 @@ def problem(
 
 def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     """Return the answer to an exception, or None for a bug, which Django logs and answers."""
+    if _is_outside_scope(exception, context["request"]):
+        exception = errors.ScopeExceeded(
+            'This token has the scope "{scope}", which does not include this call. Use a token with another scope.',
+            scope=context["request"].user.scope.label,
+        )
     body = _build_body(exception, context["view"])
     if body is None:
         return None
@@ -103,6 +114,14 @@ def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     context["request"].accepted_renderer = VisibleJSONRenderer()
     context["request"].accepted_media_type = VisibleJSONRenderer.media_type
     return Response(body, status=body["status"], headers=_build_headers(exception), content_type=CONTENT_TYPE)
+
+
+def _is_outside_scope(exception: Exception, request: Any) -> bool:
+    """Return whether a permission is missing because of the token's scope."""
+    is_denied = isinstance(exception, PermissionDenied) or (
+        isinstance(exception, exceptions.PermissionDenied) and exception.get_codes() == "permission_denied"
+    )
+    return is_denied and getattr(request.user, "is_outside_scope", False)
 
 
 def _build_headers(exception: Exception) -> dict[str, str]:

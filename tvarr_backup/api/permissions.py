@@ -11,6 +11,9 @@ from rest_framework.request import Request
 CHECKED_BY_ACTION = "checked by the action"
 """In `required_permissions`: the function of `operations.actions` that the method calls checks the permission."""
 
+_FOR_SUPERUSERS = "for.superusers"
+"""A permission that only superusers have, because nobody can give it."""
+
 Required = Mapping[str, str | Sequence[str]]
 """The permissions that a view requires, by method or action."""
 
@@ -44,7 +47,7 @@ class NamedPermissions(BasePermission):
         if wanted == CHECKED_BY_ACTION:
             return True
         wanted = (wanted,) if isinstance(wanted, str) else wanted
-        return request.user.is_superuser or (bool(wanted) and request.user.has_perms(wanted))
+        return bool(request.user.has_perms(wanted or (_FOR_SUPERUSERS,)))
 
 
 def action_of(view: Any, request: Request) -> str:

@@ -38,12 +38,14 @@ from tvarr_backup.errors import (
     UploadRefused,
 )
 from tvarr_backup.file_types import GZIP, SQLITE, name_type
+from tvarr_backup.quoting import quoted
 from tvarr_backup.schema import RequiredSchema
 from tvarr_backup.sentences import Advice, Sentence, join
 from tvarr_backup.texts import without_unfit_for_note
 
 _TAR_PLACE, _TAR = slice(257, 262), b"ustar"
 _START_BYTES = 4096
+_MOST_QUOTED = 8
 _WHAT_NEEDS_ROOM = "Adding the file"
 
 
@@ -213,4 +215,9 @@ def _name_content(start: bytes) -> str:
             what = kind[1].decode().replace("_", " ")
             return Sentence("an export of {kind}: {advice}", kind=what, advice=Advice.IMPORT)
         return "a JSON file, perhaps the metadata file of a backup"
-    return name_type(text) or f"another type of file (it begins with {start[:8]!r})"
+    return name_type(text) or f"another type of file (it begins with {_quote_start(start[:_MOST_QUOTED])})"
+
+
+def _quote_start(start: bytes) -> str:
+    text = start.decode(errors="replace").rstrip()
+    return quoted(text) if text.isascii() and text.isprintable() else f"the bytes {start.hex(' ')}"

@@ -146,32 +146,37 @@ def protect_backup(
 
 
 def delete_backup(folder: Path, filename: str, *, only_if: Collection[str] | None = None) -> None:
-    """Delete a backup, or a broken one unless it is a folder.
-
-    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` if its etag is not in `only_if`.
-    """
+    """Delete a backup, or a broken one. Raises what `require_deletable` raises."""
     if not os.path.lexists(folder):
         raise _not_found(filename)
     with work_in(folder) as work:
-        try:
-            backup = find_backup(folder, filename)
-            _require_etag(backup, only_if)
-            if backup.sidecar.is_protected(datetime.now(UTC)):
-                until = backup.sidecar.protected_until
-                end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-                raise BackupProtected(
-                    "{filename} is protected{end}. Unprotect it first to delete it.",
-                    filename=filename,
-                    end=end,
-                )
-        except BackupBroken:
-            if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
-                raise
-        except BackupNotFound:
-            name = parse_name(filename)
-            if name is None or not os.path.lexists(folder / name.sidecar):
-                raise
+        require_deletable(folder, filename, only_if=only_if)
         remove_backup(folder, work, _require_name(filename))
+
+
+def require_deletable(folder: Path, filename: str, *, only_if: Collection[str] | None = None) -> None:
+    """Check that a backup can be deleted. A broken one can, unless it is a folder.
+
+    Raises `BackupProtected`, `BackupNotFound`, `BackupBroken`, or `PreconditionFailed` if its etag is not in `only_if`.
+    """
+    try:
+        backup = find_backup(folder, filename)
+        _require_etag(backup, only_if)
+        if backup.sidecar.is_protected(datetime.now(UTC)):
+            until = backup.sidecar.protected_until
+            end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+            raise BackupProtected(
+                "{filename} is protected{end}. Unprotect it first to delete it.",
+                filename=filename,
+                end=end,
+            )
+    except BackupBroken:
+        if only_if is not None or stat.S_ISDIR((folder / filename).lstat().st_mode):
+            raise
+    except BackupNotFound:
+        name = parse_name(filename)
+        if name is None or not os.path.lexists(folder / name.sidecar):
+            raise
 
 
 def remove_backup(folder: Path, work: Path, name: BackupName) -> None:

@@ -9,10 +9,19 @@ from functools import cached_property, lru_cache
 
 from tvarr_backup.ranges import known_moment
 
-_STAMPED = r"tvarr-backup-([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
+PREFIX = "tvarr-backup-"
+"""The start of every backup's name."""
+_STAMPED = PREFIX + r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]{3})?)"
 _NAME = re.compile(_STAMPED + r"(\.db\.gz|\.tar\.gz)", re.ASCII)
 _STAMP = re.compile(_STAMPED + r"(?![0-9])", re.ASCII)
 _SIDECAR_ENDING = ".meta.json"
+_EXAMPLES = [
+    f"{PREFIX}{day}T00-00-00{milliseconds}{ending}"
+    for day in ("2000-01-01", "2000-10-10")
+    for milliseconds in ("", ".000")
+    for ending in (".db.gz", ".tar.gz")
+]
+"""Names of which one completes the start of any other."""
 _CACHE_SIZE = 2**16
 """More than the names in a folder with thousands of backups."""
 
@@ -46,6 +55,13 @@ def parse_name(filename: str) -> BackupName | None:
     return BackupName(filename, moment, ArchiveFormat(match[2])) if match and moment else None
 
 
+def is_start_of_name(text: str) -> bool:
+    """Return whether a text is the start of possible names, with at least the first digit of the time."""
+    if len(text) <= len(PREFIX):
+        return False
+    return any(parse_name(text + example[len(text) :]) for example in _EXAMPLES)
+
+
 def moment_in(filename: str) -> datetime | None:
     """Return the only time in a file name such as `Copy of tvarr-backup-2026-03-02T02-00-00.db (1).gz`, or `None`."""
     found = {_moment(stamp) for stamp in _STAMP.findall(filename)}
@@ -63,10 +79,10 @@ def archive_of_sidecar(filename: str) -> BackupName | None:
 def new_name(moment: datetime, taken: Container[str]) -> BackupName:
     """Return a name for a backup of this time that is not in `taken`. Milliseconds are added to make it unique."""
     utc = moment.astimezone(UTC)
-    name = BackupName(f"tvarr-backup-{_stamp(utc)}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
+    name = BackupName(f"{PREFIX}{_stamp(utc)}.db.gz", utc.replace(microsecond=0), ArchiveFormat.GZIP)
     while name.filename in taken or name.sidecar in taken:
         utc = utc.replace(microsecond=utc.microsecond // 1000 * 1000)
-        filename = f"tvarr-backup-{_stamp(utc)}.{utc.microsecond // 1000:03d}.db.gz"
+        filename = f"{PREFIX}{_stamp(utc)}.{utc.microsecond // 1000:03d}.db.gz"
         name = BackupName(filename, utc, ArchiveFormat.GZIP)
         utc += timedelta(milliseconds=1)
     return name

@@ -205,6 +205,6 @@ def name_code(code: Sequence[Code]) -> str:
 
 
 def _cut(value: object) -> str:
-    text = str(value) if isinstance(value, str) else repr(value)
+    text = f"x'{value.hex()}'" if isinstance(value, bytes) else "NULL" if value is None else str(value)
     printable = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return cut(printable, _MOST_OF_TEXT)

@@ -10,12 +10,13 @@ from django.core.management import ManagementUtility, get_commands, load_command
 from tvarr_backup.management.terminal import align
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
-    "Run": {"up": "", "worker": "", "prepare": "", "status": "", "check": "Check the configuration."},
-    "Backups": {"backup": ""},
+    "Run": {"up": "", "worker": "", "prepare": "", "status": "", "check": "Check the configuration.", "completion": ""},
+    "Backups": {"backup": "", "schedule": "", "operation": ""},
     "Configuration": {"portable": "", "expression": ""},
     "Users and tokens": {
+        "user": "",
         "token": "",
-        "createsuperuser": "Create an administrator.",
+        "createsuperuser": "Create a user who may do everything.",
         "changepassword": "Change a user's password.",
         "axes_reset_username": "Unlock a user after too many wrong passwords.",
     },

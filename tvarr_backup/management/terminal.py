@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+import signal
 import sys
-from argparse import Action, ArgumentParser
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import unicodedata
+from argparse import Action, ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from getpass import getpass
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, SystemCheckError
 
 from tvarr_backup import __version__
 from tvarr_backup.errors import TvarrBackupError
+from tvarr_backup.quoting import quoted
 from tvarr_backup.texts import escape_character, escape_for_json, escape_hidden
 
 _LINES = "\n\t"
@@ -48,6 +53,18 @@ def open_input(name: str, *, option: str = "") -> AbstractContextManager[BinaryI
         raise CommandError(f"{option}{name} cannot be read: {problem.strerror}.") from problem
 
 
+def read_count(text: str) -> int:
+    """Return the number that an option gives, for argparse."""
+    if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text):
+        return int(text)
+    raise ArgumentTypeError(f"expected a whole number from 1, got {quoted(text)}")
+
+
+def complete_files(argument: Action) -> None:
+    """Let shells complete the names of files."""
+    argument.complete = "file"  # type: ignore[attr-defined]  # for shtab
+
+
 def add_action(actions: Any, name: str, description: str, *aliases: str) -> ArgumentParser:
     parser: ArgumentParser = actions.add_parser(name, aliases=aliases, help=description, description=description)
     return parser
@@ -55,8 +72,35 @@ def add_action(actions: Any, name: str, description: str, *aliases: str) -> Argu
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of cells as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    widths = [max(map(_count_columns, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_pad, row, widths)).rstrip() for row in rows]
+
+
+def _pad(cell: str, width: int) -> str:
+    return cell + " " * (width - _count_columns(cell))
+
+
+def _count_columns(text: str) -> int:
+    """Return the columns that a text takes on a terminal: Chinese, Japanese and Korean characters take two."""
+    if text.isascii():
+        return len(text)
+    marks = sum(unicodedata.category(character) in {"Mn", "Me", "Cf"} for character in text)
+    return len(text) - marks + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+
+
+@contextmanager
+def _stopping_at_once() -> Iterator[None]:
+    """Let signals end the process while it waits for an answer, whatever they do to an operation."""
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    try:
+        yield
+    except KeyboardInterrupt:
+        Terminal(sys.stderr).write_line("")
+        raise CommandError("Canceled. Nothing was changed.", returncode=130) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Terminal(OutputWrapper):
@@ -66,9 +110,17 @@ class Terminal(OutputWrapper):
         """Write lines. Django writes the errors of commands with this."""
         super().write(for_terminal(msg, self._encoding, keep=_LINES), style_func, ending)
 
-    def write_line(self, text: str) -> None:
-        """Write one line, without the color of errors."""
-        super().write(for_terminal(text, self._encoding), str)
+    def write_line(self, text: str, style: Callable[[str], str] = str) -> None:
+        """Write one line, by default without a color."""
+        super().write(self.escape(text), style)
+
+    def write_question(self, text: str) -> None:
+        super().write(self.escape(text), str, ending=" ")
+        self.flush()
+
+    def escape(self, text: str) -> str:
+        """Return a text as `write_line` writes it."""
+        return for_terminal(text, self._encoding)
 
     def write_json(self, pieces: Iterable[str]) -> None:
         """Write one JSON value in pieces. No piece may end inside a text."""
@@ -103,6 +155,7 @@ class TerminalCommand(BaseCommand):
         no_color: bool = False,  # noqa: FBT001, FBT002  # Django's signature
         force_color: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
+        no_color = no_color or bool(os.environ.get("NO_COLOR"))
         super().__init__(stdout, stderr, no_color, force_color)
         self.stdout = Terminal(stdout or sys.stdout)
         self.stderr = Terminal(stderr or sys.stderr)
@@ -115,6 +168,16 @@ class TerminalCommand(BaseCommand):
         if stderr := options.pop("stderr", None):
             self.stderr = Terminal(stderr)
         self._as_json = bool(options.get("json"))
+        try:
+            return self._execute(*args, **options)
+        except CommandError as problem:
+            is_typed = getattr(self, "_called_from_command_line", False)
+            if not is_typed or isinstance(problem, SystemCheckError) or options.get("traceback"):
+                raise
+            self.stderr.write(f"error: {problem}")  # Django would begin with the name of the class
+            sys.exit(problem.returncode)
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
         except TvarrBackupError as problem:
@@ -129,11 +192,35 @@ class TerminalCommand(BaseCommand):
     def get_version(self) -> str:
         return __version__
 
-    def line(self, text: str = "") -> None:
-        self.stdout.write_line(text)
+    def line(self, text: str = "", style: Callable[[str], str] = str) -> None:
+        self.stdout.write_line(text, style)
 
     def message(self, text: str) -> None:
         self.stderr.write_line(text)
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+        """Return a table as lines. Cells are escaped before they are measured."""
+        return align([headings, *([self.stdout.escape(cell) for cell in row] for row in rows)])
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a user can answer a question."""
+        return not self._as_json and sys.stdin is not None and sys.stdin.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal, and return whether the answer is yes. Elsewhere, return False."""
+        if not self.can_ask:
+            return False
+        self.stdout.flush()
+        self.stderr.write_question(f"{question} [y/N]")
+        with _stopping_at_once():
+            answer = sys.stdin.buffer.readline()
+        return answer.strip().lower() in {b"y", b"yes"}
+
+    def ask_secret(self, question: str) -> str:
+        """Ask on the terminal for a text that is not shown."""
+        with _stopping_at_once():
+            return getpass(f"{question} ", stream=sys.stderr)
 
     def print_result(self, data: Any, *lines: str) -> None:
         """Write the data with `--json`, otherwise the lines."""

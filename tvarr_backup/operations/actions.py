@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from django.contrib.auth.models import User
 
 from tvarr_backup import conf
+from tvarr_backup.access.roles import Role, add_user
 from tvarr_backup.backups.catalogue import (
     Backup,
     checked_note,
     find_backup,
     protect_backup,
+    require_deletable,
     require_files,
 )
+from tvarr_backup.backups.lookup import find_name
 from tvarr_backup.backups.names import BackupName, parse_name
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.errors import (
@@ -59,6 +63,7 @@ EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
 DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
 CHANGE_SETTINGS = "operations.change_backupsettings"
+ADD_USER = "auth.add_user"
 
 AGREED_TO_ALL = "*"
 """Confirms whatever deletions a change of the settings causes."""
@@ -93,25 +98,28 @@ def request_backup(actor: Actor, *, note: str = "", accept_folder: bool = False,
     return _start(actor, OperationKind.BACKUP, start, note=checked_note(note), accept_folder=accept_folder)
 
 
-def request_verification(actor: Actor, filenames: Sequence[str] | None, *, start: Start = submit) -> Operation:
-    """Verify these backups, or all with None. Raises `BackupNotFound`, `BackupBroken`, and what `start` raises."""
+def request_verification(actor: Actor, names: Sequence[str] | None, *, start: Start = submit) -> Operation:
+    """Verify these backups, or all with None. Raises what `find_name` and `find_backup` raise, and what `start` raises."""
     actor.require(KINDS[OperationKind.VERIFY].permission)
-    for filename in filenames or ():
-        find_backup(backup_folder(), filename)
-    return _start(actor, OperationKind.VERIFY, start, filenames=None if filenames is None else list(filenames))
+    if names is None:
+        return _start(actor, OperationKind.VERIFY, start, filenames=None)
+    folder = backup_folder()
+    filenames = [find_backup(folder, find_name(folder, name)).filename for name in names]
+    return _start(actor, OperationKind.VERIFY, start, filenames=filenames)
 
 
 def request_restore(
     actor: Actor,
-    filename: str,
+    name: str,
     *,
     accept_newer: bool = False,
     accept_code: bool | Collection[str] = False,
     offline: bool = False,
     start: Start = submit,
 ) -> Operation:
-    """Restore a backup. Raises what `require_restorable` raises, and what `start` raises."""
+    """Restore a backup. Raises what `find_name` and `require_restorable` raise, and what `start` raises."""
     actor.require(RESTORE)
+    filename = find_name(backup_folder(), name)
     require_restorable(filename, offline=offline, accept_newer=accept_newer)
     given = {"accept_newer": accept_newer, "accept_code": accept_code, "offline": offline}
     return _start(
@@ -170,16 +178,28 @@ def add_backup(
     )
 
 
-def find_archive(actor: Actor, filename: str) -> Backup:
-    """Return a backup to download. Raises what `find_backup` raises."""
+def find_archive(actor: Actor, name: str) -> Backup:
+    """Return a backup to download. Raises what `find_name` and `find_backup` raise."""
     actor.require(DOWNLOAD)
-    return find_backup(backup_folder(), filename)
+    folder = backup_folder()
+    return find_backup(folder, find_name(folder, name))
+
+
+def prepare_deletions(actor: Actor, filenames: Iterable[str]) -> None:
+    """Check that all of these backups can be deleted, before any is. Raises what `require_deletable` raises."""
+    actor.require(DELETE)
+    folder = backup_folder()
+    for filename in filenames:
+        require_deletable(folder, filename)
 
 
 def delete_backup(
     actor: Actor, filename: str, *, only_if: Collection[str] | None = None, start: Start = run_here
 ) -> Operation:
-    """Delete a backup, also a broken one; `only_if` as in `change_backup`. Raises `BackupNotFound`, and as `start`."""
+    """Delete a backup, also a broken one, by its complete name; `only_if` as in `change_backup`.
+
+    Raises `BackupNotFound`, and what `start` raises.
+    """
     actor.require(DELETE)
     require_files(backup_folder(), _parse_backup_name(filename))
     etags = None if only_if is None else list(only_if)
@@ -218,7 +238,7 @@ def may_unprotect(actor: Actor, sidecar: Sidecar, now: datetime) -> bool:
 
 def change_backup(
     actor: Actor,
-    filename: str,
+    name: str,
     *,
     protected: bool | None = None,
     note: str | None = None,
@@ -227,11 +247,11 @@ def change_backup(
     """Change the protection or the note of a backup. None leaves either unchanged.
 
     `only_if` are ETags, one of which the backup must have. Raises `UnprotectDenied`, `NoteInvalid`,
-    `PreconditionFailed`, and what `find_backup` and `work_in` raise.
+    `PreconditionFailed`, and what `find_name`, `find_backup` and `work_in` raise.
     """
     actor.require(PROTECT)
     folder = backup_folder()
-    _parse_backup_name(filename)
+    filename = find_name(folder, name)
     if protected is False and not may_unprotect(actor, find_backup(folder, filename).sidecar, datetime.now(UTC)):
         raise UnprotectDenied(
             "{filename} is still protected. Unprotecting a safety backup requires the right to delete backups. Ask an "
@@ -324,3 +344,12 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
                 count=len(deletions),
             )
     schedule.change_settings(changes)
+
+
+# --- Users -----------------------------------------------------------------------------------------------------------
+
+
+def create_user(actor: Actor, name: str, password: str | None, role: Role | None) -> User:
+    """Create a user, without a password or role if it is None. Raises `UserInvalid`."""
+    actor.require(ADD_USER)
+    return add_user(name, password, role)

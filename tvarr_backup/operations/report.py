@@ -75,6 +75,26 @@ def verification_as_data(verification: Verification, required: RequiredSchema | 
     }
 
 
+def operation_as_data(operation: Operation) -> dict[str, Any]:
+    """Return an operation with the members of the API; times are ISO 8601."""
+    times = {name: getattr(operation, name) for name in ("created_at", "started_at", "finished_at")}
+    return {
+        "id": str(operation.pk),
+        **{
+            name: getattr(operation, name)
+            for name in ("kind", "state", "phase", "done_bytes", "total_bytes", "percent")
+        },
+        "message": operation.message,
+        "result": operation.result,
+        "error_code": operation.error_code,
+        "error": operation.error,
+        "requested_by": operation.requested_by.get_username() if operation.requested_by else None,
+        "origin": operation.origin,
+        **{name: time and time.isoformat() for name, time in times.items()},
+        "cancel_requested": operation.cancel_requested,
+    }
+
+
 # --- Code in databases from elsewhere --------------------------------------------------------------------------------
 
 

@@ -85,7 +85,10 @@ def account(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             _, secret = create_token(
-                request.user.get_username(), form.cleaned_data["name"], form.cleaned_data["lifetime"] or None
+                request.user.get_username(),
+                form.cleaned_data["name"],
+                form.cleaned_data["lifetime"] or None,
+                form.cleaned_data["scope"],
             )
             form = TokenForm()
         except TokenInvalid as problem:

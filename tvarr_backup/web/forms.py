@@ -12,6 +12,7 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 
 from tvarr_backup.access.models import LONGEST_NAME
+from tvarr_backup.access.scopes import DESCRIPTIONS, Scope
 from tvarr_backup.cron import LONGEST_CRON, LONGEST_ZONE, parse_cron, parse_zone
 from tvarr_backup.durations import format_duration, parse_duration
 from tvarr_backup.operations.models import MOST_KEPT, NO_AGE_LIMIT, BackupSettings
@@ -48,6 +49,12 @@ class TokenForm(Styled, forms.Form):
     name = forms.CharField(max_length=LONGEST_NAME, help_text='Its purpose, such as "Harbour script".')
     lifetime = forms.CharField(
         required=False, max_length=20, help_text="Such as 30d or 1w2d. Leave empty for no limit."
+    )
+    scope = forms.TypedChoiceField(
+        choices=[(scope, f"{scope.label}: {DESCRIPTIONS[scope]}") for scope in Scope],
+        coerce=Scope,
+        initial=Scope.READ,
+        widget=forms.RadioSelect,
     )
 
 

@@ -46,6 +46,7 @@ from tvarr_backup.api.schema import header, problems, request_example, response_
 from tvarr_backup.api.strict import StrictSerializer
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.backups.catalogue import Backup, find_backup, read_folder
+from tvarr_backup.backups.lookup import find_name
 from tvarr_backup.errors import ConfirmationRequired, TvarrBackupError
 from tvarr_backup.etags import expected_etags
 from tvarr_backup.operations import actions
@@ -62,6 +63,13 @@ from tvarr_backup.transfer.uploads import MEDIA_TYPE, FieldRefused, FormUnreadab
 # --- Parts of the OpenAPI document -----------------------------------------------------------------------------------
 
 _FILENAME = OpenApiParameter("filename", str, OpenApiParameter.PATH, description="The file name of the archive.")
+_NAME = OpenApiParameter(
+    "filename",
+    str,
+    OpenApiParameter.PATH,
+    description="The file name of the archive, the start of it that no other name has, `latest`, or `latest~1` for the backup "
+    "before the newest.",
+)
 _LOCATION = header("Location", "The address of the new backup or operation.", 201, 202)
 _IF_MATCH = header("If-Match", "The `ETag` of the backup. If it has changed since, the answer is 412.")
 _ETAG = header("ETag", "The version of the backup's metadata.", 200)
@@ -226,7 +234,7 @@ class BackupViewSet(StrictView, ViewSet):
     @extend_schema(
         summary="Show a backup, or download it",
         description="`Accept: application/gzip` downloads the archive, like `GET /backups/{filename}/download`.",
-        parameters=[_FILENAME, _ETAG, *_RANGES],
+        parameters=[_NAME, _ETAG, *_RANGES],
         responses={
             (200, "application/json"): BackupSerializer,
             **_ARCHIVE_RESPONSES,
@@ -238,13 +246,13 @@ class BackupViewSet(StrictView, ViewSet):
         if isinstance(request.accepted_renderer, ArchiveRenderer):
             return self._archive(filename)
         folder = backup_folder()
-        return self._answer(find_backup(folder, filename), folder)
+        return self._answer(find_backup(folder, find_name(folder, filename)), folder)
 
     @extend_schema(
         operation_id="backups_update",
         summary="Change the note and protection of a backup",
         description=_UNPROTECTING,
-        parameters=[_FILENAME, _IF_MATCH, _ETAG],
+        parameters=[_NAME, _IF_MATCH, _ETAG],
         request=ChangeSerializer,
         responses={200: BackupSerializer, **problems(400, 404, 409, 412, 413, 415, 507)},
         examples=[request_example("Protect", {"protected": True, "note": "the last good one"}), _BACKUP],
@@ -254,7 +262,7 @@ class BackupViewSet(StrictView, ViewSet):
 
     @extend_schema(
         summary="Delete a backup",
-        description="A broken backup can be deleted too. A protected one is refused.",
+        description="Only a complete file name is accepted. A broken backup can be deleted too. A protected one is refused.",
         parameters=[_FILENAME, _IF_MATCH],
         responses={200: MessageSerializer, **_list_problems(400, 404, 412)},
         examples=[response_example("Deleted", {"message": f"{BACKUP_EXAMPLE['filename']} is deleted."})],
@@ -267,7 +275,7 @@ class BackupViewSet(StrictView, ViewSet):
         operation_id="backups_protect",
         summary="Protect or unprotect a backup",
         description=_UNPROTECTING,
-        parameters=[_FILENAME, _IF_MATCH, _ETAG],
+        parameters=[_NAME, _IF_MATCH, _ETAG],
         request={"application/json": _PROTECTION},
         responses={200: BackupSerializer, **problems(400, 404, 409, 412, 413, 415, 507)},
         examples=[request_example("Protect", {"protected": True}), _BACKUP],
@@ -285,7 +293,7 @@ class BackupViewSet(StrictView, ViewSet):
         operation_id="backups_download",
         summary="Download a backup",
         description="Ranges are supported, so an interrupted download can be resumed.",
-        parameters=[_FILENAME, *_RANGES],
+        parameters=[_NAME, *_RANGES],
         responses={**_ARCHIVE_RESPONSES, **problems(400, 404, 409, 412, 416)},
     )
     @action(detail=True)
@@ -305,7 +313,7 @@ class BackupViewSet(StrictView, ViewSet):
         operation_id="backups_verify",
         summary="Verify a backup",
         description="A worker verifies it. The result of the operation lists every check.",
-        parameters=[_FILENAME, _LOCATION],
+        parameters=[_NAME, _LOCATION],
         request=EmptySerializer,
         responses={202: StartedSerializer, **_list_problems(400, 404, 413, 415)},
         examples=[_EMPTY, _STARTED],
@@ -314,7 +322,8 @@ class BackupViewSet(StrictView, ViewSet):
     def verify(self, _request: Request, filename: str) -> Response:
         self.read_body(EmptySerializer)
         operation = actions.request_verification(self.actor, [filename])
-        return build_started(operation, f"The verification of {filename} is queued. Its operation shows the progress.")
+        (name,) = operation.arguments["filenames"]
+        return build_started(operation, f"The verification of {name} is queued. Its operation shows the progress.")
 
     @extend_schema(
         operation_id="backups_restore",
@@ -324,7 +333,7 @@ class BackupViewSet(StrictView, ViewSet):
         "`pre_restore_backup`. An offline restore sets the old files aside (`set_aside`). It makes no safety backup if the old "
         "file cannot be read.",
         parameters=[
-            _FILENAME,
+            _NAME,
             _LOCATION,
             OpenApiParameter("confirm", str, required=True, enum=["true"], description="Confirms the restore."),
         ],
@@ -336,11 +345,11 @@ class BackupViewSet(StrictView, ViewSet):
     def restore(self, request: Request, filename: str) -> Response:
         _require_confirmation(request)
         confirmed = self.read_body(RestoreSerializer)
-        facts = _find_facts(filename)
         operation = actions.request_restore(self.actor, filename, **confirmed)
-        answer = build_started(operation, f"The restore of {filename} is queued. Its operation shows the progress.")
+        name = operation.arguments["filename"]
+        answer = build_started(operation, f"The restore of {name} is queued. Its operation shows the progress.")
         answer.data["restart_required"] = not confirmed["offline"] and needs_reload(EVERYTHING)
-        answer.data["facts"] = facts
+        answer.data["facts"] = _find_facts(name)
         return answer
 
     def _answer(self, backup: Backup, folder: Path) -> Response:

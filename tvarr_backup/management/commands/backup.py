@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,20 +19,28 @@ from structlog.contextvars import bound_contextvars
 from tvarr_backup import conf, program
 from tvarr_backup.backups.catalogue import Backup, Listing, find_backup, read_folder
 from tvarr_backup.backups.folder import recover
+from tvarr_backup.backups.lookup import find_name, is_number
 from tvarr_backup.backups.restore import finish_restore
 from tvarr_backup.backups.restore_journal import find_safety_backup
 from tvarr_backup.backups.sidecar import BackupKind, Sidecar
 from tvarr_backup.conf import in_a_line
-from tvarr_backup.errors import BackupBusy, DatabaseUnusable, OperationInterrupted
-from tvarr_backup.formatting import format_duration, format_exact_time, format_size
+from tvarr_backup.errors import (
+    BackupBroken,
+    BackupBusy,
+    BackupNotFound,
+    BackupNumberRefused,
+    DatabaseUnusable,
+    OperationInterrupted,
+)
+from tvarr_backup.formatting import format_count, format_duration, format_exact_time, format_size, format_time
 from tvarr_backup.management.progress import ProgressDisplay
-from tvarr_backup.management.terminal import TerminalCommand, add_action, align
+from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database, waiting_less
 from tvarr_backup.operations.cleanup import RETENTION_UNKNOWN, find_deletions, why_retention_is_unknown
 from tvarr_backup.operations.disk import backup_folder
-from tvarr_backup.operations.models import Operation, OperationKind, Origin
+from tvarr_backup.operations.models import KIND_LABELS, Operation, OperationKind, Origin
 from tvarr_backup.operations.reconcile import reconcile
 from tvarr_backup.operations.report import SAME_NUMBER_OF_ROWS, backup_as_data, state_of, unknown_date
 from tvarr_backup.operations.restores import damage_of_live, rows_now
@@ -39,14 +48,18 @@ from tvarr_backup.operations.run import run_here
 from tvarr_backup.operations.sightings import verdict_on
 from tvarr_backup.operations.track import stop_on_first_sigint, stop_on_sigterm
 from tvarr_backup.portable.tvarr_memory import EVERYTHING, RELOAD_ADVICE, needs_reload
+from tvarr_backup.quoting import cut
 from tvarr_backup.schema import RequiredSchema
 
 _PATIENCE_SECONDS = 0.5
 """How long each query waits for this program's own database after it was found unusable."""
+_MOST_OF_NOTE = 40
+_HEADINGS = ("#", "Created", "Kind", "Size", "State", "Note", "Name")
+_NAME = "file name, the start of it, latest, latest~1 (the one before), or number in `backup list`"
 
 
 class Command(TerminalCommand):
-    help = "Create, list, verify, protect, add, restore and delete backups of tvarr's database."
+    help = "Create, list, verify, protect, annotate, add, restore and delete backups of tvarr's database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -66,34 +79,37 @@ class Command(TerminalCommand):
             create, "--accept-folder", "use the backup folder although the disk of the last backup is not mounted there"
         )
         add("list", "List backups, newest first.", self._list)
-        add("show", "Show everything that is known about a backup.", self._show).add_argument(
-            "name", help="name of the backup"
-        )
+        add("show", "Show everything that is known about a backup.", self._show).add_argument("name", help=_NAME)
         verify = add("verify", "Verify one backup, or all.", self._verify)
         selection = verify.add_mutually_exclusive_group(required=True)
-        selection.add_argument("name", nargs="?", help="name of the backup")
+        selection.add_argument("name", nargs="?", help=_NAME)
         selection.add_argument("--all", action="store_true", help="verify all backups")
         protect = add("protect", "Protect a backup from deletion, or end the protection.", self._protect)
-        protect.add_argument("name", help="name of the backup")
+        protect.add_argument("name", help=_NAME)
         add_flag(protect, "--off", "end the protection")
         protect.add_argument("--note", help="replace the note")
-        add("delete", "Delete a backup.", self._delete).add_argument("name", help="name of the backup")
+        note = add("note", "Replace the note of a backup.", self._note)
+        note.add_argument("name", help=_NAME)
+        note.add_argument("text", help='one line of text; "" removes the note')
+        delete = add("delete", "Delete backups, all or none of them.", self._delete)
+        delete.add_argument("names", nargs="+", metavar="name", help=_NAME)
+        add_flag(delete, "--yes", "delete without asking; numbers are not accepted")
         adding = add(
             "add", "Add a backup from elsewhere: ours, tvarr's, or a copy of a database file.", self._add, "adopt"
         )
-        adding.add_argument("file", help="the archive or database file")
+        complete_files(adding.add_argument("file", help="the archive or database file"))
         adding.add_argument("--note", default="", help="one line of text")
         add_flag(adding, "--accept-broken-references", "accept rows that refer to missing rows")
         add_flag(adding, "--accept-code", "accept views, triggers and virtual tables, if you trust the file")
         prune = add("prune", "Delete the backups that retention no longer keeps.", self._prune)
         add_flag(prune, "--dry-run", "only list them")
-        restore = add("restore", "Show what a restore would change; with --yes, restore.", self._restore)
-        restore.add_argument("name", help="name of the backup")
+        restore = add("restore", "Show what a restore would change, ask, and restore.", self._restore)
+        restore.add_argument("name", help=_NAME)
         add_flag(restore, "--accept-newer", "accept a schema that is newer than every known one")
         add_flag(restore, "--accept-code", "accept views, triggers and virtual tables, if you trust the backup")
         undo = add("undo-restore", "Restore the safety backup of the last restore.", self._undo_restore)
         for command in (restore, undo):
-            add_flag(command, "--yes", "restore; without it, nothing is changed")
+            add_flag(command, "--yes", "restore without asking; numbers are not accepted")
             add_flag(
                 command,
                 "--offline",
@@ -142,17 +158,30 @@ class Command(TerminalCommand):
             "foreign": list(listing.foreign),
             "backup_directory": str(folder),
         }
-        self.print_result(data, *_format_listing(listing, required, folder))
+        self.print_result(data, *self._format_listing(listing, required, folder))
+
+    def _format_listing(self, listing: Listing, required: RequiredSchema, folder: Path) -> list[str]:
+        backups = listing.backups
+        if backups:
+            rows = [_format_row(number, backup, required) for number, backup in enumerate(backups, start=1)]
+            size = sum(backup.sidecar.compressed_size for backup in backups)
+            lines = [*self.table(_HEADINGS, rows), f"{format_count(len(backups), 'backup')}, {format_size(size)}"]
+        else:
+            lines = [f"There are no backups in {folder} yet."]
+        lines += [f"{broken.filename}  BROKEN: {broken.reason}" for broken in listing.broken]
+        if listing.foreign:
+            lines.append(f"Other files in {folder}: {len(listing.foreign)}")
+        return lines
 
     def _show(self, options: dict[str, Any]) -> None:
-        backup = find_backup(backup_folder(), options["name"])
+        backup = find_backup(backup_folder(), _find_name(options["name"]))
         data = backup_as_data(backup)
         unknown = unknown_date(backup.sidecar)
         self.print_result(data, *([f"{unknown[0].upper()}{unknown[1:]}"] if unknown else []), *_format_members(data))
 
     def _verify(self, options: dict[str, Any]) -> None:
         everything = options["all"]
-        names = None if everything else [options["name"]]
+        names = None if everything else [_find_name(options["name"])]
         result = self._run(lambda start: actions.request_verification(COMMAND_LINE, names, start=start))
         found, broken = result["verified"], result["broken"]
         lines = []
@@ -170,16 +199,38 @@ class Command(TerminalCommand):
             raise CommandError(f"{bad} of {len(found) + len(broken)} backups {'has' if bad == 1 else 'have'} problems.")
 
     def _protect(self, options: dict[str, Any]) -> None:
-        name = options["name"]
-        backup = actions.change_backup(COMMAND_LINE, name, protected=not options["off"], note=options["note"])
-        self.print_result(
-            backup_as_data(backup), f"{name} is {'protected' if backup.sidecar.protected else 'not protected'}"
-        )
+        name, protected = _find_name(options["name"]), not options["off"]
+        backup = actions.change_backup(COMMAND_LINE, name, protected=protected, note=options["note"])
+        state = "protected" if backup.sidecar.protected else "not protected"
+        self.print_result(backup_as_data(backup), f"{backup.filename} is {state}")
+
+    def _note(self, options: dict[str, Any]) -> None:
+        backup = actions.change_backup(COMMAND_LINE, _find_name(options["name"]), note=options["text"])
+        done = "Changed" if backup.sidecar.note else "Removed"
+        self.print_result(backup_as_data(backup), f"{done} the note of {backup.filename}")
 
     def _delete(self, options: dict[str, Any]) -> None:
-        name = options["name"]
-        result = self._run(lambda start: actions.delete_backup(COMMAND_LINE, name, start=start))
-        self.print_result(result, f"Deleted {name}")
+        is_confirmed = options["yes"]
+        names = list(dict.fromkeys(_find_name(name, is_confirmed=is_confirmed) for name in options["names"]))
+        actions.prepare_deletions(COMMAND_LINE, names)
+        if not is_confirmed:
+            self._ask_to_delete(names)
+        removed: list[str] = []
+        try:
+            for name in names:
+                self._run(lambda start, name=name: actions.delete_backup(COMMAND_LINE, name, start=start))  # type: ignore[misc]
+                removed.append(name)
+        finally:
+            if removed:
+                self.print_result({"removed": removed}, *(f"Deleted {name}" for name in removed))
+
+    def _ask_to_delete(self, names: Sequence[str]) -> None:
+        """Raise `CommandError` unless a user confirms the deletion."""
+        folder = backup_folder()
+        for name in names:
+            self.message(_describe_deletion(folder, name))
+        if not self.confirm(f"Delete {format_count(len(names), 'backup')}?"):
+            raise CommandError(f"Nothing was deleted.{'' if self.can_ask else ' Add --yes to delete.'}")
 
     def _add(self, options: dict[str, Any]) -> None:
         given = {name: options[name] for name in ("note", "accept_broken_references", "accept_code")}
@@ -211,9 +262,9 @@ class Command(TerminalCommand):
         )
 
     def _restore(self, options: dict[str, Any]) -> None:
-        folder, name = backup_folder(), options["name"]
-        if not options["yes"]:
-            self._preview_restore(find_backup(folder, name))
+        folder, is_confirmed = backup_folder(), options["yes"]
+        name = _find_name(options["name"], is_confirmed=is_confirmed)
+        if not is_confirmed and not self._is_restore_confirmed(find_backup(folder, name), options):
             return
         with contextlib.suppress(BackupBusy):  # then the new restore is refused, and names the running operation
             finish_restore(folder, conf.required_schema())  # an interrupted restore would block the new one
@@ -236,8 +287,8 @@ class Command(TerminalCommand):
         finish_restore(folder, conf.required_schema())  # an interrupted restore may be the one to undo
         self._restore(options | {"name": find_safety_backup(folder).filename})
 
-    def _preview_restore(self, backup: Backup) -> None:
-        """Print what a restore would change, from the row counts of the live database and of the backup."""
+    def _is_restore_confirmed(self, backup: Backup, options: dict[str, Any]) -> bool:
+        """Print what a restore would change, and ask on a terminal. Row counts of both databases are compared."""
         damage, then = damage_of_live(backup.filename), backup.sidecar.table_counts
         now = rows_now()
         restart_required = needs_reload(EVERYTHING)
@@ -254,28 +305,28 @@ class Command(TerminalCommand):
             "offline_required": bool(damage),
             "damage": damage,
         }
-        if damage:
-            self.print_result(data, *self._preview_offline_restore(backup, damage))
-            return
-        self.print_result(
-            data,
-            f"{backup.filename} would replace the data in {conf.live_database()}:",
-            *_describe_changes(now, then),
-            *verdict.facts,
-            _describe_loss(backup.sidecar),
-            *([RELOAD_ADVICE] if restart_required else []),
-            f"Nothing was changed. Add --yes{' --accept-newer' if verdict.needs_confirmation else ''} to restore.",
+        lines = (
+            _preview_offline_restore(backup, damage)
+            if damage
+            else [
+                f"{backup.filename} would replace the data in {conf.live_database()}:",
+                *_describe_changes(now, then),
+                *verdict.facts,
+                _describe_loss(backup.sidecar),
+                *([RELOAD_ADVICE] if restart_required else []),
+            ]
         )
-
-    def _preview_offline_restore(self, backup: Backup, damage: str) -> list[str]:
-        live = conf.live_database()
-        command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
-        return [
-            f"{live} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
-            f"The backup ({unknown_date(backup.sidecar) or format_exact_time(backup.sidecar.created_at)}) would replace it.",
-            "The old files would be kept next to it.",
-            f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}.",
+        missing = [
+            *(["--accept-newer"] if verdict.needs_confirmation and not options.get("accept_newer") else []),
+            *(["--offline"] if damage and not options["offline"] else []),
         ]
+        if self.can_ask and not missing:
+            self.print_result(data, *lines)
+            if self.confirm("Restore this backup?"):
+                return True
+            raise CommandError("Nothing was restored.")
+        self.print_result(data, *lines, _describe_confirmation(backup, missing, damage))
+        return False
 
     def _recover(self, _options: dict[str, Any]) -> None:
         folder = backup_folder()
@@ -332,29 +383,53 @@ def _limit_waiting() -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-def _format_listing(listing: Listing, required: RequiredSchema, folder: Path) -> list[str]:
-    lines = align([_format_row(backup, required) for backup in listing.backups])
-    lines = lines or [f"There are no backups in {folder} yet."]
-    lines += [f"{broken.filename}  BROKEN: {broken.reason}" for broken in listing.broken]
-    if listing.foreign:
-        lines.append(f"Other files in {folder}: {len(listing.foreign)}")
-    return lines
-
-
-def _format_row(backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
+def _format_row(number: int, backup: Backup, required: RequiredSchema) -> tuple[str, ...]:
     sidecar = backup.sidecar
-    end = f" until {format_exact_time(sidecar.protected_until)}" if sidecar.protected_until else ""
-    protected = f"protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
-    state = state_of(sidecar, required).label
-    note = sidecar.note
+    end = f" until {format_time(sidecar.protected_until)}" if sidecar.protected_until else ""
+    protected = f", protected{end}" if sidecar.is_protected(datetime.now(UTC)) else ""
     return (
-        backup.filename,
+        str(number),
         unknown_date(sidecar) or format_exact_time(sidecar.created_at),
-        sidecar.kind.value,
+        KIND_LABELS[sidecar.kind],
         format_size(sidecar.compressed_size),
-        state,
-        protected + ("  " if protected and note else "") + note,
+        state_of(sidecar, required).label + protected,
+        cut(sidecar.note, _MOST_OF_NOTE),
+        backup.filename,
     )
+
+
+def _find_name(name: str, *, is_confirmed: bool = False) -> str:
+    """Return the file name of the backup that a user named. With `--yes`, a number is refused."""
+    if is_confirmed and is_number(name):
+        raise BackupNumberRefused(
+            "{number} is a number in the list, and may be another backup by now. With --yes, give the file name, or `latest`.",
+            number=name,
+        )
+    return find_name(backup_folder(), name, accept_numbers=True)
+
+
+def _describe_deletion(folder: Path, name: str) -> str:
+    try:
+        sidecar = find_backup(folder, name).sidecar
+    except (BackupBroken, BackupNotFound):
+        return f"{name}  broken"
+    made = unknown_date(sidecar) or format_exact_time(sidecar.created_at)
+    return f"{name}  {made}, {KIND_LABELS[sidecar.kind].lower()}, {format_size(sidecar.compressed_size)}  {sidecar.note}".rstrip()
+
+
+def _preview_offline_restore(backup: Backup, damage: str) -> list[str]:
+    return [
+        f"{conf.live_database()} {damage}, so {backup.filename} can be restored only while tvarr is stopped.",
+        f"The backup ({unknown_date(backup.sidecar) or format_exact_time(backup.sidecar.created_at)}) would replace it.",
+        "The old files would be kept next to it.",
+    ]
+
+
+def _describe_confirmation(backup: Backup, missing: Sequence[str], damage: str) -> str:
+    if not damage:
+        return f"Nothing was changed. Add {' '.join(['--yes', *missing])} to restore."
+    command = f"`{program.NAME} backup restore {backup.filename} --yes --offline`"
+    return f"Nothing was changed. Stop tvarr (it may run in another container), then run {command}."
 
 
 def _describe_loss(sidecar: Sidecar) -> str:
@@ -385,5 +460,15 @@ def _format_members(data: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", *_format_members(value, indent + "    ")]
         else:
-            lines.append(f"{indent}{name}: {'; '.join(value) if isinstance(value, list) else value}")
+            lines.append(f"{indent}{name}: {_format_member(value)}".rstrip())
     return lines
+
+
+def _format_member(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(_format_member, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "-"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

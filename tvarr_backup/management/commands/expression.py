@@ -18,7 +18,8 @@ from tvarr_backup.expressions import (
     read_domain,
 )
 from tvarr_backup.expressions.problems import is_printable, printable
-from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
+from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files, open_input
+from tvarr_backup.quoting import format_value
 
 MAX_LINE_BYTES = 1024 * 1024
 _CONTEXT_LENGTH = 50
@@ -36,12 +37,13 @@ class Command(TerminalCommand):
         check.add_argument("text", nargs="?", help="the expression; - reads it from standard input")
         check.add_argument("--domain", help=f"one of {', '.join(Domain)}")
         check.add_argument("--json", action="store_true", help="print one JSON object")
-        check.add_argument(
+        lines = check.add_argument(
             "--jsonl",
             metavar="FILE",
             help='check each line, an object with "expression" and "domain", and print a line with "valid", "problems" '
             'and "warnings"; - is standard input',
         )
+        complete_files(lines)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         text, domain, file = options["text"], options["domain"], options["jsonl"]
@@ -89,11 +91,11 @@ def _check_line(number: int, line: bytes) -> CheckedExpression:
         raise CommandError(f"Line {number} is not JSON: {printable(line.decode(errors='replace').strip())}") from error
     if not isinstance(members, dict):
         raise CommandError(
-            f'Line {number}: expected an object with "expression" and "domain", got {printable(repr(members))}.'
+            f'Line {number}: expected an object with "expression" and "domain", got {format_value(members)}.'
         )
     text = members.get("expression")
     if not isinstance(text, str):
-        found = f"got {printable(repr(text))}" if "expression" in members else "but it is missing"
+        found = f"got {format_value(text)}" if "expression" in members else "but it is missing"
         raise CommandError(f'Line {number}, "expression": expected a text, {found}.')
     try:
         return check_expression(text, read_domain(members.get("domain")))

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,8 @@ from django.db import DatabaseError
 from structlog.contextvars import bound_contextvars
 
 from tvarr_backup.errors import AnswerInvalid, PlanStale
-from tvarr_backup.management.terminal import TerminalCommand, add_action, open_input
+from tvarr_backup.formatting import format_count
+from tvarr_backup.management.terminal import TerminalCommand, add_action, complete_files, open_input
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.actors import COMMAND_LINE
 from tvarr_backup.operations.app_database import require_app_database
@@ -46,6 +48,11 @@ _DONE = {
     ItemAction.RENAME: "renamed",
     ItemAction.OVERWRITE: "overwritten",
 }
+_CHANGES = (ItemAction.CREATE, ItemAction.RENAME, ItemAction.OVERWRITE)
+_WITH_CHANGES = 3
+"""The exit status of `plan --exit-code` if the import would change something."""
+_MOST_LISTED = 20
+"""Items listed for each action without `--verbose`."""
 
 
 class Command(TerminalCommand):
@@ -59,13 +66,25 @@ class Command(TerminalCommand):
         selection = export.add_mutually_exclusive_group(required=True)
         selection.add_argument("--all", action="store_true", help="all items except built-in ones")
         selection.add_argument("--ids", metavar="A,B", help="the items with these ids")
-        export.add_argument("-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout")
+        output = export.add_argument(
+            "-o", "--output", metavar="FILE", default="-", help="the file to write; - is stdout"
+        )
+        complete_files(output)
         for name, text in (("plan", "Show what an import would do."), ("import", "Import everything or nothing.")):
             command = add_action(actions, name, text)
             command.add_argument("kind", help=kinds)
-            command.add_argument("file", help="the file to import; - is stdin")
+            complete_files(command.add_argument("file", help="the file to import; - is stdin"))
             _add_answers(command)
             command.add_argument("--json", action="store_true", help="print one JSON object")
+            command.add_argument(
+                "--verbose", action="store_true", help=f"list all items, not only {_MOST_LISTED} for each action"
+            )
+            if name == "plan":
+                command.add_argument(
+                    "--exit-code",
+                    action="store_true",
+                    help=f"exit with {_WITH_CHANGES} if the import would change something, and with 0 if not",
+                )
             if name == "import":
                 command.add_argument(
                     "--fingerprint", help="refuse if anything has changed since the plan with this value"
@@ -80,7 +99,7 @@ class Command(TerminalCommand):
             if action == "export":
                 self._export(options)
             elif action == "plan":
-                self._show_plan(plan_import(*_read(options)), as_json=options["json"])
+                self._plan(options)
             else:
                 self._import(options)
         except DatabaseError as problem:
@@ -97,6 +116,18 @@ class Command(TerminalCommand):
         if output != "-":
             self.message(f"Wrote {output}")
 
+    def _plan(self, options: dict[str, Any]) -> None:
+        plan = plan_import(*_read(options))
+        self._show_plan(plan, options)
+        if blocked := plan.count(ItemAction.BLOCKED):
+            raise CommandError(
+                f"{format_count(blocked, 'item')} cannot be imported. Fix the file, or skip them with `--resolve NAME=skip`. "
+                "Until then, nothing is imported."
+            )
+        if options["exit_code"] and any(plan.count(action) for action in _CHANGES):
+            self.stdout.flush()
+            sys.exit(_WITH_CHANGES)
+
     def _import(self, options: dict[str, Any]) -> None:
         name = "" if options["file"] == "-" else Path(options["file"]).name
         envelope, answers = _read(options)
@@ -104,20 +135,23 @@ class Command(TerminalCommand):
             result = actions.import_items(COMMAND_LINE, envelope, answers, options["fingerprint"], file_name=name)
         except PlanStale as stale:
             if isinstance(stale.plan, Plan):
-                self._show_plan(stale.plan, as_json=options["json"])
+                self._show_plan(stale.plan, options)
             raise
         if options["json"]:
             self.print_json(result_as_data(result))
         else:
-            self._show_result(result)
+            self._show_result(result, options)
 
-    def _show_plan(self, plan: Plan, *, as_json: bool) -> None:
-        if as_json:
+    def _show_plan(self, plan: Plan, options: dict[str, Any]) -> None:
+        if options["json"]:
             self.print_json_text(plan_as_json(plan))
             return
         for warning in plan.warnings:
             self.message(f"warning: {warning}")
+        listed = _Listed(everything=options["verbose"])
         for step in plan.steps:
+            if not listed.add(_PLANNED[step.action]):
+                continue
             target = f' "{step.final_name}"' if step.action is ItemAction.RENAME else ""
             self.line(
                 f"#{step.position} {_STATES.get(step.state, step.state)}: {step.name} -> {_PLANNED[step.action]}{target}"
@@ -130,25 +164,52 @@ class Command(TerminalCommand):
                 self.line(f"    problem: {problem.field}: {problem.message}")
             for finding in step.warnings:
                 self.line(f"    warning: {finding.field}: {finding.message}")
+        for line in listed.omissions():
+            self.line(line)
         counts = ", ".join(f"{_PLANNED[action]} {plan.count(action)}" for action in ItemAction if plan.count(action))
-        self.line(f"{len(plan.steps)} items: {counts or 'nothing to do'}")
+        self.line(f"{format_count(len(plan.steps), 'item')}: {counts or 'nothing to do'}")
         self.line(f"fingerprint {plan.fingerprint}")
 
-    def _show_result(self, result: ImportResult) -> None:
+    def _show_result(self, result: ImportResult, options: dict[str, Any]) -> None:
         for note in result.notes:
             self.message(note)
+        listed = _Listed(everything=options["verbose"])
         for line in result.lines:
             is_unchanged = line.state is ItemState.IDENTICAL and line.action is ItemAction.SKIP
-            self.line(
-                f"{'unchanged' if is_unchanged else _DONE[line.action]}: {line.original_name}"
-                + (f" -> {line.final_name}" if line.final_name != line.original_name else "")
-            )
+            done = "unchanged" if is_unchanged else _DONE[line.action]
+            if not listed.add(done):
+                continue
+            target = f" -> {line.final_name}" if line.final_name != line.original_name else ""
+            self.line(f"{done}: {line.original_name}{target}")
             for finding in line.warnings:
                 self.message(f"warning: {line.original_name}: {finding.field}: {finding.message}")
+        for omission in listed.omissions():
+            self.line(omission)
         self.line(
-            f"{len(result.lines)} items: {result.count(ItemAction.CREATE)} created, {result.count(ItemAction.RENAME)} renamed, "
-            f"{result.count(ItemAction.OVERWRITE)} overwritten, {result.unchanged} unchanged, {result.skipped} skipped"
+            f"{format_count(len(result.lines), 'item')}: {result.count(ItemAction.CREATE)} created, "
+            f"{result.count(ItemAction.RENAME)} renamed, {result.count(ItemAction.OVERWRITE)} overwritten, "
+            f"{result.unchanged} unchanged, {result.skipped} skipped"
         )
+
+
+class _Listed:
+    """Counts the items of each group, and how many of them are too many to list."""
+
+    def __init__(self, *, everything: bool) -> None:
+        self._everything = everything
+        self._counts: Counter[str] = Counter()
+
+    def add(self, group: str) -> bool:
+        """Count an item, and return whether to list it."""
+        self._counts[group] += 1
+        return self._everything or self._counts[group] <= _MOST_LISTED
+
+    def omissions(self) -> Iterator[str]:
+        """Yield a line about the items that are not listed, if there are any."""
+        omitted = {group: count - _MOST_LISTED for group, count in self._counts.items() if count > _MOST_LISTED}
+        if omitted and not self._everything:
+            counts = ", ".join(f"{group} {count}" for group, count in omitted.items())
+            yield f"Not listed: {counts}. `--verbose` lists all."
 
 
 def _add_answers(command: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tvarr_backup.formatting import format_exact_time, format_size
@@ -18,6 +18,7 @@ _SUMMARIES = {
     HealthState.FAILING: "Something is wrong.",
 }
 _LABELS = {HealthState.OK: "OK", HealthState.WARNING: "warning", HealthState.FAILING: "failing"}
+_LABEL_WIDTH = 8
 
 
 class Command(TerminalCommand):
@@ -28,20 +29,37 @@ class Command(TerminalCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON value")
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         health = check_health()
-        self.print_result(health_as_data(health), *_screen(health))
+        if options["json"]:
+            self.print_json(health_as_data(health))
+        else:
+            self._print(health)
         if health.state is HealthState.FAILING:
             self.stdout.flush()
             sys.exit(1)
 
+    def _print(self, health: Health) -> None:
+        colors = {
+            HealthState.OK: self.style.SUCCESS,
+            HealthState.WARNING: self.style.WARNING,
+            HealthState.FAILING: self.style.ERROR,
+        }
+        self.line(_SUMMARIES[health.state], colors[health.state])
+        self.line()
+        for subject, check in health.checks.items():
+            text = f"{_LABELS[check.state]:<{_LABEL_WIDTH}} {subject.label:<17} {check.message}"
+            self.line(text, _color_label(colors[check.state]))
+        self.line()
+        for fact in _facts(health):
+            self.line(fact)
 
-def _screen(health: Health) -> Iterator[str]:
-    yield _SUMMARIES[health.state]
-    yield ""
-    for subject, check in health.checks.items():
-        yield f"{_LABELS[check.state]:<8} {subject.label:<17} {check.message}"
-    yield ""
+
+def _color_label(color: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda line: color(line[:_LABEL_WIDTH]) + line[_LABEL_WIDTH:]
+
+
+def _facts(health: Health) -> Iterator[str]:
     good, expected, running = health.last_good, health.expected, health.observation.running
     overdue = ", overdue" if expected.is_overdue else ""
     yield _fact("Last good", f"{format_exact_time(good.sidecar.created_at)}, {good.filename}" if good else "-")

@@ -1,0 +1,31 @@
+"""A command on a terminal, with a user who types."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import subprocess
+
+from tests.installation import Installation
+
+
+def type_into(installation: Installation, typed: bytes, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command on a terminal, type as soon as it asks, and return its exit status and all that it showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *installation.command(*arguments)],  # Ctrl+C reaches only its own session
+        env=installation.variables() | {"TERM": "xterm"} | environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown, lines = b"", typed.splitlines(keepends=True)
+    with contextlib.suppress(OSError):  # the other end is closed
+        while block := os.read(ours, 4096):
+            shown += block
+            if lines and shown.endswith((b"[y/N] ", b"Password: ", b"(again): ")):
+                os.write(ours, lines.pop(0))
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
