@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "AcceptBrokenReferencesEnum": ["true", "false"],
+        "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",

@@ -280,6 +280,10 @@ class BackupNotFound(TvarrBackupError):
     """No backup has this name."""
 
 
+class BackupPresent(TvarrBackupError):
+    """A file was not added, because a backup has the same content. The fact `existing` is its name."""
+
+
 class BackupBroken(TvarrBackupError):
     """An archive without readable metadata, metadata without an archive, or a wrong size."""
 
