@@ -166,7 +166,7 @@ def _tvarr_database() -> dict[str, Any]:
     if entry["ENGINE"] == env.POSTGRESQL:
         return _on_a_server(entry)
     return entry | {
-        "ENGINE": "tvarr_backup.sqlite3",
+        "READ_ONLY_DISKS": True,
         "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": 0,
         # Without type detection, because the driver cannot parse tvarr's timestamps.
