@@ -144,7 +144,8 @@ _CHANGES = [
 
 def schedule_for_api(*notes: str) -> dict[str, Any]:
     """Return the schedule for an answer, without paths in messages and with crons like tvarr's."""
-    data = schedule_as_data() | {"notes": list(notes)}
+    data = schedule_as_data()
+    data |= {"notes": list(notes), "defaults": data.pop("defaults")}
     for values in (data, data["defaults"]):
         values["cron"] = with_seconds(values["cron"])
     for run in (data["last_run"], data["last_check"]):
