@@ -16,7 +16,7 @@ from tvarr_backup.cron import ALLOWED_CRONS, parse_cron, parse_zone
 from tvarr_backup.durations import parse_duration
 
 T = TypeVar("T")
-SQLITE = "django.db.backends.sqlite3"
+SQLITE = "tvarr_backup.sqlite3"
 POSTGRESQL = "django.db.backends.postgresql"
 _DATABASE = (
     "an SQLite file (PATH, file:PATH or sqlite:///PATH), or postgresql://USER:PASSWORD@HOST:PORT/NAME with options such as "

@@ -166,7 +166,7 @@ def _tvarr_database() -> dict[str, Any]:
     if entry["ENGINE"] == env.POSTGRESQL:
         return _on_a_server(entry)
     return entry | {
-        "ENGINE": "tvarr_backup.sqlite3",
+        "READ_ONLY_DISKS": True,
         "NAME": env.existing_file_uri(entry["NAME"]),
         "CONN_MAX_AGE": 0,
         # Without type detection, because the driver cannot parse tvarr's timestamps.
@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "AcceptBrokenReferencesEnum": ["true", "false"],
+        "BackupKindEnum": "tvarr_backup.api.backups.serializers.KINDS",
         "FilterActionEnum": "tvarr_backup.models.Filter.Action",
         "ItemActionEnum": "tvarr_backup.api.envelopes.ACTIONS",
         "ItemStateEnum": "tvarr_backup.api.envelopes.STATES",

@@ -169,3 +169,13 @@ def test_an_import_over_it_shows_what_is_stored_and_sets_it_right() -> None:
         cursor.execute("UPDATE data_mapping_rules SET priority = 'abc' WHERE id = %s", [row.pk])
     (step,) = plan_import(envelope(kind, item)).steps
     assert [(each.field, each.now, each.in_file) for each in step.differences] == [("priority", "abc", 0)]
+
+
+@pytest.mark.sqlite
+def test_a_search_passes_texts_that_are_not_utf8(admin_client: Client) -> None:
+    spoilt, other = (KIND_FACTORIES[Slug.FILTERS].create(name=name) for name in ("Spoilt", "Новости"))
+    with connections["tvarr"].cursor() as cursor:
+        cursor.execute("UPDATE filters SET name = CAST(x'ff41' AS TEXT), description = 5 WHERE id = %s", [spoilt.pk])
+    found = models.Filter.objects.filter(name__icontains="новости")
+    assert [row.pk for row in found] == [other.pk]
+    assert models.Filter.objects.filter(description__icontains="5", is_system=False).count() == 1

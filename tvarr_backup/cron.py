@@ -37,6 +37,23 @@ def parse_cron(text: str) -> str:
     return cron
 
 
+def with_seconds(cron: str) -> str:
+    """Return five fields from `parse_cron` as tvarr writes them: six, of which the first is the second."""
+    return f"0 {cron}"
+
+
+def without_seconds(text: str) -> str:
+    """Return the five fields after the seconds of a cron like tvarr's. A text that is none is returned unchanged."""
+    fields = text.split()
+    is_tvarrs = len(fields) == 6 and len(text) <= LONGEST_CRON and text.isascii() and _has_times(" ".join(fields))
+    return " ".join(fields[1:]) if is_tvarrs else text
+
+
+def has_ignored_seconds(text: str) -> bool:
+    """Return whether a cron like tvarr's begins with other seconds than 0. Backups start at whole minutes."""
+    return without_seconds(text) != text and text.split(maxsplit=1)[0] != "0"
+
+
 def parse_zone(name: str) -> ZoneInfo:
     """Return the zone. Raise `ValueError`."""
     try:

@@ -288,6 +288,10 @@ class BackupNumberRefused(TvarrBackupError):
     """A number of the list cannot name the backup of an action that nobody confirms."""
 
 
+class BackupPresent(TvarrBackupError):
+    """A file was not added, because a backup has the same content. The fact `existing` is its name."""
+
+
 class BackupBroken(TvarrBackupError):
     """An archive without readable metadata, metadata without an archive, or a wrong size."""
 

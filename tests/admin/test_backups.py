@@ -70,6 +70,12 @@ def test_the_list_is_the_folder_as_it_is_now(admin_client: Client, folder: Path)
     assert "1 other file there, never changed or deleted." in text
 
 
+def test_a_search_finds_notes_in_any_letter_case(admin_client: Client, folder: Path) -> None:
+    make(folder, note="Перед обновлением")
+    make(folder, note="other")
+    assert admin_client.get(list_url(Backup), {"q": "ПЕРЕД"}).context["cl"].result_count == 1
+
+
 def test_an_unknown_date_is_shown_as_unknown(admin_client: Client, folder: Path) -> None:
     row = make(folder)
     found = catalogue.find_backup(folder, row.pk)

@@ -159,6 +159,12 @@ def test_rows_are_found_by_their_expression(admin_client: Client, kind: type[Por
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_search_finds_any_letter_case_in_any_script(admin_client: Client, kind: type[PortableRow]) -> None:
+    next(factory for factory in FACTORIES if factory._meta.model is kind).create(name="Новости")
+    assert admin_client.get(list_url(kind), {"q": "новости"}).context["cl"].result_count == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_search_of_very_many_words_is_answered(admin_client: Client, kind: type[PortableRow]) -> None:
     assert admin_client.get(list_url(kind), {"q": "a " * 2000}).status_code == 200
 

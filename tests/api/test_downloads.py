@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,13 +16,15 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, problem
-from tests.backups.makers import with_ballast
+from tests.backups.makers import settled, tvarrs, tvarrs_new_backup, with_ballast
 from tests.installation import Installation
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import Backup, delete_backup
+from tvarr_backup.backups.archive_header import HEADER_BYTES, add_metadata, split_metadata
+from tvarr_backup.backups.catalogue import Backup, delete_backup, find_backup, protect_backup
 from tvarr_backup.backups.folder import prepare_folder
+from tvarr_backup.backups.sidecar import decode_sidecar
 
 pytestmark = pytest.mark.django_db
 
@@ -38,8 +41,23 @@ def backup(folder: Path) -> Backup:
 
 
 @pytest.fixture
-def content(folder: Path, backup: Backup) -> bytes:
+def stored(folder: Path, backup: Backup) -> bytes:
     return (folder / backup.filename).read_bytes()
+
+
+def with_metadata(stored: bytes, backup: Backup) -> bytes:
+    return add_metadata(stored[:HEADER_BYTES], backup.sidecar) + stored[HEADER_BYTES:]
+
+
+@pytest.fixture
+def content(stored: bytes, backup: Backup) -> bytes:
+    """The stored archive with the metadata in its header."""
+    return with_metadata(stored, backup)
+
+
+@pytest.fixture
+def etag(client: APIClient, address: str) -> str:
+    return str(client.head(address)["ETag"]).strip('"')
 
 
 @pytest.fixture
@@ -60,15 +78,28 @@ def received(response: Any) -> bytes:
 # --- Whole -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_download_is_the_archive(client: APIClient, address: str, backup: Backup, content: bytes) -> None:
+def test_a_download_is_the_archive_with_its_metadata(
+    client: APIClient, address: str, backup: Backup, content: bytes
+) -> None:
     response = client.get(address)
     assert response.status_code == 200
     assert received(response) == content
     assert response["Content-Type"] == "application/gzip"
     assert response["Content-Length"] == str(len(content))
     assert response["Content-Disposition"] == f'attachment; filename="{backup.filename}"'
-    assert response["ETag"] == f'"{backup.sidecar.checksum}"'
     assert response["Accept-Ranges"] == "bytes"
+
+
+def test_the_stored_archive_is_in_it(client: APIClient, address: str, backup: Backup, stored: bytes) -> None:
+    archive, metadata = split_metadata(io.BytesIO(received(client.get(address))))
+    assert archive.read(2**24) == stored
+    assert metadata is not None
+    assert decode_sidecar(metadata) == backup.sidecar
+
+
+def test_one_of_tvarrs_is_sent_as_it_is(client: APIClient, folder: Path, tmp_path: Path) -> None:
+    archive = tvarrs_new_backup(folder, settled(tvarrs(tmp_path / "copy.db")))
+    assert received(client.get(f"{BACKUPS}/{archive.name}/download")) == archive.read_bytes()
 
 
 def test_head_has_the_headers_of_the_archive(client: APIClient, address: str, content: bytes) -> None:
@@ -120,9 +151,9 @@ def test_an_archive_that_is_deleted_before_it_is_opened_is_not_found(
 
 
 def test_a_symbolic_link_is_not_followed(
-    client: APIClient, address: str, folder: Path, backup: Backup, content: bytes
+    client: APIClient, address: str, folder: Path, backup: Backup, stored: bytes
 ) -> None:
-    (folder / "elsewhere").write_bytes(content)
+    (folder / "elsewhere").write_bytes(stored)
     (folder / backup.filename).unlink()
     (folder / backup.filename).symlink_to(folder / "elsewhere")
     problem(client.get(address), 409, "backup_broken")
@@ -142,9 +173,8 @@ def test_a_truncated_archive_ends_the_connection(client: APIClient, address: str
 @pytest.mark.parametrize("tags", ['"{}"', 'W/"{}"', '"other", "{}"', "*"])
 @pytest.mark.parametrize("method", ["get", "head"])
 def test_an_unchanged_archive_is_not_sent_again(
-    client: APIClient, address: str, backup: Backup, tags: str, method: str
+    client: APIClient, address: str, etag: str, tags: str, method: str
 ) -> None:
-    etag = backup.sidecar.checksum
     response = getattr(client, method)(address, headers={"If-None-Match": tags.format(etag)})
     assert (response.status_code, response.content, response["ETag"]) == (304, b"", f'"{etag}"')
 
@@ -154,11 +184,19 @@ def test_an_archive_with_another_tag_is_sent(client: APIClient, address: str, co
     assert received(client.get(address, headers={"If-None-Match": tags})) == content
 
 
-@pytest.mark.parametrize(("tags", "status"), [('"{}"', 200), ("*", 200), ('W/"{}"', 412), ('"other"', 412)])
-def test_if_match_must_name_the_archive(
-    client: APIClient, address: str, backup: Backup, tags: str, status: int
+def test_the_tag_changes_with_the_metadata(
+    client: APIClient, address: str, etag: str, folder: Path, backup: Backup
 ) -> None:
-    response = client.get(address, headers={"If-Match": tags.format(backup.sidecar.checksum)})
+    protect_backup(folder, backup.filename, note="other")
+    response = client.get(address, headers={"Range": "bytes=5-9", "If-Range": f'"{etag}"'})
+    assert response.status_code == 200
+    assert response["ETag"] != f'"{etag}"'
+    received(response)
+
+
+@pytest.mark.parametrize(("tags", "status"), [('"{}"', 200), ("*", 200), ('W/"{}"', 412), ('"other"', 412)])
+def test_if_match_must_name_the_archive(client: APIClient, address: str, etag: str, tags: str, status: int) -> None:
+    response = client.get(address, headers={"If-Match": tags.format(etag)})
     assert response.status_code == status
     if status == 412:
         problem(response, 412, "precondition_failed")
@@ -231,9 +269,9 @@ def test_several_or_invalid_ranges_are_ignored(client: APIClient, address: str, 
 
 @pytest.mark.parametrize(("condition", "status"), [('"{}"', 206), ('"other"', 200), ('W/"{}"', 200), ("x", 200)])
 def test_if_range_of_another_archive_returns_the_whole_archive(
-    client: APIClient, address: str, backup: Backup, condition: str, status: int
+    client: APIClient, address: str, etag: str, condition: str, status: int
 ) -> None:
-    headers = {"Range": "bytes=5-9", "If-Range": condition.format(backup.sidecar.checksum)}
+    headers = {"Range": "bytes=5-9", "If-Range": condition.format(etag)}
     response = client.get(address, headers=headers)
     assert response.status_code == status
     received(response)
@@ -265,7 +303,7 @@ def up(prepared: Installation) -> Iterator[Up]:
 def test_a_client_that_disconnects_leaves_no_open_file(prepared: Installation, up: Up) -> None:
     token = prepared.json("token", "create", "test", "--user", "admin", "--json")["token"]
     (archive,) = (prepared.data / "backups").glob("*.db.gz")
-    content = archive.read_bytes()
+    content = with_metadata(archive.read_bytes(), find_backup(archive.parent, archive.name))
     lines = [f"GET {BACKUPS}/{archive.name}/download HTTP/1.1", "Host: localhost", f"X-Api-Key: {token}", "", ""]
     port = urlsplit(up.address).port
     assert port is not None
@@ -295,7 +333,8 @@ def test_a_client_that_disconnects_leaves_no_open_file(prepared: Installation, u
 def test_an_interrupted_download_is_resumed(prepared: Installation, up: Up) -> None:
     token = prepared.json("token", "create", "test", "--user", "admin", "--json")["token"]
     (archive,) = (prepared.data / "backups").glob("*.db.gz")
-    content, port = archive.read_bytes(), urlsplit(up.address).port
+    content = with_metadata(archive.read_bytes(), find_backup(archive.parent, archive.name))
+    port = urlsplit(up.address).port
     assert port is not None
 
     def ask(server: http.client.HTTPConnection, **headers: str) -> http.client.HTTPResponse:

@@ -632,6 +632,20 @@ def test_a_search_covers_name_description_and_expression(viewer: APIClient, sear
     assert names(viewer.get(f"{ROOT}/filters", {"search": search, "is_system": "false"})) == found
 
 
+@pytest.mark.parametrize("search", ["новости", "НОВОСТИ", "ΓΛΆΡΟΣ", "γλάρος", "öresund", "ÖRESUND"])
+def test_a_search_finds_any_letter_case_in_any_script(viewer: APIClient, search: str) -> None:
+    FilterFactory.create(name="Новости", description="Γλάρος", expression='channel_name contains "Öresund"')
+    FilterFactory.create(name="Погода")
+    assert names(viewer.get(f"{ROOT}/filters", {"search": search})) == ["Новости"]
+
+
+@pytest.mark.parametrize("search", ["50_%", "\\"])
+def test_a_search_takes_signs_literally(viewer: APIClient, search: str) -> None:
+    FilterFactory.create(name=f"A {search} b")
+    FilterFactory.create(name="A 500 b")
+    assert names(viewer.get(f"{ROOT}/filters", {"search": search, "is_system": "false"})) == [f"A {search} b"]
+
+
 @pytest.mark.parametrize(
     ("tag", "query", "found"),
     [

@@ -56,7 +56,7 @@ def test_it_is_shown_with_tvarrs_members_first(viewer: APIClient) -> None:
     response = viewer.get(ADDRESS)
     assert response.status_code == 200
     body = response.json()
-    assert list(body.items())[:3] == [("enabled", True), ("cron", "0 2 * * *"), ("retention", 7)]
+    assert list(body.items())[:3] == [("enabled", True), ("cron", "0 0 2 * * *"), ("retention", 7)]
     assert (body["timezone"], body["max_age"]) == ("UTC", "none")
     assert body["description"] == "Every day at 02:00 (UTC)"
     assert [time[11:] for time in body["next_runs"]] == ["02:00:00+00:00"] * 3
@@ -98,7 +98,7 @@ def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
     assert response.status_code == 200
     body = response.json()
     assert (body["cron"], body["timezone"], body["retention"], body["max_age"]) == (
-        "30 4 * * SUN",
+        "0 30 4 * * SUN",
         "Asia/Tokyo",
         3,
         "30d",
@@ -110,7 +110,7 @@ def test_all_members_can_be_changed_together(keeper: APIClient) -> None:
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [("enabled", False), ("cron", "0 3 * * *"), ("timezone", "Asia/Tokyo"), ("retention", 1), ("max_age", "12h")],
+    [("enabled", False), ("cron", "0 0 3 * * *"), ("timezone", "Asia/Tokyo"), ("retention", 1), ("max_age", "12h")],
 )
 def test_a_member_can_be_changed_alone_and_null_resets_it(keeper: APIClient, member: str, value: Any) -> None:
     before = keeper.get(ADDRESS).json()
@@ -136,7 +136,7 @@ def test_none_is_no_maximum_age(keeper: APIClient, settings: Any) -> None:
 
 def test_tvarrs_client_sends_six_fields_and_its_own_member(keeper: APIClient) -> None:
     body = {"$schema": "https://tvarr.example/schemas/Schedule.json", "enabled": True, "cron": "0 0 3 * * *"}
-    assert change(keeper, body).json()["cron"] == "0 3 * * *"
+    assert change(keeper, body).json()["cron"] == "0 0 3 * * *"
 
 
 def test_an_answer_can_be_sent_back(keeper: APIClient) -> None:
@@ -150,7 +150,7 @@ def test_two_users_can_change_different_members(keeper: APIClient) -> None:
     keeper.get(ADDRESS)
     change(other, {"cron": "0 5 * * *"})
     body = change(keeper, {"retention": 2}).json()
-    assert (body["cron"], body["retention"]) == ("0 5 * * *", 2)
+    assert (body["cron"], body["retention"]) == ("0 0 5 * * *", 2)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_two_users_can_change_different_members(keeper: APIClient) -> None:
         ("enabled", "yes", "invalid"),
         ("enabled", 1, "invalid"),
         ("cron", "x y z a b c", "invalid_cron"),
-        ("cron", "30 0 2 * * *", "invalid_cron"),
+        ("cron", "60 0 2 * * *", "invalid_cron"),
         ("cron", "@daily", "invalid_cron"),
         ("cron", "0 0 31 2 *", "invalid_cron"),
         ("cron", "", "blank"),

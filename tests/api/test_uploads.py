@@ -28,6 +28,7 @@ from rest_framework.test import APIClient
 
 from tests.api.backup_parts import BACKUPS, archives_open, client_of, make, present, problem, raw
 from tests.backups.makers import (
+    changed,
     died_in_wal_mode,
     ours,
     settled,
@@ -42,7 +43,7 @@ from tests.operations.elsewhere import running
 from tests.processes import wait_until
 from tests.ups import Up, free_port, start_up
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup, read_folder
+from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.sidecar import BackupKind
 from tvarr_backup.errors import NoRoom
@@ -130,6 +131,22 @@ def refused(folder: Path, response: Any, status: int, code: str) -> str:
 # --- Accepted --------------------------------------------------------------------------------------------------------
 
 
+def test_a_download_brings_its_metadata_back_once(
+    client: APIClient, folder: Path, incoming: Path, settings: Any
+) -> None:
+    made = protect_backup(incoming, make(incoming, note="last good one").filename, protected=True)
+    settings.BACKUP_DIRECTORY = incoming
+    content = client_of("download_backup").get(f"{BACKUPS}/{made.filename}/download").getvalue()
+    settings.BACKUP_DIRECTORY = folder
+    body = send(client, ("file", "renamed.gz", content)).json()
+    assert (body["note"], body["protected"], body["original_kind"]) == ("last good one", True, "manual")
+    assert (body["filename"], body["checksum"]) == (made.filename, made.sidecar.checksum)
+    again = send(client, ("file", "renamed.gz", content))
+    problem(again, 409, "backup_present")
+    assert again.json()["backup"] == made.filename
+    assert present(folder) == [made.filename]
+
+
 def test_one_of_our_backups_with_its_metadata_file_is_added(client: APIClient, folder: Path, incoming: Path) -> None:
     theirs = make(incoming, note="from the attic")
     archive, meta = incoming / theirs.filename, incoming / theirs.name.sidecar
@@ -137,7 +154,8 @@ def test_one_of_our_backups_with_its_metadata_file_is_added(client: APIClient, f
     assert response.status_code == 201, response.content
     body = response.json()
     assert (body["filename"], body["note"], body["kind"]) == (theirs.filename, "from the attic", "uploaded")
-    assert (body["protected"], body["imported"], body["file_path"]) == (True, True, None)
+    assert (body["protected"], body["imported"], body["file_path"]) == (False, True, None)
+    assert body["original_kind"] == "manual"
     assert response["Location"] == f"{BACKUPS}/{theirs.filename}"
     assert find_backup(folder, theirs.filename).sidecar.kind is BackupKind.UPLOADED
     assert left(folder) == []
@@ -155,7 +173,9 @@ def test_the_answer_is_the_added_backup(client: APIClient, incoming: Path) -> No
 def test_backups_of_tvarr_and_plain_copies_are_added(
     client: APIClient, folder: Path, incoming: Path, copy: Path
 ) -> None:
-    old, new = tvarrs_old_backup(incoming, copy), tvarrs_new_backup(incoming, copy)
+    old = tvarrs_old_backup(incoming, copy)
+    new = tvarrs_new_backup(incoming, changed(copy, "UPDATE filters SET name = 'newer'"))
+    changed(copy, "UPDATE filters SET name = 'newest'")
     for path, filename in [
         (old, "tvarr-backup-2025-12-14T10-30-00.db.gz"),
         (new, "tvarr-backup-2026-01-14T10-30-00.db.gz"),
@@ -690,9 +710,9 @@ def test_a_backup_can_be_made_during_an_upload(prepared: Installation, up: Up, t
 
 
 def test_concurrent_uploads_are_all_added(prepared: Installation, up: Up, token: str, tmp_path: Path) -> None:
-    body = form(("file", "copy.db", settled(tvarrs(tmp_path / "copy.db")).read_bytes()))
-
-    def upload(_number: int) -> int:
+    def upload(number: int) -> int:
+        copy = tvarrs(tmp_path / f"{number}.db", f"UPDATE filters SET name = 'f{number}'")
+        body = form(("file", "copy.db", settled(copy).read_bytes()))
         with closing(begin(up, token, len(body), body)) as client:
             return answer(client)[0]
 

@@ -46,6 +46,7 @@ _LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "protected": st.booleans(),
     "imported": st.booleans(),
     "kind": st.sampled_from(["manual", "scheduled", "pre_restore", "uploaded", "tvarr"]),
+    "original_kind": st.none() | st.sampled_from(["manual", "uploaded"]),
     "created_at_source": st.sampled_from(["metadata", "name", "newest_row", "arrival"]),
     "wal_missing": st.booleans(),
     "accepted_code": st.lists(_TEXTS, max_size=3),

@@ -49,7 +49,7 @@ from tests.tvarr_own import WRITTEN
 from tvarr_backup import __version__
 from tvarr_backup.backups.adopt import adopt_backup
 from tvarr_backup.backups.backup_warnings import BackupWarning, BackupWarningCode
-from tvarr_backup.backups.catalogue import Backup, find_backup, read_folder
+from tvarr_backup.backups.catalogue import Backup, delete_backup, find_backup, protect_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
 from tvarr_backup.backups.progress import Phase
@@ -90,7 +90,7 @@ def refused(source: Path, folder: Path, **changes: Any) -> str:
 
 
 class TestTakenIn:
-    """tvarr's files are added, whatever their names are."""
+    """Our files and tvarr's are added, whatever their names are."""
 
     def test_one_of_ours_keeps_what_is_said_of_it_and_becomes_imported(
         self, live: Path, folder: Path, incoming: Path
@@ -100,7 +100,8 @@ class TestTakenIn:
         taken = adopt(incoming / "theirs" / NAME, folder)
         sidecar = taken.sidecar
         assert taken.filename == NAME
-        assert (sidecar.kind, sidecar.protected, sidecar.imported) == (BackupKind.UPLOADED, True, True)
+        assert (sidecar.kind, sidecar.protected, sidecar.imported) == (BackupKind.UPLOADED, False, True)
+        assert sidecar.original_kind is BackupKind.MANUAL
         assert (sidecar.note, sidecar.tvarr_version) == ("from the attic", theirs.sidecar.tvarr_version)
         assert sidecar.database_checksum == theirs.sidecar.database_checksum
         assert sidecar.table_counts == theirs.sidecar.table_counts
@@ -115,12 +116,14 @@ class TestTakenIn:
         (incoming / "theirs" / META).unlink()
         taken = adopt(incoming / "theirs" / NAME, folder)
         assert (taken.filename, taken.sidecar.note, taken.sidecar.tvarr_version) == (NAME, "", "")
+        assert (taken.sidecar.protected, taken.sidecar.original_kind) == (True, None)
         assert taken.sidecar.app_version == __version__
 
     def test_tvarrs_old_form_with_its_sidecar(self, folder: Path, incoming: Path, copy: Path) -> None:
         taken = adopt(tvarrs_old_backup(incoming, copy), folder)
         assert taken.filename == "tvarr-backup-2025-12-14T10-30-00.db.gz"
         assert (taken.sidecar.kind, taken.sidecar.tvarr_version) == (BackupKind.UPLOADED, "0.0.2")
+        assert (taken.sidecar.protected, taken.sidecar.original_kind) == (True, BackupKind.TVARR)
         assert taken.sidecar.table_counts["filters"] == 2
 
     def test_tvarrs_new_form_whose_checksum_is_wrong(self, folder: Path, incoming: Path, copy: Path) -> None:
@@ -211,9 +214,11 @@ class TestTakenIn:
         assert taken.filename == filename
         assert read_folder(folder).backups == (taken,)
 
-    def test_it_can_be_taken_in_again_and_is_newest_each_time(self, folder: Path, incoming: Path, copy: Path) -> None:
-        source = tvarrs_new_backup(incoming, copy)
-        taken = [adopt(source, folder) for _ in range(3)]
+    def test_each_is_the_newest(self, folder: Path, incoming: Path, copy: Path) -> None:
+        source, taken = tvarrs_new_backup(incoming, copy), []
+        for number in range(3):
+            taken.append(adopt(source, folder))
+            tvarrs_new_backup(incoming, changed(copy, f"UPDATE filters SET name = 'f{number}'"))
         assert len({each.filename for each in taken}) == 3
         assert read_folder(folder).backups == tuple(taken[::-1])
 
@@ -598,7 +603,9 @@ class TestDamagedArchives:
             spoilt[position] ^= 1 << random.randrange(8)
             source.write_bytes(spoilt)
             try:  # a run of zeros can be written in two ways, and gzip's header has a time
-                assert adopt(source, folder).sidecar.database_checksum == whole
+                taken = adopt(source, folder)
+                assert taken.sidecar.database_checksum == whole
+                delete_backup(folder, protect_backup(folder, taken.filename, protected=False).filename)
             except UploadRefused:
                 refusals += 1
         assert refusals > 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.browser.stories import (
     worker_that_waits,
 )
 from tests.installation import Installation
+from tvarr_backup.backups.archive_header import split_metadata
+from tvarr_backup.backups.sidecar import decode_sidecar
 
 wide = pytest.mark.looks(Look.WIDE_LIGHT)
 
@@ -42,7 +45,10 @@ def test_a_backup_is_made_watched_protected_verified_and_downloaded(person: Pers
     expect(person.page.get_by_text("full verification")).to_be_visible()
     with person.page.expect_download() as download:
         person.page.get_by_role("link", name="Download").click()
-    assert Path(download.value.path()).read_bytes() == (site.installation.data / "backups" / filename).read_bytes()
+    archive, metadata = split_metadata(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert archive.read(2**24) == (site.installation.data / "backups" / filename).read_bytes()
+    assert metadata is not None
+    assert decode_sidecar(metadata).note == "before the new provider"
 
 
 def test_a_restore_and_its_undo_while_a_writer_runs(person: Person, site: Site) -> None:

@@ -23,6 +23,8 @@ from tests.backups.makers import died_in_wal_mode, settled, state, tvarrs
 from tests.installation import Installation
 from tests.management.terminals import type_into
 from tests.tvarr_own import build_tvarr_database, schema_of
+from tvarr_backup.backups.archive_header import HEADER_BYTES, add_metadata
+from tvarr_backup.backups.catalogue import find_backup
 
 
 @pytest.fixture
@@ -245,11 +247,27 @@ def test_a_protected_one_is_not_deleted_until_the_protection_is_lifted(prepared:
 @pytest.mark.parametrize("action", ["add", "adopt"])
 def test_a_backup_moves_to_another_installation(action: str, prepared: Installation, tmp_path: Path) -> None:
     made = create(prepared, "--note", "from the attic")
+    prepared.ok("backup", "protect", made["filename"])
     other = Installation(tmp_path / "other").prepared()
     added = other.json("backup", action, str(folder_of(prepared) / made["filename"]), "--json")
     for member in ("table_counts", "schema", "note", "database_checksum", "created_at"):
         assert added[member] == made[member], member
     assert (added["kind"], added["imported"], added["protected"]) == ("uploaded", True, True)
+    assert added["original_kind"] == "manual"
+
+
+def test_a_downloaded_file_has_everything(prepared: Installation, tmp_path: Path) -> None:
+    made = create(prepared, "--note", "from the attic")
+    prepared.ok("backup", "protect", made["filename"])
+    backup, other = find_backup(folder_of(prepared), made["filename"]), Installation(tmp_path / "other").prepared()
+    stored = (folder_of(prepared) / made["filename"]).read_bytes()
+    (tmp_path / "x.gz").write_bytes(add_metadata(stored[:HEADER_BYTES], backup.sidecar) + stored[HEADER_BYTES:])
+    added = other.json("backup", "add", str(tmp_path / "x.gz"), "--json")
+    for member in ("filename", "note", "tvarr_version", "created_at", "checksum", "protected_until"):
+        assert added[member] == made[member], member
+    assert (added["protected"], added["original_kind"]) == (True, "manual")
+    again = other.run("backup", "add", str(tmp_path / "x.gz"))
+    assert (again.returncode, made["filename"] in again.stderr) == (1, True)
 
 
 def test_a_dead_machines_database_is_added_with_its_date_unknown(prepared: Installation, tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def _calls_of(kind: str, model: str) -> Iterator[tuple[str, Row]]:
 
 
 CALLS: dict[str, Row] = {
+    f"GET {_V1}": row(SIGNED_IN),
     f"GET {_V1}/schema": row(SIGNED_IN),
     f"GET {_V1}/docs": row(SIGNED_IN),
     f"GET {_V1}/docs script": row(SIGNED_IN, query="script"),

@@ -25,6 +25,7 @@ from tests.web.backup_parts import (
     text_of,
 )
 from tvarr_backup import conf
+from tvarr_backup.backups.archive_header import HEADER_BYTES, add_metadata
 from tvarr_backup.backups.catalogue import find_backup, protect_backup
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.backups.lock import backup_lock
@@ -503,7 +504,8 @@ def test_one_is_verified_by_the_worker(client: Client, folder: Path) -> None:
 
 def test_one_is_downloaded_whole_and_in_part(client: Client, folder: Path) -> None:
     made = make(folder)
-    content = (folder / made.filename).read_bytes()
+    stored = (folder / made.filename).read_bytes()
+    content = add_metadata(stored[:HEADER_BYTES], made.sidecar) + stored[HEADER_BYTES:]
     whole: Any = client.get(address("download-backup", made))
     assert b"".join(whole.streaming_content) == content
     assert whole["Content-Disposition"] == f'attachment; filename="{made.filename}"'

@@ -10,11 +10,12 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.test import Client
+from django.urls import reverse
 
 from tests.backups.makers import changed, died_in_wal_mode, settled, tvarrs
 from tests.web.backup_parts import administrator, client_of, make, messages_on, present, text_of
 from tvarr_backup import conf
-from tvarr_backup.backups.catalogue import find_backup, read_folder
+from tvarr_backup.backups.catalogue import find_backup, protect_backup, read_folder
 from tvarr_backup.backups.folder import prepare_folder
 from tvarr_backup.errors import NoRoom
 from tvarr_backup.operations.models import Operation, OperationKind, OperationState, Origin
@@ -83,12 +84,34 @@ def test_a_backup_with_its_description_and_a_note_is_taken_in(client: Client, fo
     meta = SimpleUploadedFile("x.meta.json", (incoming / theirs.name.sidecar).read_bytes())
     response = send(client, (incoming / theirs.filename).read_bytes(), theirs.filename, meta=meta, note="mine")
     taken = find_backup(folder, theirs.filename).sidecar
-    assert (taken.note, taken.protected, taken.imported) == ("mine", True, True)
+    assert (taken.note, taken.protected, taken.imported) == ("mine", False, True)
     text = text_of(client.get(response["Location"]))
     assert "Uploaded" in text
     assert theirs.filename in text
     operation = Operation.objects.get()
     assert (operation.kind, operation.state, operation.origin) == ("adopt", "succeeded", "web")
+
+
+def test_a_download_brings_its_metadata_back(client: Client, folder: Path, tmp_path: Path, settings: Any) -> None:
+    made = protect_backup(folder, make(folder, note="last good one").filename, protected=True)
+    downloaded: Any = client.get(reverse("download-backup", args=[made.filename]))
+    content = b"".join(downloaded.streaming_content)
+    settings.BACKUP_DIRECTORY = tmp_path / "fresh"
+    send(client, content, "renamed.gz")
+    there = find_backup(prepare_folder(conf.backup_path()), made.filename)
+    for member in ("note", "tvarr_version", "created_at", "protected", "protected_until", "checksum"):
+        assert getattr(there.sidecar, member) == getattr(made.sidecar, member), member
+    text = text_of(client.get(reverse("backup", args=[made.filename])))
+    assert "Uploaded (manual)" in text
+
+
+def test_a_backup_that_is_present_is_named(client: Client, folder: Path) -> None:
+    made = make(folder)
+    downloaded: Any = client.get(reverse("download-backup", args=[made.filename]))
+    send(client, b"".join(downloaded.streaming_content), "again.gz")
+    operation = Operation.objects.get()
+    assert (operation.error_code, operation.state) == ("backup_present", "failed")
+    assert present(folder) == [made.filename]
 
 
 def test_a_plain_copy_is_taken_in(client: Client, folder: Path, copy: Path) -> None:
@@ -314,6 +337,7 @@ def test_the_token_of_the_form_or_of_a_header_is_enough(folder: Path, copy: Path
         content = form(sent) + copy.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
         response = raw(client, io.BytesIO(content), len(content), **header)
         assert response.status_code == 302, response.content
+        changed(copy, "UPDATE filters SET name = 'newer'")
     assert len(present(folder)) == 2
 
 

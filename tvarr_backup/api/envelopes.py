@@ -247,10 +247,10 @@ class _NameSerializer(serializers.Serializer[Any]):
 
 
 class ConflictSerializer(serializers.Serializer[Any]):
-    """A changed item, whose name exists with other content."""
+    """An item whose name exists. With tvarr's path also one that has the name of an earlier item of the file."""
 
     import_name = serializers.CharField()
-    existing_id = serializers.CharField()
+    existing_id = serializers.CharField(allow_blank=True, help_text="Empty if only an earlier item has the name.")
     existing_name = serializers.CharField()
     resolution = serializers.ChoiceField(choices=RESOLUTIONS)
 

@@ -48,6 +48,7 @@ _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
         errors.BackupBroken,
         errors.BackupBusy,
         errors.BackupForeign,
+        errors.BackupPresent,
         errors.BackupProtected,
         errors.BackupUnsupported,
         errors.ItemInUse,
@@ -175,6 +176,8 @@ def _describe_own_error(exception: errors.TvarrBackupError) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if isinstance(exception, errors.OperationRunning):
         members = {"operation": exception.operation or None}
+    elif isinstance(exception, errors.BackupPresent):
+        members = {"backup": exception.facts["existing"]}
     elif isinstance(exception, errors.CodeNotAccepted):
         members = refused_code(exception)
     return problem(status_of(type(exception)), exception.code, exception.sentence.without_paths(), **members)

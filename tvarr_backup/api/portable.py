@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -28,6 +29,7 @@ from tvarr_backup.api.schema import header, problems, request_example, response_
 from tvarr_backup.api.views import StrictView
 from tvarr_backup.errors import ImportBlocked, MemberInvalid, PlanStale
 from tvarr_backup.operations import actions
+from tvarr_backup.portable.answers import Answers
 from tvarr_backup.portable.export import Export
 from tvarr_backup.portable.kinds import KINDS, Kind
 from tvarr_backup.portable.plan import plan_import
@@ -155,16 +157,18 @@ class ImportView(ImportBodyView):
 
     parser_classes: Sequence[type[BaseParser]] = (RawJSON, MultiPartParser)
     parameters = {"post": {"preview"}}
+    like_tvarr = False
 
     def post(self, request: Request) -> HttpResponseBase:
         """Either all items are imported or none."""
         parsed = envelopes.read_import(request, self.kind)
         if flag_parameter(request, "preview"):
             return _stream_plan(plan_import(parsed.envelope, parsed.answers))
+        answers = replace(parsed.answers, like_tvarr=self.like_tvarr)
         result = actions.import_items(
-            self.actor, parsed.envelope, parsed.answers, parsed.fingerprint, file_name=parsed.file_name
+            self.actor, parsed.envelope, answers, parsed.fingerprint, file_name=parsed.file_name
         )
-        return Response(result_as_data(result))
+        return Response(result_as_data(result, like_tvarr=self.like_tvarr))
 
 
 class TvarrImportView(ImportView):
@@ -172,6 +176,7 @@ class TvarrImportView(ImportView):
 
     parser_classes = (RawJSON,)
     parameters = {}
+    like_tvarr = True
 
 
 class TvarrPreviewView(ImportBodyView):
@@ -180,7 +185,7 @@ class TvarrPreviewView(ImportBodyView):
     place = ""
 
     def post(self, request: Request) -> HttpResponseBase:
-        return _stream_plan(plan_import(envelopes.read_file(request, self.kind)))
+        return _stream_plan(plan_import(envelopes.read_file(request, self.kind), Answers(like_tvarr=True)))
 
 
 # --- Addresses and their descriptions --------------------------------------------------------------------------------
@@ -199,6 +204,7 @@ _SOME = request_example("Selected items", {"ids": [examples.EXAMPLE_ID]})
 def _patterns(kind: Kind) -> list[URLPattern]:
     tag, label = kind.url_slug, kind.label
     tvarr = "tvarr's own path. Its clients work unchanged."
+    equal_names = f"{tvarr} If a name is in the file twice, the first item counts, and the others are conflicts that can be skipped or renamed."
     given = envelopes.build_file_serializer(kind, for_import=True)
     body = envelopes.build_import_serializer(kind, given)
     answers = request_example("A file and answers", examples.import_example(kind))
@@ -259,7 +265,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
             post=extend_schema(
                 operation_id=f"tvarr_preview_{kind.slug}",
                 summary=f"Preview an import of {label} as tvarr does",
-                description=tvarr,
+                description=equal_names,
                 tags=["tvarr"],
                 request={"application/json": given},
                 responses={200: envelopes.PlanSerializer, **problems(400, 413, 415, 422)},
@@ -275,7 +281,7 @@ def _patterns(kind: Kind) -> list[URLPattern]:
             post=extend_schema(
                 operation_id=f"tvarr_import_{kind.slug}",
                 summary=f"Import {label} as tvarr does",
-                description=tvarr,
+                description=f"{equal_names} `skipped` contains the unchanged items.",
                 tags=["tvarr"],
                 request={"application/json": body},
                 responses={200: envelopes.ResultSerializer, **import_problems},

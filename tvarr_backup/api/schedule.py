@@ -15,6 +15,7 @@ from tvarr_backup.api.permissions import CHECKED_BY_ACTION
 from tvarr_backup.api.schema import problems, request_example, response_example
 from tvarr_backup.api.strict import OPTIONAL, Flag, Integer, StrictSerializer, Text
 from tvarr_backup.api.views import StrictView
+from tvarr_backup.cron import has_ignored_seconds, with_seconds, without_seconds
 from tvarr_backup.operations import actions
 from tvarr_backup.operations.models import (
     MOST_KEPT,
@@ -25,12 +26,15 @@ from tvarr_backup.operations.models import (
 )
 from tvarr_backup.operations.schedule import schedule_as_data
 
+_SECONDS_IGNORED = "Backups start at whole minutes, so the seconds are ignored."
 _INVALID_RETENTION = f"Expected a number from 1 to {MOST_KEPT}, 0 to keep all, or null, got %(show_value).20s."
 
 
 class _ValuesSerializer(serializers.Serializer[Any]):
     enabled = serializers.BooleanField(help_text="Whether automatic backups are made.")
-    cron = serializers.CharField(help_text="Minute, hour, day of the month, month, day of the week.")
+    cron = serializers.CharField(
+        help_text="Second (always `0`), minute, hour, day of the month, month, day of the week, as tvarr's clients expect."
+    )
     retention = serializers.IntegerField(help_text="Number of automatic backups to keep; 0 keeps all.")
     timezone = serializers.CharField(help_text="Time zone of `cron`.")
     max_age = serializers.CharField(
@@ -68,17 +72,27 @@ class ScheduleSerializer(_ValuesSerializer):
     last_run = ScheduledRunSerializer(allow_null=True, help_text="The last automatic backup.")
     last_check = ScheduledRunSerializer(allow_null=True, help_text="The last nightly verification.")
     problems = serializers.ListField(child=serializers.CharField(), help_text="Stored settings that are ignored.")
+    notes = serializers.ListField(
+        child=serializers.CharField(), help_text="Messages about a change, such as that seconds are ignored."
+    )
     defaults = ScheduleDefaultsSerializer()
+
+
+class _Cron(Text):
+    """Five fields, or six, of which the first is dropped."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return without_seconds(super().to_internal_value(data))
 
 
 class ScheduleChangeSerializer(StrictSerializer):
     """Changes. Members that are left out stay as they are; `null` resets a member to its default."""
 
     enabled = Flag(**OPTIONAL)
-    cron = Text(
+    cron = _Cron(
         **OPTIONAL,
         validators=[validate_cron],
-        help_text="Five fields, or tvarr's six with `0` as the first, the seconds.",
+        help_text="Five fields, or tvarr's six. Backups start at whole minutes: other seconds than `0` are ignored, and `notes` says so.",
     )
     retention = Integer(
         **OPTIONAL,
@@ -95,12 +109,12 @@ class ScheduleChangeSerializer(StrictSerializer):
     )
 
 
-_DEFAULTS = {"enabled": True, "cron": "0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
+_DEFAULTS = {"enabled": True, "cron": "0 0 2 * * *", "retention": 7, "timezone": "UTC", "max_age": "none"}
 _ANSWER = response_example(
     "Every Sunday",
     {
         **_DEFAULTS,
-        "cron": "30 4 * * SUN",
+        "cron": "0 30 4 * * SUN",
         "timezone": "Europe/Berlin",
         "description": "Every Sunday at 04:30 (Europe/Berlin)",
         "next_runs": ["2026-03-22T04:30:00+01:00", "2026-03-29T04:30:00+02:00", "2026-04-05T04:30:00+02:00"],
@@ -116,6 +130,7 @@ _ANSWER = response_example(
         },
         "last_check": None,
         "problems": [],
+        "notes": [],
         "defaults": _DEFAULTS,
     },
     200,
@@ -127,9 +142,12 @@ _CHANGES = [
 ]
 
 
-def schedule_for_api() -> dict[str, Any]:
-    """Return the schedule for an answer, without paths in messages."""
+def schedule_for_api(*notes: str) -> dict[str, Any]:
+    """Return the schedule for an answer, without paths in messages and with crons like tvarr's."""
     data = schedule_as_data()
+    data |= {"notes": list(notes), "defaults": data.pop("defaults")}
+    for values in (data, data["defaults"]):
+        values["cron"] = with_seconds(values["cron"])
     for run in (data["last_run"], data["last_check"]):
         if run is not None:
             run["message"] = run["message"].without_paths()
@@ -166,7 +184,8 @@ class ScheduleView(StrictView):
         """
         columns = dict(_map_columns(self.read_body(ScheduleChangeSerializer)))
         actions.change_settings(self.actor, columns, agreed=actions.AGREED_TO_ALL)
-        return Response(schedule_for_api())
+        ignored = has_ignored_seconds(str(self.request.data.get("cron") or ""))
+        return Response(schedule_for_api(*([_SECONDS_IGNORED] if ignored else [])))
 
 
 def _map_columns(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -21,8 +21,10 @@ for viewset in kinds.VIEWSETS:
 urlpatterns = [
     path("schema", Schema.as_view(), name="schema"),
     path("docs", Docs.as_view(), name="docs"),
-    path("expressions/validate", ValidateView.as_view()),
-    path("backups/schedule", ScheduleView.as_view()),  # before the backups, because `schedule` would match as a name
+    path("expressions/validate", ValidateView.as_view(), name="api-expressions"),
+    path(
+        "backups/schedule", ScheduleView.as_view(), name="api-schedule"
+    ),  # before the backups, because `schedule` would match as a name
     *portable.urlpatterns,  # before the kinds, because `export` and `import` would match as ids
     *router.urls,
 ]

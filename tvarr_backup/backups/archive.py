@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from tvarr_backup.errors import ArchiveDamaged, ArchiveTooLarge
 from tvarr_backup.file_types import GZIP
@@ -98,8 +98,15 @@ class Members(StrEnum):
     """Any number of members, and zeros at the end, as the gzip format allows."""
 
 
+class Readable(Protocol):
+    """A source of bytes, such as a file."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def fileno(self) -> int: ...
+
+
 def unpack(
-    source: IO[bytes],
+    source: Readable,
     write: Callable[[bytes], object],
     *,
     limit_bytes: int,
@@ -125,7 +132,7 @@ def unpack(
 
 
 def _blocks(
-    source: IO[bytes], archive: _Tally, limit_bytes: int, members: Members, progress: ByteProgress | None
+    source: Readable, archive: _Tally, limit_bytes: int, members: Members, progress: ByteProgress | None
 ) -> Iterator[bytes]:
     """Yield the unpacked content of an archive."""
     read_bytes = _CHUNK_BYTES if members is Members.ONE else _SLICE_BYTES
@@ -159,7 +166,7 @@ def _blocks(
         raise ArchiveDamaged("The archive is cut off after {size} bytes.", size=archive.size)
 
 
-def _next_member(source: IO[bytes], archive: _Tally, data: bytes) -> bytes:
+def _next_member(source: Readable, archive: _Tally, data: bytes) -> bytes:
     """Return the first bytes of the next member, or nothing if only zeros follow to the end of the file."""
     end = archive.size - len(data)
     while not data.strip(b"\0"):

@@ -87,8 +87,8 @@ class Sidecar:
     `checksum` and `compressed_size` belong to the archive, `database_checksum` and `database_size` to the database in it.
     `seq` grows by one with each backup. `schema` names the last migration. `table_counts` are live rows. A protection has no
     end if `protected_until` is `None`. Only backups from elsewhere have `newest_row_at`, `wal_missing` (they came without
-    their -wal) and `accepted_code` (names of code that a user accepted). Values outside `ranges` become unknown or are cut;
-    `catalogue.dated` replaces such a `created_at`.
+    their -wal), `accepted_code` (names of code that a user accepted) and `original_kind` (their kind where they were made, for
+    display only). Values outside `ranges` become unknown or are cut; `catalogue.dated` replaces such a `created_at`.
     """
 
     created_at: datetime
@@ -113,6 +113,7 @@ class Sidecar:
     created_at_source: DateSource = DateSource.METADATA
     newest_row_at: datetime | None = None
     wal_missing: bool = False
+    original_kind: BackupKind | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -160,9 +161,28 @@ class Sidecar:
 
 def encode_sidecar(sidecar: Sidecar) -> bytes:
     """Return the content of the file: tvarr's members first, then ours."""
+    return json.dumps(_members(sidecar), indent=2, ensure_ascii=False, default=_encode).encode() + b"\n"
+
+
+def encode_embedded(sidecar: Sidecar, most: int) -> bytes:
+    """Return the metadata in at most `most` bytes, which must be 2**15 or more, for the header of an archive.
+
+    Members that do not fit are those that an upload finds out again. `left_out` names them.
+    """
+    members = _members(sidecar)
+    for left_out in range(len(_FOUND_OUT_AGAIN) + 1):
+        names = _FOUND_OUT_AGAIN[:left_out]
+        kept = {name: value for name, value in members.items() if name not in names}
+        value = kept | ({"left_out": names} if names else {})
+        data = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_encode).encode()
+        if len(data) <= most:
+            break
+    return data
+
+
+def _members(sidecar: Sidecar) -> dict[str, Any]:
     value = {name: getattr(sidecar, name) for name in _TVARRS_MEMBERS}
-    value |= {"format": FORMAT} | {name: getattr(sidecar, name) for name in _OUR_MEMBERS}
-    return json.dumps(value, indent=2, ensure_ascii=False, default=_encode).encode() + b"\n"
+    return value | {"format": FORMAT} | {name: getattr(sidecar, name) for name in _OUR_MEMBERS}
 
 
 def _encode(value: Any) -> Any:
@@ -290,7 +310,11 @@ def _kind(name: str, value: Any) -> BackupKind:
     try:
         return BackupKind(_text(name, value))
     except ValueError as problem:
-        raise SidecarInvalid("kind is not one of {kinds}.", kinds=", ".join(BackupKind)) from problem
+        raise SidecarInvalid("{name} is not one of {kinds}.", name=name, kinds=", ".join(BackupKind)) from problem
+
+
+def _optional_kind(name: str, value: Any) -> BackupKind | None:
+    return None if value is None else _kind(name, value)
 
 
 def _date_source(_name: str, value: Any) -> DateSource:
@@ -360,8 +384,13 @@ _OUR_MEMBERS: dict[str, Callable[[str, Any], Any]] = {
     "newest_row_at": _optional_time,
     "wal_missing": _flag,
     "accepted_code": _sentences,
+    "original_kind": _optional_kind,
 }
 """The members in the order of the file, and how each is read."""
 _REQUIRED = frozenset({"created_at", "database_size", "compressed_size", "checksum", "kind", "seq"})
-_ONLY_OURS = frozenset({"kind", "seq", "created_at_source", "newest_row_at", "wal_missing", "accepted_code"})
+_ONLY_OURS = frozenset(
+    {"kind", "seq", "created_at_source", "newest_row_at", "wal_missing", "accepted_code", "original_kind"}
+)
 """Members that count only in a file with our format."""
+_FOUND_OUT_AGAIN = ("table_counts", "checked", "accepted_code")
+"""The members without a small limit, which are found out again when a backup is uploaded."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from tvarr_backup.backups.archive import Members, Packed, unpack
+from tvarr_backup.backups.archive import Members, Packed, Readable, unpack
 from tvarr_backup.backups.durable import create_private
 from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.backups.progress import Phase, Progress
@@ -30,7 +29,7 @@ class Staged:
 
 
 def stage(
-    archive: IO[bytes],
+    archive: Readable,
     form: ArchiveFormat,
     work: Path,
     progress: Progress,

@@ -33,13 +33,15 @@ class Answers:
     """Answers by position (`#3`), by source type and name (`epg:News`), or by name, for all items of that name.
 
     The most specific one counts, and a new name alone means rename. `bulk` is for all other items that differ or have a built-in
-    row's name. `references` maps a missing reference to an existing name.
+    row's name. `references` maps a missing reference to an existing name. `like_tvarr` applies answers by name to names that the
+    file contains twice as tvarr does (`portable.repeats`).
     """
 
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     bulk: Resolution | None = None
     new_names: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    like_tvarr: bool = False
 
     def by_position(self, items: Sequence[Item]) -> Mapping[int, Answer]:
         """Return the answer of each item. Raise `AnswerInvalid` for one without an item, or with a needless new name."""

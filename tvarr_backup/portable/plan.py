@@ -21,6 +21,7 @@ from tvarr_backup.portable.findings import Finding, validate_row
 from tvarr_backup.portable.kinds import Identity, Kind
 from tvarr_backup.portable.matching import CurrentRows, TakenNames, find_namesakes, match_items, name_for_deleted
 from tvarr_backup.portable.references import References
+from tvarr_backup.portable.repeats import answer_repeats, find_repeats
 from tvarr_backup.portable.steps import Draft, ItemAction, ItemState, MissingReference, Plan, PlannedItem
 from tvarr_backup.quoting import quoted
 
@@ -47,11 +48,17 @@ class Planner:
         envelope, context = self._envelope, self._context
         own = answers.by_position(envelope.items)
         _require_references_fit(envelope, answers, context.references)
-        drafts = self._drafts(answers)
+        drafts, repeats = self._drafts(answers), frozenset[int]()
+        if answers.like_tvarr:
+            repeats = find_repeats(drafts, context.namesakes)
+            own = answer_repeats(own, answers, drafts, repeats, context.namesakes)
         facts = envelope.kind.slug.encode() + b"".join(draft.digest for draft in drafts)
         return Plan(
             kind=envelope.kind,
-            steps=tuple(_Decider(envelope.kind, own, answers.bulk, context, drafts).steps()),
+            steps=tuple(
+                replace(step, is_repeated=True) if step.position in repeats else step
+                for step in _Decider(envelope.kind, own, answers.bulk, context, drafts).steps()
+            ),
             warnings=envelope.warnings,
             fingerprint="sha256:" + hashlib.sha256(facts).hexdigest(),
             missing_references=tuple(_missing_references(drafts, context.references)),

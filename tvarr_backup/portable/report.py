@@ -45,21 +45,28 @@ def _members(plan: Plan) -> dict[str, Any]:
     taken = (ItemState.IDENTICAL, ItemState.DIFFERENT, ItemState.SYSTEM)
     return {
         "total_items": len(plan.steps),
-        "new_items": ({"name": cut(step.name, MOST_OF_NAME)} for step in plan.steps if step.state is ItemState.NEW),
+        "new_items": (
+            {"name": cut(step.name, MOST_OF_NAME)}
+            for step in plan.steps
+            if step.state is ItemState.NEW and not step.is_repeated
+        ),
         "conflicts": (
             {
                 "import_name": cut(step.name, MOST_OF_NAME),
-                "existing_id": step.existing_id,
+                "existing_id": step.existing_id or "",
                 "existing_name": cut(step.name, MOST_OF_NAME),
                 "resolution": step.action.value if step.action is not ItemAction.BLOCKED else ItemAction.SKIP.value,
             }
             for step in plan.steps
-            if step.state in taken
+            if step.state in taken or (step.is_repeated and not step.problems)
         ),
         "errors": (
-            {"item_name": cut(step.name, MOST_OF_NAME), "error": f"{problem.field}: {problem.message}"}
+            {
+                "item_name": cut(step.name, MOST_OF_NAME),
+                "error": "; ".join(f"{problem.field}: {problem.message}" for problem in step.problems),
+            }
             for step in plan.steps
-            for problem in step.problems
+            if step.problems
         ),
         "version_warning": "; ".join(plan.warnings) or None,
         "kind": plan.kind.slug.value,
@@ -71,12 +78,15 @@ def _members(plan: Plan) -> dict[str, Any]:
     }
 
 
-def result_as_data(result: ImportResult) -> dict[str, Any]:
-    """Return tvarr's answer to an import (up to `imported_items`) and our members."""
+def result_as_data(result: ImportResult, *, like_tvarr: bool = False) -> dict[str, Any]:
+    """Return tvarr's answer to an import (up to `imported_items`) and our members.
+
+    `skipped` contains the unchanged items if it is `like_tvarr`, whose client does not know `unchanged`.
+    """
     return {
         "total_items": len(result.lines),
         "imported": result.count(ItemAction.CREATE),
-        "skipped": result.skipped,
+        "skipped": result.skipped + (result.unchanged if like_tvarr else 0),
         "overwritten": result.count(ItemAction.OVERWRITE),
         "renamed": result.count(ItemAction.RENAME),
         "errors": 0,

@@ -95,6 +95,8 @@ class PlannedItem:
     warnings: tuple[Finding, ...]
     renamed_row: PortableRow | None = None
     """A row marked as deleted whose name the item needs, with its new name."""
+    is_repeated: bool = False
+    """Whether the item is a conflict with an earlier item of the file, in an import like tvarr's."""
 
     @property
     def position(self) -> int:

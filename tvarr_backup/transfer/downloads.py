@@ -1,7 +1,8 @@
-"""Send the archive of a backup or one range of it over HTTP (RFC 9110)."""
+"""Send a backup as one file, the archive with its metadata in the header, or a range of it over HTTP (RFC 9110)."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import IO
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import parse_etags
 
+from tvarr_backup.backups.archive_header import HEADER_BYTES, add_metadata
 from tvarr_backup.backups.catalogue import Backup
 from tvarr_backup.backups.durable import open_regular
 from tvarr_backup.backups.folder import explained
+from tvarr_backup.backups.names import ArchiveFormat
 from tvarr_backup.errors import BackupNotFound
 from tvarr_backup.etags import require_match
 from tvarr_backup.quoting import quoted
@@ -27,28 +30,31 @@ _RANGE = re.compile(r"bytes=\s*([0-9]{1,1000})?-([0-9]{1,1000})?\s*", re.ASCII |
 
 
 class RangeUnsatisfiable(Exception):
-    """A range that begins after the end of the archive; `content_range` is the header of the 416 response."""
+    """A range that begins after the end of the file; `content_range` is the header of the 416 response."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"Expected a range that begins within the {size} bytes of the archive.")
+        super().__init__(f"Expected a range that begins within the {size} bytes of the file.")
         self.content_range = f"bytes */{size}"
 
 
 def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponseBase:
-    """Return a response with the archive or a range of it, which is sent even if the backup is deleted in the meantime.
+    """Return a response with the file or a range of it, which is sent even if the backup is deleted in the meantime.
 
-    Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or `RangeUnsatisfiable`.
+    Its ETag changes with the metadata. Raises `BackupNotFound`, `BackupFolderUnusable`, `PreconditionFailed` for `If-Match`, or
+    `RangeUnsatisfiable`.
     """
-    etag = f'"{backup.sidecar.checksum}"'
-    require_match(request, etag, "The archive has changed: its ETag is not the requested one.")
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
-    if _is_cached_by_client(request, etag):
-        return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     file = _open(folder, backup)
-    size = os.fstat(file.fileno()).st_size
     try:
+        header = _build_header(file, backup)
+        etag = f'"{hashlib.sha256(header + backup.sidecar.checksum.encode()).hexdigest()}"'
+        require_match(request, etag, "The file has changed: its ETag is not the requested one.")
+        headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "no-transform"}
+        if _is_cached_by_client(request, etag):
+            file.close()
+            return HttpResponse(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        size = len(header) + os.fstat(file.fileno()).st_size - file.tell()
         requested = _requested_range(request, etag, size)
-    except RangeUnsatisfiable:
+    except BaseException:
         file.close()
         raise
     first, last = requested or (0, size - 1)
@@ -63,22 +69,32 @@ def download(request: HttpRequest, folder: Path, backup: Backup) -> HttpResponse
         return HttpResponse(status=status, headers=headers, content_type=ARCHIVE_TYPE)
     release_databases()
     return StreamingHttpResponse(
-        _FilePart(file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
+        _FilePart(header, file, first, last - first + 1), status=status, headers=headers, content_type=ARCHIVE_TYPE
     )
 
 
-class _FilePart:
-    """Iterate over the blocks of a part of a file. Closing this closes the file."""
+def _build_header(file: IO[bytes], backup: Backup) -> bytes:
+    """Return the first bytes to send, and leave the file at the byte that follows them. tvarr's archives stay as they are."""
+    if backup.name.format is ArchiveFormat.TAR:
+        return b""
+    return add_metadata(file.read(HEADER_BYTES), backup.sidecar)
 
-    def __init__(self, file: IO[bytes], first: int, length: int) -> None:
+
+class _FilePart:
+    """Iterate over the blocks of a part of a header and the rest of a file. Closing this closes the file."""
+
+    def __init__(self, header: bytes, file: IO[bytes], first: int, length: int) -> None:
+        self._header = header[first : first + length]
         self._file = file
-        self._first = first
+        self._first = file.tell() + max(0, first - len(header))
         self._length = length
         self.close = file.close
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._header:
+            yield self._header
         self._file.seek(self._first)
-        left = self._length
+        left = self._length - len(self._header)
         while left:
             block = self._file.read(min(_BLOCK_BYTES, left))
             if not block:

@@ -73,7 +73,10 @@ class BackupRow:
 
     @property
     def kind(self) -> str:
-        return KIND_LABELS[self.sidecar.kind]
+        label, original = KIND_LABELS[self.sidecar.kind], self.sidecar.original_kind
+        if original is None or original is self.sidecar.kind:
+            return label
+        return f"{label} ({KIND_LABELS[original].lower()})"
 
     @property
     def state_icon(self) -> str:

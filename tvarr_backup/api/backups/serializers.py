@@ -16,6 +16,9 @@ from tvarr_backup.backups.backup_warnings import BackupWarningCode
 from tvarr_backup.backups.sidecar import MAX_NOTE, BackupKind, CheckLevel, DateSource
 from tvarr_backup.operations.models import BackupState
 
+KINDS = [kind.value for kind in BackupKind]
+"""`config.settings` refers to it, so that the enum has one name in the OpenAPI document."""
+
 
 class BackupPages(Pages):
     """Up to 500 backups in one page, because tvarr's clients expect all of them."""
@@ -50,6 +53,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "newest_row_at": None,
     "wal_missing": False,
     "accepted_code": [],
+    "original_kind": None,
 }
 
 
@@ -100,18 +104,22 @@ class BackupSerializer(serializers.Serializer[Any]):
     tvarr_version = serializers.CharField(allow_blank=True, help_text="The program that made it.")
     database_size = serializers.IntegerField()
     compressed_size = serializers.IntegerField(help_text="Same as `file_size`.")
-    checksum = serializers.CharField(help_text="Checksum of the archive, and its ETag.")
+    checksum = serializers.CharField(
+        help_text="Checksum of the stored archive. A download also contains the metadata, so its checksum differs."
+    )
     created_at = serializers.DateTimeField(help_text="See `created_at_source`.")
     table_counts = serializers.DictField(child=serializers.IntegerField(), help_text="Number of rows, by table.")
     protected = serializers.BooleanField(help_text="A protected backup cannot be deleted.")
     imported = serializers.BooleanField(help_text="Whether it came from elsewhere.")
     seq = serializers.IntegerField(help_text="A higher number is newer, whatever the clock says.")
-    kind = serializers.ChoiceField(choices=[kind.value for kind in BackupKind])
+    kind = serializers.ChoiceField(choices=KINDS)
     note = serializers.CharField(allow_blank=True)
     protected_until = serializers.DateTimeField(
         allow_null=True, help_text="End of a safety backup's protection. It then counts as an automatic backup."
     )
-    database_checksum = serializers.CharField(allow_blank=True)
+    database_checksum = serializers.CharField(
+        allow_blank=True, help_text="Checksum of the unpacked database, also of a download."
+    )
     schema = serializers.CharField(allow_blank=True, help_text="Version of the tables.")
     sqlite_version = serializers.CharField(allow_blank=True)
     app_version = serializers.CharField(allow_blank=True)
@@ -132,6 +140,11 @@ class BackupSerializer(serializers.Serializer[Any]):
     )
     accepted_code = serializers.ListField(
         child=serializers.CharField(), help_text="Views, triggers and virtual tables that a user accepted."
+    )
+    original_kind = serializers.ChoiceField(
+        choices=KINDS,
+        allow_null=True,
+        help_text="The kind of an uploaded backup where it was made, if its metadata says so. For display only.",
     )
 
 
@@ -182,7 +195,7 @@ class ProtectionSerializer(StrictSerializer):
 class UploadFieldsSerializer(StrictSerializer):
     """The fields of an upload besides its files."""
 
-    note = Text(default="", allow_blank=True, help_text="One line. The default is the note in `meta`.")
+    note = Text(default="", allow_blank=True, help_text="One line. The default is the note in the metadata.")
     accept_broken_references = Choice(
         choices=["true", "false"], default="false", help_text="Accept rows that refer to missing rows."
     )
@@ -199,7 +212,10 @@ class UploadFormSerializer(UploadFieldsSerializer):
     """The form of an upload."""
 
     file = serializers.FileField(help_text="One of our backups, one of tvarr's, or a plain copy of a database.")
-    meta = serializers.FileField(required=False, help_text="The `.meta.json` file of a `.db.gz` archive.")
+    meta = serializers.FileField(
+        required=False,
+        help_text="The `.meta.json` file of a `.db.gz` archive. It counts more than the metadata that a download contains.",
+    )
     wal = serializers.FileField(
         required=False, help_text="The `-wal` file of a plain copy of a database. Its changes are applied."
     )
@@ -245,4 +261,7 @@ class BusySerializer(ProblemSerializer):
 
     operation = serializers.CharField(
         required=False, allow_null=True, help_text="For `operation_running`: the id of the other operation."
+    )
+    backup = serializers.CharField(
+        required=False, help_text="For `backup_present`: the name of the backup with the same content."
     )

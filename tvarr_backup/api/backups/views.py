@@ -97,7 +97,7 @@ _MAX_PAGE_SIZE = BackupPages.max_page_size
 _BACKUP = response_example("A backup", BACKUP_EXAMPLE)
 _STARTED = response_example("Queued", STARTED_EXAMPLE, 202)
 _EMPTY = request_example("No options", {})
-_UPLOAD = {"file": "(the archive)", "meta": "(its .meta.json)", "note": "from the old machine"}
+_UPLOAD = {"file": "(the backup)", "note": "from the old machine"}
 _LIST = {
     "count": 1,
     "next": None,
@@ -106,7 +106,7 @@ _LIST = {
     "broken": [],
     "broken_count": 0,
     "backup_directory": None,
-    "schedule": {"enabled": True, "cron": "0 2 * * *", "retention": 7},
+    "schedule": {"enabled": True, "cron": "0 0 2 * * *", "retention": 7},
 }
 
 
@@ -199,11 +199,12 @@ class BackupViewSet(StrictView, ViewSet):
         operation_id="backups_upload",
         summary="Upload a backup",
         description="Accepts one of our backups, one of tvarr's (`.db.gz` or `.tar.gz`), or a plain copy of a database. It is "
-        "verified, and the new backup is protected.",
+        "verified. A downloaded backup gets its note, version, date and protection back; other files become protected backups. "
+        "Content that a backup has already is refused (`backup_present`).",
         parameters=[_LOCATION],
         request={"multipart/form-data": UploadFormSerializer},
         responses={201: BackupSerializer, **_list_problems(400, 411, 413, 415, 422, 507)},
-        examples=[request_example("A backup with its metadata file", _UPLOAD, "multipart/form-data"), _BACKUP],
+        examples=[request_example("A backup with another note", _UPLOAD, "multipart/form-data"), _BACKUP],
     )
     @action(detail=False, methods=["post"], parser_classes=(MultiPartParser,))  # only `receive` reads the form
     def upload(self, _request: Request) -> Response:
@@ -292,7 +293,8 @@ class BackupViewSet(StrictView, ViewSet):
     @extend_schema(
         operation_id="backups_download",
         summary="Download a backup",
-        description="Ranges are supported, so an interrupted download can be resumed.",
+        description="The archive with its metadata in the gzip header. It contains the user names and passwords of stream "
+        "sources. Ranges are supported, so an interrupted download can be resumed.",
         parameters=[_NAME, *_RANGES],
         responses={**_ARCHIVE_RESPONSES, **problems(400, 404, 409, 412, 416)},
     )

@@ -239,7 +239,7 @@ class Command(TerminalCommand):
         unknown = unknown_date(find_backup(backup_folder(), made["filename"]).sidecar)
         self.print_result(
             made,
-            f"Added {options['file']} as {made['filename']}, verified and protected",
+            f"Added {options['file']} as {made['filename']}, verified{' and protected' if made['protected'] else ''}",
             *([f"warning: {unknown}"] if unknown else []),
             *(f"warning: {warning}" for warning in made["checked"]["warnings"]),
         )
