@@ -41,6 +41,11 @@ def text(name: str, default: str) -> str:
     return os.environ.get(name, "").strip() or default
 
 
+def find_set() -> frozenset[str]:
+    """Return the names of the variables that are set and not blank."""
+    return frozenset(name for name in os.environ if text(name, ""))
+
+
 def word(name: str, default: str, expected: Collection[str]) -> str:
     value = text(name, default)
     if value.lower() not in expected:

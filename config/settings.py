@@ -14,6 +14,7 @@ from tvarr_backup.program import ASSETS, IS_CHECKOUT
 
 # --- Files, schedule, server, first administrator --------------------------------------------------------------------
 
+SET_VARIABLES = env.find_set()  # before Django sets TZ
 STORAGE_BASE_DIR = env.path("TVARR_STORAGE_BASE_DIR", "data")
 SECRET_KEY_PATH = STORAGE_BASE_DIR / "secret-key"
 INITIAL_PASSWORD_PATH = STORAGE_BASE_DIR / "initial-password"
@@ -59,7 +60,7 @@ INSTALLED_APPS = [
     "tvarr_backup.operations.apps.OperationsConfig",
     "tvarr_backup.access.apps.AccessConfig",
     "tvarr_backup.web.apps.WebConfig",
-    "django.contrib.admin",
+    "tvarr_backup.apps.TvarrBackupAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -127,7 +127,7 @@ def in_git(*folders: str) -> set[str]:
 
 
 def test_the_wheel_holds_all_that_runs_and_nothing_else(wheel: Path) -> None:
-    bundled = {f"tvarr_backup/assets/{name}" for name in in_git("templates", "static")}
+    bundled = {f"tvarr_backup/assets/{name}" for name in in_git("templates", "static", "docs")}
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == in_git("config", "tvarr_backup") | bundled
@@ -191,7 +191,7 @@ def test_it_serves_backs_up_and_restores_in_an_empty_folder(installed: Installat
         with urllib.request.urlopen(f"{up.address}/sign-in/", timeout=10) as page:
             files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.read().decode())
         assert {Path(file).name for file in files} >= {"bootstrap.min.css", "app.css", "theme.js", "htmx-2.min.js"}
-        for file in files:
+        for file in (*files, "/docs/", "/docs/guides/install", "/docs/screenshots/restore-wide.webp"):
             with urllib.request.urlopen(f"{up.address}{file}", timeout=10) as answer:
                 assert answer.status == 200
         back_up_change_and_restore(up, installed.data / "tvarr.db")

@@ -1,13 +1,14 @@
-"""The app of tvarr's tables."""
+"""The apps of tvarr's tables and of the admin."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class TvarrBackupConfig(AppConfig):
     """tvarr's tables, in the database `tvarr`."""
 
     name = "tvarr_backup"
-    verbose_name = "tvarr"
+    verbose_name = "Filters, rules and profiles"
 
     def ready(self) -> None:
         """Register system checks, apply the settings for file sharing, and prepare each connection to tvarr's database."""
@@ -21,3 +22,7 @@ class TvarrBackupConfig(AppConfig):
         from tvarr_backup import checks, tvarr_database  # noqa: F401, PLC0415  # registers on import; the same
 
         connection_created.connect(tvarr_database.make_readable, dispatch_uid="tvarr_database.make_readable")
+
+
+class TvarrBackupAdminConfig(AdminConfig):
+    default_site = "tvarr_backup.access.admin_site.Site"  # not in the package that registers with it

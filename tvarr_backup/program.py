@@ -13,7 +13,7 @@ IS_CHECKOUT = not _IS_INSTALLED and (ROOT / "manage.py").is_file()
 """Whether `benchmarks` and `tests` are available."""
 
 ASSETS = _BUNDLED if _IS_INSTALLED else ROOT
-"""The folder of `templates` and `static`: inside the package in a wheel, next to it in a checkout."""
+"""The folder of `templates`, `static` and `docs`: inside the package in a wheel, next to it in a checkout."""
 
 NAME = "tvarr-backup" if _IS_INSTALLED else "manage.py"
 COMMAND = (sys.executable, *(("-P", "-m", "tvarr_backup") if _IS_INSTALLED else (str(ROOT / "manage.py"),)))

@@ -28,7 +28,7 @@ def installed(installed: Installation) -> Installation:
 
 def test_the_next_times_follow_what_is_chosen_and_are_there_after_saving(person: Person) -> None:
     page = person.open("/settings/")
-    outlook = page.locator("#outlook")
+    outlook = page.locator("#next-runs")
     page.get_by_label("Every week", exact=True).check()
     page.get_by_label("Day of the week").select_option("Monday")
     page.get_by_label("Time", exact=True).fill("05:30")
@@ -43,11 +43,26 @@ def test_the_next_times_follow_what_is_chosen_and_are_there_after_saving(person:
     expect(outlook).to_contain_text("Every day at 02:00 (UTC).")
 
 
+def test_the_effect_stands_beside_the_fields_or_under_them(person: Person) -> None:
+    page = person.open("/settings/")
+    parts = (page.get_by_label("Time zone"), page.locator("#next-runs"), page.get_by_role("heading", name="Retention"))
+    field, effect, heading = (part.evaluate("part => part.getBoundingClientRect()") for part in parts)
+    if page.evaluate("innerWidth") >= 1280:
+        assert effect["x"] > field["x"] + field["width"]
+    else:
+        assert field["y"] < effect["y"] < heading["y"]
+
+
+def test_only_variables_that_are_set_are_named(person: Person) -> None:
+    named = person.open("/settings/").get_by_text("From the environment:")
+    expect(named).to_have_text(["From the environment: TVARR_BACKUP_SCHEDULE_ENABLED"])
+
+
 def test_a_mistake_is_told_at_once_and_beside_its_field_after_saving(person: Person) -> None:
     page = person.open("/settings/")
     page.get_by_label("Custom (cron)").check()
     page.get_by_label("Cron", exact=True).fill("every night")
-    expect(page.locator("#outlook")).to_contain_text("This cannot be saved yet")
+    expect(page.locator("#next-runs")).to_contain_text("This cannot be saved yet")
     person.press("Save")
     expect(page.get_by_label("Cron", exact=True)).to_have_value("every night")
     expect(page.locator("#id_cron_error")).to_contain_text("Expected five cron fields")
@@ -56,7 +71,7 @@ def test_a_mistake_is_told_at_once_and_beside_its_field_after_saving(person: Per
 def test_saving_that_would_remove_backups_asks_first(person: Person) -> None:
     page = person.open("/settings/")
     page.get_by_label("Number of automatic backups").fill("1")
-    expect(page.locator("#outlook")).to_contain_text("would delete 2 backups")
+    expect(page.locator("#deletions")).to_contain_text("would delete 2 backups")
     person.press("Save")
     expect(page.get_by_role("heading", level=1)).to_have_text("Delete 2 backups?")
     page.reload()
@@ -73,7 +88,7 @@ def test_without_scripts_a_button_tells_what_it_means(plain_person: Person) -> N
     page = plain_person.open("/settings/")
     page.get_by_label("Every few hours").check()
     plain_person.press("Show effect")
-    expect(page.locator("#outlook")).to_contain_text("Every day at 02:00, 08:00, 14:00 and 20:00 (UTC).")
+    expect(page.locator("#next-runs")).to_contain_text("Every day at 02:00, 08:00, 14:00 and 20:00 (UTC).")
     page.get_by_label("Every day", exact=True).check()
     plain_person.press("Save")
     expect(page.get_by_text("Nothing was changed.")).to_be_visible()
@@ -93,7 +108,7 @@ def test_two_windows_that_change_different_things_both_succeed(people: People) -
     first.open("/settings/")
     second.open("/settings/")
     first.page.get_by_label("Time", exact=True).fill("04:45")
-    expect(first.page.locator("#outlook")).to_contain_text("Every day at 04:45")
+    expect(first.page.locator("#next-runs")).to_contain_text("Every day at 04:45")
     first.press("Save")
     with second.page.expect_response("**/settings/preview/**"):
         second.page.get_by_label("Keep all").check()

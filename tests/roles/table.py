@@ -116,6 +116,8 @@ PAGES: dict[str, Row] = {
     "POST /account/tokens/revoke/": row(SIGNED_IN, answer=302, body={"name": "of a role"}),
     "GET /account/password/": row(SIGNED_IN),
     "POST /account/password/": row(SIGNED_IN),
+    "GET /docs/": row(ANYONE),
+    "GET /docs/<path:name>": row(ANYONE),
     "GET /sign-in/": row(ANYONE, answer=302, stranger=200),
     "POST /sign-in/": row(ANYONE, answer=302, stranger=200),
     "POST /sign-out/": row(ANYONE, answer=302),

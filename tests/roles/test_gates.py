@@ -17,6 +17,8 @@ from tvarr_backup.backups.folder import prepare_folder
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]  # writes are counted by SQLite; roles are the same elsewhere
 
 GATES = {
+    "access/admin_site.py:has_permission",
+    "access/models.py:has_perm",  # tried by `test_scopes`
     "admin/access.py:get_queryset",
     "admin/access.py:has_view_permission",
     "admin/access.py:has_delete_permission",
@@ -31,7 +33,7 @@ GATES = {
     "operations/imports.py:_may_open",
     "web/schedule.py:schedule",
 }
-"""Functions that check a permission and refuse; all of them are among `all_gates`."""
+"""Functions that check a permission and refuse; the others are among `all_gates`."""
 
 SHOWN_OR_NOT = {
     "api/backups/views.py:_add_path",

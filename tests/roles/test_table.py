@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from tests.roles.enumerated import admin_actions, methods_of, routes
-from tests.roles.rows import ANYONE, NO_ONE, NOTHING, ROLES, SIGN_IN, SIGNED_IN, SUPERUSER, Expected, Row
+from tests.roles.rows import (
+    ANYONE,
+    NO_ONE,
+    NOTHING,
+    OPERATOR,
+    ROLES,
+    SIGN_IN,
+    SIGNED_IN,
+    SUPERUSER,
+    VIEWER,
+    Expected,
+    Row,
+)
 from tests.roles.table import COMMANDS, DISAGREEMENTS, OUTSIDE, TABLE
 from tests.roles.world import NOBODY, Person, World, all_permissions
 from tvarr_backup import conf
@@ -152,7 +164,8 @@ def complaints(world: World, key: str, row: Row, *, only_refused: bool = False) 
             if found != wanted:
                 yield f"{key}: {role} got {found} for HEAD, not {wanted}"
     if is_admins(key):
-        outsider = world.person(permissions=all_permissions(), staff=False)
+        editing = {permission for permission in all_permissions() if permission.startswith("tvarr_backup.change_")}
+        outsider = world.person(permissions=all_permissions() - editing, staff=False)
         wanted = 403 if "/admin/login/" in key else (row.stranger or SIGN_IN)
         found, _ = world.answer(outsider, key, row)
         if found != wanted:
@@ -163,6 +176,15 @@ def complaints(world: World, key: str, row: Row, *, only_refused: bool = False) 
 def test_everybody_gets_what_the_table_says(area: str, world: World) -> None:
     found = [line for key, row in TABLE.items() if area_of(key) == area for line in complaints(world, key, row)]
     assert not found, "\n".join(found)
+
+
+def test_an_operator_is_let_into_the_admin_to_edit_filters(world: World) -> None:
+    operator, viewer = world.person(OPERATOR, staff=False), world.person(VIEWER, staff=False)
+    for key in ("GET /admin/", "GET /admin/tvarr_backup/filter/add/"):
+        assert (key, world.answer(operator, key, TABLE[key])[0]) == (key, 200)
+        assert (key, world.answer(viewer, key, TABLE[key])[0]) == (key, SIGN_IN)
+    key = "GET /admin/auth/user/"
+    assert world.answer(operator, key, TABLE[key])[0] == 403
 
 
 def calls() -> set[str]:

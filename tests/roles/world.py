@@ -230,6 +230,7 @@ def _filled(route: str, known: dict[str, str]) -> str:
         "id": known["object_id"],
         "slug": "filters",
         "record": known["record"],
+        "name": "guides/install",
         "app_label": "axes",
         "url": "missing",
         "content_type_id": known["content_type_id"],

@@ -120,6 +120,7 @@ def test_other_users_choose_no_password(client: Client, user: User, password_fil
 def test_the_footer_has_the_version_and_links_to_the_documentation(signed_in: Client) -> None:
     footer = signed_in.get("/account/").content.decode().partition("<footer")[2]
     assert f"tvarr-backup {__version__}" in footer
+    assert '<a href="/docs/">Documentation</a>' in footer
     assert '<a href="/api/v1/docs">API documentation</a>' in footer
 
 

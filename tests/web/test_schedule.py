@@ -66,13 +66,28 @@ def test_it_shows_the_sentence_and_the_next_three_times_in_the_zone(client: Clie
 
 
 def test_values_of_the_environment_are_shown_with_their_variable(client: Client, settings: Any) -> None:
+    names = [f"TVARR_BACKUP_SCHEDULE{name}" for name in ("_ENABLED", "_CRON", "_RETENTION", "_MAX_AGE")]
+    settings.SET_VARIABLES = frozenset(names)
     text = text_of(client.get("/settings/"))
-    for name in ("_ENABLED", "_CRON", "_RETENTION", "_MAX_AGE"):
-        assert f"From the environment: TVARR_BACKUP_SCHEDULE{name}" in text
+    for name in names:
+        assert f"From the environment: {name}" in text
     change_settings({"cron": "0 3 * * *"})
     assert "TVARR_BACKUP_SCHEDULE_CRON" not in text_of(client.get("/settings/"))
     for value in (str(settings.BACKUP_DIRECTORY), "TVARR_BACKUP_DIRECTORY"):
         assert value in text
+
+
+def test_variables_that_are_not_set_are_not_shown(client: Client, settings: Any) -> None:
+    settings.SET_VARIABLES = frozenset({"TVARR_BACKUP_SCHEDULE_CRON"})
+    text = text_of(client.get("/settings/"))
+    assert text.count("From the environment:") == 1
+    assert "From the environment: TVARR_BACKUP_SCHEDULE_CRON" in text
+
+
+def test_only_stored_settings_can_be_reset(client: Client) -> None:
+    assert "Reset to defaults" not in text_of(client.get("/settings/"))
+    change_settings({"keep": 3})
+    assert "Reset to defaults" in text_of(client.get("/settings/"))
 
 
 def test_the_result_of_the_last_automatic_backup_is_shown(client: Client) -> None:
@@ -318,6 +333,8 @@ def test_the_effect_includes_deletions(client: Client, three: list[str]) -> None
 def test_the_effect_of_an_invalid_form_lists_its_errors(client: Client) -> None:
     part = client.get("/settings/preview/", filled_in(client, at="25:00"))
     assert "This cannot be saved yet: Time: Expected a time" in text_of(part)
+    assert "innerHTML:#next-runs" in part.content.decode()
+    assert "innerHTML:#deletions" not in part.content.decode()  # the last valid effect stays
 
 
 def test_without_scripts_a_button_shows_the_effect(client: Client) -> None:

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 class AccessConfig(AppConfig):
     name = "tvarr_backup.access"
     label = "access"
-    verbose_name = "Access"
+    verbose_name = "API tokens"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

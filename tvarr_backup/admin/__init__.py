@@ -7,9 +7,8 @@ from tvarr_backup.admin import access, backups, kinds, operations, users
 
 __all__ = ["access", "backups", "kinds", "operations", "users"]
 
-admin.site.site_header = "tvarr-backup"
-admin.site.site_title = "tvarr-backup"
-admin.site.index_title = "Administration"
+apps.get_app_config("auth").verbose_name = "Users and groups"
+apps.get_app_config("axes").verbose_name = "Failed sign-ins"
 
 # Operations show more than tasks of the queue, and tasks must not be queued here.
 admin.site.unregister(

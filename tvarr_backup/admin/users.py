@@ -9,8 +9,9 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from tvarr_backup.access.roles import DESCRIPTIONS, Role
 from tvarr_backup.operations import actions
@@ -19,6 +20,7 @@ from tvarr_backup.operations.models import Origin
 
 _CHOICES = [*((role, role.label, DESCRIPTIONS[role]) for role in Role), ("", "No role", "Permissions come later.")]
 _ROLES = [(role, format_html("<strong>{}</strong>: {}", label, sentence)) for role, label, sentence in _CHOICES]
+_ROLES_IN_HELP = [(sentence,) for role, sentence in _ROLES if role]
 
 
 class NewUserForm(AdminUserCreationForm):
@@ -34,10 +36,29 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class RoleUserAdmin(UserAdmin):  # type: ignore[type-arg]  # the stub is generic, the class is not
+    list_display = ("username", "roles", "is_active", "last_login")
     add_form = NewUserForm
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("username", "role", "usable_password", "password1", "password2")}),
     )
+    fieldsets = (
+        (None, {"fields": ("username", "password", "is_active")}),
+        ("Roles", {"fields": ("groups",), "description": format_html_join("", "<p>{}</p>", _ROLES_IN_HELP)}),
+        ("Personal details", {"classes": ("collapse",), "fields": ("first_name", "last_name", "email")}),
+        (
+            "Permissions for experts",
+            {"classes": ("collapse",), "fields": ("is_staff", "is_superuser", "user_permissions")},
+        ),
+        ("Dates", {"classes": ("collapse",), "fields": ("last_login", "date_joined")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description="roles")
+    def roles(self, user: User) -> str:
+        names = ["Superuser"] if user.is_superuser else []
+        return ", ".join([*names, *sorted(group.name for group in user.groups.all())]) or "-"
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  # Django's signature
         if change:

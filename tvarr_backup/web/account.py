@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, PasswordChangeView, RedirectURLMixin, redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -54,7 +54,7 @@ def _password_file(request: HttpRequest) -> Path | None:
 
 def sign_in_to_admin(request: HttpRequest) -> HttpResponse:
     """Redirect the admin's sign-in page to ours. A signed-in user who may not see the admin gets 403."""
-    if request.user.is_authenticated and not request.user.is_staff:
+    if request.user.is_authenticated and not admin.site.has_permission(request):
         raise PermissionDenied
     return redirect_to_login(request.GET.get("next", reverse("admin:index")))
 

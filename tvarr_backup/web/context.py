@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -48,4 +49,7 @@ def _navigation(request: HttpRequest) -> list[Place]:
         for label, name, permission in _PLACES
         if request.user.has_perm(permission)
     ]
-    return [*places, *([Place("Admin", reverse("admin:index"), is_here=False)] if request.user.is_staff else [])]
+    return [
+        *places,
+        *([Place("Admin", reverse("admin:index"), is_here=False)] if admin.site.has_permission(request) else []),
+    ]

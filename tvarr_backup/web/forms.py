@@ -75,6 +75,7 @@ _OFTEN = [
     (Often.CRON, "Custom (cron)"),
 ]
 _LONGEST_VALUES = 500
+_RETENTION_FIELDS = ("keeping", "keep", "max_age")
 
 
 def values_of(stored: BackupSettings) -> dict[str, Any]:
@@ -157,6 +158,17 @@ class ScheduleForm(Styled, forms.Form):
             "before": json.dumps(values),
         }
         return cls(initial=initial)
+
+    @property
+    def schedule_errors(self) -> list[str]:
+        return [line for name in self.fields if name not in _RETENTION_FIELDS for line in self._errors_of(name)]
+
+    @property
+    def retention_errors(self) -> list[str]:
+        return [line for name in _RETENTION_FIELDS for line in self._errors_of(name)]
+
+    def _errors_of(self, name: str) -> list[str]:
+        return [f"{self[name].label}: {error}" for error in self[name].errors]
 
     def changes(self) -> dict[str, Any]:
         given = self.cleaned_data

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import Http404, HttpResponse, HttpResponseRedirect, QueryDict
@@ -256,7 +256,9 @@ def _address(record: ImportRecord) -> str:
 def _result(request: HtmxRequest, record: ImportRecord) -> HttpResponse:
     kind = kind_named(record.kind)
     model = kind.model._meta
-    may_view = request.user.is_staff and request.user.has_perm(f"{model.app_label}.view_{model.model_name}")
+    may_view = admin.site.has_permission(request) and request.user.has_perm(
+        f"{model.app_label}.view_{model.model_name}"
+    )
     result = json.loads(record.result) if record.result else {}
     lines = [{**line, "done": _done(line)} for line in result.get("lines", [])]
     context = {

@@ -75,7 +75,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
 @permission_required(actions.CHANGE_SETTINGS, raise_exception=True)
 @require_GET
 def preview(request: HttpRequest) -> HttpResponse:
-    """Render the effect of the form as it is filled in, as a part of the page."""
+    """Render the effect of the form as it is filled in. A part of the page without valid fields shows their errors."""
     form = ScheduleForm(request.GET)
     found = outlook(form.changes()) if form.is_valid() else None
     return render(request, "web/_outlook.html", {"outlook": found, "form": form})
@@ -131,6 +131,7 @@ def _page(request: HttpRequest, form: ScheduleForm | None = None, found: Outlook
         "outlook": found,
         "values": values_of(stored),
         "from_environment": _from_environment(stored),
+        "is_stored": model_to_dict(stored) != model_to_dict(BackupSettings()),
         "environment": _environment(),
         "zones": _zones(),
         "last_run": Operation.objects.filter(origin=Origin.SCHEDULE).first(),
@@ -145,7 +146,7 @@ def _zones() -> SafeString:
 
 
 def _from_environment(stored: BackupSettings) -> dict[str, str]:
-    """Return the variable for each field whose value comes from the environment."""
+    """Return the variable for each field whose value comes from a variable that is set."""
     variables = {
         "enabled": ("TVARR_BACKUP_SCHEDULE_ENABLED", stored.enabled is None),
         "often": ("TVARR_BACKUP_SCHEDULE_CRON", not stored.cron),
@@ -153,7 +154,11 @@ def _from_environment(stored: BackupSettings) -> dict[str, str]:
         "keeping": ("TVARR_BACKUP_SCHEDULE_RETENTION", stored.keep is None and not stored.keep_all),
         "max_age": ("TVARR_BACKUP_SCHEDULE_MAX_AGE", not stored.max_age),
     }
-    return {name: variable for name, (variable, is_unset) in variables.items() if is_unset}
+    return {
+        name: variable
+        for name, (variable, is_unset) in variables.items()
+        if is_unset and variable in settings.SET_VARIABLES
+    }
 
 
 def _environment() -> list[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
-from tvarr_backup.web import account, backups, exports, imports, operations, restore, schedule, upload
+from tvarr_backup.web import account, backups, documentation, exports, imports, operations, restore, schedule, upload
 
 
 class Ulid:
@@ -50,6 +50,8 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("account/password/", account.Password.as_view(), name="password"),
     path("account/tokens/revoke/", account.revoke, name="revoke"),
+    path("docs/", documentation.documentation, name="documentation"),
+    path("docs/<path:name>", documentation.documentation, name="documentation-page"),
     path("sign-in/", account.SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("admin/login/", account.sign_in_to_admin),

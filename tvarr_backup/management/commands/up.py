@@ -57,6 +57,8 @@ class Command(TerminalCommand):
     def _serve(self) -> None:
         """Run both programs. This process holds the socket, so requests wait while the web server restarts."""
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
+        if "TZ" not in settings.SET_VARIABLES:
+            os.environ.pop("TZ", None)  # Django sets it, and the programs show which variables are set
         with _listen(host, port) as listener:
             self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
             self.stdout.flush()
