@@ -6,6 +6,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
+from django.utils.crypto import salted_hmac
 
 from config import env, logs
 from config.routers import DEFAULT, TVARR
@@ -27,6 +28,7 @@ BACKUP_GROUP = env.group("TVARR_BACKUP_GROUP")
 BACKUP_FILE_MODE = env.file_mode("TVARR_BACKUP_FILE_MODE", "0600" if BACKUP_GROUP is None else "0640")
 SERVER_HOST = env.host("TVARR_SERVER_HOST", "127.0.0.1")
 SERVER_PORT = env.integer("TVARR_SERVER_PORT", 8081, 1, 65535)
+BASE_PATH = env.base_path("TVARR_SERVER_BASE_PATH")
 ADMIN_USERNAME = env.text("TVARR_ADMIN_USERNAME", "admin")
 ADMIN_PASSWORD = env.text("TVARR_ADMIN_PASSWORD", "")
 ADMIN_IS_NAMED = bool(ADMIN_PASSWORD or env.text("TVARR_ADMIN_USERNAME", ""))
@@ -47,6 +49,7 @@ ALLOWED_HOSTS = [
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 # gunicorn uses this. Django's own setting would trust the header of every client.
 FORWARDED_ALLOW_IPS = env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+FORCE_SCRIPT_NAME = BASE_PATH  # also if it is empty: no header of a request names another one
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -85,6 +88,7 @@ MIDDLEWARE = [
     "config.requests.RequestLog",
     "tvarr_backup.web.middleware.Compressed",
     "tvarr_backup.api.middleware.RequestChecks",
+    "config.refusals.LengthRequired",
     "config.refusals.Unavailable",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -134,7 +138,7 @@ TIME_ZONE = env.time_zone("TZ", "UTC")
 USE_TZ = True
 
 STATICFILES_DIRS = [ASSETS / "static"]
-STATIC_URL = f"static/{hash_static_files(STATICFILES_DIRS)}/"
+STATIC_URL = f"{BASE_PATH}/static/{hash_static_files(STATICFILES_DIRS)}/"
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/[0-9a-f]{8}/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = True  # no `collectstatic`
@@ -228,8 +232,13 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_NAME = "tvarr_backup_session"
-CSRF_COOKIE_NAME = "tvarr_backup_csrf"
+# Browsers send cookies to all ports of a host name, where there may be another installation.
+_INSTALLATION = salted_hmac("config.settings", "cookies", secret=SECRET_KEY, algorithm="sha256").hexdigest()[:8]
+SESSION_COOKIE_NAME = f"tvarr_backup_session_{_INSTALLATION}"
+CSRF_COOKIE_NAME = f"tvarr_backup_csrf_{_INSTALLATION}"
+MESSAGES_COOKIE_NAME = f"tvarr_backup_messages_{_INSTALLATION}"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = BASE_PATH or "/"
+MESSAGE_STORAGE = "config.messages.Storage"
 CSRF_FAILURE_VIEW = "config.refusals.csrf_failed"
 
 # TLS is the job of a reverse proxy.
@@ -288,6 +297,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",  # tags and operation ids are made from the rest
+    "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -33,7 +33,7 @@ if (preview) {
   // Send only what was changed on this page. The server has the rest, and another tab may have changed it.
   preview.addEventListener("change", ({ target }) => { (target.closest("tr") ?? target).dataset.changed = ""; }, true);
   // The page has an old token after the user has signed in again in another tab.
-  const token = () => document.cookie.match(/tvarr_backup_csrf=(\w+)/)?.[1];
+  const token = () => document.cookie.split("; ").map((each) => each.split("=")).find(([name]) => name === preview.dataset.csrfCookie)?.[1];
   preview.addEventListener("formdata", ({ formData }) => {
     for (const { name } of [...preview.elements].filter((each) => /^(action|name|reference)-/.test(each.name) && !each.closest("[data-changed]"))) {
       formData.delete(name);

@@ -58,7 +58,7 @@ class Command(TerminalCommand):
         """Run both programs. This process holds the socket, so requests wait while the web server restarts."""
         host, port = settings.SERVER_HOST, settings.SERVER_PORT
         with _listen(host, port) as listener:
-            self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}/")
+            self.line(f"Serving http://{f'[{host}]' if ':' in host else host}:{port}{settings.BASE_PATH}/")
             self.stdout.flush()
             Supervisor([_web_server(listener), _worker()]).run()
 
@@ -90,6 +90,8 @@ def _lock_storage(folder: Path) -> Iterator[None]:
 def _web_server(listener: socket.socket) -> Program:
     command = [sys.executable, "-P", "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener.fileno()}"]
     command += ["--config", str(program.ROOT / "config" / "gunicorn_conf.py")]  # not one in the working directory
+    # No proxy names our base path or a header with an underscore, whatever GUNICORN_CMD_ARGS says.
+    command += ["--forwarder-headers", "", "--header-map", "drop"]
     command += ["--forwarded-allow-ips", ",".join(settings.FORWARDED_ALLOW_IPS)]
     command += ["--worker-class", "config.gunicorn_worker.Worker", "--workers", "2", "--threads", str(_THREADS)]
     command += ["--worker-connections", str(_CONNECTIONS), "--no-control-socket"]
