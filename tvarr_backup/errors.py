@@ -407,6 +407,10 @@ class UserNotFound(TvarrBackupError):
     """The user does not exist, or may not sign in."""
 
 
+class UserInvalid(TvarrBackupError):
+    """A user cannot be created: the name is taken or invalid, the password is too weak, or the role has no group."""
+
+
 class TokenNotFound(TvarrBackupError):
     """No token of the user has this name."""
 

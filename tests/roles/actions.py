@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.portable.files import FILTERS, document, filter_item
-from tests.roles.rows import ADMINISTRATOR, OPERATOR, VIEWER
+from tests.roles.rows import ADMINISTRATOR, OPERATOR, SUPERUSER, VIEWER
 from tvarr_backup.operations.models import OperationKind
 
 
@@ -141,6 +141,11 @@ def _cancel() -> dict[Entrance, Ask]:
         API: Ask("POST /api/v1/operations/<str:operation_id>/cancel"),
         ADMIN: Ask("POST /admin/operations/operation/ cancel", {"action": "cancel", "_selected_action": "{object_id}"}),
     }
+
+
+def _create_user(name: str) -> dict[Entrance, Ask]:
+    form = {"username": name, "role": "operator", "usable_password": "true"}
+    return {ADMIN: Ask("POST /admin/auth/user/add/", form | dict.fromkeys(("password1", "password2"), "correct horse"))}
 
 
 _KEEP_ONE = {"enabled": "True", "often": "day", "at": "02:00", "keeping": "newest", "keep": "1", "time_zone": "UTC"}
@@ -286,6 +291,7 @@ CASES = [
     ),
     Case("request_cleanup", "nothing in the way", OPERATOR, DONE, _command("prune")),
     Case("request_cleanup", "another one is open", OPERATOR, "operation_running", _command("prune"), queued=BACKUP),
+    Case("create_user", "nothing in the way", SUPERUSER, DONE, _create_user("marit")),
 ]
 
 ROLES_ASKED = (VIEWER, OPERATOR, ADMINISTRATOR)

@@ -3,9 +3,9 @@
 from django.apps import apps
 from django.contrib import admin
 
-from tvarr_backup.admin import access, backups, kinds, operations
+from tvarr_backup.admin import access, backups, kinds, operations, users
 
-__all__ = ["access", "backups", "kinds", "operations"]
+__all__ = ["access", "backups", "kinds", "operations", "users"]
 
 admin.site.site_header = "tvarr-backup"
 admin.site.site_title = "tvarr-backup"

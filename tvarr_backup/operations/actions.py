@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from django.contrib.auth.models import User
 
 from tvarr_backup import conf
+from tvarr_backup.access.roles import Role, add_user
 from tvarr_backup.backups.catalogue import (
     Backup,
     checked_note,
@@ -59,6 +61,7 @@ EXPORT, IMPORT = "access.export_configuration", "access.import_configuration"
 DOWNLOAD, PROTECT = "operations.download_backup", "operations.protect_backup"
 DELETE, RESTORE = KINDS[OperationKind.DELETE].permission, KINDS[OperationKind.RESTORE].permission
 CHANGE_SETTINGS = "operations.change_backupsettings"
+ADD_USER = "auth.add_user"
 
 AGREED_TO_ALL = "*"
 """Confirms whatever deletions a change of the settings causes."""
@@ -324,3 +327,12 @@ def change_settings(actor: Actor, changes: Mapping[str, Any], *, agreed: str) ->
                 count=len(deletions),
             )
     schedule.change_settings(changes)
+
+
+# --- Users -----------------------------------------------------------------------------------------------------------
+
+
+def create_user(actor: Actor, name: str, password: str | None, role: Role | None) -> User:
+    """Create a user, without a password or role if it is None. Raises `UserInvalid`."""
+    actor.require(ADD_USER)
+    return add_user(name, password, role)
