@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -29,6 +30,8 @@ _REDIS_SECONDS = {"socket_connect_timeout": 5, "socket_timeout": 10, "health_che
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 _FILE_MODE = re.compile(r"0?(600|640|644|660)")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[!-~]*)?")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
@@ -154,6 +157,32 @@ def networks(name: str, default: str) -> list[str]:
         expected = "addresses or networks such as 172.16.0.0/12, separated by commas, or * for all"
         _parse(name, value, lambda value: ipaddress.ip_network("0.0.0.0/0" if value == "*" else value), expected)
     return values
+
+
+def header(name: str) -> str:
+    """Return the name of a header, or "" if it is unset or blank. The web server drops headers with an underscore."""
+    value = text(name, "")
+    if value and not _HEADER.fullmatch(value):
+        raise invalid(name, value, "the name of a header, such as Remote-User, without an underscore")
+    return value
+
+
+def addresses(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return addresses and networks, separated by commas. `*` and networks of all addresses are refused."""
+    expected = "addresses or networks such as 172.16.0.0/12, separated by commas, and not all"
+    found = [_parse(name, value, ipaddress.ip_network, expected) for value in _list(name)]
+    for network in found:
+        if not network.prefixlen:
+            raise invalid(name, str(network), expected)
+    return found
+
+
+def address(name: str) -> str:
+    """Return an address such as `https://auth.example/logout`, or "" if it is unset or blank."""
+    value = text(name, "")
+    if value and not _ADDRESS.fullmatch(value):
+        raise invalid(name, value, "an address such as https://auth.example/logout")
+    return value
 
 
 def time_zone(name: str, default: str) -> str:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, MiddlewareNotUsed
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from config.logs import HEALTH_PATHS
 from tvarr_backup import program
 from tvarr_backup.access import lockout
 from tvarr_backup.access.origins import explain_origin
+from tvarr_backup.access.proxy import sign_in_by_proxy
 from tvarr_backup.api.errors import is_api, problem_response
+from tvarr_backup.errors import ProxyUserRefused
 from tvarr_backup.formatting import format_size
 from tvarr_backup.operations.app_database import find_problem, renew_connection
 from tvarr_backup.operations.failures import explain_failure
@@ -106,6 +109,25 @@ class LengthRequired:
             "Content-Length. A proxy does so if it buffers requests (nginx: proxy_request_buffering on)."
         )
         return _refuse(request, 411, "length_required", "Length required", sentence)
+
+
+class ProxySignIn:
+    """Sign in the user whom a trusted proxy names. 403 if that is impossible, except for the sign-in page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        if not settings.PROXY_USER_HEADER:
+            raise MiddlewareNotUsed
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        has_credentials = "Authorization" in request.headers or "X-Api-Key" in request.headers
+        if not has_credentials and request.path_info not in HEALTH_PATHS and request.path_info != "/sign-in/":
+            try:
+                sign_in_by_proxy(request)
+            except ProxyUserRefused as problem:
+                sentence = f"{problem} The page {reverse('sign-in')} is for users with a password."
+                return _refuse(request, 403, problem.code, "Sign-in refused", sentence)
+        return self._get_response(request)
 
 
 class MethodNotAllowed:

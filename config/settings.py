@@ -50,6 +50,14 @@ CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 # gunicorn uses this. Django's own setting would trust the header of every client.
 FORWARDED_ALLOW_IPS = env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 FORCE_SCRIPT_NAME = BASE_PATH  # also if it is empty: no header of a request names another one
+# A proxy at one of the addresses signs users in, if the header is named.
+PROXY_USER_HEADER = env.header("TVARR_PROXY_USER_HEADER")
+PROXY_ADDRESSES = env.addresses("TVARR_PROXY_ADDRESSES")
+PROXY_ROLES_HEADER = env.header("TVARR_PROXY_ROLES_HEADER")
+PROXY_DEFAULT_ROLE = env.word("TVARR_PROXY_DEFAULT_ROLE", "viewer", ("administrator", "operator", "viewer", "none"))
+PROXY_SIGN_OUT_URL = env.address("TVARR_PROXY_SIGN_OUT_URL")
+if PROXY_USER_HEADER and not PROXY_ADDRESSES:
+    raise env.invalid("TVARR_PROXY_ADDRESSES", "", "the addresses of the proxy that sends TVARR_PROXY_USER_HEADER")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -94,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.refusals.ProxySignIn",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -101,7 +110,11 @@ MIDDLEWARE = [
     "config.refusals.MethodNotAllowed",
 ]
 
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+    "django.contrib.auth.backends.RemoteUserBackend",  # of users whom a proxy signs in; no page or request uses it
+]
 
 TEMPLATES = [
     {
@@ -221,12 +234,13 @@ Q_CLUSTER = {
 
 # --- Security --------------------------------------------------------------------------------------------------------
 
+_SIGN_OUT_ORIGIN = ["/".join(PROXY_SIGN_OUT_URL.split("/")[:3])] if PROXY_SIGN_OUT_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
         "img-src": [SELF, "data:"],  # images in the admin's style sheets
         "base-uri": [SELF],
-        "form-action": [SELF],
+        "form-action": [SELF, *_SIGN_OUT_ORIGIN],  # browsers check redirects of forms, too
         "frame-ancestors": [NONE],
         "object-src": [NONE],
     },

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis in tests: real servers in a folder of their own, reached by a socket there.
+"""PostgreSQL and Redis in tests, and what proxies share with them: real servers in a folder of their own, reached by a socket there.
 
 They are gone with the process that started them, however that ends (`setpriv --pdeathsig`).
 """
@@ -27,10 +27,10 @@ _QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB")
 
 def _program(name: str) -> str:
     versions = sorted(Path("/").glob(f"{_PLACES[1:]}/{name}"), key=lambda path: float(path.parts[-3]))
-    found = str(versions[-1]) if versions else shutil.which(name)
+    found = str(versions[-1]) if versions else shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         pytest.exit(
-            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server)."
+            f"{name} is not installed; `make test` installs it where it may (Debian: postgresql, redis-server, nginx, caddy)."
         )
     return found
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +38,8 @@ def site(_prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     shutil.copytree(_prepared_folder, installation.data)
     installation.ok("shell", "--no-imports", "-c", _SET_PASSWORD)
     installation.environment |= {"TVARR_SERVER_BASE_PATH": BASE, "CSRF_TRUSTED_ORIGINS": ",".join(trusted)}
+    installation.environment |= {"TVARR_PROXY_USER_HEADER": "Remote-User", "TVARR_PROXY_ROLES_HEADER": "Remote-Groups"}
+    installation.environment |= {"TVARR_PROXY_ADDRESSES": "127.0.0.1"}
     nginx = [route for (program, _), route in routes.items() if program == "nginx"]
     caddy = [route for (program, _), route in routes.items() if program == "caddy"]
     with (
@@ -56,6 +60,7 @@ def _routes_to(port: int) -> dict[str, Route]:
     return {
         "kept": Route(port),
         "removed": Route(port, removes_base=True),
+        "signs in": Route(port, headers={"Remote-User": "marit", "Remote-Groups": "operator"}),
         "without port": Route(port, drops_port=True),
         "without port, trusted": Route(port, drops_port=True),
     }
@@ -114,3 +119,42 @@ def test_every_address_on_a_page_is_found(program: str, name: str, site: Site) -
     assert len(addresses) > 5
     assert all(address.startswith(f"{BASE}/") for address in addresses)
     assert {visitor.get(address).status for address in addresses} <= {200, 302}
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_a_proxy_signs_its_user_in_whatever_the_client_sends(program: str, site: Site) -> None:
+    visitor = Visitor(site.routes[program, "signs in"].address)
+    page = visitor.get("/account/", **{"Remote-User": "admin", "Remote-Groups": "administrator"})
+    assert page.status == 200
+    assert "<h1" in page.text
+    assert "marit" in page.text
+    assert visitor.get("/admin/").status == 302
+    assert visitor.post("/backups/create/").status == 302
+
+
+ATTACKS = {
+    "from elsewhere": ("127.0.0.2", [("Remote-User", "marit")]),
+    "for another address": ("127.0.0.2", [("Remote-User", "marit"), ("X-Forwarded-For", "127.0.0.1")]),
+    "with an underscore": ("127.0.0.1", [("Remote_User", "marit")]),
+    "empty": ("127.0.0.1", [("Remote-User", "")]),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_nobody_else_signs_anybody_in(attack: str, site: Site) -> None:
+    assert ask_directly(site.up, *ATTACKS[attack]) == 302
+
+
+def test_a_name_that_arrives_twice_is_refused(site: Site) -> None:
+    assert ask_directly(site.up, "127.0.0.1", [("Remote-User", "marit")]) == 200
+    assert ask_directly(site.up, "127.0.0.1", [("Remote-User", "admin"), ("Remote-User", "marit")]) == 403
+
+
+def ask_directly(up: Up, source: str, headers: list[tuple[str, str]]) -> int:
+    """Open a page from an address of this machine, without a proxy. 302 leads to the sign-in page."""
+    with closing(HTTPConnection("127.0.0.1", up.port, timeout=60, source_address=(source, 0))) as connection:
+        connection.putrequest("GET", "/account/")
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse().status

@@ -24,6 +24,9 @@ READERS: dict[str, Callable[[], Any]] = {
     "integer": lambda: env.integer("HARBOUR", 8081, 1, 65535),
     "path": lambda: env.path("HARBOUR", "data"),
     "base_path": lambda: env.base_path("HARBOUR"),
+    "header": lambda: env.header("HARBOUR"),
+    "addresses": lambda: [str(network) for network in env.addresses("HARBOUR")],
+    "address": lambda: env.address("HARBOUR"),
     "host": lambda: env.host("HARBOUR", "127.0.0.1"),
     "hosts": lambda: env.hosts("HARBOUR", ["my_own_name"]),
     "origins": lambda: env.origins("HARBOUR"),
@@ -58,6 +61,9 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("base_path", "/backup", "/backup"),
     ("base_path", "/tv/my.backup/", "/tv/my.backup"),
     ("base_path", "/", ""),
+    ("header", "Remote-User", "Remote-User"),
+    ("addresses", "10.0.0.1, 172.16.0.0/12,::1", ["10.0.0.1/32", "172.16.0.0/12", "::1/128"]),
+    ("address", "https://auth.example:9091/logout?rd=/", "https://auth.example:9091/logout?rd=/"),
     ("host", "0.0.0.0", "0.0.0.0"),
     ("host", "Harbour.example", "Harbour.example"),
     ("host", "::", "::"),
@@ -101,6 +107,9 @@ DEFAULTS: list[tuple[str, Any]] = [
     ("integer", 8081),
     ("path", Path.cwd() / "data"),
     ("base_path", ""),
+    ("header", ""),
+    ("addresses", []),
+    ("address", ""),
     ("host", "127.0.0.1"),
     ("hosts", ["my_own_name"]),
     ("origins", []),
@@ -136,6 +145,18 @@ REFUSED: list[tuple[str, str, str]] = [
         (reader, value, "a path without variables such as $HOME, which are not expanded here")
         for reader in ("path", "database")
         for value in ("$HOME/data", "/srv/${DATA}", "$(pwd)/data")
+    ],
+    *[
+        ("header", value, "the name of a header, such as Remote-User, without an underscore")
+        for value in ("Remote_User", "Remote User", "Remote-User:", "a,b")
+    ],
+    *[
+        ("addresses", value, "addresses or networks such as 172.16.0.0/12, separated by commas, and not all")
+        for value in ("*", "0.0.0.0/0", "::/0", "proxy.example", "10.0.0.1/8")
+    ],
+    *[
+        ("address", value, "an address such as https://auth.example/logout")
+        for value in ("auth.example", "ftp://auth.example", "https://auth.example/a b", "javascript:alert(1)")
     ],
     *[
         ("base_path", value, 'a path such as "/backup"')

@@ -1,6 +1,5 @@
 """Addresses of the pages."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
 from tvarr_backup.web import account, backups, exports, imports, operations, restore, schedule, upload
@@ -49,6 +48,6 @@ urlpatterns = [
     path("account/password/", account.Password.as_view(), name="password"),
     path("account/tokens/revoke/", account.revoke, name="revoke"),
     path("sign-in/", account.SignIn.as_view(), name="sign-in"),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("sign-out/", account.SignOut.as_view(), name="sign-out"),
     path("admin/login/", account.sign_in_to_admin),
 ]
