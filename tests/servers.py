@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -148,7 +148,7 @@ _FOLDERS = "tvarr-backup-servers-of-"
 
 
 @contextmanager
-def running(kind: type[_Kind]) -> Iterator[_Kind]:
+def running(kind: Callable[[Path], _Kind]) -> Iterator[_Kind]:
     """A running server; nothing is left of it afterwards. Sockets want a short path, which pytest's folders have not.
 
     What a run has left that was killed goes with the next one.
