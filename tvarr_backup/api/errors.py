@@ -30,7 +30,12 @@ _repeats = Repeats()
 CONTENT_TYPE = "application/problem+json"
 
 _CLASSES: Mapping[HTTPStatus, Sequence[type[errors.TvarrBackupError]]] = {
-    HTTPStatus.FORBIDDEN: (errors.AcceptCodeDenied, errors.SystemRowReadOnly, errors.UnprotectDenied),
+    HTTPStatus.FORBIDDEN: (
+        errors.AcceptCodeDenied,
+        errors.ProxyUserRefused,
+        errors.SystemRowReadOnly,
+        errors.UnprotectDenied,
+    ),
     HTTPStatus.NOT_FOUND: (
         errors.BackupNotFound,
         errors.ItemNotFound,
